@@ -1,0 +1,3 @@
+//! The live stream: windows over the node's tables, the door, and the WebSocket server.
+
+pub mod tables;

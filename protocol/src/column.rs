@@ -1,0 +1,221 @@
+//! The columns of every table, once: what they are called, what they hold and how they sort. Windows and filters in the agent,
+//! tables in the dashboard and the report all read this.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+
+/// The tables that can be subscribed to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// [`ReferenceRow`]
+    References,
+    /// [`ObjectRow`]
+    Objects,
+    /// [`SiteRow`]
+    Sites,
+    /// [`ProcessRow`]
+    Processes,
+    /// [`TaskRow`]
+    Tasks,
+    /// [`EventRow`]
+    Events,
+    /// [`StoreRow`], a single row
+    Store,
+}
+
+/// One value of one row, borrowed from it where it can be.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Cell<'a> {
+    /// Not known, or not applicable; sorts last in either direction.
+    None,
+    /// A word or a sentence.
+    Text(std::borrow::Cow<'a, str>),
+    /// A size in bytes.
+    Bytes(u64),
+    /// A change of a size in bytes.
+    Growth(i64),
+    /// A number of things.
+    Count(u64),
+    /// A fraction or percentage.
+    Number(f64),
+    /// An instant, milliseconds since the Unix epoch; shown as an age.
+    Since(u64),
+}
+
+impl<'a> Cell<'a> {
+    /// A text cell.
+    pub fn text(text: impl Into<std::borrow::Cow<'a, str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// `None` sorts after everything; instants sort by age, so that "largest first" is "oldest first".
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Bytes(a), Self::Bytes(b)) | (Self::Count(a), Self::Count(b)) => a.cmp(b),
+            (Self::Growth(a), Self::Growth(b)) => a.cmp(b),
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Since(a), Self::Since(b)) => b.cmp(a),
+            (Self::None, Self::None) => Ordering::Equal,
+            (Self::None, _) => Ordering::Less,
+            (_, Self::None) => Ordering::Greater,
+            _ => Ordering::Equal,
+        }
+    }
+}
+
+/// One column of a table of `R`.
+pub struct Column<R: 'static> {
+    /// Its name in frames, filters and `--sort-by`.
+    pub name: &'static str,
+    /// What it holds, in a few words.
+    pub about: &'static str,
+    /// The cell of a row.
+    pub cell: for<'a> fn(&'a R) -> Cell<'a>,
+}
+
+/// A row of a subscribable table.
+pub trait Record: Clone + PartialEq + Send + 'static {
+    /// Its table.
+    const TABLE: Table;
+    /// The column that sorts when none is named, largest first.
+    const DEFAULT_SORT: &'static str;
+
+    /// All columns.
+    fn columns() -> &'static [Column<Self>];
+
+    /// What tells this row from all others of its table, for as long as it lives.
+    fn key(&self) -> RowKey;
+
+    /// The column called `name`, whatever its case.
+    #[must_use]
+    fn column(name: &str) -> Option<&'static Column<Self>> {
+        Self::columns().iter().find(|column| column.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A row's identity within its table; a short string, the same in every frame.
+pub type RowKey = String;
+
+macro_rules! columns {
+    ($record:ty, $table:ident, $default:literal, |$key:ident| $key_value:expr, [$($name:literal, $about:literal, |$row:ident| $cell:expr;)+]) => {
+        impl Record for $record {
+            const TABLE: Table = Table::$table;
+            const DEFAULT_SORT: &'static str = $default;
+
+            fn columns() -> &'static [Column<Self>] {
+                const COLUMNS: &[Column<$record>] = &[$(Column { name: $name, about: $about, cell: |$row| $cell }),+];
+                COLUMNS
+            }
+
+            fn key(&self) -> RowKey {
+                let $key = self;
+                $key_value
+            }
+        }
+    };
+}
+
+fn optional<'a, T>(value: Option<T>, cell: impl Fn(T) -> Cell<'a>) -> Cell<'a> {
+    value.map_or(Cell::None, cell)
+}
+
+columns!(ReferenceRow, References, "size", |row| format!("{}-{}", row.process, row.object_id), [
+    "size", "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
+    "type", "why this process keeps it", |row| Cell::text(row.reference_type.word());
+    "pid", "the holder", |row| Cell::Count(u64::from(row.pid));
+    "process", "what the holder is", |row| Cell::text(row.process_type.word());
+    "age", "since the holder got it", |row| Cell::Since(row.since_ms);
+    "site", "where the holder got it", |row| Cell::text(row.call_site.to_string());
+    "created", "where the object was created", |row| Cell::text(row.created_site.to_string());
+    "creator", "who created it", |row| Cell::Count(u64::from(row.creator_pid));
+    "status", "status of the task that makes it", |row| optional(row.status, |status| Cell::text(status.word()));
+    "attempt", "attempt of that task", |row| optional(row.attempt, |attempt| Cell::Count(u64::from(attempt)));
+    "state", "where its value is", |row| Cell::text(row.state.word());
+    "node", "the holder's node", |row| Cell::text(&*row.node_ip);
+    "local", "handles in this process", |row| Cell::Count(u64::from(row.local));
+    "pinned", "views in this process", |row| Cell::Count(u64::from(row.pinned));
+    "submitted", "pending tasks that need it", |row| Cell::Count(u64::from(row.submitted));
+    "captured", "objects that contain it", |row| Cell::Count(u64::from(row.captured));
+    "object", "the object's id", |row| Cell::text(row.object_id.hex());
+]);
+
+columns!(ObjectRow, Objects, "size", |row| row.object_id.hex(), [
+    "size", "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
+    "state", "where its value is", |row| Cell::text(row.state.word());
+    "references", "rows that hold it", |row| Cell::Count(u64::from(row.references));
+    "age", "since its creation", |row| Cell::Since(row.created_ms);
+    "created", "where it was created", |row| Cell::text(row.created_site.to_string());
+    "creator", "who created it", |row| Cell::Count(u64::from(row.creator_pid));
+    "pinned", "views into it", |row| Cell::Count(u64::from(row.pinned));
+    "captured", "objects that contain it", |row| Cell::Count(u64::from(row.captured));
+    "contains", "references inside it", |row| Cell::Count(u64::from(row.contains));
+    "task", "the task that makes it", |row| optional(row.task, |task| Cell::text(task.hex()));
+    "object", "its id", |row| Cell::text(row.object_id.hex());
+]);
+
+columns!(SiteRow, Sites, "held", |row| row.site.id.to_string(), [
+    "held", "bytes of live objects created there", |row| Cell::Bytes(row.held_bytes);
+    "objects", "how many", |row| Cell::Count(row.objects);
+    "references", "rows that hold them", |row| Cell::Count(row.references);
+    "growth", "change in a minute", |row| Cell::Growth(row.growth_bytes);
+    "age", "of the oldest", |row| Cell::Since(row.oldest_ms);
+    "kind", "how they came to be", |row| Cell::text(row.site.kind.word());
+    "function", "the enclosing function", |row| Cell::text(&*row.site.function);
+    "file", "the source file", |row| Cell::text(&*row.site.file);
+    "line", "the line in it", |row| Cell::Count(u64::from(row.site.line));
+    "site", "the place in short", |row| Cell::text(row.site.to_string());
+]);
+
+columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
+    "age", "since it was submitted", |row| Cell::Since(row.submitted_ms);
+    "name", "the remote function", |row| Cell::text(&*row.name);
+    "status", "where it is in its life", |row| Cell::text(row.status.word());
+    "attempt", "attempts begun", |row| Cell::Count(u64::from(row.attempt));
+    "pid", "the worker", |row| optional(row.worker_pid, |pid| Cell::Count(u64::from(pid)));
+    "submitter", "who submitted it", |row| Cell::Count(u64::from(row.submitter_pid));
+    "job", "its job", |row| Cell::Count(u64::from(row.job.0));
+    "cpus", "CPUs that it reserves", |row| Cell::Number(row.num_cpus);
+    "waits", "objects that it waits for", |row| Cell::Count(u64::from(row.waits_for));
+    "site", "where it was submitted", |row| Cell::text(row.call_site.to_string());
+    "error", "its error", |row| optional(row.error.as_deref(), Cell::text);
+    "task", "its id", |row| Cell::text(row.task_id.hex());
+]);
+
+columns!(ProcessRow, Processes, "heap", |row| row.process.to_string(), [
+    "heap", "resident minus shared", |row| Cell::Bytes(row.heap_bytes);
+    "rss", "resident set", |row| Cell::Bytes(row.rss_bytes);
+    "shared", "resident and shared", |row| Cell::Bytes(row.shared_bytes);
+    "cpu", "percent of one CPU", |row| Cell::Number(f64::from(row.cpu_percent));
+    "pid", "process id", |row| Cell::Count(u64::from(row.pid));
+    "type", "what it is", |row| Cell::text(row.process_type.word());
+    "job", "its job", |row| Cell::Count(u64::from(row.job.0));
+    "state", "what it does", |row| Cell::text(&*row.state);
+    "task", "the task that it runs", |row| optional(row.task.as_deref(), Cell::text);
+    "references", "rows that it holds", |row| Cell::Count(row.references);
+    "held", "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
+    "slack", "leased bytes without objects", |row| Cell::Bytes(row.slack_bytes);
+    "done", "tasks that it has ended", |row| Cell::Count(row.tasks_done);
+    "age", "since it connected", |row| Cell::Since(row.since_ms);
+    "name", "its executable", |row| Cell::text(&*row.name);
+]);
+
+columns!(EventRow, Events, "number", |row| row.number.to_string(), [
+    "number", "order of events", |row| Cell::Count(row.number);
+    "age", "since it happened", |row| Cell::Since(row.at_ms);
+    "severity", "how bad", |row| Cell::text(row.severity.word());
+    "kind", "what happened", |row| Cell::text(row.kind.word());
+    "pid", "the process concerned", |row| optional(row.pid, |pid| Cell::Count(u64::from(pid)));
+    "message", "in one line", |row| Cell::text(&*row.message);
+]);
+
+columns!(StoreRow, Store, "capacity", |_row| "store".to_owned(), [
+    "capacity", "bytes of the pool", |row| Cell::Bytes(row.ledger.capacity_bytes);
+    "used", "bytes that cannot be leased", |row| Cell::Bytes(row.ledger.used_bytes());
+    "objects", "live objects", |row| Cell::Count(row.objects);
+]);

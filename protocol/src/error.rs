@@ -1,0 +1,297 @@
+//! Every typed error, once: a stable code, a message that names what failed and with which value, and a hint.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{NodeId, ObjectId, TaskId};
+use crate::size::Bytes;
+
+/// What can go wrong between a program and Plasmon. Cheap to move, clonable, and the same on every side of a socket.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store has no room for an object and none came free in time.
+    #[error("object store full: {asked} asked at {site}, {free} of {capacity} free{}", largest(.holders))]
+    ObjectStoreFull {
+        /// Bytes that the create asked for.
+        asked: Bytes,
+        /// Bytes of capacity that nobody uses.
+        free: Bytes,
+        /// Bytes of capacity in all.
+        capacity: Bytes,
+        /// Where the create was called, `function file:line`.
+        site: String,
+        /// The creation sites that hold most, largest first, at most three.
+        holders: Vec<Holder>,
+    },
+    /// A `get` or `wait` reached its time limit.
+    #[error("timed out after {after:?} waiting for object {object}")]
+    GetTimeout {
+        /// The first object that was not ready.
+        object: ObjectId,
+        /// The limit.
+        after: Duration,
+    },
+    /// The object is gone: nobody held it any more, or it never was.
+    #[error("object {object} is lost: {cause}")]
+    ObjectLost {
+        /// The object.
+        object: ObjectId,
+        /// Why there is nothing to return.
+        cause: String,
+    },
+    /// The object's bytes are not what the type asked for would have written.
+    #[error("object {object} does not decode as {wanted}: {cause}")]
+    Decode {
+        /// The object.
+        object: ObjectId,
+        /// The Rust type asked for.
+        wanted: String,
+        /// What the decoder says.
+        cause: String,
+    },
+    /// A value could not be written as an object.
+    #[error("a value of type {kind} cannot be stored: {cause}")]
+    Encode {
+        /// The Rust type given.
+        kind: String,
+        /// What the encoder says.
+        cause: String,
+    },
+    /// The task returned an error value.
+    #[error("task {name} failed in process {pid} at {site}: {message}")]
+    TaskFailed {
+        /// The task.
+        task: TaskId,
+        /// The remote function's name.
+        name: String,
+        /// The worker's process id.
+        pid: u32,
+        /// Where the task was submitted, `function file:line`.
+        site: String,
+        /// The error value, printed.
+        message: String,
+    },
+    /// The task panicked.
+    #[error("task {name} panicked in process {pid}, submitted at {site}: {message} at {place}")]
+    TaskPanicked {
+        /// The task.
+        task: TaskId,
+        /// The remote function's name.
+        name: String,
+        /// The worker's process id.
+        pid: u32,
+        /// Where the task was submitted, `function file:line`.
+        site: String,
+        /// The panic's message.
+        message: String,
+        /// The panic's place, `file:line:column`.
+        place: String,
+    },
+    /// The worker that ran the task died, and no retry was left.
+    #[error("worker {pid} died running task {name} submitted at {site} ({how}, attempt {attempt})")]
+    WorkerCrashed {
+        /// The task.
+        task: TaskId,
+        /// The remote function's name.
+        name: String,
+        /// The worker's process id.
+        pid: u32,
+        /// Where the task was submitted, `function file:line`.
+        site: String,
+        /// The signal or exit code.
+        how: String,
+        /// Attempts made, from 1.
+        attempt: u32,
+    },
+    /// The job that would have made the object ended first.
+    #[error("task {name} of job {job} was cancelled: {cause}")]
+    TaskCancelled {
+        /// The task.
+        task: TaskId,
+        /// The remote function's name.
+        name: String,
+        /// The job's number.
+        job: u32,
+        /// Why.
+        cause: String,
+    },
+    /// A task names a function that the worker's executable does not have.
+    #[error("no remote function named '{name}' in {executable}")]
+    UnknownFunction {
+        /// The name asked for.
+        name: String,
+        /// The executable that was asked.
+        executable: String,
+    },
+    /// The task asks for more than the node has, so it could never run.
+    #[error("task {name} asks for {asked} CPU, the node has {total}")]
+    Infeasible {
+        /// The remote function's name.
+        name: String,
+        /// CPUs asked for.
+        asked: String,
+        /// CPUs of the node.
+        total: String,
+    },
+    /// The agent is gone.
+    #[error("agent {node} is gone: {cause}")]
+    AgentDied {
+        /// The agent's node.
+        node: NodeId,
+        /// How that became known, naming the starter where it ended the agent.
+        cause: String,
+    },
+    /// This process has no connection (never made, shut down, or forked away from one that had).
+    #[error("this process is not connected to an agent: {cause}")]
+    NotConnected {
+        /// Which of those.
+        cause: String,
+    },
+    /// An agent could not be started or reached.
+    #[error("cannot {action}: {cause}")]
+    Connect {
+        /// What was tried, with the address.
+        action: String,
+        /// What happened.
+        cause: String,
+    },
+    /// Both ends speak, but not the same version.
+    #[error("version mismatch: {ours} here, {theirs} there")]
+    Version {
+        /// This side's version.
+        ours: String,
+        /// The other side's.
+        theirs: String,
+    },
+    /// A reference was serialised outside of an object or a task's argument or result.
+    #[error("a reference to object {object} was serialised outside of an object, a task's argument or its result")]
+    OutOfBand {
+        /// The object.
+        object: ObjectId,
+    },
+    /// A value given from outside is malformed.
+    #[error("{what} '{value}' is not valid: {cause}")]
+    Invalid {
+        /// What the value is for.
+        what: String,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A peer broke the protocol and was dropped.
+    #[error("{who} broke the protocol: {cause}")]
+    Protocol {
+        /// Which peer.
+        who: String,
+        /// What it did.
+        cause: String,
+    },
+    /// The operating system refused something.
+    #[error("cannot {action}: {cause}")]
+    System {
+        /// What was tried, with its value.
+        action: String,
+        /// The system's words.
+        cause: String,
+    },
+}
+
+/// One creation site that holds much of a full store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// `function file:line`.
+    pub site: String,
+    /// Bytes of unique objects created there.
+    pub bytes: Bytes,
+    /// How many objects.
+    pub objects: u64,
+}
+
+fn largest(holders: &[Holder]) -> String {
+    let mut text = String::new();
+    for (index, holder) in holders.iter().enumerate() {
+        text.push_str(if index == 0 { "; largest: " } else { ", " });
+        text.push_str(&format!("{} {} in {} objects", holder.site, holder.bytes, holder.objects));
+    }
+    text
+}
+
+impl Error {
+    /// A malformed id.
+    #[must_use]
+    pub fn bad_id(kind: &str, text: &str) -> Self {
+        Self::invalid(kind, text, "it is not lower-case hex of the right length")
+    }
+
+    /// A malformed value from outside.
+    #[must_use]
+    pub fn invalid(what: impl Into<String>, value: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into(), value: value.into(), cause: cause.into() }
+    }
+
+    /// A refusal of the operating system.
+    #[must_use]
+    pub fn system(action: impl Into<String>, cause: impl std::fmt::Display) -> Self {
+        Self::System { action: action.into(), cause: cause.to_string() }
+    }
+
+    /// The stable code that scripts match on.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ObjectStoreFull { .. } => "object_store_full",
+            Self::GetTimeout { .. } => "get_timeout",
+            Self::ObjectLost { .. } => "object_lost",
+            Self::Decode { .. } => "decode",
+            Self::Encode { .. } => "encode",
+            Self::TaskFailed { .. } => "task_failed",
+            Self::TaskPanicked { .. } => "task_panicked",
+            Self::WorkerCrashed { .. } => "worker_crashed",
+            Self::TaskCancelled { .. } => "task_cancelled",
+            Self::UnknownFunction { .. } => "unknown_function",
+            Self::Infeasible { .. } => "infeasible",
+            Self::AgentDied { .. } => "agent_died",
+            Self::NotConnected { .. } => "not_connected",
+            Self::Connect { .. } => "connect",
+            Self::Version { .. } => "version",
+            Self::OutOfBand { .. } => "out_of_band",
+            Self::Invalid { .. } => "invalid",
+            Self::Protocol { .. } => "protocol",
+            Self::System { .. } => "system",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::ObjectStoreFull { .. } => {
+                "drop references that are no longer needed, or start the agent with a larger --object-store-memory"
+            }
+            Self::GetTimeout { .. } => "the Tasks view of `plasmon` shows what the task that makes it waits for",
+            Self::ObjectLost { .. } => "keep an ObjectRef for as long as the object is needed",
+            Self::Decode { .. } => "get it as the type that it was put as",
+            Self::Encode { .. } => "the type must serialise with serde, or be a slice of plain numbers",
+            Self::TaskFailed { .. } | Self::TaskPanicked { .. } => {
+                "the task's own error is in the message; its worker's output is in the session's logs"
+            }
+            Self::WorkerCrashed { .. } => {
+                "the worker's output is in the session's logs; raise max_retries if the crash is not the task's fault"
+            }
+            Self::TaskCancelled { .. } => "results of a job end with its driver",
+            Self::UnknownFunction { .. } => "driver and worker must be the same program; mark the function #[plasmon::remote]",
+            Self::Infeasible { .. } => "ask for less with .options(num_cpus), or start the agent with more --num-cpus",
+            Self::AgentDied { .. } => "start a new agent with `plasmon agent`, or call init() again",
+            Self::NotConnected { .. } => "call plasmon::init() in this process first",
+            Self::Connect { .. } => "check that the agent runs and that the address is right",
+            Self::Version { .. } => "build both sides from the same release",
+            Self::OutOfBand { .. } => "pass the reference inside a put value or a task's argument, which is how it is counted",
+            Self::Invalid { .. } => "see --help for what is accepted",
+            Self::Protocol { .. } => "both sides must be the same release; if they are, this is a bug",
+            Self::System { .. } => "check the limits and permissions that the message names",
+        }
+    }
+}

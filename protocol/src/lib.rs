@@ -1,0 +1,21 @@
+//! The vocabulary of Plasmon.
+//!
+//! What every part says to every other part, and nothing else: no threads, no sockets, no clocks, no unsafe.
+//!
+//! - [`id`]: newtype ids.
+//! - [`record`]: the rows that people see; [`column`]: their columns.
+//! - [`stream`]: dashboard and agent; [`filter`]: the language of its filters.
+//! - [`local`]: client and agent, through rings and the unix socket.
+//! - [`report`]: rows to the text and JSON report.
+//! - [`error`]: every typed error; [`size`]: sizes of bytes.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod column;
+pub mod error;
+pub mod filter;
+pub mod id;
+pub mod local;
+pub mod record;
+pub mod report;
+pub mod size;
+pub mod stream;

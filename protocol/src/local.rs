@@ -1,0 +1,388 @@
+//! What a client (driver or worker) and its agent say to each other on one machine.
+//!
+//! Cold, over the unix socket: [`ClientHello`], then [`AgentHello`] with the descriptors of the shared memory. Hot, through
+//! the rings, in postcard: [`ToAgent`] and [`ToClient`]. Both borrow from the ring's bytes, so a hot message allocates nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
+use crate::record::{ProcessType, SiteKind};
+
+/// Version of these messages and of every shared layout; both sides must have the same.
+pub const VERSION: u32 = 1;
+
+/// Objects begin at multiples of this many bytes (two cache lines would be wasteful, less would split numbers).
+pub const ALIGNMENT: u64 = 64;
+/// Leases begin and end at multiples of this many bytes: what `mprotect` can flip.
+pub const PAGE: u64 = 4096;
+/// A chunk for small objects, bytes.
+pub const CHUNK: u64 = 256 << 10;
+/// Objects above this size get a lease of their own, bytes.
+pub const SMALL: u64 = CHUNK / 4;
+/// Values up to this size travel inside messages instead of the pool, bytes.
+pub const INLINE: usize = 1 << 10;
+/// Slots are leased in blocks of this many.
+pub const SLOT_BLOCK: u32 = 1024;
+/// Leases that one process can hold at once.
+pub const MAX_LEASES: usize = 4096;
+/// References in one [`ToAgent::Stage`].
+pub const MAX_STAGED: usize = 1000;
+/// The longest string of a message, bytes; longer ones are cut by the sender.
+pub const MAX_TEXT: usize = 4096;
+
+/// The environment variable that tells a re-executed program what it is: `agent:FD` or `worker:FD`.
+pub const BOOT: &str = "PLASMON_BOOT";
+
+/// The first packet on a connection. A driver's carries one descriptor: its executable.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientHello {
+    /// [`VERSION`]
+    pub version: u32,
+    /// The release, for people.
+    pub release: String,
+    /// Driver or worker.
+    pub process_type: ProcessType,
+    /// The process id that the client sees.
+    pub pid: u32,
+    /// The executable's path, for people and as `argv[0]` of its workers.
+    pub executable: String,
+    /// The working directory for its workers.
+    pub directory: String,
+}
+
+/// The answer. Carries descriptors in this order: pool, slot table, client segment, agent segment, the agent's doorbell,
+/// the client's doorbell.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentHello {
+    /// [`VERSION`]
+    pub version: u32,
+    /// The node.
+    pub node: NodeId,
+    /// The client's number.
+    pub process: ProcessId,
+    /// Its job.
+    pub job: JobId,
+    /// The agent's process id.
+    pub agent_pid: u32,
+    /// Who started the agent: `process 123`, or `itself` for a standalone one.
+    pub starter: String,
+    /// The session's directory.
+    pub session: String,
+    /// The pool's size, bytes.
+    pub capacity: u64,
+    /// Slots in the slot table.
+    pub slots: u32,
+}
+
+/// The second packet's payload.
+pub type Welcome = Result<AgentHello, Error>;
+
+/// A range of the pool that holds one object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// The putter's lease that the range lies in.
+    pub lease: u32,
+    /// Bytes from the pool's begin; a multiple of [`ALIGNMENT`].
+    pub offset: u64,
+    /// The object's size, bytes.
+    pub length: u64,
+}
+
+/// One argument of a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Argument<'a> {
+    /// The encoded value itself.
+    Inline(&'a [u8]),
+    /// An object; the task waits for it.
+    Object(ObjectKey),
+    /// A value that was too large to be inlined, put for this task alone and invisible to people.
+    Block(ObjectKey),
+    /// Agent to worker only: an object whose encoded value is inlined.
+    Value(ObjectKey, &'a [u8]),
+}
+
+/// One result of a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Value<'a> {
+    /// The encoded value itself, at most [`INLINE`] bytes.
+    Inline(&'a [u8]),
+    /// A range that the worker has written.
+    Memory(Memory),
+}
+
+/// How a task ended, as its worker tells it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Ending {
+    /// All results were sent.
+    Finished,
+    /// The function returned an error value, printed.
+    Failed(String),
+    /// The function panicked.
+    Panicked {
+        /// The message.
+        message: String,
+        /// `file:line:column`.
+        place: String,
+    },
+    /// The task could not be run at all.
+    Refused(Error),
+}
+
+/// Client to agent. `site` is the client's own number of a call site (0: unknown), defined before its first use.
+/// References that a message carries beyond its own fields are *staged*: sent before it, in the same ring.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum ToAgent<'a> {
+    /// A new object: published here, with one local reference of this process. Takes the staged references as contained.
+    Put {
+        /// A free slot of the client's and its next generation.
+        key: ObjectKey,
+        /// Where the bytes are.
+        memory: Memory,
+        /// Where the program put it.
+        site: u32,
+        /// Whether it is an argument block ([`Argument::Block`]), which people don't see.
+        hidden: bool,
+    },
+    /// One more local handle.
+    AddLocal {
+        /// The object.
+        key: ObjectKey,
+        /// Where the program got it.
+        site: u32,
+    },
+    /// One local handle fewer.
+    DropLocal {
+        /// The object.
+        key: ObjectKey,
+    },
+    /// One more view into the object's memory.
+    AddPin {
+        /// The object.
+        key: ObjectKey,
+        /// Where the program took it.
+        site: u32,
+    },
+    /// One view fewer.
+    DropPin {
+        /// The object.
+        key: ObjectKey,
+    },
+    /// References for the next message that takes them, at most [`MAX_STAGED`] each.
+    Stage {
+        /// The objects.
+        references: Vec<ObjectKey>,
+    },
+    /// Memory is wanted: a chunk when `bytes` is [`CHUNK`], else room for one object.
+    Lease {
+        /// The client's number for the request.
+        request: u32,
+        /// How many bytes.
+        bytes: u64,
+        /// Where the program asked.
+        site: u32,
+    },
+    /// A lease without live objects goes back.
+    Return {
+        /// Which.
+        lease: u32,
+    },
+    /// A block of slots is wanted.
+    Slots {
+        /// The client's number for the request.
+        request: u32,
+    },
+    /// Answer when the object has a value, with the value.
+    Get {
+        /// The client's number for the request.
+        request: u32,
+        /// The object.
+        key: ObjectKey,
+    },
+    /// Answer when the object has a value or an error, without it.
+    Wait {
+        /// The client's number for the request.
+        request: u32,
+        /// The object.
+        key: ObjectKey,
+    },
+    /// The answer is no longer wanted.
+    Cancel {
+        /// The client's number for the request.
+        request: u32,
+    },
+    /// A new task. Takes the staged references as nested in its arguments.
+    Submit {
+        /// Counts this process's tasks, from 1.
+        number: u32,
+        /// The remote function's path.
+        function: &'a str,
+        /// Its arguments.
+        arguments: Vec<Argument<'a>>,
+        /// Free slots of the client's with their next generations: the results, each with one local reference.
+        returns: Vec<ObjectKey>,
+        /// Thousandths of a CPU.
+        milli_cpus: u32,
+        /// How often it is tried again after its worker died.
+        retries: u32,
+        /// Where the program submitted it.
+        site: u32,
+    },
+    /// The worker begins the task that it was sent.
+    Started {
+        /// The task.
+        task: TaskKey,
+    },
+    /// One result, in order. Takes the staged references as contained.
+    Output {
+        /// The task.
+        task: TaskKey,
+        /// The value.
+        value: Value<'a>,
+    },
+    /// The task ended.
+    Ended {
+        /// The task.
+        task: TaskKey,
+        /// How.
+        ending: Ending,
+    },
+    /// The running task waits in a `get` or `wait` and gives its CPU back.
+    Blocked,
+    /// It goes on.
+    Unblocked,
+    /// A call site's number from here on.
+    Site {
+        /// The client's number for it, counting from 1.
+        site: u32,
+        /// How references come to be there.
+        kind: SiteKind,
+        /// The source file as the compiler named it.
+        file: &'a str,
+        /// The line.
+        line: u32,
+        /// The enclosing function's path, empty if it is not known yet.
+        function: &'a str,
+    },
+    /// The enclosing function's path of a site that was defined without.
+    SiteName {
+        /// The client's number for it.
+        site: u32,
+        /// The path.
+        function: &'a str,
+    },
+    /// The client ends on purpose; nothing follows.
+    Bye,
+}
+
+/// Agent to client: answers, tasks within the worker's window, and nothing else.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum ToClient<'a> {
+    /// Answers [`ToAgent::Lease`].
+    Leased {
+        /// The client's number for the request.
+        request: u32,
+        /// The lease's number, below [`MAX_LEASES`].
+        lease: u32,
+        /// Bytes from the pool's begin; a multiple of [`PAGE`].
+        offset: u64,
+        /// Bytes; a multiple of [`PAGE`].
+        length: u64,
+    },
+    /// Answers [`ToAgent::Lease`] or [`ToAgent::Slots`].
+    Refused {
+        /// The client's number for the request.
+        request: u32,
+        /// Why.
+        error: Error,
+    },
+    /// Answers [`ToAgent::Slots`]: [`SLOT_BLOCK`] slots from here on.
+    Slots {
+        /// The client's number for the request.
+        request: u32,
+        /// The first slot.
+        first: u32,
+    },
+    /// Answers [`ToAgent::Get`] and [`ToAgent::Wait`].
+    Resolved {
+        /// The client's number for the request.
+        request: u32,
+        /// What became of the object.
+        outcome: Outcome<'a>,
+    },
+    /// A task to run.
+    Run {
+        /// The task.
+        task: TaskKey,
+        /// The remote function's path.
+        function: &'a str,
+        /// Its arguments.
+        arguments: Vec<Argument<'a>>,
+        /// How many results it has.
+        returns: u32,
+    },
+    /// End: nothing more will come.
+    Exit,
+}
+
+/// What became of an object.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Outcome<'a> {
+    /// It is in the pool; the slot table says where.
+    InMemory,
+    /// Its encoded value.
+    Inline(&'a [u8]),
+    /// There is no value. Empty for [`ToAgent::Wait`]; else an encoded [`Error`].
+    Failed(&'a [u8]),
+}
+
+/// Encodes any message of this module.
+///
+/// # Errors
+/// Never for the messages of this module; the encoder's word otherwise.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
+    postcard::to_allocvec(message).map_err(|error| Error::Protocol { who: "this process".into(), cause: error.to_string() })
+}
+
+/// Decodes a message that fills `bytes` exactly.
+///
+/// # Errors
+/// [`Error::Protocol`] naming `who` when it does not decode, or bytes are left.
+pub fn decode<'a, T: Deserialize<'a>>(who: &str, bytes: &'a [u8]) -> Result<T, Error> {
+    let bad = |cause: String| Error::Protocol { who: who.to_owned(), cause };
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(bad(format!("{} bytes follow a message", rest.len()))),
+        Err(error) => Err(bad(format!("a message of {} bytes does not decode: {error}", bytes.len()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hot_message_is_small_and_borrows() {
+        let put = ToAgent::Put {
+            key: ObjectKey { slot: 70_000, generation: 3 },
+            memory: Memory { lease: 3, offset: 1 << 30, length: 64 },
+            site: 12,
+            hidden: false,
+        };
+        let bytes = encode(&put).unwrap();
+        assert!(bytes.len() <= 16, "{}", bytes.len());
+        assert_eq!(decode::<ToAgent<'_>>("test", &bytes).unwrap(), put);
+        let run = ToClient::Run { task: TaskKey::default(), function: "f", arguments: vec![Argument::Inline(b"abc")], returns: 1 };
+        let bytes = encode(&run).unwrap();
+        assert_eq!(decode::<ToClient<'_>>("test", &bytes).unwrap(), run);
+    }
+
+    #[test]
+    fn garbage_is_a_typed_error() {
+        for bytes in [&[][..], &[0xff; 40], &[14, 0], &[0]] {
+            let error = decode::<ToAgent<'_>>("process 7", bytes).unwrap_err();
+            assert_eq!(error.code(), "protocol");
+            assert!(error.to_string().contains("process 7"));
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! The rows that people see. Every row is a plain value; times are milliseconds since the Unix epoch, by the agent's clock,
+//! so that a row which does not change is not sent again only because it grew older.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{JobId, NodeId, ObjectId, ProcessId, SiteId, TaskId};
+
+/// A closed set of words with one spelling everywhere: in JSON, in reports and in filters.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] $variant),+
+        }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The one spelling.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.word())
+            }
+        }
+    };
+}
+
+words!(
+    /// Why a process's reference keeps an object alive: the first that holds, in this order (Ray's memory page).
+    #[derive(Default)]
+    ReferenceType {
+        /// The process holds a handle to an actor.
+        ActorHandle = "ACTOR_HANDLE",
+        /// The process holds a view into the object's memory.
+        PinnedInMemory = "PINNED_IN_MEMORY",
+        /// A task that the process submitted needs the object and has not ended.
+        UsedByPendingTask = "USED_BY_PENDING_TASK",
+        /// The process holds a handle.
+        #[default]
+        LocalReference = "LOCAL_REFERENCE",
+        /// The reference lies inside an object that the process put.
+        CapturedInObject = "CAPTURED_IN_OBJECT",
+    }
+);
+
+words!(
+    /// What a process is.
+    #[derive(Default)]
+    ProcessType {
+        /// Runs a user's program.
+        #[default]
+        Driver = "driver",
+        /// Runs tasks.
+        Worker = "worker",
+        /// Runs the store and the scheduler.
+        Agent = "agent",
+    }
+);
+
+words!(
+    /// Where a task is in its life (Ray's names).
+    #[derive(Default)]
+    TaskStatus {
+        /// Waits for objects that it depends on.
+        #[default]
+        PendingArgsAvail = "PENDING_ARGS_AVAIL",
+        /// Waits for resources or for a worker.
+        PendingNodeAssignment = "PENDING_NODE_ASSIGNMENT",
+        /// Sent to a worker that has not begun.
+        SubmittedToWorker = "SUBMITTED_TO_WORKER",
+        /// Runs.
+        Running = "RUNNING",
+        /// Ended with its results stored.
+        Finished = "FINISHED",
+        /// Ended with an error.
+        Failed = "FAILED",
+    }
+);
+
+words!(
+    /// Where an object's value is.
+    #[derive(Default)]
+    ObjectState {
+        /// Not made yet.
+        #[default]
+        Pending = "PENDING",
+        /// In the pool.
+        InMemory = "IN_MEMORY",
+        /// Small enough to live in the agent's heap.
+        Inlined = "INLINED",
+        /// The task that should have made it failed; the error is its value.
+        Failed = "FAILED",
+    }
+);
+
+words!(
+    /// How a reference came to be, as Ray writes it before the call site.
+    #[derive(Default)]
+    SiteKind {
+        /// Nothing is known.
+        #[default]
+        Unknown = "",
+        /// `put` or `create`.
+        PutObject = "(put object)",
+        /// `.remote()` of a function.
+        TaskCall = "(task call)",
+        /// `.remote()` of an actor's method.
+        ActorCall = "(actor call)",
+        /// Found inside a task's argument.
+        DeserializeTaskArg = "(deserialize task arg)",
+        /// Found inside an actor call's argument.
+        DeserializeActorTaskArg = "(deserialize actor task arg)",
+        /// Found inside an object that was got.
+        DeserializeObject = "(deserialize object)",
+        /// A view taken by `get`.
+        GetObject = "(get object)",
+    }
+);
+
+words!(
+    /// What happened.
+    #[derive(Default)]
+    EventKind {
+        /// The agent is ready.
+        #[default]
+        AgentStarted = "agent_started",
+        /// A driver connected.
+        DriverConnected = "driver_connected",
+        /// A driver ended.
+        DriverEnded = "driver_ended",
+        /// A worker is ready.
+        WorkerStarted = "worker_started",
+        /// A worker ended as told.
+        WorkerEnded = "worker_ended",
+        /// A process died unasked.
+        ProcessDied = "process_died",
+        /// A process broke the protocol and was dropped.
+        ProcessDropped = "process_dropped",
+        /// A task failed.
+        TaskFailed = "task_failed",
+        /// A task is tried again.
+        TaskRetried = "task_retried",
+        /// A create waits for room.
+        CreateQueued = "create_queued",
+        /// A create found no room in time.
+        StoreFull = "store_full",
+        /// Idle leases were called back.
+        LeasesRecalled = "leases_recalled",
+        /// Something that the agent noticed about itself or the machine.
+        Notice = "notice",
+    }
+);
+
+words!(
+    /// How much attention an event asks for.
+    #[derive(Default)]
+    Severity {
+        /// None.
+        #[default]
+        Info = "info",
+        /// Some.
+        Warning = "warning",
+        /// At once.
+        Error = "error",
+    }
+);
+
+/// A place in a program. `function` is the path of the enclosing function where it is known.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Site {
+    /// Its number within the agent.
+    pub id: SiteId,
+    /// How references come to be there.
+    pub kind: SiteKind,
+    /// The enclosing function's path, empty where unknown.
+    pub function: String,
+    /// The source file as the compiler named it.
+    pub file: String,
+    /// The line, from 1; 0 where unknown.
+    pub line: u32,
+}
+
+impl Site {
+    /// `function file:line` with the last parts of both paths: what fits a row.
+    #[must_use]
+    pub fn short(&self) -> String {
+        if self.file.is_empty() {
+            return "-".to_owned();
+        }
+        let file = self.file.rsplit('/').next().unwrap_or(&self.file);
+        match self.short_function() {
+            "" => format!("{file}:{}", self.line),
+            function => format!("{function} {file}:{}", self.line),
+        }
+    }
+
+    /// The last part of the function's path; closures name their function.
+    #[must_use]
+    pub fn short_function(&self) -> &str {
+        self.function.split("::").filter(|part| !part.starts_with('{')).last().unwrap_or("")
+    }
+}
+
+impl fmt::Display for Site {
+    /// `(kind) function file:line`, as in the call site column.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = self.short();
+        match self.kind.word() {
+            "" => f.pad(&short),
+            kind => f.pad(&format!("{kind} {short}")),
+        }
+    }
+}
+
+/// One (process, object) pair.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReferenceRow {
+    /// The object.
+    pub object_id: ObjectId,
+    /// The holder.
+    pub process: ProcessId,
+    /// The holder's process id in the operating system.
+    pub pid: u32,
+    /// What the holder is.
+    pub process_type: ProcessType,
+    /// The holder's node.
+    pub node: NodeId,
+    /// That node's address.
+    pub node_ip: Arc<str>,
+    /// The first reason that holds.
+    pub reference_type: ReferenceType,
+    /// The object's size in bytes; `None` while it is pending.
+    pub size_bytes: Option<u64>,
+    /// Where this holder got it.
+    pub call_site: Arc<Site>,
+    /// Where the object was created.
+    pub created_site: Arc<Site>,
+    /// Who created it.
+    pub creator_pid: u32,
+    /// The status of the task that makes it; `None` for put objects, which are there from the start.
+    pub status: Option<TaskStatus>,
+    /// That task's attempt, from 1.
+    pub attempt: Option<u32>,
+    /// Where its value is.
+    pub state: ObjectState,
+    /// When this holder first got it.
+    pub since_ms: u64,
+    /// Handles in this process.
+    pub local: u32,
+    /// Views in this process.
+    pub pinned: u32,
+    /// Pending tasks that this process submitted with it.
+    pub submitted: u32,
+    /// Objects that this process put with it inside.
+    pub captured: u32,
+}
+
+/// One object.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ObjectRow {
+    /// The object.
+    pub object_id: ObjectId,
+    /// Its size in bytes; `None` while it is pending.
+    pub size_bytes: Option<u64>,
+    /// Where its value is.
+    pub state: ObjectState,
+    /// Where it was created.
+    pub created_site: Arc<Site>,
+    /// Who created it.
+    pub creator: ProcessId,
+    /// The creator's process id in the operating system.
+    pub creator_pid: u32,
+    /// When.
+    pub created_ms: u64,
+    /// Rows that hold it.
+    pub references: u32,
+    /// Views into it, over all processes.
+    pub pinned: u32,
+    /// Objects that contain it.
+    pub captured: u32,
+    /// References inside it.
+    pub contains: u32,
+    /// The task that makes it, if any.
+    pub task: Option<TaskId>,
+}
+
+/// One creation site, with the objects that were created there and still live.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SiteRow {
+    /// The place.
+    pub site: Arc<Site>,
+    /// Bytes of the objects created there.
+    pub held_bytes: u64,
+    /// How many objects.
+    pub objects: u64,
+    /// Rows that hold them, in any process.
+    pub references: u64,
+    /// Growth of `held_bytes` over the last minute, or since the site is known; negative when it shrank.
+    pub growth_bytes: i64,
+    /// Growth of `objects` over the same time.
+    pub growth_objects: i64,
+    /// When the oldest of the objects was created.
+    pub oldest_ms: u64,
+}
+
+/// One task.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskRow {
+    /// The task.
+    pub task_id: TaskId,
+    /// The remote function's path.
+    pub name: Arc<str>,
+    /// Where it is in its life.
+    pub status: TaskStatus,
+    /// Attempts begun, from 1.
+    pub attempt: u32,
+    /// Its job.
+    pub job: JobId,
+    /// Who submitted it.
+    pub submitter_pid: u32,
+    /// Where it runs or ran.
+    pub worker_pid: Option<u32>,
+    /// Where it was submitted.
+    pub call_site: Arc<Site>,
+    /// CPUs that it reserves.
+    pub num_cpus: f64,
+    /// Objects that it still waits for.
+    pub waits_for: u32,
+    /// Whether it is blocked in a `get` and gave its CPU back.
+    pub blocked: bool,
+    /// When it was submitted.
+    pub submitted_ms: u64,
+    /// When its last attempt began.
+    pub started_ms: Option<u64>,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// Its error, in one line.
+    pub error: Option<String>,
+}
+
+/// One process that Plasmon knows. Byte figures are of the last sample.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessRow {
+    /// The process.
+    pub process: ProcessId,
+    /// Its id in the operating system.
+    pub pid: u32,
+    /// What it is.
+    pub process_type: ProcessType,
+    /// Its job.
+    pub job: JobId,
+    /// The executable's file name.
+    pub name: Arc<str>,
+    /// `running`, `idle`, `starting`, `blocked`.
+    pub state: Arc<str>,
+    /// Resident set size, bytes.
+    pub rss_bytes: u64,
+    /// Resident pages that are shared with other processes, bytes.
+    pub shared_bytes: u64,
+    /// Resident set minus shared: what Ray calls worker heap, bytes.
+    pub heap_bytes: u64,
+    /// Share of one CPU over the last sample, percent.
+    pub cpu_percent: f32,
+    /// The task that it runs.
+    pub task: Option<Arc<str>>,
+    /// Rows that it holds.
+    pub references: u64,
+    /// Bytes of the unique objects that it holds.
+    pub held_bytes: u64,
+    /// Bytes leased to it that carry no object.
+    pub slack_bytes: u64,
+    /// Tasks that it has ended.
+    pub tasks_done: u64,
+    /// When it connected.
+    pub since_ms: u64,
+}
+
+/// One thing that happened.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventRow {
+    /// Counts the agent's events, from 1.
+    pub number: u64,
+    /// When.
+    pub at_ms: u64,
+    /// What.
+    pub kind: EventKind,
+    /// How bad.
+    pub severity: Severity,
+    /// In one line.
+    pub message: String,
+    /// The process concerned, if any.
+    pub pid: Option<u32>,
+}
+
+/// The ledger: every byte of capacity in exactly one line, in order of precedence. The lines sum to `capacity_bytes`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ledger {
+    /// The pool's size.
+    pub capacity_bytes: u64,
+    /// Objects that a process holds a view into.
+    pub pinned_bytes: u64,
+    /// Objects that a pending task needs.
+    pub argument_bytes: u64,
+    /// Objects that a process holds a handle to.
+    pub referenced_bytes: u64,
+    /// Objects that only other objects hold.
+    pub captured_bytes: u64,
+    /// Objects granted but not published yet.
+    pub creating_bytes: u64,
+    /// Bytes behind an object up to the next allocation unit.
+    pub padding_bytes: u64,
+    /// Dead bytes in chunks that also carry live ones.
+    pub hole_bytes: u64,
+    /// Leased bytes that carry no object.
+    pub slack_bytes: u64,
+    /// Bytes that nobody leases.
+    pub free_bytes: u64,
+    /// Of `free_bytes`, those with no memory behind them yet.
+    pub unbacked_bytes: u64,
+    /// Capacity minus the sum of all lines, computed independently; zero, or the ledger is wrong.
+    pub unattributed_bytes: i64,
+    /// Inlined values in the agent's heap; outside of the capacity.
+    pub inlined_bytes: u64,
+    /// How many inlined values.
+    pub inlined_objects: u64,
+}
+
+impl Ledger {
+    /// The lines with their names, in order of precedence; they sum to the capacity.
+    #[must_use]
+    pub fn lines(&self) -> [(&'static str, u64); 9] {
+        [
+            ("pinned", self.pinned_bytes),
+            ("argument", self.argument_bytes),
+            ("referenced", self.referenced_bytes),
+            ("captured", self.captured_bytes),
+            ("creating", self.creating_bytes),
+            ("padding", self.padding_bytes),
+            ("holes", self.hole_bytes),
+            ("slack", self.slack_bytes),
+            ("free", self.free_bytes),
+        ]
+    }
+
+    /// Bytes of live objects.
+    #[must_use]
+    pub fn object_bytes(&self) -> u64 {
+        self.pinned_bytes + self.argument_bytes + self.referenced_bytes + self.captured_bytes
+    }
+
+    /// Bytes that cannot be leased anew.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.capacity_bytes - self.free_bytes.min(self.capacity_bytes)
+    }
+}
+
+/// Both totals over references: rows, and the distinct objects behind them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReferenceTotals {
+    /// Rows.
+    pub references: u64,
+    /// Distinct objects.
+    pub unique_objects: u64,
+    /// Bytes of the distinct objects.
+    pub unique_bytes: u64,
+}
+
+/// The node and its memory, divided as Ray's memory page divides it. The object store is counted once.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeRow {
+    /// The node.
+    pub node: NodeId,
+    /// Its address.
+    pub node_ip: Arc<str>,
+    /// The address of its stream, empty when it has none.
+    pub listen: Arc<str>,
+    /// The agent's process id.
+    pub pid: u32,
+    /// The agent's version.
+    pub version: Arc<str>,
+    /// When the agent started.
+    pub started_ms: u64,
+    /// CPUs that the node offers to tasks.
+    pub num_cpus: f64,
+    /// CPUs that running tasks reserve.
+    pub used_cpus: f64,
+    /// The machine's memory (or the control group's limit), bytes.
+    pub machine_total_bytes: u64,
+    /// What the machine says is available, bytes.
+    pub machine_available_bytes: u64,
+    /// System memory: the agent's heap, the directory of nodes and actors included.
+    pub agent_heap_bytes: u64,
+    /// Application memory: heaps of drivers.
+    pub driver_heap_bytes: u64,
+    /// Application memory: heaps of workers.
+    pub worker_heap_bytes: u64,
+    /// Application memory: bytes of the pool that are backed.
+    pub store_backed_bytes: u64,
+    /// Application memory: bytes of live objects that processes read through views, each object counted once.
+    pub shared_read_bytes: u64,
+    /// Live drivers.
+    pub drivers: u32,
+    /// Live workers.
+    pub workers: u32,
+    /// Tasks that wait for objects, resources or a worker.
+    pub tasks_pending: u64,
+    /// Tasks that run.
+    pub tasks_running: u64,
+    /// Tasks that finished, ever.
+    pub tasks_finished: u64,
+    /// Tasks that failed, ever.
+    pub tasks_failed: u64,
+}
+
+/// The whole node at one instant: one row, for overviews.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreRow {
+    /// The node.
+    pub node: NodeRow,
+    /// Where the store's bytes are.
+    pub ledger: Ledger,
+    /// Live objects, pending and failed ones included.
+    pub objects: u64,
+    /// Both totals.
+    pub totals: ReferenceTotals,
+    /// Messages that the agent has handled, ever.
+    pub messages: u64,
+    /// Bytes of objects ever put.
+    pub put_bytes: u64,
+    /// Objects ever put.
+    pub put_objects: u64,
+    /// Creates that wait for room.
+    pub creates_queued: u32,
+    /// Viewers attached.
+    pub viewers: u32,
+}

@@ -1,0 +1,363 @@
+//! What a viewer and an agent say to each other: JSON text frames over one WebSocket, `GET /v1/stream`.
+//!
+//! A viewer subscribes to *views*: windows over a table, sorted and filtered by the agent. It gets one [`Body::Snapshot`], then
+//! a [`Body::Delta`] whenever what it can see has changed, at most ten times a second.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::column::{RowKey, Table};
+use crate::id::{ObjectId, ProcessId, SiteId, TaskId};
+use crate::record::{EventRow, NodeRow, ObjectRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow};
+
+/// Version of this vocabulary; raised when an old reader would misread a frame.
+pub const VERSION: u32 = 1;
+/// No frame is larger, in bytes.
+pub const MAX_FRAME: usize = 128 << 10;
+/// No request is larger, in bytes.
+pub const MAX_REQUEST: usize = 64 << 10;
+/// No window is longer, in rows.
+pub const MAX_WINDOW: u32 = 500;
+/// The path of the stream.
+pub const PATH: &str = "/v1/stream";
+
+/// What a viewer asks for. Ids are the viewer's own numbers; an id that is used again replaces what it named before.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// First of all: the version that the viewer speaks.
+    Hello {
+        /// [`VERSION`]
+        version: u32,
+    },
+    /// Show a window over a table, from now on.
+    Subscribe {
+        /// The viewer's number for it.
+        id: u32,
+        /// What to show.
+        view: View,
+    },
+    /// Show it no more; ends a `watch` too.
+    Unsubscribe {
+        /// The viewer's number for it.
+        id: u32,
+    },
+    /// Show one thing in detail, from now on.
+    Watch {
+        /// The viewer's number for it.
+        id: u32,
+        /// What to show.
+        target: Target,
+    },
+    /// All references and the store, once, in parts.
+    Report {
+        /// The viewer's number for it.
+        id: u32,
+    },
+    /// The viewer has drawn everything up to this frame; gives the agent leave to send more.
+    Ack {
+        /// The last frame's number.
+        seq: u64,
+    },
+}
+
+/// A window over a table.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Which table.
+    pub table: Table,
+    /// The fields of a row to send; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// Rows that match, in the filter language; all when empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filter: String,
+    /// The order; the table's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<Sort>,
+    /// Fold rows by this column; the window is then over groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Which rows of the order.
+    #[serde(default)]
+    pub window: Window,
+}
+
+impl View {
+    /// The first rows of a table in its own order.
+    #[must_use]
+    pub fn of(table: Table) -> Self {
+        Self { table, columns: Vec::new(), filter: String::new(), sort: None, group: None, window: Window::default() }
+    }
+}
+
+/// An order: one column, ties by the row's key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sort {
+    /// The column's name.
+    pub column: String,
+    /// Smallest first instead of largest first.
+    #[serde(default)]
+    pub ascending: bool,
+}
+
+/// A run of rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The first row, from 0.
+    pub start: u64,
+    /// How many rows, at most [`MAX_WINDOW`].
+    pub len: u32,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { start: 0, len: 100 }
+    }
+}
+
+/// One thing to watch in detail.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// An object: who holds it, what contains it, what it contains.
+    Object(ObjectId),
+    /// A creation site: its objects and the source around it.
+    Site(SiteId),
+    /// A task: what it waits for, what it makes.
+    Task(TaskId),
+    /// A process: what it holds.
+    Process(ProcessId),
+}
+
+/// What the agent sends.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Frame {
+    /// Counts this connection's frames, from 1.
+    pub seq: u64,
+    /// The agent's clock, milliseconds since the Unix epoch; ages are relative to it.
+    pub at_ms: u64,
+    /// Updates that this viewer was too slow for and that newer ones replaced, since the connection began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: u64,
+    /// What is new.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The kinds of frames.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Body {
+    /// Answers the viewer's hello.
+    Hello {
+        /// [`VERSION`]
+        version: u32,
+        /// The agent's node.
+        node: Box<NodeRow>,
+    },
+    /// A whole window.
+    Snapshot {
+        /// The viewer's number for it.
+        id: u32,
+        /// Exact totals.
+        totals: Totals,
+        /// The first row's place in the order; moved back when the table is shorter than the window asked for.
+        start: u64,
+        /// The window's rows in order.
+        rows: Rows,
+    },
+    /// What changed in a window.
+    Delta {
+        /// The viewer's number for it.
+        id: u32,
+        /// Exact totals.
+        totals: Totals,
+        /// The first row's place in the order.
+        start: u64,
+        /// The keys of the window in order, if the order changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<Vec<RowKey>>,
+        /// Rows that are new in the window or have changed.
+        rows: Rows,
+    },
+    /// One thing in detail; sent whole whenever it changed.
+    Detail {
+        /// The viewer's number for it.
+        id: u32,
+        /// The thing, or `null` when it is gone.
+        detail: Option<Box<Detail>>,
+    },
+    /// A part of a report.
+    Report {
+        /// The viewer's number for it.
+        id: u32,
+        /// The store as it was when the request arrived; in the first part only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        store: Option<Box<StoreRow>>,
+        /// Rows of this part.
+        references: Vec<ReferenceRow>,
+        /// Whether this is the last part.
+        last: bool,
+    },
+    /// A request that could not be served.
+    Error {
+        /// The viewer's number for it, if it had one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
+        /// A stable code.
+        code: String,
+        /// What failed, with which value.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+}
+
+/// Exact figures over the whole table, not only the window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Rows of the table.
+    pub rows: u64,
+    /// Rows that the filter lets through.
+    pub matched: u64,
+    /// Groups of those, when grouped.
+    pub groups: u64,
+    /// Bytes over matching rows; an object that is held twice counts twice.
+    pub bytes: u64,
+    /// Both totals over matching references (tables of references and objects only).
+    pub unique: ReferenceTotals,
+}
+
+/// Rows of one table, in the order of the window.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// Of [`Table::References`].
+    References(Vec<ReferenceRow>),
+    /// Of [`Table::Objects`].
+    Objects(Vec<ObjectRow>),
+    /// Of [`Table::Sites`].
+    Sites(Vec<SiteRow>),
+    /// Of [`Table::Processes`].
+    Processes(Vec<ProcessRow>),
+    /// Of [`Table::Tasks`].
+    Tasks(Vec<TaskRow>),
+    /// Of [`Table::Events`].
+    Events(Vec<EventRow>),
+    /// Of [`Table::Store`].
+    Store(Vec<StoreRow>),
+    /// Of any table that is grouped.
+    Groups(Vec<GroupRow>),
+}
+
+/// Rows with the same value in one column.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupRow {
+    /// The value.
+    pub key: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes over rows.
+    pub bytes: u64,
+    /// Both totals (references and objects only).
+    pub unique: ReferenceTotals,
+    /// For references: how many of each type, in the order of `ReferenceType::ALL`.
+    pub by_type: [u64; 5],
+}
+
+/// One thing in detail.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    /// See [`Target::Object`].
+    Object(ObjectDetail),
+    /// See [`Target::Site`].
+    Site(SiteDetail),
+    /// See [`Target::Task`].
+    Task(TaskDetail),
+    /// See [`Target::Process`].
+    Process(ProcessDetail),
+}
+
+/// Lists in details are cut at this many entries; the row beside them has the exact count.
+pub const MAX_DETAIL: usize = 100;
+
+/// Why an object is alive.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ObjectDetail {
+    /// The object.
+    pub object: ObjectRow,
+    /// Who holds it.
+    pub holders: Vec<ReferenceRow>,
+    /// Objects that contain it.
+    pub contained_in: Vec<ObjectRow>,
+    /// Objects that it contains.
+    pub contains: Vec<ObjectRow>,
+    /// Pending tasks that need it.
+    pub tasks: Vec<TaskRow>,
+}
+
+/// What a creation site holds.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SiteDetail {
+    /// The site.
+    pub site: SiteRow,
+    /// Its largest objects.
+    pub objects: Vec<ObjectRow>,
+    /// The source around it, when the agent can read the file.
+    pub source: Option<Source>,
+}
+
+/// Lines of a source file.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Source {
+    /// The file.
+    pub file: String,
+    /// The number of the first line below, from 1.
+    pub first_line: u32,
+    /// The lines.
+    pub lines: Vec<String>,
+    /// The line meant, from 1.
+    pub marked_line: u32,
+}
+
+/// What a task waits for and makes.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskDetail {
+    /// The task.
+    pub task: TaskRow,
+    /// The objects that it needs.
+    pub arguments: Vec<ObjectRow>,
+    /// The objects that it makes.
+    pub results: Vec<ObjectRow>,
+}
+
+/// What a process holds.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessDetail {
+    /// The process.
+    pub process: ProcessRow,
+    /// Its largest references.
+    pub references: Vec<ReferenceRow>,
+    /// Its unique set size in bytes, when it could be read: expensive, so only here.
+    pub unique_bytes: Option<u64>,
+    /// Its executable's path.
+    pub executable: Arc<str>,
+}
