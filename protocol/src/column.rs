@@ -69,10 +69,29 @@ impl<'a> Cell<'a> {
     }
 }
 
+/// Which variant of [`Cell`] a column's cells are; lets a filter be checked before there is a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// [`Cell::Text`]
+    Text,
+    /// [`Cell::Bytes`]
+    Bytes,
+    /// [`Cell::Growth`]
+    Growth,
+    /// [`Cell::Count`]
+    Count,
+    /// [`Cell::Number`]
+    Number,
+    /// [`Cell::Since`]
+    Since,
+}
+
 /// One column of a table of `R`.
 pub struct Column<R: 'static> {
     /// Its name in frames, filters and `--sort-by`.
     pub name: &'static str,
+    /// What its cells are, where they are not [`Cell::None`].
+    pub kind: Kind,
     /// What it holds, in a few words.
     pub about: &'static str,
     /// The cell of a row.
@@ -103,13 +122,13 @@ pub trait Record: Clone + PartialEq + Send + 'static {
 pub type RowKey = String;
 
 macro_rules! columns {
-    ($record:ty, $table:ident, $default:literal, |$key:ident| $key_value:expr, [$($name:literal, $about:literal, |$row:ident| $cell:expr;)+]) => {
+    ($record:ty, $table:ident, $default:literal, |$key:ident| $key_value:expr, [$($name:literal, $kind:ident, $about:literal, |$row:ident| $cell:expr;)+]) => {
         impl Record for $record {
             const TABLE: Table = Table::$table;
             const DEFAULT_SORT: &'static str = $default;
 
             fn columns() -> &'static [Column<Self>] {
-                const COLUMNS: &[Column<$record>] = &[$(Column { name: $name, about: $about, cell: |$row| $cell }),+];
+                const COLUMNS: &[Column<$record>] = &[$(Column { name: $name, kind: Kind::$kind, about: $about, cell: |$row| $cell }),+];
                 COLUMNS
             }
 
@@ -126,96 +145,96 @@ fn optional<'a, T>(value: Option<T>, cell: impl Fn(T) -> Cell<'a>) -> Cell<'a> {
 }
 
 columns!(ReferenceRow, References, "size", |row| format!("{}-{}", row.process, row.object_id), [
-    "size", "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
-    "type", "why this process keeps it", |row| Cell::text(row.reference_type.word());
-    "pid", "the holder", |row| Cell::Count(u64::from(row.pid));
-    "process", "what the holder is", |row| Cell::text(row.process_type.word());
-    "age", "since the holder got it", |row| Cell::Since(row.since_ms);
-    "site", "where the holder got it", |row| Cell::text(row.call_site.to_string());
-    "created", "where the object was created", |row| Cell::text(row.created_site.to_string());
-    "creator", "who created it", |row| Cell::Count(u64::from(row.creator_pid));
-    "status", "status of the task that makes it", |row| optional(row.status, |status| Cell::text(status.word()));
-    "attempt", "attempt of that task", |row| optional(row.attempt, |attempt| Cell::Count(u64::from(attempt)));
-    "state", "where its value is", |row| Cell::text(row.state.word());
-    "node", "the holder's node", |row| Cell::text(&*row.node_ip);
-    "local", "handles in this process", |row| Cell::Count(u64::from(row.local));
-    "pinned", "views in this process", |row| Cell::Count(u64::from(row.pinned));
-    "submitted", "pending tasks that need it", |row| Cell::Count(u64::from(row.submitted));
-    "captured", "objects that contain it", |row| Cell::Count(u64::from(row.captured));
-    "object", "the object's id", |row| Cell::text(row.object_id.hex());
+    "size", Bytes, "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
+    "type", Text, "why this process keeps it", |row| Cell::text(row.reference_type.word());
+    "pid", Count, "the holder", |row| Cell::Count(u64::from(row.pid));
+    "process", Text, "what the holder is", |row| Cell::text(row.process_type.word());
+    "age", Since, "since the holder got it", |row| Cell::Since(row.since_ms);
+    "site", Text, "where the holder got it", |row| Cell::text(row.call_site.to_string());
+    "created", Text, "where the object was created", |row| Cell::text(row.created_site.to_string());
+    "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
+    "status", Text, "status of the task that makes it", |row| optional(row.status, |status| Cell::text(status.word()));
+    "attempt", Count, "attempt of that task", |row| optional(row.attempt, |attempt| Cell::Count(u64::from(attempt)));
+    "state", Text, "where its value is", |row| Cell::text(row.state.word());
+    "node", Text, "the holder's node", |row| Cell::text(&*row.node_ip);
+    "local", Count, "handles in this process", |row| Cell::Count(u64::from(row.local));
+    "pinned", Count, "views in this process", |row| Cell::Count(u64::from(row.pinned));
+    "submitted", Count, "pending tasks that need it", |row| Cell::Count(u64::from(row.submitted));
+    "captured", Count, "objects that contain it", |row| Cell::Count(u64::from(row.captured));
+    "object", Text, "the object's id", |row| Cell::text(row.object_id.hex());
 ]);
 
 columns!(ObjectRow, Objects, "size", |row| row.object_id.hex(), [
-    "size", "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
-    "state", "where its value is", |row| Cell::text(row.state.word());
-    "references", "rows that hold it", |row| Cell::Count(u64::from(row.references));
-    "age", "since its creation", |row| Cell::Since(row.created_ms);
-    "created", "where it was created", |row| Cell::text(row.created_site.to_string());
-    "creator", "who created it", |row| Cell::Count(u64::from(row.creator_pid));
-    "pinned", "views into it", |row| Cell::Count(u64::from(row.pinned));
-    "captured", "objects that contain it", |row| Cell::Count(u64::from(row.captured));
-    "contains", "references inside it", |row| Cell::Count(u64::from(row.contains));
-    "task", "the task that makes it", |row| optional(row.task, |task| Cell::text(task.hex()));
-    "object", "its id", |row| Cell::text(row.object_id.hex());
+    "size", Bytes, "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
+    "state", Text, "where its value is", |row| Cell::text(row.state.word());
+    "references", Count, "rows that hold it", |row| Cell::Count(u64::from(row.references));
+    "age", Since, "since its creation", |row| Cell::Since(row.created_ms);
+    "created", Text, "where it was created", |row| Cell::text(row.created_site.to_string());
+    "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
+    "pinned", Count, "views into it", |row| Cell::Count(u64::from(row.pinned));
+    "captured", Count, "objects that contain it", |row| Cell::Count(u64::from(row.captured));
+    "contains", Count, "references inside it", |row| Cell::Count(u64::from(row.contains));
+    "task", Text, "the task that makes it", |row| optional(row.task, |task| Cell::text(task.hex()));
+    "object", Text, "its id", |row| Cell::text(row.object_id.hex());
 ]);
 
 columns!(SiteRow, Sites, "held", |row| row.site.id.to_string(), [
-    "held", "bytes of live objects created there", |row| Cell::Bytes(row.held_bytes);
-    "objects", "how many", |row| Cell::Count(row.objects);
-    "references", "rows that hold them", |row| Cell::Count(row.references);
-    "growth", "change in a minute", |row| Cell::Growth(row.growth_bytes);
-    "age", "of the oldest", |row| Cell::Since(row.oldest_ms);
-    "kind", "how they came to be", |row| Cell::text(row.site.kind.word());
-    "function", "the enclosing function", |row| Cell::text(&*row.site.function);
-    "file", "the source file", |row| Cell::text(&*row.site.file);
-    "line", "the line in it", |row| Cell::Count(u64::from(row.site.line));
-    "site", "the place in short", |row| Cell::text(row.site.to_string());
+    "held", Bytes, "bytes of live objects created there", |row| Cell::Bytes(row.held_bytes);
+    "objects", Count, "how many", |row| Cell::Count(row.objects);
+    "references", Count, "rows that hold them", |row| Cell::Count(row.references);
+    "growth", Growth, "change in a minute", |row| Cell::Growth(row.growth_bytes);
+    "age", Since, "of the oldest", |row| Cell::Since(row.oldest_ms);
+    "kind", Text, "how they came to be", |row| Cell::text(row.site.kind.word());
+    "function", Text, "the enclosing function", |row| Cell::text(&*row.site.function);
+    "file", Text, "the source file", |row| Cell::text(&*row.site.file);
+    "line", Count, "the line in it", |row| Cell::Count(u64::from(row.site.line));
+    "site", Text, "the place in short", |row| Cell::text(row.site.to_string());
 ]);
 
 columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
-    "age", "since it was submitted", |row| Cell::Since(row.submitted_ms);
-    "name", "the remote function", |row| Cell::text(&*row.name);
-    "status", "where it is in its life", |row| Cell::text(row.status.word());
-    "attempt", "attempts begun", |row| Cell::Count(u64::from(row.attempt));
-    "pid", "the worker", |row| optional(row.worker_pid, |pid| Cell::Count(u64::from(pid)));
-    "submitter", "who submitted it", |row| Cell::Count(u64::from(row.submitter_pid));
-    "job", "its job", |row| Cell::Count(u64::from(row.job.0));
-    "cpus", "CPUs that it reserves", |row| Cell::Number(row.num_cpus);
-    "waits", "objects that it waits for", |row| Cell::Count(u64::from(row.waits_for));
-    "site", "where it was submitted", |row| Cell::text(row.call_site.to_string());
-    "error", "its error", |row| optional(row.error.as_deref(), Cell::text);
-    "task", "its id", |row| Cell::text(row.task_id.hex());
+    "age", Since, "since it was submitted", |row| Cell::Since(row.submitted_ms);
+    "name", Text, "the remote function", |row| Cell::text(&*row.name);
+    "status", Text, "where it is in its life", |row| Cell::text(row.status.word());
+    "attempt", Count, "attempts begun", |row| Cell::Count(u64::from(row.attempt));
+    "pid", Count, "the worker", |row| optional(row.worker_pid, |pid| Cell::Count(u64::from(pid)));
+    "submitter", Count, "who submitted it", |row| Cell::Count(u64::from(row.submitter_pid));
+    "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
+    "cpus", Number, "CPUs that it reserves", |row| Cell::Number(row.num_cpus);
+    "waits", Count, "objects that it waits for", |row| Cell::Count(u64::from(row.waits_for));
+    "site", Text, "where it was submitted", |row| Cell::text(row.call_site.to_string());
+    "error", Text, "its error", |row| optional(row.error.as_deref(), Cell::text);
+    "task", Text, "its id", |row| Cell::text(row.task_id.hex());
 ]);
 
 columns!(ProcessRow, Processes, "heap", |row| row.process.to_string(), [
-    "heap", "resident minus shared", |row| Cell::Bytes(row.heap_bytes);
-    "rss", "resident set", |row| Cell::Bytes(row.rss_bytes);
-    "shared", "resident and shared", |row| Cell::Bytes(row.shared_bytes);
-    "cpu", "percent of one CPU", |row| Cell::Number(f64::from(row.cpu_percent));
-    "pid", "process id", |row| Cell::Count(u64::from(row.pid));
-    "type", "what it is", |row| Cell::text(row.process_type.word());
-    "job", "its job", |row| Cell::Count(u64::from(row.job.0));
-    "state", "what it does", |row| Cell::text(&*row.state);
-    "task", "the task that it runs", |row| optional(row.task.as_deref(), Cell::text);
-    "references", "rows that it holds", |row| Cell::Count(row.references);
-    "held", "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
-    "slack", "leased bytes without objects", |row| Cell::Bytes(row.slack_bytes);
-    "done", "tasks that it has ended", |row| Cell::Count(row.tasks_done);
-    "age", "since it connected", |row| Cell::Since(row.since_ms);
-    "name", "its executable", |row| Cell::text(&*row.name);
+    "heap", Bytes, "resident minus shared", |row| Cell::Bytes(row.heap_bytes);
+    "rss", Bytes, "resident set", |row| Cell::Bytes(row.rss_bytes);
+    "shared", Bytes, "resident and shared", |row| Cell::Bytes(row.shared_bytes);
+    "cpu", Number, "percent of one CPU", |row| Cell::Number(f64::from(row.cpu_percent));
+    "pid", Count, "process id", |row| Cell::Count(u64::from(row.pid));
+    "type", Text, "what it is", |row| Cell::text(row.process_type.word());
+    "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
+    "state", Text, "what it does", |row| Cell::text(&*row.state);
+    "task", Text, "the task that it runs", |row| optional(row.task.as_deref(), Cell::text);
+    "references", Count, "rows that it holds", |row| Cell::Count(row.references);
+    "held", Bytes, "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
+    "slack", Bytes, "leased bytes without objects", |row| Cell::Bytes(row.slack_bytes);
+    "done", Count, "tasks that it has ended", |row| Cell::Count(row.tasks_done);
+    "age", Since, "since it connected", |row| Cell::Since(row.since_ms);
+    "name", Text, "its executable", |row| Cell::text(&*row.name);
 ]);
 
 columns!(EventRow, Events, "number", |row| row.number.to_string(), [
-    "number", "order of events", |row| Cell::Count(row.number);
-    "age", "since it happened", |row| Cell::Since(row.at_ms);
-    "severity", "how bad", |row| Cell::text(row.severity.word());
-    "kind", "what happened", |row| Cell::text(row.kind.word());
-    "pid", "the process concerned", |row| optional(row.pid, |pid| Cell::Count(u64::from(pid)));
-    "message", "in one line", |row| Cell::text(&*row.message);
+    "number", Count, "order of events", |row| Cell::Count(row.number);
+    "age", Since, "since it happened", |row| Cell::Since(row.at_ms);
+    "severity", Text, "how bad", |row| Cell::text(row.severity.word());
+    "kind", Text, "what happened", |row| Cell::text(row.kind.word());
+    "pid", Count, "the process concerned", |row| optional(row.pid, |pid| Cell::Count(u64::from(pid)));
+    "message", Text, "in one line", |row| Cell::text(&*row.message);
 ]);
 
 columns!(StoreRow, Store, "capacity", |_row| "store".to_owned(), [
-    "capacity", "bytes of the pool", |row| Cell::Bytes(row.ledger.capacity_bytes);
-    "used", "bytes that cannot be leased", |row| Cell::Bytes(row.ledger.used_bytes());
-    "objects", "live objects", |row| Cell::Count(row.objects);
+    "capacity", Bytes, "bytes of the pool", |row| Cell::Bytes(row.ledger.capacity_bytes);
+    "used", Bytes, "bytes that cannot be leased", |row| Cell::Bytes(row.ledger.used_bytes());
+    "objects", Count, "live objects", |row| Cell::Count(row.objects);
 ]);

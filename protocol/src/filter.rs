@@ -1,1 +1,156 @@
-//! placeholder
+//! The language of filters, over any table.
+//!
+//! ```text
+//! site:remember size>1m            both must hold
+//! type:pinned | age>10m            either may hold; `|` binds weaker than a space
+//! !state:inlined                   must not hold
+//! "two words" 4f02                 a word alone is looked for in every text column
+//! ```
+//!
+//! `column:text` and bare words look for a part of the text, whatever its case; `-`, `_` and a space are the same character.
+//! `=` asks for the whole text. Columns of numbers take `: = != > < >= <=` with sizes (`size>=1.5MiB`), counts (`local>10k`),
+//! numbers (`cpu>50%`) and, for instants, ages (`age<1h30m`). A cell that is unknown meets no comparison.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::column::{Cell, Column, Kind, Record};
+pub use error::FilterError;
+use value::Test;
+
+mod error;
+mod parse;
+mod value;
+
+/// No filter has more words: each costs something for every row.
+pub const MAX_TERMS: usize = 64;
+
+/// A condition on rows of one table. The default one lets everything through.
+#[derive(Clone)]
+pub struct Filter<R: Record> {
+    text: String,
+    /// One of these must hold; none at all means that everything matches.
+    alternatives: Vec<Vec<Term<R>>>,
+}
+
+/// One word of a filter.
+#[derive(Clone)]
+struct Term<R: Record> {
+    negated: bool,
+    want: Want<R>,
+}
+
+#[derive(Clone)]
+enum Want<R: Record> {
+    /// Some text column contains this, folded.
+    Anywhere(String),
+    /// The column's cell passes.
+    Column(fn(&R) -> Cell<'_>, Test),
+}
+
+impl<R: Record> Filter<R> {
+    /// Reads a filter; an empty one lets everything through.
+    ///
+    /// # Errors
+    /// When a word cannot be read or names no column of `R`; the error points at its place.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        Ok(Self { text: text.to_owned(), alternatives: parse::parse(text)? })
+    }
+
+    /// Whether `row` passes. `now_ms` is the clock that ages are taken by, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn matches(&self, row: &R, now_ms: u64) -> bool {
+        let holds = |terms: &Vec<Term<R>>| terms.iter().all(|term| term.holds(row, now_ms));
+        self.alternatives.is_empty() || self.alternatives.iter().any(holds)
+    }
+
+    /// The text that it was read from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it lets everything through because it asks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.alternatives.is_empty()
+    }
+
+    /// Whether the outcome can change with time alone.
+    #[must_use]
+    pub fn depends_on_age(&self) -> bool {
+        self.alternatives.iter().flatten().any(|term| matches!(&term.want, Want::Column(_, Test::Age(..))))
+    }
+}
+
+impl<R: Record> Term<R> {
+    fn holds(&self, row: &R, now_ms: u64) -> bool {
+        let found = match &self.want {
+            Want::Anywhere(needle) => R::columns()
+                .iter()
+                .filter(|column| column.kind == Kind::Text)
+                .any(|column| matches!((column.cell)(row), Cell::Text(text) if contains(&text, needle))),
+            Want::Column(cell, test) => test.holds(&cell(row), now_ms),
+        };
+        found != self.negated
+    }
+}
+
+impl<R: Record> Default for Filter<R> {
+    fn default() -> Self {
+        Self { text: String::new(), alternatives: Vec::new() }
+    }
+}
+
+impl<R: Record> fmt::Debug for Filter<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Filter({:?})", self.text)
+    }
+}
+
+impl<R: Record> FromStr for Filter<R> {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        Self::parse(text)
+    }
+}
+
+/// The column called `name`; `kind` and `type` stand for each other in tables that have only one of them.
+fn column<R: Record>(name: &str) -> Option<&'static Column<R>> {
+    R::column(name).or_else(|| match name.to_ascii_lowercase().as_str() {
+        "kind" => R::column("type"),
+        "type" => R::column("kind"),
+        _ => None,
+    })
+}
+
+/// What `text` is compared as: lower case, with one character for what joins words.
+fn fold(text: &str) -> String {
+    text.to_lowercase().replace(['-', ' '], "_")
+}
+
+fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'-' | b' ' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    }
+}
+
+/// Whether `text`, folded, contains `needle`, which is. Runs for every row, so plain needles are looked for without a copy.
+fn contains(text: &str, needle: &str) -> bool {
+    let Some(first) = needle.bytes().next() else { return true };
+    if !needle.is_ascii() {
+        return fold(text).contains(needle);
+    }
+    let same = |window: &[u8]| window.iter().zip(needle.bytes()).all(|(byte, want)| fold_byte(*byte) == want);
+    text.as_bytes().windows(needle.len()).any(|window| window.first().is_some_and(|byte| fold_byte(*byte) == first) && same(window))
+}
+
+/// Whether `text`, folded, is `wanted`, which is.
+fn equals(text: &str, wanted: &str) -> bool {
+    if wanted.is_ascii() { text.len() == wanted.len() && contains(text, wanted) } else { fold(text) == wanted }
+}
+
+#[cfg(test)]
+mod tests;

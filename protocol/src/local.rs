@@ -16,7 +16,7 @@ pub const VERSION: u32 = 1;
 pub const ALIGNMENT: u64 = 64;
 /// Leases begin and end at multiples of this many bytes: what `mprotect` can flip.
 pub const PAGE: u64 = 4096;
-/// A chunk for small objects, bytes.
+/// The largest chunk for small objects, bytes.
 pub const CHUNK: u64 = 256 << 10;
 /// Objects above this size get a lease of their own, bytes.
 pub const SMALL: u64 = CHUNK / 4;
@@ -173,12 +173,14 @@ pub enum ToAgent<'a> {
         /// The objects.
         references: Vec<ObjectKey>,
     },
-    /// Memory is wanted: a chunk when `bytes` is [`CHUNK`], else room for one object.
+    /// Memory is wanted.
     Lease {
         /// The client's number for the request.
         request: u32,
-        /// How many bytes.
+        /// The size of the object that it is wanted for, bytes.
         bytes: u64,
+        /// Room for many small objects instead of this one alone; the agent chooses how much.
+        chunk: bool,
         /// Where the program asked.
         site: u32,
     },
@@ -342,6 +344,14 @@ pub enum Outcome<'a> {
 /// Never for the messages of this module; the encoder's word otherwise.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
     postcard::to_allocvec(message).map_err(|error| Error::Protocol { who: "this process".into(), cause: error.to_string() })
+}
+
+/// Encodes any message of this module into a buffer that is used again and again.
+///
+/// # Errors
+/// As for [`encode`].
+pub fn encode_into<T: Serialize>(message: &T, buffer: Vec<u8>) -> Result<Vec<u8>, Error> {
+    postcard::to_extend(message, buffer).map_err(|error| Error::Protocol { who: "this process".into(), cause: error.to_string() })
 }
 
 /// Decodes a message that fills `bytes` exactly.

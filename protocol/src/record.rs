@@ -464,7 +464,8 @@ impl Ledger {
     /// Bytes of live objects.
     #[must_use]
     pub fn object_bytes(&self) -> u64 {
-        self.pinned_bytes + self.argument_bytes + self.referenced_bytes + self.captured_bytes
+        let [pinned, argument, referenced, captured, ..] = self.lines().map(|(_, bytes)| bytes);
+        pinned.saturating_add(argument).saturating_add(referenced).saturating_add(captured)
     }
 
     /// Bytes that cannot be leased anew.

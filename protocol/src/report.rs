@@ -1,1 +1,84 @@
-//! placeholder
+//! Rows to the report, as text and as JSON. Pure: the same rows, time and options give the same report.
+
+use std::cmp::{Ordering, Reverse};
+
+pub use clock::utc;
+pub use harmless::harmless;
+pub use options::{GroupBy, ReportOptions, SortBy, Units};
+
+use crate::record::{ReferenceRow, ReferenceTotals, StoreRow};
+use sums::Sums;
+
+mod clock;
+mod harmless;
+mod json;
+mod options;
+mod page;
+mod sums;
+mod table;
+mod text;
+
+/// Every reference of a node and its store at one instant.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    store: StoreRow,
+    /// Largest object first, then by pid and object.
+    references: Vec<ReferenceRow>,
+    now_ms: u64,
+}
+
+impl Report {
+    /// A report of `references`, in any order, taken at `now_ms` milliseconds since the Unix epoch by the agent's clock.
+    #[must_use]
+    pub fn new(store: StoreRow, mut references: Vec<ReferenceRow>, now_ms: u64) -> Self {
+        references.sort_by(|a, b| compare(SortBy::ObjectSize, false, a, b));
+        Self { store, references, now_ms }
+    }
+
+    /// The store at that instant.
+    #[must_use]
+    pub fn store(&self) -> &StoreRow {
+        &self.store
+    }
+
+    /// The rows, largest object first, then by pid and object.
+    #[must_use]
+    pub fn references(&self) -> &[ReferenceRow] {
+        &self.references
+    }
+
+    /// Both totals, counted from the rows.
+    #[must_use]
+    pub fn totals(&self) -> ReferenceTotals {
+        Sums::of(&self.references).totals()
+    }
+
+    /// The report as text, every line ended. With a width of 80 or more, a line is longer only where a size or a pid is of
+    /// unheard-of length; nothing in it comes from a program unescaped (see [`harmless`]).
+    #[must_use]
+    pub fn text(&self, options: &ReportOptions) -> String {
+        text::text(self, options)
+    }
+
+    /// The report as JSON, the same as its `Serialize`; writing it out directly saves this copy.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        json::value(self)
+    }
+}
+
+/// The order of rows. Unknown sizes come last either way; ties are by pid and object, smallest first, either way.
+fn compare(by: SortBy, reverse: bool, a: &ReferenceRow, b: &ReferenceRow) -> Ordering {
+    let unknown = |row: &ReferenceRow| by == SortBy::ObjectSize && row.size_bytes.is_none();
+    let first = match by {
+        SortBy::ObjectSize => Reverse(a.size_bytes).cmp(&Reverse(b.size_bytes)),
+        SortBy::Pid => Reverse(a.pid).cmp(&Reverse(b.pid)),
+        SortBy::ReferenceType => a.reference_type.cmp(&b.reference_type),
+        SortBy::Age => a.since_ms.cmp(&b.since_ms),
+    };
+    let first = if reverse { first.reverse() } else { first };
+    unknown(a).cmp(&unknown(b)).then(first).then_with(|| (a.pid, a.object_id).cmp(&(b.pid, b.object_id)))
+}
+
+#[cfg(test)]
+mod tests;

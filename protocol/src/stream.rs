@@ -237,6 +237,9 @@ pub struct Totals {
     pub bytes: u64,
     /// Both totals over matching references (tables of references and objects only).
     pub unique: ReferenceTotals,
+    /// Rows at the window's end that are left out because no frame holds them all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cut: u64,
 }
 
 /// Rows of one table, in the order of the window.

@@ -1,1 +1,58 @@
-//! placeholder
+//! Shared memory between the agent and its clients on one machine (Linux).
+//!
+//! | file | what it holds | who writes it |
+//! |---|---|---|
+//! | [`segment`] | a sealed, mapped memory file | - |
+//! | [`pool`] | the objects themselves: one memory file, read-only but for leased ranges | leaseholders, the agent |
+//! | [`number`] | numbers seen as bytes and bytes seen as numbers | - |
+//! | [`slot`] | where each object lies, and whether the agent sleeps | the agent |
+//! | [`pin`] | what each client reads at this moment; the eviction protocol | each client its own |
+//! | [`ring`] | byte pipes for messages | head and data the producer, tail the consumer |
+//! | [`link`] | the two segments of one client: rings, pins, control words | each side its own |
+//! | [`doorbell`] | wakes a sleeper | either |
+//! | [`channel`] | packets and descriptors over a unix socket | either |
+//! | [`process`] | another process, named without races | - |
+//!
+//! # Rules that hold everywhere
+//! - Every shared word has one writing process. Publication is one release store, so a crash loses only what was not published,
+//!   and there is nothing to roll back.
+//! - Who must not write a segment has it mapped read-only. Loads from there are relaxed and followed by an acquire fence: the
+//!   only form that the language promises to work on read-only memory.
+//! - What a client wrote is hostile to the agent: read once into private memory, checked, and then used. Nothing here panics on it.
+//! - Maps are not inherited by `fork`, descriptors not by `exec`.
+//!
+//! # What is trusted
+//! All processes run as one user. Read-only maps contain bugs; they don't stop a process that means harm from writing an object
+//! inside its own lease after others have begun to read it. [`pool`] says what its safe functions ask of their callers.
+//!
+//! This crate is the only one with unsafe code outside Python. Under `--cfg loom` only the protocols ([`ring`], [`slot`], [`pin`])
+//! are compiled, over model-checked atomics.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("plasmon-memory needs Linux: sealed memory files, eventfd and pidfd");
+
+#[cfg(not(loom))]
+pub mod channel;
+#[cfg(not(loom))]
+pub mod doorbell;
+#[cfg(not(loom))]
+pub mod link;
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(not(loom))]
+pub mod number;
+pub mod pin;
+#[cfg(loom)]
+#[path = "place/modelled.rs"]
+mod place;
+#[cfg(not(loom))]
+mod place;
+#[cfg(not(loom))]
+pub mod pool;
+#[cfg(not(loom))]
+pub mod process;
+pub mod ring;
+#[cfg(not(loom))]
+pub mod segment;
+pub mod slot;
+mod sync;

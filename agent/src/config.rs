@@ -1,0 +1,172 @@
+//! One validated configuration, from flags, environment, a file and defaults, in this order of precedence.
+//!
+//! [`AgentOptions`] is what somebody asked for; [`Config`] is what holds.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::size::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+
+mod cpus;
+mod options;
+
+pub use cpus::Cpus;
+pub use options::AgentOptions;
+
+/// Where the standalone daemon serves the live stream when nothing else is said.
+const STANDALONE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6480);
+/// Where an agent that a program started for itself does: any free port.
+const EMBEDDED_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The store when nothing is said, in percent of the memory available at the start.
+const STORE_PERCENT: u64 = 30;
+/// The smallest store.
+const STORE_MIN: Bytes = Bytes(1 << 20);
+/// A store is a whole number of these.
+const STORE_UNIT: u64 = 4096;
+
+/// Which agent a configuration is for; only defaults depend on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The daemon.
+    Standalone,
+    /// Started by a program for itself.
+    Embedded,
+}
+
+/// The configuration of one agent. Every value holds for the machine that it was resolved on.
+///
+/// Its TOML form is a file that `--config` reads; its JSON form is what a starter hands to the agent it starts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// Where to serve the live stream.
+    pub listen: SocketAddr,
+    /// Names, in lower case, that a request may give in `Host`, beside IP literals and `localhost`.
+    pub allow_host: Vec<String>,
+    /// Whether `listen` may be an address that other machines reach.
+    pub insecure_plaintext: bool,
+    /// The file with the stream's token; `None` for one in the session. Absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Where the session's directory is made. Absolute.
+    pub temp_dir: PathBuf,
+    /// CPUs that the node offers to tasks.
+    pub num_cpus: Cpus,
+    /// Capacity of the object store, bytes; a multiple of 4096.
+    pub object_store_memory: Bytes,
+}
+
+impl Config {
+    /// What `options`, their configuration file and the defaults amount to on `machine`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the flag, or the file and key, with the value and what is wrong with it; [`Error::System`] when the
+    /// file cannot be read.
+    pub fn resolve(options: AgentOptions, kind: Kind, machine: &Machine) -> Result<Self, Error> {
+        let options = match &options.config {
+            Some(file) => {
+                let below = AgentOptions::from_file(file)?;
+                options.over(below)
+            }
+            None => options,
+        };
+        let listen = options.listen.unwrap_or_else(|| match kind {
+            Kind::Standalone => STANDALONE_LISTEN,
+            Kind::Embedded => EMBEDDED_LISTEN,
+        });
+        let store = match options.object_store_memory {
+            Some(asked) => Bytes(asked.0.next_multiple_of(STORE_UNIT)),
+            None => default_store(machine),
+        };
+        let config = Self {
+            listen,
+            allow_host: options.allow_host.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            insecure_plaintext: options.insecure_plaintext.unwrap_or(false),
+            token_file: options.token_file.as_deref().map(|path| absolute("--token-file", path)).transpose()?,
+            temp_dir: absolute("--temp-dir", &options.temp_dir.unwrap_or_else(crate::session::temp_dir))?,
+            num_cpus: options.num_cpus.unwrap_or_else(|| Cpus::from_cpus(machine.cpus)),
+            object_store_memory: store,
+        };
+        config.validate(machine)?;
+        Ok(config)
+    }
+
+    /// The configuration that [`Self::to_json`] wrote, checked again for `machine`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming what is wrong.
+    pub fn from_json(text: &str, machine: &Machine) -> Result<Self, Error> {
+        let config: Self = serde_json::from_str(text).map_err(|error| Error::invalid("configuration", text, error.to_string()))?;
+        config.validate(machine)?;
+        Ok(config)
+    }
+
+    /// One line of JSON.
+    ///
+    /// # Errors
+    /// [`Error::System`] when a path is not text.
+    pub fn to_json(&self) -> Result<String, Error> {
+        serde_json::to_string(self).map_err(|error| Error::system("write the configuration as JSON", error))
+    }
+
+    /// A file that `--config` reads, and that says the same when it does.
+    ///
+    /// # Errors
+    /// [`Error::System`] when a path is not text.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string(self).map_err(|error| Error::system("write the configuration as TOML", error))
+    }
+
+    fn validate(&self, machine: &Machine) -> Result<(), Error> {
+        if !self.listen.ip().to_canonical().is_loopback() && !self.insecure_plaintext {
+            let cause = "other machines reach this address and the stream is not encrypted; listen on 127.0.0.1 and tunnel over ssh, \
+                or add --insecure-plaintext";
+            return Err(Error::invalid("--listen", self.listen.to_string(), cause));
+        }
+        if let Some(name) = self.allow_host.iter().find(|name| !is_host_name(name)) {
+            return Err(Error::invalid("--allow-host", name, "it is not a plain host name, without scheme and port"));
+        }
+        let store = self.object_store_memory;
+        let refused = |cause: String| Err(Error::invalid("--object-store-memory", store.to_string(), cause));
+        if store < STORE_MIN {
+            return refused(format!("it is less than {STORE_MIN}"));
+        }
+        if !store.0.is_multiple_of(STORE_UNIT) {
+            return refused(format!("{} bytes are not a multiple of {STORE_UNIT}", store.0));
+        }
+        if store.0 > machine.total_bytes {
+            let over = Bytes(store.0 - machine.total_bytes);
+            let default = default_store(machine);
+            return refused(format!("it is {over} more than there is: {machine}, of which {STORE_PERCENT} % ({default}) is the default"));
+        }
+        Ok(())
+    }
+}
+
+/// The store that an agent gets unasked.
+fn default_store(machine: &Machine) -> Bytes {
+    let share = machine.available_bytes / 100 * STORE_PERCENT;
+    Bytes((share / STORE_UNIT * STORE_UNIT).max(STORE_MIN.0))
+}
+
+fn absolute(flag: &str, path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|error| Error::invalid(flag, path.display().to_string(), error.to_string()))
+}
+
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What can be said about an agent on the command line, in the environment and in a file.
+
+use std::error::Error as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, Parser};
+use plasmon_protocol::error::Error;
+use plasmon_protocol::size::Bytes;
+use serde::{Deserialize, Deserializer};
+
+use super::Cpus;
+
+/// The options of an agent, each of them open. A flag's value goes before that of its `PLASMON_` variable, and both before the file's.
+/// The keys of the file are the names of the flags.
+#[derive(Args, Clone, PartialEq, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Agent options")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct AgentOptions {
+    /// Serve the live stream at this address and port
+    #[arg(long, env = "PLASMON_LISTEN", value_name = "IP:PORT", value_parser = parse_listen)]
+    pub listen: Option<SocketAddr>,
+    /// Accept this host name in requests, beside IP addresses and localhost; may be repeated
+    #[arg(long, env = "PLASMON_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub allow_host: Vec<String>,
+    /// Let --listen be an address that other machines reach, although the stream is not encrypted
+    #[arg(long, env = "PLASMON_INSECURE_PLAINTEXT", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub insecure_plaintext: Option<bool>,
+    /// Take the stream's token from this file, made if it is missing
+    #[arg(long, env = "PLASMON_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Read further options from this TOML file
+    #[arg(long, env = "PLASMON_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Keep the session's directory here [default: the system's temporary directory]
+    #[arg(long, env = "PLASMON_TEMP_DIR", value_name = "DIR")]
+    pub temp_dir: Option<PathBuf>,
+    /// Offer this many CPUs to tasks, fractions allowed [default: all that this process may use]
+    #[arg(long, env = "PLASMON_NUM_CPUS", value_name = "N", value_parser = parse_cpus)]
+    pub num_cpus: Option<Cpus>,
+    /// Capacity of the object store, such as 512MiB or 2GB [default: 30 % of available memory]
+    #[arg(long, env = "PLASMON_OBJECT_STORE_MEMORY", value_name = "SIZE", value_parser = parse_size)]
+    #[serde(deserialize_with = "size")]
+    pub object_store_memory: Option<Bytes>,
+    /// Print the configuration that all of this amounts to, as TOML, and exit
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_config: bool,
+}
+
+impl AgentOptions {
+    /// What the environment says.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the variable and its value.
+    pub fn from_environment() -> Result<Self, Error> {
+        #[derive(Parser)]
+        struct Environment {
+            #[command(flatten)]
+            options: AgentOptions,
+        }
+        match Environment::try_parse_from(["plasmon"]) {
+            Ok(environment) => Ok(environment.options),
+            Err(error) => {
+                let text = |kind| match error.get(kind) {
+                    Some(ContextValue::String(text)) => text.clone(),
+                    _ => String::new(),
+                };
+                let flag = text(ContextKind::InvalidArg);
+                let flag = flag.trim_start_matches('-').split([' ', '=', '[']).next().unwrap_or_default();
+                let variable = format!("PLASMON_{}", flag.replace('-', "_").to_ascii_uppercase());
+                let cause = error.source().map_or_else(|| error.kind().to_string(), ToString::to_string);
+                Err(Error::invalid(variable, text(ContextKind::InvalidValue), cause))
+            }
+        }
+    }
+
+    /// What `file` says. Relative paths in it are relative to its own directory.
+    ///
+    /// # Errors
+    /// [`Error::System`] when it cannot be read; [`Error::Invalid`] naming file, key and value.
+    pub fn from_file(file: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(file).map_err(|error| Error::system(format!("read {}", file.display()), error))?;
+        let mut options = Self::from_toml(&text, &file.display().to_string())?;
+        let directory = file.parent().unwrap_or(Path::new(""));
+        for path in [&mut options.token_file, &mut options.temp_dir].into_iter().flatten() {
+            *path = directory.join(&*path);
+        }
+        Ok(options)
+    }
+
+    fn from_toml(text: &str, file: &str) -> Result<Self, Error> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| 1 + text.as_bytes().iter().take(span.start).filter(|c| **c == b'\n').count());
+            Error::invalid(format!("line {line} of {file}"), text.lines().nth(line - 1).unwrap_or_default(), error.message())
+        })?;
+        // One key at a time: then each error has its key and value.
+        table.into_iter().try_fold(Self::default(), |options, (key, value)| {
+            let shown = value.to_string();
+            let one = toml::Table::from_iter([(key.clone(), value)]);
+            let one: Self = one.try_into().map_err(|error: toml::de::Error| {
+                let shown = shown.strip_prefix('"').and_then(|shown| shown.strip_suffix('"')).unwrap_or(&shown);
+                Error::invalid(format!("{key} in {file}"), shown, error.message())
+            })?;
+            Ok(options.over(one))
+        })
+    }
+
+    /// These options, and those of `below` where these are open.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            listen: self.listen.or(below.listen),
+            allow_host: if self.allow_host.is_empty() { below.allow_host } else { self.allow_host },
+            insecure_plaintext: self.insecure_plaintext.or(below.insecure_plaintext),
+            token_file: self.token_file.or(below.token_file),
+            config: self.config.or(below.config),
+            temp_dir: self.temp_dir.or(below.temp_dir),
+            num_cpus: self.num_cpus.or(below.num_cpus),
+            object_store_memory: self.object_store_memory.or(below.object_store_memory),
+            print_config: self.print_config || below.print_config,
+        }
+    }
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it is not an IP address and port, such as 127.0.0.1:6480")
+}
+
+fn parse_cpus(text: &str) -> Result<Cpus, String> {
+    text.parse().map_err(cause)
+}
+
+fn parse_size(text: &str) -> Result<Bytes, String> {
+    text.parse().map_err(cause)
+}
+
+/// What is wrong, without the value: the caller names that.
+fn cause(error: Error) -> String {
+    match error {
+        Error::Invalid { cause, .. } => cause,
+        other => other.to_string(),
+    }
+}
+
+/// A size is a number of bytes or a text with a unit.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a size is a number of bytes, or a text such as \"512MiB\"")]
+    enum Size {
+        Number(u64),
+        Text(String),
+    }
+    match Size::deserialize(deserializer)? {
+        Size::Number(bytes) => parse_size(&bytes.to_string()),
+        Size::Text(text) => parse_size(&text),
+    }
+    .map(Some)
+    .map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,244 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use clap::Parser;
+
+use super::*;
+use crate::machine::Source;
+
+const GIB: u64 = 1 << 30;
+
+const MACHINE: Machine = Machine { total_bytes: 16 * GIB, available_bytes: 10 * GIB, source: Source::CgroupV2, cpus: 4.0 };
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: AgentOptions,
+}
+
+fn parse(flags: &[&str]) -> Result<AgentOptions, String> {
+    Line::try_parse_from(["plasmon-agent"].iter().chain(flags)).map(|line| line.options).map_err(|error| error.to_string())
+}
+
+fn resolve(flags: &[&str]) -> Result<Config, Error> {
+    Config::resolve(parse(flags).unwrap(), Kind::Standalone, &MACHINE)
+}
+
+fn refusal(flags: &[&str]) -> String {
+    let error = resolve(flags).unwrap_err();
+    assert_eq!(error.code(), "invalid");
+    error.to_string()
+}
+
+#[test]
+fn the_defaults_hold() {
+    let config = resolve(&["--temp-dir", "/x"]).unwrap();
+    let expected = Config {
+        listen: "127.0.0.1:6480".parse().unwrap(),
+        allow_host: Vec::new(),
+        insecure_plaintext: false,
+        token_file: None,
+        temp_dir: "/x".into(),
+        num_cpus: "4".parse().unwrap(),
+        object_store_memory: Bytes(3 * GIB / 4096 * 4096),
+    };
+    assert_eq!(Config { object_store_memory: expected.object_store_memory, ..config.clone() }, expected);
+    assert!(config.object_store_memory.0.abs_diff(3 * GIB) < 8192 && config.object_store_memory.0.is_multiple_of(4096));
+    let embedded = Config::resolve(parse(&[]).unwrap(), Kind::Embedded, &MACHINE).unwrap();
+    assert_eq!(embedded.listen, "127.0.0.1:0".parse().unwrap());
+    let full = Machine { available_bytes: 0, ..MACHINE };
+    assert_eq!(Config::resolve(parse(&[]).unwrap(), Kind::Embedded, &full).unwrap().object_store_memory, STORE_MIN);
+}
+
+#[test]
+fn every_flag_arrives() {
+    let flags = "--listen 0.0.0.0:7000 --allow-host Node-1.Example --allow-host b --insecure-plaintext --token-file /t --temp-dir /x \
+        --num-cpus 1.5 --object-store-memory 512mib";
+    let config = resolve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
+    let expected = Config {
+        listen: "0.0.0.0:7000".parse().unwrap(),
+        allow_host: vec!["node-1.example".to_owned(), "b".to_owned()],
+        insecure_plaintext: true,
+        token_file: Some("/t".into()),
+        temp_dir: "/x".into(),
+        num_cpus: "1.5".parse().unwrap(),
+        object_store_memory: Bytes(512 << 20),
+    };
+    assert_eq!(config, expected);
+    assert_eq!(Config::from_json(&config.to_json().unwrap(), &MACHINE).unwrap(), config);
+}
+
+#[test]
+fn the_printed_configuration_is_a_file_that_says_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    for flags in
+        [&["--num-cpus", "0.25", "--allow-host", "a,b"][..], &["--token-file", "relative", "--insecure-plaintext", "--listen=[::]:1"]]
+    {
+        let config = resolve(flags).unwrap();
+        fs::write(&file, config.to_toml().unwrap()).unwrap();
+        assert_eq!(resolve(&["--config", file.to_str().unwrap()]).unwrap(), config);
+    }
+}
+
+#[test]
+fn a_store_is_whole_pages_within_the_machine() {
+    assert_eq!(resolve(&["--object-store-memory", "1048577"]).unwrap().object_store_memory, Bytes((1 << 20) + 4096));
+    assert_eq!(resolve(&["--object-store-memory", "16GiB"]).unwrap().object_store_memory, Bytes(16 * GIB));
+    assert!(refusal(&["--object-store-memory", "1000000"]).contains("less than 1 MiB"));
+    let text = refusal(&["--object-store-memory", "24GiB"]);
+    for part in
+        ["--object-store-memory", "'24 GiB'", "8 GiB more", "16 GiB of memory in all (cgroup v2)", "10 GiB available", "30 % (3.00 GiB)"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn another_address_than_loopback_needs_the_word() {
+    for good in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(resolve(&["--listen", good]).is_ok(), "{good}");
+    }
+    for bad in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+        let text = refusal(&["--listen", bad]);
+        assert!(text.contains("--listen") && text.contains("--insecure-plaintext"), "{text}");
+        assert!(resolve(&["--listen", bad, "--insecure-plaintext=YES"]).is_ok());
+        assert!(resolve(&["--listen", bad, "--insecure-plaintext=false"]).is_err());
+    }
+}
+
+#[test]
+fn bad_flag_values_name_the_flag_and_the_value() {
+    for (flag, value) in [
+        ("--listen", "localhost"),
+        ("--listen", "127.0.0.1"),
+        ("--num-cpus", "two"),
+        ("--num-cpus", "NaN"),
+        ("--object-store-memory", "5 parsecs"),
+        ("--object-store-memory", "-1"),
+    ] {
+        let text = parse(&[&format!("{flag}={value}")]).unwrap_err();
+        assert!(text.contains(flag) && text.contains(value), "{text}");
+    }
+    for name in ["http://a", "a:80", "", "a b", "a..b", "-a", "ü", "a\n"] {
+        assert!(refusal(&[&format!("--allow-host={name}")]).contains("--allow-host"), "{name}");
+    }
+    assert!(parse(&["--temp-dir="]).unwrap_err().contains("--temp-dir"));
+    assert!(parse(&["--no-such"]).is_err());
+}
+
+#[test]
+fn bad_files_name_file_key_and_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bad.toml");
+    let name = file.to_str().unwrap();
+    for (text, key, value, cause) in [
+        ("num-cpus = 2\nspeed = 9", "speed", "'9'", "unknown field"),
+        ("num_cpus = 2", "num_cpus", "'2'", "expected one of"),
+        ("config = \"x\"", "config", "'x'", "unknown field"),
+        ("object-store-memory = \"5 parsecs\"", "object-store-memory", "'5 parsecs'", "unit"),
+        ("object-store-memory = true", "object-store-memory", "'true'", "512MiB"),
+        ("object-store-memory = -1", "object-store-memory", "'-1'", "512MiB"),
+        ("num-cpus = \"2\"", "num-cpus", "'2'", "expected"),
+        ("num-cpus = nan", "num-cpus", "'nan'", "between"),
+        ("listen = \"nowhere\"", "listen", "'nowhere'", "address"),
+        ("allow-host = \"a\"", "allow-host", "'a'", "sequence"),
+        ("\nnum-cpus = = 2", "line 2", "'num-cpus = = 2'", ""),
+        ("num-cpus = 1\nnum-cpus = 2", "line 2", "'num-cpus = 2'", "duplicate"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let error = refusal(&["--config", name]);
+        assert!([name, key, value, cause].iter().all(|part| error.contains(part)), "{text}: {error}");
+    }
+    let missing = resolve(&["--config", "/no/such/file.toml"]).unwrap_err();
+    assert!(missing.code() == "system" && missing.to_string().contains("/no/such/file.toml"), "{missing}");
+}
+
+#[test]
+fn paths_in_a_file_are_relative_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    fs::write(&file, "token-file = \"token\"\ntemp-dir = \"/abs\"\nobject-store-memory = \"2MB\"\nnum-cpus = 3").unwrap();
+    let config = resolve(&["--config", file.to_str().unwrap()]).unwrap();
+    assert_eq!(config.token_file, Some(directory.path().join("token")));
+    assert_eq!(config.temp_dir, Path::new("/abs"));
+    assert_eq!((config.object_store_memory, config.num_cpus.milli()), (Bytes(2_002_944), 3000));
+}
+
+#[test]
+fn a_configuration_from_a_starter_is_checked_again() {
+    let good = resolve(&[]).unwrap();
+    let spoilt: [(&str, serde_json::Value); 5] = [
+        ("listen", "0.0.0.0:1".into()),
+        ("object-store-memory", 4097.into()),
+        ("object-store-memory", (1_u64 << 50).into()),
+        ("num-cpus", (-1).into()),
+        ("extra", 1.into()),
+    ];
+    for (key, value) in spoilt {
+        let mut json: BTreeMap<String, serde_json::Value> = serde_json::from_str(&good.to_json().unwrap()).unwrap();
+        json.insert(key.to_owned(), value);
+        let error = Config::from_json(&serde_json::to_string(&json).unwrap(), &MACHINE).unwrap_err();
+        assert_eq!(error.code(), "invalid", "{key}");
+    }
+}
+
+/// In a process of its own, for the sake of its environment: this test again, with `FLAGS` to resolve.
+fn resolved_elsewhere(flags: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let answer = directory.path().join("answer");
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "config::tests::a_flag_goes_before_the_environment_and_that_before_the_file"]);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PLASMON_")) {
+        child.env_remove(name);
+    }
+    child.env("FLAGS", flags).env("ANSWER", &answer).envs(environment.iter().copied());
+    assert!(child.output().unwrap().status.success());
+    let answer = fs::read_to_string(answer).unwrap();
+    Config::from_json(&answer, &MACHINE).map_err(|_| answer)
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_and_that_before_the_file() {
+    if let (Some(answer), Ok(flags)) = (std::env::var_os("ANSWER"), std::env::var("FLAGS")) {
+        let options = match flags.as_str() {
+            "environment" => AgentOptions::from_environment(),
+            _ => Ok(parse(&flags.split_whitespace().collect::<Vec<_>>()).unwrap()),
+        };
+        let config = options.and_then(|options| Config::resolve(options, Kind::Standalone, &MACHINE)).and_then(|config| config.to_json());
+        fs::write(answer, config.unwrap_or_else(|error| error.to_string())).unwrap();
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    fs::write(
+        &file,
+        "num-cpus = 1\nlisten = \"127.0.0.1:1\"\nobject-store-memory = 4194304\ninsecure-plaintext = true\nallow-host = [\"f\"]",
+    )
+    .unwrap();
+    let environment = [
+        ("PLASMON_CONFIG", file.to_str().unwrap()),
+        ("PLASMON_NUM_CPUS", "2"),
+        ("PLASMON_LISTEN", "127.0.0.1:2"),
+        ("PLASMON_INSECURE_PLAINTEXT", "off"),
+        ("PLASMON_ALLOW_HOST", "e1,e2"),
+        ("PLASMON_TEMP_DIR", "/from/environment"),
+        ("TMPDIR", "/from/tmpdir"),
+    ];
+    let config = resolved_elsewhere("--num-cpus 3", &environment).unwrap();
+    assert_eq!(config.num_cpus.milli(), 3000);
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.object_store_memory, Bytes(4 << 20));
+    assert!(!config.insecure_plaintext);
+    assert_eq!(config.allow_host, ["e1", "e2"]);
+    assert_eq!(config.temp_dir, Path::new("/from/environment"));
+    assert_eq!(resolved_elsewhere("environment", &environment).unwrap().num_cpus.milli(), 2000);
+    assert_eq!(resolved_elsewhere("", &[("TMPDIR", "/from/tmpdir")]).unwrap().temp_dir, Path::new("/from/tmpdir"));
+    assert_eq!(resolved_elsewhere("", &[("TMPDIR", "")]).unwrap().temp_dir, Path::new("/tmp"));
+
+    for (name, value) in [("PLASMON_NUM_CPUS", "some"), ("PLASMON_INSECURE_PLAINTEXT", "perhaps"), ("PLASMON_LISTEN", "x")] {
+        let error = resolved_elsewhere("environment", &[(name, value)]).unwrap_err();
+        assert!(error.starts_with(&format!("{name} '{value}' is not valid: ")), "{error}");
+    }
+}

@@ -1,0 +1,162 @@
+//! What the core wants done, done at once where it is a store to shared memory, at the end of the batch where it is a system call.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+
+use plasmon_memory::slot::{SlotState, SlotTable};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
+use plasmon_protocol::local::ToClient;
+use plasmon_protocol::record::ObjectState;
+
+use super::peer::Peer;
+use crate::reactor::Outbox;
+
+/// The outside of the core.
+#[derive(Debug)]
+pub struct Effects {
+    /// Connected clients.
+    pub peers: BTreeMap<ProcessId, Peer>,
+    slots: SlotTable,
+    pool: std::sync::Arc<plasmon_memory::pool::Pool>,
+    backing: Sender<u64>,
+    /// Reclaimed objects are overwritten, so that whoever still reads them is found out: for tests.
+    poison: bool,
+    /// Objects that are gone, and whose leaseholders were not told yet.
+    freed: Vec<(ProcessId, u32, ObjectKey)>,
+    /// Workers to start.
+    pub starts: Vec<(ProcessId, JobId)>,
+    /// Processes to end.
+    pub kills: Vec<ProcessId>,
+    buffer: Vec<u8>,
+}
+
+impl Effects {
+    /// Effects over this pool and slot table. `backing` takes how far the pool should be backed.
+    #[must_use]
+    pub fn new(slots: SlotTable, pool: std::sync::Arc<plasmon_memory::pool::Pool>, backing: Sender<u64>, poison: bool) -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            slots,
+            pool,
+            backing,
+            poison,
+            freed: Vec::new(),
+            starts: Vec::new(),
+            kills: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The slot table.
+    #[must_use]
+    pub fn slots(&self) -> &SlotTable {
+        &self.slots
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &plasmon_memory::pool::Pool {
+        &self.pool
+    }
+
+    /// Ends a batch: tells leaseholders what is gone, retries what found no room, and wakes who sleeps. True when some client's
+    /// ring is still full.
+    pub fn flush(&mut self) -> bool {
+        self.tell_freed();
+        let mut stuck = false;
+        for peer in self.peers.values_mut().filter(|peer| peer.touched || !peer.backlog.is_empty()) {
+            while let Some(message) = peer.backlog.front() {
+                if !peer.link.producer().push(message) {
+                    break;
+                }
+                peer.backlog.pop_front();
+            }
+            peer.touched = false;
+            stuck |= !peer.backlog.is_empty();
+            if peer.link.must_wake() {
+                peer.doorbell.ring();
+            }
+        }
+        stuck
+    }
+
+    /// A range is reused only when no pin table names the object that was there. Counts say so already; this holds even if they
+    /// are wrong. What is pinned is looked at again with the next batch.
+    fn tell_freed(&mut self) {
+        if self.freed.is_empty() {
+            return;
+        }
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        let pinned: Vec<ObjectKey> = self.peers.values().flat_map(|peer| peer.link.pins().keys()).collect();
+        let peers = &self.peers;
+        self.freed.retain(|(process, lease, key)| {
+            if pinned.contains(key) {
+                return true;
+            }
+            if let Some(peer) = peers.get(process) {
+                peer.link.add_freed(*lease);
+            }
+            false
+        });
+    }
+}
+
+impl Outbox for Effects {
+    fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
+        let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.dropped) else { return };
+        self.buffer.clear();
+        let Ok(bytes) = plasmon_protocol::local::encode_into(message, std::mem::take(&mut self.buffer)) else { return };
+        self.buffer = bytes;
+        if !peer.backlog.is_empty() || !peer.link.producer().push(&self.buffer) {
+            peer.backlog.push_back(self.buffer.clone());
+        }
+        peer.touched = true;
+    }
+
+    fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64) {
+        let state = match state {
+            None => SlotState::Free,
+            Some(ObjectState::Pending) => SlotState::Pending,
+            Some(ObjectState::InMemory) => SlotState::InMemory,
+            Some(ObjectState::Inlined) => SlotState::Inlined,
+            Some(ObjectState::Failed) => SlotState::Failed,
+        };
+        if self.poison
+            && state == SlotState::Free
+            && let Some(entry) = self.slots.read(key.slot).filter(|entry| entry.state == SlotState::InMemory)
+        {
+            self.pool.poison(entry.offset, entry.length);
+        }
+        self.slots.publish(key.slot, key.generation, state, offset, length);
+    }
+
+    fn freed(&mut self, process: ProcessId, lease: u32, key: ObjectKey) {
+        self.freed.push((process, lease, key));
+    }
+
+    fn reset_lease(&mut self, process: ProcessId, lease: u32) {
+        if let Some(peer) = self.peers.get(&process) {
+            peer.link.set_freed(lease, 0);
+        }
+    }
+
+    fn recall(&mut self, process: ProcessId) {
+        if let Some(peer) = self.peers.get_mut(&process) {
+            peer.link.raise_recall();
+            peer.touched = true;
+        }
+    }
+
+    fn back(&mut self, end: u64) {
+        // The backing thread ends only with the agent.
+        let _ = self.backing.send(end);
+    }
+
+    fn start_worker(&mut self, process: ProcessId, job: JobId) {
+        self.starts.push((process, job));
+    }
+
+    fn kill(&mut self, process: ProcessId) {
+        self.kills.push(process);
+    }
+}

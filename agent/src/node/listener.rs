@@ -1,0 +1,107 @@
+//! How clients connect: hello, checks, then the descriptors of the shared memory.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use plasmon_memory::channel::Channel;
+use plasmon_memory::doorbell::Doorbell;
+use plasmon_memory::link::AgentLink;
+use plasmon_memory::process::Pidfd;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ProcessId;
+use plasmon_protocol::local::{self, AgentHello, ClientHello, VERSION, Welcome};
+
+use super::peer::Program;
+
+/// A connection that has not said hello.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// The socket.
+    pub channel: Channel,
+    /// The worker that was started with this socket, and its process id; `None` for a driver.
+    pub worker: Option<(ProcessId, u32)>,
+}
+
+/// A hello that was checked.
+#[derive(Debug)]
+pub struct Introduction {
+    /// The hello.
+    pub hello: ClientHello,
+    /// Its life.
+    pub pidfd: Pidfd,
+    /// What its workers are started from; drivers only.
+    pub program: Option<Program>,
+}
+
+/// Reads and checks a hello.
+///
+/// # Errors
+/// What to tell the client before it is dropped.
+pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) -> Result<Introduction, Error> {
+    let who = "a client that connects";
+    let refuse = |cause: String| Error::Protocol { who: who.to_owned(), cause };
+    let hello: ClientHello = local::decode(who, packet)?;
+    if hello.version != VERSION {
+        return Err(Error::Version {
+            ours: format!("agent {} (local protocol {VERSION})", env!("CARGO_PKG_VERSION")),
+            theirs: format!("client {} (local protocol {})", hello.release, hello.version),
+        });
+    }
+    let uid = newcomer.channel.peer_uid().map_err(|error| refuse(error.to_string()))?;
+    if uid != rustix::process::getuid().as_raw() {
+        return Err(refuse(format!("it runs as user {uid}, the agent as {}", rustix::process::getuid().as_raw())));
+    }
+    // The socket tells who is there; for a started worker, the agent knows better than the pair's maker.
+    let pid = match newcomer.worker {
+        Some((_, pid)) => pid,
+        None => newcomer.channel.peer_pid().map_err(|error| refuse(error.to_string()))?,
+    };
+    let pidfd = Pidfd::open(pid).map_err(|error| refuse(format!("process {pid} cannot be watched: {error}")))?;
+    let program = match (newcomer.worker, descriptors.into_iter().next()) {
+        (Some(_), _) => None,
+        (None, Some(executable)) => {
+            Some(Program { executable, path: hello.executable.clone(), directory: PathBuf::from(&hello.directory), pid })
+        }
+        (None, None) => return Err(refuse("no descriptor of its executable came with its hello".to_owned())),
+    };
+    Ok(Introduction { hello: ClientHello { pid, ..hello }, pidfd, program })
+}
+
+/// What a client is given: its own rings and doorbell.
+#[derive(Debug)]
+pub struct Equipment {
+    /// Both rings and the shared words.
+    pub link: AgentLink,
+    /// Wakes its service thread.
+    pub doorbell: Doorbell,
+}
+
+impl Equipment {
+    /// Fresh rings.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn make() -> io::Result<Self> {
+        Ok(Self { link: AgentLink::create()?, doorbell: Doorbell::create()? })
+    }
+
+    /// Answers a hello.
+    ///
+    /// # Errors
+    /// What the system says; the client is gone, or does not read.
+    pub fn hand_over(&self, channel: &Channel, hello: AgentHello, pool: BorrowedFd<'_>, slots: BorrowedFd<'_>, bell: &Doorbell) -> io::Result<()> {
+        let welcome: Welcome = Ok(hello);
+        let bytes = local::encode(&welcome).map_err(io::Error::other)?;
+        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd(), bell.fd(), self.doorbell.fd().as_fd()])
+    }
+}
+
+/// Tells a client why it is not let in.
+pub fn turn_away(channel: &Channel, error: Error) {
+    let welcome: Welcome = Err(error);
+    if let Ok(bytes) = local::encode(&welcome) {
+        // It may be gone already.
+        let _ = channel.send(&bytes, &[]);
+    }
+}

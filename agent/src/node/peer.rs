@@ -1,0 +1,50 @@
+//! One connected client: its rings, its socket, its life.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use plasmon_memory::channel::Channel;
+use plasmon_memory::doorbell::Doorbell;
+use plasmon_memory::link::AgentLink;
+use plasmon_memory::process::Pidfd;
+use plasmon_protocol::id::JobId;
+
+/// A client that has said hello.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its job.
+    pub job: JobId,
+    /// Both rings and the shared words.
+    pub link: AgentLink,
+    /// Its end of the socket. Closed by dropping.
+    pub channel: Option<Channel>,
+    /// Its life.
+    pub pidfd: Pidfd,
+    /// Wakes its service thread.
+    pub doorbell: Doorbell,
+    /// Encoded messages that its ring had no room for; bounded, since every message answers a request of the client's or is within
+    /// its window.
+    pub backlog: VecDeque<Vec<u8>>,
+    /// Something was sent since it was last woken.
+    pub touched: bool,
+    /// It broke the protocol: its ring is not read any more.
+    pub dropped: bool,
+    /// Its socket closed at this time (milliseconds); its end must follow soon.
+    pub hung_up_ms: Option<u64>,
+    /// Whether it is this agent's child, whose end it reaps.
+    pub child: bool,
+}
+
+/// What a driver's workers are started from.
+#[derive(Debug)]
+pub struct Program {
+    /// The executable, held open.
+    pub executable: OwnedFd,
+    /// Its path, as `argv[0]`.
+    pub path: String,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// The driver's process id, whose environment the workers get.
+    pub pid: u32,
+}

@@ -1,0 +1,268 @@
+//! The reactor: all truth of one node in one [`Core`], changed only by synchronous `on_*` functions. Time comes as an argument,
+//! effects leave through [`Outbox`]; there are no sockets, clocks or threads here, so a simulator can drive everything.
+//!
+//! - [`objects`]: objects are put, held, resolved and freed.
+//! - [`memory`]: leases are asked for, backed, granted, recalled.
+//! - [`tasks`]: tasks are submitted, dispatched, ended.
+//! - [`workers`]: who runs them.
+//! - [`processes`]: processes come, and go in any way.
+//! - [`tick`]: what time brings.
+//! - [`rows`] and [`detail`]: what people see.
+//! - [`check`]: every invariant, by a walk over everything.
+
+pub mod check;
+mod detail;
+mod memory;
+mod messages;
+mod objects;
+mod process;
+mod processes;
+mod rows;
+mod tasks;
+mod tick;
+mod workers;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::local::ToClient;
+use plasmon_protocol::record::{EventKind, EventRow, ObjectState, Severity, TaskStatus};
+
+use crate::references::sites::Sites;
+use crate::references::table::ReferenceTable;
+use crate::scheduler::queue::ReadyQueue;
+use crate::scheduler::resources::Cpus;
+use crate::scheduler::task::Task;
+use crate::store::Store;
+use crate::store::object::Objects;
+use crate::store::slots::Slots;
+
+pub use memory::CREATE_GRACE_MS;
+pub use process::{Activity, Job, Process, Usage};
+
+/// Events kept for viewers.
+pub const MAX_EVENTS: usize = 1000;
+/// Ended tasks kept for viewers.
+pub const MAX_ENDED_TASKS: usize = 1000;
+/// Bytes of inlined values that the agent's heap may hold; beyond it, results must go through the pool.
+pub const MAX_INLINED: u64 = 256 << 20;
+
+/// What the core wants done. The shell does it; a simulator records it.
+pub trait Outbox {
+    /// Sends a message to a client.
+    fn send(&mut self, to: ProcessId, message: &ToClient<'_>);
+    /// Writes a slot's entry: the object's state (`None`: free) and, in memory, where it is.
+    fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64);
+    /// Tells a leaseholder that one more object in its lease is gone.
+    fn freed(&mut self, process: ProcessId, lease: u32, key: ObjectKey);
+    /// Sets a lease's count of gone objects to 0, before the lease is granted.
+    fn reset_lease(&mut self, process: ProcessId, lease: u32);
+    /// Asks a client for the leases that it does not need.
+    fn recall(&mut self, process: ProcessId);
+    /// Puts memory behind the pool's bytes below `end`; [`Core::on_backed`] tells how far it came.
+    fn back(&mut self, end: u64);
+    /// Starts a worker; it will connect as `process`.
+    fn start_worker(&mut self, process: ProcessId, job: JobId);
+    /// Ends a process that was told to go, or may not stay.
+    fn kill(&mut self, process: ProcessId);
+}
+
+/// What the core is told at its start.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// The node.
+    pub node: NodeId,
+    /// The node's address, for rows.
+    pub node_ip: Arc<str>,
+    /// The agent's process id.
+    pub pid: u32,
+    /// Bytes of the pool.
+    pub capacity: u64,
+    /// Slots of the slot table.
+    pub slots: u32,
+    /// Thousandths of a CPU that tasks may reserve.
+    pub milli_cpus: u64,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+/// All truth of one node.
+#[derive(Debug)]
+pub struct Core {
+    config: CoreConfig,
+    now_ms: u64,
+    store: Store,
+    objects: Objects,
+    slots: Slots,
+    references: ReferenceTable,
+    sites: Sites,
+    processes: Vec<Option<Box<Process>>>,
+    jobs: BTreeMap<JobId, Job>,
+    tasks: HashMap<TaskKey, Task, foldhash::fast::FixedState>,
+    /// Ended tasks, oldest first.
+    ended: VecDeque<TaskKey>,
+    ready: ReadyQueue,
+    last_job: JobId,
+    cpus: Cpus,
+    /// Creates without room, in the order of their arrival.
+    creates: VecDeque<memory::Create>,
+    /// Granted, but waiting for memory behind them.
+    unbacked: Vec<memory::Create>,
+    /// Bytes of the pool, from its begin, that have memory behind them.
+    backed: u64,
+    /// How far the shell was asked to go.
+    backing: u64,
+    /// The backing failed at some point; tried again on the next create.
+    backing_failed: bool,
+    events: VecDeque<EventRow>,
+    event_count: u64,
+    counters: Counters,
+    machine: Machine,
+    /// Objects to free after the current change; empty between changes.
+    doomed: Vec<ObjectKey>,
+    /// Tasks to fail after the current change; empty between changes.
+    failing: Vec<(TaskKey, plasmon_protocol::error::Error)>,
+    changes: u64,
+    /// Jobs whose queue should be looked at.
+    dispatch_wanted: bool,
+    /// Processes told to go away, so that their end is no surprise.
+    dismissed: BTreeSet<ProcessId>,
+}
+
+/// Running sums.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    messages: u64,
+    put_bytes: u64,
+    put_objects: u64,
+    finished: u64,
+    failed: u64,
+    pending: u64,
+    running: u64,
+    rows: u64,
+    objects: u64,
+    object_bytes: u64,
+    inlined_bytes: u64,
+    inlined_objects: u64,
+}
+
+/// What the shell last sampled of the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// The machine's memory, or the control group's limit, bytes.
+    pub total_bytes: u64,
+    /// What is available of it, bytes.
+    pub available_bytes: u64,
+    /// The stream's address, empty when there is none.
+    pub listen: Arc<str>,
+    /// Viewers attached.
+    pub viewers: u32,
+}
+
+/// A client did what the protocol forbids: it is dropped, with this as the reason.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation(pub String);
+
+impl Core {
+    /// A node without objects, processes or tasks.
+    #[must_use]
+    pub fn new(config: CoreConfig) -> Self {
+        let agent = Process::agent(config.pid, config.now_ms);
+        let mut core = Self {
+            now_ms: config.now_ms,
+            store: Store::new(config.capacity),
+            objects: Objects::default(),
+            slots: Slots::new(config.slots),
+            references: ReferenceTable::default(),
+            sites: Sites::default(),
+            processes: vec![Some(Box::new(agent))],
+            jobs: BTreeMap::new(),
+            tasks: HashMap::default(),
+            ended: VecDeque::new(),
+            ready: ReadyQueue::default(),
+            last_job: JobId(0),
+            cpus: Cpus::new(config.milli_cpus),
+            creates: VecDeque::new(),
+            unbacked: Vec::new(),
+            backed: 0,
+            backing: 0,
+            backing_failed: false,
+            events: VecDeque::new(),
+            event_count: 0,
+            counters: Counters::default(),
+            machine: Machine::default(),
+            doomed: Vec::new(),
+            failing: Vec::new(),
+            changes: 0,
+            dispatch_wanted: false,
+            dismissed: BTreeSet::new(),
+            config,
+        };
+        core.event(EventKind::AgentStarted, Severity::Info, None, format!("agent {} ready", core.config.node.short()));
+        core
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// A process that lives.
+    #[must_use]
+    pub fn process(&self, process: ProcessId) -> Option<&Process> {
+        self.processes.get(process.0 as usize)?.as_deref()
+    }
+
+    fn process_mut(&mut self, process: ProcessId) -> Option<&mut Process> {
+        self.processes.get_mut(process.0 as usize)?.as_deref_mut()
+    }
+
+    fn pid(&self, process: ProcessId) -> u32 {
+        self.process(process).map_or(0, |process| process.pid)
+    }
+
+    fn event(&mut self, kind: EventKind, severity: Severity, pid: Option<u32>, message: String) {
+        self.event_count += 1;
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(EventRow { number: self.event_count, at_ms: self.now_ms, kind, severity, message, pid });
+        self.changes += 1;
+    }
+
+    /// Does what the last change left to do: frees objects that nobody holds, fails tasks, starts others. Every `on_*` function
+    /// ends with it.
+    fn settle(&mut self, out: &mut impl Outbox) {
+        loop {
+            if let Some(key) = self.doomed.pop() {
+                self.free(key, out);
+            } else if let Some((task, error)) = self.failing.pop() {
+                self.fail_task(task, error, out);
+            } else if self.dispatch_wanted {
+                self.dispatch_wanted = false;
+                self.dispatch(out);
+            } else {
+                break;
+            }
+        }
+        self.changes += 1;
+    }
+
+    fn status_changed(&mut self, from: Option<TaskStatus>, to: TaskStatus) {
+        let line = |status: TaskStatus| match status {
+            TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment => 0,
+            TaskStatus::SubmittedToWorker | TaskStatus::Running => 1,
+            TaskStatus::Finished => 2,
+            TaskStatus::Failed => 3,
+        };
+        let counters = &mut self.counters;
+        let lines = [&mut counters.pending, &mut counters.running, &mut counters.finished, &mut counters.failed];
+        if let Some(from) = from {
+            *lines[line(from)] -= 1;
+        }
+        *lines[line(to)] += 1;
+    }
+}

@@ -1,0 +1,120 @@
+//! Every invariant of the core, by a walk over everything: for the simulator and for tests.
+
+use std::collections::BTreeMap;
+
+use plasmon_protocol::id::ProcessId;
+use plasmon_protocol::record::{ObjectState, ReferenceType};
+
+use super::{Activity, Core};
+use crate::references::table::{Count, NONE};
+use crate::store::object::Counts;
+
+/// One row of truth, in a form that a model can hold too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Held {
+    /// The holder.
+    pub process: ProcessId,
+    /// Handles, views, pending tasks, containers.
+    pub counts: [u32; 4],
+    /// The first reason that holds.
+    pub reference_type: ReferenceType,
+}
+
+impl Core {
+    /// All rows by object and holder, argument blocks included.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<(plasmon_protocol::id::ObjectKey, ProcessId), Held> {
+        let mut held = BTreeMap::new();
+        for (key, object) in self.objects.iter() {
+            for row in self.references.holders(object.first_row).take(object.rows as usize) {
+                let counts = [Count::Local, Count::Pinned, Count::Submitted, Count::Captured].map(|count| row.count(count));
+                held.insert((key, row.process), Held { process: row.process, counts, reference_type: row.reference_type() });
+            }
+        }
+        held
+    }
+
+    /// Walks over everything.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let ensure = |holds: bool, what: String| if holds { Ok(()) } else { Err(what) };
+        let mut rows = 0;
+        let mut visible = (0, 0);
+        let mut inlined = (0, 0);
+        let mut lease_live: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+        let mut classes = [0; 4];
+        for (key, object) in self.objects.iter() {
+            let mut sum = Counts::default();
+            let mut holders = 0;
+            for row in self.references.holders(object.first_row).take(object.rows as usize) {
+                holders += 1;
+                ensure(row.key == key, format!("{key:?} has a row of {:?}", row.key))?;
+                ensure(self.process(row.process).is_some(), format!("{key:?} is held by dead process {}", row.process))?;
+                sum.local += row.count(Count::Local);
+                sum.pinned += row.count(Count::Pinned);
+                sum.submitted += row.count(Count::Submitted);
+                sum.captured += row.count(Count::Captured);
+            }
+            ensure(holders == object.rows, format!("{key:?} counts {} rows and has {holders}", object.rows))?;
+            ensure(sum == object.counts, format!("{key:?} sums to {:?} and has {sum:?}", object.counts))?;
+            ensure(!sum.is_zero(), format!("{key:?} is kept though nobody holds it"))?;
+            if !object.hidden {
+                rows += u64::from(holders);
+                visible = (visible.0 + 1, visible.1 + object.length);
+            }
+            match object.state {
+                Some(ObjectState::Inlined) => inlined = (inlined.0 + 1, inlined.1 + object.length),
+                Some(ObjectState::InMemory) => {
+                    let place = object.place.ok_or_else(|| format!("{key:?} is in memory but nowhere"))?;
+                    let lease = self.store.lease(place.lease).ok_or_else(|| format!("{key:?} lies in a lease that is gone"))?;
+                    ensure(
+                        place.offset >= lease.offset && place.offset + object.length <= lease.end(),
+                        format!("{key:?} lies outside of its lease"),
+                    )?;
+                    let entry = lease_live.entry(place.lease.0).or_default();
+                    *entry = (entry.0 + 1, entry.1 + lease.extent(place.offset, object.length));
+                    classes[object.counts.class() as usize] += object.length;
+                }
+                _ => ensure(object.place.is_none(), format!("{key:?} has a place without a value"))?,
+            }
+        }
+        let mut leased = 0;
+        for (index, lease) in self.store.leases() {
+            leased += lease.length;
+            let (live, extent) = lease_live.get(&index.0).copied().unwrap_or_default();
+            ensure((live, extent) == (lease.live, lease.live_extent), format!("lease {index:?} counts {} objects and has {live}", lease.live))?;
+            ensure(lease.owner.is_some() || lease.live > 0, format!("lease {index:?} has neither owner nor objects"))?;
+        }
+        let ledger = self.ledger();
+        ensure(ledger.unattributed_bytes == 0, format!("{} bytes unattributed", ledger.unattributed_bytes))?;
+        ensure(leased + ledger.free_bytes == ledger.capacity_bytes, "leases and free ranges don't fill the pool".to_owned())?;
+        let lines = [ledger.pinned_bytes, ledger.argument_bytes, ledger.referenced_bytes, ledger.captured_bytes];
+        ensure(lines == classes, format!("ledger {lines:?}, objects {classes:?}"))?;
+        let totals = self.totals();
+        ensure(totals.references == rows, format!("{} references counted, {rows} there", totals.references))?;
+        ensure((totals.unique_objects, totals.unique_bytes) == visible, format!("totals {totals:?}, objects {visible:?}"))?;
+        ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, format!("inlined {inlined:?}"))?;
+        self.check_processes()
+    }
+
+    fn check_processes(&self) -> Result<(), String> {
+        let ensure = |holds: bool, what: String| if holds { Ok(()) } else { Err(what) };
+        let mut reserved = 0;
+        for (id, process) in self.living_processes() {
+            reserved += u64::from(process.reserved);
+            let rows = self.references.of_process(process.first_reference);
+            let mine: Vec<_> = rows.filter_map(|row| self.objects.get(row.key)).filter(|object| !object.hidden).collect();
+            ensure(mine.len() as u64 == process.rows, format!("process {id} counts {} rows and has {}", process.rows, mine.len()))?;
+            let bytes: u64 = mine.iter().map(|object| object.length).sum();
+            ensure(bytes == process.held_bytes, format!("process {id} counts {} bytes and holds {bytes}", process.held_bytes))?;
+            if let Activity::Busy(task) = process.activity {
+                ensure(self.tasks.get(&task).is_none_or(|task| task.worker.is_none_or(|worker| worker == id)), format!("task {task:?} runs elsewhere"))?;
+            }
+            ensure(process.first_reference != NONE || mine.is_empty(), format!("process {id} lost its rows"))?;
+        }
+        ensure(reserved == self.cpus.used(), format!("{} CPUs used, {reserved} reserved by workers", self.cpus.used()))?;
+        ensure(self.doomed.is_empty() && self.failing.is_empty(), "a change was not settled".to_owned())
+    }
+}

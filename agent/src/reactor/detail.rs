@@ -1,0 +1,91 @@
+//! One thing in detail.
+
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
+use plasmon_protocol::record::ObjectRow;
+use plasmon_protocol::stream::{Detail, MAX_DETAIL, ObjectDetail, ProcessDetail, SiteDetail, Target, TaskDetail};
+
+use super::Core;
+use crate::scheduler::task::Argument;
+
+impl Core {
+    pub(super) fn detail_of(&self, target: Target) -> Option<Detail> {
+        match target {
+            Target::Object(id) if id.node() == self.config.node => self.object_detail(id.key()).map(Detail::Object),
+            Target::Task(id) if id.node() == self.config.node => self.task_detail(id.key()).map(Detail::Task),
+            Target::Object(_) | Target::Task(_) => None,
+            Target::Site(id) => self.site_detail(id).map(Detail::Site),
+            Target::Process(id) => self.process_detail(id).map(Detail::Process),
+        }
+    }
+
+    fn object_detail(&self, key: ObjectKey) -> Option<ObjectDetail> {
+        let object = self.objects.get(key).filter(|object| !object.hidden)?;
+        let holders = self.references.holders(object.first_row).take(object.rows as usize).take(MAX_DETAIL);
+        // Containers and pending tasks are not indexed by what they hold: they are looked for only while a page shows them.
+        let contained_in = if object.counts.captured == 0 {
+            Vec::new()
+        } else {
+            let containers = self.visible().filter(|(_, outer)| outer.contains().contains(&key));
+            containers.take(MAX_DETAIL).map(|(outer_key, outer)| self.object_row(outer_key, outer)).collect()
+        };
+        let tasks = if object.counts.submitted == 0 {
+            Vec::new()
+        } else {
+            let pending = self.jobs.values().flat_map(|job| &job.pending).filter_map(|task| self.tasks.get(task));
+            pending.filter(|task| task.holds.contains(&key)).take(MAX_DETAIL).map(|task| self.task_row(task)).collect()
+        };
+        Some(ObjectDetail {
+            object: self.object_row(key, object),
+            holders: holders.map(|row| self.reference_row(row, object)).collect(),
+            contained_in,
+            contains: self.object_rows(object.contains()),
+            tasks,
+        })
+    }
+
+    fn object_rows(&self, keys: &[ObjectKey]) -> Vec<ObjectRow> {
+        keys.iter().filter_map(|key| Some(self.object_row(*key, self.objects.get(*key)?))).take(MAX_DETAIL).collect()
+    }
+
+    fn site_detail(&self, id: SiteId) -> Option<SiteDetail> {
+        if self.sites.weight(id).objects == 0 {
+            return None;
+        }
+        let mut objects: Vec<_> = self.visible().filter(|(_, object)| object.site == id).collect();
+        let oldest_ms = objects.iter().map(|(_, object)| object.created_ms).min().unwrap_or(self.now_ms);
+        objects.sort_by_key(|(key, object)| (std::cmp::Reverse(object.length), object.created_ms, *key));
+        objects.truncate(MAX_DETAIL);
+        Some(SiteDetail {
+            site: self.site_row(id, oldest_ms),
+            objects: objects.into_iter().map(|(key, object)| self.object_row(key, object)).collect(),
+            source: None,
+        })
+    }
+
+    fn task_detail(&self, key: plasmon_protocol::id::TaskKey) -> Option<TaskDetail> {
+        let task = self.tasks.get(&key)?;
+        let arguments: Vec<ObjectKey> = task
+            .arguments
+            .iter()
+            .filter_map(|argument| match argument {
+                Argument::Object(key) => Some(*key),
+                Argument::Inline(_) | Argument::Block(_) => None,
+            })
+            .collect();
+        Some(TaskDetail { task: self.task_row(task), arguments: self.object_rows(&arguments), results: self.object_rows(&task.returns) })
+    }
+
+    fn process_detail(&self, id: ProcessId) -> Option<ProcessDetail> {
+        let process = self.process(id)?;
+        let rows = self.references.of_process(process.first_reference);
+        let mut rows: Vec<_> = rows.filter_map(|row| Some((row, self.objects.get(row.key).filter(|object| !object.hidden)?))).collect();
+        rows.sort_by_key(|(row, object)| (std::cmp::Reverse(object.length), row.since_ms, row.key));
+        rows.truncate(MAX_DETAIL);
+        Some(ProcessDetail {
+            process: self.process_row(id, process),
+            references: rows.into_iter().map(|(row, object)| self.reference_row(row, object)).collect(),
+            unique_bytes: None,
+            executable: "".into(),
+        })
+    }
+}

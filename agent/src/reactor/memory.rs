@@ -1,0 +1,229 @@
+//! Leases are asked for, backed, granted and recalled.
+
+use plasmon_protocol::error::{Error, Holder};
+use plasmon_protocol::id::{ProcessId, SiteId};
+use plasmon_protocol::local::{MAX_LEASES, ToClient};
+use plasmon_protocol::record::{EventKind, Severity};
+use plasmon_protocol::size::Bytes;
+
+use super::{Core, Outbox, Violation};
+use crate::store::lease::LeaseIndex;
+
+/// How long a create waits for room before it is refused, milliseconds (Ray's `oom_grace_period`).
+pub const CREATE_GRACE_MS: u64 = 2000;
+/// How far ahead of need the pool is backed, bytes.
+const AHEAD: u64 = 64 << 20;
+
+/// Someone who wants memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Create {
+    process: ProcessId,
+    request: u32,
+    bytes: u64,
+    chunk: bool,
+    site: SiteId,
+    deadline_ms: u64,
+    /// Set once the range is found and only memory behind it is missing.
+    lease: Option<(LeaseIndex, u32)>,
+}
+
+impl Core {
+    pub(super) fn on_lease(&mut self, from: ProcessId, request: u32, bytes: u64, chunk: bool, site: u32, out: &mut impl Outbox) {
+        let site = self.process(from).map_or(SiteId(0), |process| process.site(site));
+        let deadline_ms = self.now_ms + CREATE_GRACE_MS;
+        let create = Create { process: from, request, bytes, chunk, site, deadline_ms, lease: None };
+        if bytes > self.store.capacity() {
+            self.refuse(create, out);
+        } else if !self.creates.is_empty() || !self.try_grant(create, out) {
+            self.event(
+                EventKind::CreateQueued,
+                Severity::Warning,
+                Some(self.pid(from)),
+                format!("create of {} at {} waits for room", Bytes(bytes), self.sites.get(site).short()),
+            );
+            self.creates.push_back(create);
+            self.recall(out);
+        }
+    }
+
+    pub(super) fn on_return(&mut self, from: ProcessId, number: u32, out: &mut impl Outbox) -> Result<(), Violation> {
+        let Some(process) = self.process_mut(from) else { return Ok(()) };
+        let Some(lease) = process.leases.get_mut(number as usize).and_then(Option::take) else {
+            return Err(Violation(format!("return of lease {number} which it does not hold")));
+        };
+        if let Err(live) = self.store.return_lease(lease) {
+            return Err(Violation(format!("return of lease {number} with {live} live objects in it")));
+        }
+        self.serve_creates(out);
+        Ok(())
+    }
+
+    pub(super) fn on_slots(&mut self, from: ProcessId, request: u32, out: &mut impl Outbox) {
+        match self.slots.lend(from) {
+            Some(first) => {
+                self.objects.grow(first + plasmon_protocol::local::SLOT_BLOCK);
+                out.send(from, &ToClient::Slots { request, first });
+            }
+            None => {
+                let error = Error::system("name another object", format!("all {} slots are in use", self.config.slots));
+                out.send(from, &ToClient::Refused { request, error });
+            }
+        }
+    }
+
+    /// The pool's bytes below `end` have memory behind them.
+    pub fn on_backed(&mut self, end: u64, out: &mut impl Outbox) {
+        self.backed = self.backed.max(end.min(self.store.capacity()));
+        self.grant_backed(out);
+        self.settle(out);
+    }
+
+    /// The machine had no memory for more than the bytes below `end`.
+    pub fn on_backing_failed(&mut self, end: u64, cause: &str, out: &mut impl Outbox) {
+        self.backed = self.backed.max(end.min(self.store.capacity()));
+        self.backing = self.backed;
+        self.grant_backed(out);
+        if !self.backing_failed {
+            self.backing_failed = true;
+            self.event(EventKind::Notice, Severity::Error, None, format!("no memory behind the pool beyond {}: {cause}", Bytes(self.backed)));
+        }
+        for create in std::mem::take(&mut self.unbacked) {
+            if let Some((lease, number)) = create.lease {
+                self.take_back(create.process, lease, number);
+            }
+            let error = Error::system(format!("back {} of shared memory", Bytes(create.bytes)), cause);
+            out.send(create.process, &ToClient::Refused { request: create.request, error });
+        }
+        self.serve_creates(out);
+        self.settle(out);
+    }
+
+    /// Grants what waited only for memory.
+    fn grant_backed(&mut self, out: &mut impl Outbox) {
+        let waiting = std::mem::take(&mut self.unbacked);
+        for create in waiting {
+            self.finish_grant(create, out);
+        }
+    }
+
+    /// Finds a range and grants it, now or when it is backed. False when there is no room.
+    fn try_grant(&mut self, create: Create, out: &mut impl Outbox) -> bool {
+        let Create { process: from, bytes, chunk, .. } = create;
+        let wanted = if chunk { self.store.chunk_for(bytes) } else { bytes };
+        let Some(process) = self.process(from) else { return true };
+        let number = process.leases.iter().position(Option::is_none).unwrap_or(process.leases.len());
+        if number >= MAX_LEASES {
+            out.recall(from);
+            return false;
+        }
+        let number = number as u32;
+        let lease = self.store.grant(wanted, chunk, (from, number)).or_else(|| {
+            // A smaller chunk serves as well when the fair one does not fit.
+            (chunk && wanted > bytes).then(|| self.store.grant(bytes, chunk, (from, number))).flatten()
+        });
+        let Some(lease) = lease else { return false };
+        if let Some(process) = self.process_mut(from) {
+            if number as usize == process.leases.len() {
+                process.leases.push(None);
+            }
+            process.leases[number as usize] = Some(lease);
+        }
+        self.finish_grant(Create { lease: Some((lease, number)), ..create }, out);
+        true
+    }
+
+    fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {
+        let Some((index, number)) = create.lease else { return };
+        let Some(lease) = self.store.lease(index) else { return };
+        let (offset, length) = (lease.offset, lease.length);
+        let ahead = (self.store.high_water() + AHEAD).min(self.store.capacity());
+        if ahead > self.backing {
+            self.backing = ahead;
+            out.back(ahead);
+        }
+        if offset + length > self.backed {
+            self.unbacked.push(create);
+        } else {
+            self.backing_failed = false;
+            out.reset_lease(create.process, number);
+            out.send(create.process, &ToClient::Leased { request: create.request, lease: number, offset, length });
+        }
+    }
+
+    fn take_back(&mut self, process: ProcessId, lease: LeaseIndex, number: u32) {
+        if let Some(entry) = self.process_mut(process).and_then(|process| process.leases.get_mut(number as usize)) {
+            *entry = None;
+        }
+        let empty = self.store.return_lease(lease);
+        debug_assert_eq!(empty, Ok(()), "a lease that was never granted has no objects");
+    }
+
+    /// Serves the queue in order, as far as there is room. The head is never overtaken, so that large creates do not starve.
+    pub(super) fn serve_creates(&mut self, out: &mut impl Outbox) {
+        while let Some(create) = self.creates.front().copied() {
+            if !self.try_grant(create, out) {
+                break;
+            }
+            self.creates.pop_front();
+        }
+    }
+
+    /// Refuses the creates that waited too long; the rest is tried again.
+    pub(super) fn expire_creates(&mut self, out: &mut impl Outbox) {
+        self.serve_creates(out);
+        while let Some(create) = self.creates.front().copied().filter(|create| create.deadline_ms <= self.now_ms) {
+            self.creates.pop_front();
+            self.refuse(create, out);
+            self.serve_creates(out);
+        }
+    }
+
+    pub(super) fn next_create_deadline(&self) -> Option<u64> {
+        self.creates.front().map(|create| create.deadline_ms)
+    }
+
+    /// Forgets the creates of a process that is gone.
+    pub(super) fn drop_creates(&mut self, process: ProcessId) {
+        self.creates.retain(|create| create.process != process);
+        self.unbacked.retain(|create| create.process != process);
+    }
+
+    fn refuse(&mut self, create: Create, out: &mut impl Outbox) {
+        let error = self.store_full(create.bytes, create.site);
+        self.event(EventKind::StoreFull, Severity::Error, Some(self.pid(create.process)), error.to_string());
+        out.send(create.process, &ToClient::Refused { request: create.request, error });
+    }
+
+    /// The error of a create without room: what was asked, what is free, and who holds most.
+    pub(super) fn store_full(&self, asked: u64, site: SiteId) -> Error {
+        let mut sites: Vec<_> = self.sites.iter().filter(|(_, _, weight)| weight.bytes > 0).collect();
+        sites.sort_by_key(|(id, _, weight)| (std::cmp::Reverse(weight.bytes), *id));
+        let holders = sites
+            .into_iter()
+            .take(3)
+            .map(|(_, site, weight)| Holder { site: site.short(), bytes: Bytes(weight.bytes), objects: weight.objects })
+            .collect();
+        Error::ObjectStoreFull {
+            asked: Bytes(asked),
+            free: Bytes(self.store.free_bytes()),
+            capacity: Bytes(self.store.capacity()),
+            site: self.sites.get(site).short(),
+            holders,
+        }
+    }
+
+    /// Asks everybody for the leases that they do not need.
+    fn recall(&mut self, out: &mut impl Outbox) {
+        let mut asked = 0;
+        for (index, process) in self.processes.iter().enumerate() {
+            let Some(process) = process else { continue };
+            if process.leases.iter().flatten().any(|lease| self.store.lease(*lease).is_some_and(|lease| lease.live == 0 && !lease.creating)) {
+                asked += 1;
+                out.recall(ProcessId(index as u32));
+            }
+        }
+        if asked > 0 {
+            self.event(EventKind::LeasesRecalled, Severity::Info, None, format!("idle leases of {asked} processes recalled"));
+        }
+    }
+}

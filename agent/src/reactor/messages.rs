@@ -1,0 +1,118 @@
+//! One message from a client: what may be in it, and where it goes.
+
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
+use plasmon_protocol::local::{MAX_STAGED, MAX_TEXT, ToAgent};
+
+use super::{Core, Outbox, Violation};
+use crate::references::sites::MAX_SITES;
+use crate::references::table::Count;
+
+/// References that one process may have staged at once.
+const MAX_STAGED_TOTAL: usize = 1 << 20;
+
+impl Core {
+    /// A batch of messages from one client, in their order.
+    ///
+    /// # Errors
+    /// [`Violation`] at the first message that breaks the protocol; those before it hold, those after it are not looked at.
+    /// The caller then drops the client.
+    pub fn on_messages<'a>(
+        &mut self,
+        from: ProcessId,
+        messages: impl IntoIterator<Item = Result<ToAgent<'a>, Violation>>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
+        let mut result = Ok(());
+        for message in messages {
+            self.counters.messages += 1;
+            result = message.and_then(|message| self.on_message(from, message, out));
+            self.drain_doomed(out);
+            if result.is_err() {
+                break;
+            }
+        }
+        self.settle(out);
+        result
+    }
+
+    fn on_message(&mut self, from: ProcessId, message: ToAgent<'_>, out: &mut impl Outbox) -> Result<(), Violation> {
+        match message {
+            ToAgent::Put { key, memory, site, hidden } => self.on_put(from, key, memory, site, hidden, out),
+            ToAgent::AddLocal { key, site } => self.on_add(from, key, Count::Local, site),
+            ToAgent::DropLocal { key } => self.on_drop(from, key, Count::Local),
+            ToAgent::AddPin { key, site } => self.on_add(from, key, Count::Pinned, site),
+            ToAgent::DropPin { key } => self.on_drop(from, key, Count::Pinned),
+            ToAgent::Stage { references } => self.on_stage(from, &references),
+            ToAgent::Lease { request, bytes, chunk, site } => {
+                self.on_lease(from, request, bytes, chunk, site, out);
+                Ok(())
+            }
+            ToAgent::Return { lease } => self.on_return(from, lease, out),
+            ToAgent::Slots { request } => {
+                self.on_slots(from, request, out);
+                Ok(())
+            }
+            ToAgent::Get { request, key } => self.on_get(from, request, key, true, out),
+            ToAgent::Wait { request, key } => self.on_get(from, request, key, false, out),
+            ToAgent::Cancel { request } => {
+                self.on_cancel(from, request);
+                Ok(())
+            }
+            ToAgent::Submit { number, function, arguments, returns, milli_cpus, retries, site } => {
+                self.on_submit(from, number, function, &arguments, &returns, milli_cpus, retries, site, out)
+            }
+            ToAgent::Started { task } => self.on_started(from, task),
+            ToAgent::Output { task, value } => self.on_output(from, task, value, out),
+            ToAgent::Ended { task, ending } => self.on_ended(from, task, ending, out),
+            ToAgent::Blocked => self.on_blocked(from, true),
+            ToAgent::Unblocked => self.on_blocked(from, false),
+            ToAgent::Site { site, kind, file, line, function } => {
+                bounded("file", file)?;
+                bounded("function", function)?;
+                let id = self.sites.intern(kind, file, line, function);
+                self.define_site(from, site, id)
+            }
+            ToAgent::SiteName { site, function } => {
+                bounded("function", function)?;
+                let id = self.process(from).map_or(SiteId(0), |process| process.site(site));
+                self.sites.name(id, function);
+                Ok(())
+            }
+            ToAgent::Bye => {
+                self.dismissed.insert(from);
+                Ok(())
+            }
+        }
+    }
+
+    fn define_site(&mut self, from: ProcessId, number: u32, id: SiteId) -> Result<(), Violation> {
+        let Some(process) = self.process_mut(from) else { return Ok(()) };
+        if number as usize != process.sites.len() || process.sites.len() > MAX_SITES {
+            return Err(Violation(format!("call site {number} defined after {}", process.sites.len() - 1)));
+        }
+        process.sites.push(id);
+        Ok(())
+    }
+
+    fn on_stage(&mut self, from: ProcessId, references: &[ObjectKey]) -> Result<(), Violation> {
+        let Some(process) = self.process_mut(from) else { return Ok(()) };
+        if references.len() > MAX_STAGED || process.staged.len() + references.len() > MAX_STAGED_TOTAL {
+            return Err(Violation(format!("{} references staged at once", process.staged.len() + references.len())));
+        }
+        process.staged.extend_from_slice(references);
+        Ok(())
+    }
+
+    /// The references that the client staged for this message.
+    pub(super) fn take_staged(&mut self, from: ProcessId) -> Vec<ObjectKey> {
+        let mut staged = self.process_mut(from).map(|process| std::mem::take(&mut process.staged)).unwrap_or_default();
+        staged.sort_unstable();
+        staged.dedup();
+        staged
+    }
+}
+
+/// Refuses a text that no honest client sends.
+pub(super) fn bounded(what: &str, text: &str) -> Result<(), Violation> {
+    if text.len() > MAX_TEXT { Err(Violation(format!("{what} of {} bytes", text.len()))) } else { Ok(()) }
+}

@@ -1,0 +1,373 @@
+//! Objects are put, held, resolved and freed.
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
+use plasmon_protocol::local::{Memory, Outcome, ToClient, Value};
+use plasmon_protocol::record::ObjectState;
+
+use super::{Core, MAX_INLINED, Outbox, Violation};
+use crate::references::table::{Added, Count, Removed};
+use crate::store::BadMemory;
+use crate::store::object::{Counts, Place, Waiter};
+
+/// Answers that one client may wait for at once.
+const MAX_REQUESTS: usize = 1 << 20;
+
+impl Core {
+    pub(super) fn on_put(
+        &mut self,
+        from: ProcessId,
+        key: ObjectKey,
+        memory: Memory,
+        site: u32,
+        hidden: bool,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
+        let contains = self.take_staged(from);
+        let site = self.process(from).map_or(SiteId(0), |process| process.site(site));
+        self.create(from, key, site, hidden)?;
+        self.hold(from, key, Count::Local, site)?;
+        self.place(from, key, memory, out)?;
+        if !contains.is_empty() {
+            self.capture(from, key, contains)?;
+        }
+        Ok(())
+    }
+
+    /// Makes an object without a value in a free slot of the client's.
+    pub(super) fn create(&mut self, from: ProcessId, key: ObjectKey, site: SiteId, hidden: bool) -> Result<(), Violation> {
+        if !self.slots.is_lent_to(key.slot, from) {
+            return Err(Violation(format!("object in slot {} which is not its own", key.slot)));
+        }
+        let now_ms = self.now_ms;
+        let Some(object) = self.objects.vacant(key) else {
+            return Err(Violation(format!("object in slot {} which is taken, or of generation {}", key.slot, key.generation)));
+        };
+        object.generation = key.generation;
+        object.state = Some(ObjectState::Pending);
+        object.hidden = hidden;
+        object.length = 0;
+        object.place = None;
+        object.creator = from;
+        object.site = site;
+        object.created_ms = now_ms;
+        object.counts = Counts::default();
+        object.rows = 0;
+        object.cold = None;
+        self.slots.enter(key.slot);
+        if !hidden {
+            self.counters.objects += 1;
+            self.sites.weigh(site, |weight| weight.objects += 1);
+        }
+        Ok(())
+    }
+
+    /// Enters the bytes that `writer` has written as the object's value.
+    fn place(&mut self, writer: ProcessId, key: ObjectKey, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
+        let lease = self.lease_of(writer, memory.lease)?;
+        let Some(object) = self.objects.get_mut(key) else { return Ok(()) };
+        let class = object.counts.class();
+        self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
+        object.place = Some(Place { lease, offset: memory.offset });
+        self.set_value(key, ObjectState::InMemory, memory.length);
+        self.counters.put_objects += 1;
+        self.counters.put_bytes += memory.length;
+        out.publish(key, Some(ObjectState::InMemory), memory.offset, memory.length);
+        Ok(())
+    }
+
+    fn lease_of(&self, process: ProcessId, number: u32) -> Result<crate::store::lease::LeaseIndex, Violation> {
+        let lease = self.process(process).and_then(|process| process.lease(number));
+        lease.ok_or_else(|| Violation(format!("memory in lease {number} which it does not hold")))
+    }
+
+    /// A task's result: the object has its value now, unless nobody wants it any more.
+    pub(super) fn resolve(&mut self, writer: ProcessId, key: ObjectKey, value: Value<'_>, contains: Vec<ObjectKey>, out: &mut impl Outbox) -> Result<(), Violation> {
+        let wanted = self.objects.get(key).is_some_and(|object| object.state == Some(ObjectState::Pending));
+        if !wanted {
+            if let Value::Memory(memory) = value {
+                self.discard(writer, memory, out)?;
+            }
+            return Ok(());
+        }
+        match value {
+            Value::Memory(memory) => self.place(writer, key, memory, out)?,
+            Value::Inline(bytes) => {
+                if self.counters.inlined_bytes + bytes.len() as u64 > MAX_INLINED {
+                    let error = self.store_full(bytes.len() as u64, SiteId(0));
+                    self.fail_object(key, &error, out);
+                    return Ok(());
+                }
+                self.counters.inlined_bytes += bytes.len() as u64;
+                self.counters.inlined_objects += 1;
+                if let Some(object) = self.objects.get_mut(key) {
+                    object.cold_mut().value = bytes.into();
+                }
+                self.set_value(key, ObjectState::Inlined, bytes.len() as u64);
+                out.publish(key, Some(ObjectState::Inlined), 0, bytes.len() as u64);
+            }
+        }
+        if !contains.is_empty() {
+            let captor = self.objects.get(key).map_or(ProcessId(0), |object| object.creator);
+            let captor = self.living(captor);
+            self.capture(captor, key, contains)?;
+        }
+        self.notify(key, out);
+        Ok(())
+    }
+
+    /// The object will never have a value: the error is what `get` returns.
+    pub(super) fn fail_object(&mut self, key: ObjectKey, error: &Error, out: &mut impl Outbox) {
+        let Some(object) = self.objects.get_mut(key).filter(|object| object.state == Some(ObjectState::Pending)) else { return };
+        object.state = Some(ObjectState::Failed);
+        object.cold_mut().value = plasmon_protocol::local::encode(error).unwrap_or_default().into();
+        out.publish(key, Some(ObjectState::Failed), 0, 0);
+        self.notify(key, out);
+    }
+
+    /// Bytes that were written for an object that nobody wants: the leaseholder may have them back at once.
+    fn discard(&mut self, writer: ProcessId, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
+        let lease = self.lease_of(writer, memory.lease)?;
+        let class = Counts::default().class();
+        self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
+        self.store.leave_object(lease, memory.offset, memory.length, class);
+        out.freed(writer, memory.lease, ObjectKey::default());
+        Ok(())
+    }
+
+    fn set_value(&mut self, key: ObjectKey, state: ObjectState, length: u64) {
+        let Some(object) = self.objects.get_mut(key) else { return };
+        object.state = Some(state);
+        object.length = length;
+        if object.hidden {
+            return;
+        }
+        self.counters.object_bytes += length;
+        self.sites.weigh(object.site, |weight| weight.bytes += length);
+        for row in self.references.holders(object.first_row).take(object.rows as usize) {
+            if let Some(holder) = self.processes.get_mut(row.process.0 as usize).and_then(Option::as_deref_mut) {
+                holder.held_bytes += length;
+            }
+        }
+    }
+
+    /// The references inside an object, held in `captor`'s name until the object is freed.
+    fn capture(&mut self, captor: ProcessId, outer: ObjectKey, contains: Vec<ObjectKey>) -> Result<(), Violation> {
+        let site = self.objects.get(outer).map_or(SiteId(0), |object| object.site);
+        let mut held = Vec::with_capacity(contains.len());
+        let mut result = Ok(());
+        for inner in contains {
+            // Nobody can hold a reference to an object that contains itself: it was not there when the value was written.
+            result = if inner == outer { Err(Violation("object that contains itself".to_owned())) } else { self.hold(captor, inner, Count::Captured, site) };
+            if result.is_err() {
+                break;
+            }
+            held.push(inner);
+        }
+        if let Some(object) = self.objects.get_mut(outer) {
+            let cold = object.cold_mut();
+            cold.contains = held;
+            cold.captor = captor;
+        }
+        result
+    }
+
+    pub(super) fn on_add(&mut self, from: ProcessId, key: ObjectKey, count: Count, site: u32) -> Result<(), Violation> {
+        let site = self.process(from).map_or(SiteId(0), |process| process.site(site));
+        self.hold(from, key, count, site)
+    }
+
+    pub(super) fn on_drop(&mut self, from: ProcessId, key: ObjectKey, count: Count) -> Result<(), Violation> {
+        if self.release(from, key, count) { Ok(()) } else { Err(Violation(format!("{count:?} count of object {} dropped that it does not have", key.on(self.config.node)))) }
+    }
+
+    /// Raises one of a process's counts.
+    pub(super) fn hold(&mut self, process: ProcessId, key: ObjectKey, count: Count, site: SiteId) -> Result<(), Violation> {
+        let Some(object) = self.objects.get_mut(key) else {
+            return Err(Violation(format!("reference to object {} which is not there", key.on(self.config.node))));
+        };
+        let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
+        let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
+        let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);
+        object.first_row = first_holder;
+        if added == Added::NewRow {
+            object.rows += 1;
+            if !object.hidden {
+                holder.rows += 1;
+                holder.held_bytes += object.length;
+                self.counters.rows += 1;
+                self.sites.weigh(object.site, |weight| weight.references += 1);
+            }
+        }
+        let before = object.counts.class();
+        *count_mut(&mut object.counts, count) += 1;
+        let after = object.counts.class();
+        if before != after && object.place.is_some() {
+            self.store.reclassify(object.length, before, after);
+        }
+        Ok(())
+    }
+
+    /// Lowers one of a process's counts; the object goes with its last one. False when the process has no such count.
+    pub(super) fn release(&mut self, process: ProcessId, key: ObjectKey, count: Count) -> bool {
+        let Some(object) = self.objects.get_mut(key) else { return false };
+        let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return true };
+        if object.rows == 0 {
+            return false;
+        }
+        match self.references.remove(&mut object.first_row, &mut holder.first_reference, process, count) {
+            Removed::NotHeld => return false,
+            Removed::RowStays => {}
+            Removed::RowGone => {
+                object.rows -= 1;
+                if !object.hidden {
+                    holder.rows -= 1;
+                    holder.held_bytes -= object.length;
+                    self.counters.rows -= 1;
+                    self.sites.weigh(object.site, |weight| weight.references -= 1);
+                }
+            }
+        }
+        let before = object.counts.class();
+        *count_mut(&mut object.counts, count) -= 1;
+        let after = object.counts.class();
+        if object.counts.is_zero() {
+            // Its bytes stay in the line that an object without holders has, until it is freed with this change.
+            self.doomed.push(key);
+        }
+        if before != after && object.place.is_some() {
+            self.store.reclassify(object.length, before, after);
+        }
+        true
+    }
+
+    pub(super) fn drain_doomed(&mut self, out: &mut impl Outbox) {
+        while let Some(key) = self.doomed.pop() {
+            self.free(key, out);
+        }
+    }
+
+    /// Frees an object that nobody holds, and releases what it contains.
+    pub(super) fn free(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+        let Some(object) = self.objects.get_mut(key).filter(|object| object.counts.is_zero()) else { return };
+        let state = object.state.take();
+        let cold = object.cold.take();
+        let (length, site, hidden) = (object.length, object.site, object.hidden);
+        let place = object.place.take();
+        out.publish(key, None, 0, 0);
+        if let Some(Place { lease, offset }) = place {
+            self.store.leave_object(lease, offset, length, Counts::default().class());
+            if let Some((owner, number)) = self.store.lease(lease).and_then(|lease| lease.owner) {
+                out.freed(owner, number, key);
+            }
+        }
+        if !hidden {
+            self.counters.objects -= 1;
+            self.counters.object_bytes -= length;
+            self.sites.weigh(site, |weight| {
+                weight.objects -= 1;
+                weight.bytes -= length;
+            });
+        }
+        self.slots.leave(key.slot);
+        let Some(cold) = cold else { return };
+        if state == Some(ObjectState::Inlined) {
+            self.counters.inlined_bytes -= length;
+            self.counters.inlined_objects -= 1;
+        }
+        let captor = self.living(cold.captor);
+        for inner in cold.contains {
+            self.release(captor, inner, Count::Captured);
+        }
+        for waiter in cold.waiters {
+            self.answer_lost(waiter.process, waiter.request, key, out);
+        }
+    }
+
+    pub(super) fn on_get(&mut self, from: ProcessId, request: u32, key: ObjectKey, wants_value: bool, out: &mut impl Outbox) -> Result<(), Violation> {
+        let Some(object) = self.objects.get_mut(key) else {
+            self.answer_lost(from, request, key, out);
+            return Ok(());
+        };
+        if object.state != Some(ObjectState::Pending) {
+            self.answer(Waiter { process: from, request, wants_value }, key, out);
+            return Ok(());
+        }
+        let Some(process) = self.processes.get_mut(from.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
+        if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
+            return Err(Violation(format!("request {request} made twice, or one of too many")));
+        }
+        object.cold_mut().waiters.push(Waiter { process: from, request, wants_value });
+        Ok(())
+    }
+
+    pub(super) fn on_cancel(&mut self, from: ProcessId, request: u32) {
+        let Some(key) = self.process_mut(from).and_then(|process| process.requests.remove(&request)) else { return };
+        if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
+            cold.waiters.retain(|waiter| waiter.process != from || waiter.request != request);
+        }
+    }
+
+    /// Tells everybody who waits for the object that it has a value, or never will.
+    fn notify(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+        let Some(object) = self.objects.get_mut(key) else { return };
+        let failed = object.state == Some(ObjectState::Failed);
+        let Some(cold) = object.cold.as_mut() else { return };
+        let waiters = std::mem::take(&mut cold.waiters);
+        let dependents = std::mem::take(&mut cold.dependents);
+        let error = failed.then(|| plasmon_protocol::local::decode::<Error>("the agent", &cold.value).ok()).flatten();
+        for waiter in waiters {
+            if let Some(process) = self.process_mut(waiter.process) {
+                process.requests.remove(&waiter.request);
+                self.answer(waiter, key, out);
+            }
+        }
+        for task in dependents {
+            match &error {
+                Some(error) => self.failing.push((task, error.clone())),
+                None => self.argument_ready(task),
+            }
+        }
+    }
+
+    fn answer(&self, waiter: Waiter, key: ObjectKey, out: &mut impl Outbox) {
+        let Some(object) = self.objects.get(key) else { return };
+        let value: &[u8] = match (&object.cold, waiter.wants_value) {
+            (Some(cold), true) => &cold.value,
+            _ => &[],
+        };
+        let outcome = match object.state {
+            Some(ObjectState::Inlined) => Outcome::Inline(value),
+            Some(ObjectState::Failed) => Outcome::Failed(value),
+            _ => Outcome::InMemory,
+        };
+        out.send(waiter.process, &ToClient::Resolved { request: waiter.request, outcome });
+    }
+
+    fn answer_lost(&mut self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {
+        if let Some(process) = self.process_mut(process) {
+            process.requests.remove(&request);
+        }
+        let error = Error::ObjectLost { object: key.on(self.config.node), cause: "nobody holds a reference to it".to_owned() };
+        let value = plasmon_protocol::local::encode(&error).unwrap_or_default();
+        out.send(process, &ToClient::Resolved { request, outcome: Outcome::Failed(&value) });
+    }
+}
+
+fn count_mut(counts: &mut Counts, count: Count) -> &mut u32 {
+    match count {
+        Count::Local => &mut counts.local,
+        Count::Pinned => &mut counts.pinned,
+        Count::Submitted => &mut counts.submitted,
+        Count::Captured => &mut counts.captured,
+    }
+}
+
+fn bad_memory(bad: BadMemory, memory: Memory) -> Violation {
+    let Memory { lease, offset, length } = memory;
+    let what = match bad {
+        BadMemory::OutsideOfLease => "outside of",
+        BadMemory::Overlap => "over a live object in",
+    };
+    Violation(format!("object of {length} bytes at {offset} {what} lease {lease}"))
+}

@@ -1,0 +1,142 @@
+//! A process and a job as the core knows them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::record::ProcessType;
+
+use crate::references::table::NONE;
+use crate::store::lease::LeaseIndex;
+
+/// What a process is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Activity {
+    /// A driver, or the agent: it does what it likes.
+    Free,
+    /// A worker that has not connected.
+    Starting,
+    /// A worker without a task.
+    Idle,
+    /// A worker with a task.
+    Busy(TaskKey),
+    /// A worker that was told to end.
+    Leaving,
+}
+
+/// What the shell last sampled of a process.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Usage {
+    /// Resident set, bytes.
+    pub rss_bytes: u64,
+    /// Of it, shared with others, bytes.
+    pub shared_bytes: u64,
+    /// Percent of one CPU.
+    pub cpu_percent: f32,
+}
+
+/// One process: a driver, a worker, or the agent itself.
+#[derive(Debug)]
+pub struct Process {
+    /// Its id in the operating system; 0 while a worker starts.
+    pub pid: u32,
+    /// What it is.
+    pub process_type: ProcessType,
+    /// Its job.
+    pub job: JobId,
+    /// The executable's file name.
+    pub name: Arc<str>,
+    /// What it is doing.
+    pub activity: Activity,
+    /// What it was last seen to use.
+    pub usage: Usage,
+    /// When it connected, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Tasks that it has ended.
+    pub tasks_done: u64,
+    /// Rows that it holds.
+    pub rows: u64,
+    /// Bytes of the objects that it holds, each once.
+    pub held_bytes: u64,
+    /// The first of its rows.
+    pub(super) first_reference: u32,
+    /// Its leases by its own numbers.
+    pub(super) leases: Vec<Option<LeaseIndex>>,
+    /// The agent's numbers of its call sites, by its own.
+    pub(super) sites: Vec<SiteId>,
+    /// References for the next message that takes them.
+    pub(super) staged: Vec<ObjectKey>,
+    /// Answers that it waits for: the object of each request.
+    pub(super) requests: HashMap<u32, ObjectKey, foldhash::fast::FixedState>,
+    /// The number of its newest task.
+    pub(super) last_task: u32,
+    /// Thousandths of a CPU that its task has reserved at this moment.
+    pub(super) reserved: u32,
+    /// Its task waits in a `get` and gave its CPU back.
+    pub(super) blocked: bool,
+}
+
+impl Process {
+    /// A process that has just connected, or a worker that is being started.
+    #[must_use]
+    pub fn new(pid: u32, process_type: ProcessType, job: JobId, name: Arc<str>, activity: Activity, now_ms: u64) -> Self {
+        Self {
+            pid,
+            process_type,
+            job,
+            name,
+            activity,
+            usage: Usage::default(),
+            since_ms: now_ms,
+            tasks_done: 0,
+            rows: 0,
+            held_bytes: 0,
+            first_reference: NONE,
+            leases: Vec::new(),
+            sites: vec![SiteId(0)],
+            staged: Vec::new(),
+            requests: HashMap::default(),
+            last_task: 0,
+            reserved: 0,
+            blocked: false,
+        }
+    }
+
+    /// The agent, process 0: it holds what dead processes have left to others.
+    #[must_use]
+    pub fn agent(pid: u32, now_ms: u64) -> Self {
+        Self::new(pid, ProcessType::Agent, JobId(0), "plasmon-agent".into(), Activity::Free, now_ms)
+    }
+
+    /// The lease that the process calls `number`.
+    #[must_use]
+    pub fn lease(&self, number: u32) -> Option<LeaseIndex> {
+        *self.leases.get(number as usize)?
+    }
+
+    /// The agent's number of the call site that the process calls `number`.
+    #[must_use]
+    pub fn site(&self, number: u32) -> SiteId {
+        self.sites.get(number as usize).copied().unwrap_or_default()
+    }
+}
+
+/// A driver and its workers.
+#[derive(Debug)]
+pub struct Job {
+    /// The driver.
+    pub driver: ProcessId,
+    /// Workers without a task, most recently used last.
+    pub idle: Vec<ProcessId>,
+    /// Workers that are being started.
+    pub starting: u32,
+    /// Workers in all, starting ones included.
+    pub workers: u32,
+    /// Of them, those whose task is blocked.
+    pub blocked: u32,
+    /// Tasks that have not ended.
+    pub pending: VecDeque<TaskKey>,
+    /// Starts that failed in a row.
+    pub failed_starts: u32,
+}

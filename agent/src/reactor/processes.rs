@@ -1,0 +1,151 @@
+//! Processes come, and go in any way. Whoever goes leaves nothing behind but what others hold.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::record::{EventKind, ProcessType, Severity};
+
+use super::{Activity, Core, Job, Outbox, Process, Violation};
+use crate::references::table::Count;
+
+impl Core {
+    /// A driver has connected: its number, and that of its new job.
+    pub fn on_driver_connected(&mut self, pid: u32, name: &str) -> (ProcessId, JobId) {
+        let id = JobId(self.processes.len() as u32);
+        let process = Process::new(pid, ProcessType::Driver, id, name.into(), Activity::Free, self.now_ms);
+        let driver = self.add_process(process);
+        self.jobs.insert(
+            id,
+            Job { driver, idle: Vec::new(), starting: 0, workers: 0, blocked: 0, pending: VecDeque::new(), failed_starts: 0 },
+        );
+        self.event(EventKind::DriverConnected, Severity::Info, Some(pid), format!("driver {pid} ({name}) connected as job {id}"));
+        (driver, id)
+    }
+
+    pub(super) fn add_process(&mut self, process: Process) -> ProcessId {
+        self.processes.push(Some(Box::new(process)));
+        self.changes += 1;
+        ProcessId(self.processes.len() as u32 - 1)
+    }
+
+    /// A client broke the protocol. Its end follows through [`Core::on_process_lost`].
+    pub fn on_violation(&mut self, process: ProcessId, violation: &Violation, out: &mut impl Outbox) {
+        let Some(pid) = self.process(process).map(|process| process.pid) else { return };
+        self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} dropped: {}", violation.0));
+        out.kill(process);
+    }
+
+    /// A process is gone, and its ring was drained to the last published byte. `how` it went is for people.
+    pub fn on_process_lost(&mut self, id: ProcessId, how: &str, out: &mut impl Outbox) {
+        if id.0 == 0 {
+            return;
+        }
+        let Some(mut process) = self.processes.get_mut(id.0 as usize).and_then(Option::take) else { return };
+        // It must be there while its rows are released, or their sums would not be kept.
+        let (requests, leases) = (std::mem::take(&mut process.requests), std::mem::take(&mut process.leases));
+        self.processes[id.0 as usize] = Some(process);
+        self.release_rows(id, out);
+        let Some(process) = self.processes[id.0 as usize].take() else { return };
+        for (request, key) in requests {
+            if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
+                cold.waiters.retain(|waiter| waiter.process != id || waiter.request != request);
+            }
+        }
+        for lease in leases.into_iter().flatten() {
+            self.store.orphan(lease);
+        }
+        self.slots.orphan(id);
+        self.drop_creates(id);
+        let expected = self.dismissed.contains(&id);
+        match process.process_type {
+            ProcessType::Worker => self.lose_worker(id, &process, how),
+            ProcessType::Driver => self.end_job(process.job, process.pid, out),
+            ProcessType::Agent => {}
+        }
+        self.dismissed.remove(&id);
+        let (kind, severity, what) = match (process.process_type, expected) {
+            (ProcessType::Driver, true) => (EventKind::DriverEnded, Severity::Info, "ended"),
+            (_, true) => (EventKind::WorkerEnded, Severity::Info, "ended"),
+            (_, false) => (EventKind::ProcessDied, Severity::Error, "died"),
+        };
+        self.event(kind, severity, Some(process.pid), format!("{} {} {what} ({how})", process.process_type, process.pid));
+        self.serve_creates(out);
+        self.settle(out);
+    }
+
+    /// Drops a dead process's handles and views. What its tasks and objects hold goes on in the agent's name.
+    fn release_rows(&mut self, id: ProcessId, out: &mut impl Outbox) {
+        let Some(process) = self.process(id) else { return };
+        let agent = ProcessId(0);
+        let rows: Vec<(ObjectKey, [u32; 4], _)> = self
+            .references
+            .of_process(process.first_reference)
+            .map(|row| (row.key, [Count::Local, Count::Pinned, Count::Submitted, Count::Captured].map(|count| row.count(count)), row.site))
+            .collect();
+        for (key, [local, pinned, submitted, captured], site) in rows {
+            for (count, times, inherited) in [
+                (Count::Submitted, submitted, true),
+                (Count::Captured, captured, true),
+                (Count::Local, local, false),
+                (Count::Pinned, pinned, false),
+            ] {
+                for _ in 0..times {
+                    if inherited {
+                        let held = self.hold(agent, key, count, site);
+                        debug_assert_eq!(held, Ok(()), "a held object lives");
+                    }
+                    self.release(id, key, count);
+                }
+            }
+        }
+        let tasks: Vec<TaskKey> = self.jobs.values().flat_map(|job| job.pending.iter().copied()).filter(|task| task.process == id).collect();
+        for task in &tasks {
+            if let Some(task) = self.tasks.get_mut(task) {
+                task.holder = agent;
+            }
+        }
+        self.drain_doomed(out);
+        // A queued task whose results nobody can ever get is not run.
+        let unwanted: Vec<TaskKey> = tasks
+            .into_iter()
+            .filter(|task| {
+                self.tasks.get(task).is_some_and(|task| {
+                    task.worker.is_none() && task.is_pending() && task.returns.iter().all(|result| self.objects.get(*result).is_none())
+                })
+            })
+            .collect();
+        self.cancel_tasks(unwanted, "its submitter died and nobody holds its results");
+    }
+
+    /// A driver is gone: its tasks are cancelled, its workers end.
+    fn end_job(&mut self, id: JobId, pid: u32, out: &mut impl Outbox) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.cancel_tasks(job.pending.into(), &format!("its driver {pid} ended"));
+        for index in 0..self.processes.len() {
+            let worker = ProcessId(index as u32);
+            if self.process(worker).is_some_and(|process| process.job == id && process.process_type == ProcessType::Worker) {
+                self.dismissed.insert(worker);
+                out.kill(worker);
+            }
+        }
+    }
+
+    /// The process itself, or the agent when it is gone: in whose name counts are kept.
+    pub(super) fn living(&self, process: ProcessId) -> ProcessId {
+        if self.process(process).is_some() { process } else { ProcessId(0) }
+    }
+
+    /// Whether a process is about to end as it should: it said so, or was told to.
+    #[must_use]
+    pub fn is_leaving(&self, process: ProcessId) -> bool {
+        self.dismissed.contains(&process)
+    }
+
+    /// The name that a worker's job goes by.
+    #[must_use]
+    pub fn job_name(&self, id: JobId) -> Option<Arc<str>> {
+        let driver = self.jobs.get(&id)?.driver;
+        self.process(driver).map(|driver| Arc::clone(&driver.name))
+    }
+}

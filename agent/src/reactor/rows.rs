@@ -1,0 +1,260 @@
+//! What people see: the core's tables as rows.
+
+use std::sync::Arc;
+
+use plasmon_protocol::column::Table;
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
+use plasmon_protocol::record::{
+    EventRow, Ledger, NodeRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow, TaskStatus,
+};
+use plasmon_protocol::stream::{Detail, Target};
+
+use super::{Activity, Core, Process};
+use crate::references::table::{Count, Row};
+use crate::scheduler::task::Task;
+use crate::store::object::Object;
+use crate::telemetry::tables::Tables;
+
+impl Core {
+    pub(super) fn reference_row(&self, row: &Row, object: &Object) -> ReferenceRow {
+        let holder = self.process(row.process);
+        let task = object.task().and_then(|task| self.tasks.get(&task));
+        let status = object.task().map(|_| {
+            task.map_or(if object.state == Some(ObjectState::Failed) { TaskStatus::Failed } else { TaskStatus::Finished }, |task| task.status)
+        });
+        let attempt = task.map(|task| task.attempt.max(1)).or_else(|| object.cold.as_ref().filter(|cold| cold.attempt > 0).map(|cold| cold.attempt));
+        ReferenceRow {
+            object_id: row.key.on(self.config.node),
+            process: row.process,
+            pid: holder.map_or(0, |holder| holder.pid),
+            process_type: holder.map_or(ProcessType::Agent, |holder| holder.process_type),
+            node: self.config.node,
+            node_ip: Arc::clone(&self.config.node_ip),
+            reference_type: row.reference_type(),
+            size_bytes: object.size(),
+            call_site: Arc::clone(self.sites.get(row.site)),
+            created_site: Arc::clone(self.sites.get(object.site)),
+            creator_pid: self.pid(object.creator),
+            status,
+            attempt,
+            state: object.state.unwrap_or_default(),
+            since_ms: row.since_ms,
+            local: row.count(Count::Local),
+            pinned: row.count(Count::Pinned),
+            submitted: row.count(Count::Submitted),
+            captured: row.count(Count::Captured),
+        }
+    }
+
+    pub(super) fn object_row(&self, key: ObjectKey, object: &Object) -> ObjectRow {
+        ObjectRow {
+            object_id: key.on(self.config.node),
+            size_bytes: object.size(),
+            state: object.state.unwrap_or_default(),
+            created_site: Arc::clone(self.sites.get(object.site)),
+            creator: object.creator,
+            creator_pid: self.pid(object.creator),
+            created_ms: object.created_ms,
+            references: object.rows,
+            pinned: object.counts.pinned,
+            captured: object.counts.captured,
+            contains: object.contains().len() as u32,
+            task: object.task().map(|task| task.on(self.config.node)),
+        }
+    }
+
+    pub(super) fn task_row(&self, task: &Task) -> TaskRow {
+        TaskRow {
+            task_id: task.key.on(self.config.node),
+            name: Arc::clone(&task.function),
+            status: task.status,
+            attempt: task.attempt.max(1),
+            job: task.job,
+            submitter_pid: self.pid(task.key.process),
+            worker_pid: task.worker_pid,
+            call_site: Arc::clone(self.sites.get(task.site)),
+            num_cpus: f64::from(task.milli_cpus) / 1000.0,
+            waits_for: if task.status == TaskStatus::PendingArgsAvail { task.waits_for } else { 0 },
+            blocked: task.blocked,
+            submitted_ms: task.submitted_ms,
+            started_ms: task.started_ms,
+            ended_ms: task.ended_ms,
+            error: task.error.as_ref().map(ToString::to_string),
+        }
+    }
+
+    pub(super) fn process_row(&self, id: ProcessId, process: &Process) -> ProcessRow {
+        let task = match process.activity {
+            Activity::Busy(key) => self.tasks.get(&key).map(|task| Arc::clone(&task.function)),
+            _ => None,
+        };
+        let state = match process.activity {
+            Activity::Free => "running",
+            Activity::Starting => "starting",
+            Activity::Idle => "idle",
+            Activity::Busy(_) if process.blocked => "blocked",
+            Activity::Busy(_) => "running",
+            Activity::Leaving => "leaving",
+        };
+        ProcessRow {
+            process: id,
+            pid: process.pid,
+            process_type: process.process_type,
+            job: process.job,
+            name: Arc::clone(&process.name),
+            state: state.into(),
+            rss_bytes: process.usage.rss_bytes,
+            shared_bytes: process.usage.shared_bytes,
+            heap_bytes: process.usage.rss_bytes.saturating_sub(process.usage.shared_bytes),
+            cpu_percent: process.usage.cpu_percent,
+            task,
+            references: process.rows,
+            held_bytes: process.held_bytes,
+            slack_bytes: process.leases.iter().flatten().map(|lease| self.store.idle_bytes(*lease).0).sum(),
+            tasks_done: process.tasks_done,
+            since_ms: process.since_ms,
+        }
+    }
+
+    pub(super) fn site_row(&self, id: plasmon_protocol::id::SiteId, oldest_ms: u64) -> SiteRow {
+        let weight = self.sites.weight(id);
+        let (growth_bytes, growth_objects) = self.sites.growth(id, self.now_ms);
+        SiteRow {
+            site: Arc::clone(self.sites.get(id)),
+            held_bytes: weight.bytes,
+            objects: weight.objects,
+            references: weight.references,
+            growth_bytes,
+            growth_objects,
+            oldest_ms,
+        }
+    }
+
+    /// All live processes.
+    pub(super) fn living_processes(&self) -> impl Iterator<Item = (ProcessId, &Process)> {
+        self.processes.iter().enumerate().filter_map(|(index, process)| Some((ProcessId(index as u32), process.as_deref()?)))
+    }
+
+    /// The ledger of this instant.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.store.ledger(self.backed, self.counters.inlined_bytes, self.counters.inlined_objects)
+    }
+
+    /// Both totals over all references.
+    #[must_use]
+    pub fn totals(&self) -> ReferenceTotals {
+        ReferenceTotals { references: self.counters.rows, unique_objects: self.counters.objects, unique_bytes: self.counters.object_bytes }
+    }
+
+    /// Visible objects with their keys.
+    pub(super) fn visible(&self) -> impl Iterator<Item = (ObjectKey, &Object)> {
+        self.objects.iter().filter(|(_, object)| !object.hidden)
+    }
+}
+
+impl Tables for Core {
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn version(&self, table: Table) -> u64 {
+        match table {
+            Table::Events => self.event_count,
+            _ => self.changes,
+        }
+    }
+
+    fn node(&self) -> NodeRow {
+        let heap = |process_type: ProcessType| {
+            let of_type = self.living_processes().filter(|(_, process)| process.process_type == process_type);
+            of_type.map(|(_, process)| process.usage.rss_bytes.saturating_sub(process.usage.shared_bytes)).sum()
+        };
+        let count = |process_type: ProcessType| {
+            let connected = |process: &Process| process.process_type == process_type && process.activity != Activity::Starting;
+            self.living_processes().filter(|(_, process)| connected(process)).count() as u32
+        };
+        NodeRow {
+            node: self.config.node,
+            node_ip: Arc::clone(&self.config.node_ip),
+            listen: Arc::clone(&self.machine.listen),
+            pid: self.config.pid,
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_ms: self.process(ProcessId(0)).map_or(0, |agent| agent.since_ms),
+            num_cpus: self.cpus.total() as f64 / 1000.0,
+            used_cpus: self.cpus.used() as f64 / 1000.0,
+            machine_total_bytes: self.machine.total_bytes,
+            machine_available_bytes: self.machine.available_bytes,
+            agent_heap_bytes: heap(ProcessType::Agent),
+            driver_heap_bytes: heap(ProcessType::Driver),
+            worker_heap_bytes: heap(ProcessType::Worker),
+            store_backed_bytes: self.backed,
+            shared_read_bytes: self.ledger().pinned_bytes,
+            drivers: count(ProcessType::Driver),
+            workers: count(ProcessType::Worker),
+            tasks_pending: self.counters.pending,
+            tasks_running: self.counters.running,
+            tasks_finished: self.counters.finished,
+            tasks_failed: self.counters.failed,
+        }
+    }
+
+    fn store(&self) -> StoreRow {
+        StoreRow {
+            node: Tables::node(self),
+            ledger: self.ledger(),
+            objects: self.counters.objects,
+            totals: self.totals(),
+            messages: self.counters.messages,
+            put_bytes: self.counters.put_bytes,
+            put_objects: self.counters.put_objects,
+            creates_queued: self.creates.len() as u32,
+            viewers: self.machine.viewers,
+        }
+    }
+
+    fn references(&self) -> Vec<ReferenceRow> {
+        let mut rows = Vec::with_capacity(self.counters.rows as usize);
+        for (_, object) in self.visible() {
+            rows.extend(self.references.holders(object.first_row).take(object.rows as usize).map(|row| self.reference_row(row, object)));
+        }
+        rows
+    }
+
+    fn objects(&self) -> Vec<ObjectRow> {
+        self.visible().map(|(key, object)| self.object_row(key, object)).collect()
+    }
+
+    fn sites(&self) -> Vec<SiteRow> {
+        let mut oldest = vec![u64::MAX; self.sites.iter().count()];
+        for (_, object) in self.visible() {
+            let entry = &mut oldest[object.site.0 as usize];
+            *entry = (*entry).min(object.created_ms);
+        }
+        self.sites.iter().filter(|(_, _, weight)| weight.objects > 0).map(|(id, _, _)| self.site_row(id, oldest[id.0 as usize])).collect()
+    }
+
+    fn processes(&self) -> Vec<ProcessRow> {
+        self.living_processes().map(|(id, process)| self.process_row(id, process)).collect()
+    }
+
+    fn tasks(&self) -> Vec<TaskRow> {
+        self.tasks.values().map(|task| self.task_row(task)).collect()
+    }
+
+    fn events(&self) -> Vec<EventRow> {
+        self.events.iter().cloned().collect()
+    }
+
+    fn detail(&self, target: Target) -> Option<Detail> {
+        self.detail_of(target)
+    }
+}
+
+impl Core {
+    /// Whether a job is still there.
+    #[must_use]
+    pub fn has_job(&self, job: JobId) -> bool {
+        self.jobs.contains_key(&job)
+    }
+}

@@ -1,0 +1,316 @@
+//! Tasks are submitted, wait for their arguments, and end.
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::local::{self, Ending, INLINE, Value};
+use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
+
+use super::messages::bounded;
+use super::{Activity, Core, MAX_ENDED_TASKS, Outbox, Violation};
+use crate::references::table::Count;
+use crate::scheduler::task::{Argument, Task};
+
+impl Core {
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn on_submit(
+        &mut self,
+        from: ProcessId,
+        number: u32,
+        function: &str,
+        arguments: &[local::Argument<'_>],
+        returns: &[ObjectKey],
+        milli_cpus: u32,
+        retries: u32,
+        site: u32,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
+        bounded("function", function)?;
+        let nested = self.take_staged(from);
+        let now_ms = self.now_ms;
+        let Some(process) = self.process_mut(from) else { return Ok(()) };
+        if number <= process.last_task {
+            return Err(Violation(format!("task {number} submitted after task {}", process.last_task)));
+        }
+        process.last_task = number;
+        let (job, site) = (process.job, process.site(site));
+        let key = TaskKey { process: from, number };
+        for result in returns {
+            self.create(from, *result, site, false)?;
+            self.hold(from, *result, Count::Local, site)?;
+            if let Some(object) = self.objects.get_mut(*result) {
+                object.cold_mut().task = Some(key);
+            }
+            out.publish(*result, Some(ObjectState::Pending), 0, 0);
+        }
+        let mut holds = nested;
+        let mut kept = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            kept.push(match argument {
+                local::Argument::Inline(bytes) => Argument::Inline((*bytes).into()),
+                local::Argument::Object(object) => {
+                    holds.push(*object);
+                    Argument::Object(*object)
+                }
+                local::Argument::Block(object) => {
+                    holds.push(*object);
+                    Argument::Block(*object)
+                }
+                local::Argument::Value(..) => return Err(Violation("argument that only the agent may send".to_owned())),
+            });
+        }
+        holds.sort_unstable();
+        holds.dedup();
+        for object in &holds {
+            self.hold(from, *object, Count::Submitted, site)?;
+        }
+        let task = Task {
+            key,
+            function: function.into(),
+            job,
+            site,
+            arguments: kept,
+            returns: returns.to_vec(),
+            holds,
+            holder: from,
+            milli_cpus,
+            retries_left: retries,
+            attempt: 0,
+            status: TaskStatus::PendingArgsAvail,
+            waits_for: 0,
+            worker: None,
+            worker_pid: None,
+            outputs: 0,
+            blocked: false,
+            submitted_ms: now_ms,
+            started_ms: None,
+            ended_ms: None,
+            error: None,
+        };
+        self.status_changed(None, TaskStatus::PendingArgsAvail);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.pending.push_back(key);
+        }
+        self.tasks.insert(key, task);
+        self.await_arguments(key);
+        Ok(())
+    }
+
+    /// Counts the arguments that have no value yet; without any, the task is ready or has failed already.
+    fn await_arguments(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get(&key) else { return };
+        if u64::from(task.milli_cpus) > self.cpus.total() {
+            let cpus = |milli: u64| format!("{}", milli as f64 / 1000.0);
+            let error = Error::Infeasible { name: task.function.to_string(), asked: cpus(u64::from(task.milli_cpus)), total: cpus(self.cpus.total()) };
+            self.failing.push((key, error));
+            return;
+        }
+        let mut waits_for = 0;
+        let mut error = None;
+        let mut objects: Vec<ObjectKey> = task
+            .arguments
+            .iter()
+            .filter_map(|argument| match argument {
+                Argument::Inline(_) => None,
+                Argument::Object(object) | Argument::Block(object) => Some(*object),
+            })
+            .collect();
+        objects.sort_unstable();
+        objects.dedup();
+        for object in objects {
+            match self.objects.get_mut(object) {
+                Some(object) if object.state == Some(ObjectState::Pending) => {
+                    waits_for += 1;
+                    object.cold_mut().dependents.push(key);
+                }
+                Some(object) if object.state == Some(ObjectState::Failed) => {
+                    error = object.cold.as_ref().and_then(|cold| local::decode::<Error>("the agent", &cold.value).ok());
+                }
+                _ => {}
+            }
+        }
+        if let Some(error) = error {
+            self.failing.push((key, error));
+        } else if waits_for == 0 {
+            self.make_ready(key, false);
+        } else if let Some(task) = self.tasks.get_mut(&key) {
+            task.waits_for = waits_for;
+        }
+    }
+
+    /// One of a task's arguments has its value now.
+    pub(super) fn argument_ready(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        if task.status != TaskStatus::PendingArgsAvail || task.waits_for == 0 {
+            return;
+        }
+        task.waits_for -= 1;
+        if task.waits_for == 0 {
+            self.make_ready(key, false);
+        }
+    }
+
+    /// Queues a task for a CPU and a worker.
+    pub(super) fn make_ready(&mut self, key: TaskKey, first: bool) {
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        let before = std::mem::replace(&mut task.status, TaskStatus::PendingNodeAssignment);
+        let job = task.job;
+        if first {
+            self.ready.push_front(job, key);
+        } else {
+            self.ready.push(job, key);
+        }
+        self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);
+        self.dispatch_wanted = true;
+    }
+
+    pub(super) fn on_started(&mut self, from: ProcessId, key: TaskKey) -> Result<(), Violation> {
+        let now_ms = self.now_ms;
+        let Some(task) = self.running(from, key)? else { return Ok(()) };
+        let before = std::mem::replace(&mut task.status, TaskStatus::Running);
+        task.started_ms = Some(now_ms);
+        self.status_changed(Some(before), TaskStatus::Running);
+        Ok(())
+    }
+
+    pub(super) fn on_output(&mut self, from: ProcessId, key: TaskKey, value: Value<'_>, out: &mut impl Outbox) -> Result<(), Violation> {
+        if let Value::Inline(bytes) = value
+            && bytes.len() > INLINE
+        {
+            return Err(Violation(format!("inlined result of {} bytes", bytes.len())));
+        }
+        let contains = self.take_staged(from);
+        let Some(task) = self.running(from, key)? else {
+            // Cancelled meanwhile: the bytes go back to where they came from.
+            return self.resolve(from, ObjectKey::default(), value, contains, out);
+        };
+        let Some(result) = task.returns.get(task.outputs as usize).copied() else {
+            return Err(Violation(format!("result {} of a task that has {}", task.outputs + 1, task.returns.len())));
+        };
+        task.outputs += 1;
+        self.resolve(from, result, value, contains, out)
+    }
+
+    pub(super) fn on_ended(&mut self, from: ProcessId, key: TaskKey, ending: Ending, out: &mut impl Outbox) -> Result<(), Violation> {
+        let Some(task) = self.running(from, key)? else { return Ok(()) };
+        if ending == Ending::Finished && (task.outputs as usize) < task.returns.len() {
+            return Err(Violation(format!("task ended with {} of {} results", task.outputs, task.returns.len())));
+        }
+        let (id, name, pid) = (key.on(self.config.node), self.tasks[&key].function.to_string(), self.pid(from));
+        let site = self.sites.get(self.tasks[&key].site).short();
+        self.leave_worker(key, out);
+        match ending {
+            Ending::Finished => self.end_task(key, TaskStatus::Finished),
+            Ending::Failed(message) => self.fail_task(key, Error::TaskFailed { task: id, name, pid, site, message }, out),
+            Ending::Panicked { message, place } => self.fail_task(key, Error::TaskPanicked { task: id, name, pid, site, message, place }, out),
+            Ending::Refused(error) => self.fail_task(key, error, out),
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_blocked(&mut self, from: ProcessId, blocked: bool) -> Result<(), Violation> {
+        let Some(process) = self.process_mut(from) else { return Ok(()) };
+        let Activity::Busy(key) = process.activity else { return Ok(()) };
+        if process.blocked == blocked {
+            return Err(Violation("blocked or unblocked twice".to_owned()));
+        }
+        process.blocked = blocked;
+        let job = process.job;
+        let Some(task) = self.tasks.get_mut(&key) else { return Ok(()) };
+        task.blocked = blocked;
+        let milli = task.milli_cpus;
+        if let Some(job) = self.jobs.get_mut(&job) {
+            if blocked { job.blocked += 1 } else { job.blocked -= 1 }
+        }
+        if blocked {
+            self.give_cpu(from);
+            self.dispatch_wanted = true;
+        } else {
+            self.take_cpu(from, milli);
+        }
+        Ok(())
+    }
+
+    /// The task that a worker speaks of, if it still has it. A task that was cancelled meanwhile is none.
+    fn running(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, Violation> {
+        match self.process(from).map(|process| process.activity) {
+            Some(Activity::Busy(current)) if current == key => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
+            Some(_) => Err(Violation(format!("word of task {} which it does not run", key.on(self.config.node)))),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a task with an error, which becomes the value of all its results.
+    pub(super) fn fail_task(&mut self, key: TaskKey, error: Error, out: &mut impl Outbox) {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.is_pending()) else { return };
+        task.error = Some(error.clone());
+        let (job, status, returns, pid) = (task.job, task.status, task.returns.clone(), task.worker_pid);
+        match status {
+            TaskStatus::PendingNodeAssignment => self.ready.remove(job, key),
+            TaskStatus::PendingArgsAvail => self.forget_dependent(key),
+            _ => {}
+        }
+        let message = error.to_string();
+        self.end_task(key, TaskStatus::Failed);
+        self.event(EventKind::TaskFailed, Severity::Error, pid, message);
+        for result in returns {
+            self.fail_object(result, &error, out);
+        }
+    }
+
+    fn forget_dependent(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get(&key) else { return };
+        for object in task.holds.clone() {
+            if let Some(cold) = self.objects.get_mut(object).and_then(|object| object.cold.as_mut()) {
+                cold.dependents.retain(|dependent| *dependent != key);
+            }
+        }
+    }
+
+    /// Ends a task: what it held is released, what it shows is kept for a while.
+    fn end_task(&mut self, key: TaskKey, status: TaskStatus) {
+        let now_ms = self.now_ms;
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        let before = std::mem::replace(&mut task.status, status);
+        task.ended_ms = Some(now_ms);
+        let holds = std::mem::take(&mut task.holds);
+        task.arguments = Vec::new();
+        let (holder, attempt, job, returns) = (task.holder, task.attempt, task.job, task.returns.clone());
+        self.status_changed(Some(before), status);
+        for result in returns {
+            if let Some(object) = self.objects.get_mut(result) {
+                object.cold_mut().attempt = attempt;
+            }
+        }
+        for object in holds {
+            self.release(holder, object, Count::Submitted);
+        }
+        if let Some(job) = self.jobs.get_mut(&job)
+            && let Some(index) = job.pending.iter().position(|pending| *pending == key)
+        {
+            job.pending.swap_remove_back(index);
+        }
+        self.ended.push_back(key);
+        while self.ended.len() > MAX_ENDED_TASKS {
+            if let Some(oldest) = self.ended.pop_front() {
+                self.tasks.remove(&oldest);
+            }
+        }
+    }
+
+    /// Ends a job's tasks because its driver is gone.
+    pub(super) fn cancel_tasks(&mut self, tasks: Vec<TaskKey>, cause: &str) {
+        for key in tasks {
+            if let Some(task) = self.tasks.get(&key).filter(|task| task.is_pending()) {
+                let error =
+                    Error::TaskCancelled { task: key.on(self.config.node), name: task.function.to_string(), job: task.job.0, cause: cause.to_owned() };
+                self.failing.push((key, error));
+            }
+        }
+    }
+
+    /// The site of a task, for messages.
+    pub(super) fn site_of(&self, task: &Task) -> String {
+        let site: SiteId = task.site;
+        self.sites.get(site).short()
+    }
+}

@@ -1,0 +1,47 @@
+//! What time brings.
+
+use plasmon_protocol::id::ProcessId;
+
+use super::{Core, Machine, Outbox, Usage};
+
+impl Core {
+    /// Sets the clock: milliseconds since the Unix epoch. It never goes back.
+    pub fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// Time has passed.
+    pub fn on_tick(&mut self, now_ms: u64, out: &mut impl Outbox) {
+        self.set_now(now_ms);
+        if !self.creates.is_empty() {
+            self.expire_creates(out);
+            self.settle(out);
+        }
+    }
+
+    /// When [`Core::on_tick`] should be called at the latest, milliseconds since the Unix epoch; `None` when nothing waits.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.next_create_deadline()
+    }
+
+    /// The shell has sampled the machine and the processes; sites are sampled with it.
+    pub fn on_sample(&mut self, machine: Machine, usages: impl IntoIterator<Item = (ProcessId, Usage)>) {
+        self.machine = machine;
+        for (id, usage) in usages {
+            if let Some(process) = self.process_mut(id) {
+                process.usage = usage;
+            }
+        }
+        self.sites.sample(self.now_ms);
+        self.changes += 1;
+    }
+
+    /// Processes with their ids in the operating system, to be sampled.
+    pub fn pids(&self) -> impl Iterator<Item = (ProcessId, u32)> {
+        self.processes.iter().enumerate().filter_map(|(index, process)| {
+            let pid = process.as_ref()?.pid;
+            (pid != 0).then_some((ProcessId(index as u32), pid))
+        })
+    }
+}

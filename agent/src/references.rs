@@ -1,0 +1,4 @@
+//! Who holds what, and from which line of code: the rows behind every table, and the call sites. Pure.
+
+pub mod sites;
+pub mod table;

@@ -1,0 +1,79 @@
+//! Every byte of capacity in exactly one line, kept up to date by each change instead of by a walk.
+
+use plasmon_protocol::record::Ledger;
+
+use super::lease::Lease;
+
+/// The line that a live object's bytes stand in: the first that holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// A process holds a view into it.
+    Pinned,
+    /// A pending task needs it.
+    Argument,
+    /// A process holds a handle to it.
+    Referenced,
+    /// Only other objects hold it.
+    Captured,
+}
+
+/// The sums behind the ledger.
+#[derive(Debug, Default)]
+pub struct Books {
+    classes: [u64; 4],
+    padding: u64,
+    holes: u64,
+    slack: u64,
+    creating: u64,
+}
+
+impl Books {
+    /// Adds a lease's own lines; objects are entered apart.
+    pub fn enter_lease(&mut self, lease: &Lease) {
+        self.holes += lease.holes();
+        self.slack += lease.slack();
+        self.creating += lease.creating_bytes();
+    }
+
+    /// Takes a lease's own lines out, before the lease changes.
+    pub fn leave_lease(&mut self, lease: &Lease) {
+        self.holes -= lease.holes();
+        self.slack -= lease.slack();
+        self.creating -= lease.creating_bytes();
+    }
+
+    /// Adds an object of `length` bytes that takes up `extent`.
+    pub fn enter_object(&mut self, class: Class, length: u64, extent: u64) {
+        self.classes[class as usize] += length;
+        self.padding += extent - length;
+    }
+
+    /// Takes an object out.
+    pub fn leave_object(&mut self, class: Class, length: u64, extent: u64) {
+        self.classes[class as usize] -= length;
+        self.padding -= extent - length;
+    }
+
+    /// Moves an object between lines.
+    pub fn reclassify(&mut self, length: u64, from: Class, to: Class) {
+        self.classes[from as usize] -= length;
+        self.classes[to as usize] += length;
+    }
+
+    /// The lines that the books keep; the rest is the store's to fill in.
+    #[must_use]
+    pub fn lines(&self) -> Ledger {
+        let [pinned, argument, referenced, captured] = self.classes;
+        Ledger {
+            pinned_bytes: pinned,
+            argument_bytes: argument,
+            referenced_bytes: referenced,
+            captured_bytes: captured,
+            creating_bytes: self.creating,
+            padding_bytes: self.padding,
+            hole_bytes: self.holes,
+            slack_bytes: self.slack,
+            ..Ledger::default()
+        }
+    }
+}

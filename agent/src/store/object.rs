@@ -1,0 +1,188 @@
+//! The objects, dense by slot: no hashing on the way from a key to its object.
+
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::record::ObjectState;
+
+use super::lease::LeaseIndex;
+use super::ledger::Class;
+
+/// How often an object is held, over all processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Handles.
+    pub local: u32,
+    /// Views.
+    pub pinned: u32,
+    /// Pending tasks that need it.
+    pub submitted: u32,
+    /// Objects that contain it.
+    pub captured: u32,
+}
+
+impl Counts {
+    /// Whether nobody holds it.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The ledger line of such an object.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        if self.pinned > 0 {
+            Class::Pinned
+        } else if self.submitted > 0 {
+            Class::Argument
+        } else if self.local > 0 {
+            Class::Referenced
+        } else {
+            Class::Captured
+        }
+    }
+}
+
+/// Someone who asked for a value that is not there yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waiter {
+    /// The asker.
+    pub process: ProcessId,
+    /// Its number for the request.
+    pub request: u32,
+    /// Whether it wants the value, not only the news.
+    pub wants_value: bool,
+}
+
+/// What few objects have; absent for most.
+#[derive(Clone, Debug, Default)]
+pub struct Cold {
+    /// The encoded value of an inlined object, or the encoded error of a failed one.
+    pub value: Box<[u8]>,
+    /// References inside it.
+    pub contains: Vec<ObjectKey>,
+    /// Who holds the captured references in its name.
+    pub captor: ProcessId,
+    /// Who waits for its value.
+    pub waiters: Vec<Waiter>,
+    /// Tasks that wait for its value.
+    pub dependents: Vec<TaskKey>,
+    /// The task that makes it.
+    pub task: Option<TaskKey>,
+    /// That task's attempt, from 1, once it ended.
+    pub attempt: u32,
+}
+
+/// Where an object in the pool is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Its lease.
+    pub lease: LeaseIndex,
+    /// Bytes from the pool's begin.
+    pub offset: u64,
+}
+
+/// One slot. Free while `state` is `None`; the generation outlives its objects.
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    /// Raised with each new object in this slot.
+    pub generation: u32,
+    /// Where the value is; `None` when there is no object.
+    pub state: Option<ObjectState>,
+    /// Not for people's eyes: an argument block.
+    pub hidden: bool,
+    /// Size in bytes; 0 while pending.
+    pub length: u64,
+    /// Set while the value is in the pool.
+    pub place: Option<Place>,
+    /// Who created it, under which site, and when (milliseconds since the Unix epoch).
+    pub creator: ProcessId,
+    /// The creation site.
+    pub site: SiteId,
+    /// Milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// Sums over its rows.
+    pub counts: Counts,
+    /// Rows that hold it.
+    pub rows: u32,
+    /// The first of them in the reference table; meaningful while `rows > 0`.
+    pub first_row: u32,
+    /// What few objects have.
+    pub cold: Option<Box<Cold>>,
+}
+
+impl Object {
+    /// The rare part, made when it is missing.
+    pub fn cold_mut(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+
+    /// References inside it.
+    #[must_use]
+    pub fn contains(&self) -> &[ObjectKey] {
+        self.cold.as_ref().map_or(&[], |cold| &cold.contains)
+    }
+
+    /// The task that makes or made it.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskKey> {
+        self.cold.as_ref().and_then(|cold| cold.task)
+    }
+
+    /// The size as people see it.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        matches!(self.state, Some(ObjectState::InMemory | ObjectState::Inlined)).then_some(self.length)
+    }
+}
+
+/// All slots that were ever leased.
+#[derive(Debug, Default)]
+pub struct Objects {
+    slots: Vec<Object>,
+}
+
+impl Objects {
+    /// Makes room for slots below `end`.
+    pub fn grow(&mut self, end: u32) {
+        if self.slots.len() < end as usize {
+            self.slots.resize_with(end as usize, Object::default);
+        }
+    }
+
+    /// The live object with that key.
+    #[must_use]
+    pub fn get(&self, key: ObjectKey) -> Option<&Object> {
+        self.slots.get(key.slot as usize).filter(|object| object.generation == key.generation && object.state.is_some())
+    }
+
+    /// The live object with that key.
+    pub fn get_mut(&mut self, key: ObjectKey) -> Option<&mut Object> {
+        self.slots.get_mut(key.slot as usize).filter(|object| object.generation == key.generation && object.state.is_some())
+    }
+
+    /// The free slot that `key` names for its next object.
+    pub fn vacant(&mut self, key: ObjectKey) -> Option<&mut Object> {
+        self.slots.get_mut(key.slot as usize).filter(|object| object.state.is_none() && next_generation(object.generation) == key.generation)
+    }
+
+    /// The object in a slot, whatever its generation.
+    #[must_use]
+    pub fn in_slot(&self, slot: u32) -> Option<(ObjectKey, &Object)> {
+        let object = self.slots.get(slot as usize)?;
+        object.state?;
+        Some((ObjectKey { slot, generation: object.generation }, object))
+    }
+
+    /// All live objects.
+    pub fn iter(&self) -> impl Iterator<Item = (ObjectKey, &Object)> {
+        self.slots.iter().enumerate().filter(|(_, object)| object.state.is_some()).map(|(slot, object)| {
+            let key = ObjectKey { slot: slot as u32, generation: object.generation };
+            (key, object)
+        })
+    }
+}
+
+/// The generation after `generation`; 0 is never an object's.
+#[must_use]
+pub fn next_generation(generation: u32) -> u32 {
+    generation.wrapping_add(1).max(1)
+}

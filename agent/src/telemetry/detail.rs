@@ -1,0 +1,225 @@
+//! What a detail needs besides the node's tables: lines of source files, and how much memory is a process's alone. Both are
+//! read from files, so never on the node's thread.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use plasmon_protocol::stream::{Detail, Source};
+use rustix::fs::OFlags;
+
+/// Lines shown before and after the line meant.
+const AROUND: u32 = 6;
+/// Larger source files are not read, in bytes.
+const MAX_SOURCE: u64 = 4 << 20;
+/// Longer lines are cut, in bytes.
+const MAX_LINE: usize = 400;
+/// Excerpts and processes that are remembered.
+const MAX_REMEMBERED: usize = 256;
+/// How long the unique bytes of a process are good for; reading them walks its page tables.
+const UNIQUE_LASTS: Duration = Duration::from_secs(2);
+
+/// Reads how many bytes are a process's alone, by its id in the operating system.
+pub type UniqueBytes = Box<dyn Fn(u32) -> Option<u64> + Send + Sync>;
+
+/// Completes details.
+pub struct Details {
+    roots: Vec<PathBuf>,
+    read_unique_bytes: UniqueBytes,
+    excerpts: Mutex<HashMap<(String, u32), Excerpt>>,
+    processes: Mutex<HashMap<u32, (Instant, Option<u64>)>>,
+}
+
+/// An excerpt and what its file was when it was taken.
+#[derive(Clone)]
+struct Excerpt {
+    stamp: Stamp,
+    source: Option<Source>,
+}
+
+type Stamp = (PathBuf, u64, Option<SystemTime>);
+
+impl Details {
+    /// Looks for files with relative names below `roots`, in that order.
+    #[must_use]
+    pub fn new(roots: Vec<PathBuf>, read_unique_bytes: UniqueBytes) -> Self {
+        Self { roots, read_unique_bytes, excerpts: Mutex::default(), processes: Mutex::default() }
+    }
+
+    /// Adds the source around a site and the unique bytes of a process, as far as they can be read. Blocks.
+    pub fn complete(&self, detail: &mut Detail, now: Instant) {
+        match detail {
+            Detail::Site(detail) => detail.source = self.source(&detail.site.site.file, detail.site.site.line),
+            Detail::Process(detail) => detail.unique_bytes = self.unique_bytes(detail.process.pid, now),
+            Detail::Object(_) | Detail::Task(_) => {}
+        }
+    }
+
+    fn source(&self, file: &str, line: u32) -> Option<Source> {
+        if file.is_empty() || line == 0 {
+            return None;
+        }
+        let (mut opened, stamp) = self.open(Path::new(file))?;
+        let key = (file.to_owned(), line);
+        if let Some(known) = lock(&self.excerpts).get(&key).filter(|known| known.stamp == stamp) {
+            return known.source.clone();
+        }
+        let mut text = String::new();
+        let read = opened.by_ref().take(MAX_SOURCE).read_to_string(&mut text);
+        let source = read.ok().and_then(|_| excerpt(file, &text, line));
+        let mut excerpts = lock(&self.excerpts);
+        if excerpts.len() >= MAX_REMEMBERED {
+            excerpts.clear();
+        }
+        excerpts.insert(key, Excerpt { stamp, source: source.clone() });
+        source
+    }
+
+    /// The first regular file of that name that is not too large.
+    fn open(&self, file: &Path) -> Option<(File, Stamp)> {
+        let places = if file.is_absolute() { vec![file.to_owned()] } else { self.roots.iter().map(|root| root.join(file)).collect() };
+        places.into_iter().find_map(|path| {
+            // Names come from programs: one that names a fifo must not hold the reader up.
+            let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits() as i32;
+            let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
+            let facts = opened.metadata().ok().filter(|facts| facts.is_file() && facts.len() < MAX_SOURCE)?;
+            Some((opened, (path, facts.len(), facts.modified().ok())))
+        })
+    }
+
+    fn unique_bytes(&self, pid: u32, now: Instant) -> Option<u64> {
+        if let Some((read, bytes)) = lock(&self.processes).get(&pid)
+            && now.saturating_duration_since(*read) < UNIQUE_LASTS
+        {
+            return *bytes;
+        }
+        let bytes = (self.read_unique_bytes)(pid);
+        let mut processes = lock(&self.processes);
+        if processes.len() >= MAX_REMEMBERED {
+            processes.clear();
+        }
+        processes.insert(pid, (now, bytes));
+        bytes
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lines around `line`; `None` when the text has no such line.
+fn excerpt(file: &str, text: &str, line: u32) -> Option<Source> {
+    let first_line = line.saturating_sub(AROUND).max(1);
+    let wanted = (line - first_line + 1 + AROUND) as usize;
+    let lines: Vec<String> = text
+        .lines()
+        .skip(first_line as usize - 1)
+        .take(wanted)
+        .map(|line| line.get(..line.floor_char_boundary(MAX_LINE)).unwrap_or(line).to_owned())
+        .collect();
+    (lines.len() > (line - first_line) as usize).then(|| Source { file: file.to_owned(), first_line, lines, marked_line: line })
+}
+
+/// The unique set size of a process in bytes: what its end would give back to the machine.
+#[must_use]
+pub fn unique_bytes(pid: u32) -> Option<u64> {
+    unique_of(&std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
+}
+
+fn unique_of(rollup: &str) -> Option<u64> {
+    let mut sum = None;
+    for line in rollup.lines() {
+        let Some((name, rest)) = line.split_once(':') else { continue };
+        if matches!(name, "Private_Clean" | "Private_Dirty" | "Private_Hugetlb") {
+            let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            sum = Some(sum.unwrap_or(0) + kib * 1024);
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use plasmon_protocol::record::{ProcessRow, Site, SiteRow};
+    use plasmon_protocol::stream::{ProcessDetail, SiteDetail};
+
+    use super::*;
+
+    fn details(root: &Path) -> Details {
+        Details::new(vec![root.join("nowhere"), root.to_owned()], Box::new(|_| None))
+    }
+
+    fn source(details: &Details, file: &str, line: u32) -> Option<Source> {
+        let site = Arc::new(Site { file: file.to_owned(), line, ..Site::default() });
+        let mut detail = Detail::Site(SiteDetail { site: SiteRow { site, ..SiteRow::default() }, ..SiteDetail::default() });
+        details.complete(&mut detail, Instant::now());
+        let Detail::Site(detail) = detail else { panic!("another detail") };
+        detail.source
+    }
+
+    #[test]
+    fn the_lines_around_a_site_are_found_below_the_roots() {
+        let root = tempfile::tempdir().unwrap();
+        let text: String = (1..=20).map(|line| format!("line {line}\n")).collect();
+        std::fs::write(root.path().join("a.rs"), &text).unwrap();
+        let details = details(root.path());
+
+        let middle = source(&details, "a.rs", 10).unwrap();
+        assert_eq!((middle.first_line, middle.marked_line, middle.lines.len()), (4, 10, 13));
+        assert_eq!((middle.lines[0].as_str(), middle.lines[6].as_str()), ("line 4", "line 10"));
+        assert_eq!(source(&details, "a.rs", 1).unwrap().lines.len(), 7);
+        assert_eq!(source(&details, "a.rs", 20).unwrap().lines.last().unwrap(), "line 20");
+        assert_eq!(source(&details, root.path().join("a.rs").to_str().unwrap(), 2).unwrap().lines.len(), 8);
+        for (file, line) in [("a.rs", 21), ("a.rs", 0), ("a.rs", u32::MAX), ("b.rs", 1), ("", 1), (".", 1)] {
+            assert_eq!(source(&details, file, line), None, "{file}:{line}");
+        }
+
+        std::fs::write(root.path().join("a.rs"), "one\ntwo and more\n").unwrap();
+        assert_eq!(source(&details, "a.rs", 1).unwrap().lines, ["one", "two and more"], "a changed file is read again");
+    }
+
+    #[test]
+    fn what_is_no_ordinary_source_file_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let details = details(root.path());
+        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        std::fs::write(root.path().join("binary"), [0xff, 0xfe, b'\n']).unwrap();
+        File::create(root.path().join("large")).unwrap().set_len(MAX_SOURCE).unwrap();
+        std::fs::write(root.path().join("long"), "ä".repeat(1000)).unwrap();
+        for file in ["fifo", "binary", "large"] {
+            assert_eq!(source(&details, file, 1), None, "{file}");
+        }
+        assert_eq!(source(&details, "long", 1).unwrap().lines[0].len(), MAX_LINE);
+    }
+
+    #[test]
+    fn unique_bytes_are_read_seldom() {
+        let reads = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&reads);
+        let details = Details::new(Vec::new(), Box::new(move |pid| Some(u64::from(pid) + counted.fetch_add(1, Ordering::Relaxed))));
+        let read = |now| {
+            let process = ProcessRow { pid: 7, ..ProcessRow::default() };
+            let mut detail = Detail::Process(ProcessDetail { process, ..ProcessDetail::default() });
+            details.complete(&mut detail, now);
+            let Detail::Process(detail) = detail else { panic!("another detail") };
+            detail.unique_bytes
+        };
+        let now = Instant::now();
+        assert_eq!([read(now), read(now + UNIQUE_LASTS / 2), read(now + UNIQUE_LASTS)], [Some(7), Some(7), Some(8)]);
+    }
+
+    #[test]
+    fn a_processes_private_pages_are_summed() {
+        let rollup = "00400000-7ffe ---p 0 00:00 0 [rollup]\nRss: 9 kB\nPrivate_Clean:  8 kB\nPrivate_Dirty: 16 kB\nPrivate_Hugetlb: 0 kB\n";
+        assert_eq!(unique_of(rollup), Some(24 * 1024));
+        assert_eq!(unique_of("Rss: 9 kB\n"), None);
+        assert!(unique_bytes(std::process::id()).is_none_or(|bytes| bytes > 0));
+    }
+}

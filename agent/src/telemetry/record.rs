@@ -1,0 +1,198 @@
+//! What windows must know of each kind of row beyond its columns.
+
+use plasmon_protocol::column::{Record, Table};
+use plasmon_protocol::id::{ObjectId, TaskId};
+use plasmon_protocol::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::stream::Rows;
+use serde::Serialize;
+
+use crate::telemetry::tables::Tables;
+
+/// Every table, in the order of its discriminant.
+pub const TABLES: [Table; 7] =
+    [Table::References, Table::Objects, Table::Sites, Table::Processes, Table::Tasks, Table::Events, Table::Store];
+
+/// A row that windows can be made of.
+pub trait Shown: Record + Serialize + Default + Sync {
+    /// Fields that make up the row's key; sent whatever columns a viewer asks for, or it could not tell rows apart.
+    const KEY_FIELDS: &'static [&'static str];
+
+    /// Orders rows as their keys do, without writing the keys.
+    type Tie: Ord;
+
+    /// See [`Shown::Tie`].
+    fn tie(&self) -> Self::Tie;
+
+    /// The rows of this kind, if these are such.
+    fn of(rows: &Rows) -> Option<&[Self]>;
+
+    /// The rows as what frames carry.
+    fn rows(rows: Vec<Self>) -> Rows;
+
+    /// Bytes that the row stands for; an object that two rows stand for counts in both.
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    /// The object that the row is about, with the number of references that the row stands for.
+    fn object(&self) -> Option<(ObjectId, u64)> {
+        None
+    }
+
+    /// The place of the row's reference type in `ReferenceType::ALL`.
+    fn reference_type(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// All rows of one table.
+#[must_use]
+pub fn fetch(tables: &dyn Tables, table: Table) -> Rows {
+    match table {
+        Table::References => Rows::References(tables.references()),
+        Table::Objects => Rows::Objects(tables.objects()),
+        Table::Sites => Rows::Sites(tables.sites()),
+        Table::Processes => Rows::Processes(tables.processes()),
+        Table::Tasks => Rows::Tasks(tables.tasks()),
+        Table::Events => Rows::Events(tables.events()),
+        Table::Store => Rows::Store(vec![tables.store()]),
+    }
+}
+
+/// How many rows these are.
+#[must_use]
+pub fn count(rows: &Rows) -> usize {
+    match rows {
+        Rows::References(rows) => rows.len(),
+        Rows::Objects(rows) => rows.len(),
+        Rows::Sites(rows) => rows.len(),
+        Rows::Processes(rows) => rows.len(),
+        Rows::Tasks(rows) => rows.len(),
+        Rows::Events(rows) => rows.len(),
+        Rows::Store(rows) => rows.len(),
+        Rows::Groups(rows) => rows.len(),
+    }
+}
+
+/// Decimal digits, left-aligned: these sort as the text of the number does.
+fn digits<const N: usize>(mut number: u64) -> [u8; N] {
+    let mut reversed = [0_u8; 20];
+    let mut len = 0;
+    loop {
+        if let Some(digit) = reversed.get_mut(len) {
+            *digit = b'0' + (number % 10) as u8;
+        }
+        len += 1;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let mut text = [0; N];
+    for (to, from) in text.iter_mut().zip(reversed[..len].iter().rev()) {
+        *to = *from;
+    }
+    text
+}
+
+macro_rules! shown {
+    ($row:ty, $variant:ident, [$($field:literal),*], $tie:ty, |$this:ident| $tie_value:expr, { $($rest:tt)* }) => {
+        impl Shown for $row {
+            const KEY_FIELDS: &'static [&'static str] = &[$($field),*];
+            type Tie = $tie;
+
+            fn tie(&self) -> $tie {
+                let $this = self;
+                $tie_value
+            }
+
+            fn of(rows: &Rows) -> Option<&[Self]> {
+                if let Rows::$variant(rows) = rows { Some(rows) } else { None }
+            }
+
+            fn rows(rows: Vec<Self>) -> Rows {
+                Rows::$variant(rows)
+            }
+
+            $($rest)*
+        }
+    };
+}
+
+shown!(ReferenceRow, References, ["process", "object_id"], ([u8; 10], ObjectId), |row| (digits(u64::from(row.process.0)), row.object_id), {
+    fn bytes(&self) -> u64 {
+        self.size_bytes.unwrap_or(0)
+    }
+
+    fn object(&self) -> Option<(ObjectId, u64)> {
+        Some((self.object_id, 1))
+    }
+
+    fn reference_type(&self) -> Option<usize> {
+        Some(self.reference_type as usize)
+    }
+});
+shown!(ObjectRow, Objects, ["object_id"], ObjectId, |row| row.object_id, {
+    fn bytes(&self) -> u64 {
+        self.size_bytes.unwrap_or(0)
+    }
+
+    fn object(&self) -> Option<(ObjectId, u64)> {
+        Some((self.object_id, u64::from(self.references)))
+    }
+});
+shown!(SiteRow, Sites, ["site"], [u8; 10], |row| digits(u64::from(row.site.id.0)), {
+    fn bytes(&self) -> u64 {
+        self.held_bytes
+    }
+});
+shown!(ProcessRow, Processes, ["process"], [u8; 10], |row| digits(u64::from(row.process.0)), {
+    fn bytes(&self) -> u64 {
+        self.held_bytes
+    }
+});
+shown!(TaskRow, Tasks, ["task_id"], TaskId, |row| row.task_id, {});
+shown!(EventRow, Events, ["number"], [u8; 20], |row| digits(row.number), {});
+shown!(StoreRow, Store, [], (), |_row| (), {
+    fn bytes(&self) -> u64 {
+        self.ledger.used_bytes()
+    }
+});
+
+#[cfg(test)]
+mod tests {
+    use plasmon_protocol::id::{ProcessId, SiteId};
+    use plasmon_protocol::record::{ReferenceType, Site};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn agrees<R: Shown>(a: &R, b: &R) {
+        assert_eq!(a.tie().cmp(&b.tie()), a.key().cmp(&b.key()), "{} {}", a.key(), b.key());
+    }
+
+    proptest! {
+        #[test]
+        fn ties_order_rows_as_their_keys_do(p in any::<[u32; 2]>(), shift in 0_u32..32, o in any::<[[u8; 16]; 2]>(), n in any::<[u64; 2]>()) {
+            let p = p.map(|number| number >> shift);
+            let reference = |i: usize| ReferenceRow { process: ProcessId(p[i]), object_id: ObjectId(o[i]), ..Default::default() };
+            agrees(&reference(0), &reference(1));
+            let site = |i: usize| SiteRow { site: Site { id: SiteId(p[i]), ..Site::default() }.into(), ..Default::default() };
+            agrees(&site(0), &site(1));
+            let event = |i: usize| EventRow { number: n[i] >> shift, ..Default::default() };
+            agrees(&event(0), &event(1));
+            let object = |i: usize| ObjectRow { object_id: ObjectId(o[i]), ..Default::default() };
+            agrees(&object(0), &object(1));
+        }
+    }
+
+    #[test]
+    fn discriminants_are_places() {
+        for (place, table) in TABLES.into_iter().enumerate() {
+            assert_eq!(table as usize, place);
+        }
+        for (place, kind) in ReferenceType::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, place);
+        }
+    }
+}

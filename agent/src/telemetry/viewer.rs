@@ -1,0 +1,347 @@
+//! One viewer: its requests, its credit and its clocks.
+//!
+//! There is never a queue of updates. A viewer that has not acknowledged what it was sent is sent nothing more; when it has, it
+//! gets what is true then, and is told how many updates that replaces.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::stream::{Body, Frame, Request, VERSION};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::telemetry::frame::{Payload, error_body, write_frame};
+use crate::telemetry::report::Report;
+use crate::telemetry::round::{Answer, Subject, Subscription, Work, bring_up};
+use crate::telemetry::server::Shared;
+use crate::telemetry::subscription::{ViewState, WatchState};
+use crate::telemetry::window::Query;
+use crate::telemetry::wire::{End, Incoming, Outgoing, Socket};
+
+/// Frames with data that may be unacknowledged.
+const CREDIT: usize = 2;
+/// Views and watches of one viewer.
+const MAX_SUBSCRIPTIONS: usize = 32;
+/// Reports of one viewer that are on their way.
+const MAX_REPORTS: usize = 2;
+/// Requests that were read and not yet served; a viewer that sends more waits.
+const MAX_REQUESTS: usize = 16;
+/// How often a filter that depends on ages is looked at when nothing else changes.
+const AGEING: Duration = Duration::from_secs(1);
+
+/// Serves one viewer until either side ends it.
+pub(super) async fn serve(socket: Socket, written: Arc<AtomicU64>, shared: Arc<Shared>, away: watch::Receiver<bool>) {
+    let (sink, mut incoming) = socket.split();
+    let (sender, requests) = mpsc::channel(MAX_REQUESTS);
+    let heard = AtomicU64::new(0);
+    let now = Instant::now();
+    let mut viewer = Viewer {
+        outgoing: Outgoing::new(sink, written, shared.limits.stall),
+        shared,
+        requests,
+        away,
+        heard: &heard,
+        seq: 0,
+        missed: 0,
+        unacked: VecDeque::new(),
+        starved: None,
+        subscriptions: BTreeMap::new(),
+        reports: VecDeque::new(),
+        polled: now,
+        rest_until: now,
+        ping_at: now,
+        unanswered: None,
+    };
+    let end = tokio::select! {
+        end = viewer.talk() => match end { Err(end) => end },
+        never = listen(&mut incoming, sender, &heard) => match never {},
+    };
+    tracing::debug!(?end, frames = viewer.seq, missed = viewer.missed, "viewer ends");
+    let last = match &end {
+        End::Refused(_, error) => viewer.number(error_body(None, error)).ok(),
+        _ => None,
+    };
+    viewer.outgoing.close(incoming, last, &end).await;
+}
+
+/// What came from a viewer: a request, or the reason why there will be none.
+type Inbound = Result<Request, End>;
+
+/// Reads while the other half may wait to write, so that a viewer can always be heard.
+async fn listen(incoming: &mut Incoming, sender: mpsc::Sender<Inbound>, heard: &AtomicU64) -> Infallible {
+    loop {
+        let message = incoming.next().await;
+        heard.fetch_add(1, Ordering::Relaxed);
+        let inbound = match message {
+            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).map_err(|cause| malformed(&text, &cause)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+            Some(Ok(Message::Binary(_))) => Err(End::Refused(CloseCode::Unsupported, unreadable("...", "requests are text"))),
+            Some(Err(tungstenite::Error::Capacity(cause))) => {
+                Err(End::Refused(CloseCode::Size, unreadable("...", &format!("it is too large: {cause}"))))
+            }
+            Some(Err(tungstenite::Error::Utf8(_))) => Err(End::Refused(CloseCode::Invalid, unreadable("...", "it is not UTF-8"))),
+            Some(Err(tungstenite::Error::Protocol(cause))) => Err(End::protocol(cause.to_string())),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+        };
+        let last = inbound.is_err();
+        if sender.send(inbound).await.is_err() || last {
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn unreadable(text: &str, cause: &str) -> Error {
+    Error::invalid("request", text, cause)
+}
+
+fn malformed(text: &str, cause: &serde_json::Error) -> End {
+    let shown = text.get(..text.floor_char_boundary(200)).unwrap_or_default();
+    End::Refused(CloseCode::Invalid, unreadable(shown, &cause.to_string()))
+}
+
+struct Viewer<'a> {
+    outgoing: Outgoing,
+    shared: Arc<Shared>,
+    requests: mpsc::Receiver<Inbound>,
+    away: watch::Receiver<bool>,
+    /// Counts messages of any kind.
+    heard: &'a AtomicU64,
+    /// The last frame's number.
+    seq: u64,
+    missed: u64,
+    /// Numbers of frames with data, oldest first.
+    unacked: VecDeque<u64>,
+    /// Since when the viewer lacks something and there is no leave to send it.
+    starved: Option<Instant>,
+    subscriptions: BTreeMap<u32, Subscription>,
+    reports: VecDeque<Report>,
+    /// When the node was last looked at.
+    polled: Instant,
+    /// Frames of large tables take time to make; then as much again is rested.
+    rest_until: Instant,
+    ping_at: Instant,
+    unanswered: Option<Ping>,
+}
+
+/// A ping that was sent. Anything heard since answers it, and so do bytes that still go out.
+struct Ping {
+    until: Instant,
+    heard: u64,
+    written: u64,
+}
+
+/// Returns when the agent ends.
+async fn told(away: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left to tell, which is the same.
+    let _ = away.wait_for(|away| *away).await;
+}
+
+impl Viewer<'_> {
+    async fn talk(&mut self) -> Result<Infallible, End> {
+        self.hello().await?;
+        loop {
+            let round_at = self.round_at();
+            let ping_at = self.ping_at;
+            let starved_at = self.starved.map(|since| since + self.shared.limits.stall);
+            tokio::select! {
+                biased;
+                () = told(&mut self.away) => return Err(End::Away),
+                inbound = self.requests.recv() => self.on_request(inbound.ok_or(End::Gone)??).await?,
+                () = sleep_until(starved_at.unwrap_or(ping_at)), if starved_at.is_some() => return Err(End::Stalled),
+                () = sleep_until(ping_at) => self.on_ping_due().await?,
+                () = sleep_until(round_at), if !self.subscriptions.is_empty() => self.round().await?,
+                () = std::future::ready(()), if !self.reports.is_empty() => self.report().await?,
+            }
+        }
+    }
+
+    /// The viewer's hello must be the first request.
+    async fn hello(&mut self) -> Result<(), End> {
+        let first = tokio::time::timeout(self.shared.limits.handshake, self.requests.recv());
+        let version = match first.await {
+            Err(_) => return Err(End::protocol("it sent no hello in time")),
+            Ok(None) => return Err(End::Gone),
+            Ok(Some(Ok(Request::Hello { version }))) => version,
+            Ok(Some(Ok(_))) => return Err(End::protocol("its first request is not hello")),
+            Ok(Some(Err(end))) => return Err(end),
+        };
+        if version != VERSION {
+            let name = |version| format!("stream version {version}");
+            return Err(End::Refused(CloseCode::Protocol, Error::Version { ours: name(VERSION), theirs: name(version) }));
+        }
+        let node = self.shared.node.ask(|tables| Box::new(tables.node())).await.ok_or(End::Away)?;
+        self.ping_at = Instant::now() + self.shared.limits.ping;
+        self.tell(Body::Hello { version: VERSION, node }).await
+    }
+
+    async fn on_request(&mut self, request: Request) -> Result<(), End> {
+        match request {
+            Request::Hello { .. } => return Err(End::protocol("it said hello twice")),
+            Request::Subscribe { id, view } => match Query::prepare(view) {
+                Ok(query) => return self.subscribe(id, Subject::View(ViewState::new(query))).await,
+                Err(error) => {
+                    self.subscriptions.remove(&id);
+                    return self.tell(error_body(Some(id), &error)).await;
+                }
+            },
+            Request::Watch { id, target } => return self.subscribe(id, Subject::Watch(target, WatchState::default())).await,
+            Request::Unsubscribe { id } => {
+                self.subscriptions.remove(&id);
+                self.reports.retain(|report| report.id() != id);
+            }
+            Request::Report { id } if self.reports.len() >= MAX_REPORTS => {
+                let cause = format!("{MAX_REPORTS} reports are on their way already");
+                return self.tell(error_body(Some(id), &Error::invalid("report", id.to_string(), cause))).await;
+            }
+            Request::Report { id } => {
+                let report = self.shared.node.ask(move |tables| Report::of(tables, id)).await.ok_or(End::Away)?;
+                self.reports.push_back(report);
+            }
+            Request::Ack { seq } if seq > self.seq => {
+                return Err(End::protocol(format!("it acknowledges frame {seq}, the last one is {}", self.seq)));
+            }
+            Request::Ack { seq } => {
+                self.unacked.retain(|sent| *sent > seq);
+                if self.unacked.len() < CREDIT {
+                    self.starved = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&mut self, id: u32, subject: Subject) -> Result<(), End> {
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && !self.subscriptions.contains_key(&id) {
+            let cause = format!("a viewer has at most {MAX_SUBSCRIPTIONS} views and watches");
+            return self.tell(error_body(Some(id), &Error::invalid("subscription", id.to_string(), cause))).await;
+        }
+        self.subscriptions.insert(id, Subscription::new(subject, std::time::Instant::now()));
+        Ok(())
+    }
+
+    fn credit(&self) -> usize {
+        CREDIT.saturating_sub(self.unacked.len())
+    }
+
+    /// When to look at the node next: every tick, and sooner when something waits that there is leave to send.
+    fn round_at(&self) -> Instant {
+        let tick = self.polled + self.shared.limits.tick;
+        let waiting = self.subscriptions.values().filter(|subscription| subscription.stale && self.credit() > 0);
+        let soonest = waiting.map(|subscription| Instant::from_std(subscription.not_before)).min();
+        soonest.map_or(tick, |soonest| soonest.min(tick)).max(self.rest_until).max(self.shared.pace.next())
+    }
+
+    /// Looks at the node and sends what is new, as far as there is credit.
+    async fn round(&mut self) -> Result<(), End> {
+        let began = Instant::now();
+        self.polled = began;
+        let credit = self.credit();
+        for subscription in self.subscriptions.values_mut().filter(|subscription| subscription.depends_on_time()) {
+            subscription.stale |= subscription.looked + AGEING <= began.into_std();
+        }
+        let due = |subscription: &Subscription| credit > 0 && subscription.not_before <= began.into_std();
+        let wanted: Vec<_> = self.subscriptions.iter().map(|(id, one)| one.wanted(*id, due(one))).collect();
+        let answer = self.shared.node.ask(move |tables| Answer::of(tables, wanted)).await.ok_or(End::Away)?;
+        self.shared.pace.took(answer.took);
+        for subscription in self.subscriptions.values_mut() {
+            subscription.seen.get_or_insert(answer.versions);
+        }
+        for id in &answer.changed {
+            if let Some(subscription) = self.subscriptions.get_mut(id) {
+                subscription.seen = Some(answer.versions);
+                self.missed += u64::from(subscription.stale && credit == 0);
+                subscription.stale = true;
+            }
+        }
+        let mut work: Work = answer.taken.iter().filter_map(|id| self.subscriptions.remove_entry(id)).collect();
+        if !work.is_empty() {
+            work.sort_by_key(|(_, subscription)| subscription.last_sent);
+            self.bring_up(work, answer, credit).await?;
+            self.rest_until = Instant::now() + began.elapsed();
+        }
+        if self.credit() == 0 && self.subscriptions.values().any(|subscription| subscription.stale) {
+            self.starved.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    async fn bring_up(&mut self, work: Work, answer: Answer, credit: usize) -> Result<(), End> {
+        let at_ms = answer.now_ms;
+        let details = Arc::clone(&self.shared.details);
+        let made = if answer.is_heavy() {
+            tokio::task::spawn_blocking(move || bring_up(work, answer, credit, &details)).await.map_err(|_| End::Gone)?
+        } else {
+            bring_up(work, answer, credit, &details)
+        };
+        let (work, payloads) = made.map_err(|error| End::Refused(CloseCode::Error, error))?;
+        let next = self.polled.into_std() + self.shared.limits.tick;
+        for (id, mut subscription) in work {
+            if !subscription.stale {
+                subscription.not_before = next;
+            }
+            self.subscriptions.insert(id, subscription);
+        }
+        for (id, payload) in payloads {
+            self.send(&payload, at_ms).await?;
+            self.unacked.push_back(self.seq);
+            if let Some(subscription) = self.subscriptions.get_mut(&id) {
+                subscription.last_sent = self.seq;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the next part of the oldest report. The kernel's buffer limits these, not credit: a reader of reports alone need
+    /// not acknowledge.
+    async fn report(&mut self) -> Result<(), End> {
+        let Some(report) = self.reports.front_mut() else { return Ok(()) };
+        let at_ms = report.at_ms;
+        let (payload, last) = report.next().map_err(|error| End::Refused(CloseCode::Error, error))?;
+        if last {
+            self.reports.pop_front();
+        }
+        self.send(&payload, at_ms).await
+    }
+
+    async fn on_ping_due(&mut self) -> Result<(), End> {
+        let heard = self.heard.load(Ordering::Relaxed);
+        if let Some(ping) = self.unanswered.take_if(|ping| ping.heard == heard && ping.written == self.outgoing.written()) {
+            if ping.until <= Instant::now() {
+                return Err(End::Gone);
+            }
+            self.ping_at = ping.until;
+            self.unanswered = Some(ping);
+            return Ok(());
+        }
+        self.outgoing.send(Message::Ping(Vec::new().into())).await?;
+        let now = Instant::now();
+        self.ping_at = now + self.shared.limits.ping;
+        self.unanswered = Some(Ping { until: now + self.shared.limits.pong, heard, written: self.outgoing.written() });
+        Ok(())
+    }
+
+    async fn send(&mut self, payload: &Payload, at_ms: u64) -> Result<(), End> {
+        self.seq += 1;
+        let text = payload.frame(self.seq, at_ms, self.missed);
+        self.outgoing.send(Message::text(text)).await
+    }
+
+    /// Sends what costs no credit.
+    async fn tell(&mut self, body: Body) -> Result<(), End> {
+        let text = self.number(body).map_err(|error| End::Refused(CloseCode::Error, error))?;
+        self.outgoing.send(Message::text(text)).await
+    }
+
+    fn number(&mut self, body: Body) -> Result<String, Error> {
+        self.seq += 1;
+        let at_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        write_frame(&Frame { seq: self.seq, at_ms, missed: self.missed, body })
+    }
+}

@@ -1,0 +1,381 @@
+//! The pool: one memory file that holds all objects. Every process maps it once and read-only; a leased range is made writable in place.
+//!
+//! # What the safe functions ask of their callers
+//! Rust's references promise that nobody writes what a `&[u8]` shows. Inside one process the types here see to it: a byte belongs to at most
+//! one [`WriteRange`], which hands each byte out for writing once and then never again until [`WriteRange::reset`]. Across processes,
+//! and between a range's reset and views of what lay there before, it follows from the protocol, which no type can check:
+//! - a range is leased to one process, and only that one calls [`Pool::write_range`] for it;
+//! - [`Pool::slice`] and [`Pool::view`] are taken of published objects only, while a pin or a count keeps them in place;
+//! - [`WriteRange::reset`] is called when the agent has declared everything in the range free, so that no pin or count is left;
+//! - the agent writes ([`Pool::write`], [`Pool::poison`]) only where no lease and no object is.
+//!
+//! A process that breaks this can show wrong bytes to readers of its own leases, of which all processes run as the same user; it cannot make
+//! an access fault, for the pool never shrinks and every range is checked.
+
+#![expect(unsafe_code, reason = "makes slices of the mapped pool")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use plasmon_protocol::local::{ALIGNMENT, PAGE};
+
+use crate::number::{Number, bytes_as_numbers};
+use crate::segment::Segment;
+
+/// What [`Pool::poison`] writes.
+pub const POISON: u8 = 0xdd;
+
+/// The pool as this process maps it.
+#[derive(Debug)]
+pub struct Pool {
+    segment: Segment,
+    /// Ranges with a [`WriteRange`] or [`Draft`] of this process: where and how long.
+    granted: Mutex<BTreeMap<u64, u64>>,
+}
+
+impl Pool {
+    /// Makes a pool of `capacity` bytes, a multiple of [`PAGE`]; for the agent, who has it mapped writable in order to back pages
+    /// and to restore objects. Nothing is backed at first.
+    ///
+    /// # Errors
+    /// Invalid input for a capacity that cannot be; else what the system says.
+    pub fn create(capacity: u64) -> io::Result<Self> {
+        whole_pages(capacity, 0)?;
+        Ok(Self::on(Segment::create("plasmon-pool", capacity)?))
+    }
+
+    /// Maps the agent's pool read-only. The descriptor allows writing, so that ranges can be made writable.
+    ///
+    /// # Errors
+    /// Invalid data when it is no pool of this capacity; else what the system says.
+    pub fn open(fd: OwnedFd, capacity: u64) -> io::Result<Self> {
+        Ok(Self::on(Segment::open(fd, capacity, false)?))
+    }
+
+    fn on(segment: Segment) -> Self {
+        segment.prefer_huge_pages();
+        Self { segment, granted: Mutex::default() }
+    }
+
+    /// The descriptor, for passing on.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.segment.fd()
+    }
+
+    /// Bytes.
+    pub fn capacity(&self) -> u64 {
+        self.segment.len()
+    }
+
+    /// Lets this process write a range of whole pages. [`Pool::write_range`] does it too and is what gives access.
+    ///
+    /// # Errors
+    /// Invalid input when the range is not of whole pages inside the pool; else what the system says.
+    pub fn make_writable(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.protect(offset, len, true)
+    }
+
+    /// Takes write access to a range of whole pages away from this process. Nothing to do in the agent, whose map stays writable.
+    ///
+    /// # Errors
+    /// As for [`Pool::make_writable`]; resource busy when a [`WriteRange`] of this process lies in the range.
+    pub fn make_read_only(&self, offset: u64, len: u64) -> io::Result<()> {
+        let granted = self.granted();
+        if overlaps(&granted, offset, len) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{len} bytes at {offset} of the pool are being written")));
+        }
+        self.protect(offset, len, false)
+    }
+
+    fn protect(&self, offset: u64, len: u64, writable: bool) -> io::Result<()> {
+        self.check(offset, len)?;
+        // Protecting nothing would be allowed; the agent writes everywhere already.
+        if len == 0 || self.segment.writable() { Ok(()) } else { self.segment.protect(offset, len, writable) }
+    }
+
+    fn check(&self, offset: u64, len: u64) -> io::Result<()> {
+        whole_pages(offset, len)?;
+        match self.segment.address(offset, len) {
+            Some(_) => Ok(()),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{len} bytes at {offset} are outside the pool of {}", self.capacity()),
+            )),
+        }
+    }
+
+    /// Agent only: backs a range with memory, so that nobody faults on it later. In small steps: it holds up everybody else's page faults.
+    ///
+    /// # Errors
+    /// Out of memory; unsupported in a process that is not the pool's maker; invalid input when the range is not of whole pages inside it.
+    pub fn populate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.check(offset, len)?;
+        if !self.segment.writable() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "only the agent backs the pool's pages"));
+        }
+        if len == 0 { Ok(()) } else { self.segment.populate(offset, len) }
+    }
+
+    /// Agent only: overwrites a range that no lease and no object is in, so that whoever still reads there is found out.
+    /// False when it is outside the pool, or this process is not the agent.
+    pub fn poison(&self, offset: u64, len: u64) -> bool {
+        self.writable_address(offset, len).is_some_and(|at| {
+            // SAFETY: inside the writable map; the caller knows that nobody uses the range.
+            unsafe { at.write_bytes(POISON, len as usize) };
+            true
+        })
+    }
+
+    /// Agent only: writes `bytes` where no lease and no object is. False as for [`Pool::poison`].
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> bool {
+        self.writable_address(offset, bytes.len() as u64).is_some_and(|at| {
+            // SAFETY: inside the writable map; the caller knows that nobody uses the range, so `bytes` is elsewhere.
+            unsafe { at.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
+            true
+        })
+    }
+
+    fn writable_address(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
+        if self.segment.writable() { self.segment.address(offset, len) } else { None }
+    }
+
+    /// The bytes of a published object, which a pin or a count of the caller's keeps in place for as long as the slice is used (see above).
+    /// `None` when they are outside the pool.
+    pub fn slice(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        let at = self.segment.address(offset, len)?;
+        // SAFETY: inside the map, which lives as long as `self`. Nobody writes there while the object is held: the contract above.
+        Some(unsafe { NonNull::slice_from_raw_parts(at, len as usize).as_ref() })
+    }
+
+    /// Like [`Pool::slice`], and keeps the map. `None` when it is outside the pool.
+    pub fn view(self: &Arc<Self>, offset: u64, len: u64) -> Option<View> {
+        self.segment.address(offset, len)?;
+        Some(View { pool: Arc::clone(self), offset, len })
+    }
+
+    /// Makes a leased range of whole pages writable. In the agent: a range that it restores an object into.
+    ///
+    /// # Errors
+    /// Already exists when this process writes a part of it already; invalid input when it is not of whole pages inside the pool;
+    /// else what the system says.
+    pub fn write_range(self: &Arc<Self>, offset: u64, len: u64) -> io::Result<WriteRange> {
+        let mut granted = self.granted();
+        if overlaps(&granted, offset, len) {
+            let message = format!("{len} bytes at {offset} of the pool are being written already");
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        self.protect(offset, len, true)?;
+        if len > 0 {
+            granted.insert(offset, len);
+        }
+        Ok(WriteRange { grant: Arc::new(Grant { pool: Arc::clone(self), offset, len }), used: 0 })
+    }
+
+    fn granted(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn whole_pages(offset: u64, len: u64) -> io::Result<()> {
+    if offset.is_multiple_of(PAGE) && len.is_multiple_of(PAGE) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{len} bytes at {offset} are not whole pages of {PAGE} bytes")))
+}
+
+fn overlaps(granted: &BTreeMap<u64, u64>, offset: u64, len: u64) -> bool {
+    let before_end = granted.range(..offset.saturating_add(len)).next_back();
+    len > 0 && before_end.is_some_and(|(start, length)| start + length > offset)
+}
+
+/// Write access of this process to a range; taken back when the [`WriteRange`] and all its [`Draft`]s are gone.
+#[derive(Debug)]
+struct Grant {
+    pool: Arc<Pool>,
+    offset: u64,
+    len: u64,
+}
+
+impl Grant {
+    /// The address of `len` bytes at `from` within the range.
+    fn address(&self, from: u64, len: u64) -> Option<NonNull<u8>> {
+        if from.checked_add(len)? > self.len {
+            return None;
+        }
+        self.pool.segment.address(self.offset + from, len)
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        let mut granted = self.pool.granted();
+        // When the system refuses, the range stays writable here: harmless, for nothing hands it out.
+        let _ = self.pool.protect(self.offset, self.len, false);
+        granted.remove(&self.offset);
+    }
+}
+
+/// A range of the pool that this process writes: room for one object after the other. Read-only again when dropped.
+#[derive(Debug)]
+pub struct WriteRange {
+    grant: Arc<Grant>,
+    /// Bytes from the range's begin that were handed out.
+    used: u64,
+}
+
+impl WriteRange {
+    /// Bytes from the pool's begin.
+    pub fn offset(&self) -> u64 {
+        self.grant.offset
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        self.grant.len
+    }
+
+    /// Whether the range is of no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.grant.len == 0
+    }
+
+    /// The longest object that still fits, bytes.
+    pub fn remaining(&self) -> u64 {
+        self.grant.len.saturating_sub(self.used.next_multiple_of(ALIGNMENT))
+    }
+
+    /// Bytes handed out since the last reset, with the padding between them.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Room for an object of `len` bytes, and where it lies from the pool's begin, a multiple of [`ALIGNMENT`]. `None` when it does not fit.
+    /// What stands there is left from before. Nobody gets these bytes for writing again until [`WriteRange::reset`].
+    #[inline]
+    pub fn take(&mut self, len: u64) -> Option<(u64, &mut [u8])> {
+        let (from, at) = self.bump(len)?;
+        // SAFETY: inside the range, which is writable and this process's alone; `bump` hands each byte out once; the borrow
+        // keeps the range, and with it the map.
+        let bytes = unsafe { NonNull::slice_from_raw_parts(at, len as usize).as_mut() };
+        Some((self.grant.offset + from, bytes))
+    }
+
+    /// Like [`WriteRange::take`], for filling without holding on to the range. `None` when it does not fit.
+    pub fn draft(&mut self, len: u64) -> Option<Draft> {
+        let (from, _) = self.bump(len)?;
+        Some(Draft { grant: Arc::clone(&self.grant), from, len })
+    }
+
+    fn bump(&mut self, len: u64) -> Option<(u64, NonNull<u8>)> {
+        let from = self.used.next_multiple_of(ALIGNMENT);
+        let at = self.grant.address(from, len)?;
+        self.used = from + len;
+        Some((from, at))
+    }
+
+    /// Begins at the range's begin again. Only when nothing in the range is held any more: what was published there has been declared
+    /// free by the agent (see above). False, and nothing done, while a [`Draft`] is being written.
+    #[must_use = "a range with drafts is not reset"]
+    pub fn reset(&mut self) -> bool {
+        let idle = Arc::get_mut(&mut self.grant).is_some();
+        if idle {
+            self.used = 0;
+        }
+        idle
+    }
+
+    /// Ends the write access (when the last draft is gone), as dropping does.
+    pub fn release(self) {}
+}
+
+/// Room for one object while it is being written, on any thread. Keeps its range writable.
+#[derive(Debug)]
+pub struct Draft {
+    grant: Arc<Grant>,
+    from: u64,
+    len: u64,
+}
+
+impl Draft {
+    /// Bytes from the pool's begin.
+    pub fn offset(&self) -> u64 {
+        self.grant.offset + self.from
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it is of no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes to write; at first what is left from before.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match self.grant.address(self.from, self.len) {
+            // SAFETY: inside the range, which the grant keeps writable and mapped; these bytes were handed out once, to this draft.
+            Some(at) => unsafe { NonNull::slice_from_raw_parts(at, self.len as usize).as_mut() },
+            None => &mut [],
+        }
+    }
+
+    /// What has been written so far.
+    pub fn bytes(&self) -> &[u8] {
+        match self.grant.address(self.from, self.len) {
+            // SAFETY: as in `bytes_mut`, whose exclusive borrow excludes this one.
+            Some(at) => unsafe { NonNull::slice_from_raw_parts(at, self.len as usize).as_ref() },
+            None => &[],
+        }
+    }
+}
+
+/// A published object's bytes, which a pin or a count of the holder's keeps in place. Keeps the pool mapped.
+#[derive(Clone, Debug)]
+pub struct View {
+    pool: Arc<Pool>,
+    offset: u64,
+    len: u64,
+}
+
+impl View {
+    /// The bytes.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        // Checked when the view was made; the pool has kept its size.
+        self.pool.slice(self.offset, self.len).unwrap_or_default()
+    }
+
+    /// The bytes as numbers; `None` when the object's place or size does not fit them.
+    pub fn as_numbers<T: Number>(&self) -> Option<&[T]> {
+        bytes_as_numbers(self.as_slice())
+    }
+
+    /// A part of it; `None` when it is not inside.
+    pub fn part(&self, from: u64, len: u64) -> Option<Self> {
+        let inside = from.checked_add(len)? <= self.len;
+        inside.then(|| Self { pool: Arc::clone(&self.pool), offset: self.offset + from, len })
+    }
+
+    /// Bytes from the pool's begin.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it is of no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

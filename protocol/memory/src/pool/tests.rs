@@ -1,0 +1,129 @@
+use super::*;
+
+const CAPACITY: u64 = 64 * PAGE;
+
+fn pools() -> (Arc<Pool>, Arc<Pool>) {
+    let agent = Pool::create(CAPACITY).unwrap();
+    let client = Pool::open(agent.fd().try_clone_to_owned().unwrap(), CAPACITY).unwrap();
+    (Arc::new(agent), Arc::new(client))
+}
+
+#[test]
+fn what_a_leaseholder_writes_others_read() {
+    let (agent, client) = pools();
+    agent.populate(0, 8 * PAGE).unwrap();
+    let mut range = client.write_range(4 * PAGE, 2 * PAGE).unwrap();
+    let (first, bytes) = range.take(5).unwrap();
+    bytes.copy_from_slice(b"hello");
+    let (second, bytes) = range.take(100).unwrap();
+    bytes.fill(7);
+    assert_eq!((first, second), (4 * PAGE, 4 * PAGE + 64));
+    assert_eq!((range.used(), range.remaining()), (164, 2 * PAGE - 192));
+    assert_eq!(agent.slice(first, 5).unwrap(), b"hello");
+    let view = client.view(second, 100).unwrap();
+    drop(range);
+    assert_eq!(view.as_slice(), [7; 100]);
+    assert_eq!(view.as_numbers::<u32>().unwrap(), [0x0707_0707; 25]);
+    assert!(view.as_numbers::<u64>().is_none());
+    assert_eq!(view.part(96, 4).unwrap().as_slice(), [7; 4]);
+    assert!(view.part(96, 5).is_none() && view.part(u64::MAX, 2).is_none());
+}
+
+#[test]
+fn a_range_is_bumped_and_reset() {
+    let (_, client) = pools();
+    let mut range = client.write_range(0, PAGE).unwrap();
+    assert!(range.take(PAGE + 1).is_none() && range.take(u64::MAX).is_none());
+    assert_eq!(range.take(PAGE).unwrap().1.len() as u64, PAGE);
+    assert_eq!(range.remaining(), 0);
+    assert!(range.take(1).is_none());
+    assert_eq!(range.take(0).unwrap(), (PAGE, &mut [][..]));
+    assert!(range.reset());
+    let mut draft = range.draft(64).unwrap();
+    assert!(!range.reset(), "a range was reset under a draft");
+    let next = range.take(1).unwrap().0;
+    assert_eq!((draft.offset(), next), (0, 64), "two writers share bytes");
+    let draft = std::thread::spawn(move || {
+        draft.bytes_mut().fill(3);
+        draft
+    });
+    let draft = draft.join().unwrap();
+    drop(range);
+    assert!(client.write_range(0, PAGE).is_err(), "the draft's range was granted");
+    assert_eq!((draft.bytes(), draft.len()), (&[3; 64][..], 64));
+    drop(draft);
+    client.write_range(0, PAGE).unwrap();
+}
+
+#[test]
+fn one_range_has_one_writer() {
+    let (_, client) = pools();
+    let held = client.write_range(4 * PAGE, 4 * PAGE).unwrap();
+    for (offset, len) in [(4, 4), (0, 5), (7, 1), (5, 1), (0, 64)] {
+        let error = client.write_range(offset * PAGE, len * PAGE).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{offset} {len}");
+        assert!(client.make_read_only(offset * PAGE, len * PAGE).is_err());
+    }
+    let around = [client.write_range(0, 4 * PAGE).unwrap(), client.write_range(8 * PAGE, PAGE).unwrap()];
+    drop(around);
+    held.release();
+    client.write_range(0, CAPACITY).unwrap();
+}
+
+#[test]
+fn a_returned_range_is_read_only() {
+    let (_, client) = pools();
+    let protection = |client: &Pool| {
+        let begin = client.slice(0, 1).unwrap().as_ptr().addr();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let here = |line: &&str| {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            (usize::from_str_radix(from, 16).unwrap()..usize::from_str_radix(to, 16).unwrap()).contains(&begin)
+        };
+        maps.lines().find(here).unwrap().split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(protection(&client), "r--s");
+    let range = client.write_range(0, PAGE).unwrap();
+    assert_eq!(protection(&client), "rw-s");
+    range.release();
+    assert_eq!(protection(&client), "r--s");
+    client.make_writable(0, PAGE).unwrap();
+    assert_eq!(protection(&client), "rw-s");
+    client.make_read_only(0, PAGE).unwrap();
+    assert_eq!(protection(&client), "r--s");
+}
+
+#[test]
+fn the_agent_alone_writes_without_a_range() {
+    let (agent, client) = pools();
+    assert!(agent.write(10, b"abc"));
+    assert_eq!(client.slice(9, 5).unwrap(), b"\0abc\0");
+    assert!(agent.poison(10, 2));
+    assert_eq!(client.slice(10, 3).unwrap(), [POISON, POISON, b'c']);
+    assert!(!client.write(10, b"abc") && !client.poison(10, 1));
+    assert_eq!(client.populate(0, PAGE).unwrap_err().kind(), io::ErrorKind::Unsupported);
+    // The agent restores into ranges, and its map stays writable afterwards.
+    agent.write_range(0, PAGE).unwrap().take(3).unwrap().1.copy_from_slice(b"xyz");
+    assert!(agent.write(3, b"!"));
+    assert_eq!(client.slice(0, 4).unwrap(), b"xyz!");
+}
+
+#[test]
+fn ranges_are_checked() {
+    let (agent, client) = pools();
+    for (offset, len) in
+        [(CAPACITY, PAGE), (0, CAPACITY + PAGE), (u64::MAX - PAGE + 1, PAGE), (PAGE, u64::MAX - PAGE + 1), (1, PAGE), (0, 1)]
+    {
+        assert_eq!(client.write_range(offset, len).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{offset} {len}");
+        assert_eq!(agent.populate(offset, len).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{offset} {len}");
+        assert!(client.make_writable(offset, len).is_err() && client.make_read_only(offset, len).is_err());
+    }
+    for (offset, len) in [(CAPACITY, 1), (0, CAPACITY + 1), (u64::MAX, 2), (2, u64::MAX)] {
+        assert!(client.slice(offset, len).is_none() && client.view(offset, len).is_none() && !agent.poison(offset, len));
+    }
+    assert!(!agent.write(CAPACITY - 1, b"ab"));
+    assert_eq!(client.view(CAPACITY, 0).unwrap().as_slice(), b"");
+    assert!(client.write_range(CAPACITY, 0).unwrap().is_empty());
+    assert!(Pool::create(0).is_err() && Pool::create(PAGE + 1).is_err());
+    assert!(Pool::open(agent.fd().try_clone_to_owned().unwrap(), CAPACITY - PAGE).is_err());
+}

@@ -1,0 +1,110 @@
+//! The report as scripts read it.
+
+use std::borrow::Cow;
+
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+
+use super::page::SiteText;
+use super::{Report, harmless};
+use crate::id::{NodeId, ObjectId};
+use crate::record::{Ledger, ReferenceRow, ReferenceTotals, Site};
+use crate::stream::VERSION;
+
+pub(super) fn value(report: &Report) -> serde_json::Value {
+    // Only maps whose keys are no strings fail, and there are none.
+    serde_json::to_value(report).unwrap_or_default()
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ledger = &self.store.ledger;
+        let store = StoreJson { used_bytes: ledger.used_bytes(), objects: self.store.objects, ledger };
+        ReportJson {
+            version: VERSION,
+            node: self.store.node.node,
+            store,
+            totals: self.totals(),
+            references: References(self),
+            post_mortem: [],
+        }
+        .serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct ReportJson<'a> {
+    version: u32,
+    node: NodeId,
+    store: StoreJson<'a>,
+    totals: ReferenceTotals,
+    references: References<'a>,
+    /// What processes that died held; the agent keeps no such list yet.
+    post_mortem: [(); 0],
+}
+
+#[derive(Serialize)]
+struct StoreJson<'a> {
+    used_bytes: u64,
+    objects: u64,
+    #[serde(flatten)]
+    ledger: &'a Ledger,
+}
+
+/// One by one, so that a long report is never there twice.
+struct References<'a>(&'a Report);
+
+impl Serialize for References<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(report) = self;
+        let mut rows = serializer.serialize_seq(Some(report.references.len()))?;
+        for row in &report.references {
+            rows.serialize_element(&ReferenceJson::of(row, report.now_ms))?;
+        }
+        rows.end()
+    }
+}
+
+#[derive(Serialize)]
+struct ReferenceJson<'a> {
+    object_id: ObjectId,
+    pid: u32,
+    process_type: &'static str,
+    node_ip: Cow<'a, str>,
+    reference_type: &'static str,
+    size_bytes: Option<u64>,
+    call_site: String,
+    created_site: String,
+    creator_pid: u32,
+    status: Option<&'static str>,
+    attempt: Option<u32>,
+    age_ms: u64,
+    local: u32,
+    pinned: u32,
+    submitted: u32,
+    captured: u32,
+}
+
+impl<'a> ReferenceJson<'a> {
+    fn of(row: &'a ReferenceRow, now_ms: u64) -> Self {
+        let site = |site: &Site| SiteText::full(site).whole().to_owned();
+        Self {
+            object_id: row.object_id,
+            pid: row.pid,
+            process_type: row.process_type.word(),
+            node_ip: harmless(&row.node_ip),
+            reference_type: row.reference_type.word(),
+            size_bytes: row.size_bytes,
+            call_site: site(&row.call_site),
+            created_site: site(&row.created_site),
+            creator_pid: row.creator_pid,
+            status: row.status.map(|status| status.word()),
+            attempt: row.attempt,
+            age_ms: now_ms.saturating_sub(row.since_ms),
+            local: row.local,
+            pinned: row.pinned,
+            submitted: row.submitted,
+            captured: row.captured,
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The dashboard as a value: messages go in, effects come out, and the screen reads. No clocks, no sockets, no terminal.
+
+pub mod act;
+pub mod geometry;
+pub mod page;
+pub mod prompt;
+pub mod route;
+pub mod rows;
+pub mod subscribe;
+pub mod tree;
+
+use plasmon_protocol::record::NodeRow;
+use plasmon_protocol::stream::{Frame, Request};
+
+use crate::keys::{Context, Key};
+use crate::model::{Applied, Model};
+use prompt::Overlay;
+use route::{Page, Place, Route};
+use subscribe::Subscriptions;
+
+/// How long a flash line stays, milliseconds.
+const FLASH_MS: u64 = 4_000;
+
+/// Anything that arrives.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// A key.
+    Key(Key),
+    /// A pasted text.
+    Paste(String),
+    /// The terminal's size in cells: columns, rows.
+    Resize(u16, u16),
+    /// The agent answered a hello: a connection is there.
+    Connected(Box<NodeRow>),
+    /// A frame.
+    Frame(Box<Frame>),
+    /// The connection is gone.
+    Lost {
+        /// Why.
+        cause: String,
+        /// What to do about it; may be empty.
+        hint: String,
+        /// When the next attempt is due, milliseconds since the Unix epoch by the viewer's clock.
+        retry_at_ms: u64,
+    },
+    /// The viewer's clock, milliseconds since the Unix epoch.
+    Tick(u64),
+    /// What the program behind the dashboard is doing, for the header; may be empty.
+    Progress(String),
+}
+
+/// What the shell has to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Send it to the agent.
+    Send(Request),
+    /// Put it on the clipboard.
+    Copy(String),
+    /// Draw everything anew.
+    Redraw,
+    /// Give the terminal back until the shell continues us.
+    Suspend,
+    /// Leave.
+    Quit,
+}
+
+/// The state of the link.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum LinkState {
+    /// The first connection is being made.
+    #[default]
+    Connecting,
+    /// Frames come.
+    Live,
+    /// It broke; the last data stays.
+    Lost {
+        /// When, by the viewer's clock.
+        at_ms: u64,
+        /// When the next attempt is due, by the viewer's clock.
+        retry_at_ms: u64,
+        /// Why.
+        cause: String,
+        /// What to do about it; may be empty.
+        hint: String,
+    },
+}
+
+/// How bad a flash line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mood {
+    /// Something was done.
+    Done,
+    /// Something could not be done.
+    Refused,
+}
+
+/// One line that stays for a moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flash {
+    /// What it says.
+    pub text: String,
+    /// How bad.
+    pub mood: Mood,
+    until_ms: u64,
+}
+
+/// A picture held still.
+#[derive(Clone, Debug)]
+struct Frozen {
+    model: Model,
+    since_ms: u64,
+    changes: u64,
+}
+
+/// What the dashboard knows of its surroundings.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// The agent's address, as the header shows it.
+    pub address: String,
+    /// What the viewer's clock on the wall is ahead of UTC, milliseconds.
+    pub utc_offset_ms: i64,
+}
+
+/// The dashboard.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its surroundings.
+    pub settings: Settings,
+    /// The terminal's size: columns, rows.
+    pub size: (u16, u16),
+    /// The viewer's clock, milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// The state of the link.
+    pub link: LinkState,
+    /// What is open over the screen.
+    pub overlay: Option<Overlay>,
+    /// What the program behind the dashboard is doing; may be empty.
+    pub progress: String,
+    /// The live replica; the screen reads [`App::model`].
+    live: Model,
+    frozen: Option<Box<Frozen>>,
+    /// The viewer's clock when the last frame came.
+    heard_ms: u64,
+    flash: Option<Flash>,
+    roots: Vec<Place>,
+    current: usize,
+    opened: Vec<Place>,
+    subscriptions: Subscriptions,
+    acked: u64,
+}
+
+impl App {
+    /// A dashboard before its first message.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let mut roots: Vec<Place> = Page::ALL.iter().map(|page| Place::new(Route::root(*page))).collect();
+        // The newest task first: what has ended long ago is of least interest.
+        roots[Page::Tasks.number() - 1].list.sort = Some(plasmon_protocol::stream::Sort { column: "age".to_owned(), ascending: true });
+        Self {
+            settings,
+            size: (80, 24),
+            now_ms: 0,
+            link: LinkState::Connecting,
+            overlay: None,
+            progress: String::new(),
+            live: Model::default(),
+            frozen: None,
+            heard_ms: 0,
+            flash: None,
+            roots,
+            current: 0,
+            opened: Vec::new(),
+            subscriptions: Subscriptions::default(),
+            acked: 0,
+        }
+    }
+
+    /// Takes a message in.
+    pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match msg {
+            Msg::Key(key) => self.key(key, &mut effects),
+            Msg::Paste(text) => self.paste(text),
+            Msg::Resize(columns, rows) => self.size = (columns, rows),
+            Msg::Connected(node) => {
+                self.link = LinkState::Live;
+                self.heard_ms = self.now_ms;
+                self.acked = 0;
+                self.live.connected(*node);
+                self.subscriptions.ask_again(&mut effects);
+            }
+            Msg::Frame(frame) => self.frame(*frame, &mut effects),
+            Msg::Lost { cause, hint, retry_at_ms } => {
+                let at_ms = match self.link {
+                    LinkState::Lost { at_ms, .. } => at_ms,
+                    _ => self.now_ms,
+                };
+                self.link = LinkState::Lost { at_ms, retry_at_ms, cause, hint };
+            }
+            Msg::Tick(now_ms) => {
+                self.now_ms = now_ms;
+                self.flash.take_if(|flash| flash.until_ms <= now_ms);
+            }
+            Msg::Progress(text) => self.progress = text,
+        }
+        self.settle();
+        self.subscribe(&mut effects);
+        effects
+    }
+
+    fn frame(&mut self, frame: Frame, effects: &mut Vec<Effect>) {
+        self.heard_ms = self.now_ms;
+        let subscriptions = &self.subscriptions;
+        match self.live.apply(frame, |id| subscriptions.has(id)) {
+            Applied::Done => {}
+            Applied::Answered(id) => {
+                if self.subscriptions.answered(id)
+                    && let Some(frozen) = &mut self.frozen
+                {
+                    // What is opened while the picture stands still is fetched once, and then stands still with it.
+                    frozen.model.windows.extend(self.live.windows.get(&id).cloned().map(|window| (id, window)));
+                    frozen.model.details.extend(self.live.details.get(&id).cloned().map(|detail| (id, detail)));
+                }
+            }
+            Applied::Misfit(id) => self.subscriptions.ask_one_again(id, effects),
+            Applied::Gap => self.subscriptions.ask_again(effects),
+            Applied::Refused(refusal) => {
+                let text = if refusal.hint.is_empty() { refusal.message } else { format!("{} · {}", refusal.message, refusal.hint) };
+                self.flash(Mood::Refused, text);
+            }
+        }
+    }
+
+    fn key(&mut self, key: Key, effects: &mut Vec<Effect>) {
+        self.flash = None;
+        if self.overlay.is_some() {
+            self.overlay_key(key, effects);
+        } else if let Some(action) = crate::keys::action(self.contexts(), key) {
+            self.act(action, effects);
+        }
+    }
+
+    /// The contexts that keys are looked for in.
+    #[must_use]
+    pub fn contexts(&self) -> &'static [Context] {
+        if self.overlay.is_some() { &[Context::Prompt] } else { self.place().route.contexts() }
+    }
+
+    /// What the screen shows: the replica, or the picture of it that is held still.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        self.frozen.as_ref().map_or(&self.live, |frozen| &frozen.model)
+    }
+
+    /// Since when the picture is held still (milliseconds ago), and how many changes it is behind.
+    #[must_use]
+    pub fn frozen(&self) -> Option<(u64, u64)> {
+        let frozen = self.frozen.as_ref()?;
+        Some((self.now_ms.saturating_sub(frozen.since_ms), self.live.changes.saturating_sub(frozen.changes)))
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = match self.frozen.take() {
+            Some(_) => None,
+            None => {
+                // Ages stand still too: the picture's clock is the agent's, now.
+                let at_ms = self.agent_now_ms();
+                let model = Model { at_ms, ..self.live.clone() };
+                Some(Box::new(Frozen { model, since_ms: self.now_ms, changes: self.live.changes }))
+            }
+        };
+    }
+
+    /// The agent's clock now, as far as the viewer can tell; stands still while the picture does, or the link is broken.
+    #[must_use]
+    pub fn agent_now_ms(&self) -> u64 {
+        match &self.frozen {
+            Some(frozen) => frozen.model.at_ms,
+            None if self.link == LinkState::Live => self.live.at_ms + self.now_ms.saturating_sub(self.heard_ms),
+            None => self.live.at_ms,
+        }
+    }
+
+    /// The line that stays for a moment.
+    #[must_use]
+    pub fn flash_line(&self) -> Option<&Flash> {
+        self.flash.as_ref()
+    }
+
+    fn flash(&mut self, mood: Mood, text: impl Into<String>) {
+        self.flash = Some(Flash { text: text.into(), mood, until_ms: self.now_ms + FLASH_MS });
+    }
+
+    /// The place that is shown.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        self.opened.last().unwrap_or(&self.roots[self.current])
+    }
+
+    fn place_mut(&mut self) -> &mut Place {
+        self.opened.last_mut().unwrap_or(&mut self.roots[self.current])
+    }
+
+    /// The view at the root of the breadcrumbs.
+    #[must_use]
+    pub fn view(&self) -> Page {
+        Page::ALL[self.current]
+    }
+
+    /// The breadcrumbs, the view first.
+    pub fn crumbs(&self) -> impl Iterator<Item = String> + '_ {
+        std::iter::once(&self.roots[self.current]).chain(&self.opened).map(|place| place.route.crumb())
+    }
+
+    fn go(&mut self, page: Page) {
+        self.opened.clear();
+        self.current = page.number() - 1;
+    }
+
+    fn open(&mut self, place: Place) {
+        // Going round in circles (object, holder, object ...) must not grow without bound.
+        if self.opened.len() >= 32 {
+            self.opened.remove(0);
+        }
+        self.opened.push(place);
+    }
+
+    /// Everything up to the last frame is on the screen; what to tell the agent.
+    pub fn drawn(&mut self) -> Option<Effect> {
+        let seq = self.live.seq;
+        (self.link == LinkState::Live && seq > self.acked).then(|| {
+            self.acked = seq;
+            Effect::Send(Request::Ack { seq })
+        })
+    }
+
+    /// How often the clock alone changes the screen, milliseconds; the shell need not tick more often.
+    #[must_use]
+    pub fn clock_ms(&self) -> u64 {
+        let soon = self.flash.is_some() || self.frozen.is_some() || self.link != LinkState::Live;
+        match self.place().route {
+            _ if soon => 1_000,
+            Route::View(Page::Overview) => 5_000,
+            _ => 1_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

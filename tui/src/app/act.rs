@@ -1,0 +1,297 @@
+//! What each action does.
+
+use plasmon_protocol::record::{EventRow, ProcessRow, ReferenceRow, Site, SiteRow, TaskRow};
+use plasmon_protocol::stream::{Detail, GroupRow, Sort};
+use tui_input::Input;
+
+use super::page::{self, task_label};
+use super::prompt::Overlay;
+use super::route::{List, Page, Place, Route, default_sort};
+use super::subscribe::Slot;
+use super::tree::TreeRow;
+use super::{App, Effect, Mood};
+use crate::keys::Action;
+
+/// Columns that references are folded by, in the order of the key.
+const GROUPS: &[&str] = &["type", "created", "pid", "node"];
+
+impl List {
+    /// Forgets where one was: the rows are others now.
+    pub(super) fn to_top(&mut self) {
+        (self.selected, self.touched, self.cursor, self.offset) = (None, false, 0, 0);
+    }
+}
+
+/// A filter that also asks for `column` to be exactly `value`. `|` binds weaker than a space, so every alternative gets it.
+#[must_use]
+pub fn narrowed(filter: &str, column: &str, value: &str) -> String {
+    let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+    let term = format!("{column}=\"{quoted}\"");
+    let mut parts = vec![String::new()];
+    let (mut inside, mut escaped) = (false, false);
+    for char in filter.chars() {
+        match char {
+            '"' if !escaped => inside = !inside,
+            '|' if !inside => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        escaped = inside && char == '\\' && !escaped;
+        if let Some(part) = parts.last_mut() {
+            part.push(char);
+        }
+    }
+    let parts: Vec<String> = parts.iter().map(|part| format!("{} {term}", part.trim()).trim().to_owned()).collect();
+    parts.join(" | ")
+}
+
+/// `file:line` of a site, as editors take it.
+#[must_use]
+pub fn place_of(site: &Site) -> String {
+    format!("{}:{}", site.file, site.line)
+}
+
+impl App {
+    /// Does it.
+    pub(super) fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match action {
+            Action::View(page) => self.go(page),
+            Action::NextView => self.go(Page::ALL[(self.view().number()) % Page::ALL.len()]),
+            Action::PreviousView => self.go(Page::ALL[(self.view().number() + Page::ALL.len() - 2) % Page::ALL.len()]),
+            Action::Down
+            | Action::Up
+            | Action::HalfDown
+            | Action::HalfUp
+            | Action::PageDown
+            | Action::PageUp
+            | Action::Top
+            | Action::Bottom => self.step(action),
+            Action::Open => self.open_selected(),
+            Action::Back => self.back(),
+            Action::Filter => {
+                if self.place().route.table().is_some() {
+                    self.overlay = Some(Overlay::Filter(Input::new(self.place().list.filter.clone())));
+                }
+            }
+            Action::Sort => {
+                let sorted = self.sorted_by();
+                let chosen = self.sortables().iter().position(|column| sorted.as_ref().is_some_and(|sort| sort.column == column.name));
+                self.overlay = Some(Overlay::Sort(chosen.unwrap_or(0)));
+            }
+            Action::Reverse => {
+                if let Some(sort) = self.sorted_by() {
+                    let list = &mut self.place_mut().list;
+                    list.sort = Some(Sort { ascending: !sort.ascending, ..sort });
+                    list.to_top();
+                }
+            }
+            Action::Group => {
+                let list = &mut self.place_mut().list;
+                let next = list.group.and_then(|group| GROUPS.iter().position(|known| *known == group)).map_or(0, |at| at + 1);
+                list.group = GROUPS.get(next).copied();
+                list.to_top();
+            }
+            Action::Fold => self.fold(),
+            Action::FoldAll => self.fold_all(),
+            Action::ListReferences => self.list_references(),
+            Action::Freeze => self.freeze(),
+            Action::Copy => match self.copied() {
+                Some(text) => {
+                    self.flash(Mood::Done, format!("copied {text}"));
+                    effects.push(Effect::Copy(text));
+                }
+                None => self.flash(Mood::Refused, "nothing is selected"),
+            },
+            Action::Help => self.overlay = Some(Overlay::Help(0)),
+            Action::Palette => self.overlay = Some(Overlay::Palette(Input::default(), 0)),
+            Action::Redraw => effects.push(Effect::Redraw),
+            Action::Suspend => effects.push(Effect::Suspend),
+            Action::Quit => effects.push(Effect::Quit),
+            Action::Accept | Action::Cancel | Action::Next | Action::Previous | Action::Clear => {}
+        }
+    }
+
+    /// Sorts by a column, the largest first; once more, the smallest.
+    pub(super) fn sort_by(&mut self, column: &'static str) {
+        let Some(table) = self.place().route.table() else { return };
+        let again = self.sorted_by().is_some_and(|sort| sort.column == column && !sort.ascending);
+        let list = &mut self.place_mut().list;
+        let own = column == default_sort(table) && !again;
+        list.sort = (!own).then(|| Sort { column: column.to_owned(), ascending: again });
+        list.to_top();
+    }
+
+    fn back(&mut self) {
+        if self.opened.pop().is_none() {
+            let list = &mut self.place_mut().list;
+            if !list.filter.is_empty() {
+                list.filter.clear();
+                list.to_top();
+            }
+        }
+    }
+
+    fn cursor(&self) -> usize {
+        usize::try_from(self.place().list.cursor).unwrap_or(usize::MAX)
+    }
+
+    /// The selected row of the place's window.
+    fn selected<R: crate::model::window::Tabled>(&self, slot: Slot) -> Option<&R> {
+        let window = self.window(slot)?;
+        let at = self.place().list.cursor.checked_sub(window.start)?;
+        window.of::<R>()?.get(usize::try_from(at).ok()?)
+    }
+
+    fn selected_site(&self) -> Option<&SiteRow> {
+        match &self.place().route {
+            Route::View(Page::Overview) => self.selected::<SiteRow>(Slot::Sites),
+            Route::View(Page::Sites) => {
+                let (rows, sites) = self.tree()?;
+                match rows.get(self.cursor())? {
+                    TreeRow::Site { index, .. } => sites.get(*index),
+                    TreeRow::File { .. } => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn selected_file(&self) -> Option<String> {
+        let (rows, sites) = self.tree()?;
+        match rows.get(self.cursor())? {
+            TreeRow::File { file, .. } => Some(file.clone()),
+            TreeRow::Site { index, nested, .. } => sites.get(*index).filter(|_| *nested).map(|row| row.site.file.clone()),
+        }
+    }
+
+    fn open_selected(&mut self) {
+        if let Some(place) = self.opening() {
+            self.open(place);
+        } else if self.place().route == Route::View(Page::Sites) {
+            self.fold();
+        } else if self.place().route == Route::View(Page::Events) {
+            self.flash(Mood::Refused, "an event has no page of its own");
+        }
+    }
+
+    /// The place that opens from what is selected.
+    fn opening(&self) -> Option<Place> {
+        let route = match &self.place().route {
+            Route::View(Page::Overview | Page::Sites) => {
+                let row = self.selected_site()?;
+                Route::Site { id: row.site.id, label: row.site.short() }
+            }
+            Route::View(Page::References) | Route::References { .. } => match self.place().list.group {
+                Some(column) => {
+                    let group = self.selected::<GroupRow>(Slot::Main).filter(|group| !group.key.is_empty())?;
+                    return Some(self.references(&group.key, column, &group.key));
+                }
+                None => Route::Object(self.selected::<ReferenceRow>(Slot::Main)?.object_id),
+            },
+            Route::View(Page::Processes) => {
+                let row = self.selected::<ProcessRow>(Slot::Main)?;
+                Route::Process { id: row.process, label: format!("{} {}", row.process_type, row.pid) }
+            }
+            Route::View(Page::Tasks) => {
+                let row = self.selected::<TaskRow>(Slot::Main)?;
+                Route::Task { id: row.task_id, label: task_label(&row.name) }
+            }
+            Route::View(Page::Events) => return None,
+            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } => {
+                page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor)?.route()
+            }
+        };
+        Some(Place::new(route))
+    }
+
+    /// The references with `column` exactly `value`, within the filter of the place that they open from.
+    fn references(&self, label: &str, column: &str, value: &str) -> Place {
+        let mut place = Place::new(Route::References { label: label.to_owned() });
+        let within = if self.place().route.table() == Some(plasmon_protocol::column::Table::References) {
+            place.list.sort = self.place().list.sort.clone();
+            self.place().list.filter.as_str()
+        } else {
+            ""
+        };
+        place.list.filter = narrowed(within, column, value);
+        place
+    }
+
+    fn list_references(&mut self) {
+        let place = match (&self.place().route, self.detail(Slot::Main)) {
+            (Route::View(Page::Sites), _) => self.selected_site().map(|row| self.of_site(&row.site)),
+            (_, Some(Detail::Site(detail))) => Some(self.of_site(&detail.site.site)),
+            (_, Some(Detail::Object(detail))) => {
+                let hex = detail.object.object_id.hex();
+                Some(self.references("references", "object", &hex))
+            }
+            (_, Some(Detail::Process(detail))) => Some(self.references("references", "pid", &detail.process.pid.to_string())),
+            _ => None,
+        };
+        match place {
+            Some(place) => self.open(place),
+            None => self.flash(Mood::Refused, "no site is selected"),
+        }
+    }
+
+    fn of_site(&self, site: &Site) -> Place {
+        self.references(&format!("references from {}", site.short()), "created", &site.to_string())
+    }
+
+    fn fold(&mut self) {
+        let Some(file) = self.selected_file() else { return };
+        let key = super::tree::file_key(&file);
+        let list = &mut self.place_mut().list;
+        if !list.folded.remove(&file) {
+            list.folded.insert(file);
+        }
+        // A site that is hidden leaves the selection to its file.
+        (list.selected, list.touched) = (Some(key), true);
+    }
+
+    fn fold_all(&mut self) {
+        let Some((rows, _)) = self.tree() else { return };
+        let mut open = Vec::new();
+        for row in rows {
+            if let TreeRow::File { file, folded: false, .. } = row {
+                open.push(file);
+            }
+        }
+        let file = self.selected_file();
+        let list = &mut self.place_mut().list;
+        if open.is_empty() {
+            list.folded.clear();
+        } else {
+            list.folded.extend(open);
+        }
+        if let Some(file) = file {
+            (list.selected, list.touched) = (Some(super::tree::file_key(&file)), true);
+        }
+    }
+
+    /// What a copy takes: an id, a place in the source, a message.
+    fn copied(&self) -> Option<String> {
+        match &self.place().route {
+            Route::View(Page::Overview) => self.selected_site().map(|row| place_of(&row.site)),
+            Route::View(Page::Sites) => self.selected_site().map(|row| place_of(&row.site)).or_else(|| self.selected_file()),
+            Route::View(Page::References) | Route::References { .. } => self
+                .selected::<ReferenceRow>(Slot::Main)
+                .map(|row| row.object_id.hex())
+                .or_else(|| self.selected::<GroupRow>(Slot::Main).map(|row| row.key.clone())),
+            Route::View(Page::Processes) => self.selected::<ProcessRow>(Slot::Main).map(|row| row.pid.to_string()),
+            Route::View(Page::Tasks) => self.selected::<TaskRow>(Slot::Main).map(|row| row.task_id.hex()),
+            Route::View(Page::Events) => self.selected::<EventRow>(Slot::Main).map(|row| row.message.clone()),
+            Route::Site { .. } => match self.detail(Slot::Main)? {
+                Detail::Site(detail) => Some(place_of(&detail.site.site)),
+                _ => None,
+            },
+            Route::Object(id) => Some(id.hex()),
+            Route::Task { id, .. } => Some(id.hex()),
+            Route::Process { .. } => {
+                page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor).map(|item| item.copied())
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! How the screen is divided, in cells: the one place that both the moving of the selection and the drawing ask.
+
+use super::route::{Page, Route};
+
+/// Nothing smaller is drawn on, columns and rows.
+pub const SMALLEST: (u16, u16) = (60, 16);
+/// From here on, there is room for a second column.
+pub const WIDE: u16 = 110;
+
+/// Lines above the body: the title, and the views or breadcrumbs.
+pub const HEADER: u16 = 2;
+/// Lines below it.
+pub const FOOTER: u16 = 1;
+
+/// Where a source excerpt goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Excerpt {
+    /// Nowhere.
+    None,
+    /// Above the rows, this many lines high with its title.
+    Above(u16),
+    /// At the right, this many columns wide.
+    Beside(u16),
+}
+
+/// How a place is divided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    /// Lines of facts at the top, their title included.
+    pub facts: u16,
+    /// The source excerpt.
+    pub excerpt: Excerpt,
+    /// Lines for rows, titles and column headers excluded for tables, included for pages.
+    pub rows: u16,
+}
+
+/// Lines between header and footer.
+#[must_use]
+pub fn body(size: (u16, u16)) -> u16 {
+    size.1.saturating_sub(HEADER + FOOTER)
+}
+
+/// How a place is divided on a screen of this size.
+#[must_use]
+pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
+    let body = body(size);
+    let beside = if size.0 >= WIDE { Excerpt::Beside((size.0 * 2 / 5).min(90)) } else { Excerpt::None };
+    match route {
+        Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size).sites.saturating_sub(1) },
+        Route::View(Page::Sites) => Shape { facts: 0, excerpt: beside, rows: body.saturating_sub(2) },
+        Route::View(_) | Route::References { .. } => Shape { facts: 0, excerpt: Excerpt::None, rows: body.saturating_sub(2) },
+        Route::Site { .. } => {
+            let facts = 4;
+            let excerpt = match beside {
+                Excerpt::None => Excerpt::Above((body / 2).clamp(6, 14)),
+                beside => beside,
+            };
+            let above = if let Excerpt::Above(lines) = excerpt { lines } else { 0 };
+            Shape { facts, excerpt, rows: body.saturating_sub(facts + above) }
+        }
+        Route::Object(_) => Shape { facts: 5, excerpt: beside, rows: body.saturating_sub(5) },
+        Route::Task { .. } | Route::Process { .. } => Shape { facts: 5, excerpt: Excerpt::None, rows: body.saturating_sub(5) },
+    }
+}
+
+/// Lines of the overview's regions, their titles included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overview {
+    /// Whether the store and the node stand side by side.
+    pub wide: bool,
+    /// The store.
+    pub store: u16,
+    /// The node's memory.
+    pub node: u16,
+    /// The last minutes.
+    pub history: u16,
+    /// Sites.
+    pub sites: u16,
+    /// Events.
+    pub events: u16,
+}
+
+/// How the overview is divided on a screen of this size.
+#[must_use]
+pub fn overview(size: (u16, u16)) -> Overview {
+    let body = body(size);
+    let wide = size.0 >= WIDE;
+    if wide {
+        let top = 8;
+        let history = if body >= 44 { 8 } else { 6 };
+        let left = body.saturating_sub(top + history);
+        let events = (left / 3).clamp(4, 16);
+        Overview { wide, store: top, node: top, history, sites: left.saturating_sub(events), events }
+    } else {
+        let (store, node, history) = (4, 4, if body >= 30 { 5 } else { 3 });
+        let left = body.saturating_sub(store + node + history);
+        let events = (left / 3).clamp(2, 12);
+        Overview { wide, store, node, history, sites: left.saturating_sub(events), events }
+    }
+}

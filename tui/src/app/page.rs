@@ -1,0 +1,199 @@
+//! The pages about one thing: sections of rows that can be opened, below some facts.
+
+use std::sync::Arc;
+
+use plasmon_protocol::column::RowKey;
+use plasmon_protocol::record::{ObjectRow, ReferenceRow, TaskRow};
+use plasmon_protocol::stream::Detail;
+
+use super::route::Route;
+
+/// One row of a section.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Item<'a> {
+    /// Who holds an object: the row is about its process.
+    Holder(&'a ReferenceRow),
+    /// What a process holds: the row is about its object.
+    Reference(&'a ReferenceRow),
+    /// An object.
+    Object(&'a ObjectRow),
+    /// A task.
+    Task(&'a TaskRow),
+}
+
+impl Item<'_> {
+    /// What tells it from all others of its section.
+    fn key(&self) -> RowKey {
+        match self {
+            Self::Holder(row) | Self::Reference(row) => format!("{}-{}", row.process, row.object_id),
+            Self::Object(row) => row.object_id.hex(),
+            Self::Task(row) => row.task_id.hex(),
+        }
+    }
+
+    /// What opens from it.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        match self {
+            Self::Holder(row) => Route::Process { id: row.process, label: format!("{} {}", row.process_type, row.pid) },
+            Self::Reference(row) => Route::Object(row.object_id),
+            Self::Object(row) => Route::Object(row.object_id),
+            Self::Task(row) => Route::Task { id: row.task_id, label: task_label(&row.name) },
+        }
+    }
+
+    /// What a copy takes.
+    #[must_use]
+    pub fn copied(&self) -> String {
+        match self {
+            Self::Holder(row) => row.pid.to_string(),
+            Self::Reference(row) => row.object_id.hex(),
+            Self::Object(row) => row.object_id.hex(),
+            Self::Task(row) => row.task_id.hex(),
+        }
+    }
+}
+
+/// A task's name without its path.
+#[must_use]
+pub fn task_label(name: &Arc<str>) -> String {
+    name.rsplit("::").next().unwrap_or(name).to_owned()
+}
+
+/// Rows of one kind under a title.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Section<'a> {
+    /// What the rows are.
+    pub title: &'static str,
+    /// How many there are in truth; lists are cut.
+    pub total: u64,
+    /// The rows that came.
+    pub items: Vec<Item<'a>>,
+    /// Why there are none.
+    pub empty: &'static str,
+}
+
+/// A page's lines below its facts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// A section's title.
+    Title(usize),
+    /// The names of its columns.
+    Columns(usize),
+    /// A row: section and place in it.
+    Item(usize, usize),
+    /// The sentence that stands in for rows.
+    Empty(usize),
+    /// Rows that did not come.
+    More(usize),
+}
+
+/// The sections of a page.
+#[must_use]
+pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
+    fn section<'a, R>(title: &'static str, total: u64, rows: &'a [R], item: fn(&'a R) -> Item<'a>, empty: &'static str) -> Section<'a> {
+        Section { title, total: total.max(rows.len() as u64), items: rows.iter().map(item).collect(), empty }
+    }
+    match detail {
+        Detail::Object(detail) => {
+            let mut sections = vec![section(
+                "Held by",
+                u64::from(detail.object.references),
+                &detail.holders,
+                Item::Holder,
+                "no process holds it; what contains it or needs it keeps it alive",
+            )];
+            if !detail.contained_in.is_empty() || detail.object.captured > 0 {
+                sections.push(section("Inside of", u64::from(detail.object.captured), &detail.contained_in, Item::Object, ""));
+            }
+            if !detail.tasks.is_empty() {
+                sections.push(section("Needed by pending tasks", 0, &detail.tasks, Item::Task, ""));
+            }
+            sections.push(section(
+                "Contains",
+                u64::from(detail.object.contains),
+                &detail.contains,
+                Item::Object,
+                "no references lie inside it",
+            ));
+            sections
+        }
+        Detail::Site(detail) => vec![section(
+            "Objects created here",
+            detail.site.objects,
+            &detail.objects,
+            Item::Object,
+            "nothing that was created here is alive any more",
+        )],
+        Detail::Task(detail) => vec![
+            section("Needs", 0, &detail.arguments, Item::Object, "it needs no objects"),
+            section("Makes", 0, &detail.results, Item::Object, "nobody holds its results"),
+        ],
+        Detail::Process(detail) => vec![section(
+            "Holds",
+            detail.process.references,
+            &detail.references,
+            Item::Reference,
+            "it holds no references",
+        )],
+    }
+}
+
+/// The lines of the sections, in order.
+#[must_use]
+pub fn lines(sections: &[Section<'_>]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (at, section) in sections.iter().enumerate() {
+        lines.push(Line::Title(at));
+        if section.items.is_empty() {
+            lines.push(Line::Empty(at));
+            continue;
+        }
+        lines.push(Line::Columns(at));
+        lines.extend((0..section.items.len()).map(|row| Line::Item(at, row)));
+        if section.total > section.items.len() as u64 {
+            lines.push(Line::More(at));
+        }
+    }
+    lines
+}
+
+/// The rows that can be selected, over all sections, with their keys.
+#[must_use]
+pub fn keys(sections: &[Section<'_>]) -> Vec<RowKey> {
+    sections
+        .iter()
+        .enumerate()
+        .flat_map(|(at, section)| section.items.iter().map(move |item| format!("{at}:{}", item.key())))
+        .collect()
+}
+
+/// The item at a place over all sections.
+#[must_use]
+pub fn item<'a>(sections: &[Section<'a>], place: u64) -> Option<Item<'a>> {
+    sections.iter().flat_map(|section| &section.items).nth(usize::try_from(place).ok()?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmon_protocol::stream::{ObjectDetail, TaskDetail};
+
+    use super::*;
+
+    #[test]
+    fn every_section_says_why_it_is_empty_and_how_much_is_cut() {
+        let mut detail = ObjectDetail::default();
+        detail.object.references = 3;
+        detail.holders.push(ReferenceRow::default());
+        let detail = Detail::Object(detail);
+        let sections = sections(&detail);
+        assert_eq!(
+            lines(&sections),
+            [Line::Title(0), Line::Columns(0), Line::Item(0, 0), Line::More(0), Line::Title(1), Line::Empty(1)]
+        );
+        assert_eq!(keys(&sections).len(), 1);
+        assert!(item(&sections, 0).is_some() && item(&sections, 1).is_none());
+        let task = Detail::Task(TaskDetail::default());
+        assert!(super::sections(&task).iter().all(|section| !section.empty.is_empty()));
+    }
+}

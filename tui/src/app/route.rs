@@ -1,0 +1,251 @@
+//! Places: six views, and the pages that open from them. The stack of places is the line of breadcrumbs.
+
+use std::collections::BTreeSet;
+
+use plasmon_protocol::column::{Record, RowKey, Table};
+use plasmon_protocol::id::{ObjectId, ProcessId, SiteId, TaskId};
+use plasmon_protocol::record::{EventRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
+use plasmon_protocol::stream::{Sort, Target};
+
+use crate::keys::Context;
+
+/// The views that a number goes to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Page {
+    /// Where the memory goes.
+    Overview,
+    /// Who holds which object.
+    References,
+    /// Which lines of code created what is held.
+    Sites,
+    /// Heaps, and what each process holds.
+    Processes,
+    /// What runs and what waits.
+    Tasks,
+    /// What happened.
+    Events,
+}
+
+impl Page {
+    /// All of them, in the order of their numbers.
+    pub const ALL: &[Self] = &[Self::Overview, Self::References, Self::Sites, Self::Processes, Self::Tasks, Self::Events];
+
+    /// Its name.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::References => "References",
+            Self::Sites => "Sites",
+            Self::Processes => "Processes",
+            Self::Tasks => "Tasks",
+            Self::Events => "Events",
+        }
+    }
+
+    /// Its number on the keyboard, from 1.
+    #[must_use]
+    pub fn number(self) -> usize {
+        Self::ALL.iter().position(|page| *page == self).unwrap_or(0) + 1
+    }
+}
+
+/// What a place shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// A view.
+    View(Page),
+    /// The references of one thing; the filter says which.
+    References {
+        /// What the breadcrumb says.
+        label: String,
+    },
+    /// Why one object is alive.
+    Object(ObjectId),
+    /// What one site holds.
+    Site {
+        /// Which.
+        id: SiteId,
+        /// What the breadcrumb says.
+        label: String,
+    },
+    /// What one task waits for and makes.
+    Task {
+        /// Which.
+        id: TaskId,
+        /// What the breadcrumb says.
+        label: String,
+    },
+    /// What one process holds.
+    Process {
+        /// Which.
+        id: ProcessId,
+        /// What the breadcrumb says.
+        label: String,
+    },
+}
+
+impl Route {
+    /// A view's route.
+    #[must_use]
+    pub fn root(page: Page) -> Self {
+        Self::View(page)
+    }
+
+    /// The table that it is a window over, if it is one.
+    #[must_use]
+    pub fn table(&self) -> Option<Table> {
+        match self {
+            Self::View(Page::References) | Self::References { .. } => Some(Table::References),
+            Self::View(Page::Sites) => Some(Table::Sites),
+            Self::View(Page::Processes) => Some(Table::Processes),
+            Self::View(Page::Tasks) => Some(Table::Tasks),
+            Self::View(Page::Events) => Some(Table::Events),
+            _ => None,
+        }
+    }
+
+    /// What it watches in detail, if anything.
+    #[must_use]
+    pub fn target(&self) -> Option<Target> {
+        match self {
+            Self::Object(id) => Some(Target::Object(*id)),
+            Self::Site { id, .. } => Some(Target::Site(*id)),
+            Self::Task { id, .. } => Some(Target::Task(*id)),
+            Self::Process { id, .. } => Some(Target::Process(*id)),
+            Self::View(_) | Self::References { .. } => None,
+        }
+    }
+
+    /// The contexts that it looks for keys in.
+    #[must_use]
+    pub fn contexts(&self) -> &'static [Context] {
+        match self {
+            Self::View(Page::Overview) | Self::Task { .. } => &[Context::Rows, Context::Everywhere],
+            Self::View(Page::References) | Self::References { .. } => {
+                &[Context::References, Context::Table, Context::Rows, Context::Everywhere]
+            }
+            Self::View(Page::Sites) => &[Context::Sites, Context::Table, Context::Rows, Context::Everywhere],
+            Self::View(_) => &[Context::Table, Context::Rows, Context::Everywhere],
+            Self::Object(_) | Self::Site { .. } | Self::Process { .. } => &[Context::Page, Context::Rows, Context::Everywhere],
+        }
+    }
+
+    /// What the breadcrumb says.
+    #[must_use]
+    pub fn crumb(&self) -> String {
+        match self {
+            Self::View(page) => page.title().to_owned(),
+            Self::Object(id) => format!("object {}", short_id(&id.hex())),
+            Self::References { label } | Self::Site { label, .. } | Self::Task { label, .. } | Self::Process { label, .. } => label.clone(),
+        }
+    }
+}
+
+/// The end of an id: objects and tasks of one node differ there.
+#[must_use]
+pub fn short_id(hex: &str) -> String {
+    format!("{}…{}", hex.get(..4).unwrap_or(hex), hex.get(hex.len().saturating_sub(10)..).unwrap_or(""))
+}
+
+/// How a table is looked at, and where in it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct List {
+    /// The order; the table's own when absent.
+    pub sort: Option<Sort>,
+    /// The filter.
+    pub filter: String,
+    /// The column that rows are folded by.
+    pub group: Option<&'static str>,
+    /// The selected row's key; `None` while it is the first one, or its row has not come yet.
+    pub selected: Option<RowKey>,
+    /// Whether the viewer has moved the selection.
+    pub touched: bool,
+    /// Where the selected row stands.
+    pub cursor: u64,
+    /// The first visible row.
+    pub offset: u64,
+    /// Files that are folded (sites only).
+    pub folded: BTreeSet<String>,
+}
+
+/// A place: what it shows and how it is looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// What.
+    pub route: Route,
+    /// How.
+    pub list: List,
+}
+
+impl Place {
+    /// A place as it is first entered.
+    #[must_use]
+    pub fn new(route: Route) -> Self {
+        Self { route, list: List::default() }
+    }
+}
+
+/// A column that people may sort by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sortable {
+    /// Its name.
+    pub name: &'static str,
+    /// The letter that chooses it.
+    pub letter: char,
+    /// What it holds.
+    pub about: &'static str,
+}
+
+/// The columns that a table can be sorted by, each with a letter of its own.
+#[must_use]
+pub fn sortable(table: Table) -> Vec<Sortable> {
+    fn names<R: Record>() -> Vec<(&'static str, &'static str)> {
+        R::columns().iter().map(|column| (column.name, column.about)).collect()
+    }
+    let names = match table {
+        Table::References => names::<ReferenceRow>(),
+        Table::Sites => names::<SiteRow>(),
+        Table::Processes => names::<ProcessRow>(),
+        Table::Tasks => names::<TaskRow>(),
+        Table::Events => names::<EventRow>(),
+        Table::Objects | Table::Store => Vec::new(),
+    };
+    let mut taken = BTreeSet::new();
+    let mut letters = Vec::with_capacity(names.len());
+    for (name, about) in names {
+        let letter = name.chars().chain('a'..='z').find(|letter| taken.insert(*letter)).unwrap_or(' ');
+        letters.push(Sortable { name, letter, about });
+    }
+    letters
+}
+
+/// The column that sorts a table when the viewer chose none.
+#[must_use]
+pub fn default_sort(table: Table) -> &'static str {
+    match table {
+        Table::References => ReferenceRow::DEFAULT_SORT,
+        Table::Sites => SiteRow::DEFAULT_SORT,
+        Table::Processes => ProcessRow::DEFAULT_SORT,
+        Table::Tasks => TaskRow::DEFAULT_SORT,
+        Table::Events => EventRow::DEFAULT_SORT,
+        Table::Objects => "size",
+        Table::Store => "capacity",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sortable_column_has_a_letter_of_its_own() {
+        for table in [Table::References, Table::Sites, Table::Processes, Table::Tasks, Table::Events] {
+            let columns = sortable(table);
+            let letters: BTreeSet<char> = columns.iter().map(|column| column.letter).collect();
+            assert_eq!(letters.len(), columns.len(), "{table:?}");
+            assert!(letters.iter().all(char::is_ascii_lowercase), "{table:?} {letters:?}");
+            assert!(columns.iter().any(|column| column.name == default_sort(table)));
+        }
+    }
+}

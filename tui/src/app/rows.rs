@@ -1,0 +1,133 @@
+//! Selection and scrolling. What is selected is known by its key, so that it stays selected when rows move.
+
+use plasmon_protocol::column::RowKey;
+
+use super::App;
+use super::geometry::shape;
+use super::page::{self, Line};
+use super::route::{Page, Route};
+use super::subscribe::Slot;
+use super::tree::TreeRow;
+use crate::keys::Action;
+use crate::model::Window;
+
+/// The rows that a place lets one select.
+enum Listing<'a> {
+    /// Some of them are here, the agent has the others.
+    Window(&'a Window),
+    /// All of them are here.
+    All(Vec<RowKey>),
+}
+
+impl Listing<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Window(window) => window.count(),
+            Self::All(keys) => keys.len() as u64,
+        }
+    }
+
+    fn key_at(&self, place: u64) -> Option<RowKey> {
+        match self {
+            Self::Window(window) => window.key_at(place).cloned(),
+            Self::All(keys) => keys.get(usize::try_from(place).ok()?).cloned(),
+        }
+    }
+
+    fn place(&self, key: &str) -> Option<u64> {
+        match self {
+            Self::Window(window) => window.place(key),
+            Self::All(keys) => keys.iter().position(|known| known == key).map(|place| place as u64),
+        }
+    }
+}
+
+impl App {
+    fn listing(&self) -> Option<Listing<'_>> {
+        match &self.place().route {
+            Route::View(Page::Overview) => {
+                // Only what can be seen can be selected.
+                let visible = usize::from(shape(&self.place().route, self.size).rows);
+                let keys = &self.window(Slot::Sites)?.keys;
+                Some(Listing::All(keys.iter().take(visible).cloned().collect()))
+            }
+            Route::View(Page::Sites) => {
+                let (rows, sites) = self.tree()?;
+                Some(Listing::All(rows.iter().map(|row| row.key(sites)).collect()))
+            }
+            Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(Listing::Window),
+            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } => {
+                self.detail(Slot::Main).map(|detail| Listing::All(page::keys(&page::sections(detail))))
+            }
+        }
+    }
+
+    /// The row that is selected before the viewer moves: the first; in the tree, the first site of the agent's order.
+    fn first(&self) -> u64 {
+        if self.place().route != Route::View(Page::Sites) {
+            return 0;
+        }
+        let Some((rows, _)) = self.tree() else { return 0 };
+        rows.iter().position(|row| matches!(row, TreeRow::Site { index: 0, .. })).unwrap_or(0) as u64
+    }
+
+    /// Where the lines of the rows stand on the scrolled surface: line of the selected row, and lines in all.
+    fn surface(&self, cursor: u64, len: u64) -> (u64, u64) {
+        let Some(detail) = self.detail(Slot::Main).filter(|_| self.place().route.target().is_some()) else { return (cursor, len) };
+        let lines = page::lines(&page::sections(detail));
+        let mut items = lines.iter().enumerate().filter(|(_, line)| matches!(line, Line::Item(..)));
+        let line = items.nth(usize::try_from(cursor).unwrap_or(usize::MAX)).map_or(0, |(line, _)| line);
+        (line as u64, lines.len() as u64)
+    }
+
+    /// Brings selection and scrolling in line with the rows that are there now.
+    pub(super) fn settle(&mut self) {
+        let Some(listing) = self.listing() else { return };
+        let len = listing.len();
+        let list = &self.place().list;
+        let last = len.saturating_sub(1);
+        let (cursor, selected) = if !list.touched {
+            (self.first(), None)
+        } else {
+            let here = list.selected.as_ref().and_then(|key| listing.place(key));
+            let cursor = here.unwrap_or(list.cursor).min(last);
+            // A row that has gone leaves its place to the one that moved up.
+            (cursor, listing.key_at(cursor))
+        };
+        let (line, lines) = self.surface(cursor, len);
+        let height = u64::from(shape(&self.place().route, self.size).rows.max(1));
+        let mut offset = list.offset.min(lines.saturating_sub(height));
+        if cursor == 0 {
+            offset = offset.min(line.saturating_sub(height - 1));
+            offset = if line < height { 0 } else { offset };
+        }
+        offset = offset.clamp(line.saturating_sub(height - 1), line);
+        let list = &mut self.place_mut().list;
+        (list.cursor, list.selected, list.offset) = (cursor, selected, offset);
+    }
+
+    /// Moves the selection.
+    pub(super) fn step(&mut self, action: Action) {
+        let Some(listing) = self.listing() else { return };
+        let len = listing.len();
+        let height = u64::from(shape(&self.place().route, self.size).rows.max(2));
+        let at = self.place().list.cursor;
+        let to = match action {
+            Action::Down => at + 1,
+            Action::Up => at.saturating_sub(1),
+            Action::HalfDown => at + height / 2,
+            Action::HalfUp => at.saturating_sub(height / 2),
+            Action::PageDown => at + (height - 1),
+            Action::PageUp => at.saturating_sub(height - 1),
+            Action::Top => 0,
+            Action::Bottom => u64::MAX,
+            _ => return,
+        };
+        let to = to.min(len.saturating_sub(1));
+        let selected = listing.key_at(to);
+        let list = &mut self.place_mut().list;
+        // The top is where a fresh view stands: there, the selection follows the largest again.
+        list.touched = action != Action::Top;
+        (list.cursor, list.selected) = (to, selected);
+    }
+}

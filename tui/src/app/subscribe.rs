@@ -1,0 +1,248 @@
+//! What the agent is asked for: only what the visible place needs, and the store's row always.
+
+use std::collections::BTreeMap;
+
+use plasmon_protocol::column::Table;
+use plasmon_protocol::stream::{Detail, Request, Sort, Target, View, Window};
+
+use super::geometry::{Excerpt, shape};
+use super::route::{Page, Route, default_sort};
+use super::tree::TreeRow;
+use super::{App, Effect, LinkState};
+use crate::model::{self, Watched};
+
+/// Rows of sites that are asked for at once: the tree is built from them.
+pub const SITES: u32 = 200;
+/// Rows of the overview's lists that are asked for.
+const FEW: u32 = 30;
+
+/// What a subscription is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Slot {
+    /// The store's row, always.
+    Store,
+    /// The rows or the thing that the place is about.
+    Main,
+    /// The site whose source stands beside it.
+    Aside,
+    /// The overview's sites.
+    Sites,
+    /// The overview's events.
+    Events,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+enum Want {
+    View(View),
+    Thing(Target),
+}
+
+impl Want {
+    fn request(&self, id: u32) -> Request {
+        match self {
+            Self::View(view) => Request::Subscribe { id, view: view.clone() },
+            Self::Thing(target) => Request::Watch { id, target: target.clone() },
+        }
+    }
+
+    /// Whether the rows of one are still true, if late, for the other.
+    fn resembles(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::View(a), Self::View(b)) => a.table == b.table && a.filter == b.filter && a.group == b.group,
+            (Self::Thing(a), Self::Thing(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Subscription {
+    id: u32,
+    want: Want,
+    answered: bool,
+}
+
+/// What was asked for. Numbers are never used again, so that a late frame cannot be taken for another's.
+#[derive(Clone, Debug, Default)]
+pub struct Subscriptions {
+    last: u32,
+    slots: BTreeMap<Slot, Subscription>,
+}
+
+impl Subscriptions {
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.slots.values().any(|known| known.id == id)
+    }
+
+    /// Notes an answer; whether it was the first.
+    pub(super) fn answered(&mut self, id: u32) -> bool {
+        self.slots.values_mut().find(|known| known.id == id).is_some_and(|known| !std::mem::replace(&mut known.answered, true))
+    }
+
+    /// Asks for everything anew: a connection began, or a frame is missing.
+    pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
+        for known in self.slots.values() {
+            effects.push(Effect::Send(known.want.request(known.id)));
+        }
+    }
+
+    pub(super) fn ask_one_again(&mut self, id: u32, effects: &mut Vec<Effect>) {
+        effects.extend(self.slots.values().find(|known| known.id == id).map(|known| Effect::Send(known.want.request(id))));
+    }
+
+    fn id(&self, slot: Slot) -> Option<u32> {
+        self.slots.get(&slot).map(|known| known.id)
+    }
+}
+
+impl App {
+    /// The window in a slot, once it has come.
+    #[must_use]
+    pub fn window(&self, slot: Slot) -> Option<&model::Window> {
+        self.model().windows.get(&self.subscriptions.id(slot)?)
+    }
+
+    /// The thing in a slot, once it has come.
+    #[must_use]
+    pub fn watched(&self, slot: Slot) -> Option<&Watched> {
+        self.model().details.get(&self.subscriptions.id(slot)?)
+    }
+
+    /// The detail in a slot, if it has come and the thing is still there.
+    #[must_use]
+    pub fn detail(&self, slot: Slot) -> Option<&Detail> {
+        match self.watched(slot)? {
+            Watched::Here(detail) => Some(detail),
+            Watched::Gone => None,
+        }
+    }
+
+    /// Brings what was asked for in line with what the place needs.
+    pub(super) fn subscribe(&mut self, effects: &mut Vec<Effect>) {
+        let wants = self.wants();
+        let mut requests = Vec::new();
+        let ended: Vec<Slot> = self.subscriptions.slots.keys().copied().filter(|slot| !wants.contains_key(slot)).collect();
+        for slot in ended {
+            if let Some(old) = self.subscriptions.slots.remove(&slot) {
+                self.forget(old.id);
+                requests.push(Request::Unsubscribe { id: old.id });
+            }
+        }
+        for (slot, want) in wants {
+            let old = self.subscriptions.slots.get(&slot);
+            if old.is_some_and(|old| old.want == want) {
+                continue;
+            }
+            let old = old.map(|old| (old.id, old.want.resembles(&want)));
+            self.subscriptions.last += 1;
+            let id = self.subscriptions.last;
+            if let Some((old, resembles)) = old {
+                requests.push(Request::Unsubscribe { id: old });
+                if resembles {
+                    self.live.rename(old, id);
+                    if let Some(frozen) = &mut self.frozen {
+                        frozen.model.rename(old, id);
+                    }
+                } else {
+                    self.forget(old);
+                }
+            }
+            requests.push(want.request(id));
+            self.subscriptions.slots.insert(slot, Subscription { id, want, answered: false });
+        }
+        // While there is no connection nothing is sent: the next one begins by asking for everything.
+        if self.link == LinkState::Live {
+            effects.extend(requests.into_iter().map(Effect::Send));
+        }
+    }
+
+    fn forget(&mut self, id: u32) {
+        self.live.forget(id);
+        if let Some(frozen) = &mut self.frozen {
+            frozen.model.forget(id);
+        }
+    }
+
+    fn wants(&self) -> BTreeMap<Slot, Want> {
+        let mut wants = BTreeMap::new();
+        let few = |table, len| Want::View(View { window: Window { start: 0, len }, ..View::of(table) });
+        wants.insert(Slot::Store, few(Table::Store, 1));
+        let route = &self.place().route;
+        if let Some(target) = route.target() {
+            wants.insert(Slot::Main, Want::Thing(target));
+        } else if let Some(table) = route.table() {
+            wants.insert(Slot::Main, Want::View(self.table_view(table)));
+        } else {
+            wants.insert(Slot::Sites, few(Table::Sites, FEW));
+            wants.insert(Slot::Events, few(Table::Events, FEW));
+        }
+        if matches!(shape(route, self.size).excerpt, Excerpt::Beside(_))
+            && let Some(site) = self.aside()
+        {
+            wants.insert(Slot::Aside, Want::Thing(site));
+        }
+        wants
+    }
+
+    /// The site whose source stands beside the rows.
+    fn aside(&self) -> Option<Target> {
+        let id = match &self.place().route {
+            Route::View(Page::Sites) => {
+                let (rows, sites) = self.tree()?;
+                match rows.get(usize::try_from(self.place().list.cursor).ok()?)? {
+                    TreeRow::Site { index, .. } => sites.get(*index)?.site.id,
+                    TreeRow::File { .. } => return None,
+                }
+            }
+            Route::Object(_) => match self.detail(Slot::Main)? {
+                Detail::Object(detail) => detail.object.created_site.id,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        (id.0 != 0).then_some(Target::Site(id))
+    }
+
+    fn table_view(&self, table: Table) -> View {
+        let list = &self.place().list;
+        let mut view = View {
+            table,
+            columns: Vec::new(),
+            filter: list.filter.clone(),
+            sort: list.sort.clone(),
+            group: list.group.map(str::to_owned),
+            window: Window { start: 0, len: SITES },
+        };
+        if table == Table::Sites {
+            return view;
+        }
+        let height = u64::from(shape(&self.place().route, self.size).rows.max(1));
+        let (first, end) = (list.offset, list.offset + height);
+        let margin = (height / 2).clamp(4, 30);
+        let fresh = Window { start: first.saturating_sub(margin), len: u32::try_from(height + 2 * margin).unwrap_or(u32::MAX).min(500) };
+        view.window = match self.subscriptions.slots.get(&Slot::Main) {
+            Some(Subscription { want: Want::View(old), answered, .. }) => {
+                view.window = old.window;
+                let covers = old.window.start <= first && end <= old.window.start + u64::from(old.window.len);
+                // An agent may cut a window whose rows do not fit a frame; then only what is visible is asked for.
+                let cut = *answered
+                    && self.window(Slot::Main).is_some_and(|shown| shown.start + (shown.keys.len() as u64) < end.min(shown.count()));
+                match (*old == view && covers, cut) {
+                    (true, false) => old.window,
+                    (true, true) => Window { start: first, len: height as u32 },
+                    (false, _) => fresh,
+                }
+            }
+            _ => fresh,
+        };
+        view
+    }
+
+    /// The column that sorts the table of this place, and whether the smallest come first.
+    #[must_use]
+    pub fn sorted_by(&self) -> Option<Sort> {
+        let table = self.place().route.table()?;
+        let chosen = self.place().list.sort.clone();
+        Some(chosen.unwrap_or_else(|| Sort { column: default_sort(table).to_owned(), ascending: false }))
+    }
+}

@@ -1,0 +1,378 @@
+//! The one key table: input, footer, help, palette and the README's table come from it.
+
+use std::fmt;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use crate::app::route::Page;
+
+/// A key as it is bound: shift is part of the character.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Key {
+    /// A character, shifted or not.
+    Char(char),
+    /// A character with control held.
+    Ctrl(char),
+    /// Return.
+    Enter,
+    /// Escape.
+    Esc,
+    /// Tabulator.
+    Tab,
+    /// Tabulator with shift held.
+    BackTab,
+    /// Arrow.
+    Up,
+    /// Arrow.
+    Down,
+    /// Arrow.
+    Left,
+    /// Arrow.
+    Right,
+    /// A page back.
+    PageUp,
+    /// A page on.
+    PageDown,
+    /// The beginning.
+    Home,
+    /// The end.
+    End,
+    /// Deletes to the left.
+    Backspace,
+    /// Deletes to the right.
+    Delete,
+}
+
+impl Key {
+    /// The key of a terminal's event; `None` for releases and for what nothing is bound to.
+    #[must_use]
+    pub fn from_event(event: KeyEvent) -> Option<Self> {
+        if event.kind == KeyEventKind::Release {
+            return None;
+        }
+        Some(match event.code {
+            KeyCode::Char(char) if event.modifiers.contains(KeyModifiers::CONTROL) => Self::Ctrl(char.to_ascii_lowercase()),
+            KeyCode::Char(_) if event.modifiers.contains(KeyModifiers::ALT) => return None,
+            KeyCode::Char(char) => Self::Char(char),
+            KeyCode::Enter => Self::Enter,
+            KeyCode::Esc => Self::Esc,
+            KeyCode::Tab => Self::Tab,
+            KeyCode::BackTab => Self::BackTab,
+            KeyCode::Up => Self::Up,
+            KeyCode::Down => Self::Down,
+            KeyCode::Left => Self::Left,
+            KeyCode::Right => Self::Right,
+            KeyCode::PageUp => Self::PageUp,
+            KeyCode::PageDown => Self::PageDown,
+            KeyCode::Home => Self::Home,
+            KeyCode::End => Self::End,
+            KeyCode::Backspace => Self::Backspace,
+            KeyCode::Delete => Self::Delete,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Char(' ') => f.write_str("space"),
+            Self::Char(char) => write!(f, "{char}"),
+            Self::Ctrl(char) => write!(f, "^{char}"),
+            Self::Enter => f.write_str("Enter"),
+            Self::Esc => f.write_str("Esc"),
+            Self::Tab => f.write_str("Tab"),
+            Self::BackTab => f.write_str("S-Tab"),
+            Self::Up => f.write_str("↑"),
+            Self::Down => f.write_str("↓"),
+            Self::Left => f.write_str("←"),
+            Self::Right => f.write_str("→"),
+            Self::PageUp => f.write_str("PgUp"),
+            Self::PageDown => f.write_str("PgDn"),
+            Self::Home => f.write_str("Home"),
+            Self::End => f.write_str("End"),
+            Self::Backspace => f.write_str("Backspace"),
+            Self::Delete => f.write_str("Del"),
+        }
+    }
+}
+
+/// Where a key means something. A place looks through several contexts, the narrowest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Context {
+    /// The tree of sites.
+    Sites,
+    /// The table of references.
+    References,
+    /// A page about one site, process or object.
+    Page,
+    /// Any table that the agent sorts and filters.
+    Table,
+    /// Anything with rows.
+    Rows,
+    /// Every place that has no prompt open.
+    Everywhere,
+    /// A line to type into, or a list to choose from.
+    Prompt,
+}
+
+impl Context {
+    /// All of them, in the order of the help.
+    pub const ALL: &[Self] = &[Self::Everywhere, Self::Rows, Self::Table, Self::References, Self::Sites, Self::Page, Self::Prompt];
+
+    /// What people call it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sites => "Sites",
+            Self::References => "References",
+            Self::Page => "A site's, process's or object's page",
+            Self::Table => "Tables",
+            Self::Rows => "Moving",
+            Self::Everywhere => "Everywhere",
+            Self::Prompt => "Prompts",
+        }
+    }
+}
+
+/// What a key asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Action {
+    /// Go to a view.
+    View(Page),
+    /// Go to the next view.
+    NextView,
+    /// Go to the previous view.
+    PreviousView,
+    /// Select the row below.
+    Down,
+    /// Select the row above.
+    Up,
+    /// Go down half a screen.
+    HalfDown,
+    /// Go up half a screen.
+    HalfUp,
+    /// Go down a screen.
+    PageDown,
+    /// Go up a screen.
+    PageUp,
+    /// Select the first row.
+    Top,
+    /// Select the last row.
+    Bottom,
+    /// Open what is selected.
+    Open,
+    /// Go back where it was opened from.
+    Back,
+    /// Open the filter prompt.
+    Filter,
+    /// Choose the column that sorts.
+    Sort,
+    /// Reverse the order.
+    Reverse,
+    /// Fold rows by the next column.
+    Group,
+    /// Fold or unfold the file of the selected site.
+    Fold,
+    /// Fold or unfold all files.
+    FoldAll,
+    /// List the references of what is shown or selected.
+    ListReferences,
+    /// Hold the picture still, or let it go on.
+    Freeze,
+    /// Copy what is selected.
+    Copy,
+    /// Show what the keys and the numbers mean.
+    Help,
+    /// Find an action by its name.
+    Palette,
+    /// Draw everything anew.
+    Redraw,
+    /// Hand the terminal back to the shell for a while.
+    Suspend,
+    /// Leave.
+    Quit,
+    /// Take what was typed or chosen.
+    Accept,
+    /// Close the prompt.
+    Cancel,
+    /// Choose the next entry.
+    Next,
+    /// Choose the previous entry.
+    Previous,
+    /// Delete all that was typed.
+    Clear,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Where.
+    pub context: Context,
+    /// Which key.
+    pub key: Key,
+    /// What it asks for.
+    pub action: Action,
+    /// That in a word, for the footer; empty when the footer leaves it out.
+    pub label: &'static str,
+    /// That in a sentence, for the help.
+    pub help: &'static str,
+}
+
+macro_rules! bindings {
+    ($($context:ident { $($($key:expr),+ => $action:expr, $label:literal, $help:literal;)+ })+) => {
+        /// The table. Keys of one action stand together; the first is the one that the footer shows.
+        pub const BINDINGS: &[Binding] = {
+            use Action::*;
+            use Key::*;
+            &[$($($(Binding { context: Context::$context, key: $key, action: $action, label: $label, help: $help },)+)+)+]
+        };
+    };
+}
+
+bindings! {
+    Sites {
+        Char('z') => Fold, "fold", "fold or unfold the file of the selected site";
+        Char('Z') => FoldAll, "", "fold or unfold all files";
+        Char('r') => ListReferences, "references", "list the references to what was created at the selected site";
+    }
+    References {
+        Char('b') => Group, "by", "fold rows by type, site, process, node, and unfold them again";
+    }
+    Page {
+        Char('r') => ListReferences, "references", "list the references of this site, process or object";
+    }
+    Table {
+        Char('/') => Filter, "filter", "filter rows: `site:remember size>1m !type:pinned age<10m`";
+        Char('s') => Sort, "sort", "choose the column that sorts, by its letter";
+        Char('S') => Reverse, "", "reverse the order";
+    }
+    Rows {
+        Enter, Char('l'), Right => Open, "open", "open what is selected";
+        Char('j'), Down => Action::Down, "", "select the row below";
+        Char('k'), Up => Action::Up, "", "select the row above";
+        Ctrl('d') => HalfDown, "", "go down half a screen";
+        Ctrl('u') => HalfUp, "", "go up half a screen";
+        PageDown, Ctrl('f') => Action::PageDown, "", "go down a screen";
+        PageUp, Ctrl('b') => Action::PageUp, "", "go up a screen";
+        Char('g'), Home => Top, "", "select the first row";
+        Char('G'), End => Bottom, "", "select the last row";
+        Char('y') => Copy, "copy", "copy the id or the place of what is selected to the clipboard";
+    }
+    Everywhere {
+        Esc, Char('h'), Left, Backspace => Back, "back", "go back; at a view's root, drop its filter";
+        Char('1') => View(Page::Overview), "", "overview: where the memory goes";
+        Char('2') => View(Page::References), "", "references: who holds which object, and why";
+        Char('3') => View(Page::Sites), "", "sites: which line of code created what is held";
+        Char('4') => View(Page::Processes), "", "processes: heaps, and what each one holds";
+        Char('5') => View(Page::Tasks), "", "tasks: what runs and what waits";
+        Char('6') => View(Page::Events), "", "events: what happened";
+        Tab => NextView, "", "next view";
+        BackTab => PreviousView, "", "previous view";
+        Char(' ') => Freeze, "freeze", "hold the picture still, or let it go on";
+        Char(':') => Palette, "", "find an action by its name";
+        Char('?') => Help, "help", "show what the keys and the numbers mean";
+        Ctrl('l') => Redraw, "", "draw everything anew";
+        Ctrl('z') => Suspend, "", "back to the shell for a while";
+        Char('q'), Ctrl('c') => Quit, "quit", "leave";
+    }
+    Prompt {
+        Enter => Accept, "take", "take what was typed or chosen";
+        Esc, Ctrl('c') => Cancel, "cancel", "close the prompt and change nothing";
+        Down, Ctrl('n'), Tab => Next, "", "choose the next entry";
+        Up, Ctrl('p'), BackTab => Previous, "", "choose the previous entry";
+        Ctrl('u') => Clear, "clear", "delete all that was typed";
+    }
+}
+
+/// What a key asks for in a place that looks through these contexts.
+#[must_use]
+pub fn action(contexts: &[Context], key: Key) -> Option<Action> {
+    contexts.iter().find_map(|context| BINDINGS.iter().find(|row| row.context == *context && row.key == key)).map(|row| row.action)
+}
+
+/// The footer's pairs of key and word, for a place that looks through these contexts.
+pub fn footer(contexts: &[Context]) -> impl Iterator<Item = (Key, &'static str)> {
+    first_keys(contexts).filter(|row| !row.label.is_empty()).map(|row| (row.key, row.label))
+}
+
+/// One row for each action of these contexts, in their order: what the palette offers.
+pub fn first_keys(contexts: &[Context]) -> impl Iterator<Item = &'static Binding> {
+    contexts.iter().flat_map(|context| {
+        BINDINGS
+            .iter()
+            .enumerate()
+            .filter(move |(_, row)| row.context == *context)
+            .filter(|(at, row)| *at == 0 || !same(&BINDINGS[at - 1], row))
+            .map(|(_, row)| row)
+    })
+}
+
+fn same(left: &Binding, right: &Binding) -> bool {
+    left.context == right.context && left.action == right.action
+}
+
+/// All keys of a row's action in its context, as the help shows them.
+#[must_use]
+pub fn keys_of(row: &Binding) -> String {
+    let keys: Vec<String> = BINDINGS.iter().filter(|other| same(row, other)).map(|other| other.key.to_string()).collect();
+    keys.join(" ")
+}
+
+/// The table for the README, in markdown.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = "| where | key | does |\n|---|---|---|\n".to_owned();
+    for context in Context::ALL {
+        for row in first_keys(&[*context]) {
+            let keys: Vec<String> =
+                BINDINGS.iter().filter(|other| same(row, other)).map(|other| format!("`{}`", other.key)).collect();
+            text.push_str(&format!("| {} | {} | {} |\n", context.title(), keys.join(" "), row.help));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::app::route::Route;
+
+    #[test]
+    fn no_two_rows_share_context_and_key() {
+        let mut seen = BTreeSet::new();
+        for row in BINDINGS {
+            assert!(seen.insert((row.context, row.key)), "{:?} {}", row.context, row.key);
+        }
+    }
+
+    #[test]
+    fn no_key_is_hidden_behind_a_narrower_context() {
+        for page in Page::ALL {
+            let contexts = Route::root(*page).contexts();
+            for row in BINDINGS.iter().filter(|row| contexts.contains(&row.context)) {
+                assert_eq!(action(contexts, row.key), Some(row.action), "{page:?} {}", row.key);
+            }
+        }
+    }
+
+    #[test]
+    fn the_markdown_table_has_every_key() {
+        let text = markdown();
+        for row in BINDINGS {
+            assert!(text.contains(&format!("`{}`", row.key)), "{}", row.key);
+            assert!(!row.help.contains('|'), "{}", row.help);
+        }
+        assert_eq!(text.lines().filter(|line| line.matches('|').count() == 4).count(), text.lines().count());
+    }
+
+    #[test]
+    fn control_and_releases_are_told_apart() {
+        assert_eq!(Key::from_event(KeyEvent::new(KeyCode::Char('C'), KeyModifiers::CONTROL)), Some(Key::Ctrl('c')));
+        assert_eq!(Key::from_event(KeyEvent::new(KeyCode::Char('S'), KeyModifiers::SHIFT)), Some(Key::Char('S')));
+        let release = KeyEvent::new_with_kind(KeyCode::Enter, KeyModifiers::NONE, KeyEventKind::Release);
+        assert_eq!(Key::from_event(release), None);
+    }
+}
