@@ -75,7 +75,7 @@ impl Config {
             }
             None => options,
         };
-        let listen = options.listen.unwrap_or_else(|| match kind {
+        let listen = options.listen.unwrap_or(match kind {
             Kind::Standalone => STANDALONE_LISTEN,
             Kind::Embedded => EMBEDDED_LISTEN,
         });

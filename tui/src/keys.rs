@@ -248,19 +248,19 @@ bindings! {
         Char('S') => Reverse, "", "reverse the order";
     }
     Rows {
-        Enter, Char('l'), Right => Open, "open", "open what is selected";
-        Char('j'), Down => Action::Down, "", "select the row below";
-        Char('k'), Up => Action::Up, "", "select the row above";
+        Enter, Char('l'), Key::Right => Open, "open", "open what is selected";
+        Char('j'), Key::Down => Action::Down, "", "select the row below";
+        Char('k'), Key::Up => Action::Up, "", "select the row above";
         Ctrl('d') => HalfDown, "", "go down half a screen";
         Ctrl('u') => HalfUp, "", "go up half a screen";
-        PageDown, Ctrl('f') => Action::PageDown, "", "go down a screen";
-        PageUp, Ctrl('b') => Action::PageUp, "", "go up a screen";
+        Key::PageDown, Ctrl('f') => Action::PageDown, "", "go down a screen";
+        Key::PageUp, Ctrl('b') => Action::PageUp, "", "go up a screen";
         Char('g'), Home => Top, "", "select the first row";
         Char('G'), End => Bottom, "", "select the last row";
         Char('y') => Copy, "copy", "copy the id or the place of what is selected to the clipboard";
     }
     Everywhere {
-        Esc, Char('h'), Left, Backspace => Back, "back", "go back; at a view's root, drop its filter";
+        Esc, Char('h'), Key::Left, Backspace => Back, "back", "go back; at a view's root, drop its filter";
         Char('1') => View(Page::Overview), "", "overview: where the memory goes";
         Char('2') => View(Page::References), "", "references: who holds which object, and why";
         Char('3') => View(Page::Sites), "", "sites: which line of code created what is held";
@@ -279,8 +279,8 @@ bindings! {
     Prompt {
         Enter => Accept, "take", "take what was typed or chosen";
         Esc, Ctrl('c') => Cancel, "cancel", "close the prompt and change nothing";
-        Down, Ctrl('n'), Tab => Next, "", "choose the next entry";
-        Up, Ctrl('p'), BackTab => Previous, "", "choose the previous entry";
+        Key::Down, Ctrl('n'), Tab => Next, "", "choose the next entry";
+        Key::Up, Ctrl('p'), BackTab => Previous, "", "choose the previous entry";
         Ctrl('u') => Clear, "clear", "delete all that was typed";
     }
 }

@@ -1,1 +1,28 @@
-//! placeholder
+//! The dashboard of Plasmon: a terminal view of one agent's memory, live, from the ledger down to the line of code.
+//!
+//! A small Elm without a framework: messages go into [`app::App`], effects come out, and [`view::draw`] reads the result.
+//!
+//! - [`app`]: the dashboard as a value; [`keys`]: the one key table.
+//! - [`model`]: the replica of what was subscribed, all text made harmless when it is decoded.
+//! - [`view`]: one file for one region of the screen.
+//! - [`link`]: the connection to an agent; [`terminal`]: the terminal, given back as it was found.
+//! - [`run`]: the loop that joins them; [`dashboard`] is what a program calls.
+//! - [`once`]: a whole report, without a screen; [`svg`]: a screen as a picture.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod app;
+mod dashboard;
+mod error;
+pub mod keys;
+pub mod link;
+pub mod model;
+pub mod once;
+pub mod run;
+pub mod svg;
+pub mod terminal;
+pub mod view;
+
+pub use dashboard::{DashboardOptions, dashboard, show};
+pub use error::Error;
+pub use once::fetch_report;
+pub use run::ExitReason;

@@ -1,1 +1,68 @@
-//! placeholder
+//! Shared-memory objects and tasks for programs.
+//!
+//! ```no_run
+//! #[plasmon::remote]
+//! fn total(numbers: &[f64]) -> f64 {
+//!     numbers.iter().sum()
+//! }
+//!
+//! fn main() -> Result<(), plasmon::Error> {
+//!     plasmon::init()?;
+//!     let numbers = plasmon::put(&[1.0, 2.0, 3.5][..])?; // copied once, into shared memory
+//!     let sum = total.remote(&numbers)?;                 // runs in a worker process, on a view of the same memory
+//!     assert_eq!(plasmon::get(&sum)?, 6.5);
+//!     plasmon::shutdown()
+//! }
+//! ```
+//!
+//! - [`init`], [`Options`], [`shutdown`]: the connection to the node's agent.
+//! - [`put`], [`create`], [`get`], [`wait`]: objects. [`ObjectRef`] keeps one alive; [`Pinned`] is a view into one.
+//! - [`remote`]: functions that run as tasks; [`TaskOptions`] says how.
+//! - [`Error`]: everything that can go wrong, typed.
+//!
+//! What is no copy: `get` of a slice of plain numbers (`[u8]`, `[f32]`, ...), and an argument of such a type. Other values go
+//! through serde.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod argument;
+mod boot;
+mod client;
+mod connect;
+mod draft;
+mod init;
+mod object;
+mod object_ref;
+mod pinned;
+mod registry;
+mod request;
+mod scope;
+mod service;
+mod site;
+mod task;
+mod value;
+mod worker;
+mod writer;
+
+pub use argument::IntoArgument;
+pub use draft::{Draft, create};
+pub use init::{Info, Options, info, init, is_initialized, shutdown};
+pub use object::{get, get_timeout, put, wait};
+pub use object_ref::{Get, ObjectRef};
+pub use pinned::Pinned;
+pub use plasmon_macros::remote;
+pub use plasmon_memory::number::Number;
+pub use plasmon_protocol::error::Error;
+pub use plasmon_protocol::id::{NodeId, ObjectId, ProcessId, TaskId};
+pub use plasmon_protocol::size::Bytes;
+pub use task::TaskOptions;
+pub use value::Value;
+
+/// What the code that [`macro@remote`] writes needs; not for programs.
+#[doc(hidden)]
+pub mod macros {
+    pub use linkme;
+
+    pub use crate::argument::Encoded;
+    pub use crate::registry::{Call, Failure, Numbers, Plain, REMOTE_FUNCTIONS, RemoteFunction, Returned};
+    pub use crate::task::{no_result, submit};
+}

@@ -90,7 +90,14 @@ impl Equipment {
     ///
     /// # Errors
     /// What the system says; the client is gone, or does not read.
-    pub fn hand_over(&self, channel: &Channel, hello: AgentHello, pool: BorrowedFd<'_>, slots: BorrowedFd<'_>, bell: &Doorbell) -> io::Result<()> {
+    pub fn hand_over(
+        &self,
+        channel: &Channel,
+        hello: AgentHello,
+        pool: BorrowedFd<'_>,
+        slots: BorrowedFd<'_>,
+        bell: &Doorbell,
+    ) -> io::Result<()> {
         let welcome: Welcome = Ok(hello);
         let bytes = local::encode(&welcome).map_err(io::Error::other)?;
         channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd(), bell.fd(), self.doorbell.fd().as_fd()])

@@ -62,11 +62,10 @@ impl Remote {
         Self { sender, doorbell }
     }
 
-    /// Tells; false when the node has ended.
-    pub fn tell(&self, command: Command) -> bool {
-        let told = self.sender.send(command).is_ok();
+    /// Tells. A node that has ended drops what it is told.
+    pub fn tell(&self, command: Command) {
+        let _ = self.sender.send(command);
         self.doorbell.ring();
-        told
     }
 }
 

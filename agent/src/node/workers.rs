@@ -46,15 +46,16 @@ pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(C
 
 /// The environment that a process was started with; this process's own when it cannot be read.
 fn environment(pid: u32) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else { return std::env::vars_os().filter(|(name, _)| name != BOOT).collect() };
+    let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else {
+        return std::env::vars_os().filter(|(name, _)| name != BOOT).collect();
+    };
     bytes
         .split(|byte| *byte == 0)
         .filter_map(|entry| {
             let at = entry.iter().position(|byte| *byte == b'=')?;
             let (name, value) = (entry.get(..at)?, entry.get(at + 1..)?);
-            (!name.is_empty() && name != BOOT.as_bytes()).then(|| {
-                (std::ffi::OsString::from_vec(name.to_vec()), std::ffi::OsString::from_vec(value.to_vec()))
-            })
+            (!name.is_empty() && name != BOOT.as_bytes())
+                .then(|| (std::ffi::OsString::from_vec(name.to_vec()), std::ffi::OsString::from_vec(value.to_vec())))
         })
         .collect()
 }

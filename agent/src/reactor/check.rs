@@ -84,7 +84,10 @@ impl Core {
         for (index, lease) in self.store.leases() {
             leased += lease.length;
             let (live, extent) = lease_live.get(&index.0).copied().unwrap_or_default();
-            ensure((live, extent) == (lease.live, lease.live_extent), format!("lease {index:?} counts {} objects and has {live}", lease.live))?;
+            ensure(
+                (live, extent) == (lease.live, lease.live_extent),
+                format!("lease {index:?} counts {} objects and has {live}", lease.live),
+            )?;
             ensure(lease.owner.is_some() || lease.live > 0, format!("lease {index:?} has neither owner nor objects"))?;
         }
         let ledger = self.ledger();
@@ -110,7 +113,10 @@ impl Core {
             let bytes: u64 = mine.iter().map(|object| object.length).sum();
             ensure(bytes == process.held_bytes, format!("process {id} counts {} bytes and holds {bytes}", process.held_bytes))?;
             if let Activity::Busy(task) = process.activity {
-                ensure(self.tasks.get(&task).is_none_or(|task| task.worker.is_none_or(|worker| worker == id)), format!("task {task:?} runs elsewhere"))?;
+                ensure(
+                    self.tasks.get(&task).is_none_or(|task| task.worker.is_none_or(|worker| worker == id)),
+                    format!("task {task:?} runs elsewhere"),
+                )?;
             }
             ensure(process.first_reference != NONE || mine.is_empty(), format!("process {id} lost its rows"))?;
         }

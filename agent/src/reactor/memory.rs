@@ -85,7 +85,12 @@ impl Core {
         self.grant_backed(out);
         if !self.backing_failed {
             self.backing_failed = true;
-            self.event(EventKind::Notice, Severity::Error, None, format!("no memory behind the pool beyond {}: {cause}", Bytes(self.backed)));
+            self.event(
+                EventKind::Notice,
+                Severity::Error,
+                None,
+                format!("no memory behind the pool beyond {}: {cause}", Bytes(self.backed)),
+            );
         }
         for create in std::mem::take(&mut self.unbacked) {
             if let Some((lease, number)) = create.lease {
@@ -217,7 +222,8 @@ impl Core {
         let mut asked = 0;
         for (index, process) in self.processes.iter().enumerate() {
             let Some(process) = process else { continue };
-            if process.leases.iter().flatten().any(|lease| self.store.lease(*lease).is_some_and(|lease| lease.live == 0 && !lease.creating)) {
+            if process.leases.iter().flatten().any(|lease| self.store.lease(*lease).is_some_and(|lease| lease.live == 0 && !lease.creating))
+            {
                 asked += 1;
                 out.recall(ProcessId(index as u32));
             }

@@ -82,7 +82,14 @@ impl Core {
     }
 
     /// A task's result: the object has its value now, unless nobody wants it any more.
-    pub(super) fn resolve(&mut self, writer: ProcessId, key: ObjectKey, value: Value<'_>, contains: Vec<ObjectKey>, out: &mut impl Outbox) -> Result<(), Violation> {
+    pub(super) fn resolve(
+        &mut self,
+        writer: ProcessId,
+        key: ObjectKey,
+        value: Value<'_>,
+        contains: Vec<ObjectKey>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
         let wanted = self.objects.get(key).is_some_and(|object| object.state == Some(ObjectState::Pending));
         if !wanted {
             if let Value::Memory(memory) = value {
@@ -158,7 +165,11 @@ impl Core {
         let mut result = Ok(());
         for inner in contains {
             // Nobody can hold a reference to an object that contains itself: it was not there when the value was written.
-            result = if inner == outer { Err(Violation("object that contains itself".to_owned())) } else { self.hold(captor, inner, Count::Captured, site) };
+            result = if inner == outer {
+                Err(Violation("object that contains itself".to_owned()))
+            } else {
+                self.hold(captor, inner, Count::Captured, site)
+            };
             if result.is_err() {
                 break;
             }
@@ -178,7 +189,11 @@ impl Core {
     }
 
     pub(super) fn on_drop(&mut self, from: ProcessId, key: ObjectKey, count: Count) -> Result<(), Violation> {
-        if self.release(from, key, count) { Ok(()) } else { Err(Violation(format!("{count:?} count of object {} dropped that it does not have", key.on(self.config.node)))) }
+        if self.release(from, key, count) {
+            Ok(())
+        } else {
+            Err(Violation(format!("{count:?} count of object {} dropped that it does not have", key.on(self.config.node))))
+        }
     }
 
     /// Raises one of a process's counts.
@@ -284,7 +299,14 @@ impl Core {
         }
     }
 
-    pub(super) fn on_get(&mut self, from: ProcessId, request: u32, key: ObjectKey, wants_value: bool, out: &mut impl Outbox) -> Result<(), Violation> {
+    pub(super) fn on_get(
+        &mut self,
+        from: ProcessId,
+        request: u32,
+        key: ObjectKey,
+        wants_value: bool,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
         let Some(object) = self.objects.get_mut(key) else {
             self.answer_lost(from, request, key, out);
             return Ok(());

@@ -15,10 +15,8 @@ impl Core {
         let id = JobId(self.processes.len() as u32);
         let process = Process::new(pid, ProcessType::Driver, id, name.into(), Activity::Free, self.now_ms);
         let driver = self.add_process(process);
-        self.jobs.insert(
-            id,
-            Job { driver, idle: Vec::new(), starting: 0, workers: 0, blocked: 0, pending: VecDeque::new(), failed_starts: 0 },
-        );
+        self.jobs
+            .insert(id, Job { driver, idle: Vec::new(), starting: 0, workers: 0, blocked: 0, pending: VecDeque::new(), failed_starts: 0 });
         self.event(EventKind::DriverConnected, Severity::Info, Some(pid), format!("driver {pid} ({name}) connected as job {id}"));
         (driver, id)
     }
@@ -66,6 +64,8 @@ impl Core {
         self.dismissed.remove(&id);
         let (kind, severity, what) = match (process.process_type, expected) {
             (ProcessType::Driver, true) => (EventKind::DriverEnded, Severity::Info, "ended"),
+            // Not the agent's child: nobody tells whether it failed.
+            (ProcessType::Driver, false) => (EventKind::DriverEnded, Severity::Warning, "ended without shutdown"),
             (_, true) => (EventKind::WorkerEnded, Severity::Info, "ended"),
             (_, false) => (EventKind::ProcessDied, Severity::Error, "died"),
         };
@@ -99,7 +99,8 @@ impl Core {
                 }
             }
         }
-        let tasks: Vec<TaskKey> = self.jobs.values().flat_map(|job| job.pending.iter().copied()).filter(|task| task.process == id).collect();
+        let tasks: Vec<TaskKey> =
+            self.jobs.values().flat_map(|job| job.pending.iter().copied()).filter(|task| task.process == id).collect();
         for task in &tasks {
             if let Some(task) = self.tasks.get_mut(task) {
                 task.holder = agent;

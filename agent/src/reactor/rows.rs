@@ -5,7 +5,8 @@ use std::sync::Arc;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::record::{
-    EventRow, Ledger, NodeRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow, TaskStatus,
+    EventRow, Ledger, NodeRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow,
+    TaskStatus,
 };
 use plasmon_protocol::stream::{Detail, Target};
 
@@ -20,9 +21,12 @@ impl Core {
         let holder = self.process(row.process);
         let task = object.task().and_then(|task| self.tasks.get(&task));
         let status = object.task().map(|_| {
-            task.map_or(if object.state == Some(ObjectState::Failed) { TaskStatus::Failed } else { TaskStatus::Finished }, |task| task.status)
+            task.map_or(if object.state == Some(ObjectState::Failed) { TaskStatus::Failed } else { TaskStatus::Finished }, |task| {
+                task.status
+            })
         });
-        let attempt = task.map(|task| task.attempt.max(1)).or_else(|| object.cold.as_ref().filter(|cold| cold.attempt > 0).map(|cold| cold.attempt));
+        let attempt =
+            task.map(|task| task.attempt.max(1)).or_else(|| object.cold.as_ref().filter(|cold| cold.attempt > 0).map(|cold| cold.attempt));
         ReferenceRow {
             object_id: row.key.on(self.config.node),
             process: row.process,

@@ -100,7 +100,11 @@ impl Core {
         let Some(task) = self.tasks.get(&key) else { return };
         if u64::from(task.milli_cpus) > self.cpus.total() {
             let cpus = |milli: u64| format!("{}", milli as f64 / 1000.0);
-            let error = Error::Infeasible { name: task.function.to_string(), asked: cpus(u64::from(task.milli_cpus)), total: cpus(self.cpus.total()) };
+            let error = Error::Infeasible {
+                name: task.function.to_string(),
+                asked: cpus(u64::from(task.milli_cpus)),
+                total: cpus(self.cpus.total()),
+            };
             self.failing.push((key, error));
             return;
         }
@@ -201,7 +205,9 @@ impl Core {
         match ending {
             Ending::Finished => self.end_task(key, TaskStatus::Finished),
             Ending::Failed(message) => self.fail_task(key, Error::TaskFailed { task: id, name, pid, site, message }, out),
-            Ending::Panicked { message, place } => self.fail_task(key, Error::TaskPanicked { task: id, name, pid, site, message, place }, out),
+            Ending::Panicked { message, place } => {
+                self.fail_task(key, Error::TaskPanicked { task: id, name, pid, site, message, place }, out)
+            }
             Ending::Refused(error) => self.fail_task(key, error, out),
         }
         Ok(())
@@ -301,8 +307,12 @@ impl Core {
     pub(super) fn cancel_tasks(&mut self, tasks: Vec<TaskKey>, cause: &str) {
         for key in tasks {
             if let Some(task) = self.tasks.get(&key).filter(|task| task.is_pending()) {
-                let error =
-                    Error::TaskCancelled { task: key.on(self.config.node), name: task.function.to_string(), job: task.job.0, cause: cause.to_owned() };
+                let error = Error::TaskCancelled {
+                    task: key.on(self.config.node),
+                    name: task.function.to_string(),
+                    job: task.job.0,
+                    cause: cause.to_owned(),
+                };
                 self.failing.push((key, error));
             }
         }

@@ -75,7 +75,11 @@ impl Core {
         if active < share {
             return;
         }
-        let other = self.jobs.iter_mut().filter(|(id, _)| **id != job).find_map(|(_, other)| (!other.idle.is_empty()).then(|| other.idle.remove(0)));
+        let other = self
+            .jobs
+            .iter_mut()
+            .filter(|(id, _)| **id != job)
+            .find_map(|(_, other)| (!other.idle.is_empty()).then(|| other.idle.remove(0)));
         if let Some(worker) = other {
             self.dismiss(worker, out);
         }
@@ -105,7 +109,8 @@ impl Core {
         }
         self.take_cpu(worker, milli);
         let Some(task) = self.tasks.get(&key) else { return };
-        let message = ToClient::Run { task: key, function: &task.function, arguments: self.arguments(task), returns: task.returns.len() as u32 };
+        let message =
+            ToClient::Run { task: key, function: &task.function, arguments: self.arguments(task), returns: task.returns.len() as u32 };
         out.send(worker, &message);
     }
 

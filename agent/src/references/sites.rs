@@ -115,7 +115,8 @@ impl Sites {
     #[must_use]
     pub fn growth(&self, id: SiteId, now_ms: u64) -> (i64, i64) {
         let Some(entry) = self.entries.get(id.0 as usize) else { return (0, 0) };
-        let then = entry.samples.iter().take_while(|(at, _)| at + GROWTH_MS <= now_ms).last().map_or(Weight::default(), |(_, weight)| *weight);
+        let then =
+            entry.samples.iter().take_while(|(at, _)| at + GROWTH_MS <= now_ms).last().map_or(Weight::default(), |(_, weight)| *weight);
         (entry.weight.bytes.cast_signed() - then.bytes.cast_signed(), entry.weight.objects.cast_signed() - then.objects.cast_signed())
     }
 

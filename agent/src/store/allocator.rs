@@ -64,7 +64,12 @@ impl Allocator {
     /// Bytes free at or above `offset`.
     #[must_use]
     pub fn free_above(&self, offset: u64) -> u64 {
-        self.free.iter().rev().take_while(|(start, length)| *start + *length > offset).map(|(start, length)| start + length - offset.max(*start)).sum()
+        self.free
+            .iter()
+            .rev()
+            .take_while(|(start, length)| *start + *length > offset)
+            .map(|(start, length)| start + length - offset.max(*start))
+            .sum()
     }
 
     /// One past the highest byte that is not free.

@@ -161,7 +161,9 @@ impl Objects {
 
     /// The free slot that `key` names for its next object.
     pub fn vacant(&mut self, key: ObjectKey) -> Option<&mut Object> {
-        self.slots.get_mut(key.slot as usize).filter(|object| object.state.is_none() && next_generation(object.generation) == key.generation)
+        self.slots
+            .get_mut(key.slot as usize)
+            .filter(|object| object.state.is_none() && next_generation(object.generation) == key.generation)
     }
 
     /// The object in a slot, whatever its generation.

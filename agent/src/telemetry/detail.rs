@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_processes_private_pages_are_summed() {
-        let rollup = "00400000-7ffe ---p 0 00:00 0 [rollup]\nRss: 9 kB\nPrivate_Clean:  8 kB\nPrivate_Dirty: 16 kB\nPrivate_Hugetlb: 0 kB\n";
+        let rollup =
+            "00400000-7ffe ---p 0 00:00 0 [rollup]\nRss: 9 kB\nPrivate_Clean:  8 kB\nPrivate_Dirty: 16 kB\nPrivate_Hugetlb: 0 kB\n";
         assert_eq!(unique_of(rollup), Some(24 * 1024));
         assert_eq!(unique_of("Rss: 9 kB\n"), None);
         assert!(unique_bytes(std::process::id()).is_none_or(|bytes| bytes > 0));

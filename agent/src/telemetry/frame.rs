@@ -3,7 +3,8 @@
 
 use plasmon_protocol::column::{Record, RowKey};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::stream::{Body, Frame, MAX_FRAME, Rows, Totals};
+use plasmon_protocol::record::{ReferenceRow, StoreRow};
+use plasmon_protocol::stream::{Body, Detail, Frame, MAX_DETAIL, MAX_FRAME, Rows, Totals};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -118,7 +119,7 @@ impl Payload {
         Ok(Self(text))
     }
 
-    /// What changed in a window. `None` when a snapshot is no longer or when the delta would fit no frame.
+    /// What changed in a window; `None` when that fits no frame, as may be when all of a large window is new.
     ///
     /// # Errors
     /// See [`write_rows`].
@@ -129,7 +130,6 @@ impl Payload {
         order: Option<&[RowText]>,
         name: &str,
         changed: &[&RowText],
-        snapshot: &Self,
     ) -> Result<Option<Self>, Error> {
         let totals = serde_json::to_string(totals).map_err(unwritable)?;
         let mut text = format!(r#""type":"delta","id":{id},"totals":{totals},"start":{start}"#);
@@ -139,16 +139,16 @@ impl Payload {
             text.push_str(&serde_json::to_string(&keys).map_err(unwritable)?);
         }
         push_rows(&mut text, name, changed.iter().map(|row| row.json.as_str()));
-        Ok((text.len() < snapshot.0.len()).then_some(Self(text)))
+        Ok((text.len() <= MAX_FRAME - ENVELOPE).then_some(Self(text)))
     }
 
     /// A detail, or `null`; lists and texts in it are shortened until it fits a frame.
     ///
     /// # Errors
     /// See [`write_rows`].
-    pub fn detail(id: u32, detail: Option<&plasmon_protocol::stream::Detail>) -> Result<Self, Error> {
+    pub fn detail(id: u32, detail: Option<&Detail>) -> Result<Self, Error> {
         let mut json = serde_json::to_string(&detail).map_err(unwritable)?;
-        let mut longest = plasmon_protocol::stream::MAX_DETAIL;
+        let mut longest = MAX_DETAIL;
         while json.len() > MAX_FRAME - ENVELOPE && longest > 0 {
             let mut value = serde_json::to_value(detail).map_err(unwritable)?;
             longest /= 2;
@@ -200,11 +200,7 @@ fn shorten(value: &mut Value, longest: usize) {
 ///
 /// # Errors
 /// See [`write_rows`].
-pub fn report_part(
-    id: u32,
-    store: Option<&plasmon_protocol::record::StoreRow>,
-    rows: &[plasmon_protocol::record::ReferenceRow],
-) -> Result<(Payload, usize), Error> {
+pub fn report_part(id: u32, store: Option<&StoreRow>, rows: &[ReferenceRow]) -> Result<(Payload, usize), Error> {
     let mut text = format!(r#""type":"report","id":{id}"#);
     if let Some(store) = store {
         text.push_str(r#","store":"#);

@@ -75,11 +75,13 @@ impl Head {
     /// [`Refusal::NoUpgrade`] when this asks for no WebSocket of version 13.
     pub fn websocket_key(&self) -> Result<&[u8], Refusal> {
         let has = |name: &str, token: &str| {
-            self.all(name).any(|value| value.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes())))
+            self.all(name)
+                .any(|value| value.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes())))
         };
         let key = self.one("sec-websocket-key")?.unwrap_or_default();
         // 16 bytes in base64.
-        let valid = key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte));
+        let valid =
+            key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte));
         let upgrades = has("connection", "upgrade") && has("upgrade", "websocket") && has("sec-websocket-version", "13");
         if valid && upgrades { Ok(key) } else { Err(Refusal::NoUpgrade) }
     }
@@ -114,9 +116,8 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<(Head, Vec<u8
 /// When the peer went away.
 pub async fn accept(stream: &mut (impl AsyncWrite + Unpin), key: &[u8]) -> std::io::Result<()> {
     let answer = derive_accept_key(key);
-    let text = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {answer}\r\n\r\n"
-    );
+    let text =
+        format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {answer}\r\n\r\n");
     stream.write_all(text.as_bytes()).await
 }
 

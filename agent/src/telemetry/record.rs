@@ -17,6 +17,9 @@ pub trait Shown: Record + Serialize + Default + Sync {
     /// Fields that make up the row's key; sent whatever columns a viewer asks for, or it could not tell rows apart.
     const KEY_FIELDS: &'static [&'static str];
 
+    /// Whether no two rows are about the same object.
+    const ONE_ROW_PER_OBJECT: bool = false;
+
     /// Orders rows as their keys do, without writing the keys.
     type Tie: Ord;
 
@@ -119,20 +122,29 @@ macro_rules! shown {
     };
 }
 
-shown!(ReferenceRow, References, ["process", "object_id"], ([u8; 10], ObjectId), |row| (digits(u64::from(row.process.0)), row.object_id), {
-    fn bytes(&self) -> u64 {
-        self.size_bytes.unwrap_or(0)
-    }
+shown!(
+    ReferenceRow,
+    References,
+    ["process", "object_id"],
+    ([u8; 10], ObjectId),
+    |row| (digits(u64::from(row.process.0)), row.object_id),
+    {
+        fn bytes(&self) -> u64 {
+            self.size_bytes.unwrap_or(0)
+        }
 
-    fn object(&self) -> Option<(ObjectId, u64)> {
-        Some((self.object_id, 1))
-    }
+        fn object(&self) -> Option<(ObjectId, u64)> {
+            Some((self.object_id, 1))
+        }
 
-    fn reference_type(&self) -> Option<usize> {
-        Some(self.reference_type as usize)
+        fn reference_type(&self) -> Option<usize> {
+            Some(self.reference_type as usize)
+        }
     }
-});
+);
 shown!(ObjectRow, Objects, ["object_id"], ObjectId, |row| row.object_id, {
+    const ONE_ROW_PER_OBJECT: bool = true;
+
     fn bytes(&self) -> u64 {
         self.size_bytes.unwrap_or(0)
     }

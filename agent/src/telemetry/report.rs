@@ -1,5 +1,7 @@
 //! A report on its way: all references of one instant, sent in parts, each written when the one before is with the kernel.
 
+use std::time::{Duration, Instant};
+
 use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{ReferenceRow, StoreRow};
 
@@ -14,12 +16,16 @@ pub(super) struct Report {
     store: Option<StoreRow>,
     rows: Vec<ReferenceRow>,
     sent: usize,
+    /// What the copy took of the node's time.
+    pub(super) took: Duration,
 }
 
 impl Report {
     /// What `tables` hold now.
     pub(super) fn of(tables: &dyn Tables, id: u32) -> Self {
-        Self { id, at_ms: tables.now_ms(), store: Some(tables.store()), rows: tables.references(), sent: 0 }
+        let began = Instant::now();
+        let (at_ms, store, rows) = (tables.now_ms(), tables.store(), tables.references());
+        Self { id, at_ms, store: Some(store), rows, sent: 0, took: began.elapsed() }
     }
 
     /// The viewer's number for it.

@@ -147,12 +147,7 @@ impl Answer {
 pub(super) type Work = Vec<(u32, Subscription)>;
 
 /// Brings as many of `work` as `credit` allows up to the answer, first things first. Those that it did not get to stay stale.
-pub(super) fn bring_up(
-    mut work: Work,
-    mut answer: Answer,
-    credit: usize,
-    details: &Details,
-) -> Result<(Work, Vec<(u32, Payload)>), Error> {
+pub(super) fn bring_up(mut work: Work, mut answer: Answer, credit: usize, details: &Details) -> Result<(Work, Vec<(u32, Payload)>), Error> {
     let now = Instant::now();
     let mut payloads = Vec::new();
     for (id, subscription) in &mut work {

@@ -24,7 +24,7 @@ const LONGEST_PACE: Duration = Duration::from_secs(3);
 /// How long a refused peer may take to read why.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long viewers may take to be told that the agent ends.
-const GRACE: Duration = Duration::from_millis(1500);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How much viewers may ask of the agent, and how long they may take.
 #[derive(Clone, Copy, Debug)]

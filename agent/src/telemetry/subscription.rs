@@ -69,10 +69,13 @@ impl ViewState {
                 if same_order && changed.is_empty() && sent.totals == totals && sent.start == window.start {
                     return Ok(None);
                 }
-                let snapshot = Payload::snapshot(id, &totals, window.start, name, &rows)?;
                 let order = (!same_order).then_some(rows.as_slice());
-                Payload::delta(id, &totals, window.start, order, name, &changed, &snapshot)?.unwrap_or(snapshot)
+                Payload::delta(id, &totals, window.start, order, name, &changed)?
             }
+            None => None,
+        };
+        let payload = match payload {
+            Some(delta) => delta,
             None => Payload::snapshot(id, &totals, window.start, name, &rows)?,
         };
         self.sent = Some(Sent { totals, start: window.start, rows: now });

@@ -49,6 +49,7 @@ pub(super) async fn serve(socket: Socket, written: Arc<AtomicU64>, shared: Arc<S
         away,
         heard: &heard,
         seq: 0,
+        clock: None,
         missed: 0,
         unacked: VecDeque::new(),
         starved: None,
@@ -59,9 +60,11 @@ pub(super) async fn serve(socket: Socket, written: Arc<AtomicU64>, shared: Arc<S
         ping_at: now,
         unanswered: None,
     };
+    // Listens first: whatever has arrived while everything stood still counts before any deadline.
     let end = tokio::select! {
-        end = viewer.talk() => match end { Err(end) => end },
+        biased;
         never = listen(&mut incoming, sender, &heard) => match never {},
+        end = viewer.talk() => match end { Err(end) => end },
     };
     tracing::debug!(?end, frames = viewer.seq, missed = viewer.missed, "viewer ends");
     let last = match &end {
@@ -115,6 +118,8 @@ struct Viewer<'a> {
     heard: &'a AtomicU64,
     /// The last frame's number.
     seq: u64,
+    /// The agent's clock when the node was last asked, milliseconds since the Unix epoch, and when that was.
+    clock: Option<(u64, Instant)>,
     missed: u64,
     /// Numbers of frames with data, oldest first.
     unacked: VecDeque<u64>,
@@ -164,8 +169,12 @@ impl Viewer<'_> {
 
     /// The viewer's hello must be the first request.
     async fn hello(&mut self) -> Result<(), End> {
-        let first = tokio::time::timeout(self.shared.limits.handshake, self.requests.recv());
-        let version = match first.await {
+        let first = tokio::select! {
+            biased;
+            () = told(&mut self.away) => return Err(End::Away),
+            first = tokio::time::timeout(self.shared.limits.handshake, self.requests.recv()) => first,
+        };
+        let version = match first {
             Err(_) => return Err(End::protocol("it sent no hello in time")),
             Ok(None) => return Err(End::Gone),
             Ok(Some(Ok(Request::Hello { version }))) => version,
@@ -176,7 +185,8 @@ impl Viewer<'_> {
             let name = |version| format!("stream version {version}");
             return Err(End::Refused(CloseCode::Protocol, Error::Version { ours: name(VERSION), theirs: name(version) }));
         }
-        let node = self.shared.node.ask(|tables| Box::new(tables.node())).await.ok_or(End::Away)?;
+        let (node, now_ms) = self.shared.node.ask(|tables| (Box::new(tables.node()), tables.now_ms())).await.ok_or(End::Away)?;
+        self.clock = Some((now_ms, Instant::now()));
         self.ping_at = Instant::now() + self.shared.limits.ping;
         self.tell(Body::Hello { version: VERSION, node }).await
     }
@@ -202,6 +212,7 @@ impl Viewer<'_> {
             }
             Request::Report { id } => {
                 let report = self.shared.node.ask(move |tables| Report::of(tables, id)).await.ok_or(End::Away)?;
+                self.shared.pace.took(report.took);
                 self.reports.push_back(report);
             }
             Request::Ack { seq } if seq > self.seq => {
@@ -250,6 +261,7 @@ impl Viewer<'_> {
         let wanted: Vec<_> = self.subscriptions.iter().map(|(id, one)| one.wanted(*id, due(one))).collect();
         let answer = self.shared.node.ask(move |tables| Answer::of(tables, wanted)).await.ok_or(End::Away)?;
         self.shared.pace.took(answer.took);
+        self.clock = Some((answer.now_ms, Instant::now()));
         for subscription in self.subscriptions.values_mut() {
             subscription.seen.get_or_insert(answer.versions);
         }
@@ -341,7 +353,10 @@ impl Viewer<'_> {
 
     fn number(&mut self, body: Body) -> Result<String, Error> {
         self.seq += 1;
-        let at_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let at_ms = match self.clock {
+            Some((ms, then)) => ms + then.elapsed().as_millis() as u64,
+            None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+        };
         write_frame(&Frame { seq: self.seq, at_ms, missed: self.missed, body })
     }
 }

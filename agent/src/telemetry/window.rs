@@ -228,7 +228,7 @@ impl Tally {
     pub(super) fn add<R: Shown>(&mut self, row: &R, group: u32, totals: &mut ReferenceTotals) {
         let Some((object, references)) = row.object() else { return };
         totals.references = totals.references.saturating_add(references);
-        if self.seen.insert((group, object)) {
+        if R::ONE_ROW_PER_OBJECT || self.seen.insert((group, object)) {
             totals.unique_objects += 1;
             totals.unique_bytes = totals.unique_bytes.saturating_add(row.bytes());
         }

@@ -25,7 +25,7 @@ const MAX_WAITING: usize = 256 << 10;
 /// What the kernel may keep for a viewer, in bytes; small, so that what is written is soon read.
 const KERNEL_BUFFER: usize = 64 << 10;
 /// How long a viewer may take to read why it is closed.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_millis(700);
 
 /// Why a connection ends.
 #[derive(Debug)]

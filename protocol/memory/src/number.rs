@@ -12,7 +12,7 @@ mod sealed {
 ///
 /// # Safety
 /// As said; implemented here alone.
-pub unsafe trait Number: sealed::Sealed + Copy + Send + Sync + 'static {}
+pub unsafe trait Number: sealed::Sealed + Copy + Default + Send + Sync + 'static {}
 
 macro_rules! numbers {
     ($($number:ty)*) => {$(

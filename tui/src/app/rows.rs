@@ -96,12 +96,11 @@ impl App {
         };
         let (line, lines) = self.surface(cursor, len);
         let height = u64::from(shape(&self.place().route, self.size).rows.max(1));
-        let mut offset = list.offset.min(lines.saturating_sub(height));
-        if cursor == 0 {
-            offset = offset.min(line.saturating_sub(height - 1));
-            offset = if line < height { 0 } else { offset };
+        let mut offset = list.offset.min(lines.saturating_sub(height)).clamp(line.saturating_sub(height - 1), line);
+        if cursor == 0 && line < height {
+            // What stands above the first row is shown with it.
+            offset = 0;
         }
-        offset = offset.clamp(line.saturating_sub(height - 1), line);
         let list = &mut self.place_mut().list;
         (list.cursor, list.selected, list.offset) = (cursor, selected, offset);
     }

@@ -27,10 +27,13 @@ pub struct Window {
 pub trait Tabled: Sized {
     /// The rows, when the window is of this kind.
     fn of(rows: &Rows) -> Option<&[Self]>;
+
+    /// What tells the row from all others of its table.
+    fn row_key(&self) -> RowKey;
 }
 
 macro_rules! tabled {
-    ($($row:ty, $variant:ident;)+) => {
+    ($($row:ty, $variant:ident, $key:expr;)+) => {
         $(impl Tabled for $row {
             fn of(rows: &Rows) -> Option<&[Self]> {
                 match rows {
@@ -38,10 +41,15 @@ macro_rules! tabled {
                     _ => None,
                 }
             }
+
+            fn row_key(&self) -> RowKey {
+                let key: fn(&Self) -> RowKey = $key;
+                key(self)
+            }
         })+
 
         fn keys(rows: &Rows) -> Vec<RowKey> {
-            match rows { $(Rows::$variant(rows) => rows.iter().map(Keyed::row_key).collect()),+ }
+            match rows { $(Rows::$variant(rows) => rows.iter().map(Tabled::row_key).collect()),+ }
         }
 
         /// How many rows.
@@ -60,30 +68,14 @@ macro_rules! tabled {
 }
 
 tabled! {
-    ReferenceRow, References;
-    ObjectRow, Objects;
-    SiteRow, Sites;
-    ProcessRow, Processes;
-    TaskRow, Tasks;
-    EventRow, Events;
-    StoreRow, Store;
-    GroupRow, Groups;
-}
-
-trait Keyed {
-    fn row_key(&self) -> RowKey;
-}
-
-impl<R: Record> Keyed for R {
-    fn row_key(&self) -> RowKey {
-        self.key()
-    }
-}
-
-impl Keyed for GroupRow {
-    fn row_key(&self) -> RowKey {
-        self.key.clone()
-    }
+    ReferenceRow, References, Record::key;
+    ObjectRow, Objects, Record::key;
+    SiteRow, Sites, Record::key;
+    ProcessRow, Processes, Record::key;
+    TaskRow, Tasks, Record::key;
+    EventRow, Events, Record::key;
+    StoreRow, Store, Record::key;
+    GroupRow, Groups, |row| row.key.clone();
 }
 
 /// No rows of a table.
@@ -100,7 +92,7 @@ pub fn none(table: Table) -> Rows {
     }
 }
 
-fn splice<R: Keyed>(old: &mut Vec<R>, keys: &mut Vec<RowKey>, order: Option<Vec<RowKey>>, changed: Vec<R>) -> Result<(), Misfit> {
+fn splice<R: Tabled>(old: &mut Vec<R>, keys: &mut Vec<RowKey>, order: Option<Vec<RowKey>>, changed: Vec<R>) -> Result<(), Misfit> {
     let Some(order) = order else {
         let places: HashMap<&RowKey, usize> = keys.iter().enumerate().map(|(place, key)| (key, place)).collect();
         for row in changed {

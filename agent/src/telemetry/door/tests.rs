@@ -78,7 +78,8 @@ fn everything_but_the_one_right_request_is_refused() {
 
 #[test]
 fn an_origin_is_foreign_unless_it_is_the_host_asked_for() {
-    let decide = |host, origin| door().decide(&head("GET", PATH, &[("Host", host), ("Origin", origin), ("Authorization", "Bearer secret")]));
+    let decide =
+        |host, origin| door().decide(&head("GET", PATH, &[("Host", host), ("Origin", origin), ("Authorization", "Bearer secret")]));
     assert_eq!(decide("127.0.0.1:6480", "http://127.0.0.1:6480"), Ok(()));
     assert_eq!(decide("localhost", "http://LOCALHOST:80"), Ok(()));
     assert_eq!(decide("[::1]:6480", "http://[0:0::1]:6480"), Ok(()));

@@ -1,0 +1,22 @@
+# What a developer can run. `make` alone lists it.
+
+CARGO ?= cargo
+
+.PHONY: help test lint demo
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+test: ## Run every test: the workspace, the memory models, the simulator
+	$(CARGO) test --workspace
+	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
+	$(CARGO) test --release --package plasmon-agent --test simulator
+
+lint: ## Check format, lints and who imports whom
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	.ci/imports
+
+demo: ## Open the dashboard on a demo workload
+	$(CARGO) run --release --package plasmon-tui --bin plasmon -- demo

@@ -1,0 +1,45 @@
+//! Takes control before `main` when this executable was started as a worker or as an agent, so that neither the body of `main` nor
+//! a test harness ever runs there.
+#![expect(unsafe_code, reason = "a function that runs before main")]
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plasmon_memory::channel::{Channel, inherit};
+use plasmon_protocol::local::BOOT;
+
+static RAN: AtomicBool = AtomicBool::new(false);
+
+/// The loader calls this before `main`.
+///
+// SAFETY: the section holds pointers to functions of this type. Nothing here needs what Rust sets up for `main`: arguments and
+// environment come from the C library, which is ready by then.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = before_main;
+
+/// Makes sure that the linker keeps [`BEFORE_MAIN`], and that it ran.
+pub(crate) fn took_care() -> bool {
+    std::hint::black_box(&BEFORE_MAIN);
+    RAN.load(Ordering::Relaxed)
+}
+
+extern "C" fn before_main() {
+    RAN.store(true, Ordering::Relaxed);
+    let Ok(boot) = std::env::var(BOOT) else { return };
+    let Some((role, fd)) = boot.split_once(':') else { return };
+    // A descriptor that did not come from the agent means: a child of a worker, an ordinary program again.
+    let Some(fd) = fd.parse().ok().and_then(|fd| inherit(fd).ok()) else { return };
+    let channel = Channel::from_fd(fd);
+    let code = std::panic::catch_unwind(|| match role {
+        "worker" => crate::worker::main(channel),
+        #[cfg(feature = "embedded")]
+        "agent" => match plasmon_agent::embedded::run(&channel) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(2),
+        },
+        _ => ExitCode::from(2),
+    });
+    let failed = code.is_err() || code.is_ok_and(|code| code != ExitCode::SUCCESS);
+    std::process::exit(if failed { 2 } else { 0 });
+}

@@ -1,0 +1,250 @@
+//! One connection to an agent, used by every thread of the process.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use plasmon_memory::channel::Channel;
+use plasmon_memory::doorbell::Doorbell;
+use plasmon_memory::link::ClientWords;
+use plasmon_memory::pool::Pool;
+use plasmon_memory::ring::Producer;
+use plasmon_memory::slot::{AgentState, SlotTable};
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::local::{self, AgentHello, MAX_STAGED, ToAgent};
+use serde::Serialize;
+
+use crate::request::Requests;
+use crate::site::Sites;
+use crate::writer::Writer;
+
+/// How long a thread whose ring is full sleeps between two looks.
+const FULL: Duration = Duration::from_micros(50);
+
+/// The connection.
+pub struct Client {
+    pub(crate) hello: AgentHello,
+    /// Tells this connection from earlier ones of the same process.
+    pub(crate) serial: u64,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) slots: SlotTable,
+    pub(crate) words: ClientWords,
+    pub(crate) requests: Requests,
+    pub(crate) sites: Sites,
+    writer: Mutex<Writer>,
+    /// Numbers of tasks.
+    pub(crate) tasks: AtomicU32,
+    /// A worker, not a driver.
+    pub(crate) worker: bool,
+    outbound: Mutex<Outbound>,
+    agent_bell: Doorbell,
+    own_bell: Doorbell,
+    /// Closed when the connection ends and no view is left.
+    channel: Mutex<Option<Channel>>,
+    /// Set by the end of the connection: nothing is sent any more.
+    closed: AtomicBool,
+    /// Why the connection ended, where it did not end on purpose.
+    pub(crate) death: OnceLock<Error>,
+    /// Views into the pool that live.
+    views: AtomicUsize,
+}
+
+struct Outbound {
+    ring: Producer,
+    buffer: Vec<u8>,
+}
+
+/// What a connection is made of.
+pub(crate) struct Parts {
+    pub(crate) hello: AgentHello,
+    pub(crate) pool: Pool,
+    pub(crate) slots: SlotTable,
+    pub(crate) words: ClientWords,
+    pub(crate) ring: Producer,
+    pub(crate) agent_bell: Doorbell,
+    pub(crate) own_bell: Doorbell,
+    pub(crate) channel: Channel,
+    pub(crate) worker: bool,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("hello", &self.hello).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(crate) fn new(parts: Parts) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        Self {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            writer: Mutex::new(Writer::default()),
+            requests: Requests::default(),
+            sites: Sites::default(),
+            tasks: AtomicU32::new(0),
+            worker: parts.worker,
+            outbound: Mutex::new(Outbound { ring: parts.ring, buffer: Vec::new() }),
+            agent_bell: parts.agent_bell,
+            own_bell: parts.own_bell,
+            channel: Mutex::new(Some(parts.channel)),
+            closed: AtomicBool::new(false),
+            death: OnceLock::new(),
+            views: AtomicUsize::new(0),
+            pool: Arc::new(parts.pool),
+            slots: parts.slots,
+            words: parts.words,
+            hello: parts.hello,
+        }
+    }
+
+    /// Sends a message that nobody waits for.
+    pub(crate) fn push(&self, message: &impl Serialize) -> Result<(), Error> {
+        let mut sender = self.sender()?;
+        sender.push(message)?;
+        sender.finish(false);
+        Ok(())
+    }
+
+    /// Sends a message whose effect somebody waits for.
+    pub(crate) fn push_urgent(&self, message: &impl Serialize) -> Result<(), Error> {
+        let mut sender = self.sender()?;
+        sender.push(message)?;
+        sender.finish(true);
+        Ok(())
+    }
+
+    /// The right to send several messages that no other thread's come between.
+    pub(crate) fn sender(&self) -> Result<Sender<'_>, Error> {
+        let outbound = self.outbound.lock().unwrap_or_else(PoisonError::into_inner);
+        self.alive()?;
+        Ok(Sender { client: self, outbound })
+    }
+
+    /// The leases and slots.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the connection still serves.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn alive(&self) -> Result<(), Error> {
+        if !self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(self.death.get().cloned().unwrap_or_else(|| Error::NotConnected { cause: "it was shut down".to_owned() }))
+    }
+
+    /// The agent is gone, or has dropped this process.
+    pub(crate) fn die(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let starter = &self.hello.starter;
+        let cause = format!("process {} closed the connection; it was started by {starter}", self.hello.agent_pid);
+        let error = Error::AgentDied { node: self.hello.node, cause };
+        let _ = self.death.set(error.clone());
+        self.requests.fail_all(&error);
+    }
+
+    /// Ends the connection on purpose.
+    pub(crate) fn close(&self) {
+        // The last word; an agent that is gone needs none.
+        let _ = self.push_urgent(&ToAgent::Bye);
+        self.closed.store(true, Ordering::Release);
+        self.requests.fail_all(&Error::NotConnected { cause: "it was shut down".to_owned() });
+        self.wake_service();
+        self.close_if_unused();
+    }
+
+    /// The socket closes when nothing of this process looks into the pool any more: then the agent may use all its memory anew.
+    fn close_if_unused(&self) {
+        if self.closed.load(Ordering::Acquire) && self.views.load(Ordering::Acquire) == 0 {
+            drop(self.channel.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
+
+    pub(crate) fn view_opened(&self) {
+        self.views.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn view_closed(&self) {
+        if self.views.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close_if_unused();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn wake_service(&self) {
+        self.own_bell.ring();
+    }
+
+    pub(crate) fn own_bell(&self) -> &Doorbell {
+        &self.own_bell
+    }
+
+    /// A second descriptor of the socket, for the service thread to watch.
+    pub(crate) fn watch_channel(&self) -> std::io::Result<std::os::fd::OwnedFd> {
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*channel {
+            Some(channel) => channel.fd().try_clone_to_owned(),
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// The object's id.
+    pub(crate) fn id(&self, key: ObjectKey) -> plasmon_protocol::id::ObjectId {
+        key.on(self.hello.node)
+    }
+}
+
+/// The ring to the agent, for as long as one thread sends.
+pub(crate) struct Sender<'a> {
+    client: &'a Client,
+    outbound: MutexGuard<'a, Outbound>,
+}
+
+impl Sender<'_> {
+    /// Appends a message; waits while the ring is full.
+    pub(crate) fn push(&mut self, message: &impl Serialize) -> Result<(), Error> {
+        let outbound = &mut *self.outbound;
+        outbound.buffer.clear();
+        outbound.buffer = local::encode_into(message, std::mem::take(&mut outbound.buffer))?;
+        let size = outbound.buffer.len();
+        if size > outbound.ring.max_message() {
+            return Err(Error::Protocol {
+                who: "this process".to_owned(),
+                cause: format!("a message of {size} bytes is too large to send"),
+            });
+        }
+        while !outbound.ring.push(&outbound.buffer) {
+            self.client.alive()?;
+            // The agent drains by itself once it is awake; it never waits for anybody.
+            self.client.agent_bell.ring();
+            std::thread::sleep(FULL);
+        }
+        Ok(())
+    }
+
+    /// Stages references for the next message.
+    pub(crate) fn stage(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
+        references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))
+    }
+
+    /// Sees to it that the agent reads what was sent: soon, or at once.
+    pub(crate) fn finish(mut self, urgent: bool) {
+        let ring = match self.client.slots.agent_state_after_push() {
+            AgentState::Awake => false,
+            AgentState::Napping => urgent || self.outbound.ring.free() < self.outbound.ring.capacity() as u64 / 2,
+            AgentState::Sleeping => true,
+        };
+        if ring {
+            self.client.agent_bell.ring();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Hello and welcome: from a socket to a connection.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use plasmon_memory::channel::Channel;
+use plasmon_memory::doorbell::Doorbell;
+use plasmon_memory::link::ClientLink;
+use plasmon_memory::pool::Pool;
+use plasmon_memory::slot::SlotTable;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::local::{self, ClientHello, ToClient, VERSION, Welcome};
+use plasmon_protocol::record::ProcessType;
+
+use crate::client::{Client, Parts};
+use crate::service;
+
+/// What a worker is sent, handed to its main thread.
+pub(crate) type Inbox = std::sync::mpsc::Sender<Vec<u8>>;
+
+/// Connects as a driver to the agent that listens at `socket`.
+pub(crate) fn driver(socket: &Path) -> Result<Arc<Client>, Error> {
+    let action = || format!("connect to the agent at {}", socket.display());
+    let channel = Channel::connect(socket).map_err(|error| Error::Connect { action: action(), cause: error.to_string() })?;
+    let executable = File::open("/proc/self/exe").map_err(|error| Error::system("open this program's executable", error))?;
+    meet(channel, ProcessType::Driver, Some(executable), None).map_err(|error| match error {
+        Error::Connect { cause, .. } => Error::Connect { action: action(), cause },
+        other => other,
+    })
+}
+
+/// Connects as a worker over the inherited socket. Tasks arrive, still encoded, in `inbox`.
+pub(crate) fn worker(channel: Channel, inbox: Inbox) -> Result<Arc<Client>, Error> {
+    meet(channel, ProcessType::Worker, None, Some(inbox))
+}
+
+fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, inbox: Option<Inbox>) -> Result<Arc<Client>, Error> {
+    let lost = |cause: String| Error::Connect { action: "connect to the agent".to_owned(), cause };
+    let hello = ClientHello {
+        version: VERSION,
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        process_type,
+        pid: std::process::id(),
+        executable: std::env::args().next().unwrap_or_else(|| "program".to_owned()),
+        directory: std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default(),
+    };
+    let descriptors: Vec<_> = executable.iter().map(AsFd::as_fd).collect();
+    channel.send(&local::encode(&hello)?, &descriptors).map_err(|error| lost(error.to_string()))?;
+    let (bytes, descriptors) = channel
+        .recv()
+        .map_err(|error| lost(error.to_string()))?
+        .ok_or_else(|| lost("it closed the connection without a word".to_owned()))?;
+    let hello = local::decode::<Welcome>("the agent", &bytes)??;
+    if hello.version != VERSION {
+        return Err(Error::Version { ours: format!("client {VERSION}"), theirs: format!("agent {}", hello.version) });
+    }
+    let [pool, slots, client_segment, agent_segment, agent_bell, own_bell] =
+        <[_; 6]>::try_from(descriptors).map_err(|got| lost(format!("{} descriptors came with its welcome instead of 6", got.len())))?;
+    let mapped = |error: std::io::Error| Error::system("map the object store", error);
+    let (ring, inbound, words) = ClientLink::open(client_segment, agent_segment).map_err(mapped)?.split();
+    let client = Arc::new(Client::new(Parts {
+        pool: Pool::open(pool, hello.capacity).map_err(mapped)?,
+        slots: SlotTable::open(slots, hello.slots).map_err(mapped)?,
+        words,
+        ring,
+        agent_bell: Doorbell::from_fd(agent_bell),
+        own_bell: Doorbell::from_fd(own_bell),
+        channel,
+        worker: inbox.is_some(),
+        hello,
+    }));
+    service::start(&client, inbound, inbox)?;
+    Ok(client)
+}
+
+/// Whether a message is one for a worker's main thread.
+pub(crate) fn is_task(message: &ToClient<'_>) -> bool {
+    matches!(message, ToClient::Run { .. } | ToClient::Exit)
+}

@@ -1,0 +1,303 @@
+//! The process's one connection: made by [`init`], ended by [`shutdown`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{NodeId, ProcessId};
+use plasmon_protocol::size::Bytes;
+
+use crate::boot;
+use crate::client::Client;
+use crate::connect;
+
+/// Where an agent is, when [`Options::address`] does not say: its session directory or the socket in it.
+const ADDRESS: &str = "PLASMON_ADDRESS";
+
+static CONNECTION: RwLock<Option<Arc<Client>>> = RwLock::new(None);
+/// The agent that this process started, if it did. Held while connecting and disconnecting.
+static STARTED: Mutex<Option<Started>> = Mutex::new(None);
+
+/// How to connect.
+///
+/// With an address, or `PLASMON_ADDRESS`, to that agent. With any option of an agent, to one of its own, which it starts. Else to
+/// this user's newest live agent, or to one that it starts.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Options {
+    address: Option<PathBuf>,
+    num_cpus: Option<f64>,
+    object_store_memory: Option<Bytes>,
+    temp_dir: Option<PathBuf>,
+}
+
+impl Options {
+    /// Nothing said.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The agent's session directory, or the socket in it.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<PathBuf>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// CPUs that an agent of its own offers to tasks.
+    #[must_use]
+    pub fn num_cpus(mut self, cpus: f64) -> Self {
+        self.num_cpus = Some(cpus);
+        self
+    }
+
+    /// Bytes of the object store of an agent of its own.
+    #[must_use]
+    pub fn object_store_memory(mut self, bytes: u64) -> Self {
+        self.object_store_memory = Some(Bytes(bytes));
+        self
+    }
+
+    /// Where sessions are.
+    #[must_use]
+    pub fn temp_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.temp_dir = Some(directory.into());
+        self
+    }
+
+    /// Connects. In a worker, and in a process that is connected, this changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] when there is no such agent; what kept an agent of its own from starting; [`Error::Version`].
+    pub fn init(self) -> Result<Info, Error> {
+        boot::took_care();
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = current() {
+            return Ok(Info::of(&client, started.as_ref()));
+        }
+        let wants_own = self.num_cpus.is_some() || self.object_store_memory.is_some();
+        let address = self.address.clone().or_else(|| std::env::var_os(ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from));
+        let client = match address {
+            Some(address) => connect::driver(&socket_of(&address))?,
+            None => match (wants_own, newest(self.temp_dir.as_deref())?) {
+                (false, Some(socket)) => connect::driver(&socket)?,
+                _ => {
+                    let own = Started::start(&self)?;
+                    let client = connect::driver(&own.socket)?;
+                    *started = Some(own);
+                    client
+                }
+            },
+        };
+        let info = Info::of(&client, started.as_ref());
+        adopt(&client);
+        Ok(info)
+    }
+}
+
+/// Connects this process: to the agent that `PLASMON_ADDRESS` names, else to this user's newest live agent, else to one that it
+/// starts. See [`Options`].
+///
+/// # Errors
+/// As for [`Options::init`].
+pub fn init() -> Result<Info, Error> {
+    Options::new().init()
+}
+
+/// Whether this process is connected.
+#[must_use]
+pub fn is_initialized() -> bool {
+    current().is_some_and(|client| client.alive().is_ok())
+}
+
+/// The connection's facts.
+///
+/// # Errors
+/// [`Error::NotConnected`].
+pub fn info() -> Result<Info, Error> {
+    let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Info::of(&*connection()?, started.as_ref()))
+}
+
+/// Ends the connection. An agent that this process started ends with it: when this returns, the agent, its workers, its socket and
+/// its session directory are gone.
+///
+/// # Errors
+/// [`Error::System`] when the agent's end cannot be seen.
+pub fn shutdown() -> Result<(), Error> {
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(client) = CONNECTION.write().unwrap_or_else(PoisonError::into_inner).take() {
+        client.close();
+    }
+    match started.take() {
+        Some(own) => own.end(),
+        None => Ok(()),
+    }
+}
+
+/// Makes `client` the process's connection.
+pub(crate) fn adopt(client: &Arc<Client>) {
+    *CONNECTION.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(client));
+}
+
+fn current() -> Option<Arc<Client>> {
+    CONNECTION.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The process's connection.
+///
+/// # Errors
+/// [`Error::NotConnected`] without one.
+pub(crate) fn connection() -> Result<Arc<Client>, Error> {
+    current().ok_or_else(|| Error::NotConnected { cause: "init() was not called".to_owned() })
+}
+
+/// Facts about the connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Info {
+    /// The agent's node.
+    pub node: NodeId,
+    /// This process as the agent knows it.
+    pub process: ProcessId,
+    /// The agent's process id.
+    pub agent_pid: u32,
+    /// The session's directory.
+    pub session: PathBuf,
+    /// The pool's size, bytes.
+    pub capacity: u64,
+    /// Whether this process started the agent.
+    pub started: bool,
+}
+
+impl Info {
+    fn of(client: &Client, started: Option<&Started>) -> Self {
+        let hello = &client.hello;
+        Self {
+            node: hello.node,
+            process: hello.process,
+            agent_pid: hello.agent_pid,
+            session: PathBuf::from(&hello.session),
+            capacity: hello.capacity,
+            started: started.is_some(),
+        }
+    }
+}
+
+fn socket_of(address: &Path) -> PathBuf {
+    if address.is_dir() { address.join("agent.sock") } else { address.to_owned() }
+}
+
+/// The socket of this user's newest live agent.
+#[cfg(feature = "embedded")]
+fn newest(temp_dir: Option<&Path>) -> Result<Option<PathBuf>, Error> {
+    let temp_dir = temp_dir.map_or_else(plasmon_agent::session::temp_dir, Path::to_owned);
+    Ok(plasmon_agent::session::find_live(&temp_dir)?.into_iter().next().map(|found| found.address.socket))
+}
+
+#[cfg(not(feature = "embedded"))]
+fn newest(_temp_dir: Option<&Path>) -> Result<Option<PathBuf>, Error> {
+    Ok(None)
+}
+
+#[cfg(feature = "embedded")]
+use started::Started;
+
+/// An agent that this process started.
+#[cfg(feature = "embedded")]
+mod started {
+    use std::os::unix::process::CommandExt;
+    use std::path::PathBuf;
+    use std::process::{Child, Command, Stdio};
+
+    use command_fds::{CommandFdExt, FdMapping};
+    use plasmon_agent::config::{AgentOptions, Config, Kind};
+    use plasmon_agent::embedded::{Order, Ready};
+    use plasmon_agent::machine::Machine;
+    use plasmon_memory::channel::Channel;
+    use plasmon_protocol::error::Error;
+    use plasmon_protocol::local::{self, BOOT};
+
+    use super::Options;
+
+    /// The number that the agent finds its socket under.
+    const AGENT_FD: i32 = 3;
+
+    pub(super) struct Started {
+        child: Child,
+        /// As long as it is open the agent runs.
+        life: Channel,
+        pub(super) socket: PathBuf,
+    }
+
+    impl Started {
+        pub(super) fn start(options: &Options) -> Result<Self, Error> {
+            let refused = |error: &dyn std::fmt::Display| Error::system("start an agent", error);
+            let (life, theirs) = Channel::pair().map_err(|error| refused(&error))?;
+            let mut asked = AgentOptions {
+                object_store_memory: options.object_store_memory,
+                temp_dir: options.temp_dir.clone(),
+                ..AgentOptions::default()
+            };
+            asked.num_cpus = options.num_cpus.map(|cpus| cpus.to_string().parse()).transpose()?;
+            let config = Config::resolve(asked.over(AgentOptions::from_environment()?), Kind::Embedded, &Machine::read()?)?;
+            let name = std::env::args().next().unwrap_or_default();
+            let name = name.rsplit('/').next().unwrap_or("program").to_owned();
+            let order = Order { config: config.to_json()?, starter: format!("process {} ({name})", std::process::id()) };
+            let child = Command::new("/proc/self/exe")
+                .arg0("plasmon-agent")
+                .env(BOOT, format!("agent:{AGENT_FD}"))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                // Signals of the terminal are for the program; the agent ends with it, not before.
+                .process_group(0)
+                .fd_mappings(vec![FdMapping { parent_fd: theirs.into_fd(), child_fd: AGENT_FD }])
+                .map_err(|error| refused(&error))?
+                .spawn()
+                .map_err(|error| refused(&error))?;
+            let mut started = Self { child, life, socket: PathBuf::new() };
+            match started.meet(&order) {
+                Ok(ready) => {
+                    started.socket = ready.socket.into();
+                    Ok(started)
+                }
+                Err(error) => {
+                    // It failed to start and says why; its own end follows.
+                    let _ = started.end();
+                    Err(error)
+                }
+            }
+        }
+
+        fn meet(&self, order: &Order) -> Result<Ready, Error> {
+            let lost = |cause: String| Error::Connect { action: "start an agent".to_owned(), cause };
+            self.life.send(&local::encode(order)?, &[]).map_err(|error| lost(error.to_string()))?;
+            let answer = self.life.recv().map_err(|error| lost(error.to_string()))?;
+            let (bytes, _) = answer.ok_or_else(|| lost("it ended before it was ready".to_owned()))?;
+            local::decode::<Result<Ready, Error>>("the agent", &bytes)?
+        }
+
+        /// Lets the agent end, and waits until it has.
+        pub(super) fn end(mut self) -> Result<(), Error> {
+            drop(self.life);
+            self.child.wait().map(drop).map_err(|error| Error::system("wait for the agent's end", error))
+        }
+    }
+}
+
+/// Without the feature `embedded` no agent can be started.
+#[cfg(not(feature = "embedded"))]
+struct Started {
+    socket: PathBuf,
+}
+
+#[cfg(not(feature = "embedded"))]
+impl Started {
+    fn start(_options: &Options) -> Result<Self, Error> {
+        Err(Error::Connect { action: "start an agent".to_owned(), cause: "this program was built without the feature embedded".to_owned() })
+    }
+
+    fn end(self) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! `put`, `get` and `wait`.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plasmon_memory::pin::PinOutcome;
+use plasmon_memory::slot::SlotState;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::local::ToAgent;
+use plasmon_protocol::record::SiteKind;
+
+use crate::client::Client;
+use crate::init::connection;
+use crate::object_ref::{Handle, ObjectRef};
+use crate::pinned::Pin;
+use crate::request::{Answer, Pending};
+use crate::value::{Fetched, Value};
+use crate::worker::Blocking;
+
+/// Stores a value as an object, and returns the first reference to it.
+///
+/// A slice of plain numbers (`&[f32]`, `&[u8]`, ...) is copied once into shared memory; any other value goes through serde.
+///
+/// # Errors
+/// [`Error::ObjectStoreFull`] when there is no room and none comes free within two seconds; [`Error::Encode`] when the value does not
+/// serialise; [`Error::NotConnected`] or [`Error::AgentDied`].
+#[track_caller]
+pub fn put<T: Value + ?Sized>(value: &T) -> Result<ObjectRef<T>, Error> {
+    let client = connection()?;
+    let site = client.sites.number(&client, SiteKind::PutObject, Location::caller());
+    let key = value.write(&client, site)?;
+    Ok(ObjectRef::adopt(&client, key))
+}
+
+/// The object that a reference refers to; waits until there is one.
+///
+/// For a slice of plain numbers this is a [`crate::Pinned`] view into shared memory, without any copy.
+///
+/// # Errors
+/// The error of the task that should have made the object; [`Error::Decode`]; [`Error::AgentDied`].
+#[track_caller]
+pub fn get<T: Value + ?Sized>(reference: &ObjectRef<T>) -> Result<T::Output, Error> {
+    T::read(fetch(&reference.handle, Location::caller(), None)?)
+}
+
+/// Like [`get`], for at most `limit`.
+///
+/// # Errors
+/// [`Error::GetTimeout`] when there is no object by then; else as for [`get`].
+#[track_caller]
+pub fn get_timeout<T: Value + ?Sized>(reference: &ObjectRef<T>, limit: Duration) -> Result<T::Output, Error> {
+    T::read(fetch(&reference.handle, Location::caller(), Some(limit))?)
+}
+
+/// Waits until at least `num_returns` of the objects are there (with a value or an error), or `timeout` has passed. Returns the
+/// references whose objects are there, and the others, both in the order given.
+///
+/// # Errors
+/// [`Error::Invalid`] when more are wanted than given; [`Error::AgentDied`].
+#[expect(clippy::type_complexity, reason = "ready ones, and the rest")]
+pub fn wait<T: ?Sized>(
+    references: &[ObjectRef<T>],
+    num_returns: usize,
+    timeout: Option<Duration>,
+) -> Result<(Vec<ObjectRef<T>>, Vec<ObjectRef<T>>), Error> {
+    if num_returns > references.len() {
+        let cause = format!("only {} references are given", references.len());
+        return Err(Error::invalid("num_returns", num_returns.to_string(), cause));
+    }
+    let client = connection()?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let is_ready = |key: ObjectKey| {
+        let entry = client.slots.read(key.slot).unwrap_or_default();
+        entry.generation == key.generation && !matches!(entry.state, SlotState::Pending | SlotState::Free)
+    };
+    let mut ready: Vec<bool> = references.iter().map(|reference| is_ready(reference.key())).collect();
+    let mut missing = num_returns.saturating_sub(ready.iter().filter(|ready| **ready).count());
+    if missing > 0 && timeout != Some(Duration::ZERO) {
+        let gate = Arc::new(crate::request::Gate::default());
+        let mut requests = Vec::new();
+        for (index, reference) in references.iter().enumerate().filter(|(index, _)| !ready[*index]) {
+            let request = client.requests.open_gated(index, &gate)?;
+            requests.push(request);
+            client.push(&ToAgent::Wait { request, key: reference.key() })?;
+        }
+        client.sender()?.finish(true);
+        let blocking = Blocking::begin(&client);
+        while missing > 0 {
+            let Some(index) = gate.next(deadline) else { break };
+            ready[index] = true;
+            missing -= 1;
+        }
+        drop(blocking);
+        for request in requests {
+            if client.requests.close(request) {
+                client.push(&ToAgent::Cancel { request })?;
+            }
+        }
+        client.alive()?;
+    }
+    // Those that came meanwhile count too.
+    let (there, rest): (Vec<_>, Vec<_>) =
+        references.iter().zip(&ready).partition(|(reference, ready)| **ready || is_ready(reference.key()));
+    let clones = |pairs: Vec<(&ObjectRef<T>, &bool)>| pairs.into_iter().map(|(reference, _)| reference.clone()).collect();
+    Ok((clones(there), clones(rest)))
+}
+
+/// A get on its way, driven by a blocked thread or by a future.
+pub(crate) struct Fetch {
+    handle: Arc<Handle>,
+    location: &'static Location<'static>,
+    pending: Option<(u32, Arc<Pending>)>,
+    inline: Option<Arc<[u8]>>,
+}
+
+/// What a get does next.
+pub(crate) enum Step {
+    /// The object is there.
+    Done(Fetched),
+    /// The agent was asked.
+    Wait(Arc<Pending>),
+}
+
+impl Fetch {
+    pub(crate) fn new(handle: &Arc<Handle>, location: &'static Location<'static>) -> Self {
+        Self { handle: Arc::clone(handle), location, pending: None, inline: None }
+    }
+
+    /// Looks whether the object can be read; asks the agent when it cannot.
+    pub(crate) fn step(&mut self) -> Result<Step, Error> {
+        let client = &self.handle.client;
+        if let Some(bytes) = self.inline.take() {
+            return Ok(Step::Done(Fetched::inline(client, self.handle.key, bytes, self.location)));
+        }
+        if let Some((_, pending)) = &self.pending {
+            return Ok(Step::Wait(Arc::clone(pending)));
+        }
+        client.alive()?;
+        match pin(client, self.handle.key) {
+            Some(pin) => Ok(Step::Done(Fetched::pinned(pin, self.location))),
+            None => {
+                let (request, pending) = client.requests.open()?;
+                client.push_urgent(&ToAgent::Get { request, key: self.handle.key })?;
+                self.pending = Some((request, Arc::clone(&pending)));
+                Ok(Step::Wait(pending))
+            }
+        }
+    }
+
+    /// The agent has answered: what to do is for the next step.
+    pub(crate) fn answered(&mut self, answer: Answer) -> Result<(), Error> {
+        self.pending = None;
+        match answer {
+            Answer::InMemory => Ok(()),
+            Answer::Inline(bytes) => {
+                self.inline = Some(bytes);
+                Ok(())
+            }
+            Answer::Refused(error) => Err(error),
+            Answer::Leased { .. } | Answer::Slots { .. } => {
+                Err(Error::Protocol { who: "the agent".to_owned(), cause: "another answer than was asked for".to_owned() })
+            }
+        }
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        if let Some((request, _)) = self.pending.take()
+            && self.handle.client.requests.close(request)
+        {
+            let _ = self.handle.client.push(&ToAgent::Cancel { request });
+        }
+    }
+}
+
+/// Pins an object in memory; `None` when only the agent knows more.
+pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
+    match client.words.pins().pin_and_read(&client.slots, key) {
+        PinOutcome::Pinned { pin, offset, length } => Some(Pin::new(client, key, Some(pin), client.pool.view(offset, length)?)),
+        PinOutcome::NotInMemory(_) => None,
+        PinOutcome::TableFull => {
+            // A view beyond the table's size is pinned by count: the message reaches the agent before anything that could let go.
+            let entry =
+                client.slots.read(key.slot).filter(|entry| entry.generation == key.generation && entry.state == SlotState::InMemory)?;
+            Some(Pin::new(client, key, None, client.pool.view(entry.offset, entry.length)?))
+        }
+    }
+}
+
+fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let mut fetch = Fetch::new(handle, location);
+    loop {
+        let pending = match fetch.step()? {
+            Step::Done(fetched) => return Ok(fetched),
+            Step::Wait(pending) => pending,
+        };
+        let blocking = Blocking::begin(&handle.client);
+        let answer = pending.wait(deadline);
+        drop(blocking);
+        match (answer, limit) {
+            (Some(answer), _) => fetch.answered(answer)?,
+            (None, Some(after)) => return Err(Error::GetTimeout { object: handle.client.id(handle.key), after }),
+            (None, None) => {}
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! References to objects.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{ObjectId, ObjectKey};
+use plasmon_protocol::local::ToAgent;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::client::Client;
+use crate::object::{Fetch, Step};
+use crate::scope;
+use crate::value::Value;
+
+/// What keeps an object alive for this process: one local count at the agent, given back with the last clone.
+pub struct Handle {
+    pub(crate) client: Arc<Client>,
+    pub(crate) key: ObjectKey,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Without an agent there is no count.
+        let _ = self.client.push(&ToAgent::DropLocal { key: self.key });
+    }
+}
+
+/// A reference to an object of type `T`, which may not exist yet. As long as a reference is held anywhere, [`crate::get`] returns
+/// the object.
+///
+/// Cloning is cheap and stays within the process. A reference can be part of a value that is put, of a task's argument or of its
+/// result; it is refused by any other serialiser, where nobody could count it.
+pub struct ObjectRef<T: ?Sized> {
+    pub(crate) handle: Arc<Handle>,
+    kind: PhantomData<fn() -> Box<T>>,
+}
+
+impl<T: ?Sized> ObjectRef<T> {
+    /// Takes over a count that the agent has, or is about to have by a message that was sent.
+    pub(crate) fn adopt(client: &Arc<Client>, key: ObjectKey) -> Self {
+        Self { handle: Arc::new(Handle { client: Arc::clone(client), key }), kind: PhantomData }
+    }
+
+    /// The object's id.
+    #[must_use]
+    pub fn id(&self) -> ObjectId {
+        self.handle.client.id(self.handle.key)
+    }
+
+    /// The id as the report and the dashboard print it.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.id().hex()
+    }
+
+    pub(crate) fn key(&self) -> ObjectKey {
+        self.handle.key
+    }
+}
+
+impl<T: ?Sized> Clone for ObjectRef<T> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), kind: PhantomData }
+    }
+}
+
+impl<T: ?Sized> PartialEq for ObjectRef<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl<T: ?Sized> Eq for ObjectRef<T> {}
+
+impl<T: ?Sized> Hash for ObjectRef<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for ObjectRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectRef({})", self.id())
+    }
+}
+
+impl<T: ?Sized> Serialize for ObjectRef<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !scope::wrote(self.key()) {
+            return Err(serde::ser::Error::custom(Error::OutOfBand { object: self.id() }));
+        }
+        self.id().serialize(serializer)
+    }
+}
+
+impl<'de, T: ?Sized> Deserialize<'de> for ObjectRef<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = ObjectId::deserialize(deserializer)?;
+        let reading = scope::reader().ok_or_else(|| serde::de::Error::custom(Error::OutOfBand { object: id }))?;
+        if id.node() != reading.client.hello.node {
+            let cause = "it belongs to another node".to_owned();
+            return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
+        }
+        reading.client.push(&ToAgent::AddLocal { key: id.key(), site: reading.site }).map_err(serde::de::Error::custom)?;
+        Ok(Self::adopt(&reading.client, id.key()))
+    }
+}
+
+/// Waits for an object without blocking a thread: what `.await` on a reference does.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Get<T: Value + ?Sized> {
+    fetch: Fetch,
+    kind: PhantomData<fn() -> Box<T>>,
+}
+
+impl<T: Value + ?Sized> Future for Get<T> {
+    type Output = Result<T::Output, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match self.fetch.step() {
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(Step::Done(fetched)) => return Poll::Ready(T::read(fetched)),
+                Ok(Step::Wait(pending)) => match pending.poll(context.waker()) {
+                    Some(answer) => {
+                        if let Err(error) = self.fetch.answered(answer) {
+                            return Poll::Ready(Err(error));
+                        }
+                    }
+                    None => return Poll::Pending,
+                },
+            }
+        }
+    }
+}
+
+impl<T: Value + ?Sized> IntoFuture for ObjectRef<T> {
+    type Output = Result<T::Output, Error>;
+    type IntoFuture = Get<T>;
+
+    #[track_caller]
+    fn into_future(self) -> Get<T> {
+        Get { fetch: Fetch::new(&self.handle, Location::caller()), kind: PhantomData }
+    }
+}
+
+impl<T: Value + ?Sized> IntoFuture for &ObjectRef<T> {
+    type Output = Result<T::Output, Error>;
+    type IntoFuture = Get<T>;
+
+    #[track_caller]
+    fn into_future(self) -> Get<T> {
+        self.clone().into_future()
+    }
+}

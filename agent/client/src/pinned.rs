@@ -1,0 +1,134 @@
+//! Views into shared memory.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::Arc;
+
+use plasmon_memory::number::Number;
+use plasmon_memory::pin::PinIndex;
+use plasmon_memory::pool::View;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{ObjectId, ObjectKey};
+use plasmon_protocol::local::ToAgent;
+use plasmon_protocol::record::SiteKind;
+
+use crate::client::Client;
+
+/// Keeps one object in its place while this process looks at it.
+pub(crate) struct Pin {
+    client: Arc<Client>,
+    key: ObjectKey,
+    index: Option<PinIndex>,
+    view: View,
+    /// The agent counts it: a row says so.
+    counted: bool,
+}
+
+impl Pin {
+    /// A pin without a table entry is counted at once.
+    pub(crate) fn new(client: &Arc<Client>, key: ObjectKey, index: Option<PinIndex>, view: View) -> Self {
+        client.view_opened();
+        let mut pin = Self { client: Arc::clone(client), key, index, view, counted: false };
+        if pin.index.is_none() {
+            pin.count(0);
+        }
+        pin
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.view.as_slice()
+    }
+
+    pub(crate) fn id(&self) -> ObjectId {
+        self.client.id(self.key)
+    }
+
+    /// Tells the agent, for as long as the pin lives. Before any handle that the view outlives is dropped: both go through the same
+    /// ring.
+    pub(crate) fn count(&mut self, site: u32) {
+        if !self.counted {
+            self.counted = self.client.push(&ToAgent::AddPin { key: self.key, site }).is_ok();
+        }
+    }
+
+    pub(crate) fn count_at(&mut self, location: &'static Location<'static>) {
+        let site = self.client.sites.number(&self.client, SiteKind::GetObject, location);
+        self.count(site);
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let Some(index) = self.index.take() {
+            self.client.words.pins().unpin(index);
+        }
+        if self.counted {
+            let _ = self.client.push(&ToAgent::DropPin { key: self.key });
+        }
+        self.client.view_closed();
+    }
+}
+
+/// A view into an object in shared memory: the very bytes that were put, readable as a slice. The object stays in memory as long as
+/// a view of it lives.
+pub struct Pinned<T: ?Sized> {
+    pin: Arc<Pin>,
+    kind: PhantomData<fn() -> Box<T>>,
+}
+
+impl<N: Number> Pinned<[N]> {
+    /// The object as numbers.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] when its size is not a whole number of them.
+    pub(crate) fn new(pin: Pin) -> Result<Self, Error> {
+        if pin.view.as_numbers::<N>().is_none() {
+            return Err(Error::Decode {
+                object: pin.id(),
+                wanted: std::any::type_name::<[N]>().to_owned(),
+                cause: format!("its {} bytes are not a whole number of {}", pin.view.len(), size_of::<N>()),
+            });
+        }
+        Ok(Self { pin: Arc::new(pin), kind: PhantomData })
+    }
+}
+
+impl<T: ?Sized> Pinned<T> {
+    /// The object's id.
+    #[must_use]
+    pub fn id(&self) -> ObjectId {
+        self.pin.id()
+    }
+}
+
+impl<N: Number> Deref for Pinned<[N]> {
+    type Target = [N];
+
+    fn deref(&self) -> &[N] {
+        self.pin.view.as_numbers().unwrap_or_default()
+    }
+}
+
+impl<N: Number> AsRef<[N]> for Pinned<[N]> {
+    fn as_ref(&self) -> &[N] {
+        self
+    }
+}
+
+impl<T: ?Sized> Clone for Pinned<T> {
+    fn clone(&self) -> Self {
+        Self { pin: Arc::clone(&self.pin), kind: PhantomData }
+    }
+}
+
+impl<N: Number + fmt::Debug> fmt::Debug for Pinned<[N]> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

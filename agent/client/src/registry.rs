@@ -1,0 +1,207 @@
+//! Remote functions, known by name since the program was linked.
+
+use std::sync::Arc;
+
+use linkme::distributed_slice;
+use plasmon_memory::number::{Number, numbers_as_bytes};
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectKey;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::client::Client;
+use crate::draft::Draft;
+use crate::pinned::Pinned;
+use crate::value::{self, Fetched};
+use crate::writer::Room;
+
+/// Every remote function of the program.
+#[doc(hidden)]
+#[distributed_slice]
+pub static REMOTE_FUNCTIONS: [RemoteFunction];
+
+/// One remote function.
+#[doc(hidden)]
+pub struct RemoteFunction {
+    /// Its path.
+    pub name: &'static str,
+    /// Where it is defined.
+    pub file: &'static str,
+    /// Where it is defined.
+    pub line: u32,
+    /// Decodes its arguments, calls it, and collects its results.
+    pub run: fn(&mut Call) -> Result<(), Failure>,
+}
+
+/// Why a call has no results.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Failure {
+    /// The function returned an error value, printed.
+    Value(String),
+    /// It could not be called, or its results not be stored.
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// One argument as the worker has it.
+pub(crate) enum Given {
+    /// The encoded value.
+    Bytes(Box<[u8]>),
+    /// An object that is there.
+    Object(Fetched),
+}
+
+/// One result, ready to be published.
+pub(crate) enum Outgoing {
+    /// Encoded with serde: inlined when it is small.
+    Encoded { bytes: Vec<u8>, contains: Vec<ObjectKey> },
+    /// A slice's bytes: in the pool whatever its size, so that `get` is a view.
+    Numbers(Box<dyn AsRef<[u8]>>),
+    /// Written in place.
+    Draft(Room),
+}
+
+/// One call of a remote function.
+#[doc(hidden)]
+pub struct Call {
+    pub(crate) client: Arc<Client>,
+    pub(crate) site: u32,
+    pub(crate) arguments: std::vec::IntoIter<Given>,
+    pub(crate) results: Vec<Outgoing>,
+    /// Views of arguments that were decoded: held until the task ends, as a view argument is.
+    pub(crate) held: Vec<crate::pinned::Pin>,
+}
+
+impl Call {
+    fn next(&mut self) -> Result<Given, Error> {
+        self.arguments.next().ok_or_else(|| Error::invalid("arguments", "", "the caller passed fewer than the function takes"))
+    }
+
+    /// The next argument, decoded.
+    ///
+    /// # Errors
+    /// It does not decode.
+    pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        let site = self.site;
+        let wanted = std::any::type_name::<T>().to_owned();
+        match self.next()? {
+            Given::Bytes(bytes) => {
+                value::decode(&self.client, &bytes, || site).map_err(|cause| Error::Decode { object: Default::default(), wanted, cause })
+            }
+            Given::Object(mut fetched) => {
+                fetched.count(site);
+                let value = value::decode(&self.client, fetched.bytes(), || site).map_err(|cause| Error::Decode {
+                    object: Default::default(),
+                    wanted,
+                    cause,
+                })?;
+                self.held.extend(fetched.into_pin());
+                Ok(value)
+            }
+        }
+    }
+
+    /// The next argument, as a slice of numbers.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn slice<N: Number>(&mut self) -> Result<Slice<N>, Error> {
+        let site = self.site;
+        match self.next()? {
+            Given::Bytes(bytes) => Slice::copied(&bytes),
+            Given::Object(fetched) if fetched.is_block() => Slice::copied(fetched.bytes()),
+            Given::Object(fetched) => <[N] as crate::value::Value>::read(fetched.at(site)).map(Slice::Shared),
+        }
+    }
+
+    /// The next result.
+    ///
+    /// # Errors
+    /// It does not encode.
+    pub fn give<R: Returned>(&mut self, result: R) -> Result<(), Error> {
+        self.results.push(result.outgoing()?);
+        Ok(())
+    }
+}
+
+/// A slice argument: a view of an object, or numbers that came inside the call.
+#[doc(hidden)]
+pub enum Slice<N: Number> {
+    /// A view into shared memory.
+    Shared(Pinned<[N]>),
+    /// A copy, aligned.
+    Own(Vec<N>),
+}
+
+impl<N: Number> Slice<N> {
+    fn copied(bytes: &[u8]) -> Result<Self, Error> {
+        if !bytes.len().is_multiple_of(size_of::<N>()) {
+            let cause = format!("its {} bytes are not a whole number of {}", bytes.len(), size_of::<N>());
+            return Err(Error::Decode { object: Default::default(), wanted: std::any::type_name::<[N]>().to_owned(), cause });
+        }
+        let mut numbers = vec![N::default(); bytes.len() / size_of::<N>()];
+        plasmon_memory::number::numbers_as_bytes_mut(&mut numbers).copy_from_slice(bytes);
+        Ok(Self::Own(numbers))
+    }
+}
+
+impl<N: Number> std::ops::Deref for Slice<N> {
+    type Target = [N];
+
+    fn deref(&self) -> &[N] {
+        match self {
+            Self::Shared(view) => view,
+            Self::Own(numbers) => numbers,
+        }
+    }
+}
+
+/// What a remote function can return, as the macro found it in the signature.
+#[doc(hidden)]
+pub trait Returned {
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "called by Call::give alone")]
+    fn outgoing(self) -> Result<Outgoing, Error>;
+}
+
+/// A value that goes through serde.
+#[doc(hidden)]
+pub struct Plain<T>(pub T);
+
+/// A vector of numbers that becomes a slice object.
+#[doc(hidden)]
+pub struct Numbers<N>(pub Vec<N>);
+
+impl<T: Serialize> Returned for Plain<T> {
+    #[expect(private_interfaces, reason = "called by Call::give alone")]
+    fn outgoing(self) -> Result<Outgoing, Error> {
+        let (bytes, contains) = value::encode(&self.0)?;
+        Ok(Outgoing::Encoded { bytes, contains })
+    }
+}
+
+impl<N: Number> AsRef<[u8]> for Numbers<N> {
+    fn as_ref(&self) -> &[u8] {
+        numbers_as_bytes(&self.0)
+    }
+}
+
+impl<N: Number> Returned for Numbers<N> {
+    #[expect(private_interfaces, reason = "called by Call::give alone")]
+    fn outgoing(self) -> Result<Outgoing, Error> {
+        Ok(Outgoing::Numbers(Box::new(self)))
+    }
+}
+
+impl<N: Number> Returned for Draft<[N]> {
+    #[expect(private_interfaces, reason = "called by Call::give alone")]
+    fn outgoing(mut self) -> Result<Outgoing, Error> {
+        Ok(Outgoing::Draft(self.take()?))
+    }
+}

@@ -1,0 +1,185 @@
+//! Answers that this process waits for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use plasmon_protocol::error::Error;
+
+/// The agent's answer to one request.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// A range of the pool.
+    Leased { lease: u32, offset: u64, length: u64 },
+    /// A block of slots.
+    Slots { first: u32 },
+    /// The object is in the pool.
+    InMemory,
+    /// The object's encoded value.
+    Inline(Arc<[u8]>),
+    /// No.
+    Refused(Error),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answer: Option<Answer>,
+    waker: Option<Waker>,
+    /// Told of the answer too, under this index.
+    gate: Option<(usize, Arc<Gate>)>,
+}
+
+/// One request that is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    state: Mutex<State>,
+    answered: Condvar,
+}
+
+impl Pending {
+    /// Waits for the answer; `None` when `deadline` passes first.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Answer> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(answer) = state.answer.clone() {
+                return Some(answer);
+            }
+            state = match deadline {
+                None => self.answered.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.checked_duration_since(Instant::now())?;
+                    self.answered.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// The answer if it is there; else `waker` is woken when it comes.
+    pub(crate) fn poll(&self, waker: &Waker) -> Option<Answer> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.answer.is_none() {
+            state.waker = Some(waker.clone());
+        }
+        state.answer.clone()
+    }
+
+    fn answer(&self, answer: Answer) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.answer = Some(answer);
+        self.answered.notify_all();
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        if let Some((index, gate)) = state.gate.take() {
+            gate.arrive(index);
+        }
+    }
+}
+
+/// All requests under way, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u32,
+    pending: HashMap<u32, Arc<Pending>>,
+    /// Set once the agent is gone: what every request is answered with from then on.
+    dead: Option<Error>,
+}
+
+impl Requests {
+    /// A new request's number and where its answer arrives.
+    ///
+    /// # Errors
+    /// The agent is gone.
+    pub(crate) fn open(&self) -> Result<(u32, Arc<Pending>), Error> {
+        let mut inner = self.lock();
+        if let Some(error) = &inner.dead {
+            return Err(error.clone());
+        }
+        inner.next = inner.next.wrapping_add(1);
+        let number = inner.next;
+        let pending = Arc::new(Pending::default());
+        inner.pending.insert(number, Arc::clone(&pending));
+        Ok((number, pending))
+    }
+
+    /// A new request whose answer is told to `gate` under `index`.
+    ///
+    /// # Errors
+    /// The agent is gone.
+    pub(crate) fn open_gated(&self, index: usize, gate: &Arc<Gate>) -> Result<u32, Error> {
+        let (number, pending) = self.open()?;
+        let mut state = pending.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.answer {
+            // The agent was lost in between.
+            Some(_) => gate.arrive(index),
+            None => state.gate = Some((index, Arc::clone(gate))),
+        }
+        drop(state);
+        Ok(number)
+    }
+
+    /// Forgets a request; true when it was still under way.
+    pub(crate) fn close(&self, number: u32) -> bool {
+        self.lock().pending.remove(&number).is_some()
+    }
+
+    /// Delivers an answer.
+    pub(crate) fn answer(&self, number: u32, answer: Answer) {
+        if let Some(pending) = self.lock().pending.remove(&number) {
+            pending.answer(answer);
+        }
+    }
+
+    /// Answers everything, now and later, with `error`.
+    pub(crate) fn fail_all(&self, error: &Error) {
+        let pending = {
+            let mut inner = self.lock();
+            inner.dead.get_or_insert_with(|| error.clone());
+            std::mem::take(&mut inner.pending)
+        };
+        for request in pending.into_values() {
+            request.answer(Answer::Refused(error.clone()));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the answers of several requests arrive, in the order that they come.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    arrived: Mutex<std::collections::VecDeque<usize>>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// The next request that was answered, by its index; `None` when `deadline` passes first.
+    pub(crate) fn next(&self, deadline: Option<Instant>) -> Option<usize> {
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(index) = arrived.pop_front() {
+                return Some(index);
+            }
+            arrived = match deadline {
+                None => self.changed.wait(arrived).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.checked_duration_since(Instant::now())?;
+                    self.changed.wait_timeout(arrived, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn arrive(&self, index: usize) {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).push_back(index);
+        self.changed.notify_one();
+    }
+}

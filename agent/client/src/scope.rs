@@ -1,0 +1,49 @@
+//! While a value is written or read, the references inside it are counted: they join the thread's open scope. Outside of any scope
+//! a reference cannot be serialised, because nobody would know who holds it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use plasmon_protocol::id::ObjectKey;
+
+use crate::client::Client;
+
+thread_local! {
+    static WRITING: RefCell<Option<Vec<ObjectKey>>> = const { RefCell::new(None) };
+    static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
+}
+
+/// Where references that are read belong.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    /// Who holds them from now on.
+    pub(crate) client: Arc<Client>,
+    /// The client's number of the site that reads them.
+    pub(crate) site: u32,
+}
+
+/// Runs `write`, and returns the references that it wrote.
+pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<ObjectKey>) {
+    let outer = WRITING.replace(Some(Vec::new()));
+    let result = write();
+    let inner = WRITING.replace(outer).unwrap_or_default();
+    (result, inner)
+}
+
+/// A reference is being written; false outside of a scope.
+pub(crate) fn wrote(key: ObjectKey) -> bool {
+    WRITING.with_borrow_mut(|scope| scope.as_mut().map(|keys| keys.push(key)).is_some())
+}
+
+/// Runs `read` with references going to `reading`.
+pub(crate) fn reading<T>(reading: Reading, read: impl FnOnce() -> T) -> T {
+    let outer = READING.replace(Some(reading));
+    let result = read();
+    READING.set(outer);
+    result
+}
+
+/// Where a reference that is being read belongs; `None` outside of a scope.
+pub(crate) fn reader() -> Option<Reading> {
+    READING.with_borrow(Clone::clone)
+}

@@ -1,0 +1,100 @@
+//! The connection's own thread: reads what the agent sends, gives idle memory back when asked, names call sites, and notices the
+//! agent's end.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use plasmon_memory::ring::{Consumer, Frames, TO_CLIENT, max_message};
+use plasmon_protocol::error::Error;
+use plasmon_protocol::local::{self, Outcome, ToClient};
+use rustix::event::{PollFd, PollFlags};
+
+use crate::client::Client;
+use crate::connect::{Inbox, is_task};
+use crate::request::Answer;
+use crate::writer;
+
+/// Starts the thread.
+pub(crate) fn start(client: &Arc<Client>, inbound: Consumer, inbox: Option<Inbox>) -> Result<(), Error> {
+    let refused = |error: std::io::Error| Error::system("start the thread plasmon", error);
+    let socket = client.watch_channel().map_err(refused)?;
+    let client = Arc::clone(client);
+    std::thread::Builder::new().name("plasmon".to_owned()).spawn(move || run(&client, inbound, inbox.as_ref(), socket)).map_err(refused)?;
+    Ok(())
+}
+
+fn run(client: &Client, mut inbound: Consumer, inbox: Option<&Inbox>, socket: OwnedFd) {
+    let mut bytes = Vec::new();
+    let mut recalls = 0;
+    loop {
+        bytes.clear();
+        let drained = inbound.drain(&mut bytes);
+        let read = drained.map_err(|error| error.to_string()).and_then(|_| deliver(client, &bytes, inbox));
+        if read.is_err() || client.is_closed() {
+            break;
+        }
+        let recall = client.words.recall();
+        if recall != recalls {
+            recalls = recall;
+            writer::return_idle(client);
+        }
+        client.sites.name_functions(client);
+        client.words.set_sleeping(true);
+        if inbound.is_empty() && client.words.recall() == recall && !sleep(client, &socket) {
+            break;
+        }
+        client.words.set_sleeping(false);
+    }
+    if !client.is_closed() {
+        client.die();
+        if client.worker {
+            // Whatever the task was doing, nobody wants it any more.
+            std::process::exit(0);
+        }
+    }
+    // The socket must be the last to go: its end tells the agent that this process looks at nothing any more.
+    drop(socket);
+}
+
+/// Sleeps until the agent rings; false when it is gone.
+fn sleep(client: &Client, socket: &OwnedFd) -> bool {
+    let mut events = [PollFd::new(client.own_bell(), PollFlags::IN), PollFd::new(socket, PollFlags::IN)];
+    // Interrupted: look at everything.
+    let _ = rustix::event::poll(&mut events, None);
+    let gone = !events[1].revents().is_empty();
+    client.own_bell().clear();
+    !gone
+}
+
+fn deliver(client: &Client, bytes: &[u8], inbox: Option<&Inbox>) -> Result<(), String> {
+    for frame in Frames::new(bytes, max_message(TO_CLIENT)) {
+        let frame = frame.map_err(|error| error.to_string())?;
+        let message: ToClient<'_> = local::decode("the agent", frame).map_err(|error| error.to_string())?;
+        if is_task(&message) {
+            if let Some(inbox) = inbox {
+                // The main thread ends only with the process.
+                let _ = inbox.send(frame.to_vec());
+            }
+            continue;
+        }
+        match message {
+            ToClient::Leased { request, lease, offset, length } => {
+                client.requests.answer(request, Answer::Leased { lease, offset, length })
+            }
+            ToClient::Slots { request, first } => client.requests.answer(request, Answer::Slots { first }),
+            ToClient::Refused { request, error } => client.requests.answer(request, Answer::Refused(error)),
+            ToClient::Resolved { request, outcome } => {
+                let answer = match outcome {
+                    Outcome::InMemory => Answer::InMemory,
+                    Outcome::Inline(value) => Answer::Inline(value.into()),
+                    // A wait is not told the error, only that there is one.
+                    Outcome::Failed([]) => Answer::InMemory,
+                    Outcome::Failed(error) => Answer::Refused(local::decode("the agent", error).unwrap_or_else(|error| error)),
+                };
+                client.requests.answer(request, answer);
+            }
+            ToClient::Run { .. } | ToClient::Exit => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Call sites: each place of the program gets a number once, and its function's name a little later, off the calling thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
+
+use plasmon_protocol::local::{MAX_TEXT, ToAgent};
+use plasmon_protocol::record::SiteKind;
+
+use crate::client::Client;
+
+/// A place of the program's: the address of its constant location, and how references come to be there.
+type Place = (usize, SiteKind);
+
+thread_local! {
+    /// What this thread has used before: the connection's serial number, and its numbers.
+    static KNOWN: RefCell<(u64, HashMap<Place, u32, foldhash::fast::FixedState>)> = RefCell::default();
+}
+
+/// The sites of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Sites {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    numbers: HashMap<Place, u32, foldhash::fast::FixedState>,
+    /// Places whose functions are to be named: the number, and the addresses of the calls that led there.
+    unnamed: Vec<(u32, Vec<usize>)>,
+    last: u32,
+}
+
+impl Sites {
+    /// The number of the caller's place. The agent is told on first use, before the number is used.
+    pub(crate) fn number(&self, client: &Client, kind: SiteKind, location: &'static Location<'static>) -> u32 {
+        if !client.words.sites() {
+            return 0;
+        }
+        let place = (std::ptr::from_ref(location) as usize, kind);
+        KNOWN.with_borrow_mut(|(serial, known)| {
+            if *serial != client.serial {
+                *serial = client.serial;
+                known.clear();
+            }
+            *known.entry(place).or_insert_with(|| self.define(client, place, location))
+        })
+    }
+
+    fn define(&self, client: &Client, place: Place, location: &Location<'_>) -> u32 {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = inner.numbers.get(&place) {
+            return *number;
+        }
+        let number = inner.last + 1;
+        let message = ToAgent::Site { site: number, kind: place.1, file: cut(location.file()), line: location.line(), function: "" };
+        // Under the lock, so that numbers are defined in order.
+        if client.push(&message).is_err() {
+            return 0;
+        }
+        inner.last = number;
+        inner.numbers.insert(place, number);
+        let mut calls = Vec::new();
+        backtrace::trace(|frame| {
+            calls.push(frame.ip() as usize);
+            calls.len() < 64
+        });
+        inner.unnamed.push((number, calls));
+        client.wake_service();
+        number
+    }
+
+    /// A place that is known with its function: a remote function's own.
+    pub(crate) fn define_named(&self, client: &Client, kind: SiteKind, file: &'static str, line: u32, function: &str) -> u32 {
+        if !client.words.sites() {
+            return 0;
+        }
+        let place = (file.as_ptr() as usize ^ (line as usize) << 1, kind);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = inner.numbers.get(&place) {
+            return *number;
+        }
+        let number = inner.last + 1;
+        if client.push(&ToAgent::Site { site: number, kind, file: cut(file), line, function: cut(function) }).is_err() {
+            return 0;
+        }
+        inner.last = number;
+        inner.numbers.insert(place, number);
+        number
+    }
+
+    /// Names the functions of new places: for the service thread, since reading symbols takes a while.
+    pub(crate) fn name_functions(&self, client: &Client) {
+        loop {
+            let Some((number, calls)) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).unnamed.pop() else { return };
+            if let Some(function) = first_of_program(&calls) {
+                // Without an agent nobody asks for the name.
+                let _ = client.push(&ToAgent::SiteName { site: number, function: cut(&function) });
+            }
+        }
+    }
+}
+
+/// The innermost function on the stack that belongs to neither this library nor Rust's own.
+fn first_of_program(calls: &[usize]) -> Option<String> {
+    let mut found = None;
+    for call in calls {
+        backtrace::resolve(*call as *mut std::ffi::c_void, |symbol| {
+            if found.is_none()
+                && let Some(name) = symbol.name()
+            {
+                let name = format!("{name:#}");
+                if !is_library(&name) {
+                    found = Some(name);
+                }
+            }
+        });
+        if found.is_some() {
+            break;
+        }
+    }
+    found
+}
+
+/// Rust's own code, this library's, and what its macro writes around a remote function.
+fn is_library(name: &str) -> bool {
+    let path = name.trim_start_matches(['<', '&']);
+    const OWN: [&str; 7] = ["plasmon::", "plasmon_memory::", "plasmon_protocol::", "backtrace::", "core::", "std::", "alloc::"];
+    let written = name.contains("::__plasmon_run_") || (name.contains("::__plasmon_remote_") && name.ends_with("::remote"));
+    OWN.iter().any(|own| path.starts_with(own)) || written || !name.contains("::")
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

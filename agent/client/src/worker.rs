@@ -1,0 +1,189 @@
+//! A worker: runs the tasks that the agent sends, one after the other, until it is told to end.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, Location};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plasmon_memory::channel::Channel;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::TaskKey;
+use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, ToAgent, ToClient, Value};
+use plasmon_protocol::record::SiteKind;
+
+use crate::client::Client;
+use crate::connect;
+use crate::init;
+use crate::object;
+use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction};
+use crate::request::Answer;
+use crate::value::Fetched;
+use crate::writer;
+
+thread_local! {
+    /// Where and why this thread panicked last.
+    static PANIC: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+}
+
+/// A task is running on the worker's main thread, and its CPU is reserved.
+static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// While it lives, the running task waits for something, and its CPU serves others.
+pub(crate) struct Blocking<'a>(Option<&'a Client>);
+
+impl<'a> Blocking<'a> {
+    /// The calling thread is about to wait. Does nothing outside of a task.
+    pub(crate) fn begin(client: &'a Client) -> Self {
+        if !client.worker || !RUNNING.swap(false, Ordering::AcqRel) {
+            return Self(None);
+        }
+        let _ = client.push_urgent(&ToAgent::Blocked);
+        Self(Some(client))
+    }
+}
+
+impl Drop for Blocking<'_> {
+    fn drop(&mut self) {
+        if let Some(client) = self.0 {
+            let _ = client.push(&ToAgent::Unblocked);
+            RUNNING.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// The whole life of a worker process.
+pub(crate) fn main(channel: Channel) -> ExitCode {
+    let (inbox, tasks) = std::sync::mpsc::channel();
+    let client = match connect::worker(channel, inbox) {
+        Ok(client) => client,
+        Err(_) => return ExitCode::from(2),
+    };
+    init::adopt(&client);
+    remember_panics();
+    let functions: HashMap<&str, &RemoteFunction> = REMOTE_FUNCTIONS.iter().map(|function| (function.name, function)).collect();
+    while let Ok(message) = tasks.recv() {
+        match local::decode("the agent", &message) {
+            Ok(ToClient::Run { task, function, arguments, .. }) => {
+                if run(&client, task, functions.get(function).copied(), function, &arguments).is_err() {
+                    break;
+                }
+            }
+            _ => break,
+        }
+    }
+    client.close();
+    ExitCode::SUCCESS
+}
+
+/// Panics of tasks are told to whoever asked for their results; the worker's log has them too.
+fn remember_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload_as_str().unwrap_or("a panic without a message").to_owned();
+        let place =
+            info.location().map_or_else(|| "an unknown place".to_owned(), |at| format!("{}:{}:{}", at.file(), at.line(), at.column()));
+        PANIC.set(Some((message, place)));
+        print(info);
+    }));
+}
+
+fn run(
+    client: &Arc<Client>,
+    task: TaskKey,
+    function: Option<&RemoteFunction>,
+    name: &str,
+    arguments: &[Argument<'_>],
+) -> Result<(), Error> {
+    client.push(&ToAgent::Started { task })?;
+    RUNNING.store(true, Ordering::Release);
+    let ending = match function {
+        Some(function) => call(client, task, function, arguments),
+        None => {
+            let executable = std::env::args().next().unwrap_or_default();
+            Ending::Refused(Error::UnknownFunction { name: name.to_owned(), executable })
+        }
+    };
+    RUNNING.store(false, Ordering::Release);
+    client.push_urgent(&ToAgent::Ended { task, ending })
+}
+
+fn call(client: &Arc<Client>, task: TaskKey, function: &RemoteFunction, arguments: &[Argument<'_>]) -> Ending {
+    let site = client.sites.define_named(client, SiteKind::DeserializeTaskArg, function.file, function.line, function.name);
+    // What the call holds is dropped after its results were sent: the references inside them are counted by then.
+    let called = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let arguments: Vec<Given> = arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
+        let mut call = Call { client: Arc::clone(client), site, arguments: arguments.into_iter(), results: Vec::new(), held: Vec::new() };
+        (function.run)(&mut call)?;
+        for result in std::mem::take(&mut call.results) {
+            send(client, task, result, site)?;
+        }
+        Ok(())
+    }));
+    match called {
+        Ok(Ok(())) => Ending::Finished,
+        Ok(Err(Failure::Value(message))) => Ending::Failed(cut(message)),
+        Ok(Err(Failure::Error(error))) => Ending::Refused(error),
+        Err(_) => {
+            let (message, place) = PANIC.take().unwrap_or_default();
+            Ending::Panicked { message: cut(message), place }
+        }
+    }
+}
+
+/// An argument's value, or the object it is; objects are there by now, since the agent waited for them.
+fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Given, Error> {
+    let (key, block) = match argument {
+        Argument::Inline(bytes) => return Ok(Given::Bytes((*bytes).into())),
+        Argument::Value(key, bytes) => {
+            return Ok(Given::Object(Fetched::inline(client, *key, (*bytes).into(), Location::caller()).at(site)));
+        }
+        Argument::Object(key) => (*key, false),
+        Argument::Block(key) => (*key, true),
+    };
+    if let Some(pin) = object::pin(client, key) {
+        return Ok(Given::Object(Fetched::pinned(pin, Location::caller()).at(site).block(block)));
+    }
+    // Inlined, and too much for the task's message.
+    let (request, pending) = client.requests.open()?;
+    client.push_urgent(&ToAgent::Get { request, key })?;
+    match pending.wait(None) {
+        Some(Answer::Inline(bytes)) => Ok(Given::Object(Fetched::inline(client, key, bytes, Location::caller()).at(site))),
+        Some(Answer::Refused(error)) => Err(error),
+        _ => match object::pin(client, key) {
+            Some(pin) => Ok(Given::Object(Fetched::pinned(pin, Location::caller()).at(site).block(block))),
+            None => Err(Error::ObjectLost { object: client.id(key), cause: "the argument is neither in memory nor inlined".to_owned() }),
+        },
+    }
+}
+
+fn send(client: &Client, task: TaskKey, result: Outgoing, site: u32) -> Result<(), Error> {
+    let publish = |contains: &[_], value: Value<'_>| {
+        let mut sender = client.sender()?;
+        sender.stage(contains)?;
+        sender.push(&ToAgent::Output { task, value })?;
+        sender.finish(false);
+        Ok(())
+    };
+    match result {
+        Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&contains, Value::Inline(&bytes)),
+        Outgoing::Encoded { bytes, contains } => {
+            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(&bytes), |value| publish(&contains, value))
+        }
+        Outgoing::Numbers(numbers) => {
+            let bytes = (*numbers).as_ref();
+            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(bytes), |value| publish(&[], value))
+        }
+        Outgoing::Draft(room) => writer::output_draft(client, room, |value| publish(&[], value)),
+    }
+}
+
+fn cut(mut text: String) -> String {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}

@@ -1,0 +1,294 @@
+//! Where new objects are written: leases of the pool and free slots. Leases are sticky: memory of dropped objects is written anew
+//! without asking, as soon as the agent's word says that nothing in it is held any more.
+
+use std::collections::VecDeque;
+
+use plasmon_memory::pool::{Draft, WriteRange};
+use plasmon_memory::slot::SlotState;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::local::{Memory, SLOT_BLOCK, SMALL, ToAgent, Value};
+
+use crate::client::Client;
+use crate::request::Answer;
+
+/// Used slots that are looked at before a new block is asked for.
+const LOOKS: usize = 4;
+
+/// A leased range, and how many objects were published in it since it was granted.
+struct Lease {
+    number: u32,
+    range: WriteRange,
+    published: u32,
+    /// A draft is being written into it.
+    drafting: bool,
+}
+
+impl Lease {
+    fn is_idle(&self, client: &Client) -> bool {
+        !self.drafting && client.words.freed(self.number) == Some(self.published)
+    }
+}
+
+/// The process's leases and slots.
+#[derive(Default)]
+pub(crate) struct Writer {
+    /// For small objects; the last one is written into.
+    chunks: Vec<Lease>,
+    /// One object each.
+    singles: Vec<Lease>,
+    /// Slots of a new block that were never used here: the next one and the end.
+    fresh: (u32, u32),
+    /// Slots in use, oldest first, with the generation of their objects.
+    used: VecDeque<ObjectKey>,
+}
+
+/// Room for one object that is not published yet.
+pub(crate) struct Room {
+    pub(crate) draft: Draft,
+    pub(crate) lease: u32,
+}
+
+/// Publishes what `fill` writes as a new object: calls `fill` with exactly `length` bytes, then tells the agent.
+pub(crate) fn put(
+    client: &Client,
+    length: u64,
+    site: u32,
+    contains: &[ObjectKey],
+    hidden: bool,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<ObjectKey, Error> {
+    if length > SMALL {
+        let mut room = single(client, length, site)?;
+        fill(room.draft.bytes_mut());
+        return publish(client, room, site, contains, hidden);
+    }
+    let key = slot(client)?;
+    let put = small(client, length, site, fill, |memory| {
+        let mut sender = client.sender()?;
+        sender.stage(contains)?;
+        sender.push(&ToAgent::Put { key, memory, site, hidden })?;
+        sender.finish(false);
+        Ok(())
+    });
+    settle_slot(client, key, put.is_ok());
+    put.map(|()| key)
+}
+
+/// Writes a small object into a chunk and publishes it. Under one lock, so that the objects of a chunk are published in the order of
+/// their places.
+fn small(
+    client: &Client,
+    length: u64,
+    site: u32,
+    fill: impl FnOnce(&mut [u8]),
+    publish: impl FnOnce(Memory) -> Result<(), Error>,
+) -> Result<(), Error> {
+    loop {
+        {
+            let mut writer = client.writer();
+            if let Some(chunk) = writer.chunk(client, length)
+                && let Some((offset, bytes)) = chunk.range.take(length)
+            {
+                fill(bytes);
+                publish(Memory { lease: chunk.number, offset, length })?;
+                chunk.published = chunk.published.wrapping_add(1);
+                return Ok(());
+            }
+        }
+        let lease = request(client, length, true, site)?;
+        client.writer().chunks.push(lease);
+    }
+}
+
+/// Publishes a draft as a new object.
+pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[ObjectKey], hidden: bool) -> Result<ObjectKey, Error> {
+    let key = match slot(client) {
+        Ok(key) => key,
+        Err(error) => {
+            abandon(client, room);
+            return Err(error);
+        }
+    };
+    let memory = finish(client, room);
+    let mut sender = client.sender()?;
+    sender.stage(contains)?;
+    sender.push(&ToAgent::Put { key, memory, site, hidden })?;
+    sender.finish(false);
+    settle_slot(client, key, true);
+    Ok(key)
+}
+
+/// A slot that was taken waits behind the others: for its object's end, or to be taken again when it got no object.
+pub(crate) fn settle_slot(client: &Client, key: ObjectKey, used: bool) {
+    let generation = if used { key.generation } else { key.generation.wrapping_sub(1) };
+    client.writer().used.push_back(ObjectKey { generation, ..key });
+}
+
+/// Ends the writing of a draft: what follows is the message that publishes it.
+fn finish(client: &Client, room: Room) -> Memory {
+    let Room { draft, lease } = room;
+    let memory = Memory { lease, offset: draft.offset(), length: draft.len() };
+    drop(draft);
+    let mut writer = client.writer();
+    if let Some(lease) = writer.singles.iter_mut().find(|single| single.number == lease) {
+        lease.published = lease.published.wrapping_add(1);
+        lease.drafting = false;
+    }
+    memory
+}
+
+/// Gives up a draft: its room is free for the next one.
+pub(crate) fn abandon(client: &Client, room: Room) {
+    let Room { draft, lease } = room;
+    drop(draft);
+    let mut writer = client.writer();
+    if let Some(lease) = writer.singles.iter_mut().find(|single| single.number == lease) {
+        lease.drafting = false;
+    }
+}
+
+/// A task's result: written into this worker's own memory, and published through `send`.
+pub(crate) fn output(
+    client: &Client,
+    length: u64,
+    site: u32,
+    fill: impl FnOnce(&mut [u8]),
+    send: impl FnOnce(Value<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if length <= SMALL {
+        return small(client, length, site, fill, |memory| send(Value::Memory(memory)));
+    }
+    let mut room = single(client, length, site)?;
+    fill(room.draft.bytes_mut());
+    output_draft(client, room, send)
+}
+
+/// A task's result that was written as a draft.
+pub(crate) fn output_draft(client: &Client, room: Room, send: impl FnOnce(Value<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    send(Value::Memory(finish(client, room)))
+}
+
+/// Room for one object in a lease of its own.
+pub(crate) fn single(client: &Client, length: u64, site: u32) -> Result<Room, Error> {
+    {
+        let mut writer = client.writer();
+        // The smallest idle one that fits, and is not far too large.
+        let limit = length.saturating_mul(2).max(1 << 16);
+        let idle = writer.singles.iter_mut().filter(|single| (length..=limit).contains(&single.range.len()) && single.is_idle(client));
+        if let Some(room) = idle.min_by_key(|single| single.range.len()).and_then(|single| begin(single, length)) {
+            return Ok(room);
+        }
+    }
+    let mut lease = request(client, length, false, site)?;
+    let room = begin(&mut lease, length);
+    client.writer().singles.push(lease);
+    room.ok_or_else(|| Error::Protocol { who: "the agent".to_owned(), cause: format!("a lease too short for {length} bytes") })
+}
+
+fn begin(lease: &mut Lease, length: u64) -> Option<Room> {
+    if !lease.range.reset() {
+        return None;
+    }
+    let draft = lease.range.draft(length)?;
+    lease.drafting = true;
+    Some(Room { draft, lease: lease.number })
+}
+
+/// Asks the agent for a lease, and waits.
+fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease, Error> {
+    let (request, pending) = client.requests.open()?;
+    client.push_urgent(&ToAgent::Lease { request, bytes, chunk, site })?;
+    match pending.wait(None) {
+        Some(Answer::Leased { lease, offset, length }) => {
+            let range = client
+                .pool
+                .write_range(offset, length)
+                .map_err(|error| Error::system(format!("write into {length} bytes of the object store"), error))?;
+            Ok(Lease { number: lease, range, published: 0, drafting: false })
+        }
+        Some(Answer::Refused(error)) => Err(error),
+        _ => Err(Error::Protocol { who: "the agent".to_owned(), cause: "no lease in answer to a request for one".to_owned() }),
+    }
+}
+
+/// Gives back every lease without live objects. Whoever holds the lock waits for nobody who waits for this.
+pub(crate) fn return_idle(client: &Client) {
+    let mut writer = client.writer();
+    let writer = &mut *writer;
+    let mut gone: Vec<Lease> = Vec::new();
+    for leases in [&mut writer.chunks, &mut writer.singles] {
+        gone.extend(leases.extract_if(.., |lease| lease.is_idle(client)));
+    }
+    for lease in gone {
+        let number = lease.number;
+        // Read-only again before the agent may lend it to others.
+        lease.range.release();
+        if client.push_urgent(&ToAgent::Return { lease: number }).is_err() {
+            break;
+        }
+    }
+}
+
+/// A free slot and its next generation.
+pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
+    loop {
+        {
+            let mut writer = client.writer();
+            if let Some(key) = writer.free_slot(client) {
+                return Ok(key);
+            }
+        }
+        let (request, pending) = client.requests.open()?;
+        client.push_urgent(&ToAgent::Slots { request })?;
+        match pending.wait(None) {
+            Some(Answer::Slots { first }) => {
+                client.writer().add_slots(client, first);
+            }
+            Some(Answer::Refused(error)) => return Err(error),
+            _ => return Err(Error::Protocol { who: "the agent".to_owned(), cause: "no slots in answer to a request for some".to_owned() }),
+        }
+    }
+}
+
+impl Writer {
+    /// The chunk to write `length` bytes into: the current one, or an older one whose objects are all gone.
+    fn chunk(&mut self, client: &Client, length: u64) -> Option<&mut Lease> {
+        let fits = |lease: &Lease| lease.range.remaining() >= length.max(1);
+        if self.chunks.last().is_some_and(fits) {
+            return self.chunks.last_mut();
+        }
+        let index = self.chunks.iter_mut().position(|chunk| chunk.is_idle(client) && chunk.range.len() >= length && chunk.range.reset())?;
+        let chunk = self.chunks.remove(index);
+        self.chunks.push(chunk);
+        self.chunks.last_mut()
+    }
+
+    fn free_slot(&mut self, client: &Client) -> Option<ObjectKey> {
+        for _ in 0..LOOKS.min(self.used.len()) {
+            let key = self.used.pop_front()?;
+            match client.slots.read(key.slot) {
+                Some(entry) if entry.state == SlotState::Free && entry.generation == key.generation => return Some(next(key)),
+                _ => self.used.push_back(key),
+            }
+        }
+        let (slot, end) = self.fresh;
+        if slot == end {
+            return None;
+        }
+        self.fresh.0 += 1;
+        let generation = client.slots.read(slot)?.generation;
+        Some(next(ObjectKey { slot, generation }))
+    }
+
+    fn add_slots(&mut self, client: &Client, first: u32) {
+        let (slot, end) = self.fresh;
+        // What is left of the block before is not lost: it waits behind the used ones.
+        self.used.extend((slot..end).filter_map(|slot| Some(ObjectKey { slot, generation: client.slots.read(slot)?.generation })));
+        self.fresh = (first, first + SLOT_BLOCK);
+    }
+}
+
+fn next(key: ObjectKey) -> ObjectKey {
+    ObjectKey { slot: key.slot, generation: key.generation.wrapping_add(1).max(1) }
+}

@@ -1,0 +1,73 @@
+//! The command `plasmon-agent`, which is `plasmon agent` too: an agent of its own, until it is told to stop.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use plasmon_protocol::error::Error;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{AgentOptions, Config, Kind};
+use crate::log;
+use crate::machine::Machine;
+use crate::running::Agent;
+
+/// Run the agent of this node: object store, scheduler and live stream, without a dashboard
+#[derive(Parser, Debug)]
+#[command(name = "plasmon-agent", version, about)]
+struct Command {
+    #[command(flatten)]
+    options: AgentOptions,
+}
+
+/// Runs the command with these arguments, the program's name first.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Command::try_parse_from(arguments) {
+        Ok(command) => command,
+        Err(error) => {
+            // Help and version are no errors; clap knows.
+            let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return if error.print().is_ok() { code } else { ExitCode::from(2) };
+        }
+    };
+    match run(command.options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}\nhint: {}", error.hint());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs an agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub fn run(options: AgentOptions) -> Result<(), Error> {
+    let print = options.print_config;
+    let config = Config::resolve(options, Kind::Standalone, &Machine::read()?)?;
+    if print {
+        let text = config.to_toml()?;
+        // A closed pipe is the reader's choice.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        return Ok(());
+    }
+    log::start(log::Target::Stderr)?;
+    let refused = |error: std::io::Error| Error::system("wait for signals", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+    let agent = runtime.block_on(async {
+        // Before the agent starts: a signal that comes early must not end it half made.
+        let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+        let agent = Agent::start(&config, "itself")?;
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+        }
+        Ok::<_, Error>(agent)
+    })?;
+    drop(agent);
+    Ok(())
+}

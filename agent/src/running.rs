@@ -1,0 +1,187 @@
+//! One whole agent: session, node, stream. Started, then stopped; nothing is left behind.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, mpsc};
+use std::thread::{Builder, JoinHandle};
+
+use plasmon_memory::channel::Listener;
+use plasmon_memory::doorbell::Doorbell;
+use plasmon_memory::pool::Pool;
+use plasmon_memory::slot::SlotTable;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::NodeId;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::config::Config;
+use crate::node::effects::Effects;
+use crate::node::handle::NodeHandle;
+use crate::node::shell::{Command, Identity, Remote, Shell};
+use crate::node::{Clock, backing, sampling};
+use crate::reactor::{Core, CoreConfig};
+use crate::session::{Address, Session};
+use crate::telemetry::door::Door;
+use crate::telemetry::server::Server;
+use crate::telemetry::token::load_or_create;
+
+/// Slots in the slot table: objects that can live at once. Memory is behind only those that were ever used.
+const SLOTS: u32 = 4 << 20;
+
+/// Overwrites every reclaimed object, so that whoever still reads one is found out. For tests.
+const POISON: &str = "PLASMON_POISON";
+
+/// An agent that runs.
+pub struct Agent {
+    session: Session,
+    address: Address,
+    remote: Remote,
+    node: Option<JoinHandle<()>>,
+    end_stream: Option<oneshot::Sender<()>>,
+    stream: Option<JoinHandle<()>>,
+}
+
+impl Agent {
+    /// Starts an agent, and returns when programs and viewers can connect. What dead sessions have left is swept first.
+    ///
+    /// # Errors
+    /// A port in use, a directory that is not safe, a token file that is refused, or what the system says, each with its value.
+    pub fn start(config: &Config, starter: &str) -> Result<Self, Error> {
+        crate::session::sweep(&config.temp_dir)?;
+        let session = Session::create(&config.temp_dir)?;
+        let token_file = config.token_file.clone().unwrap_or_else(|| session.token_file());
+        let token = load_or_create(&token_file)?;
+        let stream =
+            std::net::TcpListener::bind(config.listen).map_err(|error| Error::system(format!("listen on {}", config.listen), error))?;
+        let listen = stream.local_addr().map_err(|error| Error::system("read the stream's address", error))?;
+        let node_id = random_node()?;
+        let viewers = Arc::new(AtomicU32::new(0));
+        let (remote, node) = start_node(config, &session, starter, node_id, listen, Arc::clone(&viewers))?;
+        let questions = remote.clone();
+        let handle = NodeHandle::new(move |question| questions.tell(Command::Question(question)));
+        let server =
+            Server::new(handle, Door::new(&token, config.allow_host.clone())).source_roots(source_roots()).count_viewers_in(viewers);
+        let (end_stream, ended) = oneshot::channel();
+        let stream = start_stream(stream, server, ended)?;
+        let address = Address {
+            pid: std::process::id(),
+            node: node_id,
+            listen,
+            socket: session.socket(),
+            token_file,
+            started_ms: session.started_ms(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        session.publish(&address)?;
+        tracing::info!(node = %node_id, %listen, session = %session.path().display(), "agent ready");
+        Ok(Self { session, address, remote, node: Some(node), end_stream: Some(end_stream), stream: Some(stream) })
+    }
+
+    /// How to reach it.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its session's directory.
+    #[must_use]
+    pub fn session(&self) -> PathBuf {
+        self.session.path()
+    }
+}
+
+impl Drop for Agent {
+    /// Ends workers, stream and session, in this order; returns when they are gone.
+    fn drop(&mut self) {
+        self.remote.tell(Command::Stop);
+        for thread in [self.node.take(), self.stream.take()].into_iter().flatten() {
+            if let Some(end) = self.end_stream.take() {
+                // The stream may have ended by itself.
+                let _ = end.send(());
+            }
+            if thread.join().is_err() {
+                tracing::error!("a thread of the agent panicked");
+            }
+        }
+        tracing::info!(node = %self.address.node, "agent ended");
+    }
+}
+
+fn start_node(
+    config: &Config,
+    session: &Session,
+    starter: &str,
+    node: NodeId,
+    listen: SocketAddr,
+    viewers: Arc<AtomicU32>,
+) -> Result<(Remote, JoinHandle<()>), Error> {
+    let capacity = config.object_store_memory.0;
+    let pool = Arc::new(
+        Pool::create(capacity).map_err(|error| Error::system(format!("make an object store of {}", config.object_store_memory), error))?,
+    );
+    let slots = SlotTable::create(SLOTS).map_err(|error| Error::system("make the slot table", error))?;
+    let listener =
+        Listener::bind(&session.socket()).map_err(|error| Error::system(format!("listen on {}", session.socket().display()), error))?;
+    let clock = Clock::start();
+    let core = Core::new(CoreConfig {
+        node,
+        node_ip: listen.ip().to_string().into(),
+        pid: std::process::id(),
+        capacity,
+        slots: SLOTS,
+        milli_cpus: u64::from(config.num_cpus.milli()),
+        now_ms: clock.now_ms(),
+    });
+    let control = Arc::new(Doorbell::create().map_err(|error| Error::system("make a doorbell", error))?);
+    let (commands, queue) = mpsc::channel();
+    let remote = Remote::new(commands, Arc::clone(&control));
+    let (back, backing_requests) = mpsc::channel();
+    let (watched, watched_lists) = mpsc::channel();
+    let effects = Effects::new(slots, Arc::clone(&pool), back, std::env::var_os(POISON).is_some());
+    let identity =
+        Identity { starter: starter.to_owned(), session: session.path(), logs: session.logs(), listen: listen.to_string().into(), viewers };
+    let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), watched)
+        .map_err(|error| Error::system("wait for clients", error))?;
+    let teller = remote.clone();
+    spawn("backing", move || backing::run(&pool, &backing_requests, |progress| teller.tell(Command::Backing(progress))))?;
+    let teller = remote.clone();
+    spawn("sampling", move || sampling::run(&watched_lists, |seen| teller.tell(Command::Seen(seen))))?;
+    let node = spawn("node", move || shell.run())?;
+    Ok((remote, node))
+}
+
+fn start_stream(listener: std::net::TcpListener, server: Server, ended: oneshot::Receiver<()>) -> Result<JoinHandle<()>, Error> {
+    let refused = |error: std::io::Error| Error::system("serve the live stream", error);
+    listener.set_nonblocking(true).map_err(refused)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build().map_err(refused)?;
+    let listener = {
+        let _inside = runtime.enter();
+        TcpListener::from_std(listener).map_err(refused)?
+    };
+    spawn("stream", move || {
+        runtime.block_on(server.run(listener, async {
+            // Told, or the agent is gone: the same.
+            let _ = ended.await;
+        }));
+    })
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    Builder::new().name(name.to_owned()).spawn(body).map_err(|error| Error::system(format!("start the thread {name}"), error))
+}
+
+/// Where source files with relative names may lie: below the working directory, and above the executable.
+fn source_roots() -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> = std::env::current_dir().into_iter().collect();
+    if let Ok(executable) = std::env::current_exe() {
+        roots.extend(executable.ancestors().skip(1).take(4).filter(|path| path.parent().is_some()).map(PathBuf::from));
+    }
+    roots
+}
+
+fn random_node() -> Result<NodeId, Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Error::system("draw a node id", error))?;
+    Ok(NodeId(bytes))
+}

@@ -1,0 +1,186 @@
+//! The core as it is, or with one planted bug: something between the core and its surroundings is lost, doubled, swapped or
+//! bent, as a mistake in the core or in its shell would do it. The simulator must notice each.
+
+use std::borrow::Cow;
+
+use plasmon_agent::reactor::{Core, Violation};
+use plasmon_protocol::id::{ObjectKey, ProcessId};
+use plasmon_protocol::local::{Outcome, ToAgent, ToClient, decode, encode};
+use plasmon_protocol::record::ObjectState;
+
+use super::effects::{Effect, Recorder};
+use super::random::Random;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bug {
+    LosesDropLocal,
+    DoublesAddPin,
+    SwapsTwoMessages,
+    ForgetsStage,
+    TakesWrongKey,
+    MisplacesObject,
+    LosesOutput,
+    IgnoresBlocked,
+    ForgetsTailOfTheDead,
+    KeepsWhatTheDeadHeld,
+    BelievesTooMuchIsBacked,
+    SkipsPublish,
+    PublishesAfterAnswer,
+    LosesFreed,
+    ForgetsLeaseReset,
+    LosesAnswer,
+    DoublesAnswer,
+    AnswersWithWrongOutcome,
+    GrantsRangeTwice,
+    RunsTaskTwice,
+    SparesWorkersOfEndedJob,
+}
+
+impl Bug {
+    pub(crate) const ALL: [Self; 21] = [
+        Self::LosesDropLocal,
+        Self::DoublesAddPin,
+        Self::SwapsTwoMessages,
+        Self::ForgetsStage,
+        Self::TakesWrongKey,
+        Self::MisplacesObject,
+        Self::LosesOutput,
+        Self::IgnoresBlocked,
+        Self::ForgetsTailOfTheDead,
+        Self::KeepsWhatTheDeadHeld,
+        Self::BelievesTooMuchIsBacked,
+        Self::SkipsPublish,
+        Self::PublishesAfterAnswer,
+        Self::LosesFreed,
+        Self::ForgetsLeaseReset,
+        Self::LosesAnswer,
+        Self::DoublesAnswer,
+        Self::AnswersWithWrongOutcome,
+        Self::GrantsRangeTwice,
+        Self::RunsTaskTwice,
+        Self::SparesWorkersOfEndedJob,
+    ];
+}
+
+/// The core, reached only through what may be bent.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) core: Core,
+    bug: Option<Bug>,
+    /// Its own chance, so that a bug does not change what the programs do until it strikes.
+    random: Random,
+    last_key: Option<ObjectKey>,
+    last_range: Option<u64>,
+}
+
+impl Subject {
+    pub(crate) fn new(core: Core, bug: Option<Bug>, seed: u64) -> Self {
+        Self { core, bug, random: Random::new(!seed), last_key: None, last_range: None }
+    }
+
+    /// Whether the bug strikes, now that it could.
+    fn strikes(&mut self, bug: Bug) -> bool {
+        self.bug == Some(bug) && self.random.chance(30)
+    }
+
+    /// Delivers a batch; also tells how many of its messages were looked at. `last`: nothing of this client follows.
+    pub(crate) fn on_messages(&mut self, from: ProcessId, batch: &[Vec<u8>], last: bool, out: &mut Recorder) -> (Result<(), Violation>, usize) {
+        if last && self.strikes(Bug::ForgetsTailOfTheDead) {
+            return (Ok(()), batch.len());
+        }
+        let batch = self.bend(batch);
+        let mut read = 0;
+        let messages = batch.iter().map(|bytes| {
+            read += 1;
+            decode::<ToAgent<'_>>("a client", bytes).map_err(|error| Violation(error.to_string()))
+        });
+        let result = self.core.on_messages(from, messages, out);
+        (result, read)
+    }
+
+    pub(crate) fn on_process_lost(&mut self, process: ProcessId, out: &mut Recorder) {
+        if !self.strikes(Bug::KeepsWhatTheDeadHeld) {
+            self.core.on_process_lost(process, "killed", out);
+        }
+    }
+
+    pub(crate) fn on_backed(&mut self, end: u64, out: &mut Recorder) {
+        let end = if self.strikes(Bug::BelievesTooMuchIsBacked) { u64::MAX } else { end };
+        self.core.on_backed(end, out);
+    }
+
+    fn bend<'a>(&mut self, batch: &'a [Vec<u8>]) -> Cow<'a, [Vec<u8>]> {
+        if self.bug.is_none() {
+            return Cow::Borrowed(batch);
+        }
+        let mut bent = Vec::new();
+        for bytes in batch {
+            let Ok(message) = decode::<ToAgent<'_>>("a client", bytes) else {
+                bent.push(bytes.clone());
+                continue;
+            };
+            match message {
+                ToAgent::DropLocal { .. } if self.strikes(Bug::LosesDropLocal) => {}
+                ToAgent::AddPin { .. } if self.strikes(Bug::DoublesAddPin) => bent.extend([bytes.clone(), bytes.clone()]),
+                ToAgent::Stage { references } if !references.is_empty() && self.strikes(Bug::ForgetsStage) => {}
+                ToAgent::Output { .. } if self.strikes(Bug::LosesOutput) => {}
+                ToAgent::Blocked | ToAgent::Unblocked if self.strikes(Bug::IgnoresBlocked) => {}
+                ToAgent::Put { key, memory, site, hidden } if self.strikes(Bug::MisplacesObject) => {
+                    let memory = plasmon_protocol::local::Memory { offset: memory.offset + 64, ..memory };
+                    bent.push(encode(&ToAgent::Put { key, memory, site, hidden }).expect("it was decoded before"));
+                }
+                ToAgent::AddLocal { key, site } => {
+                    let other = self.last_key.replace(key).filter(|other| *other != key);
+                    let key = other.filter(|_| self.strikes(Bug::TakesWrongKey)).unwrap_or(key);
+                    bent.push(encode(&ToAgent::AddLocal { key, site }).expect("it was decoded before"));
+                }
+                _ => bent.push(bytes.clone()),
+            }
+            if let [.., before, last] = bent.as_mut_slice()
+                && before != last
+                && self.strikes(Bug::SwapsTwoMessages)
+            {
+                std::mem::swap(before, last);
+            }
+        }
+        Cow::Owned(bent)
+    }
+
+    /// What the core wanted done, as the bug lets it happen.
+    pub(crate) fn effects(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        if self.bug.is_none() {
+            return effects;
+        }
+        let mut bent: Vec<Effect> = Vec::new();
+        for effect in effects {
+            match (&effect, effect.message()) {
+                (Effect::Publish { .. }, _) if self.strikes(Bug::SkipsPublish) => {}
+                (Effect::Freed { .. }, _) if self.strikes(Bug::LosesFreed) => {}
+                (Effect::Reset { .. }, _) if self.strikes(Bug::ForgetsLeaseReset) => {}
+                (Effect::Kill(_), _) if self.strikes(Bug::SparesWorkersOfEndedJob) => {}
+                (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::LosesAnswer) => {}
+                (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::DoublesAnswer) => bent.extend([effect.clone(), effect]),
+                (_, Some(ToClient::Run { .. })) if self.strikes(Bug::RunsTaskTwice) => bent.extend([effect.clone(), effect]),
+                (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::InMemory })) => {
+                    let published = bent.iter().position(|before| matches!(before, Effect::Publish { state: Some(ObjectState::InMemory), .. }));
+                    if self.strikes(Bug::AnswersWithWrongOutcome) {
+                        let message = ToClient::Resolved { request, outcome: Outcome::Inline(b"what?") };
+                        bent.push(Effect::Send(*to, encode(&message).expect("it was decoded before")));
+                        continue;
+                    }
+                    let late = published.filter(|_| self.strikes(Bug::PublishesAfterAnswer)).map(|index| bent.remove(index));
+                    bent.push(effect);
+                    bent.extend(late);
+                }
+                (Effect::Send(to, _), Some(ToClient::Leased { request, lease, offset, length })) => {
+                    let other = self.last_range.replace(offset).filter(|other| *other != offset);
+                    let offset = other.filter(|_| self.strikes(Bug::GrantsRangeTwice)).unwrap_or(offset);
+                    let message = ToClient::Leased { request, lease, offset, length };
+                    bent.push(Effect::Send(*to, encode(&message).expect("it was decoded before")));
+                }
+                _ => bent.push(effect),
+            }
+        }
+        bent
+    }
+}

@@ -1,0 +1,307 @@
+//! What an honest client library keeps: its end of the ring, its leases and slots, its handles and views.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::local::{ALIGNMENT, Memory, SLOT_BLOCK, ToAgent, ToClient, decode, encode};
+use plasmon_protocol::record::ObjectState;
+
+use super::model::Model;
+use super::random::Random;
+use super::world::SharedMemory;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// A worker that was started and has not connected.
+    Starting,
+    Alive,
+    /// Gone, but its ring is not drained.
+    Dead,
+}
+
+/// What a client can look at, beside its own: shared memory, and (through the model) what the bytes there say.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) shared: &'a SharedMemory,
+    pub(crate) model: &'a Model,
+}
+
+#[derive(Debug)]
+pub(crate) struct OwnLease {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) chunk: bool,
+    pub(crate) bump: u64,
+    pub(crate) puts: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Request {
+    Lease { chunk: bool },
+    Slots,
+    Value(ObjectKey),
+}
+
+/// The task that a worker runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) key: TaskKey,
+    pub(crate) returns: u32,
+    pub(crate) outputs: u32,
+    pub(crate) started: bool,
+    pub(crate) blocked: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: ProcessId,
+    pub(crate) job: JobId,
+    pub(crate) pid: u32,
+    pub(crate) worker: bool,
+    pub(crate) hostile: bool,
+    pub(crate) phase: Phase,
+    /// Told to end, or about to be killed.
+    pub(crate) leaving: bool,
+    pub(crate) said_bye: bool,
+    /// Written, but not yet visible to the agent: lost with the process.
+    pub(crate) unpublished: Vec<Vec<u8>>,
+    pub(crate) ring: VecDeque<Vec<u8>>,
+    pub(crate) inbox: VecDeque<Vec<u8>>,
+    pub(crate) leases: BTreeMap<u32, OwnLease>,
+    pub(crate) blocks: Vec<u32>,
+    /// The generation that each slot was last used with.
+    pub(crate) used: BTreeMap<u32, u32>,
+    pub(crate) handles: BTreeMap<ObjectKey, u32>,
+    pub(crate) pins: BTreeMap<ObjectKey, u32>,
+    pub(crate) requests: BTreeMap<u32, Request>,
+    pub(crate) last_request: u32,
+    pub(crate) last_task: u32,
+    pub(crate) sites: u32,
+    pub(crate) task: Option<Running>,
+    pub(crate) recalled: bool,
+}
+
+impl Client {
+    pub(crate) fn new(id: ProcessId, job: JobId, worker: bool, hostile: bool) -> Self {
+        Self {
+            id,
+            job,
+            pid: 1000 + id.0,
+            worker,
+            hostile,
+            phase: if worker { Phase::Starting } else { Phase::Alive },
+            leaving: false,
+            said_bye: false,
+            unpublished: Vec::new(),
+            ring: VecDeque::new(),
+            inbox: VecDeque::new(),
+            leases: BTreeMap::new(),
+            blocks: Vec::new(),
+            used: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            last_request: 0,
+            last_task: 0,
+            sites: 0,
+            task: None,
+            recalled: false,
+        }
+    }
+
+    pub(crate) fn write(&mut self, message: &ToAgent<'_>) {
+        self.unpublished.push(encode(message).expect("a client's messages encode"));
+    }
+
+    /// One release store: all that was written is the agent's to read.
+    pub(crate) fn publish(&mut self) {
+        self.ring.extend(self.unpublished.drain(..));
+    }
+
+    /// From here on nothing is written; what was published stays.
+    pub(crate) fn die(&mut self) {
+        self.phase = Phase::Dead;
+        self.unpublished.clear();
+        self.inbox.clear();
+    }
+
+    pub(crate) fn request(&mut self, request: Request) -> u32 {
+        self.last_request += 1;
+        self.requests.insert(self.last_request, request);
+        self.last_request
+    }
+
+    pub(crate) fn waits_for(&self, request: Request) -> bool {
+        self.requests.values().any(|waiting| *waiting == request)
+    }
+
+    /// A free slot's next name. Without any, a block is asked for.
+    pub(crate) fn name(&mut self, view: View<'_>, random: &mut Random) -> Option<ObjectKey> {
+        let mut skip = if random.chance(60) { 0 } else { random.below(6) };
+        let slots = self.blocks.iter().flat_map(|first| *first..*first + SLOT_BLOCK);
+        for slot in slots {
+            let entry = view.shared.slots.get(&slot);
+            let last = entry.map_or(0, |entry| entry.generation);
+            // The table speaks of this client's last object there only once it shows that object's generation.
+            let free = entry.is_none_or(|entry| entry.state.is_none()) && self.used.get(&slot).is_none_or(|used| *used == last);
+            if !free {
+                continue;
+            }
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let generation = last.wrapping_add(1).max(1);
+            self.used.insert(slot, generation);
+            return Some(ObjectKey { slot, generation });
+        }
+        self.ask_for_slots();
+        None
+    }
+
+    pub(crate) fn ask_for_slots(&mut self) {
+        if !self.waits_for(Request::Slots) {
+            let request = self.request(Request::Slots);
+            self.write(&ToAgent::Slots { request });
+        }
+    }
+
+    /// Room for an object in a lease of this client's. Without any, a lease is asked for.
+    pub(crate) fn room(&mut self, bytes: u64, chunk: bool, view: View<'_>) -> Option<Memory> {
+        let id = self.id;
+        for (number, lease) in self.leases.iter_mut().filter(|(_, lease)| lease.chunk == chunk) {
+            let gone = view.shared.freed.get(&(id, *number)).copied().unwrap_or(0);
+            if lease.puts == gone {
+                lease.bump = lease.offset;
+            } else if !chunk {
+                continue;
+            }
+            let end = (lease.bump + bytes.max(1)).next_multiple_of(ALIGNMENT);
+            if end <= lease.offset + lease.length {
+                let memory = Memory { lease: *number, offset: lease.bump, length: bytes };
+                lease.bump = end;
+                lease.puts += 1;
+                return Some(memory);
+            }
+        }
+        if !self.waits_for(Request::Lease { chunk }) {
+            let request = self.request(Request::Lease { chunk });
+            let site = self.sites;
+            self.write(&ToAgent::Lease { request, bytes, chunk, site });
+        }
+        None
+    }
+
+    /// Leases without objects in them, as far as this client can tell.
+    pub(crate) fn idle_leases(&self, view: View<'_>) -> Vec<u32> {
+        let idle = |(number, lease): (&u32, &OwnLease)| {
+            let gone = view.shared.freed.get(&(self.id, *number)).copied().unwrap_or(0);
+            (lease.puts == gone).then_some(*number)
+        };
+        self.leases.iter().filter_map(idle).collect()
+    }
+
+    pub(crate) fn give_back(&mut self, lease: u32) {
+        self.leases.remove(&lease);
+        self.write(&ToAgent::Return { lease });
+    }
+
+    pub(crate) fn held(&self) -> Vec<ObjectKey> {
+        self.handles.keys().copied().collect()
+    }
+
+    pub(crate) fn add_handle(&mut self, key: ObjectKey) {
+        *self.handles.entry(key).or_default() += 1;
+        let site = self.sites;
+        self.write(&ToAgent::AddLocal { key, site });
+    }
+
+    pub(crate) fn drop_handle(&mut self, key: ObjectKey) {
+        lower(&mut self.handles, key);
+        self.write(&ToAgent::DropLocal { key });
+    }
+
+    pub(crate) fn add_pin(&mut self, key: ObjectKey) {
+        *self.pins.entry(key).or_default() += 1;
+        let site = self.sites;
+        self.write(&ToAgent::AddPin { key, site });
+    }
+
+    pub(crate) fn drop_pin(&mut self, key: ObjectKey) {
+        lower(&mut self.pins, key);
+        self.write(&ToAgent::DropPin { key });
+    }
+
+    /// What this client may use without a handle: what its task's arguments keep, and what it views.
+    pub(crate) fn reach(&self, view: View<'_>) -> Vec<ObjectKey> {
+        let mut reach: Vec<ObjectKey> = self.handles.keys().chain(self.pins.keys()).copied().collect();
+        if let Some(task) = self.task.as_ref().and_then(|running| view.model.tasks.get(&running.key)) {
+            reach.extend(&task.holds);
+        }
+        reach
+    }
+
+    /// References inside values that this client can read.
+    pub(crate) fn readable(&self, view: View<'_>) -> Vec<ObjectKey> {
+        let mut inner = Vec::new();
+        for outer in self.reach(view) {
+            if let Some(object) = view.model.objects.get(&outer) {
+                inner.extend(&object.contains);
+            }
+        }
+        inner
+    }
+
+    /// Objects whose bytes this client can map.
+    pub(crate) fn mappable(&self, view: View<'_>) -> Vec<ObjectKey> {
+        let in_memory = |key: &ObjectKey| {
+            let entry = view.shared.slots.get(&key.slot);
+            entry.is_some_and(|entry| entry.generation == key.generation && entry.state == Some(ObjectState::InMemory))
+        };
+        self.reach(view).into_iter().filter(in_memory).collect()
+    }
+
+    /// The next message of its inbox, taken in as the library does it.
+    pub(crate) fn read(&mut self) -> Result<(), String> {
+        let Some(bytes) = self.inbox.pop_front() else { return Ok(()) };
+        let message: ToClient<'_> = decode("the agent", &bytes).map_err(|error| error.to_string())?;
+        let unasked = || format!("process {} is told what it did not ask for: {message:?}", self.id);
+        match message {
+            ToClient::Leased { request, lease, offset, length } => {
+                let Some(Request::Lease { chunk }) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
+                self.leases.insert(lease, OwnLease { offset, length, chunk, bump: offset, puts: 0 });
+            }
+            ToClient::Slots { request, first } => {
+                let Some(Request::Slots) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
+                self.blocks.push(first);
+            }
+            ToClient::Refused { request, .. } | ToClient::Resolved { request, .. } => {
+                if self.requests.remove(&request).is_none() {
+                    return self.tolerate(unasked());
+                }
+            }
+            ToClient::Run { task, returns, .. } => {
+                let running = Running { key: task, returns, outputs: 0, started: false, blocked: false };
+                if self.task.replace(running).is_some() {
+                    return self.tolerate(format!("process {} gets a task while it runs one", self.id));
+                }
+            }
+            ToClient::Exit => self.leaving = true,
+        }
+        Ok(())
+    }
+
+    /// A hostile client asks for anything under any number.
+    fn tolerate(&self, fault: String) -> Result<(), String> {
+        if self.hostile { Ok(()) } else { Err(fault) }
+    }
+}
+
+fn lower(counts: &mut BTreeMap<ObjectKey, u32>, key: ObjectKey) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What the core wanted done, in its order.
+
+use plasmon_agent::reactor::Outbox;
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
+use plasmon_protocol::local::{ToClient, decode, encode};
+use plasmon_protocol::record::ObjectState;
+
+/// One call of the outbox.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Send(ProcessId, Vec<u8>),
+    Publish { key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64 },
+    Freed { process: ProcessId, lease: u32 },
+    Reset { process: ProcessId, lease: u32 },
+    Recall(ProcessId),
+    Back(u64),
+    Start(ProcessId, JobId),
+    Kill(ProcessId),
+}
+
+impl Effect {
+    /// The message, if it is one.
+    pub(crate) fn message(&self) -> Option<ToClient<'_>> {
+        match self {
+            Self::Send(_, bytes) => decode("the agent", bytes).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Send(to, _) => write!(f, "to {to}: {:?}", self.message()),
+            Self::Publish { key, state, offset, length } => {
+                write!(f, "publish {}.{} {state:?} {offset}+{length}", key.slot, key.generation)
+            }
+            Self::Freed { process, lease } => write!(f, "freed in lease {lease} of {process}"),
+            Self::Reset { process, lease } => write!(f, "reset lease {lease} of {process}"),
+            Self::Recall(process) => write!(f, "recall {process}"),
+            Self::Back(end) => write!(f, "back up to {end}"),
+            Self::Start(process, job) => write!(f, "start worker {process} of job {job}"),
+            Self::Kill(process) => write!(f, "kill {process}"),
+        }
+    }
+}
+
+/// Keeps all calls for the world to carry out.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Outbox for Recorder {
+    fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
+        self.effects.push(Effect::Send(to, encode(message).expect("the agent's messages encode")));
+    }
+
+    fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64) {
+        self.effects.push(Effect::Publish { key, state, offset, length });
+    }
+
+    fn freed(&mut self, process: ProcessId, lease: u32, _key: ObjectKey) {
+        self.effects.push(Effect::Freed { process, lease });
+    }
+
+    fn reset_lease(&mut self, process: ProcessId, lease: u32) {
+        self.effects.push(Effect::Reset { process, lease });
+    }
+
+    fn recall(&mut self, process: ProcessId) {
+        self.effects.push(Effect::Recall(process));
+    }
+
+    fn back(&mut self, end: u64) {
+        self.effects.push(Effect::Back(end));
+    }
+
+    fn start_worker(&mut self, process: ProcessId, job: JobId) {
+        self.effects.push(Effect::Start(process, job));
+    }
+
+    fn kill(&mut self, process: ProcessId) {
+        self.effects.push(Effect::Kill(process));
+    }
+}

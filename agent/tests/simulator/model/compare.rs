@@ -1,0 +1,157 @@
+//! Model and core side by side, after every change.
+
+use std::collections::BTreeMap;
+
+use plasmon_agent::reactor::Core;
+use plasmon_agent::telemetry::tables::Tables;
+use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::record::{ObjectState, ReferenceType, TaskRow, TaskStatus};
+
+use super::{Activity, CAPTURED, Check, Model, PINNED, SUBMITTED};
+use crate::simulator::world::{Entry, SharedMemory};
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+impl Model {
+    /// Everything that can be seen of the core, and what it has written into shared memory.
+    pub(crate) fn compare(&self, core: &Core, shared: &SharedMemory) -> Check {
+        core.check()?;
+        self.compare_rows(core)?;
+        self.compare_slots(shared)?;
+        self.compare_words(shared)?;
+        self.compare_ledger(core)?;
+        self.compare_tasks(core)?;
+        self.check_dispatch()?;
+        self.check_waiting()
+    }
+
+    fn compare_rows(&self, core: &Core) -> Check {
+        let held = core.held();
+        let mut theirs = held.iter();
+        for (key, counts) in &self.rows {
+            let row = theirs.next();
+            ensure(row.is_some_and(|(at, row)| at == key && row.process == key.1 && row.counts == *counts), || {
+                format!("rows differ: {key:?} holds {counts:?}, the core has {row:?}")
+            })?;
+            let reference_type = reference_type(counts);
+            ensure(row.is_some_and(|(_, row)| row.reference_type == reference_type), || format!("{key:?} is {reference_type}, the core has {row:?}"))?;
+        }
+        let more = theirs.next();
+        ensure(more.is_none(), || format!("the core has a row more: {more:?}"))?;
+        let visible = |key: &ObjectKey| self.objects.get(key).is_some_and(|object| !object.hidden);
+        let bytes: u64 = self.objects.values().filter(|object| !object.hidden).map(|object| object.length).sum();
+        let objects = self.objects.keys().filter(|key| visible(key)).count() as u64;
+        let references = self.rows.keys().filter(|(key, _)| visible(key)).count() as u64;
+        let totals = core.totals();
+        ensure((totals.references, totals.unique_objects, totals.unique_bytes) == (references, objects, bytes), || {
+            format!("{references} rows of {objects} objects with {bytes} bytes, the core has {totals:?}")
+        })
+    }
+
+    fn compare_slots(&self, shared: &SharedMemory) -> Check {
+        for (key, object) in &self.objects {
+            let (offset, length) = if object.state == ObjectState::Failed { (0, 0) } else { (object.offset, object.length) };
+            let wanted = Entry { generation: key.generation, state: Some(object.state), offset, length };
+            let entry = shared.slots.get(&key.slot);
+            ensure(entry == Some(&wanted), || format!("slot {} says {entry:?} instead of {wanted:?}", key.slot))?;
+        }
+        let live = shared.slots.values().filter(|entry| entry.state.is_some()).count();
+        ensure(live == self.objects.len(), || format!("{live} slots in use for {} objects", self.objects.len()))?;
+        for (slot, generation) in &self.generations {
+            let entry = shared.slots.get(slot);
+            ensure(entry.is_some_and(|entry| entry.generation == *generation), || format!("slot {slot} says {entry:?}, not generation {generation}"))?;
+        }
+        Ok(())
+    }
+
+    fn compare_words(&self, shared: &SharedMemory) -> Check {
+        for lease in &self.leases {
+            let Some(owner) = lease.owner else { continue };
+            let gone = lease.puts - lease.live.len() as u32;
+            let word = shared.freed.get(&owner).copied().unwrap_or(0);
+            ensure(word == gone, || format!("lease {} of {} says {word} freed instead of {gone}", owner.1, owner.0))?;
+        }
+        Ok(())
+    }
+
+    fn compare_ledger(&self, core: &Core) -> Check {
+        let ledger = core.ledger();
+        let theirs = ledger.lines().map(|(_, bytes)| bytes);
+        ensure(theirs.iter().sum::<u64>() == self.capacity, || format!("the ledger does not sum to {}: {ledger:?}", self.capacity))?;
+        let ours = self.ledger();
+        ensure(theirs[..4] == ours[..4] && theirs[5..7] == ours[5..7], || format!("ledger {ours:?}, the core has {theirs:?}"))?;
+        // A granted range without memory behind it is nobody's yet, as far as anybody can see.
+        ensure(!self.knows_all_leases() || theirs == ours, || format!("ledger {ours:?}, the core has {theirs:?}"))?;
+        let inlined = self.objects.values().filter(|object| object.state == ObjectState::Inlined).map(|object| object.length).sum::<u64>();
+        ensure(ledger.inlined_bytes == inlined, || format!("{inlined} bytes inlined, the core has {}", ledger.inlined_bytes))
+    }
+
+    fn compare_tasks(&self, core: &Core) -> Check {
+        let rows: BTreeMap<TaskKey, TaskRow> = core.tasks().into_iter().map(|row| (row.task_id.key(), row)).collect();
+        ensure(rows.len() == self.tasks.len(), || format!("{} tasks, the core has {}", self.tasks.len(), rows.len()))?;
+        for (key, task) in &self.tasks {
+            let row = rows.get(key).ok_or_else(|| format!("the core lost task {key:?}"))?;
+            let waits_for = if task.status == TaskStatus::PendingArgsAvail { self.waits_for(task) } else { 0 };
+            let same = row.status == task.status
+                && row.attempt == task.attempt.max(1)
+                && row.worker_pid == task.worker_pid
+                && row.blocked == task.blocked
+                && row.waits_for as usize == waits_for
+                && row.error.is_some() == (task.status == TaskStatus::Failed);
+            ensure(same, || format!("{task:?} waits for {waits_for}, the core has {row:?}"))?;
+        }
+        let node = core.node();
+        let used = self.used_cpus();
+        ensure((node.used_cpus * 1000.0).round() as u64 == used, || format!("{used} thousandths of a CPU in use, the core has {}", node.used_cpus))?;
+        let count = |counted: fn(TaskStatus) -> bool| self.tasks.values().filter(|task| counted(task.status)).count() as u64;
+        let ours = [
+            count(|status| matches!(status, TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment)),
+            count(|status| matches!(status, TaskStatus::SubmittedToWorker | TaskStatus::Running)),
+            count(|status| status == TaskStatus::Finished),
+            count(|status| status == TaskStatus::Failed),
+        ];
+        let theirs = [node.tasks_pending, node.tasks_running, node.tasks_finished, node.tasks_failed];
+        ensure(ours == theirs, || format!("tasks {ours:?}, the core counts {theirs:?}"))
+    }
+
+    /// While a CPU is free for every ready task, none of them waits beside an idle worker of its job.
+    fn check_dispatch(&self) -> Check {
+        let used = self.used_cpus();
+        let ready: Vec<_> = self.tasks.values().filter(|task| task.status == TaskStatus::PendingNodeAssignment).collect();
+        if ready.iter().any(|task| task.milli > 0 && used + u64::from(task.milli) > self.milli_cpus) {
+            return Ok(());
+        }
+        let idle = |task: &&&super::Task| self.processes.values().any(|worker| worker.activity == Activity::Idle && worker.job == task.job);
+        let waiting = ready.iter().find(idle);
+        ensure(waiting.is_none(), || format!("a worker idles beside {waiting:?}"))
+    }
+
+    /// Nothing is left of anybody.
+    pub(crate) fn check_empty(&self, core: &Core) -> Check {
+        ensure(self.processes.len() == 1, || format!("processes are left: {:?}", self.processes.keys()))?;
+        ensure(self.rows.is_empty() && self.objects.is_empty(), || format!("rows are left: {:?}", self.rows))?;
+        ensure(self.leases.is_empty() && self.lent.is_empty(), || format!("leases are left: {:?} {:?}", self.leases, self.lent))?;
+        let pending = self.tasks.iter().find(|(_, task)| task.is_pending());
+        ensure(pending.is_none(), || format!("a task is left: {pending:?}"))?;
+        let ledger = core.ledger();
+        ensure(ledger.free_bytes == ledger.capacity_bytes, || format!("not all is free: {ledger:?}"))?;
+        ensure(core.held().is_empty() && core.node().used_cpus == 0.0, || "the core still holds something".to_owned())?;
+        let processes: Vec<ProcessId> = core.processes().iter().map(|row| row.process).filter(|process| process.0 != 0).collect();
+        ensure(processes.is_empty(), || format!("the core still has processes {processes:?}"))
+    }
+}
+
+fn reference_type(counts: &[u32; 4]) -> ReferenceType {
+    if counts[PINNED] > 0 {
+        ReferenceType::PinnedInMemory
+    } else if counts[SUBMITTED] > 0 {
+        ReferenceType::UsedByPendingTask
+    } else if counts[super::LOCAL] > 0 {
+        ReferenceType::LocalReference
+    } else {
+        debug_assert!(counts[CAPTURED] > 0);
+        ReferenceType::CapturedInObject
+    }
+}

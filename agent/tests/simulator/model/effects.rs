@@ -1,0 +1,180 @@
+//! Whether what the core wanted done may be done: answers are the right ones, given once; grants are free, backed and apart
+//! from each other; tasks go to idle workers of their own job.
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
+use plasmon_protocol::local::{self, Outcome, PAGE, SLOT_BLOCK, ToClient, decode};
+use plasmon_protocol::record::{ObjectState, TaskStatus};
+
+use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model};
+use crate::simulator::effects::Effect;
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+impl Model {
+    pub(crate) fn observe(&mut self, effect: &Effect) -> Check {
+        match effect {
+            Effect::Send(to, bytes) => {
+                ensure(self.processes.contains_key(to), || format!("a message to process {to}, which is gone: {effect:?}"))?;
+                let message: ToClient<'_> = decode("the agent", bytes).map_err(|error| error.to_string())?;
+                self.observe_message(*to, &message)
+            }
+            Effect::Recall(process) => ensure(self.processes.contains_key(process), || format!("recall from process {process}, which is gone")),
+            Effect::Start(process, job) => self.observe_start(*process, *job),
+            Effect::Kill(process) => ensure(self.kills.remove(process), || format!("process {process} is killed for nothing")),
+            Effect::Back(end) => {
+                ensure(*end <= self.capacity, || format!("backing of {end} bytes, beyond the capacity"))?;
+                self.backing = self.backing.max(*end);
+                Ok(())
+            }
+            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
+        }
+    }
+
+    /// Nothing that had to be done is left undone.
+    pub(crate) fn nothing_missing(&mut self) -> Check {
+        ensure(self.expected.is_empty(), || format!("not answered: {:?}", self.expected))?;
+        ensure(self.kills.is_empty(), || format!("not killed: {:?}", self.kills))?;
+        self.refused = false;
+        ensure(self.asks.iter().all(|ask| ask.memory.is_some()), || format!("slots neither lent nor refused: {:?}", self.asks))
+    }
+
+    /// The process is to be dropped for what it did.
+    pub(crate) fn expect_kill(&mut self, process: ProcessId) {
+        self.kills.insert(process);
+    }
+
+    /// The machine has no memory beyond what is backed.
+    pub(crate) fn backing_failed(&mut self) {
+        self.backing = self.backed;
+        self.refused = true;
+    }
+
+    fn observe_message(&mut self, to: ProcessId, message: &ToClient<'_>) -> Check {
+        match message {
+            ToClient::Leased { request, lease, offset, length } => self.observe_grant(to, *request, *lease, *offset, *length),
+            ToClient::Slots { request, first } => {
+                self.take_ask(to, *request, |ask| ask.memory.is_none())?;
+                let block = first / SLOT_BLOCK;
+                let whole = first % SLOT_BLOCK == 0 && block < self.blocks;
+                ensure(whole && !self.is_block_busy(block), || format!("slots from {first} on are lent to {to} and are not free"))?;
+                self.lent.insert(block, to);
+                Ok(())
+            }
+            ToClient::Refused { request, error } => self.observe_refusal(to, *request, error),
+            ToClient::Resolved { request, outcome } => self.observe_answer(to, *request, outcome),
+            ToClient::Run { task, function, arguments, returns } => self.observe_run(to, *task, function, arguments, *returns),
+            ToClient::Exit => {
+                let worker = self.processes.get_mut(&to).filter(|worker| worker.activity == Activity::Idle);
+                let worker = worker.ok_or_else(|| format!("process {to} is told to end and is not idle"))?;
+                worker.activity = Activity::Leaving;
+                worker.dismissed = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn take_ask(&mut self, process: ProcessId, request: u32, which: impl Fn(&Ask) -> bool) -> Check<Ask> {
+        let index = self.asks.iter().position(|ask| (ask.process, ask.request) == (process, request) && which(ask));
+        index.map(|index| self.asks.remove(index)).ok_or_else(|| format!("answer to request {request} of {process}, which does not wait for one"))
+    }
+
+    fn is_block_busy(&self, block: u32) -> bool {
+        self.lent.contains_key(&block) || self.objects.keys().any(|key| key.slot / SLOT_BLOCK == block)
+    }
+
+    fn observe_grant(&mut self, to: ProcessId, request: u32, number: u32, offset: u64, length: u64) -> Check {
+        let ask = self.take_ask(to, request, |ask| ask.memory.is_some_and(|(bytes, _)| bytes <= length))?;
+        let what = || format!("lease {number} at {offset}+{length} for {to}");
+        ensure(offset % PAGE == 0 && length % PAGE == 0 && length > 0, || format!("{} is not made of pages", what()))?;
+        ensure(offset + length <= self.backed.min(self.capacity), || format!("{} is not backed beyond {}", what(), self.backed))?;
+        for lease in &self.leases {
+            ensure(offset + length <= lease.offset || lease.offset + lease.length <= offset, || format!("{} overlaps {lease:?}", what()))?;
+            ensure(lease.owner != Some((to, number)), || format!("{} has a number that is taken", what()))?;
+        }
+        let chunk = ask.memory.is_some_and(|(_, chunk)| chunk);
+        self.leases.push(Lease { owner: Some((to, number)), offset, length, chunk, bump: offset, creating: !chunk, puts: 0, live: Vec::new() });
+        Ok(())
+    }
+
+    fn observe_refusal(&mut self, to: ProcessId, request: u32, error: &Error) -> Check {
+        let wrong = |why: &str| Err(format!("request {request} of {to} is refused ({error}), {why}"));
+        match error {
+            Error::ObjectStoreFull { asked, .. } => {
+                let ask = self.take_ask(to, request, |ask| ask.memory.is_some_and(|(bytes, _)| bytes == asked.0))?;
+                if ask.deadline_ms > self.now_ms && asked.0 <= self.capacity { wrong("but did not wait") } else { Ok(()) }
+            }
+            Error::System { .. } if self.refused => self.take_ask(to, request, |ask| ask.memory.is_some()).map(drop),
+            Error::System { .. } => {
+                self.take_ask(to, request, |ask| ask.memory.is_none())?;
+                if (0..self.blocks).all(|block| self.is_block_busy(block)) { Ok(()) } else { wrong("but a block is free") }
+            }
+            _ => wrong("for a reason that is none"),
+        }
+    }
+
+    fn observe_answer(&mut self, to: ProcessId, request: u32, outcome: &Outcome<'_>) -> Check {
+        let right = |answer: &Answer, wants_value: bool| match (answer, outcome) {
+            (Answer::InMemory(_), Outcome::InMemory) => true,
+            (Answer::Inline(value), Outcome::Inline(bytes)) => if wants_value { value == bytes } else { bytes.is_empty() },
+            (Answer::Failed(codes), Outcome::Failed(bytes)) => (!wants_value && bytes.is_empty()) || is_error(bytes, codes),
+            _ => false,
+        };
+        let index = self
+            .expected
+            .iter()
+            .position(|expected| (expected.process, expected.request) == (to, request) && right(&expected.answer, expected.wants_value));
+        match index {
+            Some(index) => {
+                self.expected.remove(index);
+                Ok(())
+            }
+            None => Err(format!("request {request} of {to} is answered {outcome:?}; to be answered: {:?}", self.expected)),
+        }
+    }
+
+    fn observe_start(&mut self, process: ProcessId, job: JobId) -> Check {
+        ensure(self.jobs.contains_key(&job), || format!("worker {process} is started for job {job}, which has ended"))?;
+        ensure(!self.processes.contains_key(&process), || format!("worker {process} is started twice"))?;
+        let starting = self.processes.values().filter(|worker| worker.job == job && worker.activity == Activity::Starting).count();
+        let queued = self.tasks.values().filter(|task| task.job == job && task.status == TaskStatus::PendingNodeAssignment).count();
+        ensure(starting < queued, || format!("worker {process} is started for {queued} tasks, with {starting} on their way"))?;
+        self.worker_starts(process, job);
+        Ok(())
+    }
+
+    fn observe_run(&mut self, to: ProcessId, key: TaskKey, function: &str, arguments: &[local::Argument<'_>], returns: u32) -> Check {
+        let what = || format!("task {key:?} is sent to {to}");
+        let used = self.used_cpus();
+        let task = self.tasks.get(&key).ok_or_else(|| format!("{} and is unknown", what()))?;
+        ensure(task.status == TaskStatus::PendingNodeAssignment, || format!("{} and is {}", what(), task.status))?;
+        let worker = &self.processes[&to];
+        ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
+        ensure(task.milli == 0 || used + u64::from(task.milli) <= self.milli_cpus, || format!("{} without a CPU", what()))?;
+        ensure(task.function == function && task.returns.len() == returns as usize, || format!("{} as {function} with {returns} results", what()))?;
+        let same = |ours: &Argument, theirs: &local::Argument<'_>| match (ours, theirs) {
+            (Argument::Inline(value), local::Argument::Inline(bytes)) => value == bytes,
+            (Argument::Object(ours), local::Argument::Object(theirs)) | (Argument::Block(ours), local::Argument::Block(theirs)) => ours == theirs,
+            (Argument::Object(ours), local::Argument::Value(theirs, bytes)) => {
+                ours == theirs && self.objects.get(ours).is_some_and(|object| object.state == ObjectState::Inlined && object.value == *bytes)
+            }
+            _ => false,
+        };
+        let all = task.arguments.len() == arguments.len() && task.arguments.iter().zip(arguments).all(|(ours, theirs)| same(ours, theirs));
+        ensure(all, || format!("{} with {arguments:?} instead of {:?}", what(), task.arguments))?;
+        let pid = worker.pid;
+        let task = self.tasks.get_mut(&key).expect("it was there before");
+        (task.worker, task.worker_pid, task.status) = (Some(to), Some(pid), TaskStatus::SubmittedToWorker);
+        task.attempt += 1;
+        task.outputs = 0;
+        let worker = self.processes.get_mut(&to).expect("it was there before");
+        (worker.activity, worker.blocked) = (Activity::Busy(key), false);
+        Ok(())
+    }
+}
+
+fn is_error(bytes: &[u8], codes: &Codes) -> bool {
+    decode::<Error>("the agent", bytes).is_ok_and(|error| codes.contains(error.code()))
+}

@@ -1,0 +1,308 @@
+//! What each message changes. A forbidden message changes nothing.
+
+use plasmon_agent::reactor::CREATE_GRACE_MS;
+use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::record::{ObjectState, TaskStatus};
+
+use super::{Activity, Answer, Argument, Ask, CAPTURED, Codes, LOCAL, Model, Object, PINNED, Process, SUBMITTED, Task};
+
+/// Why a message is forbidden.
+pub(crate) type Verdict = Result<(), &'static str>;
+
+fn allowed(holds: bool, otherwise: &'static str) -> Verdict {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+impl Model {
+    /// One message has arrived. What follows for others waits for the end of the batch: [`Model::end_of_batch`].
+    pub(crate) fn deliver(&mut self, from: ProcessId, message: &ToAgent<'_>) -> Verdict {
+        let verdict = self.apply(from, message);
+        self.free_unheld();
+        verdict
+    }
+
+    pub(crate) fn end_of_batch(&mut self) {
+        self.settle();
+    }
+
+    fn sender(&mut self, from: ProcessId) -> &mut Process {
+        self.processes.get_mut(&from).expect("only the living send")
+    }
+
+    fn apply(&mut self, from: ProcessId, message: &ToAgent<'_>) -> Verdict {
+        match message {
+            ToAgent::Put { key, memory, hidden, .. } => self.put(from, *key, *memory, *hidden),
+            ToAgent::AddLocal { key, .. } => self.hold(from, *key, LOCAL),
+            ToAgent::AddPin { key, .. } => self.hold(from, *key, PINNED),
+            ToAgent::DropLocal { key } => allowed(self.take(*key, from, LOCAL), "no such handle"),
+            ToAgent::DropPin { key } => allowed(self.take(*key, from, PINNED), "no such pin"),
+            ToAgent::Stage { references } => {
+                allowed(references.len() <= MAX_STAGED, "too many staged at once")?;
+                self.sender(from).staged.extend(references);
+                Ok(())
+            }
+            ToAgent::Lease { request, bytes, chunk, .. } => {
+                self.ask(from, *request, Some((*bytes, *chunk)));
+                Ok(())
+            }
+            ToAgent::Slots { request } => {
+                self.ask(from, *request, None);
+                Ok(())
+            }
+            ToAgent::Return { lease } => {
+                let index = self.leases.iter().position(|held| held.owner == Some((from, *lease)) && held.live.is_empty());
+                self.leases.remove(index.ok_or("no such lease, or objects in it")?);
+                Ok(())
+            }
+            ToAgent::Get { request, key } => self.get(from, *request, *key, true),
+            ToAgent::Wait { request, key } => self.get(from, *request, *key, false),
+            ToAgent::Cancel { request } => {
+                if let Some(key) = self.sender(from).requests.remove(request)
+                    && let Some(object) = self.objects.get_mut(&key)
+                {
+                    object.waiters.retain(|(process, waiting, _)| (*process, *waiting) != (from, *request));
+                }
+                Ok(())
+            }
+            ToAgent::Submit { number, function, arguments, returns, milli_cpus, retries, .. } => {
+                allowed(function.len() <= MAX_TEXT, "a function's name is too long")?;
+                self.submit(from, *number, function, arguments, returns, *milli_cpus, *retries)
+            }
+            ToAgent::Started { task } => {
+                if let Some(task) = self.run_by(from, *task)?.filter(|task| task.is_pending()) {
+                    task.status = TaskStatus::Running;
+                }
+                Ok(())
+            }
+            ToAgent::Output { task, value } => self.output(from, *task, value),
+            ToAgent::Ended { task, ending } => self.ended(from, *task, ending),
+            ToAgent::Blocked => self.block(from, true),
+            ToAgent::Unblocked => self.block(from, false),
+            ToAgent::Site { site, file, function, .. } => {
+                allowed(file.len() <= MAX_TEXT && function.len() <= MAX_TEXT, "a text is too long")?;
+                let sender = self.sender(from);
+                allowed(*site == sender.sites + 1, "a site out of turn")?;
+                sender.sites += 1;
+                Ok(())
+            }
+            ToAgent::SiteName { function, .. } => allowed(function.len() <= MAX_TEXT, "a function's name is too long"),
+            ToAgent::Bye => {
+                self.sender(from).dismissed = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn ask(&mut self, process: ProcessId, request: u32, memory: Option<(u64, bool)>) {
+        self.asks.push(Ask { process, request, memory, deadline_ms: self.now_ms + CREATE_GRACE_MS });
+    }
+
+    fn hold(&mut self, from: ProcessId, key: ObjectKey, count: usize) -> Verdict {
+        allowed(self.objects.contains_key(&key), "a reference to nothing")?;
+        self.add(key, from, count);
+        Ok(())
+    }
+
+    fn take_staged(&mut self, from: ProcessId) -> Vec<ObjectKey> {
+        let mut staged = std::mem::take(&mut self.sender(from).staged);
+        staged.sort_unstable();
+        staged.dedup();
+        staged
+    }
+
+    fn may_create(&self, from: ProcessId, key: ObjectKey) -> Verdict {
+        allowed(self.lent.get(&(key.slot / SLOT_BLOCK)) == Some(&from), "a slot of somebody else")?;
+        let slot = ObjectKey { slot: key.slot, generation: 0 }..=ObjectKey { slot: key.slot, generation: u32::MAX };
+        allowed(self.objects.range(slot).next().is_none(), "a slot that is taken")?;
+        let last = self.generations.get(&key.slot).copied().unwrap_or(0);
+        allowed(key.generation == last.wrapping_add(1).max(1), "a wrong generation")
+    }
+
+    fn create(&mut self, from: ProcessId, key: ObjectKey, hidden: bool, task: Option<TaskKey>) {
+        self.generations.insert(key.slot, key.generation);
+        let object = Object {
+            state: ObjectState::Pending,
+            creator: from,
+            hidden,
+            offset: 0,
+            length: 0,
+            contains: Vec::new(),
+            captor: from,
+            waiters: Vec::new(),
+            value: Vec::new(),
+            codes: Codes::new(),
+            task,
+        };
+        self.objects.insert(key, object);
+        self.add(key, from, LOCAL);
+    }
+
+    /// An object has its value.
+    fn place(&mut self, key: ObjectKey, state: ObjectState, offset: u64, length: u64, contains: Vec<ObjectKey>) {
+        let captor = self.living(self.objects[&key].creator);
+        for inner in &contains {
+            self.add(*inner, captor, CAPTURED);
+        }
+        let object = self.objects.get_mut(&key).expect("the caller has looked");
+        (object.state, object.offset, object.length) = (state, offset, length);
+        (object.contains, object.captor) = (contains, captor);
+        self.answer_waiters(key);
+    }
+
+    fn put(&mut self, from: ProcessId, key: ObjectKey, memory: Memory, hidden: bool) -> Verdict {
+        let contains = self.take_staged(from);
+        self.may_create(from, key)?;
+        let lease = self.writable(from, memory).ok_or("memory that it may not write")?;
+        allowed(contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
+        self.create(from, key, hidden, None);
+        self.write(lease, Some(key), memory);
+        self.place(key, ObjectState::InMemory, memory.offset, memory.length, contains);
+        Ok(())
+    }
+
+    fn get(&mut self, from: ProcessId, request: u32, key: ObjectKey, wants_value: bool) -> Verdict {
+        let expected = match self.objects.get(&key) {
+            None => Answer::Failed(Codes::from(["object_lost"])),
+            Some(object) if object.state != ObjectState::Pending => self.answer(key),
+            Some(_) => {
+                allowed(!self.sender(from).requests.contains_key(&request), "a request twice")?;
+                self.sender(from).requests.insert(request, key);
+                if let Some(object) = self.objects.get_mut(&key) {
+                    object.waiters.push((from, request, wants_value));
+                }
+                return Ok(());
+            }
+        };
+        self.expected.push(super::Expected { process: from, request, wants_value, answer: expected });
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    fn submit(
+        &mut self,
+        from: ProcessId,
+        number: u32,
+        function: &str,
+        arguments: &[local::Argument<'_>],
+        returns: &[ObjectKey],
+        milli: u32,
+        retries: u32,
+    ) -> Verdict {
+        let nested = self.take_staged(from);
+        let sender = self.sender(from);
+        allowed(number > sender.last_task, "a task's number out of turn")?;
+        let job = sender.job;
+        let mut kept = Vec::new();
+        for argument in arguments {
+            kept.push(match argument {
+                local::Argument::Inline(bytes) => Argument::Inline(bytes.to_vec()),
+                local::Argument::Object(key) => Argument::Object(*key),
+                local::Argument::Block(key) => Argument::Block(*key),
+                local::Argument::Value(..) => return Err("an argument that only the agent sends"),
+            });
+        }
+        let key = TaskKey { process: from, number };
+        let task = Task {
+            job,
+            function: function.to_owned(),
+            arguments: kept,
+            returns: returns.to_vec(),
+            holds: nested.into_iter().collect(),
+            holder: from,
+            milli,
+            retries,
+            attempt: 0,
+            status: TaskStatus::PendingArgsAvail,
+            worker: None,
+            worker_pid: None,
+            outputs: 0,
+            blocked: false,
+        };
+        let holds: std::collections::BTreeSet<ObjectKey> = task.holds.union(&task.needs()).copied().collect();
+        allowed(holds.iter().all(|object| self.objects.contains_key(object)), "an argument that is not there")?;
+        for (index, result) in returns.iter().enumerate() {
+            self.may_create(from, *result)?;
+            allowed(!returns[..index].contains(result), "a result twice")?;
+        }
+        self.sender(from).last_task = number;
+        for result in returns {
+            self.create(from, *result, false, Some(key));
+        }
+        for object in &holds {
+            self.add(*object, from, SUBMITTED);
+        }
+        self.tasks.insert(key, Task { holds, ..task });
+        if !self.jobs.contains_key(&job) {
+            self.failing.push((key, "task_cancelled"));
+        }
+        Ok(())
+    }
+
+    /// The task that a worker speaks of; `None` when it is not its any more.
+    fn run_by(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, &'static str> {
+        allowed(self.processes[&from].activity == Activity::Busy(key), "word of a task that it does not run")?;
+        Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from)))
+    }
+
+    fn output(&mut self, from: ProcessId, key: TaskKey, value: &Value<'_>) -> Verdict {
+        if let Value::Inline(bytes) = value {
+            allowed(bytes.len() <= INLINE, "an inlined value that is too long")?;
+        }
+        let contains = self.take_staged(from);
+        let Some(task) = self.run_by(from, key)? else { return Ok(()) };
+        let result = *task.returns.get(task.outputs).ok_or("more results than the task has")?;
+        let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending);
+        if let Value::Memory(memory) = value {
+            let lease = self.writable(from, *memory).ok_or("memory that it may not write")?;
+            allowed(!wanted || contains.iter().all(|inner| *inner != result && self.objects.contains_key(inner)), "a reference to nothing inside")?;
+            self.write(lease, wanted.then_some(result), *memory);
+            if wanted {
+                self.place(result, ObjectState::InMemory, memory.offset, memory.length, contains);
+            }
+        } else if let Value::Inline(bytes) = value
+            && wanted
+        {
+            allowed(contains.iter().all(|inner| *inner != result && self.objects.contains_key(inner)), "a reference to nothing inside")?;
+            if let Some(object) = self.objects.get_mut(&result) {
+                object.value = bytes.to_vec();
+            }
+            self.place(result, ObjectState::Inlined, 0, bytes.len() as u64, contains);
+        }
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.outputs += 1;
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, from: ProcessId, key: TaskKey, ending: &Ending) -> Verdict {
+        let Some(task) = self.run_by(from, key)? else { return Ok(()) };
+        allowed(*ending != Ending::Finished || task.outputs >= task.returns.len(), "an end without all results")?;
+        task.worker = None;
+        task.blocked = false;
+        let pending = task.is_pending();
+        let sender = self.sender(from);
+        sender.activity = Activity::Idle;
+        sender.blocked = false;
+        if pending {
+            match ending {
+                Ending::Finished => self.end(key, TaskStatus::Finished),
+                Ending::Failed(_) => self.fail(key, &Codes::from(["task_failed"])),
+                Ending::Panicked { .. } => self.fail(key, &Codes::from(["task_panicked"])),
+                Ending::Refused(error) => self.fail(key, &Codes::from([error.code()])),
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, from: ProcessId, blocked: bool) -> Verdict {
+        let sender = self.sender(from);
+        let Activity::Busy(key) = sender.activity else { return Ok(()) };
+        allowed(sender.blocked != blocked, "blocked or unblocked twice")?;
+        sender.blocked = blocked;
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.blocked = blocked;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Who comes, and who goes in any way.
+
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::record::TaskStatus;
+
+use super::{AGENT, Activity, CAPTURED, Model, Process, SUBMITTED};
+
+/// Starts that may fail in a row.
+const MAX_FAILED_STARTS: u32 = 3;
+
+impl Model {
+    pub(crate) fn driver_connected(&mut self, process: ProcessId, job: JobId, pid: u32) {
+        self.processes.insert(process, Process::new(pid, job, Activity::Free));
+        self.jobs.insert(job, 0);
+    }
+
+    /// Whether somebody waits for the worker.
+    pub(crate) fn worker_connected(&mut self, process: ProcessId, pid: u32) -> bool {
+        let Some(worker) = self.processes.get_mut(&process).filter(|worker| worker.activity == Activity::Starting) else { return false };
+        worker.pid = pid;
+        worker.activity = Activity::Idle;
+        let failed = self.jobs.get_mut(&worker.job);
+        failed.map(|failed| *failed = 0).is_some()
+    }
+
+    pub(crate) fn worker_starts(&mut self, process: ProcessId, job: JobId) {
+        self.processes.insert(process, Process::new(0, job, Activity::Starting));
+    }
+
+    /// A process is gone: it leaves nothing but what others hold.
+    pub(crate) fn process_lost(&mut self, id: ProcessId) {
+        let Some(lost) = self.processes.remove(&id) else { return };
+        for object in self.objects.values_mut() {
+            object.waiters.retain(|(process, _, _)| *process != id);
+        }
+        let rows: Vec<(ObjectKey, [u32; 4])> = self.rows.iter().filter(|((_, holder), _)| *holder == id).map(|((key, _), counts)| (*key, *counts)).collect();
+        for (key, counts) in rows {
+            self.rows.remove(&(key, id));
+            self.dropped = true;
+            // What its tasks and its objects hold goes on in the agent's name.
+            if counts[SUBMITTED] + counts[CAPTURED] > 0 {
+                let inherited = self.rows.entry((key, AGENT)).or_default();
+                inherited[SUBMITTED] += counts[SUBMITTED];
+                inherited[CAPTURED] += counts[CAPTURED];
+            }
+        }
+        for task in self.tasks.values_mut().filter(|task| task.is_pending() && task.holder == id) {
+            task.holder = AGENT;
+        }
+        self.free_unheld();
+        self.asks.retain(|ask| ask.process != id);
+        self.orphan_leases(id);
+        self.lent.retain(|_, owner| *owner != id);
+        self.fail_unwanted(id);
+        if lost.activity == Activity::Free {
+            self.end_job(lost.job);
+        } else {
+            self.lose_worker(id, &lost);
+        }
+        self.settle();
+    }
+
+    /// Queued tasks of a dead submitter whose results nobody can ever get.
+    fn fail_unwanted(&mut self, submitter: ProcessId) {
+        let unwanted: Vec<TaskKey> = self
+            .tasks
+            .iter()
+            .filter(|(key, task)| key.process == submitter && task.is_pending() && task.worker.is_none())
+            .filter(|(_, task)| task.returns.iter().all(|result| !self.objects.contains_key(result)))
+            .map(|(key, _)| *key)
+            .collect();
+        self.failing.extend(unwanted.into_iter().map(|key| (key, "task_cancelled")));
+    }
+
+    fn end_job(&mut self, job: JobId) {
+        self.jobs.remove(&job);
+        let cancelled = self.tasks.iter().filter(|(_, task)| task.job == job && task.is_pending());
+        self.failing.extend(cancelled.map(|(key, _)| (*key, "task_cancelled")));
+        for (id, worker) in self.processes.iter_mut().filter(|(id, process)| **id != AGENT && process.job == job) {
+            worker.dismissed = true;
+            self.kills.insert(*id);
+        }
+    }
+
+    fn lose_worker(&mut self, id: ProcessId, lost: &Process) {
+        if lost.activity == Activity::Starting
+            && let Some(failed) = self.jobs.get_mut(&lost.job)
+        {
+            *failed += 1;
+            if *failed >= MAX_FAILED_STARTS {
+                *failed = 0;
+                let queued = self.tasks.iter().filter(|(_, task)| task.job == lost.job && task.status == TaskStatus::PendingNodeAssignment);
+                self.failing.extend(queued.map(|(key, _)| (*key, "system")));
+            }
+        }
+        let Activity::Busy(key) = lost.activity else { return };
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id) && task.is_pending()) else { return };
+        task.worker = None;
+        task.blocked = false;
+        if task.retries > 0 && !lost.dismissed {
+            task.retries -= 1;
+            task.status = TaskStatus::PendingNodeAssignment;
+        } else {
+            self.failing.push((key, "worker_crashed"));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What programs do: one step of one client's, as chance has it. Everything here is what an honest library may send.
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::local::{Argument, Ending, SMALL, ToAgent, Value};
+use plasmon_protocol::record::SiteKind;
+
+use super::client::{Client, Request, View};
+use super::random::Random;
+
+impl Client {
+    /// One step of the program, and of the library's own thread.
+    pub(crate) fn act(&mut self, view: View<'_>, random: &mut Random) {
+        if self.recalled && random.chance(70) {
+            self.recalled = false;
+            for lease in self.idle_leases(view) {
+                self.give_back(lease);
+            }
+        }
+        if self.leaving {
+            self.leave(random);
+        } else if self.worker {
+            self.work(view, random);
+        } else {
+            self.drive(view, random);
+        }
+        if random.chance(80) {
+            self.publish();
+        }
+    }
+
+    /// Told to end: some say goodbye, none starts anything.
+    fn leave(&mut self, random: &mut Random) {
+        if !self.said_bye && random.chance(50) {
+            self.said_bye = true;
+            self.write(&ToAgent::Bye);
+            self.publish();
+        }
+    }
+
+    fn work(&mut self, view: View<'_>, random: &mut Random) {
+        let Some(running) = &mut self.task else {
+            // Between tasks only what the last one left in globals is let go.
+            self.let_go(random);
+            return;
+        };
+        let task = running.key;
+        if !running.started {
+            running.started = true;
+            self.write(&ToAgent::Started { task });
+        } else if running.blocked {
+            if random.chance(50) {
+                running.blocked = false;
+                self.write(&ToAgent::Unblocked);
+            }
+        } else {
+            match random.weighted(&[40, 25, 35]) {
+                0 => self.drive(view, random),
+                1 if random.chance(30) => {
+                    running.blocked = true;
+                    self.write(&ToAgent::Blocked);
+                    self.ask_for_value(view, random);
+                }
+                1 => self.open_arguments(view, random),
+                _ => self.go_on(view, random),
+            }
+        }
+    }
+
+    /// A task's function takes the references out of its arguments.
+    fn open_arguments(&mut self, view: View<'_>, random: &mut Random) {
+        let holds = self.task.as_ref().and_then(|running| view.model.tasks.get(&running.key)).map(|task| task.holds.iter().copied().collect());
+        let holds: Vec<ObjectKey> = holds.unwrap_or_default();
+        for _ in 0..random.between(1, 3) {
+            if let Some(key) = random.pick(&holds) {
+                self.add_handle(key);
+            }
+        }
+    }
+
+    /// The next result, or the end.
+    pub(crate) fn go_on(&mut self, view: View<'_>, random: &mut Random) {
+        let Some(running) = &self.task else { return };
+        let (task, missing) = (running.key, running.returns.saturating_sub(running.outputs));
+        if missing == 0 || random.chance(8) {
+            let ending = match (missing, random.below(if missing == 0 { 10 } else { 4 })) {
+                (_, 0) => Ending::Failed("no".to_owned()),
+                (_, 1) => Ending::Panicked { message: "no".to_owned(), place: "a.rs:1:1".to_owned() },
+                (1.., _) => Ending::Refused(Error::UnknownFunction { name: "f".to_owned(), executable: "x".to_owned() }),
+                (0, _) => Ending::Finished,
+            };
+            if random.chance(70) {
+                for key in self.held() {
+                    self.drop_handle(key);
+                }
+            }
+            for key in self.pins.keys().copied().collect::<Vec<_>>() {
+                for _ in 0..self.pins.get(&key).copied().unwrap_or(0) {
+                    self.drop_pin(key);
+                }
+            }
+            self.task = None;
+            self.write(&ToAgent::Ended { task, ending });
+            return;
+        }
+        let memory = if random.chance(50) { self.room(random.below(3000), true, view) } else { None };
+        let bytes = vec![task.number as u8; random.below(40) as usize];
+        let value = memory.map_or(Value::Inline(&bytes), Value::Memory);
+        self.stage(random);
+        if let Some(running) = &mut self.task {
+            running.outputs += 1;
+        }
+        self.write(&ToAgent::Output { task, value });
+    }
+
+    fn drive(&mut self, view: View<'_>, random: &mut Random) {
+        match random.weighted(&[22, 7, 3, 22, 8, 8, 10, 12, 3, 14, 4, 2, 2]) {
+            0 => drop(self.put(random.below(3000), random.chance(40), false, view, random)),
+            1 => {
+                let most = view.model.capacity / 2;
+                drop(self.put(random.between(SMALL.min(most / 4), most), false, false, view, random));
+            }
+            2 => drop(self.put(0, random.chance(30), false, view, random)),
+            3 => self.let_go(random),
+            4 => self.clone_handle(view, random),
+            5 => {
+                if let Some(key) = random.pick(&self.mappable(view)) {
+                    self.add_pin(key);
+                }
+            }
+            6 => {
+                let pins: Vec<ObjectKey> = self.pins.keys().copied().collect();
+                if let Some(key) = random.pick(&pins) {
+                    self.drop_pin(key);
+                }
+            }
+            7 => self.ask_for_value(view, random),
+            8 => {
+                let waiting: Vec<u32> = self.requests.iter().filter(|(_, waiting)| matches!(waiting, Request::Value(_))).map(|(request, _)| *request).collect();
+                if let Some(request) = random.pick(&waiting) {
+                    // The answer may be under way: the entry stays until it comes or for ever.
+                    self.write(&ToAgent::Cancel { request });
+                }
+            }
+            9 => self.submit(view, random),
+            10 => {
+                if let Some(lease) = random.pick(&self.idle_leases(view)) {
+                    self.give_back(lease);
+                }
+            }
+            11 => self.name_site(random),
+            _ => self.ask_for_slots(),
+        }
+    }
+
+    /// A new object; `None` when there is no name or no room yet.
+    fn put(&mut self, bytes: u64, nested: bool, hidden: bool, view: View<'_>, random: &mut Random) -> Option<ObjectKey> {
+        let chunk = bytes <= SMALL.min(view.model.capacity / 16);
+        let key = self.name(view, random)?;
+        let Some(memory) = self.room(bytes, chunk, view) else {
+            self.unname(key);
+            return None;
+        };
+        if nested {
+            self.stage(random);
+        }
+        let site = random.below(u64::from(self.sites) + 1) as u32;
+        self.write(&ToAgent::Put { key, memory, site, hidden });
+        self.handles.insert(key, 1);
+        Some(key)
+    }
+
+    /// References for the next message that takes them.
+    fn stage(&mut self, random: &mut Random) {
+        let held = self.held();
+        for _ in 0..random.below(3) {
+            let references: Vec<ObjectKey> = (0..random.below(4)).filter_map(|_| random.pick(&held)).collect();
+            self.write(&ToAgent::Stage { references });
+        }
+    }
+
+    fn let_go(&mut self, random: &mut Random) {
+        let held = self.held();
+        for _ in 0..random.between(1, 3) {
+            if let Some(key) = random.pick(&held)
+                && self.handles.contains_key(&key)
+            {
+                self.drop_handle(key);
+            }
+        }
+    }
+
+    /// A handle more: a clone, or one read out of a value.
+    fn clone_handle(&mut self, view: View<'_>, random: &mut Random) {
+        let from = if random.chance(50) { self.readable(view) } else { self.held() };
+        if let Some(key) = random.pick(&from) {
+            self.add_handle(key);
+        }
+    }
+
+    fn ask_for_value(&mut self, view: View<'_>, random: &mut Random) {
+        let reach = if random.chance(30) { self.reach(view) } else { self.held() };
+        let Some(key) = random.pick(&reach) else { return };
+        let request = self.request(Request::Value(key));
+        let message = if random.chance(60) { ToAgent::Get { request, key } } else { ToAgent::Wait { request, key } };
+        self.write(&message);
+    }
+
+    fn submit(&mut self, view: View<'_>, random: &mut Random) {
+        let block = if random.chance(15) { self.put(random.below(3000), false, true, view, random) } else { None };
+        let held = self.held();
+        let inline = vec![7; random.below(40) as usize];
+        let mut arguments = Vec::new();
+        for _ in 0..random.below(3) {
+            match random.pick(&held).filter(|key| random.chance(65) && Some(*key) != block) {
+                Some(key) => arguments.push(Argument::Object(key)),
+                None => arguments.push(Argument::Inline(&inline)),
+            }
+        }
+        arguments.extend(block.map(Argument::Block));
+        let wanted = random.weighted(&[5, 70, 25]);
+        let mut returns = Vec::new();
+        for _ in 0..wanted {
+            let Some(key) = self.name(view, random) else { break };
+            returns.push(key);
+        }
+        if returns.len() == wanted {
+            if random.chance(30) {
+                self.stage(random);
+            }
+            self.last_task += 1 + u32::from(random.chance(5));
+            let milli_cpus = random.pick(&[0, 500, 1000, 1000, 1000, 2000]).unwrap_or(1000);
+            let milli_cpus = if random.chance(3) { 1_000_000 } else { milli_cpus };
+            let retries = random.pick(&[0, 0, 1, 2]).unwrap_or(0);
+            let message = ToAgent::Submit { number: self.last_task, function: "app::work", arguments, returns: returns.clone(), milli_cpus, retries, site: self.sites };
+            self.write(&message);
+            self.handles.extend(returns.into_iter().map(|key| (key, 1)));
+        } else {
+            for key in returns {
+                self.unname(key);
+            }
+        }
+        if let Some(key) = block {
+            self.drop_handle(key);
+        }
+    }
+
+    /// A name that no message carried is free again.
+    fn unname(&mut self, key: ObjectKey) {
+        self.used.remove(&key.slot);
+    }
+
+    fn name_site(&mut self, random: &mut Random) {
+        if self.sites > 0 && random.chance(30) {
+            let site = random.between(1, u64::from(self.sites)) as u32;
+            self.write(&ToAgent::SiteName { site, function: "app::main" });
+            return;
+        }
+        self.sites += 1;
+        let function = if random.chance(50) { "app::main" } else { "" };
+        let kind = random.pick(SiteKind::ALL).unwrap_or_default();
+        self.write(&ToAgent::Site { site: self.sites, kind, file: "src/app.rs", line: random.below(9) as u32, function });
+    }
+}

@@ -1,0 +1,243 @@
+//! One seed from begin to end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use plasmon_protocol::id::{ObjectKey, ProcessId};
+use plasmon_protocol::local::ToAgent;
+
+use super::bugs::Bug;
+use super::client::{Client, Phase};
+use super::model::Check;
+use super::world::World;
+
+/// Steps of chance in one seed; the way to rest and to the end come on top.
+pub(crate) const STEPS: u32 = 200;
+/// After so many rounds without new work, everything must have ended.
+const MAX_ROUNDS: u32 = 300;
+
+/// Runs a seed. What happened is told only if `traced`.
+pub(crate) fn run(seed: u64, bug: Option<Bug>, traced: bool) -> (Check, Vec<String>) {
+    let mut world = World::new(seed, bug, traced);
+    // A panic of the core is a failure like any other.
+    let result = catch_unwind(AssertUnwindSafe(|| world.live())).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    });
+    (result, world.take_trace())
+}
+
+fn is_alive(client: &Client) -> bool {
+    client.phase == Phase::Alive
+}
+
+impl World {
+    fn live(&mut self) -> Check {
+        for _ in 0..self.random.between(1, 3) {
+            self.connect_driver();
+        }
+        for step in 0..STEPS {
+            self.note(|| format!("step {step}"));
+            self.step()?;
+            self.verify()?;
+        }
+        if self.random.chance(80) {
+            self.note(|| "come to rest".to_owned());
+            self.rest()?;
+            if self.random.chance(50) {
+                self.note(|| "let go of everything".to_owned());
+                self.let_go()?;
+            }
+        }
+        self.note(|| "end".to_owned());
+        self.end()
+    }
+
+    fn step(&mut self) -> Check {
+        if self.random.chance(70)
+            && let Some(id) = self.pick(is_alive)
+        {
+            self.with(id, |client, view, random| if client.hostile { client.misbehave(view, random) } else { client.act(view, random) });
+        }
+        if self.random.chance(75)
+            && let Some(id) = self.pick(|client| !client.ring.is_empty())
+        {
+            let hostile = self.clients[&id].hostile;
+            let most = if hostile { 1 } else { self.random.between(1, 6) as usize };
+            self.deliver(id, most, false)?;
+        }
+        if self.random.chance(65)
+            && let Some(id) = self.pick(|client| is_alive(client) && !client.inbox.is_empty())
+        {
+            for _ in 0..self.random.between(1, 3) {
+                self.with(id, |client, _, _| client.read()).unwrap_or(Ok(()))?;
+            }
+        }
+        if self.random.chance(45) { self.surprise() } else { Ok(()) }
+    }
+
+    /// What comes neither from a program nor from the core.
+    fn surprise(&mut self) -> Check {
+        match self.random.weighted(&[20, 30, 2, 40, 12, 5, 2, 25, 3, 3]) {
+            0 => {
+                let passed_ms = self.random.pick(&[1, 50, 600, 2500]).unwrap_or(1);
+                self.tick(passed_ms)
+            }
+            1 if self.model.backed < self.model.backing => {
+                let step = self.model.capacity / self.random.between(1, 8);
+                self.back((self.model.backed + step).min(self.model.backing))
+            }
+            2 if self.model.backed < self.model.backing => self.fail_backing(),
+            3 => match self.pick(|client| client.phase == Phase::Starting) {
+                Some(id) if self.random.chance(15) => self.lose(id),
+                Some(id) => self.connect_worker(id),
+                None => Ok(()),
+            },
+            4 => match self.pick_condemned() {
+                Some(id) => self.die(id),
+                None => Ok(()),
+            },
+            5 => self.pick(|client| is_alive(client) && client.worker).map_or(Ok(()), |id| self.die(id)),
+            6 => self.pick(|client| is_alive(client) && !client.worker).map_or(Ok(()), |id| self.die(id)),
+            7 => self.pick(|client| client.phase == Phase::Dead).map_or(Ok(()), |id| self.reap(id)),
+            8 => {
+                self.connect_driver();
+                Ok(())
+            }
+            _ => {
+                if self.random.chance(50) {
+                    self.sample();
+                } else if let Some(id) = self.pick(|client| is_alive(client) && !client.worker) {
+                    self.with(id, |client, _, _| client.leaving = true);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn pick_condemned(&mut self) -> Option<ProcessId> {
+        let mut those: Vec<ProcessId> = self.condemned.iter().copied().collect();
+        those.extend(self.those(|client| client.said_bye && is_alive(client)));
+        self.random.pick(&those)
+    }
+
+    /// A process ends at this very point.
+    fn die(&mut self, id: ProcessId) -> Check {
+        self.note(|| format!("process {id} dies"));
+        self.condemned.remove(&id);
+        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
+        if client.phase == Phase::Starting {
+            return self.lose(id);
+        }
+        client.die();
+        Ok(())
+    }
+
+    /// No new work: all tasks end, all that was asked for is answered.
+    fn rest(&mut self) -> Check {
+        for id in self.those(|client| client.hostile && is_alive(client)) {
+            self.die(id)?;
+        }
+        for _ in 0..MAX_ROUNDS {
+            for id in self.those(|_| true) {
+                self.rest_one(id)?;
+                self.verify()?;
+            }
+            if self.model.backed < self.model.backing {
+                self.back(self.model.backing)?;
+            }
+            self.tick(700)?;
+            self.verify()?;
+            let resting = self.model.asks.is_empty()
+                && self.model.tasks.values().all(|task| !task.is_pending())
+                && self.condemned.is_empty()
+                && self.clients.values().all(|client| client.phase == Phase::Alive && client.ring.is_empty() && client.inbox.is_empty());
+            if resting {
+                return Ok(());
+            }
+        }
+        let pending: Vec<_> = self.model.tasks.iter().filter(|(_, task)| task.is_pending()).collect();
+        Err(format!("never came to rest: {:?}, {pending:?}, {:?}", self.model.asks, self.clients))
+    }
+
+    fn rest_one(&mut self, id: ProcessId) -> Check {
+        let Some(client) = self.clients.get(&id) else { return Ok(()) };
+        match client.phase {
+            Phase::Starting => return self.connect_worker(id),
+            Phase::Dead => return self.reap(id),
+            Phase::Alive if self.condemned.contains(&id) || client.leaving => return self.die(id),
+            Phase::Alive => {}
+        }
+        let read: Option<Check> = self.with(id, |client, view, random| {
+            while !client.inbox.is_empty() {
+                client.read()?;
+            }
+            if std::mem::take(&mut client.recalled) {
+                for lease in client.idle_leases(view) {
+                    client.give_back(lease);
+                }
+            }
+            if let Some(running) = &mut client.task {
+                let task = running.key;
+                if !std::mem::replace(&mut running.started, true) {
+                    client.write(&ToAgent::Started { task });
+                } else if std::mem::take(&mut running.blocked) {
+                    client.write(&ToAgent::Unblocked);
+                }
+                client.go_on(view, random);
+            }
+            client.publish();
+            Ok(())
+        });
+        read.unwrap_or(Ok(()))?;
+        while self.clients.get(&id).is_some_and(|client| !client.ring.is_empty()) {
+            self.deliver(id, 6, false)?;
+        }
+        Ok(())
+    }
+
+    /// Everybody drops all it has: nothing may be left, though everybody lives.
+    fn let_go(&mut self) -> Check {
+        for round in 0..2 {
+            for id in self.those(is_alive) {
+                self.with(id, |client, view, _| {
+                    if round == 0 {
+                        let pins: Vec<(ObjectKey, u32)> = client.pins.iter().map(|(key, count)| (*key, *count)).collect();
+                        pins.iter().for_each(|(key, count)| (0..*count).for_each(|_| client.drop_pin(*key)));
+                        let handles: Vec<(ObjectKey, u32)> = client.handles.iter().map(|(key, count)| (*key, *count)).collect();
+                        handles.iter().for_each(|(key, count)| (0..*count).for_each(|_| client.drop_handle(*key)));
+                    } else {
+                        for lease in client.idle_leases(view) {
+                            client.give_back(lease);
+                        }
+                    }
+                    client.publish();
+                });
+                while self.clients.get(&id).is_some_and(|client| !client.ring.is_empty()) {
+                    let most = self.random.between(1, 9) as usize;
+                    self.deliver(id, most, false)?;
+                }
+                self.verify()?;
+            }
+        }
+        let ledger = self.subject.core.ledger();
+        if self.model.objects.is_empty() && ledger.free_bytes == ledger.capacity_bytes {
+            Ok(())
+        } else {
+            Err(format!("all let go, but this is left: {:?} {:?} {ledger:?}", self.model.rows, self.model.leases))
+        }
+    }
+
+    /// Everybody dies, in any order.
+    fn end(&mut self) -> Check {
+        while let Some(id) = self.pick(|_| true) {
+            if self.clients[&id].phase == Phase::Dead || self.random.chance(70) {
+                self.die(id)?;
+                self.reap(id)?;
+            } else {
+                self.die(id)?;
+            }
+            self.verify()?;
+        }
+        self.model.check_empty(&self.subject.core)
+    }
+}

@@ -1,0 +1,285 @@
+//! The surroundings of one core: shared memory, clients, and the order in which things reach it. Every call of the core is
+//! mirrored in the model, every effect is judged before it is carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plasmon_agent::reactor::{Core, CoreConfig, Machine, Usage};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
+use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToAgent, ToClient, decode};
+use plasmon_protocol::record::ObjectState;
+
+use super::bugs::{Bug, Subject};
+use super::client::{Client, Phase, View};
+use super::effects::{Effect, Recorder};
+use super::model::{Check, Model};
+use super::random::Random;
+
+/// One slot of the slot table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    pub(crate) generation: u32,
+    pub(crate) state: Option<ObjectState>,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+/// What the agent writes and clients read.
+#[derive(Debug, Default)]
+pub(crate) struct SharedMemory {
+    pub(crate) slots: BTreeMap<u32, Entry>,
+    /// Objects gone from each lease.
+    pub(crate) freed: BTreeMap<(ProcessId, u32), u32>,
+}
+
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) subject: Subject,
+    pub(crate) model: Model,
+    pub(crate) shared: SharedMemory,
+    pub(crate) clients: BTreeMap<ProcessId, Client>,
+    /// Processes that the shell is about to kill.
+    pub(crate) condemned: BTreeSet<ProcessId>,
+    recorder: Recorder,
+    hostility: u64,
+    /// What happened, if somebody wants to read it.
+    trace: Option<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
+        let mut random = Random::new(seed);
+        let capacity = random.pick(&[64 << 10, 128 << 10, 256 << 10, 1 << 20]).unwrap_or(1 << 20);
+        let blocks = random.between(2, 6) as u32;
+        let milli_cpus = random.between(1, 8) * 500;
+        let now_ms = 1_000_000;
+        let config = CoreConfig {
+            node: NodeId([7; 8]),
+            node_ip: "127.0.0.1".into(),
+            pid: 1,
+            capacity,
+            slots: blocks * SLOT_BLOCK,
+            milli_cpus,
+            now_ms,
+        };
+        let hostility = if random.chance(25) { 40 } else { 0 };
+        Self {
+            random,
+            subject: Subject::new(Core::new(config), bug, seed),
+            model: Model::new(now_ms, capacity, blocks, milli_cpus),
+            shared: SharedMemory::default(),
+            clients: BTreeMap::new(),
+            condemned: BTreeSet::new(),
+            recorder: Recorder::default(),
+            hostility,
+            trace: traced.then(Vec::new),
+        }
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(what());
+        }
+    }
+
+    pub(crate) fn take_trace(&mut self) -> Vec<String> {
+        self.trace.take().unwrap_or_default()
+    }
+
+    /// Clients of which `which` holds.
+    pub(crate) fn those(&self, which: impl Fn(&Client) -> bool) -> Vec<ProcessId> {
+        self.clients.values().filter(|client| which(client)).map(|client| client.id).collect()
+    }
+
+    pub(crate) fn pick(&mut self, which: impl Fn(&Client) -> bool) -> Option<ProcessId> {
+        let those = self.those(which);
+        self.random.pick(&those)
+    }
+
+    /// A client and all that it can see.
+    pub(crate) fn with<T>(&mut self, id: ProcessId, act: impl FnOnce(&mut Client, View<'_>, &mut Random) -> T) -> Option<T> {
+        let view = View { shared: &self.shared, model: &self.model };
+        self.clients.get_mut(&id).map(|client| act(client, view, &mut self.random))
+    }
+
+    pub(crate) fn connect_driver(&mut self) {
+        let pid = 100 + self.clients.len() as u32;
+        let (process, job) = self.subject.core.on_driver_connected(pid, "app");
+        self.model.driver_connected(process, job, pid);
+        let hostile = self.random.chance(self.hostility);
+        self.note(|| format!("driver {process} connects as job {job}, hostile: {hostile}"));
+        self.clients.insert(process, Client::new(process, job, false, hostile));
+    }
+
+    pub(crate) fn connect_worker(&mut self, id: ProcessId) -> Check {
+        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
+        client.phase = Phase::Alive;
+        let pid = client.pid;
+        self.note(|| format!("worker {id} connects"));
+        let expected = self.model.worker_connected(id, pid);
+        let wanted = self.subject.core.on_worker_connected(id, pid, &mut self.recorder);
+        self.carry_out()?;
+        if wanted != expected {
+            return Err(format!("worker {id} is wanted: {wanted}, to be wanted: {expected}"));
+        }
+        if !wanted {
+            self.lose(id)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers up to `most` messages of a client. `last`: it is dead and these are all.
+    pub(crate) fn deliver(&mut self, id: ProcessId, most: usize, last: bool) -> Check {
+        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
+        let count = most.min(client.ring.len());
+        if count == 0 {
+            return Ok(());
+        }
+        let batch: Vec<Vec<u8>> = client.ring.drain(..count).collect();
+        let hostile = client.hostile;
+        let mut verdict = Ok(());
+        let mut read = 0;
+        for bytes in &batch {
+            read += 1;
+            let message = decode::<ToAgent<'_>>("a client", bytes);
+            self.note(|| format!("from {id}: {message:?}"));
+            verdict = message.map_or(Err("bytes that are no message"), |message| self.model.deliver(id, &message));
+            if verdict.is_err() {
+                break;
+            }
+        }
+        self.model.end_of_batch();
+        let (result, looked_at) = self.subject.on_messages(id, &batch, last, &mut self.recorder);
+        self.carry_out()?;
+        match (&result, verdict) {
+            (Ok(()), Ok(())) => Ok(()),
+            (Err(violation), Err(_)) if looked_at == read => {
+                let ending = self.model.processes.get(&id).is_some_and(|process| !self.model.jobs.contains_key(&process.job));
+                if !hostile && !ending {
+                    return Err(format!("honest process {id} is blamed: {}", violation.0));
+                }
+                self.note(|| format!("process {id} is dropped: {}", violation.0));
+                self.model.expect_kill(id);
+                self.subject.core.on_violation(id, violation, &mut self.recorder);
+                self.carry_out()?;
+                self.lose(id)
+            }
+            _ => Err(format!("message {looked_at} of {id}: {result:?}; message {read} should be: {verdict:?}")),
+        }
+    }
+
+    /// A dead client's ring is drained, then the core learns of its end.
+    pub(crate) fn reap(&mut self, id: ProcessId) -> Check {
+        while let Some(client) = self.clients.get(&id) {
+            let left = client.ring.len();
+            if left == 0 {
+                return self.lose(id);
+            }
+            let most = if client.hostile { 1 } else { self.random.between(1, left as u64) as usize };
+            self.deliver(id, most, most >= left)?;
+        }
+        Ok(())
+    }
+
+    /// The core learns of a process's end; whatever is left in its ring was not looked at.
+    pub(crate) fn lose(&mut self, id: ProcessId) -> Check {
+        self.note(|| format!("process {id} is lost"));
+        self.clients.remove(&id);
+        self.condemned.remove(&id);
+        let blocks: Vec<u32> = self.model.lent.iter().filter(|(_, owner)| **owner == id).map(|(block, _)| *block).collect();
+        self.model.process_lost(id);
+        self.subject.on_process_lost(id, &mut self.recorder);
+        self.carry_out()?;
+        self.shared.freed.retain(|(owner, _), _| *owner != id);
+        // A forbidden message may have used up names before it was refused.
+        for (slot, entry) in self.shared.slots.iter().filter(|(slot, _)| blocks.contains(&(**slot / SLOT_BLOCK))) {
+            self.model.generations.insert(*slot, entry.generation);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tick(&mut self, passed_ms: u64) -> Check {
+        self.model.now_ms += passed_ms;
+        let now_ms = self.model.now_ms;
+        self.note(|| format!("it is {now_ms}"));
+        self.subject.core.on_tick(now_ms, &mut self.recorder);
+        self.carry_out()?;
+        self.model.check_deadlines()
+    }
+
+    pub(crate) fn back(&mut self, end: u64) -> Check {
+        self.model.backed = self.model.backed.max(end);
+        self.note(|| format!("backed up to {end}"));
+        self.subject.on_backed(end, &mut self.recorder);
+        self.carry_out()
+    }
+
+    pub(crate) fn fail_backing(&mut self) -> Check {
+        self.note(|| "no more memory".to_owned());
+        self.model.backing_failed();
+        self.subject.core.on_backing_failed(self.model.backed, "no memory", &mut self.recorder);
+        self.carry_out()
+    }
+
+    pub(crate) fn sample(&mut self) {
+        let usage = Usage { rss_bytes: self.random.below(1 << 30), shared_bytes: self.random.below(1 << 30), cpu_percent: 3.0 };
+        let processes: Vec<_> = self.clients.keys().map(|id| (*id, usage)).collect();
+        self.subject.core.on_sample(Machine::default(), processes);
+    }
+
+    /// Judges what the core wanted done, and does it.
+    fn carry_out(&mut self) -> Check {
+        let effects = self.subject.effects(std::mem::take(&mut self.recorder.effects));
+        for effect in effects {
+            self.note(|| format!("    {effect:?}"));
+            self.model.observe(&effect)?;
+            self.check_order(&effect)?;
+            match effect {
+                Effect::Send(to, bytes) => {
+                    if let Some(client) = self.clients.get_mut(&to).filter(|client| client.phase == Phase::Alive) {
+                        client.inbox.push_back(bytes);
+                    }
+                }
+                Effect::Publish { key: ObjectKey { slot, generation }, state, offset, length } => {
+                    self.shared.slots.insert(slot, Entry { generation, state, offset, length });
+                }
+                Effect::Freed { process, lease } => *self.shared.freed.entry((process, lease)).or_default() += 1,
+                Effect::Reset { process, lease } => drop(self.shared.freed.insert((process, lease), 0)),
+                Effect::Recall(process) => drop(self.clients.get_mut(&process).map(|client| client.recalled = true)),
+                Effect::Back(_) => {}
+                Effect::Start(process, job) => {
+                    let hostile = self.random.chance(self.hostility / 2);
+                    self.clients.insert(process, Client::new(process, job, true, hostile));
+                }
+                Effect::Kill(process) => drop(self.condemned.insert(process)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Shared memory is written before the message that sends somebody there.
+    fn check_order(&self, effect: &Effect) -> Check {
+        let (Effect::Send(to, _), Some(message)) = (effect, effect.message()) else { return Ok(()) };
+        match message {
+            ToClient::Leased { lease, .. } => match self.shared.freed.get(&(*to, lease)) {
+                Some(0) => Ok(()),
+                word => Err(format!("lease {lease} of {to} is granted with a count of {word:?} freed")),
+            },
+            ToClient::Resolved { request, outcome: Outcome::InMemory } => {
+                let Some(super::client::Request::Value(key)) = self.clients.get(to).and_then(|client| client.requests.get(&request)) else {
+                    return Ok(());
+                };
+                let entry = self.shared.slots.get(&key.slot);
+                let there = entry.is_some_and(|entry| entry.generation == key.generation && entry.state == Some(ObjectState::InMemory));
+                let hostile = self.clients.get(to).is_some_and(|client| client.hostile);
+                if there || hostile { Ok(()) } else { Err(format!("{key:?} is announced to {to} before the slot table has it: {entry:?}")) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that can be checked.
+    pub(crate) fn verify(&mut self) -> Check {
+        self.model.nothing_missing()?;
+        self.model.compare(&self.subject.core, &self.shared)
+    }
+}

@@ -1,0 +1,163 @@
+//! A node that is nothing but tables.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use plasmon_agent::node::handle::{NodeHandle, Question};
+use plasmon_agent::telemetry::door::Door;
+use plasmon_agent::telemetry::server::{Limits, Server};
+use plasmon_agent::telemetry::tables::Tables;
+use plasmon_agent::telemetry::token::Token;
+use plasmon_protocol::column::Table;
+use plasmon_protocol::id::{ObjectId, ProcessId, SiteId};
+use plasmon_protocol::record::{EventRow, NodeRow, ObjectRow, ProcessRow, ReferenceRow, ReferenceType, Site, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::stream::{Detail, Target};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub(crate) const TOKEN: &str = "0123456789abcdef";
+
+/// Rows, as a test sets them.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub now_ms: u64,
+    pub version: u64,
+    pub references: Vec<ReferenceRow>,
+    pub objects: Vec<ObjectRow>,
+    pub events: Vec<EventRow>,
+    pub details: HashMap<Target, Detail>,
+    /// Times that the versions were asked for and that rows of references were copied.
+    pub looks: AtomicU64,
+    pub copies: AtomicU64,
+}
+
+impl Tables for Rows {
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn version(&self, table: Table) -> u64 {
+        self.looks.fetch_add(u64::from(table == Table::References), Ordering::SeqCst);
+        self.version
+    }
+
+    fn node(&self) -> NodeRow {
+        NodeRow { pid: 4711, ..NodeRow::default() }
+    }
+
+    fn store(&self) -> StoreRow {
+        StoreRow { objects: self.objects.len() as u64, ..StoreRow::default() }
+    }
+
+    fn references(&self) -> Vec<ReferenceRow> {
+        self.copies.fetch_add(1, Ordering::SeqCst);
+        self.references.clone()
+    }
+
+    fn objects(&self) -> Vec<ObjectRow> {
+        self.objects.clone()
+    }
+
+    fn sites(&self) -> Vec<SiteRow> {
+        Vec::new()
+    }
+
+    fn processes(&self) -> Vec<ProcessRow> {
+        Vec::new()
+    }
+
+    fn tasks(&self) -> Vec<TaskRow> {
+        Vec::new()
+    }
+
+    fn events(&self) -> Vec<EventRow> {
+        self.events.clone()
+    }
+
+    fn detail(&self, target: Target) -> Option<Detail> {
+        self.details.get(&target).cloned()
+    }
+}
+
+/// A reference of process `process` to object `object`.
+pub(crate) fn reference(process: u32, object: u32, size: Option<u64>) -> ReferenceRow {
+    let mut id = [0; 16];
+    id[12..].copy_from_slice(&object.to_be_bytes());
+    let line = object % 7;
+    let site = Arc::new(Site { id: SiteId(line), file: "src/work.rs".into(), function: "work::make".into(), line, ..Site::default() });
+    ReferenceRow {
+        object_id: ObjectId(id),
+        process: ProcessId(process),
+        pid: 1000 + process,
+        size_bytes: size,
+        reference_type: ReferenceType::ALL[object as usize % 5],
+        call_site: Arc::clone(&site),
+        created_site: site,
+        since_ms: u64::from(object),
+        ..ReferenceRow::default()
+    }
+}
+
+/// A server and the node behind it.
+pub(crate) struct Agent {
+    pub address: String,
+    pub rows: Arc<Mutex<Rows>>,
+    pub viewers: Arc<AtomicU32>,
+    stop: Option<oneshot::Sender<()>>,
+    pub done: tokio::task::JoinHandle<()>,
+}
+
+impl Agent {
+    pub(crate) async fn start() -> Self {
+        Self::with(Limits::default(), |server| server).await
+    }
+
+    pub(crate) async fn with(limits: Limits, more: impl FnOnce(Server) -> Server) -> Self {
+        let rows: Arc<Mutex<Rows>> = Arc::default();
+        let (sender, questions) = mpsc::channel::<Question>();
+        let tables = Arc::clone(&rows);
+        std::thread::spawn(move || questions.into_iter().for_each(|question| question(&*tables.lock().unwrap())));
+        let node = NodeHandle::new(move |question| sender.send(question).unwrap_or_default());
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let viewers: Arc<AtomicU32> = Arc::default();
+        let door = Door::new(&Token::parse(TOKEN).unwrap(), vec!["node7.example".to_owned()]);
+        let server = more(Server::new(node, door).limits(limits).count_viewers_in(Arc::clone(&viewers)));
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(server.run(listener, async { stopped.await.unwrap_or_default() }));
+        Self { address, rows, viewers, stop: Some(stop), done }
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Rows)) {
+        let mut rows = self.rows.lock().unwrap();
+        rows.version += 1;
+        change(&mut rows);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Returns when the node has been looked at `times` more.
+    pub(crate) async fn looked_at(&self, times: u64) {
+        let looks = || self.rows.lock().unwrap().looks.load(Ordering::SeqCst);
+        let before = looks();
+        until("the node is looked at", || looks() >= before + times).await;
+    }
+
+    pub(crate) async fn viewers(&self, count: u32) {
+        until("the viewers are counted", || self.viewers.load(Ordering::SeqCst) == count).await;
+    }
+}
+
+/// Waits for a condition, for as long as a slow machine may need.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! A whole report, once, without a screen.
+
+use std::sync::Arc;
+
+use plasmon_protocol::record::{ReferenceRow, Site, StoreRow};
+use plasmon_protocol::stream::{Body, Request};
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::link::LinkError;
+use crate::link::websocket::Door;
+use crate::model::clean::{clean, decode};
+
+/// The viewer's number for its one request.
+const ID: u32 = 1;
+
+/// A report's frame, read without the detour that a sum of all frames costs: reports are long.
+#[derive(Deserialize)]
+struct Part {
+    seq: u64,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    store: Option<Box<StoreRow>>,
+    #[serde(default)]
+    references: Vec<ReferenceRow>,
+    #[serde(default)]
+    last: bool,
+}
+
+/// All references and the store, as of the moment when the agent got the request.
+///
+/// # Errors
+/// When there is no connection, it breaks, or the agent refuses.
+pub fn fetch_report(url: &str, token: Option<&str>) -> Result<(StoreRow, Vec<ReferenceRow>), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
+    runtime.block_on(fetch(&door))
+}
+
+/// As [`fetch_report`], within a runtime.
+///
+/// # Errors
+/// When there is no connection, it breaks, or the agent refuses.
+pub async fn fetch(door: &Door) -> Result<(StoreRow, Vec<ReferenceRow>), Error> {
+    let (mut connection, node) = door.connect().await?;
+    connection.send(&Request::Report { id: ID }).await?;
+    let mut store = StoreRow { node, ..StoreRow::default() };
+    let mut references = Vec::new();
+    loop {
+        let text = connection.text().await?;
+        let part: Part = serde_json::from_str(&text).map_err(|error| connection.unreadable(&error))?;
+        connection.send(&Request::Ack { seq: part.seq }).await?;
+        match part.kind.as_str() {
+            "report" => {}
+            "error" => {
+                let frame = decode(&text).map_err(|error| connection.unreadable(&error))?;
+                let Body::Error { message, hint, .. } = frame.body else { continue };
+                return Err(LinkError::Refused { message, hint }.into());
+            }
+            _ => continue,
+        }
+        if let Some(mut row) = part.store {
+            harmless(&mut row.node.node_ip);
+            harmless(&mut row.node.listen);
+            harmless(&mut row.node.version);
+            store = *row;
+        }
+        references.extend(part.references.into_iter().map(|mut row| {
+            harmless(&mut row.node_ip);
+            harmless_site(&mut row.call_site);
+            harmless_site(&mut row.created_site);
+            row
+        }));
+        if part.last {
+            connection.close().await;
+            return Ok((store, references));
+        }
+    }
+}
+
+fn harmless(text: &mut Arc<str>) {
+    let mut safe = text.to_string();
+    clean(&mut safe);
+    if *safe != **text {
+        *text = safe.into();
+    }
+}
+
+fn harmless_site(site: &mut Arc<Site>) {
+    if let Some(site) = Arc::get_mut(site) {
+        clean(&mut site.function);
+        clean(&mut site.file);
+    } else {
+        let mut safe = Site::clone(site);
+        clean(&mut safe.function);
+        clean(&mut safe.file);
+        *site = Arc::new(safe);
+    }
+}

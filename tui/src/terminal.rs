@@ -1,0 +1,174 @@
+//! The terminal: taken over, drawn on, and given back as it was found.
+
+use std::io::{self, Write};
+use std::sync::Once;
+
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream};
+use crossterm::style::ResetColor;
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use crossterm::{execute, queue};
+use futures_util::Stream;
+use futures_util::stream::BoxStream;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use crate::app::App;
+use crate::view;
+use crate::view::theme::Theme;
+
+/// Where the dashboard is drawn, and where keys come from.
+pub trait Screen {
+    /// What the terminal reports, from now on. Whoever reads it must drop it before the terminal is given away.
+    fn input(&mut self) -> BoxStream<'static, io::Result<Event>>;
+
+    /// Its size: columns, rows.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    fn size(&self) -> io::Result<(u16, u16)>;
+
+    /// Draws what has changed.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    fn draw(&mut self, app: &App) -> io::Result<()>;
+
+    /// Forgets what is on the screen: the next drawing draws everything.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    fn redraw(&mut self) -> io::Result<()>;
+
+    /// Puts a text on the clipboard of whoever sits before the terminal.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    fn copy(&mut self, text: &str) -> io::Result<()>;
+
+    /// Gives the terminal back until the shell continues this process.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    fn suspend(&mut self) -> io::Result<()>;
+}
+
+/// A terminal behind a writer.
+pub struct Tty<W: Write> {
+    terminal: Terminal<CrosstermBackend<W>>,
+    theme: Theme,
+}
+
+/// Takes the terminal over.
+fn enter(writer: &mut impl Write) -> io::Result<()> {
+    execute!(writer, EnterAlternateScreen, EnableBracketedPaste, Hide)
+}
+
+/// Gives it back: every mode that [`enter`] set, and no colour left behind.
+///
+/// # Errors
+/// When the writer fails.
+pub fn leave(writer: &mut impl Write) -> io::Result<()> {
+    execute!(writer, EndSynchronizedUpdate, DisableBracketedPaste, ResetColor, LeaveAlternateScreen, Show)
+}
+
+impl<W: Write> Tty<W> {
+    /// A terminal behind any writer, modes set; raw mode is not touched.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    pub fn over(mut writer: W, theme: Theme) -> io::Result<Self> {
+        enter(&mut writer)?;
+        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(writer))?, theme })
+    }
+
+    /// As [`Tty::over`], with a size of its own instead of the terminal's.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    pub fn fixed(mut writer: W, theme: Theme, columns: u16, rows: u16) -> io::Result<Self> {
+        enter(&mut writer)?;
+        let area = ratatui::layout::Rect::new(0, 0, columns, rows);
+        let options = ratatui::TerminalOptions { viewport: ratatui::Viewport::Fixed(area) };
+        Ok(Self { terminal: Terminal::with_options(CrosstermBackend::new(writer), options)?, theme })
+    }
+
+    /// What is written to.
+    pub fn writer(&mut self) -> &mut impl Write {
+        self.terminal.backend_mut()
+    }
+}
+
+/// Gives the terminal back when dropped, however that comes about.
+#[derive(Debug)]
+pub struct Guard(());
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Gives the process's terminal back. Nothing can be done about failures: there is no other place to tell them.
+fn restore() {
+    let _ = leave(&mut io::stdout());
+    let _ = disable_raw_mode();
+}
+
+/// Takes the process's terminal over. A panic anywhere gives it back before its message is printed.
+///
+/// # Errors
+/// When standard output is no terminal.
+pub fn take_over(theme: Theme) -> io::Result<(Tty<io::Stdout>, Guard)> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            previous(panic);
+        }));
+    });
+    enable_raw_mode()?;
+    let guard = Guard(());
+    Ok((Tty::over(io::stdout(), theme)?, guard))
+}
+
+impl<W: Write> Screen for Tty<W> {
+    fn input(&mut self) -> BoxStream<'static, io::Result<Event>> {
+        let stream: std::pin::Pin<Box<dyn Stream<Item = io::Result<Event>> + Send>> = Box::pin(EventStream::new());
+        stream
+    }
+
+    fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    fn draw(&mut self, app: &App) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        let theme = self.theme;
+        let drawn = self.terminal.draw(|frame| view::draw(app, &theme, frame.buffer_mut())).map(drop);
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        drawn
+    }
+
+    fn redraw(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(self.terminal.backend_mut(), CopyToClipboard::to_clipboard_from(text))
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        leave(self.terminal.backend_mut())?;
+        disable_raw_mode()?;
+        // Stops here; the shell's `fg` lets it go on.
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
+        enable_raw_mode()?;
+        enter(self.terminal.backend_mut())?;
+        self.terminal.clear()
+    }
+}

@@ -1,0 +1,74 @@
+//! The screen: one file for one region. Every function reads the [`App`] and draws what is visible, nothing else.
+
+pub mod chart;
+pub mod columns;
+pub mod events;
+pub mod footer;
+pub mod format;
+pub mod header;
+pub mod help;
+pub mod ledger;
+pub mod overlay;
+pub mod overview;
+pub mod paint;
+pub mod pages;
+pub mod processes;
+pub mod references;
+pub mod sites;
+pub mod source;
+pub mod table;
+pub mod tasks;
+pub mod theme;
+pub mod window;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::app::geometry::{FOOTER, HEADER, SMALLEST};
+use crate::app::route::{Page, Route};
+use crate::app::{App, LinkState};
+use paint::Paint;
+use theme::{Role, Theme};
+
+/// Draws the whole screen.
+pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
+    let area = buffer.area;
+    let mut paint = Paint { buffer, theme };
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        return small(&mut paint, area);
+    }
+    header::draw(app, &mut paint, Rect { height: HEADER, ..area });
+    let body = Rect { y: area.y + HEADER, height: area.height - HEADER - FOOTER, ..area };
+    match &app.place().route {
+        Route::View(Page::Overview) => overview::draw(app, &mut paint, body),
+        Route::View(Page::References) | Route::References { .. } => references::draw(app, &mut paint, body),
+        Route::View(Page::Sites) => sites::draw(app, &mut paint, body),
+        Route::View(Page::Processes) => processes::draw(app, &mut paint, body),
+        Route::View(Page::Tasks) => tasks::draw(app, &mut paint, body),
+        Route::View(Page::Events) => events::draw(app, &mut paint, body),
+        Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } => pages::draw(app, &mut paint, body),
+    }
+    if matches!(app.link, LinkState::Lost { .. }) {
+        paint.dim(body);
+    }
+    overlay::draw(app, &mut paint, body);
+    footer::draw(app, &mut paint, Rect { y: area.bottom() - FOOTER, height: FOOTER, ..area });
+}
+
+/// Too small to show anything true.
+fn small(paint: &mut Paint<'_>, area: Rect) {
+    let lines = [
+        "plasmon needs a little more room".to_owned(),
+        format!("{} × {} here, {} × {} needed", area.width, area.height, SMALLEST.0, SMALLEST.1),
+        "q leaves".to_owned(),
+    ];
+    let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
+    for (line, text) in lines.iter().enumerate() {
+        let width = format::width(text).min(area.width);
+        let y = top + line as u16;
+        if y < area.bottom() {
+            let role = if line == 0 { Role::Title } else { Role::Dim };
+            paint.text(area.x + (area.width - width) / 2, y, width, text, role);
+        }
+    }
+}

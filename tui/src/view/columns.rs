@@ -1,0 +1,240 @@
+//! The columns of every kind of row, for views and pages alike.
+
+use plasmon_protocol::record::{EventRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Site, SiteRow, TaskRow};
+use plasmon_protocol::size::cells;
+use plasmon_protocol::stream::GroupRow;
+
+use super::format::{age, count, cpus, growth, took};
+use super::table::{Column, Text};
+use super::theme::Role;
+use crate::app::page::task_label;
+use crate::app::route::short_id;
+
+fn plain(text: impl Into<String>) -> Text {
+    (text.into(), Role::Text)
+}
+
+/// A count of which nothing is not worth reading.
+fn some(number: u64) -> Text {
+    (count(number), if number == 0 { Role::Dim } else { Role::Text })
+}
+
+fn size(bytes: Option<u64>, state: ObjectState) -> Text {
+    match (bytes, state) {
+        (_, ObjectState::Failed) => ("error".to_owned(), Role::Bad),
+        (Some(bytes), _) => plain(cells(bytes)),
+        (None, _) => ("-".to_owned(), Role::Dim),
+    }
+}
+
+fn site(site: &Site) -> Text {
+    if site.file.is_empty() { ("-".to_owned(), Role::Dim) } else { plain(site.to_string()) }
+}
+
+/// A change of bytes within a minute.
+#[must_use]
+pub fn growth_cell(bytes: i64) -> Text {
+    let role = match bytes {
+        0 => Role::Dim,
+        1.. => Role::Warn,
+        _ => Role::Ok,
+    };
+    (growth(bytes), role)
+}
+
+fn holder(kind: ProcessType, pid: u32) -> Text {
+    plain(format!("{kind} {pid}"))
+}
+
+/// How a process holds an object, in words: `2 handles, 1 view`.
+#[must_use]
+pub fn counts(row: &ReferenceRow) -> String {
+    let parts = [(row.local, "handle", "handles"), (row.pinned, "view", "views"), (row.submitted, "task", "tasks"), (row.captured, "inside", "inside")];
+    let words: Vec<String> = parts
+        .iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, one, many)| format!("{number} {}", if *number == 1 { one } else { many }))
+        .collect();
+    words.join(", ")
+}
+
+/// A state in small letters: what stands in every row should be quiet.
+fn state_word(state: ObjectState) -> Text {
+    match state {
+        ObjectState::Pending => ("pending".to_owned(), Role::Dim),
+        ObjectState::InMemory => plain("in memory"),
+        ObjectState::Inlined => plain("inlined"),
+        ObjectState::Failed => ("failed".to_owned(), Role::Bad),
+    }
+}
+
+/// A type as the filter takes it, in small letters.
+#[must_use]
+pub fn type_word(kind: ReferenceType) -> &'static str {
+    match kind {
+        ReferenceType::ActorHandle => "actor handle",
+        ReferenceType::PinnedInMemory => "pinned",
+        ReferenceType::UsedByPendingTask => "pending task",
+        ReferenceType::LocalReference => "local",
+        ReferenceType::CapturedInObject => "captured",
+    }
+}
+
+/// References, wherever they stand.
+pub const REFERENCES: &[Column<ReferenceRow>] = &[
+    Column::figure("size", "size", 5, 9, |row, _| size(row.size_bytes, row.state)),
+    Column::word("type", "type", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
+    Column::word("holder", "pid", 14, 9, |row, _| holder(row.process_type, row.pid)),
+    Column::figure("age", "age", 4, 8, |row, now| plain(age(now, row.since_ms))),
+    Column::wide("held since", "site", 24, 3, 9, |row, _| site(&row.call_site)),
+    Column::wide("created", "created", 20, 2, 3, |row, _| {
+        if row.call_site.id == row.created_site.id { ("there".to_owned(), Role::Dim) } else { site(&row.created_site) }
+    }),
+    Column::figure("handles", "local", 7, 2, |row, _| some(row.local.into())),
+    Column::figure("views", "pinned", 5, 2, |row, _| some(row.pinned.into())),
+    Column::figure("tasks", "submitted", 5, 2, |row, _| some(row.submitted.into())),
+    Column::figure("inside", "captured", 6, 2, |row, _| some(row.captured.into())),
+    Column::word("value", "state", 9, 1, |row, _| state_word(row.state)),
+    Column::word("object", "object", 15, 1, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
+];
+
+/// The same on a narrow screen, with the types in a word.
+pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
+    Column::figure("size", "size", 5, 9, |row, _| size(row.size_bytes, row.state)),
+    Column::word("type", "type", 12, 9, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
+    Column::word("holder", "pid", 14, 8, |row, _| holder(row.process_type, row.pid)),
+    Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.since_ms))),
+    Column::wide("held since", "site", 16, 1, 9, |row, _| site(&row.call_site)),
+];
+
+/// Groups of references.
+pub const GROUPS: &[Column<GroupRow>] = &[
+    Column::figure("size", "size", 5, 9, |row, _| plain(cells(row.bytes))),
+    Column::figure("rows", "", 5, 9, |row, _| plain(count(row.rows))),
+    Column::figure("objects", "", 7, 9, |row, _| plain(count(row.unique.unique_objects))),
+    Column::figure("unique", "", 6, 8, |row, _| plain(cells(row.unique.unique_bytes))),
+    Column::wide("group", "", 20, 1, 9, |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) }),
+    Column::figure("actor", "", 5, 1, |row, _| some(row.by_type[0])),
+    Column::figure("pinned", "", 6, 3, |row, _| some(row.by_type[1])),
+    Column::figure("task", "", 5, 3, |row, _| some(row.by_type[2])),
+    Column::figure("local", "", 5, 3, |row, _| some(row.by_type[3])),
+    Column::figure("captured", "", 8, 3, |row, _| some(row.by_type[4])),
+];
+
+/// Who holds one object.
+pub const HOLDERS: &[Column<ReferenceRow>] = &[
+    Column::word("process", "", 14, 9, |row, _| holder(row.process_type, row.pid)),
+    Column::word("type", "", 20, 8, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
+    Column::wide("by", "", 9, 1, 7, |row, _| plain(counts(row))),
+    Column::figure("age", "", 4, 6, |row, now| plain(age(now, row.since_ms))),
+    Column::wide("held since", "", 18, 2, 9, |row, _| site(&row.call_site)),
+];
+
+/// What one process holds.
+pub const HELD: &[Column<ReferenceRow>] = &[
+    Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
+    Column::word("type", "", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
+    Column::wide("by", "", 9, 1, 5, |row, _| plain(counts(row))),
+    Column::figure("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
+    Column::wide("held since", "", 18, 2, 9, |row, _| site(&row.call_site)),
+    Column::wide("created", "", 20, 2, 3, |row, _| {
+        if row.call_site.id == row.created_site.id { ("there".to_owned(), Role::Dim) } else { site(&row.created_site) }
+    }),
+    Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
+];
+
+/// Objects.
+pub const OBJECTS: &[Column<ObjectRow>] = &[
+    Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
+    Column::word("value", "", 9, 5, |row, _| state_word(row.state)),
+    Column::figure("refs", "", 5, 9, |row, _| some(row.references.into())),
+    Column::figure("views", "", 5, 6, |row, _| some(row.pinned.into())),
+    Column::figure("inside", "", 6, 4, |row, _| some(row.captured.into())),
+    Column::figure("contains", "", 8, 3, |row, _| some(row.contains.into())),
+    Column::figure("age", "", 4, 8, |row, now| plain(age(now, row.created_ms))),
+    Column::figure("creator", "", 7, 2, |row, _| plain(row.creator_pid.to_string())),
+    Column::wide("created", "", 0, 1, 1, |row, _| site(&row.created_site)),
+    Column::word("object", "", 15, 9, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
+];
+
+/// Sites in one line each.
+pub const SITES: &[Column<SiteRow>] = &[
+    Column::figure("held", "held", 5, 9, |row, _| plain(cells(row.held_bytes))),
+    Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
+    Column::figure("objects", "objects", 7, 7, |row, _| plain(count(row.objects))),
+    Column::figure("refs", "references", 5, 6, |row, _| plain(count(row.references))),
+    Column::figure("oldest", "age", 6, 5, |row, now| plain(age(now, row.oldest_ms))),
+    Column::wide("site", "site", 20, 1, 9, |row, _| site(&row.site)),
+];
+
+/// Processes.
+pub const PROCESSES: &[Column<ProcessRow>] = &[
+    Column::figure("pid", "pid", 7, 9, |row, _| plain(row.pid.to_string())),
+    Column::word("type", "type", 6, 9, |row, _| plain(row.process_type.word())),
+    Column::word("state", "state", 8, 7, |row, _| {
+        let role = match &*row.state {
+            "running" => Role::Ok,
+            "blocked" => Role::Warn,
+            _ => Role::Dim,
+        };
+        (row.state.to_string(), role)
+    }),
+    Column::figure("heap", "heap", 5, 9, |row, _| plain(cells(row.heap_bytes))),
+    Column::figure("rss", "rss", 5, 4, |row, _| plain(cells(row.rss_bytes))),
+    Column::figure("shared", "shared", 6, 3, |row, _| plain(cells(row.shared_bytes))),
+    Column::figure("cpu", "cpu", 5, 6, |row, _| {
+        let role = if row.cpu_percent < 0.5 { Role::Dim } else { Role::Text };
+        (format!("{:.0} %", row.cpu_percent), role)
+    }),
+    Column::figure("held", "held", 5, 9, |row, _| plain(cells(row.held_bytes))),
+    Column::figure("refs", "references", 5, 8, |row, _| some(row.references)),
+    Column::figure("slack", "slack", 5, 3, |row, _| plain(cells(row.slack_bytes))),
+    Column::figure("done", "done", 5, 2, |row, _| some(row.tasks_done)),
+    Column::figure("age", "age", 4, 5, |row, now| plain(age(now, row.since_ms))),
+    Column::figure("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
+    Column::wide("runs", "task", 8, 1, 9, |row, _| match &row.task {
+        Some(task) => plain(task_label(task)),
+        None => (row.name.to_string(), Role::Dim),
+    }),
+];
+
+/// Tasks.
+pub const TASKS: &[Column<TaskRow>] = &[
+    Column::word("status", "status", 9, 9, |row, _| {
+        let word = match row.status {
+            plasmon_protocol::record::TaskStatus::PendingArgsAvail => "args",
+            plasmon_protocol::record::TaskStatus::PendingNodeAssignment => "queued",
+            plasmon_protocol::record::TaskStatus::SubmittedToWorker => "sent",
+            plasmon_protocol::record::TaskStatus::Running if row.blocked => "blocked",
+            plasmon_protocol::record::TaskStatus::Running => "running",
+            plasmon_protocol::record::TaskStatus::Finished => "finished",
+            plasmon_protocol::record::TaskStatus::Failed => "failed",
+        };
+        (word.to_owned(), if row.blocked { Role::Warn } else { Role::status(row.status) })
+    }),
+    Column::wide("task", "name", 14, 1, 9, |row, _| plain(task_label(&row.name))),
+    Column::figure("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
+    Column::figure("waits", "waits", 5, 7, |row, _| some(row.waits_for.into())),
+    Column::figure("try", "attempt", 3, 4, |row, _| (row.attempt.to_string(), if row.attempt > 1 { Role::Warn } else { Role::Dim })),
+    Column::figure("cpus", "cpus", 4, 3, |row, _| plain(cpus(row.num_cpus))),
+    Column::figure("age", "age", 4, 6, |row, now| plain(age(now, row.submitted_ms))),
+    Column::figure("took", "", 5, 5, |row, now| match (row.started_ms, row.ended_ms) {
+        (Some(start), Some(end)) => plain(took(end.saturating_sub(start))),
+        (Some(start), None) => (age(now, start), Role::Dim),
+        (None, _) => ("-".to_owned(), Role::Dim),
+    }),
+    Column::wide("submitted at", "site", 18, 1, 9, |row, _| match &row.error {
+        Some(error) => (error.clone(), Role::Bad),
+        None => site(&row.call_site),
+    }),
+    Column::figure("by", "submitter", 7, 1, |row, _| plain(row.submitter_pid.to_string())),
+];
+
+/// Events; their time is drawn beside them, for it is by the viewer's clock.
+pub const EVENTS: &[Column<EventRow>] = &[
+    Column::word("what", "kind", 16, 3, |row, _| (row.kind.word().replace('_', " "), Role::severity(row.severity))),
+    Column::wide("message", "message", 30, 1, 9, |row, _| (row.message.clone(), Role::severity(row.severity))),
+    Column::figure("pid", "pid", 7, 2, |row, _| row.pid.map_or((String::new(), Role::Dim), |pid| (pid.to_string(), Role::Dim))),
+    Column::figure("age", "age", 4, 5, |row, now| (age(now, row.at_ms), Role::Dim)),
+];
+

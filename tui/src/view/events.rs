@@ -1,0 +1,51 @@
+//! What happened, the newest first.
+
+use plasmon_protocol::record::EventRow;
+use ratatui::layout::Rect;
+
+use super::columns::EVENTS;
+use super::format::{clock, things};
+use super::paint::{MARGIN, Paint};
+use super::table::{self, fit};
+use super::theme::Role;
+use super::window::{Words, title, why_empty};
+use crate::app::App;
+use crate::app::subscribe::Slot;
+use crate::model::Window;
+
+/// Cells of the time of day and the gap behind it.
+const CLOCK: u16 = 10;
+
+fn totals(window: &Window) -> String {
+    things(window.totals.matched, "event", "events")
+}
+
+/// One event on a line; the time of day is by the viewer's clock.
+pub fn line(app: &App, paint: &mut Paint<'_>, line: Rect, row: &EventRow) {
+    let columns = Rect { x: line.x + CLOCK, width: line.width.saturating_sub(CLOCK), ..line };
+    paint.text(line.x + MARGIN, line.y, 8, &clock(row.at_ms, app.settings.utc_offset_ms), Role::Dim);
+    table::row(paint, columns, EVENTS, &fit(EVENTS, columns.width), row, app.agent_now_ms());
+}
+
+/// Draws the whole view.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let words = Words { title: "Events", empty: "nothing happened yet", totals };
+    title(app, paint, area, &words);
+    let found = app.window(Slot::Main).and_then(|window| window.of::<EventRow>().map(|rows| (window, rows)));
+    let Some((window, rows)) = found.filter(|(window, _)| window.count() > 0) else {
+        return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why_empty(app, &words));
+    };
+    let head = Rect { y: area.y + 1, height: 1, ..area };
+    paint.text(head.x + MARGIN, head.y, 8, "time", Role::Column);
+    table::head(paint, Rect { x: head.x + CLOCK, width: head.width.saturating_sub(CLOCK), ..head }, EVENTS, app.sorted_by().as_ref());
+    let list = &app.place().list;
+    for at in 0..area.height.saturating_sub(2) {
+        let place = list.offset + u64::from(at);
+        let Some(row) = place.checked_sub(window.start).and_then(|at| rows.get(usize::try_from(at).ok()?)) else { continue };
+        let here = Rect { y: area.y + 2 + at, height: 1, ..area };
+        line(app, paint, here, row);
+        if place == list.cursor {
+            table::select(paint, here);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The two lines at the top: who is shown and how fresh it is; which view, or how one got here.
+
+use ratatui::layout::Rect;
+
+use super::format::{clock, cpus, cut_start, long_span, span, things, width};
+use super::paint::{MARGIN, Paint};
+use super::theme::Role;
+use crate::app::route::Page;
+use crate::app::{App, LinkState};
+
+/// Draws both lines.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    title(app, paint, area);
+    if app.crumbs().count() > 1 { crumbs(app, paint, area) } else { views(app, paint, area) }
+}
+
+fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let (state, role) = state(app);
+    let state_width = width(&state);
+    paint.right(area.x, area.y, area.width - MARGIN, &state, role);
+    let end = area.right().saturating_sub(state_width + 2 * MARGIN);
+    let mut x = paint.text(area.x + MARGIN, area.y, 10, "plasmon", Role::Accent) + 2;
+    let mut parts = Vec::new();
+    if let Some(node) = &app.model().node {
+        parts.push(format!("node {}", node.node.short()));
+        let address = if app.settings.address.is_empty() { &*node.listen } else { &*app.settings.address };
+        if !address.is_empty() {
+            parts.push(address.to_owned());
+        }
+        parts.push(format!("{} cpu", cpus(node.num_cpus)));
+        parts.push(format!("up {}", long_span(app.agent_now_ms().saturating_sub(node.started_ms))));
+    } else {
+        parts.push(app.settings.address.clone());
+    }
+    if !app.progress.is_empty() {
+        parts.push(app.progress.clone());
+    }
+    let last = parts.len() - 1;
+    for (at, part) in parts.iter().enumerate() {
+        let role = if at == last && !app.progress.is_empty() { Role::Ok } else { Role::Text };
+        x = paint.text(x, area.y, end.saturating_sub(x), part, role);
+        if at < last {
+            x = paint.text(x, area.y, end.saturating_sub(x), " · ", Role::Dim);
+        }
+    }
+}
+
+/// How fresh what is shown is.
+fn state(app: &App) -> (String, Role) {
+    if let Some((since_ms, changes)) = app.frozen() {
+        return (format!("FROZEN {}, {} behind", span(since_ms), things(changes, "change", "changes")), Role::Warn);
+    }
+    match &app.link {
+        LinkState::Connecting => ("connecting".to_owned(), Role::Dim),
+        LinkState::Live if app.model().missed > 0 => (format!("live, {} skipped", things(app.model().missed, "update", "updates")), Role::Warn),
+        LinkState::Live => ("live".to_owned(), Role::Ok),
+        LinkState::Lost { at_ms, retry_at_ms, .. } => {
+            let since = clock(*at_ms, app.settings.utc_offset_ms);
+            let left = retry_at_ms.saturating_sub(app.now_ms).div_ceil(1000);
+            let next = if left == 0 { "connecting".to_owned() } else { format!("retry in {left} s") };
+            (format!("lost {since}, {next}"), Role::Bad)
+        }
+    }
+}
+
+fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let y = area.y + 1;
+    let mut x = area.x + MARGIN;
+    for page in Page::ALL {
+        let current = *page == app.view();
+        let number = if current { Role::Accent } else { Role::Dim };
+        x = paint.line(x, y, area.right().saturating_sub(x), &[(&page.number().to_string(), number), (" ", Role::Text)]);
+        let mut style = paint.theme.style(if current { Role::Title } else { Role::Text });
+        if current {
+            style = style.underlined();
+        }
+        x = paint.styled(x, y, area.right().saturating_sub(x), page.title(), style) + 2;
+    }
+}
+
+fn crumbs(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let y = area.y + 1;
+    let room = area.width.saturating_sub(2 * MARGIN);
+    let crumbs: Vec<String> = app.crumbs().collect();
+    let (first, last) = (format!("{} {}", app.view().number(), crumbs[0]), crumbs.len() - 1);
+    // The end of the way is where one is: the middle gives way.
+    let mut shown: Vec<&str> = crumbs[1..].iter().map(String::as_str).collect();
+    let wide = |shown: &[&str]| width(&first) + shown.iter().map(|crumb| width(crumb) + 3).sum::<u16>();
+    let mut cut = false;
+    while wide(&shown) + if cut { 4 } else { 0 } > room && shown.len() > 1 {
+        shown.remove(0);
+        cut = true;
+    }
+    let mut x = paint.text(area.x + MARGIN, y, room, &first, Role::Text);
+    if cut {
+        x = paint.text(x, y, 4, " › …", Role::Dim);
+    }
+    for (at, crumb) in shown.iter().enumerate() {
+        x = paint.text(x, y, 3, " › ", Role::Dim);
+        let left = (area.x + MARGIN + room).saturating_sub(x);
+        let role = if at + 1 == shown.len() && last > 0 { Role::Title } else { Role::Text };
+        x = paint.text(x, y, left, &cut_start(crumb, left), role);
+    }
+}

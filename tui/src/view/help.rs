@@ -1,0 +1,118 @@
+//! What the keys and the numbers mean, for the place one is at.
+
+use ratatui::layout::Rect;
+
+use super::format::width;
+use super::paint::{MARGIN, Paint};
+use super::theme::Role;
+use crate::app::App;
+use crate::app::geometry::body;
+use crate::app::route::{Page, Route};
+use crate::keys::{self, Context};
+
+enum Line {
+    Title(&'static str),
+    Key(String, &'static str),
+    Word(&'static str, &'static str),
+    Blank,
+}
+
+/// What the numbers of a place mean.
+fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
+    match route {
+        Route::View(Page::Overview) => &[
+            ("used", "capacity less what can be leased anew; the lines below the bar sum to the capacity"),
+            ("pinned", "objects that a process has a view into: they cannot move"),
+            ("argument", "objects that a pending task needs"),
+            ("referenced", "objects that a process has a handle to"),
+            ("captured", "objects that only other objects hold"),
+            ("creating", "room granted to objects that are not published yet"),
+            ("slack", "room leased to processes that carries no object yet"),
+            ("holes", "dead bytes beside live ones; padding: bytes behind an object up to the next unit"),
+            ("unbacked", "of the free bytes, those with no memory behind them yet"),
+            ("heap", "resident memory of a process less what it shares: the store is counted once, not in every process"),
+            ("inlined", "values small enough to travel in messages; they live in the agent's heap"),
+        ],
+        Route::View(Page::References) | Route::References { .. } => &[
+            ("row", "one process that holds one object, for the first of these reasons that is true:"),
+            ("actor handle", "ACTOR_HANDLE: it holds a handle to an actor"),
+            ("pinned", "PINNED_IN_MEMORY: it has a view into the object's memory"),
+            ("pending task", "USED_BY_PENDING_TASK: a task that it submitted needs the object"),
+            ("local", "LOCAL_REFERENCE: it holds a handle"),
+            ("captured", "CAPTURED_IN_OBJECT: the reference lies inside an object that it put"),
+            ("rows, objects", "an object held by two processes is two rows and one object; its bytes count once in `unique`"),
+            ("held since", "where this process got it; created: where the object was made"),
+        ],
+        Route::View(Page::Sites) | Route::Site { .. } => &[
+            ("held", "bytes of the living objects that were created there"),
+            ("in 1 min", "how much `held` changed in the last minute: what only grows is a leak until proven otherwise"),
+            ("refs", "references to those objects, in any process"),
+            ("oldest", "the age of the oldest of them"),
+        ],
+        Route::View(Page::Processes) | Route::Process { .. } => &[
+            ("heap", "resident memory less what is shared: the process's own"),
+            ("rss", "resident memory, the store's pages that it touched included"),
+            ("held", "bytes of the distinct objects that it holds"),
+            ("slack", "bytes of the store leased to it that carry no object"),
+        ],
+        Route::View(Page::Tasks) | Route::Task { .. } => &[
+            ("args", "waits for objects that it needs"),
+            ("queued", "waits for CPUs or a worker"),
+            ("sent", "given to a worker that has not begun"),
+            ("blocked", "waits in a `get`, its CPU given back meanwhile"),
+        ],
+        Route::Object(_) => &[
+            ("held by", "every process with a reference; the object goes when none is left here or in the sections below"),
+            ("inside of", "objects that contain a reference to it"),
+        ],
+        Route::View(Page::Events) => &[("order", "newest first; the agent keeps the latest only")],
+    }
+}
+
+fn lines(app: &App) -> Vec<Line> {
+    let route = &app.place().route;
+    let mut lines = vec![Line::Title("What it says")];
+    lines.extend(words(route).iter().map(|(word, means)| Line::Word(word, means)));
+    let contexts = route.contexts().iter().chain(&[Context::Prompt]);
+    for context in contexts {
+        lines.push(Line::Blank);
+        lines.push(Line::Title(context.title()));
+        lines.extend(keys::first_keys(&[*context]).map(|row| Line::Key(keys::keys_of(row), row.help)));
+    }
+    lines
+}
+
+/// The furthest that the help can be scrolled.
+#[must_use]
+pub fn last_line(app: &App) -> usize {
+    lines(app).len().saturating_sub(usize::from(body(app.size).saturating_sub(1)))
+}
+
+/// Draws it over the body.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect, first: usize) {
+    paint.clear(area);
+    let lines = lines(app);
+    let height = usize::from(area.height.saturating_sub(1));
+    let more = lines.len().saturating_sub(first + height);
+    let note = if more > 0 { format!("{more} more lines ↓") } else { String::new() };
+    paint.rule(Rect { height: 1, ..area }, "Help", &note);
+    let room = area.width.saturating_sub(2 * MARGIN);
+    for (row, line) in lines.iter().skip(first).take(height).enumerate() {
+        let (x, y) = (area.x + MARGIN, area.y + 1 + row as u16);
+        let tab = 18_u16;
+        match line {
+            Line::Title(title) => {
+                paint.text(x, y, room, title, Role::Title);
+            }
+            Line::Key(keys, help) => {
+                paint.text(x, y, tab.max(width(keys)), keys, Role::Accent);
+                paint.text(x + tab, y, room.saturating_sub(tab), help, Role::Text);
+            }
+            Line::Word(word, means) => {
+                paint.text(x, y, tab, word, Role::Text);
+                paint.text(x + tab, y, room.saturating_sub(tab), means, Role::Dim);
+            }
+            Line::Blank => {}
+        }
+    }
+}

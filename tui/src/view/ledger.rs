@@ -1,0 +1,96 @@
+//! The store's bar: every byte of capacity in exactly one part, and the numbers.
+
+use plasmon_protocol::record::Ledger;
+use plasmon_protocol::size::cells;
+use ratatui::layout::Rect;
+
+use super::chart::shares;
+use super::format::{percent, size, things, width};
+use super::paint::{MARGIN, Paint};
+use super::theme::Role;
+
+/// The stacked bar alone, one line.
+pub fn bar(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, ledger: &Ledger) {
+    let parts: Vec<u64> = ledger.lines().iter().map(|(_, bytes)| *bytes).collect();
+    let mut at = x;
+    for (line, cells) in shares(&parts, max).into_iter().enumerate() {
+        let text: String = std::iter::repeat_n(paint.theme.shade(line), usize::from(cells)).collect();
+        at = paint.text(at, y, cells, &text, Role::Ledger(line));
+    }
+}
+
+/// How full the store is, for the region's title.
+#[must_use]
+pub fn summary(ledger: &Ledger) -> String {
+    format!(
+        "{} of {} · {}",
+        size(ledger.used_bytes()),
+        size(ledger.capacity_bytes),
+        percent(ledger.used_bytes(), ledger.capacity_bytes)
+    )
+}
+
+/// What the lines do not say: bytes that nobody can account for.
+fn unattributed(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, ledger: &Ledger) -> u16 {
+    if ledger.unattributed_bytes == 0 {
+        return x;
+    }
+    let text = format!("unattributed {}{}", if ledger.unattributed_bytes < 0 { "-" } else { "" }, size(ledger.unattributed_bytes.unsigned_abs()));
+    paint.text(x, y, max, &text, Role::Bad) + 2
+}
+
+/// The lines that are not nothing, after one another on `height` lines.
+pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
+    let (left, end) = (area.x + MARGIN, area.right().saturating_sub(MARGIN));
+    let (mut x, mut y) = (left, area.y);
+    x = unattributed(paint, x, y, end.saturating_sub(x), ledger);
+    for (line, (name, bytes)) in ledger.lines().into_iter().enumerate() {
+        if bytes == 0 {
+            continue;
+        }
+        let glyph = paint.theme.shade(line).to_string();
+        let figure = size(bytes);
+        let wide = 2 + width(name) + 1 + width(&figure);
+        if x + wide > end && x > left {
+            (x, y) = (left, y + 1);
+        }
+        if y >= area.bottom() {
+            return;
+        }
+        let role = Role::Ledger(line);
+        x = paint.line(x, y, wide, &[(&glyph, role), (" ", role), (name, Role::Dim), (" ", Role::Text), (&figure, Role::Text)]) + 2;
+    }
+}
+
+/// All lines in two columns of name, size and share.
+pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger, objects: u64) {
+    let x = area.x + MARGIN;
+    let half = (area.width.saturating_sub(2 * MARGIN) / 2).min(36);
+    let lines = ledger.lines();
+    let rows = lines.len().div_ceil(2);
+    for (line, (name, bytes)) in lines.into_iter().enumerate() {
+        let (column, row) = (line / rows, line % rows);
+        let (x, y) = (x + half * column as u16, area.y + row as u16);
+        if y >= area.bottom() {
+            continue;
+        }
+        let role = if bytes == 0 { Role::Dim } else { Role::Text };
+        let glyph = paint.theme.shade(line).to_string();
+        paint.text(x, y, 2, &glyph, Role::Ledger(line));
+        paint.text(x + 2, y, 11, name, Role::Dim);
+        paint.text(x + 14, y, 5, &cells(bytes), role);
+        paint.right(x + 20, y, 5, &percent(bytes, ledger.capacity_bytes), Role::Dim);
+        if name == "free" && ledger.unbacked_bytes > 0 {
+            let left = area.right().saturating_sub(x + 27 + MARGIN);
+            paint.text(x + 27, y, left, &format!("{} unbacked", size(ledger.unbacked_bytes)), Role::Dim);
+        }
+    }
+    // Nine lines leave the last place of the second column to what lies outside of the capacity.
+    let y = area.y + (rows - 1) as u16;
+    if y < area.bottom() {
+        let x = x + half;
+        let end = unattributed(paint, x, y, half, ledger);
+        let text = format!("{} · {} inlined", things(objects, "object", "objects"), size(ledger.inlined_bytes));
+        paint.text(end, y, area.right().saturating_sub(end + MARGIN), &text, Role::Dim);
+    }
+}

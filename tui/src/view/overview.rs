@@ -1,0 +1,245 @@
+//! Where the memory goes, at one glance: the store, the node, the last minutes, the largest sites, the latest events.
+
+use plasmon_protocol::record::{EventRow, SiteRow, StoreRow};
+use plasmon_protocol::size::cells;
+use ratatui::layout::Rect;
+
+use super::chart::{curve, samples};
+use super::columns::SITES;
+use super::format::{count, percent, size, things, width};
+use super::ledger;
+use super::paint::{MARGIN, Paint};
+use super::table;
+use super::theme::Role;
+use crate::app::App;
+use crate::app::geometry::overview;
+use crate::app::subscribe::Slot;
+use crate::model::history::Sample;
+
+/// Draws all regions.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let shape = overview(app.size);
+    let mut y = area.y;
+    let mut take = |lines: u16| {
+        let region = Rect { y, height: lines.min(area.bottom().saturating_sub(y)), ..area };
+        y += region.height;
+        region
+    };
+    let store = app.model().store.as_ref();
+    if shape.wide {
+        let top = take(shape.store);
+        let left = Rect { width: top.width * 3 / 5, ..top };
+        wide_store(paint, left, store);
+        node_list(paint, Rect { x: left.right(), width: top.width - left.width, ..top }, store);
+    } else {
+        narrow_store(paint, take(shape.store), store);
+        node_lines(paint, take(shape.node), store);
+    }
+    history(app, paint, take(shape.history));
+    sites(app, paint, take(shape.sites));
+    events(app, paint, take(shape.events));
+}
+
+/// A region's rule; its body, or nothing when the store's row has not come yet.
+fn begin<'a>(paint: &mut Paint<'_>, area: Rect, title: &str, note: &str, store: Option<&'a StoreRow>) -> Option<(Rect, &'a StoreRow)> {
+    paint.rule(Rect { height: 1, ..area }, title, note);
+    let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    if store.is_none() {
+        paint.sentence(body, "waiting for the agent's answer");
+    }
+    store.map(|store| (body, store))
+}
+
+fn narrow_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+    let note = store.map(|store| ledger::summary(&store.ledger)).unwrap_or_default();
+    let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
+    ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
+    ledger::flow(paint, Rect { y: body.y + 1, height: body.height.saturating_sub(1), ..body }, &store.ledger);
+}
+
+fn wide_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+    let note = store.map(|store| ledger::summary(&store.ledger)).unwrap_or_default();
+    let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
+    ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
+    ledger::list(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger, store.objects);
+}
+
+/// The node's memory in lines of name, size and what is in it.
+fn node_rows(store: &StoreRow) -> [(&'static str, u64, String); 5] {
+    let node = &store.node;
+    let read = if node.shared_read_bytes > 0 { format!("{} read through views", size(node.shared_read_bytes)) } else { String::new() };
+    [
+        ("object store", node.store_backed_bytes, if read.is_empty() { "backed by memory".to_owned() } else { format!("backed, {read}") }),
+        ("driver heaps", node.driver_heap_bytes, things(node.drivers.into(), "driver", "drivers")),
+        ("worker heaps", node.worker_heap_bytes, things(node.workers.into(), "worker", "workers")),
+        ("agent heap", node.agent_heap_bytes, "system".to_owned()),
+        ("machine", node.machine_total_bytes.saturating_sub(node.machine_available_bytes), String::new()),
+    ]
+}
+
+fn available(store: &StoreRow) -> String {
+    let node = &store.node;
+    format!("{} of {} available", size(node.machine_available_bytes), size(node.machine_total_bytes))
+}
+
+fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+    let note = store.map(available).unwrap_or_default();
+    let Some((body, store)) = begin(paint, area, "Node memory", &note, store) else { return };
+    let x = body.x + MARGIN;
+    let room = body.width.saturating_sub(2 * MARGIN);
+    let total = store.node.machine_total_bytes;
+    let rows = node_rows(store);
+    for (row, (name, bytes, about)) in rows.iter().enumerate() {
+        let y = body.y + row as u16 + u16::from(row > 2);
+        if y >= body.bottom() {
+            break;
+        }
+        paint.text(x, y, 13, name, Role::Dim);
+        paint.text(x + 13, y, 5, &cells(*bytes), Role::Text);
+        let about = if *name == "machine" { format!("{} in use, all programs", percent(*bytes, total)) } else { about.clone() };
+        let bar = room.saturating_sub(20 + 26).min(20);
+        if bar >= 6 {
+            paint.gauge(x + 20, y, bar, *bytes, total, if *name == "machine" { Role::Dim } else { Role::Accent });
+        }
+        let at = if bar >= 6 { 22 + bar } else { 20 };
+        paint.text(x + at, y, room.saturating_sub(at), &about, Role::Dim);
+    }
+}
+
+fn node_lines(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+    let note = store.map(available).unwrap_or_default();
+    let Some((body, store)) = begin(paint, area, "Node memory", &note, store) else { return };
+    let [backed, drivers, workers, agent, machine] = node_rows(store);
+    let (x, room) = (body.x + MARGIN, body.width.saturating_sub(2 * MARGIN));
+    let pair = |(name, bytes, _): &(&'static str, u64, String)| (format!("{name} "), size(*bytes));
+    let mut line = |y: u16, label: &str, parts: &[(String, String)], tail: &str| {
+        if y >= body.bottom() {
+            return;
+        }
+        let mut at = paint.text(x, y, 13, label, Role::Dim).max(x + 13);
+        for (name, figure) in parts {
+            at = paint.line(at, y, (x + room).saturating_sub(at), &[(name, Role::Dim), (figure, Role::Text)]) + 2;
+        }
+        paint.text(at, y, (x + room).saturating_sub(at), tail, Role::Dim);
+    };
+    line(body.y, "application", &[pair(&backed), pair(&drivers), pair(&workers)], &format!("in {}", store.node.workers));
+    line(body.y + 1, "system", &[pair(&agent)], "");
+    let share = percent(machine.1, store.node.machine_total_bytes);
+    line(body.y + 2, "machine", &[("in use ".to_owned(), size(machine.1))], &share);
+}
+
+/// One curve: its name, its figure now, its values.
+struct Curve {
+    name: &'static str,
+    now: String,
+    values: fn(&App, usize) -> Vec<Option<u64>>,
+}
+
+fn curves(app: &App, store: &StoreRow) -> [Curve; 4] {
+    let history = &app.model().history;
+    let now = app.agent_now_ms();
+    let rate = |figure: fn(&Sample) -> u64| history.rate_now(now, 5_000, figure).unwrap_or(0);
+    [
+        Curve {
+            name: "used",
+            now: size(store.ledger.used_bytes()),
+            values: |app, slots| app.model().history.gauge(app.agent_now_ms(), slots, |sample| sample.used_bytes),
+        },
+        Curve {
+            name: "put",
+            now: format!("{}/s", size(rate(|sample| sample.put_bytes))),
+            values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.put_bytes),
+        },
+        Curve {
+            name: "objects",
+            now: count(store.objects),
+            values: |app, slots| app.model().history.gauge(app.agent_now_ms(), slots, |sample| sample.objects),
+        },
+        Curve {
+            name: "tasks",
+            now: format!("{}/s", count(rate(|sample| sample.tasks_done))),
+            values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.tasks_done),
+        },
+    ]
+}
+
+fn history(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let Some((body, store)) = begin(paint, area, "Five minutes", "", app.model().store.as_ref()) else { return };
+    let curves = curves(app, store);
+    // Low regions have no line for names: they stand before their curves.
+    let low = body.height < 4;
+    let across = if low { 2 } else { 4 };
+    let gap = 3;
+    let wide = (body.width.saturating_sub(2 * MARGIN) - gap * (across - 1)) / across;
+    for (at, one) in curves.iter().enumerate() {
+        let at = at as u16;
+        let x = body.x + MARGIN + (at % across) * (wide + gap);
+        if low {
+            let y = body.y + at / across;
+            if y >= body.bottom() {
+                return;
+            }
+            paint.text(x, y, 8, one.name, Role::Dim);
+            let room = wide.saturating_sub(8 + 9);
+            for line in curve(&(one.values)(app, samples(room)), 1) {
+                paint.text(x + 8, y, room, &line, Role::Accent);
+            }
+            paint.right(x + 8 + room, y, 8, &one.now, Role::Text);
+        } else {
+            let end = paint.text(x, body.y, wide, one.name, Role::Dim);
+            paint.right(end, body.y, (x + wide).saturating_sub(end), &one.now, Role::Text);
+            let height = body.height - 1;
+            for (row, line) in curve(&(one.values)(app, samples(wide)), height).iter().enumerate() {
+                paint.text(x, body.y + 1 + row as u16, wide, line, Role::Accent);
+            }
+        }
+    }
+}
+
+fn sites(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    let window = app.window(Slot::Sites);
+    let rows = window.and_then(|window| window.of::<SiteRow>()).unwrap_or_default();
+    let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    paint.rule(Rect { height: 1, ..area }, "Creation sites", "");
+    if rows.is_empty() {
+        let why = if window.is_none() { "waiting for the agent's answer" } else { "no object is alive: no line of code holds memory" };
+        return paint.sentence(body, why);
+    }
+    // The names of the columns stand in the rule: there is no line to give away.
+    let fitted = table::fit(SITES, area.width);
+    for fit in fitted.iter().take(fitted.len().saturating_sub(1)) {
+        let column = &SITES[fit.column];
+        let x = area.x + fit.x + fit.width.saturating_sub(width(column.title));
+        if x > area.x + MARGIN + width("Creation sites") + 1 {
+            paint.text(x - 1, area.y, 1, " ", Role::Text);
+            let end = paint.text(x, area.y, width(column.title), column.title, Role::Column);
+            paint.text(end, area.y, 1, " ", Role::Text);
+        }
+    }
+    let now = app.agent_now_ms();
+    for (row, value) in rows.iter().take(usize::from(body.height)).enumerate() {
+        let line = Rect { y: body.y + row as u16, height: 1, ..body };
+        table::row(paint, line, SITES, &fitted, value, now);
+        if row as u64 == app.place().list.cursor {
+            table::select(paint, line);
+        }
+    }
+}
+
+fn events(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    paint.rule(Rect { height: 1, ..area }, "Events", "");
+    let rows = app.window(Slot::Events).and_then(|window| window.of::<EventRow>()).unwrap_or_default();
+    let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    if rows.is_empty() {
+        return paint.sentence(body, "nothing happened yet");
+    }
+    for (row, value) in rows.iter().take(usize::from(body.height)).enumerate() {
+        super::events::line(app, paint, Rect { y: body.y + row as u16, height: 1, ..body }, value);
+    }
+}

@@ -1,0 +1,242 @@
+//! The pages about one object, site, task or process: facts, then sections of rows that open in turn.
+
+use plasmon_protocol::record::{ObjectRow, ProcessRow, SiteRow, TaskRow};
+use plasmon_protocol::stream::Detail;
+use ratatui::layout::Rect;
+
+use super::columns::{HELD, HOLDERS, OBJECTS, TASKS, growth_cell};
+use super::format::{age, cpus, grouped, size, things, took};
+use super::paint::{MARGIN, Paint};
+use super::source;
+use super::table::{self, Column};
+use super::theme::Role;
+use crate::app::App;
+use crate::app::geometry::{Excerpt, shape};
+use crate::app::page::{Item, Line, Section, lines, sections};
+use crate::app::subscribe::Slot;
+use crate::model::Watched;
+
+/// A fact: what it is, and its value.
+type Fact = (&'static str, String, Role);
+
+fn fact(name: &'static str, value: impl Into<String>) -> Fact {
+    (name, value.into(), Role::Text)
+}
+
+/// Draws it.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let detail = match app.watched(Slot::Main) {
+        Some(Watched::Here(detail)) => detail,
+        Some(Watched::Gone) => {
+            paint.rule(Rect { height: 1, ..area }, &app.place().route.crumb(), "");
+            let rest = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+            return paint.sentence(rest, "it is gone: nobody holds it any more, or it has ended · Esc goes back");
+        }
+        None => {
+            paint.rule(Rect { height: 1, ..area }, &app.place().route.crumb(), "");
+            return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, "waiting for the agent's answer");
+        }
+    };
+    let shape = shape(&app.place().route, app.size);
+    let mut left = area;
+    if let Excerpt::Beside(columns) = shape.excerpt {
+        left.width -= columns;
+        excerpt(app, paint, Rect { x: left.right(), width: columns, ..area }, detail);
+    }
+    facts(app, paint, Rect { height: shape.facts, ..left }, detail);
+    let mut y = left.y + shape.facts;
+    if let Excerpt::Above(lines) = shape.excerpt {
+        excerpt(app, paint, Rect { y, height: lines, ..left }, detail);
+        y += lines;
+    }
+    rows(app, paint, Rect { y, height: left.bottom().saturating_sub(y), ..left }, &sections(detail));
+}
+
+fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
+    match (detail, app.detail(Slot::Aside)) {
+        (Detail::Site(detail), _) => source::draw(paint, area, &detail.site.site, detail.source.as_ref()),
+        (Detail::Object(_), Some(Detail::Site(site))) => source::draw(paint, area, &site.site.site, site.source.as_ref()),
+        (Detail::Object(detail), _) => source::draw(paint, area, &detail.object.created_site, None),
+        (Detail::Task(_) | Detail::Process(_), _) => {}
+    }
+}
+
+fn facts(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
+    let now = app.agent_now_ms();
+    let (title, lines) = match detail {
+        Detail::Object(detail) => ("Why is it alive?", object(&detail.object, now)),
+        Detail::Site(detail) => ("Creation site", site(&detail.site, now)),
+        Detail::Task(detail) => ("Task", task(&detail.task, now)),
+        Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
+    };
+    paint.rule(Rect { height: 1, ..area }, title, "");
+    for (row, facts) in lines.iter().enumerate().take(usize::from(area.height.saturating_sub(1))) {
+        let (mut x, y) = (area.x + MARGIN, area.y + 1 + row as u16);
+        let end = area.right().saturating_sub(MARGIN);
+        for (name, value, role) in facts.iter().filter(|(_, value, _)| !value.is_empty()) {
+            if !name.is_empty() {
+                x = paint.text(x, y, end.saturating_sub(x), name, Role::Dim) + 1;
+            }
+            x = paint.text(x, y, end.saturating_sub(x), value, *role) + 2;
+        }
+    }
+}
+
+fn object(row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
+    let size = row.size_bytes.map_or_else(|| "size not known yet".to_owned(), size);
+    let made = match row.task {
+        Some(task) => fact("made by task", crate::app::route::short_id(&task.hex())),
+        None => fact("put by pid", row.creator_pid.to_string()),
+    };
+    vec![
+        vec![fact("object", row.object_id.hex())],
+        vec![
+            ("", size, Role::Title),
+            fact("", row.state.word().to_lowercase().replace('_', " ")),
+            fact("held by", things(row.references.into(), "reference", "references")),
+            fact("views", grouped(row.pinned.into())),
+            fact("age", age(now, row.created_ms)),
+            made,
+        ],
+        vec![fact("created", row.created_site.to_string())],
+        why(row),
+    ]
+}
+
+/// One sentence: what would have to go for the object to go.
+fn why(row: &ObjectRow) -> Vec<Fact> {
+    let mut reasons = Vec::new();
+    if row.pinned > 0 {
+        reasons.push(format!("{} into its memory", things(row.pinned.into(), "view", "views")));
+    }
+    if row.references > 0 {
+        reasons.push(things(row.references.into(), "reference", "references"));
+    }
+    if row.captured > 0 {
+        reasons.push(format!("{} around it", things(row.captured.into(), "object", "objects")));
+    }
+    if reasons.is_empty() {
+        return vec![fact("", "nothing holds it: it is about to go")];
+    }
+    vec![fact("goes when", format!("{} go", reasons.join(" and ")))]
+}
+
+fn site(row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
+    let (change, role) = growth_cell(row.growth_bytes);
+    let more = match row.growth_objects {
+        0 => String::new(),
+        more => format!("{more:+} objects"),
+    };
+    vec![
+        vec![("", row.site.function.clone(), Role::Title), fact("", row.site.kind.word())],
+        vec![fact("at", format!("{}:{}", row.site.file, row.site.line))],
+        vec![
+            ("holds", size(row.held_bytes), Role::Title),
+            fact("in", things(row.objects, "object", "objects")),
+            fact("by", things(row.references, "reference", "references")),
+            ("in a minute", change.trim_end().to_owned(), role),
+            ("", more, role),
+            fact("oldest", age(now, row.oldest_ms)),
+        ],
+    ]
+}
+
+fn task(row: &TaskRow, now: u64) -> Vec<Vec<Fact>> {
+    let ran = match (row.started_ms, row.ended_ms) {
+        (Some(start), Some(end)) => fact("took", took(end.saturating_sub(start))),
+        (Some(start), None) => fact("runs for", age(now, start)),
+        (None, _) => fact("waits for", things(row.waits_for.into(), "object", "objects")),
+    };
+    let status = if row.blocked { format!("{} (blocked in a get)", row.status) } else { row.status.to_string() };
+    vec![
+        vec![("", row.name.to_string(), Role::Title), fact("task", row.task_id.hex())],
+        vec![
+            ("", status, Role::status(row.status)),
+            fact("attempt", row.attempt.to_string()),
+            fact("worker", row.worker_pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
+            fact("cpus", cpus(row.num_cpus)),
+            fact("age", age(now, row.submitted_ms)),
+            ran,
+        ],
+        vec![fact("submitted", row.call_site.to_string()), fact("by pid", row.submitter_pid.to_string())],
+        row.error.iter().map(|error| ("", error.clone(), Role::Bad)).collect(),
+    ]
+}
+
+fn process(row: &ProcessRow, unique: Option<u64>, executable: &str, now: u64) -> Vec<Vec<Fact>> {
+    vec![
+        vec![("", format!("{} {}", row.process_type, row.pid), Role::Title), fact("", &*row.state), fact("", executable)],
+        vec![
+            ("heap", size(row.heap_bytes), Role::Title),
+            fact("rss", size(row.rss_bytes)),
+            fact("shared", size(row.shared_bytes)),
+            fact("unique", unique.map(size).unwrap_or_default()),
+            fact("cpu", format!("{:.0} %", row.cpu_percent)),
+        ],
+        vec![
+            ("holds", size(row.held_bytes), Role::Title),
+            fact("by", things(row.references, "reference", "references")),
+            fact("slack", size(row.slack_bytes)),
+            fact("age", age(now, row.since_ms)),
+        ],
+        vec![
+            fact("runs", row.task.as_deref().unwrap_or("nothing").to_owned()),
+            fact("ended", things(row.tasks_done, "task", "tasks")),
+            fact("job", row.job.to_string()),
+        ],
+    ]
+}
+
+fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) {
+    let list = &app.place().list;
+    let now = app.agent_now_ms();
+    let first = usize::try_from(list.offset).unwrap_or(0);
+    let before: Vec<usize> = sections
+        .iter()
+        .scan(0, |sum, section| {
+            let before = *sum;
+            *sum += section.items.len();
+            Some(before)
+        })
+        .collect();
+    for (row, line) in lines(sections).into_iter().skip(first).take(usize::from(area.height)).enumerate() {
+        let here = Rect { y: area.y + row as u16, height: 1, ..area };
+        match line {
+            Line::Title(at) => {
+                let total = if sections[at].total > 0 { grouped(sections[at].total) } else { String::new() };
+                let gap = if total.is_empty() { "" } else { "  " };
+                paint.rule_of(here, &[(sections[at].title, Role::Title), (gap, Role::Text), (&total, Role::Dim)], &[]);
+            }
+            Line::Columns(at) => match sections[at].items.first() {
+                Some(Item::Holder(_)) => table::head(paint, here, HOLDERS, None),
+                Some(Item::Reference(_)) => table::head(paint, here, HELD, None),
+                Some(Item::Object(_)) => table::head(paint, here, OBJECTS, None),
+                Some(Item::Task(_)) => table::head(paint, here, TASKS, None),
+                None => {}
+            },
+            Line::Item(at, item) => {
+                match sections[at].items[item] {
+                    Item::Holder(value) => one(paint, here, HOLDERS, value, now),
+                    Item::Reference(value) => one(paint, here, HELD, value, now),
+                    Item::Object(value) => one(paint, here, OBJECTS, value, now),
+                    Item::Task(value) => one(paint, here, TASKS, value, now),
+                }
+                if (before[at] + item) as u64 == list.cursor {
+                    table::select(paint, here);
+                }
+            }
+            Line::Empty(at) => {
+                paint.text(here.x + MARGIN, here.y, here.width.saturating_sub(MARGIN), sections[at].empty, Role::Dim);
+            }
+            Line::More(at) => {
+                let left = sections[at].total.saturating_sub(sections[at].items.len() as u64);
+                let text = format!("… {} more", grouped(left));
+                paint.text(here.x + MARGIN, here.y, here.width.saturating_sub(MARGIN), &text, Role::Dim);
+            }
+        }
+    }
+}
+
+fn one<R>(paint: &mut Paint<'_>, line: Rect, columns: &[Column<R>], value: &R, now: u64) {
+    table::row(paint, line, columns, &table::fit(columns, line.width), value, now);
+}

@@ -1,0 +1,24 @@
+//! The table of processes.
+
+use plasmon_protocol::record::ProcessRow;
+use ratatui::layout::Rect;
+
+use super::columns::PROCESSES;
+use super::format::{size, things};
+use super::paint::Paint;
+use super::window::{Words, table};
+use crate::app::App;
+use crate::model::Window;
+
+fn totals(window: &Window) -> String {
+    let rows = window.of::<ProcessRow>().unwrap_or_default();
+    let heap: u64 = rows.iter().map(|row| row.heap_bytes).sum();
+    let all = things(window.totals.matched, "process", "processes");
+    if rows.len() as u64 == window.totals.matched { format!("{all} · heaps {}", size(heap)) } else { all }
+}
+
+/// Draws it.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let words = Words { title: "Processes", empty: "no process is connected", totals };
+    table::<ProcessRow>(app, paint, area, PROCESSES, &words);
+}

@@ -1,0 +1,36 @@
+//! The table of references, plain or folded, with both totals.
+
+use plasmon_protocol::record::ReferenceRow;
+use plasmon_protocol::stream::GroupRow;
+use ratatui::layout::Rect;
+
+use super::columns::{GROUPS, REFERENCES, REFERENCES_NARROW};
+use super::format::{grouped, size, things};
+use super::paint::Paint;
+use super::window::{Words, table};
+use crate::app::App;
+use crate::app::geometry::WIDE;
+use crate::app::subscribe::Slot;
+use crate::model::Window;
+
+/// Both totals: rows, and the distinct objects behind them.
+fn totals(window: &Window) -> String {
+    let totals = &window.totals;
+    let rows = if totals.matched == totals.rows {
+        things(totals.rows, "row", "rows")
+    } else {
+        format!("{} of {}", grouped(totals.matched), things(totals.rows, "row", "rows"))
+    };
+    let unique = &totals.unique;
+    format!("{rows} · {}, {}", things(unique.unique_objects, "object", "objects"), size(unique.unique_bytes))
+}
+
+/// Draws it.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let words = Words { title: "References", empty: "no process holds a reference: nothing was put, or all of it was dropped", totals };
+    if app.place().list.group.is_some() || app.window(Slot::Main).is_some_and(|window| window.of::<GroupRow>().is_some()) {
+        return table::<GroupRow>(app, paint, area, GROUPS, &words);
+    }
+    let columns = if area.width >= WIDE { REFERENCES } else { REFERENCES_NARROW };
+    table::<ReferenceRow>(app, paint, area, columns, &words);
+}

@@ -1,0 +1,124 @@
+//! The sites as a tree of files and lines, the selected one's source beside it.
+
+use plasmon_protocol::record::{Site, SiteRow};
+use plasmon_protocol::size::cells;
+use plasmon_protocol::stream::Detail;
+use ratatui::layout::Rect;
+
+use super::columns::growth_cell;
+use super::format::{age, count, cut, cut_start, size, things};
+use super::paint::Paint;
+use super::source;
+use super::table::{self, Column, Fitted};
+use super::theme::Role;
+use super::window::{Words, title, why_empty};
+use crate::app::App;
+use crate::app::geometry::{Excerpt, shape};
+use crate::app::subscribe::Slot;
+use crate::app::tree::TreeRow;
+use crate::model::Window;
+
+/// The figures of a site or of a file's sum; the place is drawn as a tree.
+const FIGURES: &[Column<SiteRow>] = &[
+    Column::figure("held", "held", 5, 9, |row, _| (cells(row.held_bytes), Role::Text)),
+    Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
+    Column::figure("objects", "objects", 7, 8, |row, _| (count(row.objects), Role::Text)),
+    Column::figure("refs", "references", 5, 6, |row, _| (count(row.references), Role::Text)),
+    Column::figure("oldest", "age", 6, 5, |row, now| (age(now, row.oldest_ms), Role::Text)),
+    Column::word("kind", "kind", 11, 4, |row, _| (kind(&row.site).to_owned(), Role::Dim)),
+    Column::wide("site", "site", 24, 1, 9, |_, _| (String::new(), Role::Text)),
+];
+
+/// How objects come to be there, without brackets and in few letters.
+fn kind(site: &Site) -> &str {
+    let word = site.kind.word().trim_start_matches('(').trim_end_matches(')');
+    word.strip_prefix("deserialize ").unwrap_or(word)
+}
+
+fn totals(window: &Window) -> String {
+    let sites = things(window.totals.matched, "site", "sites");
+    format!("{sites} · {}", size(window.totals.bytes))
+}
+
+/// Draws it.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let left = match shape(&app.place().route, app.size).excerpt {
+        Excerpt::Beside(columns) => {
+            let left = Rect { width: area.width - columns, ..area };
+            beside(app, paint, Rect { x: left.right(), width: columns, ..area });
+            left
+        }
+        Excerpt::None | Excerpt::Above(_) => area,
+    };
+    let words = Words { title: "Sites", empty: "no object is alive, so no line of code has created one", totals };
+    title(app, paint, left, &words);
+    let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {
+        return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, &words));
+    };
+    let fitted = table::fit(FIGURES, left.width);
+    table::head(paint, Rect { y: left.y + 1, height: 1, ..left }, FIGURES, app.sorted_by().as_ref());
+    let body = Rect { y: left.y + 2, height: left.height.saturating_sub(2), ..left };
+    let list = &app.place().list;
+    let first = usize::try_from(list.offset).unwrap_or(0);
+    let now = app.agent_now_ms();
+    for (row, at) in (first..rows.len()).take(usize::from(body.height)).enumerate() {
+        let line = Rect { y: body.y + row as u16, height: 1, ..body };
+        tree_line(paint, line, &fitted, &rows[at], sites, now);
+        if at as u64 == list.cursor {
+            table::select(paint, line);
+        }
+    }
+    let y = body.y + (rows.len() - first.min(rows.len())).min(usize::from(body.height)) as u16;
+    elided(app, paint, Rect { y, height: 1, ..body }, body.bottom(), sites);
+}
+
+fn tree_line(paint: &mut Paint<'_>, line: Rect, fitted: &[Fitted], row: &TreeRow, sites: &[SiteRow], now: u64) {
+    let Some(place) = fitted.last() else { return };
+    let (x, room) = (line.x + place.x, place.width.min(line.right().saturating_sub(line.x + place.x)));
+    match row {
+        TreeRow::File { file, sum, sites, folded } => {
+            table::row(paint, line, FIGURES, fitted, sum, now);
+            let mark = if *folded { "+ " } else { "- " };
+            let tail = if *folded { format!("  {}", things(*sites as u64, "site", "sites")) } else { String::new() };
+            let name = if file.is_empty() { "unknown" } else { file };
+            let name = cut_start(name, room.saturating_sub(2 + super::format::width(&tail)));
+            paint.line(x, line.y, room, &[(mark, Role::Dim), (&name, Role::Title), (&tail, Role::Dim)]);
+        }
+        TreeRow::Site { index, nested, last } => {
+            let Some(row) = sites.get(*index) else { return };
+            table::row(paint, line, FIGURES, fitted, row, now);
+            let number = format!(":{}", row.site.line);
+            let function = row.site.short_function();
+            if *nested {
+                let branch = if *last { "└ " } else { "├ " };
+                let name = cut(function, room.saturating_sub(2 + super::format::width(&number)));
+                let parts = [(branch, Role::Dim), (name.as_ref(), Role::Text), (&*number, Role::Dim)];
+                paint.line(x, line.y, room, &parts);
+            } else {
+                let short = row.site.short();
+                paint.line(x, line.y, room, &[("  ", Role::Dim), (&short, Role::Text)]);
+            }
+        }
+    }
+}
+
+/// What the tree leaves out, in one line.
+fn elided(app: &App, paint: &mut Paint<'_>, line: Rect, bottom: u16, sites: &[SiteRow]) {
+    let Some(window) = app.window(Slot::Main) else { return };
+    let left = window.totals.matched.saturating_sub(sites.len() as u64);
+    if left > 0 && line.y < bottom {
+        let bytes = window.totals.bytes.saturating_sub(sites.iter().map(|row| row.held_bytes).sum());
+        let text = format!("… {}, {}", things(left, "more site", "more sites"), size(bytes));
+        paint.text(line.x + super::paint::MARGIN, line.y, line.width, &text, Role::Dim);
+    }
+}
+
+fn beside(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    match app.detail(Slot::Aside) {
+        Some(Detail::Site(detail)) => source::draw(paint, area, &detail.site.site, detail.source.as_ref()),
+        _ => {
+            paint.rule(Rect { height: 1, ..area }, "Source", "");
+            paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, "select a site to see its line");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The table of tasks.
+
+use plasmon_protocol::record::TaskRow;
+use ratatui::layout::Rect;
+
+use super::columns::TASKS;
+use super::format::{grouped, things};
+use super::paint::Paint;
+use super::theme::Role;
+use super::window::{Words, table};
+use crate::app::App;
+use crate::model::Window;
+
+fn totals(window: &Window) -> String {
+    let totals = &window.totals;
+    if totals.matched == totals.rows {
+        things(totals.rows, "task", "tasks")
+    } else {
+        format!("{} of {}", grouped(totals.matched), things(totals.rows, "task", "tasks"))
+    }
+}
+
+/// Draws it.
+pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    let words = Words { title: "Tasks", empty: "no task was submitted yet", totals };
+    table::<TaskRow>(app, paint, area, TASKS, &words);
+    if let Some(node) = &app.model().node {
+        let failed = if node.tasks_failed > 0 { Role::Bad } else { Role::Dim };
+        let counts = [
+            (format!("{} running", grouped(node.tasks_running)), Role::Dim),
+            (format!(" · {} waiting", grouped(node.tasks_pending)), Role::Dim),
+            (format!(" · {} done", grouped(node.tasks_finished)), Role::Dim),
+            (format!(" · {} failed", grouped(node.tasks_failed)), failed),
+        ];
+        let wide: u16 = counts.iter().map(|(text, _)| super::format::width(text)).sum();
+        if app.place().list.filter.is_empty() && area.width >= wide + 40 {
+            let parts: Vec<(&str, Role)> = counts.iter().map(|(text, role)| (text.as_str(), *role)).collect();
+            let x = area.right() - wide - 3;
+            paint.text(x - 1, area.y, 1, " ", Role::Text);
+            let end = paint.line(x, area.y, wide, &parts);
+            paint.text(end, area.y, 1, " ", Role::Text);
+        }
+    }
+}

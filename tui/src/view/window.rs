@@ -1,0 +1,95 @@
+//! A view that is one window over a table: title, column names, visible rows.
+
+use ratatui::layout::Rect;
+
+use super::paint::Paint;
+use super::table::{self, Column};
+use super::theme::Role;
+use crate::app::App;
+use crate::app::subscribe::Slot;
+use crate::model::Window;
+use crate::model::window::Tabled;
+
+/// What a table says about itself.
+pub struct Words {
+    /// Its name.
+    pub title: &'static str,
+    /// Why it has no rows when nothing filters them.
+    pub empty: &'static str,
+    /// Its totals, in a few words.
+    pub totals: fn(&Window) -> String,
+}
+
+/// The title's rule: totals at the left, what is asked for at the right.
+pub fn title(app: &App, paint: &mut Paint<'_>, area: Rect, words: &Words) {
+    let list = &app.place().list;
+    let totals = app.window(Slot::Main).map(words.totals).unwrap_or_default();
+    let gap = if totals.is_empty() { "" } else { "  " };
+    let mut note: Vec<(String, Role)> = Vec::new();
+    if !list.filter.is_empty() {
+        note.push((format!("/{}", list.filter), Role::Accent));
+    }
+    if let Some(group) = list.group {
+        note.push((format!("{}by {group}", if note.is_empty() { "" } else { "  " }), Role::Text));
+    }
+    let title = [(words.title, Role::Title), (gap, Role::Text), (totals.as_str(), Role::Dim)];
+    let note: Vec<(&str, Role)> = note.iter().map(|(text, role)| (text.as_str(), *role)).collect();
+    // A long filter is cut: the table's own totals matter more.
+    let used: u16 = title.iter().map(|(text, _)| super::format::width(text)).sum::<u16>() + 9;
+    let room = area.width.saturating_sub(used);
+    let mut left = room;
+    let cut: Vec<(std::borrow::Cow<'_, str>, Role)> = note
+        .iter()
+        .map(|(text, role)| {
+            let text = super::format::cut(text, left);
+            left = left.saturating_sub(super::format::width(&text));
+            (text, *role)
+        })
+        .collect();
+    let note: Vec<(&str, Role)> = cut.iter().map(|(text, role)| (text.as_ref(), *role)).collect();
+    paint.rule_of(Rect { height: 1, ..area }, &title, &note);
+}
+
+/// What stands in for rows that are not there: why.
+#[must_use]
+pub fn why_empty(app: &App, words: &Words) -> String {
+    let list = &app.place().list;
+    match app.window(Slot::Main) {
+        None => "waiting for the agent's answer".to_owned(),
+        Some(_) if !list.filter.is_empty() => format!("no row passes the filter `{}`", list.filter),
+        Some(_) => words.empty.to_owned(),
+    }
+}
+
+/// Draws the whole view. `R` is the kind of rows that it expects; rows of another kind are of the place before.
+pub fn table<R: Tabled + 'static>(app: &App, paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], words: &Words) {
+    title(app, paint, area, words);
+    let head = Rect { y: area.y + 1, height: 1, ..area };
+    let rows = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
+    let found = app.window(Slot::Main).and_then(|window| window.of::<R>().map(|rows| (window, rows)));
+    let Some((window, found)) = found.filter(|(window, _)| window.count() > 0) else {
+        return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, words));
+    };
+    let fitted = table::fit(columns, area.width);
+    table::head(paint, head, columns, app.sorted_by().as_ref());
+    let list = &app.place().list;
+    let now = app.agent_now_ms();
+    for row in 0..rows.height {
+        let place = list.offset + u64::from(row);
+        if place >= window.count() {
+            break;
+        }
+        let line = Rect { y: rows.y + row, height: 1, ..rows };
+        let at = place.checked_sub(window.start).and_then(|at| usize::try_from(at).ok());
+        match at.and_then(|at| found.get(at)) {
+            Some(value) => table::row(paint, line, columns, &fitted, value, now),
+            // The agent has it and was asked for it.
+            None => {
+                paint.text(line.x + super::paint::MARGIN, line.y, 1, "…", Role::Dim);
+            }
+        }
+        if place == list.cursor {
+            table::select(paint, line);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A dashboard before the sample: keys go in, screens come out.
+
+use plasmon_protocol::record::StoreRow;
+use plasmon_protocol::stream::{Body, Frame, Request, Rows, Totals};
+use plasmon_tui::app::{App, Effect, Msg, Settings};
+use plasmon_tui::keys::Key;
+use plasmon_tui::view;
+use plasmon_tui::view::theme::Theme;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::agent::Agent;
+use crate::sample::{NOW_MS, agent, store_before};
+
+/// The dashboard and the agent at the other end.
+pub(crate) struct Stage {
+    pub(crate) app: App,
+    pub(crate) agent: Agent,
+    pub(crate) seq: u64,
+    /// Everything that was asked for, in order.
+    pub(crate) asked: Vec<Request>,
+    /// Everything else that the shell was told to do.
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Stage {
+    /// A dashboard that has watched the sample for some minutes.
+    pub(crate) fn new(columns: u16, rows: u16) -> Self {
+        let mut stage = Self::empty(columns, rows, agent());
+        let store = stage.asked.iter().find_map(|request| match request {
+            Request::Subscribe { id, view } if view.table == plasmon_protocol::column::Table::Store => Some(*id),
+            _ => None,
+        });
+        for back in (1..140).rev() {
+            let row: StoreRow = store_before(&stage.agent, back * 2000);
+            let totals = Totals { rows: 1, matched: 1, ..Totals::default() };
+            let body = Body::Snapshot { id: store.unwrap(), totals, start: 0, rows: Rows::Store(vec![row]) };
+            stage.frame_at(NOW_MS - back * 2000, body);
+        }
+        let last = Body::Snapshot {
+            id: store.unwrap(),
+            totals: Totals { rows: 1, matched: 1, ..Totals::default() },
+            start: 0,
+            rows: Rows::Store(vec![stage.agent.store.clone()]),
+        };
+        stage.frame_at(NOW_MS, last);
+        stage
+    }
+
+    /// A dashboard that has just connected to an agent with these rows.
+    pub(crate) fn empty(columns: u16, rows: u16, agent: Agent) -> Self {
+        let settings = Settings { address: "127.0.0.1:6480".to_owned(), utc_offset_ms: 0 };
+        let mut stage = Self { app: App::new(settings), agent, seq: 0, asked: Vec::new(), effects: Vec::new() };
+        stage.tell(Msg::Tick(NOW_MS));
+        stage.tell(Msg::Resize(columns, rows));
+        let node = stage.agent.store.node.clone();
+        stage.tell(Msg::Connected(Box::new(node)));
+        stage
+    }
+
+    /// A message, and the agent's answers to what it leads to.
+    pub(crate) fn tell(&mut self, msg: Msg) {
+        let mut effects = self.app.update(msg);
+        while !effects.is_empty() {
+            let mut next = Vec::new();
+            for effect in effects {
+                match effect {
+                    Effect::Send(request) => {
+                        if let Some(body) = self.agent.answer(&request) {
+                            self.seq += 1;
+                            let frame = Frame { seq: self.seq, at_ms: NOW_MS, missed: 0, body };
+                            next.extend(self.app.update(Msg::Frame(Box::new(frame))));
+                        }
+                        self.asked.push(request);
+                    }
+                    other => self.effects.push(other),
+                }
+            }
+            effects = next;
+        }
+    }
+
+    /// A frame of the agent's own accord.
+    pub(crate) fn frame_at(&mut self, at_ms: u64, body: Body) {
+        self.seq += 1;
+        self.tell(Msg::Frame(Box::new(Frame { seq: self.seq, at_ms, missed: 0, body })));
+    }
+
+    /// Keys as one types them; `⏎ ⎋ ⇥ ↓ ↑` stand for the keys without a letter.
+    pub(crate) fn keys(&mut self, text: &str) -> &mut Self {
+        for char in text.chars() {
+            self.tell(Msg::Key(match char {
+                '⏎' => Key::Enter,
+                '⎋' => Key::Esc,
+                '⇥' => Key::Tab,
+                '↓' => Key::Down,
+                '↑' => Key::Up,
+                char => Key::Char(char),
+            }));
+        }
+        self
+    }
+
+    /// The screen.
+    pub(crate) fn buffer(&self, theme: &Theme) -> Buffer {
+        let (columns, rows) = self.app.size;
+        let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
+        view::draw(&self.app, theme, &mut buffer);
+        buffer
+    }
+
+    /// The screen as text.
+    pub(crate) fn text(&self) -> String {
+        text(&self.buffer(&Theme::new(true)))
+    }
+}
+
+/// A buffer's symbols, lines without their trailing spaces.
+pub(crate) fn text(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    for y in 0..buffer.area.height {
+        let mut line = String::new();
+        let mut x = 0;
+        while x < buffer.area.width {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            x += view::format::width(symbol).max(1);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
