@@ -2,6 +2,7 @@
 //! effects leave through [`Outbox`]; there are no sockets, clocks or threads here, so a simulator can drive everything.
 //!
 //! - [`objects`]: objects are put, held, resolved and freed.
+//! - [`containment`]: references inside objects.
 //! - [`memory`]: leases are asked for, backed, granted, recalled.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`workers`]: who runs them.
@@ -11,6 +12,7 @@
 //! - [`check`]: every invariant, by a walk over everything.
 
 pub mod check;
+mod containment;
 mod detail;
 mod memory;
 mod messages;
@@ -129,6 +131,8 @@ pub struct Core {
     dispatch_wanted: bool,
     /// Processes told to go away, so that their end is no surprise.
     dismissed: BTreeSet<ProcessId>,
+    /// The process whose end is being worked off: still in the table, but nothing is held in its name any more.
+    dying: Option<ProcessId>,
 }
 
 /// Running sums.
@@ -198,6 +202,7 @@ impl Core {
             changes: 0,
             dispatch_wanted: false,
             dismissed: BTreeSet::new(),
+            dying: None,
             config,
         };
         core.event(EventKind::AgentStarted, Severity::Info, None, format!("agent {} ready", core.config.node.short()));
@@ -248,6 +253,8 @@ impl Core {
                 break;
             }
         }
+        // Freed objects may have given their leases back.
+        self.serve_creates(out);
         self.changes += 1;
     }
 

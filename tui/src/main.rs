@@ -1,1 +1,249 @@
-fn main() {}
+//! The command `plasmon`: dashboard, report, demo, agent.
+
+#[cfg(target_os = "linux")]
+mod demo;
+#[cfg(target_os = "linux")]
+mod local;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use plasmon_protocol::error::Error;
+use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
+use plasmon_tui::DashboardOptions;
+
+/// See inside the shared memory of parallel programs: who holds what, and which line of code made it
+#[derive(Parser, Debug)]
+#[command(name = "plasmon", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Sort a file in parallel and watch it: an agent, a real workload, the dashboard
+    #[cfg(target_os = "linux")]
+    Demo(local::DemoOptions),
+    /// Open the dashboard on an agent, here or elsewhere
+    Attach(Attach),
+    /// Print every reference: who holds which object, why, and from which line of code
+    Memory(Box<Memory>),
+    /// Run the agent of this node without a dashboard
+    #[cfg(target_os = "linux")]
+    Agent(local::AgentCommand),
+}
+
+/// Which agent.
+#[derive(Args, Clone, Debug, Default)]
+struct Target {
+    /// The agent's stream, such as ws://127.0.0.1:6480 [default: this user's newest live agent]
+    #[arg(long, value_name = "URL")]
+    address: Option<String>,
+    /// The file with the agent's token
+    #[arg(long, env = "PLASMON_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct Attach {
+    /// The agent's stream, such as ws://127.0.0.1:6480
+    url: String,
+    /// The file with the agent's token
+    #[arg(long, env = "PLASMON_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Memory {
+    #[command(flatten)]
+    target: Target,
+    /// Group rows by NODE_ADDRESS, STACK_TRACE, PID or REFERENCE_TYPE
+    #[arg(long, value_name = "KEY", default_value = "NODE_ADDRESS", ignore_case = true)]
+    group_by: GroupBy,
+    /// Sort rows by OBJECT_SIZE, PID, REFERENCE_TYPE or AGE, largest first
+    #[arg(long, value_name = "KEY", default_value = "OBJECT_SIZE", ignore_case = true)]
+    sort_by: SortBy,
+    /// Smallest first
+    #[arg(long)]
+    reverse: bool,
+    /// Print sizes in B, KB, MB, GB (powers of 1000) or AUTO
+    #[arg(long, value_name = "UNIT", default_value = "B", ignore_case = true)]
+    units: Units,
+    /// Print at most this many rows of each group
+    #[arg(short = 'n', long = "num-entries", value_name = "N")]
+    limit: Option<usize>,
+    /// Print the sums only
+    #[arg(long)]
+    stats_only: bool,
+    /// Separate whole values by " | " instead of aligning them
+    #[arg(long)]
+    no_format: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["no_format", "stats_only"])]
+    json: bool,
+    /// Print again every second, until interrupted
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+}
+
+impl Memory {
+    /// The whole report, as `plasmon memory` prints it.
+    fn of_everything() -> Self {
+        Self {
+            target: Target::default(),
+            group_by: GroupBy::NodeAddress,
+            sort_by: SortBy::ObjectSize,
+            reverse: false,
+            units: Units::B,
+            limit: None,
+            stats_only: false,
+            no_format: false,
+            json: false,
+            watch: false,
+        }
+    }
+}
+
+/// What went wrong, in words, and what to do.
+struct Failure {
+    message: String,
+    hint: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { message: error.to_string(), hint: error.hint().to_owned() }
+    }
+}
+
+impl From<plasmon_tui::Error> for Failure {
+    fn from(error: plasmon_tui::Error) -> Self {
+        Self { message: error.to_string(), hint: error.hint() }
+    }
+}
+
+/// An agent that can be asked.
+#[derive(Clone)]
+struct Found {
+    url: String,
+    token: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => watch_or_report(&cli.target),
+        Some(Command::Attach(attach)) => {
+            attach_to(&Target { address: Some(attach.url), token_file: attach.token_file }).and_then(|found| dashboard(found, None, None))
+        }
+        Some(Command::Memory(memory)) => attach_to(&memory.target).and_then(|found| report(&found, &memory)),
+        #[cfg(target_os = "linux")]
+        Some(Command::Demo(options)) => local::demo(options),
+        #[cfg(target_os = "linux")]
+        Some(Command::Agent(agent)) => local::agent(agent),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { message, hint }) => {
+            let mut stderr = std::io::stderr();
+            // Nobody to tell: the exit code says it.
+            let _ = writeln!(stderr, "error: {message}");
+            if !hint.is_empty() {
+                let _ = writeln!(stderr, "hint: {hint}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The dashboard on a terminal; the report where there is none.
+fn watch_or_report(target: &Target) -> Result<(), Failure> {
+    let found = attach_to(target)?;
+    if std::io::stdout().is_terminal() {
+        return dashboard(found, None, None);
+    }
+    report(&found, &Memory::of_everything())
+}
+
+fn dashboard(
+    found: Found,
+    progress: Option<tokio::sync::watch::Receiver<String>>,
+    quit_when: Option<tokio::sync::watch::Receiver<bool>>,
+) -> Result<(), Failure> {
+    let options = DashboardOptions { url: found.url, token: found.token, address: String::new(), progress, quit_when };
+    plasmon_tui::dashboard(options)?;
+    Ok(())
+}
+
+fn attach_to(target: &Target) -> Result<Found, Failure> {
+    match &target.address {
+        Some(address) => Ok(Found { url: stream_url(address), token: target.token_file.as_deref().map(read_token).transpose()? }),
+        #[cfg(target_os = "linux")]
+        None => local::newest(target.token_file.as_deref()),
+        #[cfg(not(target_os = "linux"))]
+        None => Err(Error::invalid("--address", "", "agents run on Linux only: name one of another machine").into()),
+    }
+}
+
+/// `host:port` is as good as `ws://host:port`.
+fn stream_url(address: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("ws://{address}") }
+}
+
+/// The token in a file. A client never makes one.
+fn read_token(path: &std::path::Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::system(format!("read the token file {}", path.display()), error))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Error::invalid("token file", path.display().to_string(), "it is empty").into());
+    }
+    Ok(token.to_owned())
+}
+
+fn report(found: &Found, memory: &Memory) -> Result<(), Failure> {
+    let options = ReportOptions {
+        group_by: memory.group_by,
+        sort_by: memory.sort_by,
+        reverse: memory.reverse,
+        units: memory.units,
+        limit: memory.limit,
+        stats_only: memory.stats_only,
+        no_format: memory.no_format,
+        width: width(),
+    };
+    loop {
+        let (store, references, at_ms) = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
+        let report = Report::new(store, references, at_ms);
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let written = if memory.json {
+            serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from).and_then(|()| writeln!(out))
+        } else {
+            if memory.watch {
+                // From the top of the screen, as `watch` does it.
+                let _ = write!(out, "\x1b[H\x1b[2J");
+            }
+            out.write_all(report.text(&options).as_bytes())
+        };
+        match written.and_then(|()| out.flush()) {
+            // Whoever read has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(Error::system("write the report", error).into()),
+            Ok(()) if memory.watch => std::thread::sleep(Duration::from_secs(1)),
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+/// Columns of the terminal; without one, rows are as long as they are.
+fn width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return usize::MAX;
+    }
+    crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns))
+}

@@ -18,6 +18,7 @@ const ID: u32 = 1;
 #[derive(Deserialize)]
 struct Part {
     seq: u64,
+    at_ms: u64,
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -32,7 +33,7 @@ struct Part {
 ///
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
-pub fn fetch_report(url: &str, token: Option<&str>) -> Result<(StoreRow, Vec<ReferenceRow>), Error> {
+pub fn fetch_report(url: &str, token: Option<&str>) -> Result<(StoreRow, Vec<ReferenceRow>, u64), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
     runtime.block_on(fetch(&door))
@@ -42,7 +43,7 @@ pub fn fetch_report(url: &str, token: Option<&str>) -> Result<(StoreRow, Vec<Ref
 ///
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
-pub async fn fetch(door: &Door) -> Result<(StoreRow, Vec<ReferenceRow>), Error> {
+pub async fn fetch(door: &Door) -> Result<(StoreRow, Vec<ReferenceRow>, u64), Error> {
     let (mut connection, node) = door.connect().await?;
     connection.send(&Request::Report { id: ID }).await?;
     let mut store = StoreRow { node, ..StoreRow::default() };
@@ -74,7 +75,7 @@ pub async fn fetch(door: &Door) -> Result<(StoreRow, Vec<ReferenceRow>), Error> 
         }));
         if part.last {
             connection.close().await;
-            return Ok((store, references));
+            return Ok((store, references, part.at_ms));
         }
     }
 }

@@ -102,85 +102,105 @@ pub fn render(buffer: &Buffer, title: &str) -> String {
             let run = u32::from(*cells) * CELL.0;
             let _ = writeln!(svg, "<rect x=\"{}\" y=\"{top}\" width=\"{run}\" height=\"{}\" fill=\"{}\"/>", left(*x), CELL.1, look.paper);
         }
-        for (x, cells, look, text) in &runs {
+        for (x, _, look, text) in &runs {
             block(&mut svg, left(*x), top, look, text);
             let text: String = text.chars().map(|char| if is_block(char) { ' ' } else { char }).collect();
-            let start = text.len() - text.trim_start_matches(' ').len();
-            let ink = text.trim_matches(' ');
-            if ink.is_empty() {
-                continue;
+            // Wider gaps are left to the next text's place: no font and no viewer can move a column.
+            let mut at = left(*x);
+            for piece in text.split_inclusive("  ") {
+                let ink = piece.trim_matches(' ');
+                let indent = u32::try_from(piece.len() - piece.trim_start_matches(' ').len()).unwrap_or(0);
+                if !ink.is_empty() {
+                    written(&mut svg, at + indent * CELL.0, top + 14, look, ink);
+                }
+                at += u32::from(width(piece)) * CELL.0;
             }
-            let skipped = u32::try_from(start).unwrap_or(0);
-            let run = (u32::from(*cells) - skipped - (text.len() - text.trim_end_matches(' ').len()) as u32) * CELL.0;
-            let _ = write!(
-                svg,
-                "<text x=\"{}\" y=\"{}\" textLength=\"{run}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\"",
-                left(*x) + skipped * CELL.0,
-                top + 14,
-                look.ink
-            );
-            if look.bold {
-                svg.push_str(" font-weight=\"bold\"");
-            }
-            if look.dim {
-                svg.push_str(" opacity=\"0.55\"");
-            }
-            if look.underlined {
-                svg.push_str(" text-decoration=\"underline\"");
-            }
-            let _ = writeln!(svg, ">{}</text>", escape(ink));
         }
     }
     svg.push_str("</g>\n</svg>\n");
     svg
 }
 
-/// Glyphs that fill cells, drawn as shapes: fonts leave gaps between them. Also the rules and the dots of curves.
-fn is_block(char: char) -> bool {
-    matches!(char, '█'..='▓' | '─' | '\u{2800}'..='\u{28ff}')
+/// One text, as wide as its cells.
+fn written(svg: &mut String, x: u32, y: u32, look: &Look, text: &str) {
+    let run = u32::from(width(text)) * CELL.0;
+    let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" textLength=\"{run}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\"", look.ink);
+    if look.bold {
+        svg.push_str(" font-weight=\"bold\"");
+    }
+    if look.dim {
+        svg.push_str(" opacity=\"0.55\"");
+    }
+    if look.underlined {
+        svg.push_str(" text-decoration=\"underline\"");
+    }
+    let _ = writeln!(svg, ">{}</text>", escape(text));
 }
 
-/// Draws the filling glyphs of a run, neighbours of one kind as one shape.
+/// Glyphs that fill cells, drawn as shapes: fonts leave gaps between them. Also the rules and the dots of curves.
+fn is_block(char: char) -> bool {
+    is_dots(char) || matches!(char, '█'..='▏' | '░'..='▓' | '─')
+}
+
+/// The bits of a braille cell's dots, by column, from the top.
+const DOTS: [[u32; 4]; 2] = [[0, 1, 2, 6], [3, 4, 5, 7]];
+
+/// Draws the filling glyphs of a run, neighbours of one kind as one shape, all dots as one path.
 fn block(svg: &mut String, left: u32, top: u32, look: &Look, text: &str) {
+    let fade = if look.dim { 0.5 } else { 1.0 };
+    let mut dots = String::new();
     let mut at = left;
     let mut chars = text.chars().peekable();
     while let Some(char) = chars.next() {
         let mut cells = 1;
-        if !('\u{2800}'..='\u{28ff}').contains(&char) {
+        if is_block(char) && !is_dots(char) {
             while chars.next_if_eq(&char).is_some() {
                 cells += 1;
             }
         }
         let run = cells * CELL.0;
-        let fade = if look.dim { 0.5 } else { 1.0 };
-        let mut shape = |x: u32, y: u32, w: u32, h: u32, opacity: f32| {
-            let _ = writeln!(svg, "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" fill=\"{}\" opacity=\"{opacity:.2}\"/>", look.ink);
+        let mut shape = |y: u32, w: u32, h: u32, opacity: f32| {
+            let _ = writeln!(svg, "<rect x=\"{at}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" fill=\"{}\" opacity=\"{opacity:.2}\"/>", look.ink);
         };
         match char {
-            '█' => shape(at, top + 2, run, CELL.1 - 4, fade),
-            '▉'..='▏' => {
-                let eighths = 0x2590 - u32::from(char);
-                shape(at, top + 2, (CELL.0 * eighths / 8).max(1), CELL.1 - 4, fade);
-            }
-            '▓' => shape(at, top + 2, run, CELL.1 - 4, fade * 0.75),
-            '▒' => shape(at, top + 2, run, CELL.1 - 4, fade * 0.5),
-            '░' => shape(at, top + 2, run, CELL.1 - 4, fade * 0.25),
-            '─' => shape(at, top + CELL.1 / 2, run, 1, fade * 0.6),
-            '\u{2800}'..='\u{28ff}' => {
-                let bits = u32::from(char) - 0x2800;
-                // Bit of each dot, by column and by row from the top.
-                for (column, rows) in [[0_u32, 1, 2, 6], [3, 4, 5, 7]].iter().enumerate() {
-                    for (row, bit) in rows.iter().enumerate() {
-                        if bits >> bit & 1 == 1 {
-                            shape(at + column as u32 * 4 + 1, top + row as u32 * 4 + 2, 3, 3, fade);
-                        }
-                    }
-                }
-            }
+            '█' => shape(top + 2, run, CELL.1 - 4, fade),
+            '▉'..='▏' => shape(top + 2, (CELL.0 * (0x2590 - u32::from(char)) / 8).max(1), CELL.1 - 4, fade),
+            '▓' => shape(top + 2, run, CELL.1 - 4, fade * 0.75),
+            '▒' => shape(top + 2, run, CELL.1 - 4, fade * 0.5),
+            '░' => shape(top + 2, run, CELL.1 - 4, fade * 0.25),
+            '─' => shape(top + CELL.1 / 2, run, 1, fade * 0.6),
+            _ if is_dots(char) => columns(&mut dots, at, top, u32::from(char) - 0x2800),
             _ => {}
         }
         at += run.max(u32::from(width(char.encode_utf8(&mut [0; 4])).max(1)) * CELL.0 * cells);
     }
+    if !dots.is_empty() {
+        let _ = writeln!(svg, "<path d=\"{dots}\" fill=\"{}\" opacity=\"{fade:.2}\"/>", look.ink);
+    }
+}
+
+/// Dots above one another become one bar: a curve is an area, and its picture stays small.
+fn columns(path: &mut String, x: u32, top: u32, bits: u32) {
+    // Four and a half pixels a dot: the rows do not divide the cell evenly.
+    let edge = |row: u32| top + row * CELL.1 / 4;
+    for (column, rows) in (0_u32..).zip(DOTS) {
+        let mut row = 0_u32;
+        while row < 4 {
+            let from = row;
+            while row < 4 && bits >> rows[row as usize] & 1 == 1 {
+                row += 1;
+            }
+            if row > from {
+                let (x, wide) = (x + column * 5, 4);
+                let _ = write!(path, "M{x} {}h{wide}v{}h-{wide}z", edge(from), edge(row) - edge(from));
+            }
+            row += 1;
+        }
+    }
+}
+
+fn is_dots(char: char) -> bool {
+    ('\u{2800}'..='\u{28ff}').contains(&char)
 }
 
 #[cfg(test)]

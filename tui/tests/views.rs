@@ -8,6 +8,14 @@ mod sample;
 #[path = "support/stage.rs"]
 mod stage;
 
+use std::path::PathBuf;
+
+use plasmon_tui::app::Msg;
+use plasmon_tui::svg;
+use plasmon_tui::view::theme::Theme;
+use ratatui::buffer::Buffer;
+use ratatui::style::Color;
+use sample::NOW_MS;
 use stage::Stage;
 
 /// A view: its name, and the keys that lead to it.
@@ -16,13 +24,16 @@ const VIEWS: &[(&str, &str)] = &[
     ("references", "2"),
     ("references_by_type", "2b"),
     ("references_filtered", "2/type:pinned⏎"),
+    ("references_end", "2G"),
+    ("references_of_site", "3r"),
     ("sites", "3"),
+    ("sites_folded", "3z"),
     ("processes", "4"),
     ("tasks", "5"),
     ("events", "6"),
     ("site", "3⏎"),
     ("object", "3⏎⏎"),
-    ("object_shared", "2⏎"),
+    ("object_shared", "2/type:pinned⏎⏎"),
     ("process", "4j⏎"),
     ("task", "5⏎"),
     ("help", "2?"),
@@ -38,6 +49,117 @@ fn every_view_at_three_sizes() {
             let mut stage = Stage::new(columns, rows);
             stage.keys(keys);
             insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), stage.text());
+        }
+    }
+}
+
+#[test]
+fn every_view_in_colour() {
+    for (name, keys) in VIEWS {
+        let mut stage = Stage::new(120, 40);
+        stage.keys(keys);
+        insta::assert_snapshot!(format!("{name}_svg"), svg::render(&stage.buffer(&Theme::new(true)), name));
+    }
+}
+
+/// Runs of one style, line by line: what is left when colours are not allowed.
+fn styles(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    for y in 0..buffer.area.height {
+        let mut runs: Vec<(String, String)> = Vec::new();
+        for x in 0..buffer.area.width {
+            let cell = &buffer[(x, y)];
+            let style = format!("{:?}", cell.modifier);
+            match runs.last_mut() {
+                Some((last, symbols)) if *last == style => symbols.push_str(cell.symbol()),
+                _ => runs.push((style, cell.symbol().to_owned())),
+            }
+        }
+        for (style, symbols) in runs.iter().filter(|(style, symbols)| style != "NONE" && !symbols.trim().is_empty()) {
+            text.push_str(&format!("{y:>2} {style}: {}\n", symbols.trim_end()));
+        }
+    }
+    text
+}
+
+#[test]
+fn without_colour_nothing_is_coloured_and_the_rest_stays() {
+    for (name, keys) in [("overview", ""), ("sites", "3"), ("references", "2"), ("events", "6"), ("site", "3⏎")] {
+        let mut stage = Stage::new(80, 24);
+        stage.keys(keys);
+        let buffer = stage.buffer(&Theme::new(false));
+        for cell in buffer.content() {
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}: {cell:?}");
+        }
+        insta::assert_snapshot!(format!("{name}_no_colour"), format!("{}\n{}", stage::text(&buffer), styles(&buffer)));
+    }
+}
+
+#[test]
+fn what_is_not_of_now_says_so() {
+    let lost = |stage: &mut Stage| {
+        stage.tell(Msg::Lost {
+            cause: "the connection to ws://127.0.0.1:6480 ended: connection reset".to_owned(),
+            hint: String::new(),
+            retry_at_ms: NOW_MS + 2_000,
+        });
+    };
+    let mut stage = Stage::new(80, 24);
+    lost(&mut stage);
+    insta::assert_snapshot!("lost_80x24", stage.text());
+    let mut stage = Stage::new(80, 24);
+    stage.keys("2 ");
+    stage.tell(Msg::Tick(NOW_MS + 12_000));
+    insta::assert_snapshot!("frozen_80x24", stage.text());
+    let mut stage = Stage::new(80, 24);
+    stage.tell(Msg::Progress("sorting 43 %".to_owned()));
+    insta::assert_snapshot!("progress_80x24", stage.text());
+    let mut stage = Stage::new(80, 24);
+    stage.keys("3⏎⏎y");
+    insta::assert_snapshot!("copied_80x24", stage.text());
+}
+
+#[test]
+fn an_empty_agent_is_explained_in_every_view() {
+    for (name, keys) in [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "6"), ("nothing", "2/pid=1⏎")] {
+        let rows = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
+        let mut stage = Stage::empty(80, 24, rows);
+        stage.keys(keys);
+        insta::assert_snapshot!(format!("empty_{name}_80x24"), stage.text());
+    }
+}
+
+#[test]
+fn no_size_panics() {
+    for (columns, rows) in [(1, 1), (59, 16), (60, 15), (60, 16), (61, 17), (109, 20), (110, 16), (300, 20), (64, 100)] {
+        for (_, keys) in VIEWS {
+            let mut stage = Stage::new(columns, rows);
+            stage.keys(keys);
+            stage.buffer(&Theme::new(true));
+        }
+    }
+    insta::assert_snapshot!("small_50x10", Stage::new(50, 10).text());
+}
+
+/// The pictures of the README, drawn by the same code.
+#[test]
+fn the_pictures_are_of_this_version() {
+    let assets = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../assets");
+    for (name, title, keys) in [
+        ("overview.svg", "plasmon: where the memory goes", ""),
+        ("sites.svg", "plasmon: which line of code holds it", "3"),
+        ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎"),
+    ] {
+        let mut stage = Stage::new(120, 32);
+        stage.keys(keys);
+        let picture = svg::render(&stage.buffer(&Theme::new(true)), title);
+        let path = assets.join(name);
+        if std::env::var_os("SHOTS").is_some_and(|value| value == "1") {
+            std::fs::create_dir_all(&assets).unwrap();
+            std::fs::write(&path, picture).unwrap();
+        } else {
+            let drawn = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(drawn == picture, "{name} is of another version; draw it anew with SHOTS=1");
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Options {
     num_cpus: Option<f64>,
     object_store_memory: Option<Bytes>,
     temp_dir: Option<PathBuf>,
+    #[cfg(feature = "embedded")]
+    agent: Option<plasmon_agent::config::AgentOptions>,
 }
 
 impl Options {
@@ -65,6 +67,22 @@ impl Options {
         self
     }
 
+    /// Everything that the command line of an agent takes, for an agent of its own.
+    #[cfg(feature = "embedded")]
+    #[must_use]
+    pub fn agent(mut self, options: plasmon_agent::config::AgentOptions) -> Self {
+        self.agent = Some(options);
+        self
+    }
+
+    fn wants_own(&self) -> bool {
+        #[cfg(feature = "embedded")]
+        let agent = self.agent.is_some();
+        #[cfg(not(feature = "embedded"))]
+        let agent = false;
+        agent || self.num_cpus.is_some() || self.object_store_memory.is_some()
+    }
+
     /// Connects. In a worker, and in a process that is connected, this changes nothing.
     ///
     /// # Errors
@@ -75,7 +93,7 @@ impl Options {
         if let Some(client) = current() {
             return Ok(Info::of(&client, started.as_ref()));
         }
-        let wants_own = self.num_cpus.is_some() || self.object_store_memory.is_some();
+        let wants_own = self.wants_own();
         let address = self.address.clone().or_else(|| std::env::var_os(ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from));
         let client = match address {
             Some(address) => connect::driver(&socket_of(&address))?,
@@ -239,6 +257,9 @@ mod started {
                 ..AgentOptions::default()
             };
             asked.num_cpus = options.num_cpus.map(|cpus| cpus.to_string().parse()).transpose()?;
+            if let Some(agent) = &options.agent {
+                asked = asked.over(agent.clone());
+            }
             let config = Config::resolve(asked.over(AgentOptions::from_environment()?), Kind::Embedded, &Machine::read()?)?;
             let name = std::env::args().next().unwrap_or_default();
             let name = name.rsplit('/').next().unwrap_or("program").to_owned();

@@ -47,12 +47,12 @@ impl Core {
     }
 
     pub(super) fn on_return(&mut self, from: ProcessId, number: u32, out: &mut impl Outbox) -> Result<(), Violation> {
-        let Some(process) = self.process_mut(from) else { return Ok(()) };
-        let Some(lease) = process.leases.get_mut(number as usize).and_then(Option::take) else {
-            return Err(Violation(format!("return of lease {number} which it does not hold")));
-        };
+        let lease = self.lease_of(from, number)?;
         if let Err(live) = self.store.return_lease(lease) {
             return Err(Violation(format!("return of lease {number} with {live} live objects in it")));
+        }
+        if let Some(entry) = self.process_mut(from).and_then(|process| process.leases.get_mut(number as usize)) {
+            *entry = None;
         }
         self.serve_creates(out);
         Ok(())
@@ -101,6 +101,13 @@ impl Core {
         }
         self.serve_creates(out);
         self.settle(out);
+    }
+
+    /// The lease that a process calls `number`. One that still waits for memory behind it is not the process's to use.
+    pub(super) fn lease_of(&self, process: ProcessId, number: u32) -> Result<LeaseIndex, Violation> {
+        let lease = self.process(process).and_then(|process| process.lease(number));
+        let waits = |lease: &LeaseIndex| self.unbacked.iter().any(|create| create.lease.is_some_and(|(unbacked, _)| unbacked == *lease));
+        lease.filter(|lease| !waits(lease)).ok_or_else(|| Violation(format!("word of lease {number} which it does not hold")))
     }
 
     /// Grants what waited only for memory.

@@ -25,12 +25,11 @@ impl Core {
     ) -> Result<(), Violation> {
         let contains = self.take_staged(from);
         let site = self.process(from).map_or(SiteId(0), |process| process.site(site));
+        self.can_capture(&contains)?;
         self.create(from, key, site, hidden)?;
         self.hold(from, key, Count::Local, site)?;
         self.place(from, key, memory, out)?;
-        if !contains.is_empty() {
-            self.capture(from, key, contains)?;
-        }
+        self.capture(from, key, contains);
         Ok(())
     }
 
@@ -76,11 +75,6 @@ impl Core {
         Ok(())
     }
 
-    fn lease_of(&self, process: ProcessId, number: u32) -> Result<crate::store::lease::LeaseIndex, Violation> {
-        let lease = self.process(process).and_then(|process| process.lease(number));
-        lease.ok_or_else(|| Violation(format!("memory in lease {number} which it does not hold")))
-    }
-
     /// A task's result: the object has its value now, unless nobody wants it any more.
     pub(super) fn resolve(
         &mut self,
@@ -95,6 +89,15 @@ impl Core {
             if let Value::Memory(memory) = value {
                 self.discard(writer, memory, out)?;
             }
+            return Ok(());
+        }
+        self.can_capture(&contains)?;
+        if self.closes_cycle(key, &contains) {
+            if let Value::Memory(memory) = value {
+                self.discard(writer, memory, out)?;
+            }
+            let cause = "it would contain itself, directly or through other objects, and never be freed".to_owned();
+            self.fail_object(key, &Error::Encode { kind: "task result".to_owned(), cause }, out);
             return Ok(());
         }
         match value {
@@ -114,11 +117,8 @@ impl Core {
                 out.publish(key, Some(ObjectState::Inlined), 0, bytes.len() as u64);
             }
         }
-        if !contains.is_empty() {
-            let captor = self.objects.get(key).map_or(ProcessId(0), |object| object.creator);
-            let captor = self.living(captor);
-            self.capture(captor, key, contains)?;
-        }
+        let captor = self.objects.get(key).map_or(ProcessId(0), |object| object.creator);
+        self.capture(self.living(captor), key, contains);
         self.notify(key, out);
         Ok(())
     }
@@ -156,31 +156,6 @@ impl Core {
                 holder.held_bytes += length;
             }
         }
-    }
-
-    /// The references inside an object, held in `captor`'s name until the object is freed.
-    fn capture(&mut self, captor: ProcessId, outer: ObjectKey, contains: Vec<ObjectKey>) -> Result<(), Violation> {
-        let site = self.objects.get(outer).map_or(SiteId(0), |object| object.site);
-        let mut held = Vec::with_capacity(contains.len());
-        let mut result = Ok(());
-        for inner in contains {
-            // Nobody can hold a reference to an object that contains itself: it was not there when the value was written.
-            result = if inner == outer {
-                Err(Violation("object that contains itself".to_owned()))
-            } else {
-                self.hold(captor, inner, Count::Captured, site)
-            };
-            if result.is_err() {
-                break;
-            }
-            held.push(inner);
-        }
-        if let Some(object) = self.objects.get_mut(outer) {
-            let cold = object.cold_mut();
-            cold.contains = held;
-            cold.captor = captor;
-        }
-        result
     }
 
     pub(super) fn on_add(&mut self, from: ProcessId, key: ObjectKey, count: Count, site: u32) -> Result<(), Violation> {
@@ -295,7 +270,10 @@ impl Core {
             self.release(captor, inner, Count::Captured);
         }
         for waiter in cold.waiters {
-            self.answer_lost(waiter.process, waiter.request, key, out);
+            if let Some(process) = self.process_mut(waiter.process) {
+                process.requests.remove(&waiter.request);
+                self.answer_lost(waiter.process, waiter.request, key, out);
+            }
         }
     }
 
@@ -366,10 +344,7 @@ impl Core {
         out.send(waiter.process, &ToClient::Resolved { request: waiter.request, outcome });
     }
 
-    fn answer_lost(&mut self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {
-        if let Some(process) = self.process_mut(process) {
-            process.requests.remove(&request);
-        }
+    fn answer_lost(&self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {
         let error = Error::ObjectLost { object: key.on(self.config.node), cause: "nobody holds a reference to it".to_owned() };
         let value = plasmon_protocol::local::encode(&error).unwrap_or_default();
         out.send(process, &ToClient::Resolved { request, outcome: Outcome::Failed(&value) });

@@ -30,7 +30,10 @@ impl Core {
     /// A client broke the protocol. Its end follows through [`Core::on_process_lost`].
     pub fn on_violation(&mut self, process: ProcessId, violation: &Violation, out: &mut impl Outbox) {
         let Some(pid) = self.process(process).map(|process| process.pid) else { return };
-        self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} dropped: {}", violation.0));
+        // One that was told to go may well speak of what went before it.
+        if !self.dismissed.contains(&process) {
+            self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} dropped: {}", violation.0));
+        }
         out.kill(process);
     }
 
@@ -43,13 +46,15 @@ impl Core {
         // It must be there while its rows are released, or their sums would not be kept.
         let (requests, leases) = (std::mem::take(&mut process.requests), std::mem::take(&mut process.leases));
         self.processes[id.0 as usize] = Some(process);
-        self.release_rows(id, out);
-        let Some(process) = self.processes[id.0 as usize].take() else { return };
         for (request, key) in requests {
             if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
                 cold.waiters.retain(|waiter| waiter.process != id || waiter.request != request);
             }
         }
+        self.dying = Some(id);
+        self.release_rows(id, out);
+        self.dying = None;
+        let Some(process) = self.processes[id.0 as usize].take() else { return };
         for lease in leases.into_iter().flatten() {
             self.store.orphan(lease);
         }
@@ -134,7 +139,7 @@ impl Core {
 
     /// The process itself, or the agent when it is gone: in whose name counts are kept.
     pub(super) fn living(&self, process: ProcessId) -> ProcessId {
-        if self.process(process).is_some() { process } else { ProcessId(0) }
+        if self.process(process).is_some() && self.dying != Some(process) { process } else { ProcessId(0) }
     }
 
     /// Whether a process is about to end as it should: it said so, or was told to.

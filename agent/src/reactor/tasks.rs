@@ -34,14 +34,6 @@ impl Core {
         process.last_task = number;
         let (job, site) = (process.job, process.site(site));
         let key = TaskKey { process: from, number };
-        for result in returns {
-            self.create(from, *result, site, false)?;
-            self.hold(from, *result, Count::Local, site)?;
-            if let Some(object) = self.objects.get_mut(*result) {
-                object.cold_mut().task = Some(key);
-            }
-            out.publish(*result, Some(ObjectState::Pending), 0, 0);
-        }
         let mut holds = nested;
         let mut kept = Vec::with_capacity(arguments.len());
         for argument in arguments {
@@ -60,6 +52,18 @@ impl Core {
         }
         holds.sort_unstable();
         holds.dedup();
+        // Before anything is held for the task: what a refused task held would have no end.
+        if let Some(missing) = holds.iter().find(|object| self.objects.get(**object).is_none()) {
+            return Err(Violation(format!("argument with object {} which is not there", missing.on(self.config.node))));
+        }
+        for result in returns {
+            self.create(from, *result, site, false)?;
+            self.hold(from, *result, Count::Local, site)?;
+            if let Some(object) = self.objects.get_mut(*result) {
+                object.cold_mut().task = Some(key);
+            }
+            out.publish(*result, Some(ObjectState::Pending), 0, 0);
+        }
         for object in &holds {
             self.hold(from, *object, Count::Submitted, site)?;
         }
@@ -87,11 +91,14 @@ impl Core {
             error: None,
         };
         self.status_changed(None, TaskStatus::PendingArgsAvail);
+        self.tasks.insert(key, task);
         if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.push_back(key);
+            self.await_arguments(key);
+        } else {
+            // Published by a worker before it learned of its driver's end.
+            self.cancel_tasks(vec![key], "its driver ended");
         }
-        self.tasks.insert(key, task);
-        self.await_arguments(key);
         Ok(())
     }
 
@@ -169,7 +176,7 @@ impl Core {
 
     pub(super) fn on_started(&mut self, from: ProcessId, key: TaskKey) -> Result<(), Violation> {
         let now_ms = self.now_ms;
-        let Some(task) = self.running(from, key)? else { return Ok(()) };
+        let Some(task) = self.running(from, key)?.filter(|task| task.is_pending()) else { return Ok(()) };
         let before = std::mem::replace(&mut task.status, TaskStatus::Running);
         task.started_ms = Some(now_ms);
         self.status_changed(Some(before), TaskStatus::Running);
@@ -202,6 +209,9 @@ impl Core {
         let (id, name, pid) = (key.on(self.config.node), self.tasks[&key].function.to_string(), self.pid(from));
         let site = self.sites.get(self.tasks[&key].site).short();
         self.leave_worker(key, out);
+        if !self.tasks[&key].is_pending() {
+            return Ok(());
+        }
         match ending {
             Ending::Finished => self.end_task(key, TaskStatus::Finished),
             Ending::Failed(message) => self.fail_task(key, Error::TaskFailed { task: id, name, pid, site, message }, out),
@@ -251,7 +261,11 @@ impl Core {
         task.error = Some(error.clone());
         let (job, status, returns, pid) = (task.job, task.status, task.returns.clone(), task.worker_pid);
         match status {
-            TaskStatus::PendingNodeAssignment => self.ready.remove(job, key),
+            TaskStatus::PendingNodeAssignment => {
+                self.ready.remove(job, key);
+                // It may have stood before others that fit.
+                self.dispatch_wanted = true;
+            }
             TaskStatus::PendingArgsAvail => self.forget_dependent(key),
             _ => {}
         }

@@ -178,6 +178,7 @@ impl Core {
     }
 
     fn make_idle(&mut self, worker: ProcessId, id: JobId, out: &mut impl Outbox) {
+        self.dispatch_wanted = true;
         let most = self.cpus.total().div_ceil(1000).max(1) as usize;
         let Some(job) = self.jobs.get_mut(&id) else {
             self.dismiss(worker, out);
@@ -188,7 +189,6 @@ impl Core {
         } else {
             self.dismiss(worker, out);
         }
-        self.dispatch_wanted = true;
     }
 
     /// A worker that was started has connected.

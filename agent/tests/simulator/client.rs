@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{ALIGNMENT, Memory, SLOT_BLOCK, ToAgent, ToClient, decode, encode};
 use plasmon_protocol::record::ObjectState;
 
@@ -55,7 +55,6 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: ProcessId,
-    pub(crate) job: JobId,
     pub(crate) pid: u32,
     pub(crate) worker: bool,
     pub(crate) hostile: bool,
@@ -82,10 +81,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(id: ProcessId, job: JobId, worker: bool, hostile: bool) -> Self {
+    pub(crate) fn new(id: ProcessId, worker: bool, hostile: bool) -> Self {
         Self {
             id,
-            job,
             pid: 1000 + id.0,
             worker,
             hostile,

@@ -118,7 +118,7 @@ impl Task {
 /// An answer that must be given before the core returns.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    InMemory(ObjectKey),
+    InMemory,
     Inline(Vec<u8>),
     Failed(Codes),
 }
@@ -256,9 +256,9 @@ impl Model {
         for (process, request, wants_value) in std::mem::take(&mut object.waiters) {
             let mut answer = self.answer(key);
             if let Answer::Failed(codes) = &mut answer
-                && !self.rows.contains_key(&(key, process))
+                && self.rows.get(&(key, process)).is_none_or(|counts| counts[LOCAL] + counts[PINNED] == 0)
             {
-                // It let go of the object itself: whether the object is freed or fails first is nobody's business.
+                // It let go of the object itself: when all that held it ends at once, either may come first.
                 codes.insert("object_lost");
             }
             self.expect(process, request, wants_value, answer);
@@ -270,7 +270,7 @@ impl Model {
         match object.state {
             ObjectState::Inlined => Answer::Inline(object.value.clone()),
             ObjectState::Failed => Answer::Failed(object.codes.clone()),
-            ObjectState::InMemory | ObjectState::Pending => Answer::InMemory(key),
+            ObjectState::InMemory | ObjectState::Pending => Answer::InMemory,
         }
     }
 
@@ -290,11 +290,15 @@ impl Model {
         let returns = task.returns.clone();
         self.end(key, TaskStatus::Failed);
         for result in returns {
-            if let Some(object) = self.objects.get_mut(&result).filter(|object| object.state == ObjectState::Pending) {
-                object.state = ObjectState::Failed;
-                object.codes.clone_from(codes);
-                self.answer_waiters(result);
-            }
+            self.fail_object(result, codes);
+        }
+    }
+
+    fn fail_object(&mut self, key: ObjectKey, codes: &Codes) {
+        if let Some(object) = self.objects.get_mut(&key).filter(|object| object.state == ObjectState::Pending) {
+            object.state = ObjectState::Failed;
+            object.codes.clone_from(codes);
+            self.answer_waiters(key);
         }
     }
 

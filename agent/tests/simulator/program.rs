@@ -115,12 +115,16 @@ impl Client {
 
     fn drive(&mut self, view: View<'_>, random: &mut Random) {
         match random.weighted(&[22, 7, 3, 22, 8, 8, 10, 12, 3, 14, 4, 2, 2]) {
-            0 => drop(self.put(random.below(3000), random.chance(40), false, view, random)),
+            0 => {
+                self.put(random.below(3000), random.chance(40), false, view, random);
+            }
             1 => {
                 let most = view.model.capacity / 2;
-                drop(self.put(random.between(SMALL.min(most / 4), most), false, false, view, random));
+                self.put(random.between(SMALL.min(most / 4), most), false, false, view, random);
             }
-            2 => drop(self.put(0, random.chance(30), false, view, random)),
+            2 => {
+                self.put(0, random.chance(30), false, view, random);
+            }
             3 => self.let_go(random),
             4 => self.clone_handle(view, random),
             5 => {

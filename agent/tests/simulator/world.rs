@@ -107,7 +107,7 @@ impl World {
         self.model.driver_connected(process, job, pid);
         let hostile = self.random.chance(self.hostility);
         self.note(|| format!("driver {process} connects as job {job}, hostile: {hostile}"));
-        self.clients.insert(process, Client::new(process, job, false, hostile));
+        self.clients.insert(process, Client::new(process, false, hostile));
     }
 
     pub(crate) fn connect_worker(&mut self, id: ProcessId) -> Check {
@@ -246,9 +246,9 @@ impl World {
                 Effect::Reset { process, lease } => drop(self.shared.freed.insert((process, lease), 0)),
                 Effect::Recall(process) => drop(self.clients.get_mut(&process).map(|client| client.recalled = true)),
                 Effect::Back(_) => {}
-                Effect::Start(process, job) => {
+                Effect::Start(process, _) => {
                     let hostile = self.random.chance(self.hostility / 2);
-                    self.clients.insert(process, Client::new(process, job, true, hostile));
+                    self.clients.insert(process, Client::new(process, true, hostile));
                 }
                 Effect::Kill(process) => drop(self.condemned.insert(process)),
             }

@@ -1,0 +1,212 @@
+use plasmon_protocol::column::Table;
+use plasmon_protocol::id::{NodeId, ObjectKey, SiteId};
+use plasmon_protocol::record::{NodeRow, ReferenceRow, Site, SiteRow};
+use plasmon_protocol::stream::{Body, Request, Rows, Target, Totals};
+
+use super::*;
+use crate::app::act::narrowed;
+use crate::app::prompt::check;
+
+fn connected() -> (App, Vec<Effect>) {
+    let mut app = App::new(Settings::default());
+    let mut effects = app.update(Msg::Tick(1_000_000));
+    effects.extend(app.update(Msg::Connected(Box::new(NodeRow { node: NodeId([7; 8]), ..NodeRow::default() }))));
+    (app, effects)
+}
+
+fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+    keys.chars()
+        .flat_map(|char| {
+            app.update(Msg::Key(match char {
+                '⏎' => Key::Enter,
+                '⎋' => Key::Esc,
+                char => Key::Char(char),
+            }))
+        })
+        .collect()
+}
+
+fn id_of(effects: &[Effect], table: Table) -> u32 {
+    let of = |effect: &Effect| match effect {
+        Effect::Send(Request::Subscribe { id, view }) if view.table == table => Some(*id),
+        _ => None,
+    };
+    effects.iter().rev().find_map(of).unwrap()
+}
+
+fn reference(slot: u32) -> ReferenceRow {
+    ReferenceRow { object_id: ObjectKey { slot, generation: 1 }.on(NodeId([7; 8])), size_bytes: Some(slot.into()), ..ReferenceRow::default() }
+}
+
+fn references(seq: u64, id: u32, start: u64, total: u64, slots: &[u32]) -> Msg {
+    let totals = Totals { rows: total, matched: total, ..Totals::default() };
+    let rows = Rows::References(slots.iter().map(|slot| reference(*slot)).collect());
+    Msg::Frame(Box::new(Frame { seq, at_ms: 5_000, missed: 0, body: Body::Snapshot { id, totals, start, rows } }))
+}
+
+#[test]
+fn only_what_the_place_needs_is_asked_for() {
+    let (mut app, effects) = connected();
+    let tables: Vec<Table> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Send(Request::Subscribe { view, .. }) => Some(view.table),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tables, [Table::Store, Table::Sites, Table::Events]);
+    let effects = press(&mut app, "2");
+    let ended = effects.iter().filter(|effect| matches!(effect, Effect::Send(Request::Unsubscribe { .. }))).count();
+    assert_eq!(ended, 2, "{effects:?}");
+    assert_eq!(effects.len(), 3, "{effects:?}");
+    id_of(&effects, Table::References);
+    assert_eq!(app.update(Msg::Tick(1_000_100)), [], "nothing is asked for twice");
+}
+
+#[test]
+fn a_new_connection_asks_for_everything_and_a_lost_one_for_nothing() {
+    let (mut app, _) = connected();
+    press(&mut app, "2");
+    app.update(Msg::Lost { cause: "reset".into(), hint: String::new(), retry_at_ms: 1_002_000 });
+    assert_eq!(press(&mut app, "4"), []);
+    let effects = app.update(Msg::Connected(Box::new(NodeRow { node: NodeId([7; 8]), ..NodeRow::default() })));
+    id_of(&effects, Table::Processes);
+    id_of(&effects, Table::Store);
+    assert_eq!(effects.len(), 2, "{effects:?}");
+}
+
+#[test]
+fn the_selection_follows_its_row_and_not_its_place() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    app.update(references(1, id, 0, 4, &[40, 30, 20, 10]));
+    press(&mut app, "jj");
+    assert_eq!(app.place().list.selected, Some(plasmon_protocol::column::Record::key(&reference(20))));
+    app.update(references(2, id, 0, 5, &[50, 40, 30, 20, 10]));
+    assert_eq!(app.place().list.cursor, 3);
+    app.update(references(3, id, 0, 4, &[50, 40, 30, 10]));
+    assert_eq!(app.place().list.cursor, 3, "a row that has gone leaves its place to the next");
+    press(&mut app, "g");
+    app.update(references(4, id, 0, 5, &[60, 50, 40, 30, 10]));
+    assert_eq!(app.place().list.cursor, 0, "at the top, the largest is followed");
+}
+
+#[test]
+fn scrolling_beyond_the_window_moves_it() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    let first: Vec<u32> = (0..40).map(|at| 1000 - at).collect();
+    app.update(references(1, id, 0, 900, &first));
+    assert_eq!(press(&mut app, "j"), [], "within the window nothing is asked for");
+    let effects = press(&mut app, "G");
+    let Some(Effect::Send(Request::Subscribe { id: moved, view })) = effects.last() else { panic!("{effects:?}") };
+    assert_ne!(*moved, id);
+    assert!(view.window.start <= 881 && view.window.start + u64::from(view.window.len) >= 900, "{view:?}");
+    assert_eq!(app.place().list.cursor, 899);
+    let rows: Vec<u32> = (0..30).map(|at| 130 - at).collect();
+    app.update(references(2, *moved, 870, 900, &rows));
+    assert_eq!(app.place().list.selected, Some(plasmon_protocol::column::Record::key(&reference(101))));
+}
+
+#[test]
+fn a_frozen_picture_stands_still_while_changes_are_counted() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    app.update(references(1, id, 0, 1, &[10]));
+    press(&mut app, " ");
+    app.update(Msg::Tick(1_012_000));
+    app.update(references(2, id, 0, 3, &[30, 20, 10]));
+    assert_eq!(app.frozen(), Some((12_000, 3)));
+    let shown = |app: &App| app.model().windows[&id].keys.len();
+    assert_eq!(shown(&app), 1);
+    let id = id_of(&press(&mut app, "4"), Table::Processes);
+    let body = Body::Snapshot { id, totals: Totals::default(), start: 0, rows: Rows::Processes(Vec::new()) };
+    app.update(Msg::Frame(Box::new(Frame { seq: 3, at_ms: 5_000, missed: 0, body })));
+    assert!(app.model().windows.contains_key(&id), "what is opened while frozen is fetched once");
+    press(&mut app, " ");
+    assert_eq!(app.frozen(), None);
+}
+
+#[test]
+fn every_drawn_frame_is_acknowledged_once() {
+    let (mut app, effects) = connected();
+    assert_eq!(app.drawn(), None);
+    let id = id_of(&effects, Table::Sites);
+    let body = Body::Snapshot { id, totals: Totals::default(), start: 0, rows: Rows::Sites(Vec::new()) };
+    app.update(Msg::Frame(Box::new(Frame { seq: 9, at_ms: 5_000, missed: 0, body })));
+    assert_eq!(app.drawn(), Some(Effect::Send(Request::Ack { seq: 9 })));
+    assert_eq!(app.drawn(), None);
+}
+
+#[test]
+fn a_missing_frame_makes_everything_be_asked_for_again() {
+    let (mut app, effects) = connected();
+    let id = id_of(&effects, Table::Sites);
+    let frame = |seq| {
+        let body = Body::Snapshot { id, totals: Totals::default(), start: 0, rows: Rows::Sites(Vec::new()) };
+        Msg::Frame(Box::new(Frame { seq, at_ms: 5_000, missed: 0, body }))
+    };
+    assert_eq!(app.update(frame(1)), []);
+    let effects = app.update(frame(3));
+    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count(), 3);
+}
+
+#[test]
+fn a_site_opens_within_two_keys_and_escape_leads_back() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "3"), Table::Sites);
+    let site = |number: u32, file: &str| SiteRow {
+        site: Site { id: SiteId(number), file: file.into(), function: "f".into(), line: 3, ..Site::default() }.into(),
+        held_bytes: 9,
+        ..SiteRow::default()
+    };
+    let totals = Totals { rows: 2, matched: 2, ..Totals::default() };
+    let body = Body::Snapshot { id, totals, start: 0, rows: Rows::Sites(vec![site(4, "a.rs"), site(5, "a.rs")]) };
+    app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
+    let effects = press(&mut app, "⏎");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Watch { target: Target::Site(SiteId(4)), .. }))), "{effects:?}");
+    assert_eq!(app.crumbs().collect::<Vec<_>>(), ["Sites", "f a.rs:3"]);
+    press(&mut app, "⎋");
+    assert_eq!(app.place().route, Route::View(Page::Sites));
+}
+
+#[test]
+fn prompts_swallow_keys_and_pastes_lose_their_lines() {
+    let (mut app, _) = connected();
+    press(&mut app, "2/q");
+    assert!(app.overlay.is_some(), "q does not quit from within a prompt");
+    app.update(Msg::Paste("site:a\nb\u{1b}[2J".into()));
+    let Some(Overlay::Filter(input)) = &app.overlay else { panic!() };
+    assert_eq!(input.value(), "qsite:a b\u{fffd}[2J");
+    press(&mut app, "⎋");
+    assert_eq!(app.place().list.filter, "");
+    press(&mut app, "/size>1x⏎");
+    assert!(app.overlay.is_some(), "a filter that cannot be read is not taken");
+    press(&mut app, "⎋");
+    let effects = press(&mut app, "/size>1m⏎");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Subscribe { view, .. }) if view.filter == "size>1m")));
+    assert_eq!(press(&mut app, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn a_filter_is_narrowed_in_each_of_its_alternatives() {
+    assert_eq!(narrowed("", "pid", "12"), "pid=\"12\"");
+    assert_eq!(narrowed("a | b", "created", "x \"y\" \\"), "a created=\"x \\\"y\\\" \\\\\" | b created=\"x \\\"y\\\" \\\\\"");
+    assert_eq!(narrowed("\"a|b\"", "pid", "1"), "\"a|b\" pid=\"1\"");
+    for (column, value) in [("pid", "4711"), ("created", "(put object) f \"a\" | b.rs:3"), ("type", "LOCAL_REFERENCE"), ("node", "127.0.0.1")] {
+        let text = narrowed("size>1m | !type:pinned", column, value);
+        assert!(check(Table::References, &text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn the_sort_is_chosen_by_letter_and_reversed_by_the_same() {
+    let (mut app, _) = connected();
+    press(&mut app, "2sa");
+    let sort = app.sorted_by().unwrap();
+    assert_eq!((sort.column.as_str(), sort.ascending), ("age", false));
+    press(&mut app, "sa");
+    assert!(app.sorted_by().unwrap().ascending);
+    press(&mut app, "S");
+    assert!(!app.sorted_by().unwrap().ascending);
+}

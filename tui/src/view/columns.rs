@@ -1,6 +1,6 @@
 //! The columns of every kind of row, for views and pages alike.
 
-use plasmon_protocol::record::{EventRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Site, SiteRow, TaskRow};
+use plasmon_protocol::record::{EventRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity, Site, SiteRow, TaskRow};
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::GroupRow;
 
@@ -27,8 +27,22 @@ fn size(bytes: Option<u64>, state: ObjectState) -> Text {
     }
 }
 
+/// A place first, for that is what must not be cut; then how references come to be there.
 fn site(site: &Site) -> Text {
-    if site.file.is_empty() { ("-".to_owned(), Role::Dim) } else { plain(site.to_string()) }
+    match (site.file.is_empty(), site.kind.word()) {
+        (true, _) => ("-".to_owned(), Role::Dim),
+        (false, "") => plain(site.short()),
+        (false, kind) => plain(format!("{} {kind}", site.short())),
+    }
+}
+
+/// How much attention an event asks for, where colours cannot tell.
+fn mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => " ",
+        Severity::Warning => "!",
+        Severity::Error => "✗",
+    }
 }
 
 /// A change of bytes within a minute.
@@ -86,9 +100,9 @@ pub const REFERENCES: &[Column<ReferenceRow>] = &[
     Column::word("type", "type", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
     Column::word("holder", "pid", 14, 9, |row, _| holder(row.process_type, row.pid)),
     Column::figure("age", "age", 4, 8, |row, now| plain(age(now, row.since_ms))),
-    Column::wide("held since", "site", 24, 3, 9, |row, _| site(&row.call_site)),
-    Column::wide("created", "created", 20, 2, 3, |row, _| {
-        if row.call_site.id == row.created_site.id { ("there".to_owned(), Role::Dim) } else { site(&row.created_site) }
+    Column::wide("got at", "site", 24, 3, 9, |row, _| site(&row.call_site)),
+    Column::wide("created at", "created", 20, 2, 3, |row, _| {
+        if row.call_site.id == row.created_site.id { ("same".to_owned(), Role::Dim) } else { site(&row.created_site) }
     }),
     Column::figure("handles", "local", 7, 2, |row, _| some(row.local.into())),
     Column::figure("views", "pinned", 5, 2, |row, _| some(row.pinned.into())),
@@ -104,7 +118,7 @@ pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
     Column::word("type", "type", 12, 9, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
     Column::word("holder", "pid", 14, 8, |row, _| holder(row.process_type, row.pid)),
     Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.since_ms))),
-    Column::wide("held since", "site", 16, 1, 9, |row, _| site(&row.call_site)),
+    Column::wide("got at", "site", 16, 1, 9, |row, _| site(&row.call_site)),
 ];
 
 /// Groups of references.
@@ -121,13 +135,26 @@ pub const GROUPS: &[Column<GroupRow>] = &[
     Column::figure("captured", "", 8, 3, |row, _| some(row.by_type[4])),
 ];
 
-/// Who holds one object.
-pub const HOLDERS: &[Column<ReferenceRow>] = &[
-    Column::word("process", "", 14, 9, |row, _| holder(row.process_type, row.pid)),
-    Column::word("type", "", 20, 8, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
-    Column::wide("by", "", 9, 1, 7, |row, _| plain(counts(row))),
+/// Who holds one object, the types in a word where there is little room.
+#[must_use]
+pub fn holders(width: u16) -> &'static [Column<ReferenceRow>] {
+    if width < 90 { HOLDERS_NARROW } else { HOLDERS }
+}
+
+const HOLDERS_NARROW: &[Column<ReferenceRow>] = &[
+    Column::word("process", "", 12, 9, |row, _| holder(row.process_type, row.pid)),
+    Column::word("type", "", 12, 8, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
+    Column::wide("by", "", 8, 1, 5, |row, _| plain(counts(row))),
     Column::figure("age", "", 4, 6, |row, now| plain(age(now, row.since_ms))),
-    Column::wide("held since", "", 18, 2, 9, |row, _| site(&row.call_site)),
+    Column::wide("got at", "", 14, 2, 9, |row, _| site(&row.call_site)),
+];
+
+const HOLDERS: &[Column<ReferenceRow>] = &[
+    Column::word("process", "", 12, 9, |row, _| holder(row.process_type, row.pid)),
+    Column::word("type", "", 20, 8, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
+    Column::wide("by", "", 8, 1, 5, |row, _| plain(counts(row))),
+    Column::figure("age", "", 4, 6, |row, now| plain(age(now, row.since_ms))),
+    Column::wide("got at", "", 14, 3, 9, |row, _| site(&row.call_site)),
 ];
 
 /// What one process holds.
@@ -136,9 +163,9 @@ pub const HELD: &[Column<ReferenceRow>] = &[
     Column::word("type", "", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
     Column::wide("by", "", 9, 1, 5, |row, _| plain(counts(row))),
     Column::figure("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
-    Column::wide("held since", "", 18, 2, 9, |row, _| site(&row.call_site)),
-    Column::wide("created", "", 20, 2, 3, |row, _| {
-        if row.call_site.id == row.created_site.id { ("there".to_owned(), Role::Dim) } else { site(&row.created_site) }
+    Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
+    Column::wide("created at", "", 20, 2, 3, |row, _| {
+        if row.call_site.id == row.created_site.id { ("same".to_owned(), Role::Dim) } else { site(&row.created_site) }
     }),
     Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
 ];
@@ -153,18 +180,18 @@ pub const OBJECTS: &[Column<ObjectRow>] = &[
     Column::figure("contains", "", 8, 3, |row, _| some(row.contains.into())),
     Column::figure("age", "", 4, 8, |row, now| plain(age(now, row.created_ms))),
     Column::figure("creator", "", 7, 2, |row, _| plain(row.creator_pid.to_string())),
-    Column::wide("created", "", 0, 1, 1, |row, _| site(&row.created_site)),
+    Column::wide("created at", "", 12, 1, 1, |row, _| site(&row.created_site)),
     Column::word("object", "", 15, 9, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
 ];
 
-/// Sites in one line each.
+/// Sites in one line each; the names of the figures stand in the region's rule.
 pub const SITES: &[Column<SiteRow>] = &[
+    Column::wide("", "site", 24, 1, 9, |row, _| site(&row.site)),
     Column::figure("held", "held", 5, 9, |row, _| plain(cells(row.held_bytes))),
-    Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
-    Column::figure("objects", "objects", 7, 7, |row, _| plain(count(row.objects))),
-    Column::figure("refs", "references", 5, 6, |row, _| plain(count(row.references))),
+    Column::figure("objects", "objects", 7, 6, |row, _| plain(count(row.objects))),
+    Column::figure("refs", "references", 5, 7, |row, _| plain(count(row.references))),
     Column::figure("oldest", "age", 6, 5, |row, now| plain(age(now, row.oldest_ms))),
-    Column::wide("site", "site", 20, 1, 9, |row, _| site(&row.site)),
+    Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
 ];
 
 /// Processes.
@@ -232,9 +259,9 @@ pub const TASKS: &[Column<TaskRow>] = &[
 
 /// Events; their time is drawn beside them, for it is by the viewer's clock.
 pub const EVENTS: &[Column<EventRow>] = &[
-    Column::word("what", "kind", 16, 3, |row, _| (row.kind.word().replace('_', " "), Role::severity(row.severity))),
-    Column::wide("message", "message", 30, 1, 9, |row, _| (row.message.clone(), Role::severity(row.severity))),
+    Column::word("", "severity", 1, 9, |row, _| (mark(row.severity).to_owned(), Role::severity(row.severity))),
+    Column::word("what", "kind", 16, 3, |row, _| (row.kind.word().replace('_', " "), Role::Dim)),
+    Column::wide("message", "message", 44, 1, 9, |row, _| (row.message.clone(), Role::severity(row.severity))),
     Column::figure("pid", "pid", 7, 2, |row, _| row.pid.map_or((String::new(), Role::Dim), |pid| (pid.to_string(), Role::Dim))),
     Column::figure("age", "age", 4, 5, |row, now| (age(now, row.at_ms), Role::Dim)),
 ];
-

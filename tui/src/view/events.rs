@@ -14,7 +14,7 @@ use crate::app::subscribe::Slot;
 use crate::model::Window;
 
 /// Cells of the time of day and the gap behind it.
-const CLOCK: u16 = 10;
+const CLOCK: u16 = 9;
 
 fn totals(window: &Window) -> String {
     things(window.totals.matched, "event", "events")

@@ -28,6 +28,12 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         (Some(Overlay::Palette(input, _)), ..) => {
             prompt(paint, x, area.y, room, ":", input);
         }
+        (Some(Overlay::Sort(_)), ..) => {
+            paint.text(x, area.y, room, "a letter or Enter takes the column, again reverses it · Esc changes nothing", Role::Dim);
+        }
+        (Some(Overlay::Help(_)), ..) => {
+            paint.text(x, area.y, room, "j k scroll · any other key closes the help", Role::Dim);
+        }
         (None, Some(flash), _) => {
             let role = match flash.mood {
                 Mood::Done => Role::Ok,

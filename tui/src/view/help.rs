@@ -12,9 +12,29 @@ use crate::keys::{self, Context};
 
 enum Line {
     Title(&'static str),
-    Key(String, &'static str),
-    Word(&'static str, &'static str),
+    /// A key or word, and a line of what it means; the first is empty where the meaning goes on.
+    Entry(String, String, Role),
     Blank,
+}
+
+/// Cells of keys and words.
+const TAB: u16 = 18;
+
+/// A text in lines of at most `room` cells, cut between words.
+fn wrapped(text: &str, room: u16) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { continue };
+        if !line.is_empty() && width(line) + 1 + width(word) > room {
+            lines.push(word.to_owned());
+            continue;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines
 }
 
 /// What the numbers of a place mean.
@@ -70,14 +90,18 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
 }
 
 fn lines(app: &App) -> Vec<Line> {
+    let room = app.size.0.saturating_sub(2 * MARGIN + TAB).max(20);
+    let entry = |name: String, text: &str, role: Role| {
+        let mut name = Some(name);
+        wrapped(text, room).into_iter().map(move |line| Line::Entry(name.take().unwrap_or_default(), line, role))
+    };
     let route = &app.place().route;
     let mut lines = vec![Line::Title("What it says")];
-    lines.extend(words(route).iter().map(|(word, means)| Line::Word(word, means)));
-    let contexts = route.contexts().iter().chain(&[Context::Prompt]);
-    for context in contexts {
+    lines.extend(words(route).iter().flat_map(|(word, means)| entry((*word).to_owned(), means, Role::Text)));
+    for context in route.contexts().iter().chain(&[Context::Prompt]) {
         lines.push(Line::Blank);
         lines.push(Line::Title(context.title()));
-        lines.extend(keys::first_keys(&[*context]).map(|row| Line::Key(keys::keys_of(row), row.help)));
+        lines.extend(keys::first_keys(&[*context]).flat_map(|row| entry(keys::keys_of(row), row.help, Role::Accent)));
     }
     lines
 }
@@ -99,18 +123,13 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect, first: usize) {
     let room = area.width.saturating_sub(2 * MARGIN);
     for (row, line) in lines.iter().skip(first).take(height).enumerate() {
         let (x, y) = (area.x + MARGIN, area.y + 1 + row as u16);
-        let tab = 18_u16;
         match line {
             Line::Title(title) => {
                 paint.text(x, y, room, title, Role::Title);
             }
-            Line::Key(keys, help) => {
-                paint.text(x, y, tab.max(width(keys)), keys, Role::Accent);
-                paint.text(x + tab, y, room.saturating_sub(tab), help, Role::Text);
-            }
-            Line::Word(word, means) => {
-                paint.text(x, y, tab, word, Role::Text);
-                paint.text(x + tab, y, room.saturating_sub(tab), means, Role::Dim);
+            Line::Entry(name, text, role) => {
+                paint.text(x, y, TAB - 1, name, *role);
+                paint.text(x + TAB, y, room.saturating_sub(TAB), text, if *role == Role::Text { Role::Dim } else { Role::Text });
             }
             Line::Blank => {}
         }

@@ -1,11 +1,11 @@
 //! The store's bar: every byte of capacity in exactly one part, and the numbers.
 
-use plasmon_protocol::record::Ledger;
+use plasmon_protocol::record::{Ledger, StoreRow};
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
 use super::chart::shares;
-use super::format::{percent, size, things, width};
+use super::format::{grouped, percent, size, things, width};
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 
@@ -28,6 +28,15 @@ pub fn summary(ledger: &Ledger) -> String {
         size(ledger.capacity_bytes),
         percent(ledger.used_bytes(), ledger.capacity_bytes)
     )
+}
+
+/// How full the store is and with how much, for a wide title.
+#[must_use]
+pub fn contents(store: &StoreRow) -> String {
+    let objects = things(store.objects, "object", "objects");
+    let ledger = &store.ledger;
+    let inlined = if ledger.inlined_objects > 0 { format!(", {} of them inlined", grouped(ledger.inlined_objects)) } else { String::new() };
+    format!("{objects}{inlined} · {}", summary(ledger))
 }
 
 /// What the lines do not say: bytes that nobody can account for.
@@ -63,7 +72,7 @@ pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
 }
 
 /// All lines in two columns of name, size and share.
-pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger, objects: u64) {
+pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
     let x = area.x + MARGIN;
     let half = (area.width.saturating_sub(2 * MARGIN) / 2).min(36);
     let lines = ledger.lines();
@@ -80,17 +89,14 @@ pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger, objects: u64) {
         paint.text(x + 2, y, 11, name, Role::Dim);
         paint.text(x + 14, y, 5, &cells(bytes), role);
         paint.right(x + 20, y, 5, &percent(bytes, ledger.capacity_bytes), Role::Dim);
-        if name == "free" && ledger.unbacked_bytes > 0 {
-            let left = area.right().saturating_sub(x + 27 + MARGIN);
-            paint.text(x + 27, y, left, &format!("{} unbacked", size(ledger.unbacked_bytes)), Role::Dim);
-        }
     }
-    // Nine lines leave the last place of the second column to what lies outside of the capacity.
-    let y = area.y + (rows - 1) as u16;
-    if y < area.bottom() {
-        let x = x + half;
-        let end = unattributed(paint, x, y, half, ledger);
-        let text = format!("{} · {} inlined", things(objects, "object", "objects"), size(ledger.inlined_bytes));
-        paint.text(end, y, area.right().saturating_sub(end + MARGIN), &text, Role::Dim);
+    // Nine lines leave the last place of the second column to a part of the ninth.
+    let (x, y) = (x + half, area.y + (rows - 1) as u16);
+    if y < area.bottom() && ledger.unbacked_bytes > 0 {
+        paint.text(x + 2, y, 11, "unbacked", Role::Dim);
+        paint.text(x + 14, y, 5, &cells(ledger.unbacked_bytes), Role::Dim);
+        paint.right(x + 20, y, 5, &percent(ledger.unbacked_bytes, ledger.capacity_bytes), Role::Dim);
     }
+    let x = x + 27;
+    unattributed(paint, x, y, area.right().saturating_sub(x + MARGIN), ledger);
 }

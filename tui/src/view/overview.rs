@@ -58,18 +58,18 @@ fn narrow_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
 }
 
 fn wide_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
-    let note = store.map(|store| ledger::summary(&store.ledger)).unwrap_or_default();
+    let note = store.map(ledger::contents).unwrap_or_default();
     let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
     ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
-    ledger::list(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger, store.objects);
+    ledger::list(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger);
 }
 
 /// The node's memory in lines of name, size and what is in it.
 fn node_rows(store: &StoreRow) -> [(&'static str, u64, String); 5] {
     let node = &store.node;
-    let read = if node.shared_read_bytes > 0 { format!("{} read through views", size(node.shared_read_bytes)) } else { String::new() };
+    let read = if node.shared_read_bytes > 0 { format!("backed, {} in views", size(node.shared_read_bytes)) } else { "backed".to_owned() };
     [
-        ("object store", node.store_backed_bytes, if read.is_empty() { "backed by memory".to_owned() } else { format!("backed, {read}") }),
+        ("object store", node.store_backed_bytes, read),
         ("driver heaps", node.driver_heap_bytes, things(node.drivers.into(), "driver", "drivers")),
         ("worker heaps", node.worker_heap_bytes, things(node.workers.into(), "worker", "workers")),
         ("agent heap", node.agent_heap_bytes, "system".to_owned()),
@@ -96,8 +96,8 @@ fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
         }
         paint.text(x, y, 13, name, Role::Dim);
         paint.text(x + 13, y, 5, &cells(*bytes), Role::Text);
-        let about = if *name == "machine" { format!("{} in use, all programs", percent(*bytes, total)) } else { about.clone() };
-        let bar = room.saturating_sub(20 + 26).min(20);
+        let about = if *name == "machine" { format!("{} in use", percent(*bytes, total)) } else { about.clone() };
+        let bar = room.saturating_sub(20 + 24).min(24);
         if bar >= 6 {
             paint.gauge(x + 20, y, bar, *bytes, total, if *name == "machine" { Role::Dim } else { Role::Accent });
         }
@@ -210,14 +210,15 @@ fn sites(app: &App, paint: &mut Paint<'_>, area: Rect) {
     }
     // The names of the columns stand in the rule: there is no line to give away.
     let fitted = table::fit(SITES, area.width);
-    for fit in fitted.iter().take(fitted.len().saturating_sub(1)) {
-        let column = &SITES[fit.column];
-        let x = area.x + fit.x + fit.width.saturating_sub(width(column.title));
-        if x > area.x + MARGIN + width("Creation sites") + 1 {
-            paint.text(x - 1, area.y, 1, " ", Role::Text);
-            let end = paint.text(x, area.y, width(column.title), column.title, Role::Column);
-            paint.text(end, area.y, 1, " ", Role::Text);
-        }
+    let figures = || fitted.iter().filter(|fit| SITES[fit.column].right);
+    let start = |fit: &table::Fitted| area.x + (fit.x + fit.width).saturating_sub(width(SITES[fit.column].title));
+    if let (Some(first), Some(last)) = (figures().next(), figures().last()) {
+        let from = start(first).saturating_sub(1);
+        let blank = " ".repeat(usize::from((area.x + last.x + last.width + 1).saturating_sub(from)));
+        paint.text(from, area.y, area.width, &blank, Role::Column);
+    }
+    for fit in figures() {
+        paint.text(start(fit), area.y, fit.width, SITES[fit.column].title, Role::Column);
     }
     let now = app.agent_now_ms();
     for (row, value) in rows.iter().take(usize::from(body.height)).enumerate() {

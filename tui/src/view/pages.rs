@@ -4,7 +4,7 @@ use plasmon_protocol::record::{ObjectRow, ProcessRow, SiteRow, TaskRow};
 use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
 
-use super::columns::{HELD, HOLDERS, OBJECTS, TASKS, growth_cell};
+use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
 use super::format::{age, cpus, grouped, size, things, took};
 use super::paint::{MARGIN, Paint};
 use super::source;
@@ -15,6 +15,9 @@ use crate::app::geometry::{Excerpt, shape};
 use crate::app::page::{Item, Line, Section, lines, sections};
 use crate::app::subscribe::Slot;
 use crate::model::Watched;
+
+/// Cells of the branch that rows of a page hang from.
+const BRANCH: u16 = 2;
 
 /// A fact: what it is, and its value.
 type Fact = (&'static str, String, Role);
@@ -86,15 +89,14 @@ fn object(row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
     let size = row.size_bytes.map_or_else(|| "size not known yet".to_owned(), size);
     let made = match row.task {
         Some(task) => fact("made by task", crate::app::route::short_id(&task.hex())),
-        None => fact("put by pid", row.creator_pid.to_string()),
+        None => fact("put by", row.creator_pid.to_string()),
     };
     vec![
         vec![fact("object", row.object_id.hex())],
         vec![
             ("", size, Role::Title),
             fact("", row.state.word().to_lowercase().replace('_', " ")),
-            fact("held by", things(row.references.into(), "reference", "references")),
-            fact("views", grouped(row.pinned.into())),
+            fact("", if row.pinned > 0 { things(row.pinned.into(), "view", "views") } else { String::new() }),
             fact("age", age(now, row.created_ms)),
             made,
         ],
@@ -106,19 +108,20 @@ fn object(row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
 /// One sentence: what would have to go for the object to go.
 fn why(row: &ObjectRow) -> Vec<Fact> {
     let mut reasons = Vec::new();
-    if row.pinned > 0 {
-        reasons.push(format!("{} into its memory", things(row.pinned.into(), "view", "views")));
+    match row.references {
+        0 => {}
+        1 => reasons.push("its 1 reference".to_owned()),
+        more => reasons.push(format!("its {} references", grouped(more.into()))),
     }
-    if row.references > 0 {
-        reasons.push(things(row.references.into(), "reference", "references"));
-    }
-    if row.captured > 0 {
-        reasons.push(format!("{} around it", things(row.captured.into(), "object", "objects")));
+    match row.captured {
+        0 => {}
+        1 => reasons.push("the object around it".to_owned()),
+        more => reasons.push(format!("the {} objects around it", grouped(more.into()))),
     }
     if reasons.is_empty() {
-        return vec![fact("", "nothing holds it: it is about to go")];
+        return vec![fact("", "nothing holds it any more: it is about to go")];
     }
-    vec![fact("goes when", format!("{} go", reasons.join(" and ")))]
+    vec![fact("goes with", reasons.join(" and "))]
 }
 
 fn site(row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
@@ -128,16 +131,14 @@ fn site(row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
         more => format!("{more:+} objects"),
     };
     vec![
-        vec![("", row.site.function.clone(), Role::Title), fact("", row.site.kind.word())],
-        vec![fact("at", format!("{}:{}", row.site.file, row.site.line))],
+        vec![("", row.site.function.clone(), Role::Title), ("", row.site.kind.word().to_owned(), Role::Dim)],
         vec![
             ("holds", size(row.held_bytes), Role::Title),
             fact("in", things(row.objects, "object", "objects")),
             fact("by", things(row.references, "reference", "references")),
-            ("in a minute", change.trim_end().to_owned(), role),
-            ("", more, role),
             fact("oldest", age(now, row.oldest_ms)),
         ],
+        vec![("in a minute", change.trim_end().to_owned(), role), ("", more, role)],
     ]
 }
 
@@ -158,7 +159,7 @@ fn task(row: &TaskRow, now: u64) -> Vec<Vec<Fact>> {
             fact("age", age(now, row.submitted_ms)),
             ran,
         ],
-        vec![fact("submitted", row.call_site.to_string()), fact("by pid", row.submitter_pid.to_string())],
+        vec![fact("submitted", row.call_site.to_string()), fact("by", row.submitter_pid.to_string())],
         row.error.iter().map(|error| ("", error.clone(), Role::Bad)).collect(),
     ]
 }
@@ -207,19 +208,25 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                 let gap = if total.is_empty() { "" } else { "  " };
                 paint.rule_of(here, &[(sections[at].title, Role::Title), (gap, Role::Text), (&total, Role::Dim)], &[]);
             }
-            Line::Columns(at) => match sections[at].items.first() {
-                Some(Item::Holder(_)) => table::head(paint, here, HOLDERS, None),
-                Some(Item::Reference(_)) => table::head(paint, here, HELD, None),
-                Some(Item::Object(_)) => table::head(paint, here, OBJECTS, None),
-                Some(Item::Task(_)) => table::head(paint, here, TASKS, None),
-                None => {}
-            },
+            Line::Columns(at) => {
+                let inner = Rect { x: here.x + BRANCH, width: here.width.saturating_sub(BRANCH), ..here };
+                match sections[at].items.first() {
+                    Some(Item::Holder(_)) => table::head(paint, inner, holders(inner.width), None),
+                    Some(Item::Reference(_)) => table::head(paint, inner, HELD, None),
+                    Some(Item::Object(_)) => table::head(paint, inner, OBJECTS, None),
+                    Some(Item::Task(_)) => table::head(paint, inner, TASKS, None),
+                    None => {}
+                }
+            }
             Line::Item(at, item) => {
+                let last = item + 1 == sections[at].items.len() && sections[at].total == sections[at].items.len() as u64;
+                paint.text(here.x + MARGIN, here.y, BRANCH, if last { "└" } else { "├" }, Role::Dim);
+                let inner = Rect { x: here.x + BRANCH, width: here.width.saturating_sub(BRANCH), ..here };
                 match sections[at].items[item] {
-                    Item::Holder(value) => one(paint, here, HOLDERS, value, now),
-                    Item::Reference(value) => one(paint, here, HELD, value, now),
-                    Item::Object(value) => one(paint, here, OBJECTS, value, now),
-                    Item::Task(value) => one(paint, here, TASKS, value, now),
+                    Item::Holder(value) => one(paint, inner, holders(inner.width), value, now),
+                    Item::Reference(value) => one(paint, inner, HELD, value, now),
+                    Item::Object(value) => one(paint, inner, OBJECTS, value, now),
+                    Item::Task(value) => one(paint, inner, TASKS, value, now),
                 }
                 if (before[at] + item) as u64 == list.cursor {
                     table::select(paint, here);

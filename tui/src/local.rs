@@ -1,0 +1,134 @@
+//! What only works where agents run: finding one, starting one, the demo.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use plasmon::Options;
+use plasmon_agent::config::AgentOptions;
+use plasmon_agent::session::{find_live, temp_dir};
+use plasmon_protocol::error::Error;
+use plasmon_protocol::size::Bytes;
+use tokio::sync::watch;
+
+use crate::demo::{self, Outcome, Plan};
+use crate::{Failure, Found, read_token};
+
+/// `plasmon demo`
+#[derive(Args, Debug)]
+pub(crate) struct DemoOptions {
+    /// Sort the lines of this file [default: 256 MiB of generated records]
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Write the sorted lines to this file
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Stay when the work is done, until q
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    agent: AgentOptions,
+}
+
+/// `plasmon agent`
+#[derive(Args, Debug)]
+pub(crate) struct AgentCommand {
+    #[command(flatten)]
+    agent: AgentOptions,
+}
+
+pub(crate) fn agent(command: AgentCommand) -> Result<(), Failure> {
+    Ok(plasmon_agent::command::run(command.agent)?)
+}
+
+/// This user's newest live agent.
+pub(crate) fn newest(token_file: Option<&Path>) -> Result<Found, Failure> {
+    let found = find_live(&temp_dir())?.into_iter().next().ok_or_else(|| Failure {
+        message: format!("no agent of this user is running under {}", temp_dir().display()),
+        hint: "start one with `plasmon agent`, or try `plasmon demo`".to_owned(),
+    })?;
+    let token = read_token(token_file.unwrap_or(&found.address.token_file))?;
+    Ok(Found { url: format!("ws://{}", found.address.listen), token: Some(token) })
+}
+
+pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
+    let plan = Plan { input: options.input, output: options.output };
+    let size = match &plan.input {
+        Some(path) => {
+            let facts = std::fs::metadata(path).map_err(|error| Error::system(format!("read {}", path.display()), error))?;
+            if !facts.is_file() {
+                return Err(Error::invalid("--input", path.display().to_string(), "it is not a regular file").into());
+            }
+            facts.len()
+        }
+        None => demo::GENERATED,
+    };
+    let mut agent = options.agent;
+    // Blocks, sorted blocks and merged parts can all live at once.
+    agent.object_store_memory = agent.object_store_memory.or(Some(Bytes((4 * size).max(64 << 20))));
+    if agent.print_config {
+        return Ok(plasmon_agent::command::run(agent)?);
+    }
+    let info = Options::new().agent(agent).init()?;
+    let found = find_live(info.session.parent().and_then(Path::parent).unwrap_or(&temp_dir()))?;
+    let found = found.into_iter().find(|found| found.path == info.session);
+    let found = found.ok_or_else(|| Error::Connect { action: "find the demo's agent".to_owned(), cause: "it is gone".to_owned() })?;
+    let found = Found { url: format!("ws://{}", found.address.listen), token: Some(read_token(&found.address.token_file)?) };
+    let result = if std::io::stdout().is_terminal() { watched(plan, found, options.keep) } else { unwatched(&plan, &found) };
+    let ended = plasmon::shutdown();
+    result?;
+    Ok(ended?)
+}
+
+/// The work behind the dashboard.
+fn watched(plan: Plan, found: Found, keep: bool) -> Result<(), Failure> {
+    let (tell, progress) = watch::channel("starting".to_owned());
+    let (done, quit_when) = watch::channel(false);
+    let work = std::thread::spawn(move || {
+        let outcome = demo::sort(&plan, |line| drop(tell.send(line)));
+        if !keep || outcome.is_err() {
+            // The dashboard may be gone.
+            let _ = done.send(true);
+        }
+        // With --keep the cache, and what is seen of it, stays until the viewer leaves.
+        if keep {
+            while !done.is_closed() {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        }
+        outcome
+    });
+    crate::dashboard(found, Some(progress), Some(quit_when))?;
+    if work.is_finished() || !keep {
+        return summarize(work, &mut std::io::stdout());
+    }
+    Ok(())
+}
+
+fn summarize(work: std::thread::JoinHandle<Result<Outcome, Error>>, out: &mut impl Write) -> Result<(), Failure> {
+    // Left before the work was done: it ends with its agent.
+    if !work.is_finished() {
+        return Ok(());
+    }
+    match work.join() {
+        Ok(Ok(outcome)) => {
+            let summary = outcome.summary;
+            // A closed pipe is the reader's choice.
+            let _ = writeln!(out, "sorted {} lines, {}: order, count and checksum are right", summary.lines, Bytes(summary.bytes));
+            Ok(())
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Failure { message: "the demo's work panicked".to_owned(), hint: String::new() }),
+    }
+}
+
+/// The work with its progress on stderr, then the report, while the cache still holds what it holds.
+fn unwatched(plan: &Plan, found: &Found) -> Result<(), Failure> {
+    let outcome = demo::sort(plan, |line| {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    })?;
+    let memory = crate::Memory::of_everything();
+    crate::report(found, &memory)?;
+    drop(outcome.cache);
+    Ok(())
+}

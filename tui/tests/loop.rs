@@ -1,0 +1,175 @@
+//! The loop: it draws when something changed, not more often than it should, and leaves when told to.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use plasmon_protocol::column::Table;
+use plasmon_protocol::record::{NodeRow, StoreRow};
+use plasmon_protocol::stream::{Body, Frame, Request, Rows, Totals};
+use plasmon_tui::app::{App, Settings};
+use plasmon_tui::link::LinkEvent;
+use plasmon_tui::link::memory::{FarEnd, pair};
+use plasmon_tui::run::{ExitReason, Outside, run};
+use plasmon_tui::terminal::Screen;
+use tokio::sync::{mpsc, watch};
+
+/// What happened on a screen that is only counted.
+#[derive(Default)]
+struct Seen {
+    drawn: usize,
+    copied: Vec<String>,
+}
+
+struct Counting {
+    seen: Rc<RefCell<Seen>>,
+    keys: Option<mpsc::UnboundedReceiver<Event>>,
+}
+
+impl Screen for Counting {
+    fn input(&mut self) -> BoxStream<'static, io::Result<Event>> {
+        let keys = self.keys.take().unwrap();
+        futures_util::stream::unfold(keys, |mut keys| async { keys.recv().await.map(|event| (Ok(event), keys)) }).boxed()
+    }
+
+    fn size(&self) -> io::Result<(u16, u16)> {
+        Ok((80, 24))
+    }
+
+    fn draw(&mut self, _app: &App) -> io::Result<()> {
+        self.seen.borrow_mut().drawn += 1;
+        Ok(())
+    }
+
+    fn redraw(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        self.seen.borrow_mut().copied.push(text.to_owned());
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Stand {
+    seen: Rc<RefCell<Seen>>,
+    keys: mpsc::UnboundedSender<Event>,
+    far: FarEnd,
+    progress: watch::Sender<String>,
+    quit: watch::Sender<bool>,
+}
+
+impl Stand {
+    fn key(&self, code: KeyCode) {
+        self.keys.send(Event::Key(KeyEvent::new(code, KeyModifiers::NONE))).unwrap();
+    }
+
+    fn frame(&self, seq: u64, id: u32) {
+        let rows = Rows::Store(vec![StoreRow { objects: seq, ..StoreRow::default() }]);
+        let body = Body::Snapshot { id, totals: Totals::default(), start: 0, rows };
+        self.far.events.send(LinkEvent::Frame(Box::new(Frame { seq, at_ms: seq, missed: 0, body }))).unwrap();
+    }
+
+    async fn store_id(&mut self) -> u32 {
+        loop {
+            if let Request::Subscribe { id, view } = self.far.requests.recv().await.unwrap()
+                && view.table == Table::Store
+            {
+                return id;
+            }
+        }
+    }
+}
+
+/// Runs the loop beside what `play` does to it.
+async fn with<F: Future<Output = ()>>(play: impl FnOnce(Stand) -> F) -> ExitReason {
+    let seen = Rc::new(RefCell::new(Seen::default()));
+    let (keys, typed) = mpsc::unbounded_channel();
+    let (mut link, far) = pair();
+    let (progress, progressed) = watch::channel(String::new());
+    let (quit, quitting) = watch::channel(false);
+    let mut screen = Counting { seen: seen.clone(), keys: Some(typed) };
+    let outside = Outside { progress: Some(progressed), quit_when: Some(quitting) };
+    far.events.send(LinkEvent::Connected(Box::new(NodeRow::default()))).unwrap();
+    let stand = Stand { seen, keys, far, progress, quit };
+    let begun = tokio::time::Instant::now();
+    let clock = move || 1_000_000 + begun.elapsed().as_millis() as u64;
+    let (reason, ()) = tokio::join!(run(App::new(Settings::default()), &mut link, &mut screen, outside, clock), play(stand));
+    reason.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_data_is_drawn_at_the_screens_own_pace() {
+    let reason = with(|mut stand| async move {
+        let id = stand.store_id().await;
+        let before = stand.seen.borrow().drawn;
+        for seq in 1..=1000 {
+            stand.frame(seq, id);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let drawn = stand.seen.borrow().drawn - before;
+        assert!((25..=36).contains(&drawn), "{drawn} frames in a second of data");
+        let mut acked = 0;
+        while let Ok(request) = stand.far.requests.try_recv() {
+            if let Request::Ack { seq } = request {
+                assert!(seq > acked);
+                acked = seq;
+            }
+        }
+        assert_eq!(acked, 1000, "the last frame is drawn and acknowledged");
+        stand.key(KeyCode::Char('q'));
+    })
+    .await;
+    assert_eq!(reason, ExitReason::Quit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_overview_hardly_draws() {
+    with(|mut stand| async move {
+        let id = stand.store_id().await;
+        stand.frame(1, id);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = stand.seen.borrow().drawn;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let drawn = stand.seen.borrow().drawn - before;
+        assert!(drawn <= 12, "{drawn} frames in an idle minute");
+        stand.key(KeyCode::Char('q'));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_leaves_when_told_from_outside_or_when_the_terminal_goes() {
+    let reason = with(|stand| async move {
+        stand.progress.send("sorting 43 %".to_owned()).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stand.quit.send(true).unwrap();
+    })
+    .await;
+    assert_eq!(reason, ExitReason::Closed);
+    let reason = with(|stand| async move { drop(stand.keys) }).await;
+    assert!(matches!(reason, ExitReason::Hangup | ExitReason::Closed), "{reason:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_ended_leaves_the_dashboard_usable() {
+    let reason = with(|stand| async move {
+        let Stand { far, keys, quit, .. } = stand;
+        drop(far);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        keys.send(Event::Key(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE))).unwrap();
+        quit.closed().await;
+    })
+    .await;
+    assert_eq!(reason, ExitReason::Quit);
+}
