@@ -129,17 +129,20 @@ impl Store {
         Ok(())
     }
 
-    /// Removes an object of `length` bytes at `offset`. An orphaned lease goes back with its last object.
-    pub fn leave_object(&mut self, index: LeaseIndex, offset: u64, length: u64, class: Class) {
-        let Some(lease) = self.leases.get_mut(index.0 as usize).and_then(Option::as_mut) else { return };
+    /// Removes an object of `length` bytes at `offset`. An orphaned lease goes back with its last object. True when the lease stays
+    /// and has no object any more.
+    pub fn leave_object(&mut self, index: LeaseIndex, offset: u64, length: u64, class: Class) -> bool {
+        let Some(lease) = self.leases.get_mut(index.0 as usize).and_then(Option::as_mut) else { return false };
         self.books.leave_lease(lease);
         let extent = lease.extent(offset, length);
         lease.leave(extent);
         self.books.enter_lease(lease);
         self.books.leave_object(class, length, extent);
-        if lease.owner.is_none() && lease.live == 0 {
+        let (idle, orphaned) = (lease.live == 0, lease.owner.is_none());
+        if idle && orphaned {
             self.give_back(index);
         }
+        idle && !orphaned
     }
 
     /// Moves an object's bytes from one line of the ledger to another.

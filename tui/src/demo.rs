@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 /// Bytes of a block, about.
 const BLOCK: usize = 4 << 20;
 /// Bytes of generated records when there is no input.
-pub const GENERATED: u64 = 256 << 20;
+pub(crate) const GENERATED: u64 = 256 << 20;
 /// Bytes of one generated record, its newline included.
 const RECORD: usize = 64;
 /// Lines of a block that are looked at to choose the ranges.
@@ -28,30 +28,30 @@ const SAMPLES: usize = 32;
 
 /// What to sort.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The file; generated records when there is none.
-    pub input: Option<PathBuf>,
+    pub(crate) input: Option<PathBuf>,
     /// Where the sorted lines go; nowhere when it is none.
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Of all lines.
-    pub summary: Summary,
+    pub(crate) summary: Summary,
     /// What the cache still holds; see [`remember`].
-    pub cache: Cache,
+    pub(crate) cache: Cache,
 }
 
 /// The previews that [`remember`] keeps.
-pub type Cache = Vec<ObjectRef<[u8]>>;
+pub(crate) type Cache = Vec<ObjectRef<[u8]>>;
 
 /// Sorts. `progress` is told in a line how far it is.
 ///
 /// # Errors
 /// The input cannot be read or the output written; the object store is too small; the result is wrong, which it never is.
-pub fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outcome, Error> {
+pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outcome, Error> {
     let mut cache = Cache::new();
     let blocks = match &plan.input {
         Some(path) => read_blocks(path, &mut progress)?,
@@ -254,15 +254,15 @@ fn merge(sorted: Vec<ObjectRef<[u8]>>, from: Option<Vec<u8>>, below: Option<Vec<
 
 /// What is verified of some lines.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// How many.
-    pub lines: u64,
+    pub(crate) lines: u64,
     /// Bytes, newlines included.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// A sum over the lines that does not depend on their order.
-    pub checksum: u64,
+    pub(crate) checksum: u64,
     /// Whether no line is below the one before it.
-    pub ordered: bool,
+    pub(crate) ordered: bool,
     first: Vec<u8>,
     last: Vec<u8>,
 }

@@ -325,8 +325,7 @@ pub fn markdown() -> String {
     let mut text = "| where | key | does |\n|---|---|---|\n".to_owned();
     for context in Context::ALL {
         for row in first_keys(&[*context]) {
-            let keys: Vec<String> =
-                BINDINGS.iter().filter(|other| same(row, other)).map(|other| format!("`{}`", other.key)).collect();
+            let keys: Vec<String> = BINDINGS.iter().filter(|other| same(row, other)).map(|other| format!("`{}`", other.key)).collect();
             text.push_str(&format!("| {} | {} | {} |\n", context.title(), keys.join(" "), row.help));
         }
     }

@@ -29,7 +29,8 @@ struct Part {
     last: bool,
 }
 
-/// All references and the store, as of the moment when the agent got the request.
+/// The store and all references, as of the moment when the agent got the request, and the agent's clock, milliseconds since
+/// the Unix epoch.
 ///
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.

@@ -146,9 +146,7 @@ fn take_link(app: &mut App, event: LinkEvent, now_ms: u64, effects: &mut Vec<Eff
     effects.extend(app.update(match event {
         LinkEvent::Connected(node) => Msg::Connected(node),
         LinkEvent::Frame(frame) => Msg::Frame(frame),
-        LinkEvent::Lost { error, retry_ms } => {
-            Msg::Lost { cause: error.to_string(), hint: error.hint(), retry_at_ms: now_ms + retry_ms }
-        }
+        LinkEvent::Lost { error, retry_ms } => Msg::Lost { cause: error.to_string(), hint: error.hint(), retry_at_ms: now_ms + retry_ms },
     }));
 }
 

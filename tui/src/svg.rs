@@ -160,7 +160,8 @@ fn block(svg: &mut String, left: u32, top: u32, look: &Look, text: &str) {
         }
         let run = cells * CELL.0;
         let mut shape = |y: u32, w: u32, h: u32, opacity: f32| {
-            let _ = writeln!(svg, "<rect x=\"{at}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" fill=\"{}\" opacity=\"{opacity:.2}\"/>", look.ink);
+            let _ =
+                writeln!(svg, "<rect x=\"{at}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" fill=\"{}\" opacity=\"{opacity:.2}\"/>", look.ink);
         };
         match char {
             '█' => shape(top + 2, run, CELL.1 - 4, fade),

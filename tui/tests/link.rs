@@ -50,7 +50,8 @@ async fn request(socket: &mut Socket) -> Option<Request> {
 
 #[tokio::test]
 async fn refusals_are_told_apart() {
-    for (status, expected) in [("401 Unauthorized", 401), ("403 Forbidden", 403), ("421 Misdirected Request", 421), ("404 Not Found", 404)] {
+    for (status, expected) in [("401 Unauthorized", 401), ("403 Forbidden", 403), ("421 Misdirected Request", 421), ("404 Not Found", 404)]
+    {
         let (listener, door) = listen().await;
         let answer = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -128,8 +129,8 @@ async fn a_report_is_collected_from_its_parts() {
         while request(&mut socket).await.is_some() {}
     };
     let (report, ()) = tokio::join!(once::fetch(&door), serve);
-    let (store, references) = report.unwrap();
-    assert_eq!(store.objects, 3);
+    let (store, references, at_ms) = report.unwrap();
+    assert_eq!((store.objects, at_ms), (3, 7));
     assert_eq!(references.iter().map(|row| row.pid).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(references.iter().all(|row| row.call_site.function == "f\u{fffd}"));
 }

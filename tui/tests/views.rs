@@ -121,7 +121,8 @@ fn what_is_not_of_now_says_so() {
 
 #[test]
 fn an_empty_agent_is_explained_in_every_view() {
-    for (name, keys) in [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "6"), ("nothing", "2/pid=1⏎")] {
+    for (name, keys) in [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "6"), ("nothing", "2/pid=1⏎")]
+    {
         let rows = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
         let mut stage = Stage::empty(80, 24, rows);
         stage.keys(keys);

@@ -27,9 +27,17 @@ pub(crate) struct Sites {
 #[derive(Debug, Default)]
 struct Inner {
     numbers: HashMap<Place, u32, foldhash::fast::FixedState>,
-    /// Places whose functions are to be named: the number, and the addresses of the calls that led there.
-    unnamed: Vec<(u32, Vec<usize>)>,
+    unnamed: Vec<Unnamed>,
     last: u32,
+}
+
+/// A place whose function is to be named.
+#[derive(Debug)]
+struct Unnamed {
+    number: u32,
+    location: &'static Location<'static>,
+    /// The addresses of the calls that led there, innermost first.
+    calls: Vec<usize>,
 }
 
 impl Sites {
@@ -48,7 +56,7 @@ impl Sites {
         })
     }
 
-    fn define(&self, client: &Client, place: Place, location: &Location<'_>) -> u32 {
+    fn define(&self, client: &Client, place: Place, location: &'static Location<'static>) -> u32 {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = inner.numbers.get(&place) {
             return *number;
@@ -66,7 +74,7 @@ impl Sites {
             calls.push(frame.ip() as usize);
             calls.len() < 64
         });
-        inner.unnamed.push((number, calls));
+        inner.unnamed.push(Unnamed { number, location, calls });
         client.wake_service();
         number
     }
@@ -93,34 +101,35 @@ impl Sites {
     /// Names the functions of new places: for the service thread, since reading symbols takes a while.
     pub(crate) fn name_functions(&self, client: &Client) {
         loop {
-            let Some((number, calls)) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).unnamed.pop() else { return };
-            if let Some(function) = first_of_program(&calls) {
+            let Some(place) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).unnamed.pop() else { return };
+            if let Some(function) = function_of(&place) {
                 // Without an agent nobody asks for the name.
-                let _ = client.push(&ToAgent::SiteName { site: number, function: cut(&function) });
+                let _ = client.push(&ToAgent::SiteName { site: place.number, function: cut(&function) });
             }
         }
     }
 }
 
-/// The innermost function on the stack that belongs to neither this library nor Rust's own.
-fn first_of_program(calls: &[usize]) -> Option<String> {
-    let mut found = None;
-    for call in calls {
+/// The function that encloses a place: the call on the stack that was made from just there. In a program without line tables: the
+/// innermost function that belongs to neither this library nor Rust's own.
+fn function_of(place: &Unnamed) -> Option<String> {
+    let (mut exact, mut likely) = (None, None);
+    for call in &place.calls {
         backtrace::resolve(*call as *mut std::ffi::c_void, |symbol| {
-            if found.is_none()
-                && let Some(name) = symbol.name()
-            {
-                let name = format!("{name:#}");
-                if !is_library(&name) {
-                    found = Some(name);
-                }
+            let Some(name) = symbol.name().map(|name| format!("{name:#}")) else { return };
+            let here = symbol.lineno() == Some(place.location.line())
+                && symbol.filename().is_some_and(|file| file.ends_with(place.location.file()));
+            if here && exact.is_none() {
+                exact = Some(name);
+            } else if symbol.filename().is_none() && likely.is_none() && !is_library(&name) {
+                likely = Some(name);
             }
         });
-        if found.is_some() {
+        if exact.is_some() {
             break;
         }
     }
-    found
+    exact.or(likely)
 }
 
 /// Rust's own code, this library's, and what its macro writes around a remote function.

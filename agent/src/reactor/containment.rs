@@ -12,7 +12,9 @@ impl Core {
     /// that a refused value leaves its object as it was.
     pub(super) fn can_capture(&self, contains: &[ObjectKey]) -> Result<(), Violation> {
         match contains.iter().find(|inner| self.objects.get(**inner).is_none()) {
-            Some(inner) => Err(Violation(format!("reference inside an object to object {} which is not there", inner.on(self.config.node)))),
+            Some(inner) => {
+                Err(Violation(format!("reference inside an object to object {} which is not there", inner.on(self.config.node))))
+            }
             None => Ok(()),
         }
     }

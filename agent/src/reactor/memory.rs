@@ -224,6 +224,15 @@ impl Core {
         }
     }
 
+    /// Calls idle leases back from a process that keeps more of them warm than its share.
+    pub(super) fn bound_slack(&self, process: ProcessId, out: &mut impl Outbox) {
+        let Some(leases) = self.process(process).map(|process| &process.leases) else { return };
+        let slack: u64 = leases.iter().flatten().map(|lease| self.store.idle_bytes(*lease).0).sum();
+        if slack > self.store.slack_limit() {
+            out.recall(process);
+        }
+    }
+
     /// Asks everybody for the leases that they do not need.
     fn recall(&mut self, out: &mut impl Outbox) {
         let mut asked = 0;

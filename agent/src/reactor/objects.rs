@@ -246,9 +246,12 @@ impl Core {
         let place = object.place.take();
         out.publish(key, None, 0, 0);
         if let Some(Place { lease, offset }) = place {
-            self.store.leave_object(lease, offset, length, Counts::default().class());
+            let idle = self.store.leave_object(lease, offset, length, Counts::default().class());
             if let Some((owner, number)) = self.store.lease(lease).and_then(|lease| lease.owner) {
                 out.freed(owner, number, key);
+                if idle {
+                    self.bound_slack(owner, out);
+                }
             }
         }
         if !hidden {

@@ -84,7 +84,13 @@ impl Subject {
     }
 
     /// Delivers a batch; also tells how many of its messages were looked at. `last`: nothing of this client follows.
-    pub(crate) fn on_messages(&mut self, from: ProcessId, batch: &[Vec<u8>], last: bool, out: &mut Recorder) -> (Result<(), Violation>, usize) {
+    pub(crate) fn on_messages(
+        &mut self,
+        from: ProcessId,
+        batch: &[Vec<u8>],
+        last: bool,
+        out: &mut Recorder,
+    ) -> (Result<(), Violation>, usize) {
         if last && self.strikes(Bug::ForgetsTailOfTheDead) {
             return (Ok(()), batch.len());
         }
@@ -162,7 +168,8 @@ impl Subject {
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::DoublesAnswer) => bent.extend([effect.clone(), effect]),
                 (_, Some(ToClient::Run { .. })) if self.strikes(Bug::RunsTaskTwice) => bent.extend([effect.clone(), effect]),
                 (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::InMemory })) => {
-                    let published = bent.iter().position(|before| matches!(before, Effect::Publish { state: Some(ObjectState::InMemory), .. }));
+                    let published =
+                        bent.iter().position(|before| matches!(before, Effect::Publish { state: Some(ObjectState::InMemory), .. }));
                     if self.strikes(Bug::AnswersWithWrongOutcome) {
                         let message = ToClient::Resolved { request, outcome: Outcome::Inline(b"what?") };
                         bent.push(Effect::Send(*to, encode(&message).expect("it was decoded before")));

@@ -95,7 +95,15 @@ impl Client {
                 self.last_task += 1;
                 let number = if random.chance(80) { self.last_task } else { number };
                 let milli_cpus = random.pick(&[0, 1, 1000, u32::MAX]).unwrap_or(0);
-                ToAgent::Submit { number, function: text, arguments: vec![Argument::Object(b), argument], returns, milli_cpus, retries: number, site }
+                ToAgent::Submit {
+                    number,
+                    function: text,
+                    arguments: vec![Argument::Object(b), argument],
+                    returns,
+                    milli_cpus,
+                    retries: number,
+                    site,
+                }
             }
             14 => ToAgent::Started { task },
             15 => ToAgent::Output { task, value: if random.chance(50) { Value::Inline(bytes) } else { Value::Memory(memory) } },

@@ -316,7 +316,9 @@ impl Model {
                     failing.entry(*key).or_default().insert("infeasible");
                     continue;
                 }
-                for object in task.needs().iter().filter_map(|need| self.objects.get(need)).filter(|object| object.state == ObjectState::Failed) {
+                for object in
+                    task.needs().iter().filter_map(|need| self.objects.get(need)).filter(|object| object.state == ObjectState::Failed)
+                {
                     failing.entry(*key).or_default().extend(object.codes.iter());
                 }
             }
@@ -365,16 +367,6 @@ impl Model {
 
 impl Process {
     fn new(pid: u32, job: JobId, activity: Activity) -> Self {
-        Self {
-            pid,
-            job,
-            activity,
-            blocked: false,
-            dismissed: false,
-            staged: Vec::new(),
-            requests: BTreeMap::new(),
-            last_task: 0,
-            sites: 0,
-        }
+        Self { pid, job, activity, blocked: false, dismissed: false, staged: Vec::new(), requests: BTreeMap::new(), last_task: 0, sites: 0 }
     }
 }

@@ -69,7 +69,8 @@ impl Client {
 
     /// A task's function takes the references out of its arguments.
     fn open_arguments(&mut self, view: View<'_>, random: &mut Random) {
-        let holds = self.task.as_ref().and_then(|running| view.model.tasks.get(&running.key)).map(|task| task.holds.iter().copied().collect());
+        let holds =
+            self.task.as_ref().and_then(|running| view.model.tasks.get(&running.key)).map(|task| task.holds.iter().copied().collect());
         let holds: Vec<ObjectKey> = holds.unwrap_or_default();
         for _ in 0..random.between(1, 3) {
             if let Some(key) = random.pick(&holds) {
@@ -140,7 +141,8 @@ impl Client {
             }
             7 => self.ask_for_value(view, random),
             8 => {
-                let waiting: Vec<u32> = self.requests.iter().filter(|(_, waiting)| matches!(waiting, Request::Value(_))).map(|(request, _)| *request).collect();
+                let waiting: Vec<u32> =
+                    self.requests.iter().filter(|(_, waiting)| matches!(waiting, Request::Value(_))).map(|(request, _)| *request).collect();
                 if let Some(request) = random.pick(&waiting) {
                     // The answer may be under way: the entry stays until it comes or for ever.
                     self.write(&ToAgent::Cancel { request });
@@ -236,7 +238,15 @@ impl Client {
             let milli_cpus = random.pick(&[0, 500, 1000, 1000, 1000, 2000]).unwrap_or(1000);
             let milli_cpus = if random.chance(3) { 1_000_000 } else { milli_cpus };
             let retries = random.pick(&[0, 0, 1, 2]).unwrap_or(0);
-            let message = ToAgent::Submit { number: self.last_task, function: "app::work", arguments, returns: returns.clone(), milli_cpus, retries, site: self.sites };
+            let message = ToAgent::Submit {
+                number: self.last_task,
+                function: "app::work",
+                arguments,
+                returns: returns.clone(),
+                milli_cpus,
+                retries,
+                site: self.sites,
+            };
             self.write(&message);
             self.handles.extend(returns.into_iter().map(|key| (key, 1)));
         } else {

@@ -163,7 +163,7 @@ fn aggregate(page: &mut String, report: &Report) {
         "Plasma memory usage {} MiB, {} objects, {:.2}% full, {:.2}% needed\n",
         objects >> 20,
         report.store.objects,
-        percent(ledger.used_bytes(), capacity),
+        percent(ledger.object_bytes(), capacity),
         percent(objects, capacity),
     ));
 }

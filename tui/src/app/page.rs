@@ -129,13 +129,9 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             section("Needs", 0, &detail.arguments, Item::Object, "it needs no objects"),
             section("Makes", 0, &detail.results, Item::Object, "nobody holds its results"),
         ],
-        Detail::Process(detail) => vec![section(
-            "Holds",
-            detail.process.references,
-            &detail.references,
-            Item::Reference,
-            "it holds no references",
-        )],
+        Detail::Process(detail) => {
+            vec![section("Holds", detail.process.references, &detail.references, Item::Reference, "it holds no references")]
+        }
     }
 }
 
@@ -161,11 +157,7 @@ pub fn lines(sections: &[Section<'_>]) -> Vec<Line> {
 /// The rows that can be selected, over all sections, with their keys.
 #[must_use]
 pub fn keys(sections: &[Section<'_>]) -> Vec<RowKey> {
-    sections
-        .iter()
-        .enumerate()
-        .flat_map(|(at, section)| section.items.iter().map(move |item| format!("{at}:{}", item.key())))
-        .collect()
+    sections.iter().enumerate().flat_map(|(at, section)| section.items.iter().map(move |item| format!("{at}:{}", item.key()))).collect()
 }
 
 /// The item at a place over all sections.
@@ -187,10 +179,7 @@ mod tests {
         detail.holders.push(ReferenceRow::default());
         let detail = Detail::Object(detail);
         let sections = sections(&detail);
-        assert_eq!(
-            lines(&sections),
-            [Line::Title(0), Line::Columns(0), Line::Item(0, 0), Line::More(0), Line::Title(1), Line::Empty(1)]
-        );
+        assert_eq!(lines(&sections), [Line::Title(0), Line::Columns(0), Line::Item(0, 0), Line::More(0), Line::Title(1), Line::Empty(1)]);
         assert_eq!(keys(&sections).len(), 1);
         assert!(item(&sections, 0).is_some() && item(&sections, 1).is_none());
         let task = Detail::Task(TaskDetail::default());

@@ -35,7 +35,11 @@ fn id_of(effects: &[Effect], table: Table) -> u32 {
 }
 
 fn reference(slot: u32) -> ReferenceRow {
-    ReferenceRow { object_id: ObjectKey { slot, generation: 1 }.on(NodeId([7; 8])), size_bytes: Some(slot.into()), ..ReferenceRow::default() }
+    ReferenceRow {
+        object_id: ObjectKey { slot, generation: 1 }.on(NodeId([7; 8])),
+        size_bytes: Some(slot.into()),
+        ..ReferenceRow::default()
+    }
 }
 
 fn references(seq: u64, id: u32, start: u64, total: u64, slots: &[u32]) -> Msg {
@@ -164,7 +168,10 @@ fn a_site_opens_within_two_keys_and_escape_leads_back() {
     let body = Body::Snapshot { id, totals, start: 0, rows: Rows::Sites(vec![site(4, "a.rs"), site(5, "a.rs")]) };
     app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
     let effects = press(&mut app, "⏎");
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Watch { target: Target::Site(SiteId(4)), .. }))), "{effects:?}");
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Watch { target: Target::Site(SiteId(4)), .. }))),
+        "{effects:?}"
+    );
     assert_eq!(app.crumbs().collect::<Vec<_>>(), ["Sites", "f a.rs:3"]);
     press(&mut app, "⎋");
     assert_eq!(app.place().route, Route::View(Page::Sites));
@@ -193,7 +200,9 @@ fn a_filter_is_narrowed_in_each_of_its_alternatives() {
     assert_eq!(narrowed("", "pid", "12"), "pid=\"12\"");
     assert_eq!(narrowed("a | b", "created", "x \"y\" \\"), "a created=\"x \\\"y\\\" \\\\\" | b created=\"x \\\"y\\\" \\\\\"");
     assert_eq!(narrowed("\"a|b\"", "pid", "1"), "\"a|b\" pid=\"1\"");
-    for (column, value) in [("pid", "4711"), ("created", "(put object) f \"a\" | b.rs:3"), ("type", "LOCAL_REFERENCE"), ("node", "127.0.0.1")] {
+    for (column, value) in
+        [("pid", "4711"), ("created", "(put object) f \"a\" | b.rs:3"), ("type", "LOCAL_REFERENCE"), ("node", "127.0.0.1")]
+    {
         let text = narrowed("size>1m | !type:pinned", column, value);
         assert!(check(Table::References, &text).is_ok(), "{text}");
     }

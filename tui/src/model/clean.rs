@@ -75,7 +75,10 @@ mod tests {
     fn what_a_terminal_obeys_is_replaced() {
         assert_eq!(cleaned("\u{1b}]52;c;aGk=\u{7}"), "\u{fffd}]52;c;aGk=\u{fffd}");
         assert_eq!(cleaned("a\u{9b}31mb\u{7f}\u{0}"), "a\u{fffd}31mb\u{fffd}\u{fffd}");
-        assert_eq!(cleaned("\u{202e}txt.exe\u{2066}\u{200b}\u{feff}\u{2028}\u{2029}"), "\u{fffd}txt.exe\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(
+            cleaned("\u{202e}txt.exe\u{2066}\u{200b}\u{feff}\u{2028}\u{2029}"),
+            "\u{fffd}txt.exe\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
+        );
         assert_eq!(cleaned("\tlet x;\r\n"), "    let x;  ");
         assert_eq!(cleaned("größe 日本 ±4 \u{301}"), "größe 日本 ±4 \u{301}");
     }

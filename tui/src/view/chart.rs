@@ -56,9 +56,10 @@ pub fn shares(parts: &[u64], width: u16) -> Vec<u16> {
         match sum.cmp(&u32::from(width)) {
             std::cmp::Ordering::Equal => return cells,
             std::cmp::Ordering::Less => {
-                let Some(at) = (0..cells.len()).filter(|at| parts[*at] > 0).max_by_key(|at| {
-                    (exact(parts[*at]) as i128 - i128::from(cells[*at]) * whole as i128, std::cmp::Reverse(*at))
-                }) else {
+                let Some(at) = (0..cells.len())
+                    .filter(|at| parts[*at] > 0)
+                    .max_by_key(|at| (exact(parts[*at]) as i128 - i128::from(cells[*at]) * whole as i128, std::cmp::Reverse(*at)))
+                else {
                     return cells;
                 };
                 cells[at] += 1;

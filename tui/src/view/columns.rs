@@ -1,6 +1,8 @@
 //! The columns of every kind of row, for views and pages alike.
 
-use plasmon_protocol::record::{EventRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity, Site, SiteRow, TaskRow};
+use plasmon_protocol::record::{
+    EventRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity, Site, SiteRow, TaskRow,
+};
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::GroupRow;
 
@@ -63,7 +65,12 @@ fn holder(kind: ProcessType, pid: u32) -> Text {
 /// How a process holds an object, in words: `2 handles, 1 view`.
 #[must_use]
 pub fn counts(row: &ReferenceRow) -> String {
-    let parts = [(row.local, "handle", "handles"), (row.pinned, "view", "views"), (row.submitted, "task", "tasks"), (row.captured, "inside", "inside")];
+    let parts = [
+        (row.local, "handle", "handles"),
+        (row.pinned, "view", "views"),
+        (row.submitted, "task", "tasks"),
+        (row.captured, "inside", "inside"),
+    ];
     let words: Vec<String> = parts
         .iter()
         .filter(|(number, ..)| *number > 0)

@@ -52,7 +52,9 @@ fn state(app: &App) -> (String, Role) {
     }
     match &app.link {
         LinkState::Connecting => ("connecting".to_owned(), Role::Dim),
-        LinkState::Live if app.model().missed > 0 => (format!("live, {} skipped", things(app.model().missed, "update", "updates")), Role::Warn),
+        LinkState::Live if app.model().missed > 0 => {
+            (format!("live, {} skipped", things(app.model().missed, "update", "updates")), Role::Warn)
+        }
         LinkState::Live => ("live".to_owned(), Role::Ok),
         LinkState::Lost { at_ms, retry_at_ms, .. } => {
             let since = clock(*at_ms, app.settings.utc_offset_ms);

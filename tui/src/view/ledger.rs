@@ -22,12 +22,7 @@ pub fn bar(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, ledger: &Ledger) {
 /// How full the store is, for the region's title.
 #[must_use]
 pub fn summary(ledger: &Ledger) -> String {
-    format!(
-        "{} of {} · {}",
-        size(ledger.used_bytes()),
-        size(ledger.capacity_bytes),
-        percent(ledger.used_bytes(), ledger.capacity_bytes)
-    )
+    format!("{} of {} · {}", size(ledger.used_bytes()), size(ledger.capacity_bytes), percent(ledger.used_bytes(), ledger.capacity_bytes))
 }
 
 /// How full the store is and with how much, for a wide title.
@@ -44,7 +39,8 @@ fn unattributed(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, ledger: &Ledger
     if ledger.unattributed_bytes == 0 {
         return x;
     }
-    let text = format!("unattributed {}{}", if ledger.unattributed_bytes < 0 { "-" } else { "" }, size(ledger.unattributed_bytes.unsigned_abs()));
+    let text =
+        format!("unattributed {}{}", if ledger.unattributed_bytes < 0 { "-" } else { "" }, size(ledger.unattributed_bytes.unsigned_abs()));
     paint.text(x, y, max, &text, Role::Bad) + 2
 }
 

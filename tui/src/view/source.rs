@@ -27,7 +27,12 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, site: &Site, source: Option<&Sour
     let digits = u16::try_from(last_number.to_string().len()).unwrap_or(1);
     // Common indentation says nothing and costs room.
     let shown = source.lines.iter().enumerate().skip(first).take(height);
-    let indent = shown.clone().filter(|(_, line)| !line.trim().is_empty()).map(|(_, line)| line.len() - line.trim_start_matches(' ').len()).min().unwrap_or(0);
+    let indent = shown
+        .clone()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(_, line)| line.len() - line.trim_start_matches(' ').len())
+        .min()
+        .unwrap_or(0);
     for (row, (at, line)) in shown.enumerate() {
         let y = body.y + row as u16;
         let number = u64::from(source.first_line) + at as u64;

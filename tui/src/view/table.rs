@@ -68,9 +68,11 @@ pub fn fit<R>(columns: &[Column<R>], room: u16) -> Vec<Fitted> {
         chosen.iter().map(|at| columns[*at].width).sum::<u16>() + GAP * u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(0)
     };
     while need(&chosen) > room {
-        let least = chosen.iter().enumerate().filter(|(_, at)| columns[**at].keep < 9).min_by_key(|(place, at)| {
-            (columns[**at].keep, std::cmp::Reverse(*place))
-        });
+        let least = chosen
+            .iter()
+            .enumerate()
+            .filter(|(_, at)| columns[**at].keep < 9)
+            .min_by_key(|(place, at)| (columns[**at].keep, std::cmp::Reverse(*place)));
         let Some((place, _)) = least else { break };
         chosen.remove(place);
     }

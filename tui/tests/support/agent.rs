@@ -162,7 +162,13 @@ impl Agent {
                     holders: self.references.iter().filter(|row| row.object_id == *id).cloned().collect(),
                     contained_in: self.contained.iter().filter(|(_, inner)| *inner == at).map(|(outer, _)| pick(outer)).collect(),
                     contains: self.contained.iter().filter(|(outer, _)| *outer == at).map(|(_, inner)| pick(inner)).collect(),
-                    tasks: self.tasks.iter().filter(|row| self.objects[at].pinned > 0 && row.worker_pid == Some(4720)).take(1).cloned().collect(),
+                    tasks: self
+                        .tasks
+                        .iter()
+                        .filter(|row| self.objects[at].pinned > 0 && row.worker_pid == Some(4720))
+                        .take(1)
+                        .cloned()
+                        .collect(),
                 })
             }
             Target::Site(id) => {

@@ -32,8 +32,13 @@ const PLACES: &[Place] = &[
     (SiteKind::PutObject, "sorter::progress::Meter::publish", "src/progress.rs", 19, 1, 64, 0, 1),
 ];
 
-const PIDS: [(ProcessType, u32); 5] =
-    [(ProcessType::Agent, 4700), (ProcessType::Driver, 4711), (ProcessType::Worker, 4720), (ProcessType::Worker, 4721), (ProcessType::Worker, 4722)];
+const PIDS: [(ProcessType, u32); 5] = [
+    (ProcessType::Agent, 4700),
+    (ProcessType::Driver, 4711),
+    (ProcessType::Worker, 4720),
+    (ProcessType::Worker, 4721),
+    (ProcessType::Worker, 4722),
+];
 
 fn site(number: usize) -> Arc<Site> {
     let (kind, function, file, line, ..) = PLACES[number];
@@ -358,79 +363,94 @@ fn source() -> Vec<String> {
             lines[first - 1 + at] = (*line).to_owned();
         }
     };
-    put(48, &[
-        "/// Reads the file in chunks that fit the store.",
-        "fn read_chunks(input: &Path, size: usize) -> io::Result<Vec<ObjectRef<Chunk>>> {",
-        "    let mut file = File::open(input)?;",
-        "    let mut chunks = Vec::new();",
-        "    loop {",
-        "        let chunk = Chunk::read(&mut file, size)?;",
-        "        if chunk.is_empty() {",
-        "            return Ok(chunks);",
-        "        }",
-        "        chunks.push(plasmon::put(&chunk)?);",
-        "    }",
-        "}",
-    ]);
-    put(61, &[
-        "/// Sorts what of a chunk lies in a range.",
-        "#[plasmon::remote]",
-        "fn sort_chunk(chunk: Chunk, range: Range) -> Run {",
-        "    let mut keys = chunk.keys(range);",
-        "    keys.sort_unstable();",
-        "    Run::from(keys)",
-        "}",
-    ]);
-    put(149, &[
-        "fn main() -> Result<()> {",
-        "    let options = Options::parse();",
-        "    let _plasmon = plasmon::init()?;",
-        "    let chunks = read_chunks(&options.input, options.chunk)?;",
-        "    let splitters = plan::splitters(&chunks)?;",
-        "    let runs = partition(&chunks, &splitters)?;",
-        "    let mut cache = Cache::default();",
-        "    merge_runs(runs, &mut cache, &options.output)",
-        "}",
-    ]);
-    put(80, &[
-        "/// Cuts sorted chunks at the same keys, so that ranges can be merged apart.",
-        "fn partition(chunks: &[ObjectRef<Chunk>], splitters: &Splitters) -> Result<Vec<ObjectRef<Run>>> {",
-        "    let mut runs = Vec::with_capacity(chunks.len() * splitters.len());",
-        "    for chunk in chunks {",
-        "        for range in splitters.ranges() {",
-        "            // One task for each chunk and range: small enough to steal,",
-        "            // large enough to be worth the way.",
-        "            runs.push(",
-        "                sort_chunk.remote(chunk, range)?,",
-        "            );",
-        "        }",
-        "    }",
-        "    Ok(runs)",
-        "}",
-    ]);
-    put(126, &[
-        "/// Remembers what was merged, in case somebody asks again.",
-        "#[derive(Default)]",
-        "struct Cache {",
-        "    entries: HashMap<Range, Vec<ObjectRef<Run>>>,",
-        "}",
-        "",
-        "impl Cache {",
-        "    fn lookup(&self, range: &Range) -> Option<&ObjectRef<Run>> {",
-        "        self.entries.get(range)?.last()",
-        "    }",
-        "",
-        "    /// Nothing is ever taken out again: every merged run stays",
-        "    /// referenced until the program ends.",
-        "    fn remember(&mut self, range: Range, run: &Run) -> Result<()> {",
-        "        for part in run.parts(512 << 10) {",
-        "            self.entries.entry(range).or_default().push(",
-        "                plasmon::put(&part)?,",
-        "            );",
-        "        }",
-        "        Ok(())",
-        "    }",
-        "}",
-    ]);
+    put(
+        48,
+        &[
+            "/// Reads the file in chunks that fit the store.",
+            "fn read_chunks(input: &Path, size: usize) -> io::Result<Vec<ObjectRef<Chunk>>> {",
+            "    let mut file = File::open(input)?;",
+            "    let mut chunks = Vec::new();",
+            "    loop {",
+            "        let chunk = Chunk::read(&mut file, size)?;",
+            "        if chunk.is_empty() {",
+            "            return Ok(chunks);",
+            "        }",
+            "        chunks.push(plasmon::put(&chunk)?);",
+            "    }",
+            "}",
+        ],
+    );
+    put(
+        61,
+        &[
+            "/// Sorts what of a chunk lies in a range.",
+            "#[plasmon::remote]",
+            "fn sort_chunk(chunk: Chunk, range: Range) -> Run {",
+            "    let mut keys = chunk.keys(range);",
+            "    keys.sort_unstable();",
+            "    Run::from(keys)",
+            "}",
+        ],
+    );
+    put(
+        149,
+        &[
+            "fn main() -> Result<()> {",
+            "    let options = Options::parse();",
+            "    let _plasmon = plasmon::init()?;",
+            "    let chunks = read_chunks(&options.input, options.chunk)?;",
+            "    let splitters = plan::splitters(&chunks)?;",
+            "    let runs = partition(&chunks, &splitters)?;",
+            "    let mut cache = Cache::default();",
+            "    merge_runs(runs, &mut cache, &options.output)",
+            "}",
+        ],
+    );
+    put(
+        80,
+        &[
+            "/// Cuts sorted chunks at the same keys, so that ranges can be merged apart.",
+            "fn partition(chunks: &[ObjectRef<Chunk>], splitters: &Splitters) -> Result<Vec<ObjectRef<Run>>> {",
+            "    let mut runs = Vec::with_capacity(chunks.len() * splitters.len());",
+            "    for chunk in chunks {",
+            "        for range in splitters.ranges() {",
+            "            // One task for each chunk and range: small enough to steal,",
+            "            // large enough to be worth the way.",
+            "            runs.push(",
+            "                sort_chunk.remote(chunk, range)?,",
+            "            );",
+            "        }",
+            "    }",
+            "    Ok(runs)",
+            "}",
+        ],
+    );
+    put(
+        126,
+        &[
+            "/// Remembers what was merged, in case somebody asks again.",
+            "#[derive(Default)]",
+            "struct Cache {",
+            "    entries: HashMap<Range, Vec<ObjectRef<Run>>>,",
+            "}",
+            "",
+            "impl Cache {",
+            "    fn lookup(&self, range: &Range) -> Option<&ObjectRef<Run>> {",
+            "        self.entries.get(range)?.last()",
+            "    }",
+            "",
+            "    /// Nothing is ever taken out again: every merged run stays",
+            "    /// referenced until the program ends.",
+            "    fn remember(&mut self, range: Range, run: &Run) -> Result<()> {",
+            "        for part in run.parts(512 << 10) {",
+            "            self.entries.entry(range).or_default().push(",
+            "                plasmon::put(&part)?,",
+            "            );",
+            "        }",
+            "        Ok(())",
+            "    }",
+            "}",
+        ],
+    );
     lines
 }

@@ -53,6 +53,11 @@ impl Expected {
         Self { site: site(kind.word(), place.file, place.line, function), ..self }
     }
 
+    /// Other counts.
+    pub(crate) fn counted(self, counts: [u32; 4]) -> Self {
+        Self { counts, ..self }
+    }
+
     /// The size; pending when it is not told.
     pub(crate) fn sized(self, bytes: u64) -> Self {
         Self { size: Some(bytes), ..self }

@@ -36,7 +36,9 @@ impl Model {
                 format!("rows differ: {key:?} holds {counts:?}, the core has {row:?}")
             })?;
             let reference_type = reference_type(counts);
-            ensure(row.is_some_and(|(_, row)| row.reference_type == reference_type), || format!("{key:?} is {reference_type}, the core has {row:?}"))?;
+            ensure(row.is_some_and(|(_, row)| row.reference_type == reference_type), || {
+                format!("{key:?} is {reference_type}, the core has {row:?}")
+            })?;
         }
         let more = theirs.next();
         ensure(more.is_none(), || format!("the core has a row more: {more:?}"))?;
@@ -61,7 +63,9 @@ impl Model {
         ensure(live == self.objects.len(), || format!("{live} slots in use for {} objects", self.objects.len()))?;
         for (slot, generation) in &self.generations {
             let entry = shared.slots.get(slot);
-            ensure(entry.is_some_and(|entry| entry.generation == *generation), || format!("slot {slot} says {entry:?}, not generation {generation}"))?;
+            ensure(entry.is_some_and(|entry| entry.generation == *generation), || {
+                format!("slot {slot} says {entry:?}, not generation {generation}")
+            })?;
         }
         Ok(())
     }
@@ -104,7 +108,9 @@ impl Model {
         }
         let node = core.node();
         let used = self.used_cpus();
-        ensure((node.used_cpus * 1000.0).round() as u64 == used, || format!("{used} thousandths of a CPU in use, the core has {}", node.used_cpus))?;
+        ensure((node.used_cpus * 1000.0).round() as u64 == used, || {
+            format!("{used} thousandths of a CPU in use, the core has {}", node.used_cpus)
+        })?;
         let count = |counted: fn(TaskStatus) -> bool| self.tasks.values().filter(|task| counted(task.status)).count() as u64;
         let ours = [
             count(|status| matches!(status, TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment)),

@@ -21,7 +21,9 @@ impl Model {
                 let message: ToClient<'_> = decode("the agent", bytes).map_err(|error| error.to_string())?;
                 self.observe_message(*to, &message)
             }
-            Effect::Recall(process) => ensure(self.processes.contains_key(process), || format!("recall from process {process}, which is gone")),
+            Effect::Recall(process) => {
+                ensure(self.processes.contains_key(process), || format!("recall from process {process}, which is gone"))
+            }
             Effect::Start(process, job) => self.observe_start(*process, *job),
             Effect::Kill(process) => ensure(self.kills.remove(process), || format!("process {process} is killed for nothing")),
             Effect::Back(end) => {
@@ -78,10 +80,12 @@ impl Model {
 
     fn take_ask(&mut self, process: ProcessId, request: u32, which: impl Fn(&Ask) -> bool) -> Check<Ask> {
         let index = self.asks.iter().position(|ask| (ask.process, ask.request) == (process, request) && which(ask));
-        index.map(|index| self.asks.remove(index)).ok_or_else(|| format!("answer to request {request} of {process}, which does not wait for one"))
+        index
+            .map(|index| self.asks.remove(index))
+            .ok_or_else(|| format!("answer to request {request} of {process}, which does not wait for one"))
     }
 
-    fn is_block_busy(&self, block: u32) -> bool {
+    pub(super) fn is_block_busy(&self, block: u32) -> bool {
         self.lent.contains_key(&block) || self.objects.keys().any(|key| key.slot / SLOT_BLOCK == block)
     }
 
@@ -95,7 +99,16 @@ impl Model {
             ensure(lease.owner != Some((to, number)), || format!("{} has a number that is taken", what()))?;
         }
         let chunk = ask.memory.is_some_and(|(_, chunk)| chunk);
-        self.leases.push(Lease { owner: Some((to, number)), offset, length, chunk, bump: offset, creating: !chunk, puts: 0, live: Vec::new() });
+        self.leases.push(Lease {
+            owner: Some((to, number)),
+            offset,
+            length,
+            chunk,
+            bump: offset,
+            creating: !chunk,
+            puts: 0,
+            live: Vec::new(),
+        });
         Ok(())
     }
 
@@ -108,8 +121,8 @@ impl Model {
             }
             Error::System { .. } if self.refused => self.take_ask(to, request, |ask| ask.memory.is_some()).map(drop),
             Error::System { .. } => {
-                self.take_ask(to, request, |ask| ask.memory.is_none())?;
-                if (0..self.blocks).all(|block| self.is_block_busy(block)) { Ok(()) } else { wrong("but a block is free") }
+                let ask = self.take_ask(to, request, |ask| ask.memory.is_none())?;
+                if ask.hopeless { Ok(()) } else { wrong("but a block is free") }
             }
             _ => wrong("for a reason that is none"),
         }
@@ -118,7 +131,13 @@ impl Model {
     fn observe_answer(&mut self, to: ProcessId, request: u32, outcome: &Outcome<'_>) -> Check {
         let right = |answer: &Answer, wants_value: bool| match (answer, outcome) {
             (Answer::InMemory, Outcome::InMemory) => true,
-            (Answer::Inline(value), Outcome::Inline(bytes)) => if wants_value { value == bytes } else { bytes.is_empty() },
+            (Answer::Inline(value), Outcome::Inline(bytes)) => {
+                if wants_value {
+                    value == bytes
+                } else {
+                    bytes.is_empty()
+                }
+            }
             (Answer::Failed(codes), Outcome::Failed(bytes)) => (!wants_value && bytes.is_empty()) || is_error(bytes, codes),
             _ => false,
         };
@@ -153,12 +172,17 @@ impl Model {
         let worker = &self.processes[&to];
         ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
         ensure(task.milli == 0 || used + u64::from(task.milli) <= self.milli_cpus, || format!("{} without a CPU", what()))?;
-        ensure(task.function == function && task.returns.len() == returns as usize, || format!("{} as {function} with {returns} results", what()))?;
+        ensure(task.function == function && task.returns.len() == returns as usize, || {
+            format!("{} as {function} with {returns} results", what())
+        })?;
         let same = |ours: &Argument, theirs: &local::Argument<'_>| match (ours, theirs) {
             (Argument::Inline(value), local::Argument::Inline(bytes)) => value == bytes,
-            (Argument::Object(ours), local::Argument::Object(theirs)) | (Argument::Block(ours), local::Argument::Block(theirs)) => ours == theirs,
+            (Argument::Object(ours), local::Argument::Object(theirs)) | (Argument::Block(ours), local::Argument::Block(theirs)) => {
+                ours == theirs
+            }
             (Argument::Object(ours), local::Argument::Value(theirs, bytes)) => {
-                ours == theirs && self.objects.get(ours).is_some_and(|object| object.state == ObjectState::Inlined && object.value == *bytes)
+                ours == theirs
+                    && self.objects.get(ours).is_some_and(|object| object.state == ObjectState::Inlined && object.value == *bytes)
             }
             _ => false,
         };

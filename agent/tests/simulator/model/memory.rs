@@ -14,6 +14,8 @@ pub(crate) struct Ask {
     /// Bytes and whether a chunk is wanted; `None` for slots.
     pub(crate) memory: Option<(u64, bool)>,
     pub(crate) deadline_ms: u64,
+    /// No block of slots was free when it arrived.
+    pub(crate) hopeless: bool,
 }
 
 /// A range of the pool that was granted and did not come back.
@@ -133,7 +135,10 @@ impl Model {
         let mut free_from = 0;
         for (from, to) in taken {
             if from.saturating_sub(free_from) >= wanted {
-                return Err(format!("request {} of process {} waits for {wanted} bytes, {free_from}..{from} is free", ask.request, ask.process));
+                return Err(format!(
+                    "request {} of process {} waits for {wanted} bytes, {free_from}..{from} is free",
+                    ask.request, ask.process
+                ));
             }
             free_from = free_from.max(to);
         }

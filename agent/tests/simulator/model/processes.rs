@@ -33,7 +33,8 @@ impl Model {
         for object in self.objects.values_mut() {
             object.waiters.retain(|(process, _, _)| *process != id);
         }
-        let rows: Vec<(ObjectKey, [u32; 4])> = self.rows.iter().filter(|((_, holder), _)| *holder == id).map(|((key, _), counts)| (*key, *counts)).collect();
+        let rows: Vec<(ObjectKey, [u32; 4])> =
+            self.rows.iter().filter(|((_, holder), _)| *holder == id).map(|((key, _), counts)| (*key, *counts)).collect();
         for (key, counts) in rows {
             self.rows.remove(&(key, id));
             self.dropped = true;
