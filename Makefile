@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help test lint demo
+.PHONY: help test lint bench demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -17,6 +17,10 @@ lint: ## Check format, lints and who imports whom
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	.ci/imports
+
+bench: ## Measure everything beside its floor; ONLY=put measures one group
+	$(CARGO) build --release --package plasmon-agent --bin plasmon-agent
+	$(CARGO) bench --package plasmon --bench plasmon -- $(ONLY)
 
 demo: ## Open the dashboard on a demo workload
 	$(CARGO) run --release --package plasmon-tui --bin plasmon -- demo

@@ -15,7 +15,7 @@ use crate::running::Agent;
 
 /// Run the agent of this node: object store, scheduler and live stream, without a dashboard
 #[derive(Parser, Debug)]
-#[command(name = "plasmon-agent", version, about)]
+#[command(name = "plasmon-agent", version)]
 struct Command {
     #[command(flatten)]
     options: AgentOptions,
@@ -27,9 +27,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = match Command::try_parse_from(arguments) {
         Ok(command) => command,
         Err(error) => {
-            // Help and version are no errors; clap knows.
-            let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
-            return if error.print().is_ok() { code } else { ExitCode::from(2) };
+            // Help and version are no errors, nor is a closed pipe.
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            let text = error.render().to_string().replace("For more information, try '--help'.", "hint: see --help for what is accepted");
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            return ExitCode::from(2);
         }
     };
     match run(command.options) {

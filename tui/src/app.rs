@@ -226,6 +226,9 @@ impl App {
             Applied::Gap => self.subscriptions.ask_again(effects),
             Applied::Refused(refusal) => {
                 let text = if refusal.hint.is_empty() { refusal.message } else { format!("{} · {}", refusal.message, refusal.hint) };
+                if let Some(id) = refusal.id {
+                    self.subscriptions.refuse(id, &text);
+                }
                 self.flash(Mood::Refused, text);
             }
         }

@@ -10,9 +10,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 
 use plasmon::{Bytes, Draft, Error, ObjectRef};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub(crate) type Cache = Vec<ObjectRef<[u8]>>;
 /// The input cannot be read or the output written; the object store is too small; the result is wrong, which it never is.
 pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outcome, Error> {
     let mut cache = Cache::new();
+    // Before the work, which would be lost.
+    let output = plan.output.as_deref().map(Output::open).transpose()?;
     let blocks = match &plan.input {
         Some(path) => read_blocks(path, &mut progress)?,
         None => generate_blocks(GENERATED, &mut progress)?,
@@ -68,7 +70,7 @@ pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outc
         parts.push(merge.remote(sorted.clone(), from, bounds.get(index).cloned())?);
     }
     drop(sorted);
-    let after = write_parts(parts, plan, &mut cache, &mut progress)?;
+    let after = write_parts(parts, output, &mut cache, &mut progress)?;
 
     if (before.lines, before.checksum) != (after.lines, after.checksum) || !after.ordered {
         let cause = format!("{before:?} before, {after:?} after");
@@ -104,26 +106,51 @@ fn sort_blocks(blocks: Vec<ObjectRef<[u8]>>, cache: &mut Cache, progress: &mut i
     Ok(sorted)
 }
 
+/// Where the sorted lines go.
+struct Output {
+    path: PathBuf,
+    file: File,
+}
+
+impl Output {
+    /// Opens it as it is: it may be the input.
+    fn open(path: &Path) -> Result<Self, Error> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        Ok(Self { path: path.to_owned(), file: file.map_err(|error| file_error("create", path, &error))? })
+    }
+
+    /// Drops what was in it, if it is a file that keeps things.
+    fn clear(&self) -> Result<(), Error> {
+        let cleared = self.file.metadata().and_then(|facts| if facts.is_file() { self.file.set_len(0) } else { Ok(()) });
+        cleared.map_err(|error| file_error("write", &self.path, &error))
+    }
+
+    fn write(&mut self, lines: &[u8]) -> Result<(), Error> {
+        self.file.write_all(lines).map_err(|error| file_error("write", &self.path, &error))
+    }
+}
+
 /// Writes and verifies the merged parts in order; each is let go of when it was written.
-fn write_parts(parts: Vec<ObjectRef<[u8]>>, plan: &Plan, cache: &mut Cache, progress: &mut impl FnMut(String)) -> Result<Summary, Error> {
-    let mut output = match &plan.output {
-        Some(path) => Some(BufWriter::new(File::create(path).map_err(|error| file_error("create", path, &error))?)),
-        None => None,
-    };
+fn write_parts(
+    parts: Vec<ObjectRef<[u8]>>,
+    mut output: Option<Output>,
+    cache: &mut Cache,
+    progress: &mut impl FnMut(String),
+) -> Result<Summary, Error> {
+    if let Some(output) = &output {
+        output.clear()?;
+    }
     let total = parts.len();
     let mut all = Summary { ordered: true, ..Summary::default() };
     for (index, part) in parts.into_iter().enumerate() {
         let summary = summarize.remote(&part)?;
         let lines = plasmon::get(&part)?;
         remember(cache, &lines)?;
-        if let (Some(output), Some(path)) = (&mut output, &plan.output) {
-            output.write_all(&lines).map_err(|error| file_error("write", path, &error))?;
+        if let Some(output) = &mut output {
+            output.write(&lines)?;
         }
         all.append(plasmon::get(&summary)?);
         progress(format!("merged {} of {total} parts", index + 1));
-    }
-    if let (Some(mut output), Some(path)) = (output, &plan.output) {
-        output.flush().map_err(|error| file_error("write", path, &error))?;
     }
     Ok(all)
 }
@@ -334,6 +361,6 @@ fn lower_bound(sorted: &[u8], key: &[u8]) -> usize {
     low
 }
 
-fn file_error(action: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
+fn file_error(action: &str, path: &Path, error: &std::io::Error) -> Error {
     Error::system(format!("{action} {}", path.display()), error)
 }

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use clap::Args;
 use plasmon::Options;
@@ -84,41 +85,40 @@ pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
 fn watched(plan: Plan, found: Found, keep: bool) -> Result<(), Failure> {
     let (tell, progress) = watch::channel("starting".to_owned());
     let (done, quit_when) = watch::channel(false);
-    let work = std::thread::spawn(move || {
-        let outcome = demo::sort(&plan, |line| drop(tell.send(line)));
-        if !keep || outcome.is_err() {
-            // The dashboard may be gone.
+    let (finished, outcome) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (result, cache) = match demo::sort(&plan, |line| drop(tell.send(line))) {
+            Ok(Outcome { summary, cache }) => (Ok(summary), cache),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let stay = keep && result.is_ok();
+        // Before the dashboard closes: then what it closes for can be told. Nobody may want it any more.
+        let _ = finished.send(result);
+        if !stay {
             let _ = done.send(true);
         }
-        // With --keep the cache, and what is seen of it, stays until the viewer leaves.
-        if keep {
-            while !done.is_closed() {
-                std::thread::sleep(std::time::Duration::from_millis(50));
-            }
+        // The cache, and what is seen of it, stays until the viewer leaves.
+        while stay && !done.is_closed() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        outcome
+        drop(cache);
     });
     crate::dashboard(found, Some(progress), Some(quit_when))?;
-    if work.is_finished() || !keep {
-        return summarize(work, &mut std::io::stdout());
-    }
-    Ok(())
-}
-
-fn summarize(work: std::thread::JoinHandle<Result<Outcome, Error>>, out: &mut impl Write) -> Result<(), Failure> {
-    // Left before the work was done: it ends with its agent.
-    if !work.is_finished() {
-        return Ok(());
-    }
-    match work.join() {
-        Ok(Ok(outcome)) => {
-            let summary = outcome.summary;
+    match outcome.try_recv() {
+        Ok(result) => {
+            let summary = result?;
             // A closed pipe is the reader's choice.
-            let _ = writeln!(out, "sorted {} lines, {}: order, count and checksum are right", summary.lines, Bytes(summary.bytes));
+            let _ = writeln!(
+                std::io::stdout(),
+                "sorted {} lines, {}: order, count and checksum are right",
+                summary.lines,
+                Bytes(summary.bytes)
+            );
             Ok(())
         }
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Failure { message: "the demo's work panicked".to_owned(), hint: String::new() }),
+        // Left before the work was done: it ends with its agent.
+        Err(mpsc::TryRecvError::Empty) => Ok(()),
+        Err(mpsc::TryRecvError::Disconnected) => Err(Failure { message: "the demo's work panicked".to_owned(), hint: String::new() }),
     }
 }
 

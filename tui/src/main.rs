@@ -8,6 +8,7 @@ mod local;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -17,7 +18,7 @@ use plasmon_tui::DashboardOptions;
 
 /// See inside the shared memory of parallel programs: who holds what, and which line of code made it
 #[derive(Parser, Debug)]
-#[command(name = "plasmon", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "plasmon", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -64,16 +65,16 @@ struct Memory {
     #[command(flatten)]
     target: Target,
     /// Group rows by NODE_ADDRESS, STACK_TRACE, PID or REFERENCE_TYPE
-    #[arg(long, value_name = "KEY", default_value = "NODE_ADDRESS", ignore_case = true)]
+    #[arg(long, value_name = "KEY", default_value = "NODE_ADDRESS", value_parser = choice::<GroupBy>)]
     group_by: GroupBy,
     /// Sort rows by OBJECT_SIZE, PID, REFERENCE_TYPE or AGE, largest first
-    #[arg(long, value_name = "KEY", default_value = "OBJECT_SIZE", ignore_case = true)]
+    #[arg(long, value_name = "KEY", default_value = "OBJECT_SIZE", value_parser = choice::<SortBy>)]
     sort_by: SortBy,
     /// Smallest first
     #[arg(long)]
     reverse: bool,
     /// Print sizes in B, KB, MB, GB (powers of 1000) or AUTO
-    #[arg(long, value_name = "UNIT", default_value = "B", ignore_case = true)]
+    #[arg(long, value_name = "UNIT", default_value = "B", value_parser = choice::<Units>)]
     units: Units,
     /// Print at most this many rows of each group
     #[arg(short = 'n', long = "num-entries", value_name = "N")]
@@ -136,7 +137,10 @@ struct Found {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
     let result = match cli.command {
         None => watch_or_report(&cli.target),
         Some(Command::Attach(attach)) => {
@@ -160,6 +164,27 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Help and version, which are no errors, go to stdout; what is wrong with the command line ends with a hint as every error does.
+fn explain(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe is the reader's choice.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string().replace("For more information, try '--help'.", "hint: see --help for what is accepted");
+    // Nobody to tell: the exit code says it.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(2)
+}
+
+/// One of a few words; what is wrong with another, without the flag and the value, which the caller names.
+fn choice<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| match error {
+        Error::Invalid { cause, .. } => cause,
+        other => other.to_string(),
+    })
 }
 
 /// The dashboard on a terminal; the report where there is none.

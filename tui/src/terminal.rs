@@ -67,7 +67,7 @@ fn enter(writer: &mut impl Write) -> io::Result<()> {
     execute!(writer, EnterAlternateScreen, EnableBracketedPaste, Hide)
 }
 
-/// Gives it back: every mode that [`enter`] set, and no colour left behind.
+/// Gives the terminal back: every mode that was set is unset, and no colour is left behind.
 ///
 /// # Errors
 /// When the writer fails.

@@ -1,5 +1,5 @@
 //! The WebSocket link against a server of the test's own: refusals are told apart, a lost connection comes back, a report is whole.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The loop: it draws when something changed, not more often than it should, and leaves when told to.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::cell::RefCell;
 use std::io;
@@ -10,7 +10,7 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{NodeRow, StoreRow};
+use plasmon_protocol::record::StoreRow;
 use plasmon_protocol::stream::{Body, Frame, Request, Rows, Totals};
 use plasmon_tui::app::{App, Settings};
 use plasmon_tui::link::LinkEvent;
@@ -99,7 +99,7 @@ async fn with<F: Future<Output = ()>>(play: impl FnOnce(Stand) -> F) -> ExitReas
     let (quit, quitting) = watch::channel(false);
     let mut screen = Counting { seen: seen.clone(), keys: Some(typed) };
     let outside = Outside { progress: Some(progressed), quit_when: Some(quitting) };
-    far.events.send(LinkEvent::Connected(Box::new(NodeRow::default()))).unwrap();
+    far.events.send(LinkEvent::Connected(Box::default())).unwrap();
     let stand = Stand { seen, keys, far, progress, quit };
     let begun = tokio::time::Instant::now();
     let clock = move || 1_000_000 + begun.elapsed().as_millis() as u64;
@@ -151,21 +151,33 @@ async fn an_idle_overview_hardly_draws() {
 #[tokio::test(start_paused = true)]
 async fn it_leaves_when_told_from_outside_or_when_the_terminal_goes() {
     let reason = with(|stand| async move {
-        stand.progress.send("sorting 43 %".to_owned()).unwrap();
+        let Stand { seen, far, keys, progress, quit } = stand;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let before = seen.borrow().drawn;
+        progress.send("sorting 43 %".to_owned()).unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        stand.quit.send(true).unwrap();
+        assert!(seen.borrow().drawn > before, "progress is shown");
+        quit.send(true).unwrap();
+        quit.closed().await;
+        drop((far, keys));
     })
     .await;
     assert_eq!(reason, ExitReason::Closed);
-    let reason = with(|stand| async move { drop(stand.keys) }).await;
-    assert!(matches!(reason, ExitReason::Hangup | ExitReason::Closed), "{reason:?}");
+    let reason = with(|stand| async move {
+        let Stand { far, keys, progress, quit, .. } = stand;
+        drop(keys);
+        quit.closed().await;
+        drop((far, progress));
+    })
+    .await;
+    assert_eq!(reason, ExitReason::Hangup);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_ended_leaves_the_dashboard_usable() {
     let reason = with(|stand| async move {
-        let Stand { far, keys, quit, .. } = stand;
-        drop(far);
+        let Stand { far, keys, quit, progress, .. } = stand;
+        drop((far, progress));
         tokio::time::sleep(Duration::from_millis(50)).await;
         keys.send(Event::Key(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE))).unwrap();
         quit.closed().await;

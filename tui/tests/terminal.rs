@@ -1,5 +1,5 @@
 //! The real backend into a terminal emulator: what arrives is what was drawn, and the terminal is left as it was found.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "support/agent.rs"]
 mod agent;
@@ -9,6 +9,7 @@ mod sample;
 mod stage;
 
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 
 use plasmon_tui::terminal::{Screen, Tty, leave};
@@ -36,6 +37,10 @@ impl Tape {
     }
 }
 
+fn emulator() -> vt100::Parser {
+    vt100::Parser::new(NonZero::new(40).unwrap(), NonZero::new(120).unwrap(), 0)
+}
+
 /// The sample's sites, drawn through escape sequences.
 fn drawn(color: bool) -> (Vec<u8>, Stage) {
     crossterm::style::force_color_output(true);
@@ -50,7 +55,7 @@ fn drawn(color: bool) -> (Vec<u8>, Stage) {
 #[test]
 fn what_arrives_is_what_was_drawn() {
     let (bytes, stage) = drawn(true);
-    let mut parser = vt100::Parser::new(40, 120, 0);
+    let mut parser = emulator();
     parser.process(&bytes);
     let screen = parser.screen();
     let arrived: Vec<String> = screen.rows(0, 120).map(|row| row.trim_end().to_owned()).collect();
@@ -65,7 +70,7 @@ fn what_arrives_is_what_was_drawn() {
 #[test]
 fn without_colour_no_colour_is_sent() {
     let (bytes, _) = drawn(false);
-    let mut parser = vt100::Parser::new(40, 120, 0);
+    let mut parser = emulator();
     parser.process(&bytes);
     for row in 0..40 {
         for column in 0..120 {
@@ -81,7 +86,7 @@ fn without_colour_no_colour_is_sent() {
 fn the_terminal_is_left_as_it_was_found() {
     let (mut bytes, _) = drawn(true);
     leave(&mut bytes).unwrap();
-    let mut parser = vt100::Parser::new(40, 120, 0);
+    let mut parser = emulator();
     parser.process(b"$ plasmon\r\n");
     parser.process(&bytes);
     let screen = parser.screen();

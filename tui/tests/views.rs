@@ -1,5 +1,5 @@
 //! Every view of the sample, as text at three sizes, as a picture, and without colours.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "support/agent.rs"]
 mod agent;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use plasmon_memory::number::{Number, numbers_as_bytes};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::ObjectKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -15,7 +14,7 @@ use crate::value::{self, Value};
 #[doc(hidden)]
 pub enum Encoded {
     /// A value that was passed itself, and the references inside it.
-    Value { bytes: Vec<u8>, contains: Vec<ObjectKey> },
+    Value { bytes: Vec<u8>, contains: Vec<Arc<Handle>> },
     /// A reference: the task gets the object's value.
     Object(Arc<Handle>),
 }

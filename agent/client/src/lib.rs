@@ -1,6 +1,6 @@
 //! Shared-memory objects and tasks for programs.
 //!
-//! ```no_run
+//! ```
 //! #[plasmon::remote]
 //! fn total(numbers: &[f64]) -> f64 {
 //!     numbers.iter().sum()
@@ -56,6 +56,11 @@ pub use plasmon_protocol::id::{NodeId, ObjectId, ProcessId, TaskId};
 pub use plasmon_protocol::size::Bytes;
 pub use task::TaskOptions;
 pub use value::Value;
+
+/// The README's examples are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
 
 /// What the code that [`macro@remote`] writes needs; not for programs.
 #[doc(hidden)]

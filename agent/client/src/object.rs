@@ -75,6 +75,7 @@ pub fn wait<T: ?Sized>(
         let entry = client.slots.read(key.slot).unwrap_or_default();
         entry.generation == key.generation && !matches!(entry.state, SlotState::Pending | SlotState::Free)
     };
+    references.iter().try_for_each(|reference| reference.handle.key_on(&client).map(drop))?;
     let mut ready: Vec<bool> = references.iter().map(|reference| is_ready(reference.key())).collect();
     let mut missing = num_returns.saturating_sub(ready.iter().filter(|ready| **ready).count());
     if missing > 0 && timeout != Some(Duration::ZERO) {

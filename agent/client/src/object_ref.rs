@@ -25,6 +25,20 @@ pub struct Handle {
     pub(crate) key: ObjectKey,
 }
 
+impl Handle {
+    /// The object's key for messages of `client`.
+    ///
+    /// # Errors
+    /// [`Error::ObjectLost`] when the reference is of an earlier connection, whose agent counted it.
+    pub(crate) fn key_on(&self, client: &Arc<Client>) -> Result<ObjectKey, Error> {
+        if Arc::ptr_eq(&self.client, client) {
+            return Ok(self.key);
+        }
+        let cause = "its reference is of a connection that has ended".to_owned();
+        Err(Error::ObjectLost { object: self.client.id(self.key), cause })
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         // Without an agent there is no count.
@@ -93,7 +107,7 @@ impl<T: ?Sized> fmt::Debug for ObjectRef<T> {
 
 impl<T: ?Sized> Serialize for ObjectRef<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if !scope::wrote(self.key()) {
+        if !scope::wrote(&self.handle) {
             return Err(serde::ser::Error::custom(Error::OutOfBand { object: self.id() }));
         }
         self.id().serialize(serializer)

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use linkme::distributed_slice;
 use plasmon_memory::number::{Number, numbers_as_bytes};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::ObjectKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::draft::Draft;
+use crate::object_ref::Handle;
 use crate::pinned::Pinned;
 use crate::value::{self, Fetched};
 use crate::writer::Room;
@@ -60,7 +60,7 @@ pub(crate) enum Given {
 /// One result, ready to be published.
 pub(crate) enum Outgoing {
     /// Encoded with serde: inlined when it is small.
-    Encoded { bytes: Vec<u8>, contains: Vec<ObjectKey> },
+    Encoded { bytes: Vec<u8>, contains: Vec<Arc<Handle>> },
     /// A slice's bytes: in the pool whatever its size, so that `get` is a view.
     Numbers(Box<dyn AsRef<[u8]>>),
     /// Written in place.

@@ -4,12 +4,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use plasmon_protocol::id::ObjectKey;
-
 use crate::client::Client;
+use crate::object_ref::Handle;
 
 thread_local! {
-    static WRITING: RefCell<Option<Vec<ObjectKey>>> = const { RefCell::new(None) };
+    static WRITING: RefCell<Option<Vec<Arc<Handle>>>> = const { RefCell::new(None) };
     static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
 }
 
@@ -22,8 +21,9 @@ pub(crate) struct Reading {
     pub(crate) site: u32,
 }
 
-/// Runs `write`, and returns the references that it wrote.
-pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<ObjectKey>) {
+/// Runs `write`, and returns the references that it wrote: held, because the value that they are in may be dropped before the agent
+/// knows who contains them.
+pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Arc<Handle>>) {
     let outer = WRITING.replace(Some(Vec::new()));
     let result = write();
     let inner = WRITING.replace(outer).unwrap_or_default();
@@ -31,8 +31,8 @@ pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<ObjectKey>) {
 }
 
 /// A reference is being written; false outside of a scope.
-pub(crate) fn wrote(key: ObjectKey) -> bool {
-    WRITING.with_borrow_mut(|scope| scope.as_mut().map(|keys| keys.push(key)).is_some())
+pub(crate) fn wrote(handle: &Arc<Handle>) -> bool {
+    WRITING.with_borrow_mut(|scope| scope.as_mut().map(|handles| handles.push(Arc::clone(handle))).is_some())
 }
 
 /// Runs `read` with references going to `reading`.

@@ -9,8 +9,9 @@ use plasmon_protocol::local::{MAX_TEXT, ToAgent};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
+use crate::registry::RemoteFunction;
 
-/// A place of the program's: the address of its constant location, and how references come to be there.
+/// A place of the program's: the address of its constant location or of its remote function, and how references come to be there.
 type Place = (usize, SiteKind);
 
 thread_local! {
@@ -80,17 +81,18 @@ impl Sites {
     }
 
     /// A place that is known with its function: a remote function's own.
-    pub(crate) fn define_named(&self, client: &Client, kind: SiteKind, file: &'static str, line: u32, function: &str) -> u32 {
+    pub(crate) fn define_function(&self, client: &Client, kind: SiteKind, function: &'static RemoteFunction) -> u32 {
         if !client.words.sites() {
             return 0;
         }
-        let place = (file.as_ptr() as usize ^ (line as usize) << 1, kind);
+        let place = (std::ptr::from_ref(function) as usize, kind);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = inner.numbers.get(&place) {
             return *number;
         }
         let number = inner.last + 1;
-        if client.push(&ToAgent::Site { site: number, kind, file: cut(file), line, function: cut(function) }).is_err() {
+        let message = ToAgent::Site { site: number, kind, file: cut(function.file), line: function.line, function: cut(function.name) };
+        if client.push(&message).is_err() {
             return 0;
         }
         inner.last = number;
@@ -113,23 +115,66 @@ impl Sites {
 /// The function that encloses a place: the call on the stack that was made from just there. In a program without line tables: the
 /// innermost function that belongs to neither this library nor Rust's own.
 fn function_of(place: &Unnamed) -> Option<String> {
-    let (mut exact, mut likely) = (None, None);
+    let (mut exact, mut likely): (Option<String>, Option<String>) = (None, None);
     for call in &place.calls {
         backtrace::resolve(*call as *mut std::ffi::c_void, |symbol| {
             let Some(name) = symbol.name().map(|name| format!("{name:#}")) else { return };
             let here = symbol.lineno() == Some(place.location.line())
                 && symbol.filename().is_some_and(|file| file.ends_with(place.location.file()));
-            if here && exact.is_none() {
-                exact = Some(name);
-            } else if symbol.filename().is_none() && likely.is_none() && !is_library(&name) {
-                likely = Some(name);
+            match &mut exact {
+                // Reduced debug information names a closure without its function; its caller has both among its type arguments.
+                Some(closure) if is_bare_closure(closure) => {
+                    let owner = path_before(&name, &format!("::{}", closure.replacen("closure#", "closure_env#", 1)));
+                    if let Some(owner) = owner {
+                        *closure = format!("{owner}::{closure}");
+                    }
+                }
+                Some(_) => {}
+                None if here => exact = Some(name),
+                None if symbol.filename().is_none() && likely.is_none() && !is_library(&name) => likely = Some(name),
+                None => {}
             }
         });
-        if exact.is_some() {
+        if exact.as_ref().is_some_and(|name| !is_bare_closure(name)) {
             break;
         }
     }
-    exact.or(likely)
+    exact.or(likely).as_deref().map(path_of)
+}
+
+fn is_bare_closure(name: &str) -> bool {
+    name.starts_with("{closure#")
+}
+
+/// The path in front of the first `end` in `name`.
+fn path_before(name: &str, end: &str) -> Option<String> {
+    let before = &name[..name.find(end)?];
+    let begin = before.rfind(|c: char| !(c.is_alphanumeric() || "_:{}#".contains(c))).map_or(0, |at| at + 1);
+    Some(before[begin..].to_owned())
+}
+
+/// A function's path without type arguments; a method's by its type: `app::Store::keep` of `<app::Store<T> as app::Keep>::keep`.
+fn path_of(name: &str) -> String {
+    if let Some(rest) = name.strip_prefix('<') {
+        let mut depth = 1;
+        let end = rest.find(|c| {
+            depth += i32::from(c == '<') - i32::from(c == '>');
+            depth == 0
+        });
+        if let Some(end) = end {
+            let (inner, method) = (&rest[..end], &rest[end + 1..]);
+            return format!("{}{}", path_of(inner.split(" as ").next().unwrap_or(inner)), path_of(method));
+        }
+    }
+    let (mut path, mut depth) = (String::new(), 0);
+    for c in name.replace("::<", "<").chars() {
+        depth += i32::from(c == '<');
+        if depth == 0 {
+            path.push(c);
+        }
+        depth -= i32::from(c == '>');
+    }
+    path
 }
 
 /// Rust's own code, this library's, and what its macro writes around a remote function.
@@ -146,4 +191,30 @@ fn cut(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_no_type_arguments() {
+        for (name, path) in [
+            ("app::run", "app::run"),
+            ("app::run::{closure#0}", "app::run::{closure#0}"),
+            ("app::keep::<alloc::vec::Vec<u8>>", "app::keep"),
+            ("keep<alloc::vec::Vec<u8>>", "keep"),
+            ("<app::Store>::keep", "app::Store::keep"),
+            ("<app::Store<core::option::Option<u8>> as app::Keep<u8>>::keep::<u32>", "app::Store::keep"),
+        ] {
+            assert_eq!(path_of(name), path);
+        }
+    }
+
+    #[test]
+    fn a_closures_path_is_found_in_its_callers_type() {
+        let name = "call_once<fn(u8), (app::part::main::{closure_env#1}, u8)>";
+        assert_eq!(path_before(name, "::{closure_env#1}").as_deref(), Some("app::part::main"));
+        assert_eq!(path_before(name, "::{closure_env#2}"), None);
+    }
 }

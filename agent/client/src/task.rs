@@ -13,6 +13,7 @@ use crate::argument::Encoded;
 use crate::client::Client;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
+use crate::value;
 use crate::writer;
 
 /// How often a task is tried again after its worker died, unless said otherwise.
@@ -78,9 +79,9 @@ pub fn submit(
     let mut wire = Vec::with_capacity(arguments.len());
     for argument in &arguments {
         wire.push(match argument {
-            Encoded::Object(handle) => Argument::Object(handle.key),
+            Encoded::Object(handle) => Argument::Object(handle.key_on(&client)?),
             Encoded::Value { bytes, contains } => {
-                nested.extend_from_slice(contains);
+                nested.extend(value::keys(&client, contains)?);
                 if bytes.len() <= INLINE && inlined + bytes.len() <= MAX_INLINED {
                     inlined += bytes.len();
                     Argument::Inline(bytes)

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
+use crate::object_ref::Handle;
 use crate::pinned::{Pin, Pinned};
 use crate::scope::{self, Reading};
 use crate::writer;
@@ -133,10 +134,18 @@ pub(crate) fn decode<T: DeserializeOwned>(client: &Arc<Client>, bytes: &[u8], si
 }
 
 /// Encodes a value, and tells which references are inside.
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(Vec<u8>, Vec<ObjectKey>), Error> {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(Vec<u8>, Vec<Arc<Handle>>), Error> {
     let (encoded, contains) = scope::writing(|| postcard::to_allocvec(value));
     let bytes = encoded.map_err(|error| Error::Encode { kind: std::any::type_name::<T>().to_owned(), cause: error.to_string() })?;
     Ok((bytes, contains))
+}
+
+/// The keys of references for a message of `client`.
+///
+/// # Errors
+/// One of them is of an earlier connection.
+pub(crate) fn keys(client: &Arc<Client>, handles: &[Arc<Handle>]) -> Result<Vec<ObjectKey>, Error> {
+    handles.iter().map(|handle| handle.key_on(client)).collect()
 }
 
 impl<T: Serialize + DeserializeOwned> Value for T {
@@ -144,6 +153,7 @@ impl<T: Serialize + DeserializeOwned> Value for T {
 
     fn write(&self, client: &Arc<Client>, site: u32) -> Result<ObjectKey, Error> {
         let (bytes, contains) = encode(self)?;
+        let contains = keys(client, &contains)?;
         writer::put(client, bytes.len() as u64, site, &contains, false, |room| room.copy_from_slice(&bytes))
     }
 

@@ -19,7 +19,7 @@ use crate::init;
 use crate::object;
 use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction};
 use crate::request::Answer;
-use crate::value::Fetched;
+use crate::value::{Fetched, keys};
 use crate::writer;
 
 thread_local! {
@@ -62,7 +62,7 @@ pub(crate) fn main(channel: Channel) -> ExitCode {
     };
     init::adopt(&client);
     remember_panics();
-    let functions: HashMap<&str, &RemoteFunction> = REMOTE_FUNCTIONS.iter().map(|function| (function.name, function)).collect();
+    let functions: HashMap<&str, &'static RemoteFunction> = REMOTE_FUNCTIONS.iter().map(|function| (function.name, function)).collect();
     while let Ok(message) = tasks.recv() {
         match local::decode("the agent", &message) {
             Ok(ToClient::Run { task, function, arguments, .. }) => {
@@ -92,7 +92,7 @@ fn remember_panics() {
 fn run(
     client: &Arc<Client>,
     task: TaskKey,
-    function: Option<&RemoteFunction>,
+    function: Option<&'static RemoteFunction>,
     name: &str,
     arguments: &[Argument<'_>],
 ) -> Result<(), Error> {
@@ -109,8 +109,8 @@ fn run(
     client.push_urgent(&ToAgent::Ended { task, ending })
 }
 
-fn call(client: &Arc<Client>, task: TaskKey, function: &RemoteFunction, arguments: &[Argument<'_>]) -> Ending {
-    let site = client.sites.define_named(client, SiteKind::DeserializeTaskArg, function.file, function.line, function.name);
+fn call(client: &Arc<Client>, task: TaskKey, function: &'static RemoteFunction, arguments: &[Argument<'_>]) -> Ending {
+    let site = client.sites.define_function(client, SiteKind::DeserializeTaskArg, function);
     // What the call holds is dropped after its results were sent: the references inside them are counted by then.
     let called = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let arguments: Vec<Given> = arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
@@ -158,7 +158,7 @@ fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Giv
     }
 }
 
-fn send(client: &Client, task: TaskKey, result: Outgoing, site: u32) -> Result<(), Error> {
+fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Result<(), Error> {
     let publish = |contains: &[_], value: Value<'_>| {
         let mut sender = client.sender()?;
         sender.stage(contains)?;
@@ -167,8 +167,9 @@ fn send(client: &Client, task: TaskKey, result: Outgoing, site: u32) -> Result<(
         Ok(())
     };
     match result {
-        Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&contains, Value::Inline(&bytes)),
+        Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&keys(client, &contains)?, Value::Inline(&bytes)),
         Outgoing::Encoded { bytes, contains } => {
+            let contains = keys(client, &contains)?;
             writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(&bytes), |value| publish(&contains, value))
         }
         Outgoing::Numbers(numbers) => {

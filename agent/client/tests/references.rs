@@ -244,6 +244,25 @@ fn a_reference_inside_an_argument_is_a_local_reference_of_the_worker() {
 }
 
 #[test]
+fn an_argument_may_be_the_only_holder_of_what_is_inside() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let result = hold_inside.remote(vec![plasmon::put(&numbers()[..]).unwrap()], "go").unwrap();
+        let report = viewer.until("the worker holds it", |report| report.references.len() == 3);
+        let inside: Vec<_> = report.references.iter().filter(|row| row.object_id != result.id()).collect();
+        let counts: Vec<_> = inside.iter().map(|row| (row.reference_type, row.local, row.submitted)).collect();
+        assert!(counts.contains(&(UsedByPendingTask, 0, 1)) && counts.contains(&(LocalReference, 1, 0)), "{counts:?}");
+        Flag::named("go").raise();
+        assert_eq!(plasmon::get(&result).unwrap(), 1);
+        let nested = plasmon::put(&vec![plasmon::put(&numbers()[..]).unwrap()]).unwrap();
+        assert_eq!(plasmon::get(&plasmon::get(&nested).unwrap()[0]).unwrap()[999], 999.0);
+        drop((result, nested));
+        viewer.until_empty();
+    });
+}
+
+#[test]
 fn many_references_inside_an_argument_that_is_not_inlined() {
     alone(|| {
         start(1.0);

@@ -68,6 +68,9 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
     Ok(Introduction { hello: ClientHello { pid, ..hello }, pidfd, program })
 }
 
+/// `off`: clients record no call sites. For measuring what they cost.
+const SITES: &str = "PLASMON_SITES";
+
 /// What a client is given: its own rings and doorbell.
 #[derive(Debug)]
 pub struct Equipment {
@@ -83,7 +86,9 @@ impl Equipment {
     /// # Errors
     /// What the system says.
     pub fn make() -> io::Result<Self> {
-        Ok(Self { link: AgentLink::create()?, doorbell: Doorbell::create()? })
+        let link = AgentLink::create()?;
+        link.set_sites(std::env::var_os(SITES).is_none_or(|sites| sites != "off"));
+        Ok(Self { link, doorbell: Doorbell::create()? })
     }
 
     /// Answers a hello.

@@ -170,10 +170,13 @@ impl Shell {
     pub fn run(mut self) {
         let mut quiet = 0_u32;
         let mut events = Vec::with_capacity(64);
-        while !self.stopping {
+        loop {
             self.core.set_now(self.clock.now_ms());
             let drained = self.drain_all();
             self.take_commands();
+            if self.stopping {
+                break;
+            }
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
             let stuck = self.settle();

@@ -72,7 +72,6 @@ pub(crate) struct Object {
     pub(crate) value: Vec<u8>,
     /// What the error may be.
     pub(crate) codes: Codes,
-    pub(crate) task: Option<TaskKey>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -158,6 +157,8 @@ pub(crate) struct Model {
     kills: BTreeSet<ProcessId>,
     /// Tasks that fail with this change.
     failing: Vec<(TaskKey, &'static str)>,
+    /// Why they fail.
+    causes: Codes,
     /// The machine refused memory with this change.
     refused: bool,
     /// A row went, so an object may have to go too.
@@ -186,6 +187,7 @@ impl Model {
             expected: Vec::new(),
             kills: BTreeSet::new(),
             failing: Vec::new(),
+            causes: Codes::new(),
             refused: false,
             dropped: false,
         }
@@ -234,10 +236,9 @@ impl Model {
             assert!(self.take(inner, captor, CAPTURED), "the model lost a captured count");
         }
         self.leave_leases(key);
-        let mut codes = Codes::from(["object_lost"]);
-        if let Some(task) = object.task {
-            codes.extend(self.failing.iter().filter(|(failing, _)| *failing == task).map(|(_, code)| *code));
-        }
+        // While tasks fail, the one that makes it may fail before or after its last holder lets go.
+        let mut codes = self.causes.clone();
+        codes.insert("object_lost");
         for (process, request, wants_value) in object.waiters {
             self.expect(process, request, wants_value, Answer::Failed(codes.clone()));
         }
@@ -304,7 +305,8 @@ impl Model {
 
     /// What follows from the last change: frees, failures, and failures of those that needed what failed.
     fn settle(&mut self) {
-        let mut causes: Option<Codes> = None;
+        self.causes = self.failing.iter().map(|(_, code)| *code).collect();
+        let mut first = true;
         loop {
             self.free_unheld();
             let mut failing: BTreeMap<TaskKey, Codes> = BTreeMap::new();
@@ -327,15 +329,17 @@ impl Model {
                 break;
             }
             // Of several causes at once, any may come first to a task further down.
-            match &causes {
-                Some(causes) => failing.values_mut().for_each(|codes| codes.extend(causes)),
-                None => causes = Some(failing.values().flatten().copied().collect()),
+            if std::mem::take(&mut first) {
+                self.causes = failing.values().flatten().copied().collect();
+            } else {
+                failing.values_mut().for_each(|codes| codes.extend(&self.causes));
             }
             for (key, codes) in failing {
                 self.fail(key, &codes);
             }
         }
         self.failing.clear();
+        self.causes.clear();
         let ready: Vec<TaskKey> = self
             .tasks
             .iter()

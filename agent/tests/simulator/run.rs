@@ -52,32 +52,40 @@ impl World {
         self.end()
     }
 
+    /// Some programs go on, some of what they published arrives, some of what they were told is read; and sometimes more.
     fn step(&mut self) -> Check {
-        if self.random.chance(70)
-            && let Some(id) = self.pick(is_alive)
-        {
-            self.with(id, |client, view, random| if client.hostile { client.misbehave(view, random) } else { client.act(view, random) });
-        }
-        if self.random.chance(75)
-            && let Some(id) = self.pick(|client| !client.ring.is_empty())
-        {
-            let hostile = self.clients[&id].hostile;
-            let most = if hostile { 1 } else { self.random.between(1, 6) as usize };
-            self.deliver(id, most, false)?;
-        }
-        if self.random.chance(65)
-            && let Some(id) = self.pick(|client| is_alive(client) && !client.inbox.is_empty())
-        {
-            for _ in 0..self.random.between(1, 3) {
-                self.with(id, |client, _, _| client.read()).unwrap_or(Ok(()))?;
+        for _ in 0..self.random.between(1, 3) {
+            let busy = |client: &Client| is_alive(client) && (!client.worker || client.task.is_some() || client.leaving);
+            let picked = if self.random.chance(90) { self.pick(busy) } else { self.pick(is_alive) };
+            let Some(id) = picked else { continue };
+            for _ in 0..self.random.between(1, 4) {
+                self.with(
+                    id,
+                    |client, view, random| if client.hostile { client.misbehave(view, random) } else { client.act(view, random) },
+                );
             }
         }
-        if self.random.chance(45) { self.surprise() } else { Ok(()) }
+        for _ in 0..3 {
+            if !self.random.chance(self.haste) {
+                continue;
+            }
+            if let Some(id) = self.pick(|client| !client.ring.is_empty()) {
+                let hostile = self.clients[&id].hostile;
+                let most = if hostile { 1 } else { self.random.between(1, 8) as usize };
+                self.deliver(id, most, false)?;
+            }
+            if let Some(id) = self.pick(|client| is_alive(client) && !client.inbox.is_empty()) {
+                for _ in 0..self.random.between(1, 4) {
+                    self.with(id, |client, _, _| client.read()).unwrap_or(Ok(()))?;
+                }
+            }
+        }
+        if self.random.chance(40) { self.surprise() } else { Ok(()) }
     }
 
     /// What comes neither from a program nor from the core.
     fn surprise(&mut self) -> Check {
-        match self.random.weighted(&[20, 30, 2, 40, 12, 5, 2, 25, 3, 3]) {
+        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20]) {
             0 => {
                 let passed_ms = self.random.pick(&[1, 50, 600, 2500]).unwrap_or(1);
                 self.tick(passed_ms)
@@ -106,7 +114,9 @@ impl World {
             _ => {
                 if self.random.chance(50) {
                     self.sample();
-                } else if let Some(id) = self.pick(|client| is_alive(client) && !client.worker) {
+                } else if self.random.chance(30)
+                    && let Some(id) = self.pick(|client| is_alive(client) && !client.worker)
+                {
                     self.with(id, |client, _, _| client.leaving = true);
                 }
                 Ok(())

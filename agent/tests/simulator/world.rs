@@ -40,7 +40,10 @@ pub(crate) struct World {
     /// Processes that the shell is about to kill.
     pub(crate) condemned: BTreeSet<ProcessId>,
     recorder: Recorder,
+    /// How often a client keeps no rule, percent.
     hostility: u64,
+    /// How fast what was published arrives, percent.
+    pub(crate) haste: u64,
     /// What happened, if somebody wants to read it.
     trace: Option<Vec<String>>,
 }
@@ -61,6 +64,7 @@ impl World {
             milli_cpus,
             now_ms,
         };
+        let haste = random.pick(&[25, 50, 80, 100]).unwrap_or(50);
         let hostility = if random.chance(25) { 40 } else { 0 };
         Self {
             random,
@@ -71,6 +75,7 @@ impl World {
             condemned: BTreeSet::new(),
             recorder: Recorder::default(),
             hostility,
+            haste,
             trace: traced.then(Vec::new),
         }
     }

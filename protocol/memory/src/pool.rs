@@ -253,7 +253,8 @@ impl WriteRange {
     }
 
     /// Room for an object of `len` bytes, and where it lies from the pool's begin, a multiple of [`ALIGNMENT`]. `None` when it does not fit.
-    /// What stands there is left from before. Nobody gets these bytes for writing again until [`WriteRange::reset`].
+    /// What stands there is left from before. Nobody gets these bytes for writing again until [`WriteRange::reset`]. No two objects
+    /// share a place: an empty one takes up a byte.
     #[inline]
     pub fn take(&mut self, len: u64) -> Option<(u64, &mut [u8])> {
         let (from, at) = self.bump(len)?;
@@ -271,8 +272,9 @@ impl WriteRange {
 
     fn bump(&mut self, len: u64) -> Option<(u64, NonNull<u8>)> {
         let from = self.used.next_multiple_of(ALIGNMENT);
-        let at = self.grant.address(from, len)?;
-        self.used = from + len;
+        let taken = len.max(1);
+        let at = self.grant.address(from, taken)?;
+        self.used = from + taken;
         Some((from, at))
     }
 

@@ -17,7 +17,7 @@ const GROUPS: &[&str] = &["type", "created", "pid", "node"];
 
 impl List {
     /// Forgets where one was: the rows are others now.
-    pub(super) fn to_top(&mut self) {
+    pub(super) fn rewind(&mut self) {
         (self.selected, self.touched, self.cursor, self.offset) = (None, false, 0, 0);
     }
 }
@@ -84,14 +84,14 @@ impl App {
                 if let Some(sort) = self.sorted_by() {
                     let list = &mut self.place_mut().list;
                     list.sort = Some(Sort { ascending: !sort.ascending, ..sort });
-                    list.to_top();
+                    list.rewind();
                 }
             }
             Action::Group => {
                 let list = &mut self.place_mut().list;
                 let next = list.group.and_then(|group| GROUPS.iter().position(|known| *known == group)).map_or(0, |at| at + 1);
                 list.group = GROUPS.get(next).copied();
-                list.to_top();
+                list.rewind();
             }
             Action::Fold => self.fold(),
             Action::FoldAll => self.fold_all(),
@@ -120,7 +120,7 @@ impl App {
         let list = &mut self.place_mut().list;
         let own = column == default_sort(table) && !again;
         list.sort = (!own).then(|| Sort { column: column.to_owned(), ascending: again });
-        list.to_top();
+        list.rewind();
     }
 
     fn back(&mut self) {
@@ -128,7 +128,7 @@ impl App {
             let list = &mut self.place_mut().list;
             if !list.filter.is_empty() {
                 list.filter.clear();
-                list.to_top();
+                list.rewind();
             }
         }
     }

@@ -174,7 +174,7 @@ impl App {
         let list = &mut self.place_mut().list;
         if list.filter != text {
             list.filter = text.to_owned();
-            list.to_top();
+            list.rewind();
         }
         true
     }

@@ -60,6 +60,8 @@ struct Subscription {
     id: u32,
     want: Want,
     answered: bool,
+    /// Why the agent does not serve it.
+    refused: Option<String>,
 }
 
 /// What was asked for. Numbers are never used again, so that a late frame cannot be taken for another's.
@@ -90,6 +92,12 @@ impl Subscriptions {
         effects.extend(self.slots.values().find(|known| known.id == id).map(|known| Effect::Send(known.want.request(id))));
     }
 
+    pub(super) fn refuse(&mut self, id: u32, why: &str) {
+        if let Some(known) = self.slots.values_mut().find(|known| known.id == id) {
+            known.refused = Some(why.to_owned());
+        }
+    }
+
     fn id(&self, slot: Slot) -> Option<u32> {
         self.slots.get(&slot).map(|known| known.id)
     }
@@ -100,6 +108,13 @@ impl App {
     #[must_use]
     pub fn window(&self, slot: Slot) -> Option<&model::Window> {
         self.model().windows.get(&self.subscriptions.id(slot)?)
+    }
+
+    /// Why there is nothing in a slot yet.
+    #[must_use]
+    pub fn why_not(&self, slot: Slot) -> String {
+        let refused = self.subscriptions.slots.get(&slot).and_then(|known| known.refused.clone());
+        refused.unwrap_or_else(|| "waiting for the agent's answer".to_owned())
     }
 
     /// The thing in a slot, once it has come.
@@ -148,7 +163,7 @@ impl App {
                 }
             }
             requests.push(want.request(id));
-            self.subscriptions.slots.insert(slot, Subscription { id, want, answered: false });
+            self.subscriptions.slots.insert(slot, Subscription { id, want, answered: false, refused: None });
         }
         // While there is no connection nothing is sent: the next one begins by asking for everything.
         if self.link == LinkState::Live {

@@ -219,3 +219,14 @@ fn the_sort_is_chosen_by_letter_and_reversed_by_the_same() {
     press(&mut app, "S");
     assert!(!app.sorted_by().unwrap().ascending);
 }
+
+#[test]
+fn a_refusal_stays_where_its_rows_would_be() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    assert_eq!(app.why_not(subscribe::Slot::Main), "waiting for the agent's answer");
+    let body = Body::Error { id: Some(id), code: "busy".into(), message: "too many views".into(), hint: "close one".into() };
+    app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
+    assert_eq!(app.why_not(subscribe::Slot::Main), "too many views · close one");
+    assert_eq!(app.flash_line().map(|flash| flash.mood), Some(Mood::Refused));
+}

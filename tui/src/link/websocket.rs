@@ -78,6 +78,9 @@ impl Door {
         if authority.as_str().contains('@') {
             return Err(bad("a token does not belong into a URL".to_owned()));
         }
+        if authority.as_str() != authority.host() && authority.port_u16().is_none() {
+            return Err(bad("its port is no number up to 65535".to_owned()));
+        }
         let mut request = format!("ws://{authority}{PATH}").into_client_request().map_err(|error| bad(say(&error)))?;
         if let Some(token) = &self.token {
             let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));

@@ -57,20 +57,20 @@ impl History {
     /// A gauge at the ends of `slots` equal parts of the time up to `now_ms`; `None` before the first sample.
     #[must_use]
     pub fn gauge(&self, now_ms: u64, slots: usize, figure: fn(&Sample) -> u64) -> Vec<Option<u64>> {
-        self.at_slots(now_ms, slots).map(|sample| sample.map(|sample| figure(&sample))).collect()
+        let step = step(slots);
+        ends(now_ms.div_ceil(step), step, slots).map(|end| self.before(end).map(|sample| figure(&sample))).collect()
     }
 
-    /// A counter's growth per second over each of `slots` equal parts of the time up to `now_ms`.
+    /// A counter's growth per second over each of the last `slots` equal parts of the time that are over by `now_ms`.
     #[must_use]
     pub fn rate(&self, now_ms: u64, slots: usize, figure: fn(&Sample) -> u64) -> Vec<Option<u64>> {
         let step = step(slots);
-        let ends: Vec<_> = self.at_slots(now_ms, slots + 1).collect();
+        let ends: Vec<u64> = ends(now_ms / step, step, slots + 1).collect();
         ends.windows(2)
-            .map(|pair| match pair {
-                [Some(from), Some(to)] => {
-                    Some((figure(to).saturating_sub(figure(from)) as u128 * 1000 / u128::from(step)).min(u64::MAX.into()) as u64)
-                }
-                _ => None,
+            .map(|pair| {
+                let (from, to) = (self.before(pair[0])?, self.before(pair[1])?);
+                let growth = u128::from(figure(&to).saturating_sub(figure(&from)));
+                Some(u64::try_from(growth * 1000 / u128::from(step)).unwrap_or(u64::MAX))
             })
             .collect()
     }
@@ -84,13 +84,6 @@ impl History {
         Some(figure(last).saturating_sub(figure(&from)).saturating_mul(1000) / elapsed)
     }
 
-    fn at_slots(&self, now_ms: u64, slots: usize) -> impl Iterator<Item = Option<Sample>> + '_ {
-        let step = step(slots);
-        // Ends lie on multiples of the step, so that a curve moves by whole slots and does not flicker.
-        let last = now_ms.div_ceil(step) * step;
-        (0..slots).rev().map(move |back| self.before(last.saturating_sub(back as u64 * step)))
-    }
-
     /// The last sample at or before an instant.
     fn before(&self, at_ms: u64) -> Option<Sample> {
         let after = self.samples.partition_point(|sample| sample.at_ms <= at_ms);
@@ -98,8 +91,14 @@ impl History {
     }
 }
 
+/// A part of the time that a curve of `slots` parts shows, milliseconds.
 fn step(slots: usize) -> u64 {
     (SPAN_MS / slots.max(1) as u64).max(1)
+}
+
+/// The last `count` multiples of a part up to the one numbered `last`: a curve moves by whole parts and does not flicker.
+fn ends(last: u64, step: u64, count: usize) -> impl Iterator<Item = u64> {
+    (0..count as u64).rev().map(move |back| last.saturating_sub(back).saturating_mul(step))
 }
 
 #[cfg(test)]

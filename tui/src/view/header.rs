@@ -37,11 +37,13 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
     }
     let last = parts.len() - 1;
     for (at, part) in parts.iter().enumerate() {
-        let role = if at == last && !app.progress.is_empty() { Role::Ok } else { Role::Text };
-        x = paint.text(x, area.y, end.saturating_sub(x), part, role);
-        if at < last {
-            x = paint.text(x, area.y, end.saturating_sub(x), " · ", Role::Dim);
+        let gap = if at == 0 { "" } else { " · " };
+        if at > 0 && x + width(gap) + width(part) > end {
+            // What does not fit as a whole gives way to how fresh it is.
+            break;
         }
+        let role = if at == last && !app.progress.is_empty() { Role::Ok } else { Role::Text };
+        x = paint.line(x, area.y, end.saturating_sub(x), &[(gap, Role::Dim), (part, role)]);
     }
 }
 

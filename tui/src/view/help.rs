@@ -61,7 +61,7 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("local", "LOCAL_REFERENCE: it holds a handle"),
             ("captured", "CAPTURED_IN_OBJECT: the reference lies inside an object that it put"),
             ("rows, objects", "an object held by two processes is two rows and one object; its bytes count once in `unique`"),
-            ("held since", "where this process got it; created: where the object was made"),
+            ("got at", "where this process got it; created at: where the object was made"),
         ],
         Route::View(Page::Sites) | Route::Site { .. } => &[
             ("held", "bytes of the living objects that were created there"),

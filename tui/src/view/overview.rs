@@ -212,7 +212,7 @@ fn sites(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let fitted = table::fit(SITES, area.width);
     let figures = || fitted.iter().filter(|fit| SITES[fit.column].right);
     let start = |fit: &table::Fitted| area.x + (fit.x + fit.width).saturating_sub(width(SITES[fit.column].title));
-    if let (Some(first), Some(last)) = (figures().next(), figures().last()) {
+    if let (Some(first), Some(last)) = (figures().next(), figures().next_back()) {
         let from = start(first).saturating_sub(1);
         let blank = " ".repeat(usize::from((area.x + last.x + last.width + 1).saturating_sub(from)));
         paint.text(from, area.y, area.width, &blank, Role::Column);

@@ -37,7 +37,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         }
         None => {
             paint.rule(Rect { height: 1, ..area }, &app.place().route.crumb(), "");
-            return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, "waiting for the agent's answer");
+            return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &app.why_not(Slot::Main));
         }
     };
     let shape = shape(&app.place().route, app.size);

@@ -55,7 +55,7 @@ pub fn title(app: &App, paint: &mut Paint<'_>, area: Rect, words: &Words) {
 pub fn why_empty(app: &App, words: &Words) -> String {
     let list = &app.place().list;
     match app.window(Slot::Main) {
-        None => "waiting for the agent's answer".to_owned(),
+        None => app.why_not(Slot::Main),
         Some(_) if !list.filter.is_empty() => format!("no row passes the filter `{}`", list.filter),
         Some(_) => words.empty.to_owned(),
     }

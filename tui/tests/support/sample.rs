@@ -68,7 +68,7 @@ pub(crate) fn agent() -> Agent {
     processes(&mut agent);
     events(&mut agent);
     store(&mut agent);
-    agent.sources = vec![("examples/demo.rs".to_owned(), source())];
+    agent.sources = vec![("examples/demo.rs".to_owned(), include_str!("program.txt").lines().map(str::to_owned).collect())];
     agent
 }
 
@@ -346,111 +346,12 @@ pub(crate) fn store_before(agent: &Agent, ago_ms: u64) -> StoreRow {
     let mut row = agent.store.clone();
     let seconds = ago_ms / 1000;
     let cache = 200_000 * seconds;
-    let wave = (seconds % 48).abs_diff(24) * 4 * MIB;
+    let wave = (seconds % 48).min(48 - seconds % 48) * 4 * MIB;
     let less = (cache + wave).min(row.ledger.referenced_bytes);
     row.ledger.referenced_bytes -= less;
     row.ledger.free_bytes += less;
     row.objects -= (less / (512 * KIB)).min(row.objects);
-    row.put_bytes -= (seconds * 11 + (seconds % 48).abs_diff(24) * 4) * MIB;
-    row.node.tasks_finished -= seconds * 2 + (seconds % 30).abs_diff(15);
+    row.put_bytes -= (seconds * 11 + (seconds % 48).min(48 - seconds % 48) * 4) * MIB;
+    row.node.tasks_finished -= seconds * 2 + (seconds % 30).min(30 - seconds % 30);
     row
-}
-
-fn source() -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new(); 220];
-    let mut put = |first: usize, text: &[&str]| {
-        for (at, line) in text.iter().enumerate() {
-            lines[first - 1 + at] = (*line).to_owned();
-        }
-    };
-    put(
-        48,
-        &[
-            "/// Reads the file in chunks that fit the store.",
-            "fn read_chunks(input: &Path, size: usize) -> io::Result<Vec<ObjectRef<Chunk>>> {",
-            "    let mut file = File::open(input)?;",
-            "    let mut chunks = Vec::new();",
-            "    loop {",
-            "        let chunk = Chunk::read(&mut file, size)?;",
-            "        if chunk.is_empty() {",
-            "            return Ok(chunks);",
-            "        }",
-            "        chunks.push(plasmon::put(&chunk)?);",
-            "    }",
-            "}",
-        ],
-    );
-    put(
-        61,
-        &[
-            "/// Sorts what of a chunk lies in a range.",
-            "#[plasmon::remote]",
-            "fn sort_chunk(chunk: Chunk, range: Range) -> Run {",
-            "    let mut keys = chunk.keys(range);",
-            "    keys.sort_unstable();",
-            "    Run::from(keys)",
-            "}",
-        ],
-    );
-    put(
-        149,
-        &[
-            "fn main() -> Result<()> {",
-            "    let options = Options::parse();",
-            "    let _plasmon = plasmon::init()?;",
-            "    let chunks = read_chunks(&options.input, options.chunk)?;",
-            "    let splitters = plan::splitters(&chunks)?;",
-            "    let runs = partition(&chunks, &splitters)?;",
-            "    let mut cache = Cache::default();",
-            "    merge_runs(runs, &mut cache, &options.output)",
-            "}",
-        ],
-    );
-    put(
-        80,
-        &[
-            "/// Cuts sorted chunks at the same keys, so that ranges can be merged apart.",
-            "fn partition(chunks: &[ObjectRef<Chunk>], splitters: &Splitters) -> Result<Vec<ObjectRef<Run>>> {",
-            "    let mut runs = Vec::with_capacity(chunks.len() * splitters.len());",
-            "    for chunk in chunks {",
-            "        for range in splitters.ranges() {",
-            "            // One task for each chunk and range: small enough to steal,",
-            "            // large enough to be worth the way.",
-            "            runs.push(",
-            "                sort_chunk.remote(chunk, range)?,",
-            "            );",
-            "        }",
-            "    }",
-            "    Ok(runs)",
-            "}",
-        ],
-    );
-    put(
-        126,
-        &[
-            "/// Remembers what was merged, in case somebody asks again.",
-            "#[derive(Default)]",
-            "struct Cache {",
-            "    entries: HashMap<Range, Vec<ObjectRef<Run>>>,",
-            "}",
-            "",
-            "impl Cache {",
-            "    fn lookup(&self, range: &Range) -> Option<&ObjectRef<Run>> {",
-            "        self.entries.get(range)?.last()",
-            "    }",
-            "",
-            "    /// Nothing is ever taken out again: every merged run stays",
-            "    /// referenced until the program ends.",
-            "    fn remember(&mut self, range: Range, run: &Run) -> Result<()> {",
-            "        for part in run.parts(512 << 10) {",
-            "            self.entries.entry(range).or_default().push(",
-            "                plasmon::put(&part)?,",
-            "            );",
-            "        }",
-            "        Ok(())",
-            "    }",
-            "}",
-        ],
-    );
-    lines
 }

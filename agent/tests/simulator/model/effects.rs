@@ -92,7 +92,7 @@ impl Model {
     fn observe_grant(&mut self, to: ProcessId, request: u32, number: u32, offset: u64, length: u64) -> Check {
         let ask = self.take_ask(to, request, |ask| ask.memory.is_some_and(|(bytes, _)| bytes <= length))?;
         let what = || format!("lease {number} at {offset}+{length} for {to}");
-        ensure(offset % PAGE == 0 && length % PAGE == 0 && length > 0, || format!("{} is not made of pages", what()))?;
+        ensure(offset.is_multiple_of(PAGE) && length.is_multiple_of(PAGE) && length > 0, || format!("{} is not made of pages", what()))?;
         ensure(offset + length <= self.backed.min(self.capacity), || format!("{} is not backed beyond {}", what(), self.backed))?;
         for lease in &self.leases {
             ensure(offset + length <= lease.offset || lease.offset + lease.length <= offset, || format!("{} overlaps {lease:?}", what()))?;

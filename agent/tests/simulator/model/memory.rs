@@ -63,7 +63,7 @@ impl Model {
         let lease = &self.leases[index];
         let inside = memory.offset >= lease.offset
             && memory.offset.checked_add(memory.length).is_some_and(|end| end <= lease.end())
-            && memory.offset % ALIGNMENT == 0;
+            && memory.offset.is_multiple_of(ALIGNMENT);
         let fresh = lease.live.is_empty() || memory.offset >= lease.bump;
         (inside && fresh).then_some(index)
     }

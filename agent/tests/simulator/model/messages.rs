@@ -121,7 +121,7 @@ impl Model {
         allowed(key.generation == last.wrapping_add(1).max(1), "a wrong generation")
     }
 
-    fn create(&mut self, from: ProcessId, key: ObjectKey, hidden: bool, task: Option<TaskKey>) {
+    fn create(&mut self, from: ProcessId, key: ObjectKey, hidden: bool) {
         self.generations.insert(key.slot, key.generation);
         let object = Object {
             state: ObjectState::Pending,
@@ -134,7 +134,6 @@ impl Model {
             waiters: Vec::new(),
             value: Vec::new(),
             codes: Codes::new(),
-            task,
         };
         self.objects.insert(key, object);
         self.add(key, from, LOCAL);
@@ -157,7 +156,7 @@ impl Model {
         self.may_create(from, key)?;
         let lease = self.writable(from, memory).ok_or("memory that it may not write")?;
         allowed(contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
-        self.create(from, key, hidden, None);
+        self.create(from, key, hidden);
         self.write(lease, Some(key), memory);
         self.place(key, ObjectState::InMemory, memory.offset, memory.length, contains);
         Ok(())
@@ -229,7 +228,7 @@ impl Model {
         }
         self.sender(from).last_task = number;
         for result in returns {
-            self.create(from, *result, false, Some(key));
+            self.create(from, *result, false);
         }
         for object in &holds {
             self.add(*object, from, SUBMITTED);

@@ -1,0 +1,119 @@
+//! How good it is: every figure beside the floor that this machine sets, measured in the same run, the two in turns.
+//!
+//! `make bench` prints the table and writes `bench.json` into the target directory; `make bench ONLY=put` measures one group.
+//! `FULL=1` watches the idle agent for a whole minute.
+//! A goal that is missed is no failure. A machine whose processors were taken away meanwhile is: its figures mean nothing.
+#![expect(clippy::print_stdout, reason = "the table is the output")]
+
+#[path = "plasmon/daemon.rs"]
+mod daemon;
+#[path = "plasmon/echo.rs"]
+mod echo;
+#[path = "plasmon/gibibyte.rs"]
+mod gibibyte;
+#[path = "plasmon/idle.rs"]
+mod idle;
+#[path = "plasmon/machine.rs"]
+mod machine;
+#[path = "plasmon/objects.rs"]
+mod objects;
+#[path = "plasmon/reactor.rs"]
+mod reactor;
+#[path = "plasmon/sample.rs"]
+mod sample;
+#[path = "plasmon/shared.rs"]
+mod shared;
+#[path = "plasmon/table.rs"]
+mod table;
+#[path = "plasmon/tasks.rs"]
+mod tasks;
+#[path = "plasmon/taxes.rs"]
+mod taxes;
+#[path = "plasmon/viewer.rs"]
+mod viewer;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use machine::Steal;
+use table::Table;
+
+/// What can go wrong on the way to a figure.
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// What this process is, when it is not the benchmark itself.
+pub(crate) const ROLE: &str = "PLASMON_BENCH_ROLE";
+
+/// A processor that is taken away more than this makes figures meaningless, percent.
+const MOST_STEAL: f64 = 1.0;
+
+/// What a group of rows is measured with.
+pub(crate) struct Bench {
+    pub(crate) table: Table,
+    /// Sessions and other files.
+    pub(crate) scratch: PathBuf,
+    /// Figures that take long are taken at full length.
+    pub(crate) full: bool,
+}
+
+/// A group's name for `ONLY`, and what measures it.
+type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
+
+const GROUPS: [Group; 8] = [
+    ("put", objects::put),
+    ("gibibyte", gibibyte::put),
+    ("get", objects::get),
+    ("task", tasks::tasks),
+    ("wait", tasks::wait),
+    ("reactor", reactor::messages),
+    ("tax", taxes::taxes),
+    ("agent", idle::agent),
+];
+
+fn main() -> ExitCode {
+    match std::env::var(ROLE).as_deref() {
+        Ok("echo") => return echo::answer(),
+        Ok("agent") => return daemon::serve(),
+        _ => {}
+    }
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Outcome<ExitCode> {
+    // Cargo adds flags of its own; what is left says which group.
+    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let Some(unknown) = only.iter().find(|only| !GROUPS.iter().any(|(name, _)| name == only)) {
+        let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("no group '{unknown}'; there are {}", names.join(", ")).into());
+    }
+    let scratch = tempfile::Builder::new().prefix("plasmon-bench").tempdir()?;
+    let full = std::env::var("FULL").is_ok_and(|full| full == "1");
+    let mut bench = Bench { table: Table::default(), scratch: scratch.path().to_owned(), full };
+    let steal = Steal::begin()?;
+    for line in machine::fingerprint() {
+        println!("{line}");
+    }
+    for (name, measure) in GROUPS {
+        if only.is_empty() || only.iter().any(|only| only == name) {
+            eprintln!("measuring: {name}");
+            measure(&mut bench).map_err(|error| format!("{name}: {error}"))?;
+        }
+    }
+    let stolen = steal.percent()?;
+    println!("{:<17}{stolen:.2} % of processor time taken away during the run\n", "steal");
+    print!("{}", bench.table);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench.json");
+    std::fs::write(&file, bench.table.json()?)?;
+    println!("\nwritten to {}", file.display());
+    if stolen > MOST_STEAL {
+        eprintln!("error: {stolen:.2} % of processor time was taken away, more than {MOST_STEAL} %: these figures mean nothing");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,58 @@
+//! What the figures were measured on, and whether it was left in peace.
+
+use std::fs::read_to_string;
+
+use crate::Outcome;
+
+/// One fact a line.
+pub(crate) fn fingerprint() -> Vec<String> {
+    let first = |path: &str| read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_else(|_| "unknown".to_owned());
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let processor = read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor =
+        processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name);
+    let huge = first("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    let huge = huge.split(['[', ']']).nth(1).unwrap_or("unknown");
+    let facts = [
+        ("cores", cores.to_string()),
+        ("processor", processor.to_owned()),
+        ("kernel", first("/proc/sys/kernel/osrelease")),
+        ("memory", format!("{} MiB available", available_bytes() >> 20)),
+        ("shmem huge pages", huge.to_owned()),
+        ("load", first("/proc/loadavg")),
+    ];
+    facts.into_iter().map(|(name, fact)| format!("{name:<17}{fact}")).collect()
+}
+
+/// Memory that programs can have, bytes.
+pub(crate) fn available_bytes() -> u64 {
+    let info = read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// Processor time since some moment that the machine's host gave to others.
+pub(crate) struct Steal {
+    begin: (u64, u64),
+}
+
+impl Steal {
+    pub(crate) fn begin() -> Outcome<Self> {
+        Ok(Self { begin: ticks()? })
+    }
+
+    pub(crate) fn percent(&self) -> Outcome<f64> {
+        let (stolen, all) = ticks()?;
+        let (stolen, all) = (stolen.saturating_sub(self.begin.0), all.saturating_sub(self.begin.1));
+        Ok(stolen as f64 * 100.0 / all.max(1) as f64)
+    }
+}
+
+/// Stolen, and all.
+fn ticks() -> Outcome<(u64, u64)> {
+    let stat = read_to_string("/proc/stat")?;
+    let line = stat.lines().next().unwrap_or_default();
+    // user nice system idle iowait irq softirq steal; guests are counted in user.
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).take(8).map(str::parse).collect::<Result<_, _>>()?;
+    Ok((ticks.get(7).copied().unwrap_or(0), ticks.iter().sum()))
+}

@@ -1,0 +1,97 @@
+//! Tasks, and waiting for them.
+
+use plasmon::ObjectRef;
+
+use crate::daemon::{Daemon, rest};
+use crate::echo::Echo;
+use crate::sample::{each, in_turns};
+use crate::table::{Goal, Unit};
+use crate::{Bench, Outcome};
+
+const CAPACITY: u64 = 256 << 20;
+/// Calls one after the other, in one round.
+const CALLS: usize = 100;
+/// Tasks submitted at once.
+const PIPELINED: usize = 5000;
+/// References in one `wait`.
+const AWAITED: usize = 1000;
+
+/// A task that does nothing.
+#[plasmon::remote]
+fn nothing() {}
+
+pub(crate) fn tasks(bench: &mut Bench) -> Outcome<()> {
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    daemon.connect()?;
+    let echo = Echo::start()?;
+    let [call, floor] = in_turns([&mut round_trips, &mut || {
+        each(CALLS, || {
+            for _ in 0..CALLS {
+                echo.call()?;
+            }
+            Ok(())
+        })
+    }])?;
+    let floor = Some(("eventfd ping-pong of two processes, unpinned", &floor));
+    bench.table.row("task round trip, no-op", &call, Unit::Microseconds, floor, Goal::Ratio(1.3));
+    drop(echo);
+    let [pipelined] = in_turns([&mut || {
+        let took = each(PIPELINED, || {
+            let results = submit(PIPELINED)?;
+            for result in &results {
+                plasmon::get(result)?;
+            }
+            Ok(results)
+        });
+        rest();
+        took
+    }])?;
+    bench.table.row("tasks, pipelined", &pipelined, Unit::PerSecond, None, Goal::AtLeast(200_000.0));
+    Ok(plasmon::shutdown()?)
+}
+
+/// Nanoseconds of one call that waits for its result.
+pub(crate) fn round_trips() -> Outcome<f64> {
+    each(CALLS, || {
+        for _ in 0..CALLS {
+            plasmon::get(&nothing.remote()?)?;
+        }
+        Ok(())
+    })
+}
+
+fn submit(count: usize) -> Outcome<Vec<ObjectRef<()>>> {
+    Ok((0..count).map(|_| nothing.remote()).collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn wait(bench: &mut Bench) -> Outcome<()> {
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    daemon.connect()?;
+    let there: Vec<ObjectRef<[u8]>> = (0..AWAITED).map(|_| plasmon::put(&[7; 64][..])).collect::<Result<_, _>>()?;
+    rest();
+    let [resident, one_by_one] = in_turns([
+        &mut || {
+            each(10, || {
+                for _ in 0..10 {
+                    plasmon::wait(&there, AWAITED, None)?;
+                }
+                Ok(())
+            })
+        },
+        &mut || {
+            let mut missing = submit(AWAITED)?;
+            let took = each(1, || {
+                while !missing.is_empty() {
+                    missing = plasmon::wait(&missing, 1, None)?.1;
+                }
+                Ok(())
+            });
+            rest();
+            took
+        },
+    ])?;
+    bench.table.row("wait, 1,000 references that are there", &resident, Unit::Microseconds, None, Goal::Open);
+    bench.table.row("wait, 1,000 tasks, one at a time", &one_by_one, Unit::Milliseconds, None, Goal::Open);
+    drop(there);
+    Ok(plasmon::shutdown()?)
+}
