@@ -19,6 +19,11 @@ use crate::request::{Answer, Pending};
 use crate::value::{Fetched, Value};
 use crate::worker::Blocking;
 
+/// How long after a time limit the agent may take to tell what became of an object that is there.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How often the slot is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// Stores a value as an object, and returns the first reference to it.
 ///
 /// A slice of plain numbers (`&[f32]`, `&[u8]`, ...) is copied once into shared memory; any other value goes through serde.
@@ -191,6 +196,12 @@ pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
     }
 }
 
+/// Whether the agent says that the object is not made yet. An object that it has not heard of is on its way to it.
+fn is_pending(handle: &Handle) -> bool {
+    let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
+    entry.generation == handle.key.generation && entry.state == SlotState::Pending
+}
+
 fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut fetch = Fetch::new(handle, location);
@@ -200,7 +211,15 @@ fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Opti
             Step::Wait(pending) => pending,
         };
         let blocking = Blocking::begin(&handle.client);
-        let answer = pending.wait(deadline);
+        let mut answer = pending.wait(deadline);
+        if let Some(deadline) = deadline {
+            // Only an object that is not there is late: the answer about any other is on its way.
+            let mut until = deadline;
+            while answer.is_none() && until < deadline + ANSWER && !is_pending(handle) {
+                until += LOOK;
+                answer = pending.wait(Some(until));
+            }
+        }
         drop(blocking);
         match (answer, limit) {
             (Some(answer), _) => fetch.answered(answer)?,

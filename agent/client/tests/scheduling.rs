@@ -34,9 +34,9 @@ fn pid_of() -> u32 {
 fn stay(number: u32) -> u32 {
     let inside = Flag::named(&format!("inside-{number}"));
     inside.raise();
-    let most = std::fs::read_dir(directory()).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("flag-inside")
-    });
+    let most = std::fs::read_dir(directory())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("flag-inside"));
     let most = most.count() as u32;
     Flag::named(&format!("go-{number}")).wait();
     inside.lower();
@@ -68,6 +68,11 @@ fn die() -> u32 {
 #[plasmon::remote(max_retries = 0)]
 fn leave(code: i32) -> u32 {
     std::process::exit(code)
+}
+
+#[plasmon::remote]
+fn ask_another(flag: &str) -> Result<u64, Error> {
+    plasmon::get(&wait_for.remote(flag)?)
 }
 
 #[plasmon::remote]
@@ -205,13 +210,51 @@ fn a_task_that_waits_gives_its_cpu_back() {
     alone(|| {
         start(1.0);
         let mut viewer = Viewer::here();
-        let gate = wait_for.options(TaskOptions::new().num_cpus(0.0)).remote("gate").unwrap();
-        let blocked = wait_inside.remote(plasmon::put(&gate).map(|_| gate.clone()).unwrap(), "inside").unwrap();
-        assert_eq!(plasmon::get_timeout(&blocked, Duration::from_millis(1)).unwrap_err().code(), "get_timeout");
-        drop(blocked);
-        drop(gate);
-        Flag::named("gate").raise();
+        let outer = ask_another.remote("go").unwrap();
+        let mut rows = Vec::new();
+        eventually("the inner task runs", || {
+            rows = viewer.tasks();
+            rows.iter().any(|row| row.name.ends_with("wait_for") && row.status == TaskStatus::Running)
+        });
+        let waiting = rows.iter().find(|row| row.name.ends_with("ask_another")).unwrap();
+        assert_eq!((waiting.status, waiting.blocked), (TaskStatus::Running, true));
+        assert_eq!(viewer.report().store.node.used_cpus, 1.0);
+        let states: BTreeSet<String> =
+            viewer.processes().iter().filter(|row| row.process_type == ProcessType::Worker).map(|row| row.state.to_string()).collect();
+        assert_eq!(states, BTreeSet::from(["blocked".to_owned(), "running".to_owned()]));
+        Flag::named("go").raise();
+        assert_eq!(plasmon::get(&outer), Ok(7));
+        eventually("the CPU is free", || viewer.report().store.node.used_cpus == 0.0);
+        drop(outer);
         viewer.until_empty();
+    });
+}
+
+#[test]
+fn a_reference_that_is_passed_inside_is_got_by_the_task() {
+    alone(|| {
+        start(1.0);
+        let gate = wait_for.options(TaskOptions::new().num_cpus(0.0)).remote("gate").unwrap();
+        let asking = wait_inside.remote(gate, "asks").unwrap();
+        Flag::named("asks").wait();
+        Flag::named("gate").raise();
+        assert_eq!(plasmon::get(&asking), Ok(7));
+        drop(asking);
+        Viewer::here().until_empty();
+    });
+}
+
+#[test]
+fn an_object_that_is_there_is_never_late() {
+    alone(|| {
+        start(1.0);
+        let small = identity.remote(5).unwrap();
+        assert_eq!(plasmon::get(&small), Ok(5));
+        for _ in 0..100 {
+            assert_eq!(plasmon::get_timeout(&small, Duration::ZERO), Ok(5));
+            let put = plasmon::put(&"there".to_owned()).unwrap();
+            assert_eq!(plasmon::get_timeout(&put, Duration::ZERO).unwrap(), "there");
+        }
     });
 }
 

@@ -256,7 +256,8 @@ fn wrong_types_and_bad_arguments_are_errors_of_the_task() {
     alone(|| {
         start(1.0);
         let text = plasmon::put(&"text".to_owned()).unwrap();
-        let handed = plasmon::macros::submit("tasks::add", TaskOptions::new(), vec![plasmon::IntoArgument::into_argument(&text)], 1).unwrap();
+        let handed =
+            plasmon::macros::submit("tasks::add", TaskOptions::new(), vec![plasmon::IntoArgument::into_argument(&text)], 1).unwrap();
         let result: ObjectRef<i64> = handed.into_iter().next().unwrap().typed();
         let error = plasmon::get(&result).unwrap_err();
         assert!(matches!(error, Error::Decode { .. } | Error::Invalid { .. }), "{error}");

@@ -47,10 +47,8 @@ impl Core {
             0 => self.cpus.total().div_ceil(1000).max(1),
             milli => (self.cpus.total().saturating_sub(self.cpus.used()) / u64::from(milli)).max(1),
         };
-        let most = match milli {
-            0 => self.cpus.total().div_ceil(1000).max(1) * 2,
-            milli => (self.cpus.total() / u64::from(milli)).max(1),
-        };
+        // Tasks that reserve CPUs are bounded by them; those that reserve none, by this.
+        let most = if milli == 0 { self.cpus.total().div_ceil(1000).max(1) * 2 } else { u64::MAX };
         loop {
             let Some(job) = self.jobs.get(&id) else { return };
             let active = u64::from(job.workers - job.blocked);

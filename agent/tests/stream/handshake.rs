@@ -21,15 +21,21 @@ async fn answer(address: &str, request: &[u8]) -> (u16, String, TcpStream) {
 
 async fn read_answer(mut stream: TcpStream) -> (u16, String, TcpStream) {
     let mut text = Vec::new();
-    while !text.windows(4).any(|end| end == b"\r\n\r\n") {
-        let mut part = [0; 512];
+    while !text.ends_with(b"\r\n\r\n") {
+        // One by one: what follows the head may be a frame, which is not ours to take.
+        let mut part = [0; 1];
         let read = tokio::time::timeout(PATIENCE, stream.read(&mut part)).await.expect("an answer in time").unwrap_or(0);
         if read == 0 {
             break;
         }
         text.extend_from_slice(&part[..read]);
     }
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    let length =
+        text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|length| length.parse().ok()));
+    let mut body = vec![0; length.unwrap_or(0)];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut body)).await.expect("a body in time").unwrap();
+    text.push_str(&String::from_utf8_lossy(&body));
     (text.split(' ').nth(1).map_or(0, |status| status.parse().unwrap()), text, stream)
 }
 

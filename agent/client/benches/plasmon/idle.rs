@@ -67,7 +67,8 @@ fn weight(pid: u32) -> Outcome<f64> {
 fn processor_ns(pid: u32) -> Outcome<u64> {
     let mut sum = 0;
     for thread in read_dir(format!("/proc/{pid}/task"))? {
-        let ran = read_to_string(thread?.path().join("schedstat"))?;
+        // A thread may end meanwhile.
+        let Ok(ran) = read_to_string(thread?.path().join("schedstat")) else { continue };
         sum += ran.split(' ').next().unwrap_or_default().parse::<u64>()?;
     }
     Ok(sum)

@@ -34,6 +34,7 @@ fn small(bench: &mut Bench) -> Outcome<()> {
     let mut shared = resident(64 * BURST as u64)?;
     let head = AtomicU64::new(0);
     let [put, floor] = in_turns([&mut || burst(&source, BURST), &mut || {
+        rest();
         each(BURST, || {
             for turn in 0..BURST as u64 {
                 copy(&mut shared, black_box(&source))?;
@@ -74,6 +75,7 @@ fn large(bench: &mut Bench, metric: &str, length: usize, count: usize) -> Outcom
     let source = source(length);
     let mut shared = resident((length * count) as u64)?;
     let [put, floor] = in_turns([&mut || burst(&source, count), &mut || {
+        rest();
         each(count, || {
             for _ in 0..count {
                 copy(&mut shared, black_box(&source))?;
@@ -118,6 +120,7 @@ pub(crate) fn get(bench: &mut Bench) -> Outcome<()> {
             took
         },
         &mut || {
+            rest();
             each(VIEWS, || {
                 for pointer in black_box(&pointers) {
                     black_box(pointer[0]);
