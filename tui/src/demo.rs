@@ -25,6 +25,8 @@ pub(crate) const GENERATED: u64 = 256 << 20;
 const RECORD: usize = 64;
 /// Lines of a block that are looked at to choose the ranges.
 const SAMPLES: usize = 32;
+/// Bytes of a line that are enough to cut ranges by.
+const KEY: usize = 256;
 
 /// What to sort.
 #[derive(Clone, Debug, Default)]
@@ -247,11 +249,11 @@ fn sort_block(block: &[u8]) -> Result<Draft<[u8]>, Error> {
     Ok(sorted)
 }
 
-/// Lines of a sorted block at even distances.
+/// What lines of a sorted block, at even distances, begin with.
 #[plasmon::remote]
 fn sample(sorted: &[u8]) -> Vec<Vec<u8>> {
     let ends = (0..SAMPLES).map(|index| line_start(sorted, sorted.len() / SAMPLES * index));
-    ends.filter_map(|start| lines(&sorted[start..]).next()).map(<[u8]>::to_vec).collect()
+    ends.filter_map(|start| lines(&sorted[start..]).next()).map(|line| line[..line.len().min(KEY)].to_vec()).collect()
 }
 
 /// The lines from `from` on and below `below`, of all blocks, in order.

@@ -31,6 +31,8 @@ extern "C" fn before_main() {
     // A descriptor that did not come from the agent means: a child of a worker, an ordinary program again.
     let Some(fd) = fd.parse().ok().and_then(|fd| inherit(fd).ok()) else { return };
     let channel = Channel::from_fd(fd);
+    // Else tools would show the number of a descriptor, by which the executable was opened.
+    let _ = rustix::thread::set_name(if role == "agent" { c"plasmon-agent" } else { c"plasmon-worker" });
     let code = std::panic::catch_unwind(|| match role {
         "worker" => crate::worker::main(channel),
         #[cfg(feature = "embedded")]

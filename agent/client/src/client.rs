@@ -9,7 +9,7 @@ use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::ClientWords;
 use plasmon_memory::pool::Pool;
 use plasmon_memory::ring::Producer;
-use plasmon_memory::slot::{AgentState, SlotTable};
+use plasmon_memory::slot::{AgentRest, AgentState, SlotTable};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::local::{self, AgentHello, MAX_STAGED, ToAgent};
@@ -53,6 +53,8 @@ pub struct Client {
 struct Outbound {
     ring: Producer,
     buffer: Vec<u8>,
+    /// The agent's rest that its bell was rung for last.
+    rung: AgentRest,
 }
 
 /// What a connection is made of.
@@ -84,7 +86,7 @@ impl Client {
             sites: Sites::default(),
             tasks: AtomicU32::new(0),
             worker: parts.worker,
-            outbound: Mutex::new(Outbound { ring: parts.ring, buffer: Vec::new() }),
+            outbound: Mutex::new(Outbound { ring: parts.ring, buffer: Vec::new(), rung: AgentRest::default() }),
             agent_bell: parts.agent_bell,
             own_bell: parts.own_bell,
             channel: Mutex::new(Some(parts.channel)),
@@ -238,12 +240,15 @@ impl Sender<'_> {
 
     /// Sees to it that the agent reads what was sent: soon, or at once.
     pub(crate) fn finish(mut self, urgent: bool) {
-        let ring = match self.client.slots.agent_state_after_push() {
+        let rest = self.client.slots.agent_rest_after_push();
+        let ring = match rest.state() {
             AgentState::Awake => false,
             AgentState::Napping => urgent || self.outbound.ring.free() < self.outbound.ring.capacity() as u64 / 2,
             AgentState::Sleeping => true,
         };
+        let ring = ring && self.outbound.rung != rest;
         if ring {
+            self.outbound.rung = rest;
             self.client.agent_bell.ring();
         }
     }

@@ -83,7 +83,7 @@ impl Options {
         agent || self.num_cpus.is_some() || self.object_store_memory.is_some()
     }
 
-    /// Connects. In a worker, and in a process that is connected, this changes nothing.
+    /// Connects. In a worker, and in a process that is connected, this changes nothing; a connection whose agent is gone is replaced.
     ///
     /// # Errors
     /// [`Error::Connect`] when there is no such agent; what kept an agent of its own from starting; [`Error::Version`].
@@ -91,7 +91,10 @@ impl Options {
         boot::took_care();
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = current() {
-            return Ok(Info::of(&client, started.as_ref()));
+            if client.alive().is_ok() {
+                return Ok(Info::of(&client, started.as_ref()));
+            }
+            disconnect(&mut started)?;
         }
         let wants_own = self.wants_own();
         let address = self.address.clone().or_else(|| std::env::var_os(ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from));
@@ -143,7 +146,10 @@ pub fn info() -> Result<Info, Error> {
 /// # Errors
 /// [`Error::System`] when the agent's end cannot be seen.
 pub fn shutdown() -> Result<(), Error> {
-    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    disconnect(&mut STARTED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn disconnect(started: &mut Option<Started>) -> Result<(), Error> {
     if let Some(client) = CONNECTION.write().unwrap_or_else(PoisonError::into_inner).take() {
         client.close();
     }

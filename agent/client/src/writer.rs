@@ -138,13 +138,14 @@ fn finish(client: &Client, room: Room) -> Memory {
     memory
 }
 
-/// Gives up a draft: its room is free for the next one.
+/// Gives up a draft. Its lease goes back: the agent takes it for one that an object is being written into.
 pub(crate) fn abandon(client: &Client, room: Room) {
     let Room { draft, lease } = room;
     drop(draft);
     let mut writer = client.writer();
-    if let Some(lease) = writer.singles.iter_mut().find(|single| single.number == lease) {
-        lease.drafting = false;
+    let index = writer.singles.iter().position(|single| single.number == lease);
+    if let Some(lease) = index.map(|index| writer.singles.swap_remove(index)) {
+        give_back(client, lease);
     }
 }
 
@@ -220,14 +221,15 @@ pub(crate) fn return_idle(client: &Client) {
     for leases in [&mut writer.chunks, &mut writer.singles] {
         gone.extend(leases.extract_if(.., |lease| lease.is_idle(client)));
     }
-    for lease in gone {
-        let number = lease.number;
-        // Read-only again before the agent may lend it to others.
-        lease.range.release();
-        if client.push_urgent(&ToAgent::Return { lease: number }).is_err() {
-            break;
-        }
-    }
+    gone.into_iter().for_each(|lease| give_back(client, lease));
+}
+
+fn give_back(client: &Client, lease: Lease) {
+    let number = lease.number;
+    // Read-only again before the agent may lend it to others.
+    lease.range.release();
+    // Without an agent nobody wants it back.
+    let _ = client.push_urgent(&ToAgent::Return { lease: number });
 }
 
 /// A free slot and its next generation.

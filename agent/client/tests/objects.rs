@@ -1,10 +1,11 @@
-//! Objects of one driver: put, get, create, wait, and the rows that they make.
+//! A whole program, short: init, objects, tasks, shutdown.
+
+mod support;
 
 use std::time::Duration;
 
-use plasmon::{Error, ObjectRef, Options};
-
-mod support;
+use plasmon::{Error, ObjectRef};
+use support::{alone, start};
 
 #[plasmon::remote]
 fn double(numbers: &[f64]) -> Vec<f64> {
@@ -18,31 +19,32 @@ fn add(one: i64, other: i64) -> i64 {
 
 #[test]
 fn a_program_from_init_to_shutdown() {
-    let info = Options::new().num_cpus(2.0).object_store_memory(64 << 20).init().unwrap();
-    assert!(info.started);
-    let numbers: Vec<f64> = (0..1000).map(f64::from).collect();
-    let put = plasmon::put(&numbers[..]).unwrap();
-    assert_eq!(*plasmon::get(&put).unwrap(), numbers[..]);
-    let text = plasmon::put(&"a value".to_owned()).unwrap();
-    assert_eq!(plasmon::get(&text).unwrap(), "a value");
-    let empty = plasmon::put(&[0_u8; 0][..]).unwrap();
-    assert!(plasmon::get(&empty).unwrap().is_empty());
-    let doubled: ObjectRef<[f64]> = double.remote(&put).unwrap();
-    assert_eq!(plasmon::get(&doubled).unwrap()[999], 1998.0);
-    let sum = add.remote(1, 2).unwrap();
-    let more = add.remote(&sum, 39).unwrap();
-    assert_eq!(plasmon::get(&more).unwrap(), 42);
-    let mut draft = plasmon::create::<u32>(100_000).unwrap();
-    draft.iter_mut().enumerate().for_each(|(index, number)| *number = index as u32);
-    let made = draft.seal().unwrap();
-    assert_eq!(plasmon::get(&made).unwrap()[99_999], 99_999);
-    let (ready, rest) = plasmon::wait(&[sum.clone(), more.clone()], 2, Some(Duration::from_secs(30))).unwrap();
-    assert_eq!((ready.len(), rest.len()), (2, 0));
-    assert!(matches!(plasmon::put(&vec![0_u8; 80 << 20][..]), Err(Error::ObjectStoreFull { .. })));
-    assert!(serde_json::to_string(&put).unwrap_err().to_string().contains("outside of an object"));
-    let session = info.session.clone();
-    assert!(session.exists());
-    drop((put, text, empty, doubled, sum, more, made, ready));
-    plasmon::shutdown().unwrap();
-    assert!(!session.exists());
+    alone(|| {
+        let info = start(2.0);
+        let numbers: Vec<f64> = (0..1000).map(f64::from).collect();
+        let put = plasmon::put(&numbers[..]).unwrap();
+        assert_eq!(*plasmon::get(&put).unwrap(), numbers[..]);
+        let text = plasmon::put(&"a value".to_owned()).unwrap();
+        assert_eq!(plasmon::get(&text).unwrap(), "a value");
+        let empty = plasmon::put(&[0_u8; 0][..]).unwrap();
+        assert!(plasmon::get(&empty).unwrap().is_empty());
+        let doubled: ObjectRef<[f64]> = double.remote(&put).unwrap();
+        assert_eq!(plasmon::get(&doubled).unwrap()[999], 1998.0);
+        let sum = add.remote(1, 2).unwrap();
+        let more = add.remote(&sum, 39).unwrap();
+        assert_eq!(plasmon::get(&more).unwrap(), 42);
+        let mut draft = plasmon::create::<u32>(100_000).unwrap();
+        draft.iter_mut().enumerate().for_each(|(index, number)| *number = index as u32);
+        let made = draft.seal().unwrap();
+        assert_eq!(plasmon::get(&made).unwrap()[99_999], 99_999);
+        let (ready, rest) = plasmon::wait(&[sum.clone(), more.clone()], 2, Some(Duration::from_secs(30))).unwrap();
+        assert_eq!((ready.len(), rest.len()), (2, 0));
+        assert!(matches!(plasmon::put(&vec![0_u8; 80 << 20][..]), Err(Error::ObjectStoreFull { .. })));
+        assert!(serde_json::to_string(&put).unwrap_err().to_string().contains("outside of an object"));
+        let session = info.session.clone();
+        assert!(session.exists());
+        drop((put, text, empty, doubled, sum, more, made, ready));
+        plasmon::shutdown().unwrap();
+        assert!(!session.exists());
+    });
 }

@@ -348,6 +348,26 @@ fn wait_sorts_what_is_there_from_what_is_not() {
 }
 
 #[test]
+fn many_threads_submit_at_once() {
+    alone(|| {
+        start(2.0);
+        let mut viewer = Viewer::here();
+        std::thread::scope(|scope| {
+            for thread in 0..8_u64 {
+                scope.spawn(move || {
+                    let tasks: Vec<_> = (0..200).map(|number| identity.remote(thread * 1000 + number).unwrap()).collect();
+                    for (number, task) in (0..).zip(&tasks) {
+                        assert_eq!(plasmon::get(task), Ok(thread * 1000 + number));
+                    }
+                });
+            }
+        });
+        assert_eq!(viewer.report().store.node.tasks_finished, 1600);
+        viewer.until_empty();
+    });
+}
+
+#[test]
 fn references_are_awaited() {
     alone(|| {
         start(2.0);

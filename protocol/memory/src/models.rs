@@ -54,12 +54,42 @@ fn no_wake_is_lost() {
         let state = slots.clone();
         let client = thread::spawn(move || {
             assert!(producer.push(b"m"));
-            state.agent_state_after_push() != AgentState::Awake
+            state.agent_rest_after_push().state() != AgentState::Awake
         });
         assert!(slots.set_agent_state(AgentState::Sleeping));
         let seen = !consumer.is_empty();
         let rung = client.join().unwrap();
         assert!(seen || rung, "a message, and nobody awake");
+    });
+}
+
+/// A client that rings once for each rest of the agent's is heard: what the agent's last look missed was rung for.
+#[test]
+fn one_ring_a_rest_is_enough() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring(16);
+        let slots: Place<SlotTable> = Place::new(SlotTable::modelled(0));
+        let state = slots.clone();
+        let client = thread::spawn(move || {
+            let mut rung = None;
+            for message in [b"a", b"b"] {
+                assert!(producer.push(message));
+                let rest = state.agent_rest_after_push();
+                if rest.state() != AgentState::Awake && rung != Some(rest) {
+                    rung = Some(rest);
+                }
+            }
+            rung
+        });
+        let mut drained = Vec::new();
+        assert!(slots.set_agent_state(AgentState::Sleeping));
+        assert!(slots.set_agent_state(AgentState::Awake));
+        consumer.drain(&mut drained).unwrap();
+        assert!(slots.set_agent_state(AgentState::Sleeping));
+        let last = slots.agent_rest_after_push();
+        let missed = consumer.is_empty() && consumer.frames(&drained).count() < 2;
+        let rung = client.join().unwrap();
+        assert!(!missed || rung == Some(last), "a message, and nobody awake");
     });
 }
 

@@ -62,14 +62,25 @@ pub enum AgentState {
     Sleeping = 2,
 }
 
-impl AgentState {
+/// The agent's state, and which of its rests this is: a bell that was rung for one rest need not be rung for it again, since the agent
+/// looks at all rings after it. Two rests differ, but for one in 2^30.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AgentRest(u32);
+
+impl AgentRest {
     /// An unknown number means: ring.
-    fn from_number(number: u32) -> Self {
-        match number {
-            0 => Self::Awake,
-            1 => Self::Napping,
-            _ => Self::Sleeping,
+    #[must_use]
+    pub fn state(self) -> AgentState {
+        match self.0 & 3 {
+            0 => AgentState::Awake,
+            1 => AgentState::Napping,
+            _ => AgentState::Sleeping,
         }
+    }
+
+    fn followed_by(self, state: AgentState) -> Self {
+        let rest = u32::from(state != AgentState::Awake);
+        Self(((self.0 >> 2).wrapping_add(rest) << 2) | state as u32)
     }
 }
 
@@ -241,22 +252,24 @@ impl SlotTable {
         if !self.writable {
             return false;
         }
-        self.agent_state.store(state as u32, Ordering::Release);
-        // Pairs with the fence in `agent_state_after_push`: either the client sees the new state, or the agent its message.
+        let rest = AgentRest(self.agent_state.load(Ordering::Relaxed)).followed_by(state);
+        self.agent_state.store(rest.0, Ordering::Release);
+        // Pairs with the fence in `agent_rest_after_push`: either the client sees the new state, or the agent its message.
         fence(Ordering::SeqCst);
         true
     }
 
     /// Whether the agent looks at the rings by itself: a hint, good for statistics.
     pub fn agent_state(&self) -> AgentState {
-        AgentState::from_number(self.agent_state.load(Ordering::Relaxed))
+        AgentRest(self.agent_state.load(Ordering::Relaxed)).state()
     }
 
-    /// Whether the agent will find by itself what this thread pushed before the call: no wake is ever lost by trusting it.
+    /// Whether the agent will find by itself what this thread pushed before the call. No wake is ever lost by trusting it, nor by ringing
+    /// once only for each rest.
     #[inline]
-    pub fn agent_state_after_push(&self) -> AgentState {
+    pub fn agent_rest_after_push(&self) -> AgentRest {
         fence(Ordering::SeqCst);
-        self.agent_state()
+        AgentRest(self.agent_state.load(Ordering::Relaxed))
     }
 
     /// Marks an object as about to move, if it is in memory with this generation.
@@ -302,7 +315,7 @@ mod tests {
         assert!(!client.set_state(0, 1, SlotState::Free), "a client published");
         assert!(!client.set_agent_state(AgentState::Sleeping), "a client published");
         assert!(table.set_agent_state(AgentState::Napping));
-        assert_eq!((client.agent_state(), client.agent_state_after_push()), (AgentState::Napping, AgentState::Napping));
+        assert_eq!((client.agent_state(), client.agent_rest_after_push().state()), (AgentState::Napping, AgentState::Napping));
     }
 
     #[test]

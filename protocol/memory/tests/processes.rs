@@ -198,7 +198,7 @@ fn exchange([_pool, slots, client, agent, bell, client_bell]: [OwnedFd; 6]) {
         }
         if (pushed, answered) != before {
             // Messages are there, or room for answers is.
-            if slots.agent_state_after_push() != AgentState::Awake {
+            if slots.agent_rest_after_push().state() != AgentState::Awake {
                 bell.ring();
             }
             continue;

@@ -64,7 +64,7 @@ impl Screen {
     pub(crate) fn text(&self) -> String {
         let parser = self.parser.lock().unwrap();
         let (_, columns) = parser.screen().size();
-        let rows: Vec<String> = parser.screen().rows(0, columns).map(|row| row.trim_end().to_owned()).collect();
+        let rows: Vec<String> = parser.screen().rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect();
         rows.join("\n")
     }
 

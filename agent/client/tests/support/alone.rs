@@ -52,9 +52,25 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
         }
     };
     let said = std::fs::read_to_string(&errors).unwrap_or_default();
+    let processes = processes_of(directory.path());
+    let sessions = sessions(directory.path());
+    // What a failed test leaves must not outlive it.
+    for pid in &processes {
+        let _ = super::try_kill(*pid);
+    }
     assert!(directory.path().join("done").exists(), "{name}: {status}\n{said}");
-    let left = sessions(directory.path());
-    assert!(left.is_empty(), "{name} left {left:?}");
+    assert!(processes.is_empty() && sessions.is_empty(), "{name} left {processes:?} and {sessions:?}");
+}
+
+/// Processes that live and belong to the test with this scratch directory: its environment is theirs.
+fn processes_of(directory: &std::path::Path) -> Vec<u32> {
+    let mark = format!("{DIRECTORY}={}\0", directory.display());
+    let belongs = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.windows(mark.len()).any(|window| window == mark.as_bytes())
+    };
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(belongs).filter(|pid| super::is_alive(*pid)).collect()
 }
 
 /// What this process is in its test; `None` in the main one.

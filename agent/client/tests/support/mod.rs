@@ -2,13 +2,15 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 
 mod alone;
+mod content;
 mod flag;
 mod rows;
 mod viewer;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use alone::{Child, alone, directory, role, start, start_sized};
+pub(crate) use alone::{Child, alone, directory, role, sessions, start, start_sized};
+pub(crate) use content::{Random, check, content};
 pub(crate) use flag::Flag;
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
 pub(crate) use viewer::{Report, Viewer};
@@ -34,8 +36,13 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 
 /// `kill -9`
 pub(crate) fn kill(pid: u32) {
+    try_kill(pid).expect("it can be killed");
+}
+
+/// `kill -9` of a process that may have ended.
+pub(crate) fn try_kill(pid: u32) -> rustix::io::Result<()> {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process id");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it can be killed");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL)
 }
 
 /// A value with the place of the expression that made it: what the call site of a reference must say.
