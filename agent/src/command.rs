@@ -66,10 +66,12 @@ pub fn run(options: AgentOptions) -> Result<(), Error> {
         // Before the agent starts: a signal that comes early must not end it half made.
         let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(refused)?;
         let agent = Agent::start(&config, "itself")?;
         tokio::select! {
             _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
             _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+            _ = hangup.recv() => tracing::info!(signal = "SIGHUP", "stopping"),
         }
         Ok::<_, Error>(agent)
     })?;

@@ -94,6 +94,8 @@ impl Agent {
 impl Drop for Agent {
     /// Ends workers, stream and session, in this order; returns when they are gone.
     fn drop(&mut self) {
+        // First, so that nobody finds an agent that is about to go.
+        self.session.withdraw();
         self.remote.tell(Command::Stop);
         for thread in [self.node.take(), self.stream.take()].into_iter().flatten() {
             if let Some(end) = self.end_stream.take() {
@@ -147,8 +149,22 @@ fn start_node(
     spawn("backing", move || backing::run(&pool, &backing_requests, |progress| teller.tell(Command::Backing(progress))))?;
     let teller = remote.clone();
     spawn("sampling", move || sampling::run(&watched_lists, |seen| teller.tell(Command::Seen(seen))))?;
-    let node = spawn("node", move || shell.run())?;
+    let node = spawn("node", move || {
+        let alarm = Alarm;
+        shell.run();
+        std::mem::forget(alarm);
+    })?;
     Ok((remote, node))
+}
+
+/// Without its node an agent only looks alive: better none. Its clients notice, and the next start sweeps.
+struct Alarm;
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        tracing::error!("the node's thread panicked");
+        std::process::abort();
+    }
 }
 
 fn start_stream(listener: std::net::TcpListener, server: Server, ended: oneshot::Receiver<()>) -> Result<JoinHandle<()>, Error> {

@@ -145,6 +145,14 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Makes the session one that nobody finds any more.
+    pub fn withdraw(&self) {
+        // What cannot be removed now goes with the directory.
+        let _ = fs::remove_file(self.path().join(ADDRESS));
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         if let Err(error) = remains::remove(&self.base, &self.name) {

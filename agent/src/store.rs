@@ -103,10 +103,10 @@ impl Store {
         self.allocator.high_water()
     }
 
-    /// Bytes of a lease that carry no object: `(slack, holes)`.
+    /// Leased bytes of a process that carry no object.
     #[must_use]
-    pub fn idle_bytes(&self, index: LeaseIndex) -> (u64, u64) {
-        self.lease(index).map_or((0, 0), |lease| (lease.slack(), lease.holes()))
+    pub fn slack_of(&self, process: ProcessId) -> u64 {
+        self.books.slack_of(process)
     }
 
     /// Enters an object that a process has written into its lease.

@@ -26,7 +26,7 @@ fn a_signal_ends_it_and_nothing_is_left() {
         hello(&daemon);
         let path = daemon.found.path.clone();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
-        assert_eq!(daemon.end(signal).0, Some(0));
+        assert_eq!(daemon.end(signal), Some(0));
         assert!(!path.exists());
         assert_eq!(place.sessions(), [""; 0]);
     }
@@ -34,13 +34,13 @@ fn a_signal_ends_it_and_nothing_is_left() {
 
 #[test]
 fn a_signal_at_any_moment_leaves_nothing() {
-    for wait in 0..12 {
+    for wait in (0..12).chain([50, 200]) {
         let place = Place::new();
         let mut child = place.command(&["--listen", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(wait));
         daemon::signal(child.id(), Signal::TERM);
         // Before it listens to signals there is nothing to clean up, and the signal ends it as it ends any program.
-        child.wait().unwrap();
+        daemon::ends(&mut child);
         assert_eq!(place.sessions(), [""; 0], "after {wait} ms");
     }
 }
@@ -75,7 +75,7 @@ fn a_configuration_file_holds() {
     assert_eq!(fs::metadata(&token).unwrap().mode() & 0o7777, 0o600);
     let node = hello(&daemon);
     assert_eq!((node.num_cpus, node.pid), (3.0, daemon.child.id()));
-    assert_eq!(daemon.end(Signal::TERM).0, Some(0));
+    assert_eq!(daemon.end(Signal::TERM), Some(0));
     // Not the session's: it stays for the next time.
     let before = fs::read(&token).unwrap();
     let daemon = Daemon::start(&place, &["--config", file.to_str().unwrap()]);
@@ -140,7 +140,7 @@ fn two_agents_do_not_disturb_each_other() {
     assert_eq!(place.live(), [new.found.clone(), old.found.clone()], "newest first");
     assert_eq!((hello(&old).num_cpus, hello(&new).num_cpus), (1.0, 2.0));
     assert_ne!(old.token(), new.token());
-    assert_eq!(old.end(Signal::TERM).0, Some(0));
+    assert_eq!(old.end(Signal::TERM), Some(0));
     assert_eq!(place.live(), std::slice::from_ref(&new.found));
     assert_eq!(hello(&new).pid, new.child.id());
 }
@@ -150,7 +150,7 @@ fn the_next_start_sweeps_what_a_kill_has_left() {
     let place = Place::new();
     let killed = Daemon::start(&place, &[]);
     let path = killed.found.path.clone();
-    assert_eq!(killed.end(Signal::KILL).0, None);
+    assert_eq!(killed.end(Signal::KILL), None);
     // Nobody could clean up; nobody takes it for alive.
     assert!(path.join("agent.sock").exists() && path.join("address").exists());
     assert_eq!(place.live(), []);
@@ -253,7 +253,7 @@ fn clients_that_talk_nonsense_do_no_harm() {
     drop(silent);
     until("what they held to be given back", || (daemon.descriptors() <= before).then_some(()));
     hello(&daemon);
-    assert_eq!(daemon.end(Signal::TERM).0, Some(0));
+    assert_eq!(daemon.end(Signal::TERM), Some(0));
     assert_eq!(place.sessions(), [""; 0]);
 }
 
@@ -268,6 +268,6 @@ fn a_log_that_nobody_reads_does_no_harm() {
     let daemon = Daemon::adopt(&place, child);
     Channel::connect(&daemon.found.address.socket).unwrap().send(b"nonsense", &[]).unwrap();
     hello(&daemon);
-    assert_eq!(daemon.end(Signal::TERM).0, Some(0));
+    assert_eq!(daemon.end(Signal::TERM), Some(0));
     assert_eq!(place.sessions(), [""; 0]);
 }

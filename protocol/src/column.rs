@@ -235,6 +235,6 @@ columns!(EventRow, Events, "number", |row| row.number.to_string(), [
 
 columns!(StoreRow, Store, "capacity", |_row| "store".to_owned(), [
     "capacity", Bytes, "bytes of the pool", |row| Cell::Bytes(row.ledger.capacity_bytes);
-    "used", Bytes, "bytes that cannot be leased", |row| Cell::Bytes(row.ledger.used_bytes());
+    "used", Bytes, "bytes of live objects", |row| Cell::Bytes(row.ledger.used_bytes());
     "objects", Count, "live objects", |row| Cell::Count(row.objects);
 ]);

@@ -25,7 +25,7 @@ pub const INLINE: usize = 1 << 10;
 /// Slots are leased in blocks of this many.
 pub const SLOT_BLOCK: u32 = 1024;
 /// Leases that one process can hold at once.
-pub const MAX_LEASES: usize = 4096;
+pub const MAX_LEASES: usize = 1 << 16;
 /// References in one [`ToAgent::Stage`].
 pub const MAX_STAGED: usize = 1000;
 /// The longest string of a message, bytes; longer ones are cut by the sender.

@@ -461,17 +461,11 @@ impl Ledger {
         ]
     }
 
-    /// Bytes of live objects.
-    #[must_use]
-    pub fn object_bytes(&self) -> u64 {
-        let [pinned, argument, referenced, captured, ..] = self.lines().map(|(_, bytes)| bytes);
-        pinned.saturating_add(argument).saturating_add(referenced).saturating_add(captured)
-    }
-
-    /// Bytes that cannot be leased anew.
+    /// Bytes of live objects: what is used, without what surrounds it and what is still being written.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        self.capacity_bytes - self.free_bytes.min(self.capacity_bytes)
+        let [pinned, argument, referenced, captured, ..] = self.lines().map(|(_, bytes)| bytes);
+        pinned.saturating_add(argument).saturating_add(referenced).saturating_add(captured)
     }
 }
 

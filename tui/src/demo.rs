@@ -8,12 +8,15 @@
 //!
 //! One thing is wrong with it on purpose: see [`remember`].
 
+mod output;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use output::Output;
 use plasmon::{Bytes, Draft, Error, ObjectRef};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +59,7 @@ pub(crate) type Cache = Vec<ObjectRef<[u8]>>;
 pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outcome, Error> {
     let mut cache = Cache::new();
     // Before the work, which would be lost.
-    let output = plan.output.as_deref().map(Output::open).transpose()?;
+    let mut output = plan.output.as_deref().map(Output::open).transpose()?;
     let blocks = match &plan.input {
         Some(path) => read_blocks(path, &mut progress)?,
         None => generate_blocks(GENERATED, &mut progress)?,
@@ -72,13 +75,16 @@ pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outc
         parts.push(merge.remote(sorted.clone(), from, bounds.get(index).cloned())?);
     }
     drop(sorted);
-    let after = write_parts(parts, output, &mut cache, &mut progress)?;
+    let after = write_parts(parts, output.as_mut(), &mut cache, &mut progress)?;
 
     if (before.lines, before.checksum) != (after.lines, after.checksum) || !after.ordered {
         let cause = format!("{before:?} before, {after:?} after");
         return Err(Error::invalid("result", "sorted lines", cause));
     }
-    progress(format!("sorted {} lines, {}: order, count and checksum are right", after.lines, Bytes(after.bytes)));
+    if let Some(output) = output {
+        output.finish()?;
+    }
+    progress(format!("done: {} lines, {}, verified", after.lines, Bytes(after.bytes)));
     Ok(Outcome { summary: after, cache })
 }
 
@@ -108,40 +114,13 @@ fn sort_blocks(blocks: Vec<ObjectRef<[u8]>>, cache: &mut Cache, progress: &mut i
     Ok(sorted)
 }
 
-/// Where the sorted lines go.
-struct Output {
-    path: PathBuf,
-    file: File,
-}
-
-impl Output {
-    /// Opens it as it is: it may be the input.
-    fn open(path: &Path) -> Result<Self, Error> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        Ok(Self { path: path.to_owned(), file: file.map_err(|error| file_error("create", path, &error))? })
-    }
-
-    /// Drops what was in it, if it is a file that keeps things.
-    fn clear(&self) -> Result<(), Error> {
-        let cleared = self.file.metadata().and_then(|facts| if facts.is_file() { self.file.set_len(0) } else { Ok(()) });
-        cleared.map_err(|error| file_error("write", &self.path, &error))
-    }
-
-    fn write(&mut self, lines: &[u8]) -> Result<(), Error> {
-        self.file.write_all(lines).map_err(|error| file_error("write", &self.path, &error))
-    }
-}
-
 /// Writes and verifies the merged parts in order; each is let go of when it was written.
 fn write_parts(
     parts: Vec<ObjectRef<[u8]>>,
-    mut output: Option<Output>,
+    mut output: Option<&mut Output>,
     cache: &mut Cache,
     progress: &mut impl FnMut(String),
 ) -> Result<Summary, Error> {
-    if let Some(output) = &output {
-        output.clear()?;
-    }
     let total = parts.len();
     let mut all = Summary { ordered: true, ..Summary::default() };
     for (index, part) in parts.into_iter().enumerate() {

@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")]
 mod demo;
 #[cfg(target_os = "linux")]
+#[path = "main/local.rs"]
 mod local;
 
 use std::io::{IsTerminal, Write};
@@ -143,9 +144,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         None => watch_or_report(&cli.target),
-        Some(Command::Attach(attach)) => {
-            attach_to(&Target { address: Some(attach.url), token_file: attach.token_file }).and_then(|found| dashboard(found, None, None))
-        }
+        Some(Command::Attach(attach)) => watch_or_report(&Target { address: Some(attach.url), token_file: attach.token_file }),
         Some(Command::Memory(memory)) => attach_to(&memory.target).and_then(|found| report(&found, &memory)),
         #[cfg(target_os = "linux")]
         Some(Command::Demo(options)) => local::demo(options),
@@ -187,10 +186,15 @@ fn choice<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     })
 }
 
+/// Whether standard output is a terminal that can do more than print lines.
+fn can_be_drawn_on() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// The dashboard on a terminal; the report where there is none.
 fn watch_or_report(target: &Target) -> Result<(), Failure> {
     let found = attach_to(target)?;
-    if std::io::stdout().is_terminal() {
+    if can_be_drawn_on() {
         return dashboard(found, None, None);
     }
     report(&found, &Memory::of_everything())

@@ -14,6 +14,9 @@ use plasmon_protocol::stream::{Body, Detail, Frame, Rows};
 pub use history::History;
 pub use window::{Misfit, Window};
 
+/// Skipped updates are told for this long after the last one, in milliseconds.
+const SKIPS_SHOWN_MS: u64 = 5_000;
+
 /// What a watched thing looks like.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Watched {
@@ -68,6 +71,8 @@ pub struct Model {
     pub at_ms: u64,
     /// Updates that this viewer was too slow for.
     pub missed: u64,
+    /// When `missed` last rose, on the agent's clock.
+    pub missed_at_ms: Option<u64>,
     /// Rows and details that frames have changed, ever.
     pub changes: u64,
 }
@@ -80,6 +85,7 @@ impl Model {
         }
         self.seq = 0;
         self.missed = 0;
+        self.missed_at_ms = None;
         self.node = Some(node);
     }
 
@@ -88,6 +94,9 @@ impl Model {
         let gap = self.seq != 0 && frame.seq != self.seq + 1;
         self.seq = frame.seq;
         self.at_ms = frame.at_ms;
+        if frame.missed > self.missed {
+            self.missed_at_ms = Some(frame.at_ms);
+        }
         self.missed = frame.missed;
         let applied = self.take(frame.body, known);
         if gap && !matches!(applied, Applied::Refused(_)) { Applied::Gap } else { applied }
@@ -136,6 +145,12 @@ impl Model {
         }
     }
 
+    /// Whether this viewer was too slow for updates just now: the last one is less than five seconds before `now_ms` on the agent's clock.
+    #[must_use]
+    pub fn skips(&self, now_ms: u64) -> bool {
+        self.missed_at_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < SKIPS_SHOWN_MS)
+    }
+
     /// Drops what belongs to a subscription.
     pub fn forget(&mut self, id: u32) {
         self.windows.remove(&id);
@@ -176,6 +191,21 @@ mod tests {
         assert_eq!(model.apply(Frame { seq: 4, at_ms: 1, missed: 0, body: delta }, |_| true), Applied::Misfit(8));
         assert_eq!(model.apply(snapshot(5, 9), |id| id != 9), Applied::Done);
         assert!(!model.windows.contains_key(&9), "an ended subscription is left out");
+    }
+
+    #[test]
+    fn skipped_updates_are_told_while_they_are_news() {
+        let mut model = Model::default();
+        model.apply(snapshot(1, 7), |_| true);
+        assert!(!model.skips(1001));
+        model.apply(Frame { missed: 3, ..snapshot(2, 7) }, |_| true);
+        model.apply(Frame { missed: 3, at_ms: 4000, ..snapshot(3, 7) }, |_| true);
+        assert!(model.skips(1002 + SKIPS_SHOWN_MS - 1), "since the last rise");
+        assert!(!model.skips(1002 + SKIPS_SHOWN_MS));
+        model.apply(Frame { missed: 4, at_ms: 9000, ..snapshot(4, 7) }, |_| true);
+        assert!(model.skips(9000));
+        model.connected(NodeRow::default());
+        assert!(!model.skips(9000), "a new connection has skipped nothing");
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod place;
 mod screen;
 
 use std::process::Stdio;
-use std::sync::OnceLock;
 
 use place::{Daemon, Place, end, read_until};
 use screen::Screen;
@@ -183,7 +182,7 @@ fn readers_that_leave_are_no_error() {
         read_until(child.stdout.as_mut().unwrap(), "unattributed 0 B\n");
     }
     drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(place::ends(&mut child).code(), Some(0));
     // And a shell that asks for one line.
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", "set -o pipefail; \"$0\" memory | head -1", env!("CARGO_BIN_EXE_plasmon")]);
@@ -367,8 +366,8 @@ fn a_dashboard_needs_a_terminal() {
 
 /// Help as somebody sees it whose environment says nothing.
 fn help(arguments: &[&str]) -> String {
-    static PLACE: OnceLock<Place> = OnceLock::new();
-    let mut command = PLACE.get_or_init(Place::new).plasmon(arguments);
+    let place = Place::new();
+    let mut command = place.plasmon(arguments);
     command.env_remove("PLASMON_TEMP_DIR").env("COLUMNS", "100");
     end(command).fine()
 }

@@ -198,7 +198,7 @@ fn a_reader_that_leaves_is_no_error() {
     let mut command = place.plasmon(["demo", "--object-store-memory", "64MiB", "--input", input.to_str().unwrap()]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(place::ends(&mut child).code(), Some(0));
     place.assert_empty();
 }
 
@@ -212,7 +212,7 @@ fn a_demo_that_is_killed_leaves_nothing() {
         read_until(child.stderr.as_mut().unwrap(), "sorted 1 of ");
         assert!(place.processes().len() >= 3, "driver, agent and workers");
         signal(child.id(), which);
-        child.wait().unwrap();
+        place::ends(&mut child);
         place.wait_empty();
     }
 }

@@ -299,7 +299,7 @@ fn an_agent_that_comes_back_is_found_again() {
     screen.press("q");
     assert_eq!(screen.end(), 0);
     signal(again.id(), Signal::TERM);
-    assert_eq!(again.wait().unwrap().code(), Some(0));
+    assert_eq!(place::ends(&mut again).code(), Some(0));
     place.assert_empty();
 }
 

@@ -107,3 +107,24 @@ fn an_unchanged_screen_costs_next_to_nothing() {
     let again = tape.bytes().len() - before;
     assert!(again < 100, "{again} bytes for nothing");
 }
+
+#[test]
+fn drawing_anew_writes_everything_and_asks_nothing() {
+    let mut stage = Stage::new(120, 40);
+    stage.keys("3");
+    let tape = Tape::default();
+    let mut tty = Tty::fixed(tape.clone(), Theme::new(true), 120, 40).unwrap();
+    tty.draw(&stage.app).unwrap();
+    let mut parser = emulator();
+    parser.process(&tape.bytes());
+    parser.process(b"\x1b[5;5Hwritten by somebody else");
+    let before = tape.bytes().len();
+    tty.redraw().unwrap();
+    tty.draw(&stage.app).unwrap();
+    let anew = tape.bytes()[before..].to_vec();
+    parser.process(&anew);
+    let arrived: Vec<String> = parser.screen().rows(0, 120).map(|row| row.trim_end().to_owned()).collect();
+    let expected: Vec<String> = stage.text().lines().map(str::to_owned).collect();
+    assert_eq!(arrived, expected);
+    assert!(!String::from_utf8(anew).unwrap().contains("\x1b[6n"), "no question for the cursor's place");
+}

@@ -13,6 +13,7 @@ use plasmon_memory::slot::{AgentRest, AgentState, SlotTable};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::local::{self, AgentHello, MAX_STAGED, ToAgent};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
 use crate::request::Requests;
@@ -133,7 +134,7 @@ impl Client {
     /// # Errors
     /// Why not.
     pub(crate) fn alive(&self) -> Result<(), Error> {
-        if !self.closed.load(Ordering::Acquire) {
+        if !self.closed.load(Ordering::SeqCst) {
             return Ok(());
         }
         Err(self.death.get().cloned().unwrap_or_else(|| Error::NotConnected { cause: "it was shut down".to_owned() }))
@@ -141,7 +142,7 @@ impl Client {
 
     /// The agent is gone, or has dropped this process.
     pub(crate) fn die(&self) {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
         let starter = &self.hello.starter;
@@ -149,13 +150,17 @@ impl Client {
         let error = Error::AgentDied { node: self.hello.node, cause };
         let _ = self.death.set(error.clone());
         self.requests.fail_all(&error);
+        if self.worker {
+            // Whatever the task is doing, nobody wants it any more; nor anything that would run at an orderly exit beside it.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
     }
 
     /// Ends the connection on purpose.
     pub(crate) fn close(&self) {
         // The last word; an agent that is gone needs none.
         let _ = self.push_urgent(&ToAgent::Bye);
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst);
         self.requests.fail_all(&Error::NotConnected { cause: "it was shut down".to_owned() });
         self.wake_service();
         self.close_if_unused();
@@ -163,19 +168,39 @@ impl Client {
 
     /// The socket closes when nothing of this process looks into the pool any more: then the agent may use all its memory anew.
     fn close_if_unused(&self) {
-        if self.closed.load(Ordering::Acquire) && self.views.load(Ordering::Acquire) == 0 {
+        if self.closed.load(Ordering::SeqCst) && self.views.load(Ordering::SeqCst) == 0 {
             drop(self.channel.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 
     pub(crate) fn view_opened(&self) {
-        self.views.fetch_add(1, Ordering::AcqRel);
+        self.views.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn view_closed(&self) {
-        if self.views.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.views.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.close_if_unused();
         }
+    }
+
+    /// The right to touch the pool: while it is held, the socket stays open, and the agent lends this process's memory to nobody.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub(crate) fn enter(&self) -> Result<InPool<'_>, Error> {
+        // Counted first, looked second; `close` does it the other way round. One of both sees the other.
+        self.view_opened();
+        let guard = InPool(self);
+        self.alive()?;
+        Ok(guard)
+    }
+
+    /// Whether the agent's end of the socket is closed. For threads that wait and cannot rely on the service thread to tell them.
+    fn hung_up(&self) -> bool {
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(channel) = &*channel else { return true };
+        let mut events = [PollFd::new(channel, PollFlags::IN)];
+        rustix::event::poll(&mut events, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -205,6 +230,15 @@ impl Client {
     }
 }
 
+/// See [`Client::enter`].
+pub(crate) struct InPool<'a>(&'a Client);
+
+impl Drop for InPool<'_> {
+    fn drop(&mut self) {
+        self.0.view_closed();
+    }
+}
+
 /// The ring to the agent, for as long as one thread sends.
 pub(crate) struct Sender<'a> {
     client: &'a Client,
@@ -224,8 +258,14 @@ impl Sender<'_> {
                 cause: format!("a message of {size} bytes is too large to send"),
             });
         }
+        let mut rounds = 0_u32;
         while !outbound.ring.push(&outbound.buffer) {
             self.client.alive()?;
+            rounds += 1;
+            // The service thread may wait here too: somebody must notice that nobody drains any more.
+            if rounds.is_multiple_of(64) && self.client.hung_up() {
+                self.client.die();
+            }
             // The agent drains by itself once it is awake; it never waits for anybody.
             self.client.agent_bell.ring();
             std::thread::sleep(FULL);

@@ -33,8 +33,11 @@ pub fn create<N: Number>(length: usize) -> Result<Draft<[N]>, Error> {
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::PutObject, Location::caller());
     let bytes = length.checked_mul(size_of::<N>()).map_or(u64::MAX, |bytes| bytes as u64);
+    let inside = client.enter()?;
     let room = writer::single(&client, bytes, site)?;
+    // From here on the draft counts itself.
     client.view_opened();
+    drop(inside);
     Ok(Draft { client, room: Some(room), site, kind: PhantomData })
 }
 

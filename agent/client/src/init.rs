@@ -100,15 +100,26 @@ impl Options {
         let address = self.address.clone().or_else(|| std::env::var_os(ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from));
         let client = match address {
             Some(address) => connect::driver(&socket_of(&address))?,
-            None => match (wants_own, newest(self.temp_dir.as_deref())?) {
-                (false, Some(socket)) => connect::driver(&socket)?,
-                _ => {
-                    let own = Started::start(&self)?;
-                    let client = connect::driver(&own.socket)?;
-                    *started = Some(own);
-                    client
+            None => {
+                let newest = if wants_own { None } else { newest(self.temp_dir.as_deref())? };
+                // One that ends just now is as good as none.
+                match newest.and_then(|socket| connect::driver(&socket).ok()) {
+                    Some(client) => client,
+                    None => {
+                        let own = Started::start(&self)?;
+                        match connect::driver(&own.socket) {
+                            Ok(client) => {
+                                *started = Some(own);
+                                client
+                            }
+                            Err(error) => {
+                                let _ = own.end();
+                                return Err(error);
+                            }
+                        }
+                    }
                 }
-            },
+            }
         };
         let info = Info::of(&client, started.as_ref());
         adopt(&client);
@@ -150,7 +161,8 @@ pub fn shutdown() -> Result<(), Error> {
 }
 
 fn disconnect(started: &mut Option<Started>) -> Result<(), Error> {
-    if let Some(client) = CONNECTION.write().unwrap_or_else(PoisonError::into_inner).take() {
+    let client = CONNECTION.write().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(client) = client {
         client.close();
     }
     match started.take() {

@@ -75,7 +75,7 @@ pub fn wait<T: ?Sized>(
         return Err(Error::invalid("num_returns", num_returns.to_string(), cause));
     }
     let client = connection()?;
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let is_ready = |key: ObjectKey| {
         let entry = client.slots.read(key.slot).unwrap_or_default();
         entry.generation == key.generation && !matches!(entry.state, SlotState::Pending | SlotState::Free)
@@ -184,6 +184,8 @@ impl Drop for Fetch {
 
 /// Pins an object in memory; `None` when only the agent knows more.
 pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
+    // Without a connection the agent may have lent the object's memory to others.
+    let _inside = client.enter().ok()?;
     match client.words.pins().pin_and_read(&client.slots, key) {
         PinOutcome::Pinned { pin, offset, length } => Some(Pin::new(client, key, Some(pin), client.pool.view(offset, length)?)),
         PinOutcome::NotInMemory(_) => None,
@@ -203,7 +205,7 @@ fn is_pending(handle: &Handle) -> bool {
 }
 
 fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
-    let deadline = limit.map(|limit| Instant::now() + limit);
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut fetch = Fetch::new(handle, location);
     loop {
         let pending = match fetch.step()? {

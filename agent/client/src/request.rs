@@ -68,10 +68,13 @@ impl Pending {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.answer = Some(answer);
         self.answered.notify_all();
-        if let Some(waker) = state.waker.take() {
+        let (waker, gate) = (state.waker.take(), state.gate.take());
+        drop(state);
+        // Without any lock: a waker may run the asker's own code, which may ask again.
+        if let Some(waker) = waker {
             waker.wake();
         }
-        if let Some((index, gate)) = state.gate.take() {
+        if let Some((index, gate)) = gate {
             gate.arrive(index);
         }
     }
@@ -131,7 +134,8 @@ impl Requests {
 
     /// Delivers an answer.
     pub(crate) fn answer(&self, number: u32, answer: Answer) {
-        if let Some(pending) = self.lock().pending.remove(&number) {
+        let pending = self.lock().pending.remove(&number);
+        if let Some(pending) = pending {
             pending.answer(answer);
         }
     }

@@ -24,9 +24,17 @@ pub(crate) struct Reading {
 /// Runs `write`, and returns the references that it wrote: held, because the value that they are in may be dropped before the agent
 /// knows who contains them.
 pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Arc<Handle>>) {
-    let outer = WRITING.replace(Some(Vec::new()));
+    /// Puts the outer scope back, whatever the value's own code does: a scope that stays open would let references out uncounted.
+    struct Restore(Option<Vec<Arc<Handle>>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WRITING.set(self.0.take());
+        }
+    }
+    let restore = Restore(WRITING.replace(Some(Vec::new())));
     let result = write();
-    let inner = WRITING.replace(outer).unwrap_or_default();
+    let inner = WRITING.take().unwrap_or_default();
+    drop(restore);
     (result, inner)
 }
 
@@ -37,10 +45,15 @@ pub(crate) fn wrote(handle: &Arc<Handle>) -> bool {
 
 /// Runs `read` with references going to `reading`.
 pub(crate) fn reading<T>(reading: Reading, read: impl FnOnce() -> T) -> T {
-    let outer = READING.replace(Some(reading));
-    let result = read();
-    READING.set(outer);
-    result
+    /// As for writing.
+    struct Restore(Option<Reading>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            READING.set(self.0.take());
+        }
+    }
+    let _restore = Restore(READING.replace(Some(reading)));
+    read()
 }
 
 /// Where a reference that is being read belongs; `None` outside of a scope.

@@ -47,10 +47,6 @@ fn run(client: &Client, mut inbound: Consumer, inbox: Option<&Inbox>, socket: Ow
     }
     if !client.is_closed() {
         client.die();
-        if client.worker {
-            // Whatever the task was doing, nobody wants it any more.
-            std::process::exit(0);
-        }
     }
     // The socket must be the last to go: its end tells the agent that this process looks at nothing any more.
     drop(socket);

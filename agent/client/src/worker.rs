@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, Location};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plasmon_memory::channel::Channel;
 use plasmon_protocol::error::Error;
@@ -27,30 +26,57 @@ thread_local! {
     static PANIC: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
-/// A task is running on the worker's main thread, and its CPU is reserved.
-static RUNNING: AtomicBool = AtomicBool::new(false);
+/// What the worker's main thread runs. What the agent is told of it is sent under this lock, so that a thread that a task left behind
+/// cannot speak for the next one.
+static TASK: Mutex<Running> = Mutex::new(Running { epoch: 0, reserved: false });
+
+struct Running {
+    /// Raised when a task begins and when it ends.
+    epoch: u64,
+    /// A task runs and its CPU is reserved.
+    reserved: bool,
+}
+
+fn task() -> MutexGuard<'static, Running> {
+    TASK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// While it lives, the running task waits for something, and its CPU serves others.
-pub(crate) struct Blocking<'a>(Option<&'a Client>);
+pub(crate) struct Blocking<'a>(Option<(&'a Client, u64)>);
 
 impl<'a> Blocking<'a> {
-    /// The calling thread is about to wait. Does nothing outside of a task.
+    /// The calling thread is about to wait. Does nothing outside of a task, and while another thread of it waits already.
     pub(crate) fn begin(client: &'a Client) -> Self {
-        if !client.worker || !RUNNING.swap(false, Ordering::AcqRel) {
+        if !client.worker {
+            return Self(None);
+        }
+        let mut task = task();
+        if !std::mem::take(&mut task.reserved) {
             return Self(None);
         }
         let _ = client.push_urgent(&ToAgent::Blocked);
-        Self(Some(client))
+        Self(Some((client, task.epoch)))
     }
 }
 
 impl Drop for Blocking<'_> {
     fn drop(&mut self) {
-        if let Some(client) = self.0 {
+        let Some((client, epoch)) = self.0 else { return };
+        let mut task = task();
+        if task.epoch == epoch {
             let _ = client.push(&ToAgent::Unblocked);
-            RUNNING.store(true, Ordering::Release);
+            task.reserved = true;
         }
     }
+}
+
+/// A task begins or ends; `message` says so to the agent.
+fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Error> {
+    let mut task = task();
+    task.epoch += 1;
+    task.reserved = reserved;
+    // Nobody waits for the news that it began.
+    if reserved { client.push(message) } else { client.push_urgent(message) }
 }
 
 /// The whole life of a worker process.
@@ -96,8 +122,7 @@ fn run(
     name: &str,
     arguments: &[Argument<'_>],
 ) -> Result<(), Error> {
-    client.push(&ToAgent::Started { task })?;
-    RUNNING.store(true, Ordering::Release);
+    turn(client, true, &ToAgent::Started { task })?;
     let ending = match function {
         Some(function) => call(client, task, function, arguments),
         None => {
@@ -105,8 +130,7 @@ fn run(
             Ending::Refused(Error::UnknownFunction { name: name.to_owned(), executable })
         }
     };
-    RUNNING.store(false, Ordering::Release);
-    client.push_urgent(&ToAgent::Ended { task, ending })
+    turn(client, false, &ToAgent::Ended { task, ending })
 }
 
 fn call(client: &Arc<Client>, task: TaskKey, function: &'static RemoteFunction, arguments: &[Argument<'_>]) -> Ending {

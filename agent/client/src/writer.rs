@@ -58,6 +58,7 @@ pub(crate) fn put(
     hidden: bool,
     fill: impl FnOnce(&mut [u8]),
 ) -> Result<ObjectKey, Error> {
+    let _inside = client.enter()?;
     if length > SMALL {
         let mut room = single(client, length, site)?;
         fill(room.draft.bytes_mut());
@@ -157,6 +158,7 @@ pub(crate) fn output(
     fill: impl FnOnce(&mut [u8]),
     send: impl FnOnce(Value<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let _inside = client.enter()?;
     if length <= SMALL {
         return small(client, length, site, fill, |memory| send(Value::Memory(memory)));
     }

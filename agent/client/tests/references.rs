@@ -139,7 +139,7 @@ fn an_argument_is_used_by_a_pending_task_and_pinned_in_the_worker() {
         assert_eq!(plasmon::get(&result).unwrap(), NUMBERS as u64);
         let report = viewer.until_rows(&[Expected::driver(result.id(), LocalReference, [1, 0, 0, 0]).at(TaskCall, call_at, name).sized(2)]);
         assert_eq!((report.ledger().inlined_bytes, report.ledger().inlined_objects), (2, 1));
-        assert_eq!(report.ledger().object_bytes(), 0);
+        assert_eq!(report.ledger().used_bytes(), 0);
         drop(result);
         viewer.until_empty();
     });

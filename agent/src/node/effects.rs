@@ -63,7 +63,8 @@ impl Effects {
     /// ring is still full.
     pub fn flush(&mut self) -> bool {
         self.tell_freed();
-        let mut stuck = false;
+        // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
+        let mut stuck = !self.freed.is_empty();
         for peer in self.peers.values_mut().filter(|peer| peer.touched || !peer.backlog.is_empty()) {
             while let Some(message) = peer.backlog.front() {
                 if !peer.link.producer().push(message) {
@@ -87,10 +88,11 @@ impl Effects {
             return;
         }
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        let pinned: Vec<ObjectKey> = self.peers.values().flat_map(|peer| peer.link.pins().keys()).collect();
+        let mut pinned: Vec<ObjectKey> = self.peers.values().flat_map(|peer| peer.link.pins().keys()).collect();
+        pinned.sort_unstable();
         let peers = &self.peers;
         self.freed.retain(|(process, lease, key)| {
-            if pinned.contains(key) {
+            if pinned.binary_search(key).is_ok() {
                 return true;
             }
             if let Some(peer) = peers.get(process) {

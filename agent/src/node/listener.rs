@@ -21,6 +21,19 @@ pub struct Newcomer {
     pub channel: Channel,
     /// The worker that was started with this socket, and its process id; `None` for a driver.
     pub worker: Option<(ProcessId, u32)>,
+    /// When it connected, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+}
+
+/// How long a client may take to say hello, milliseconds. A worker is watched by its pidfd instead.
+const HELLO_MS: u64 = 5000;
+
+impl Newcomer {
+    /// When its hello is overdue, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn overdue_ms(&self) -> Option<u64> {
+        self.worker.is_none().then_some(self.since_ms + HELLO_MS)
+    }
 }
 
 /// A hello that was checked.

@@ -36,6 +36,19 @@ pub struct Peer {
     pub child: bool,
 }
 
+/// How long a driver may live on after its socket closed without a word, milliseconds.
+const HANG_UP_MS: u64 = 200;
+/// How long a worker may take to end after it closed its socket, milliseconds.
+const LEAVE_MS: u64 = 2000;
+
+impl Peer {
+    /// When its end is overdue, milliseconds since the Unix epoch; `None` while its socket is open.
+    #[must_use]
+    pub fn overdue_ms(&self) -> Option<u64> {
+        self.hung_up_ms.map(|at| at + if self.child { LEAVE_MS } else { HANG_UP_MS })
+    }
+}
+
 /// What a driver's workers are started from.
 #[derive(Debug)]
 pub struct Program {

@@ -31,8 +31,10 @@ use crate::reactor::{Core, Machine, Violation};
 const NAP: Duration = Duration::from_millis(1);
 /// How often a client with a full ring is tried again.
 const RETRY: Duration = Duration::from_millis(2);
-/// How long a process may live on after its socket closed without a word.
-const HANG_UP_MS: u64 = 200;
+/// How long accepting rests after the system refused a descriptor, milliseconds.
+const ACCEPT_REST_MS: u64 = 100;
+/// Connections that have not said hello; more are turned away.
+const MAX_NEWCOMERS: usize = 256;
 /// How long workers may take to end when the node does.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -99,6 +101,8 @@ pub struct Shell {
     commands: Receiver<Command>,
     newcomers: HashMap<u32, Newcomer>,
     next_newcomer: u32,
+    /// When accepting goes on, while it rests.
+    listen_again_ms: Option<u64>,
     /// Workers that were started and have not said hello.
     starting: HashMap<ProcessId, Pidfd>,
     programs: HashMap<JobId, Program>,
@@ -157,6 +161,7 @@ impl Shell {
             commands,
             newcomers: HashMap::new(),
             next_newcomer: 0,
+            listen_again_ms: None,
             starting: HashMap::new(),
             programs: HashMap::new(),
             watched,
@@ -179,6 +184,7 @@ impl Shell {
             }
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
+            self.lose_silent();
             let stuck = self.settle();
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
@@ -203,13 +209,14 @@ impl Shell {
     }
 
     fn has_work(&self) -> bool {
-        self.effects.peers.values().any(|peer| !peer.dropped && !peer.link.is_empty())
+        self.effects.peers.values().any(|peer| !peer.dropped && peer.backlog.is_empty() && !peer.link.is_empty())
     }
 
     fn deadline(&self) -> Option<Duration> {
         let now_ms = self.clock.now_ms();
-        let hung_up = self.effects.peers.values().filter_map(|peer| peer.hung_up_ms).min().map(|at| at + HANG_UP_MS);
-        let next = [self.core.next_deadline(), hung_up].into_iter().flatten().min()?;
+        let hung_up = self.effects.peers.values().filter(|peer| !peer.dropped).filter_map(Peer::overdue_ms).min();
+        let silent = self.newcomers.values().filter_map(Newcomer::overdue_ms).min();
+        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms].into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now_ms).max(1)))
     }
 
@@ -226,9 +233,11 @@ impl Shell {
         }
     }
 
-    /// Drains every ring once; how many bytes there were.
+    /// Drains every ring once; how many bytes there were. A client that does not read its answers is not heard until it does, so that
+    /// what the agent keeps for it stays bounded.
     fn drain_all(&mut self) -> usize {
-        let processes: Vec<ProcessId> = self.effects.peers.iter().filter(|(_, peer)| !peer.dropped).map(|(process, _)| *process).collect();
+        let processes: Vec<ProcessId> =
+            self.effects.peers.iter().filter(|(_, peer)| !peer.dropped && peer.backlog.is_empty()).map(|(process, _)| *process).collect();
         processes.into_iter().map(|process| self.drain(process)).sum()
     }
 
@@ -303,7 +312,7 @@ impl Shell {
             Some(program) => workers::start(program, worker, &self.identity.logs).and_then(|(channel, pid)| {
                 let pidfd = Pidfd::open(pid)?;
                 channel.set_nonblocking(true)?;
-                let newcomer = Newcomer { channel, worker: Some((worker, pid)) };
+                let newcomer = Newcomer { channel, worker: Some((worker, pid)), since_ms: self.clock.now_ms() };
                 epoll::add(&self.epoll, pidfd.fd(), token(Kind::StartingEnd, worker.0), epoll::EventFlags::IN)?;
                 self.starting.insert(worker, pidfd);
                 self.await_hello(newcomer)
@@ -326,13 +335,37 @@ impl Shell {
     }
 
     fn accept(&mut self) {
-        while let Ok(channel) = self.listener.accept() {
-            let newcomer = Newcomer { channel, worker: None };
+        loop {
+            let channel = match self.listener.accept() {
+                Ok(channel) => channel,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // Out of descriptors, most likely: it would be reported again at once, and for ever.
+                    tracing::warn!(%error, "connections wait");
+                    let _ = epoll::delete(&self.epoll, self.listener.fd());
+                    self.listen_again_ms = Some(self.clock.now_ms() + ACCEPT_REST_MS);
+                    return;
+                }
+            };
+            if self.newcomers.len() >= MAX_NEWCOMERS {
+                continue;
+            }
+            let newcomer = Newcomer { channel, worker: None, since_ms: self.clock.now_ms() };
             if newcomer.channel.set_nonblocking(true).is_ok()
                 && let Err(error) = self.await_hello(newcomer)
             {
                 tracing::warn!(%error, "a connection is not served");
             }
+        }
+    }
+
+    /// Connections that never said hello are closed; accepting goes on after its rest.
+    fn lose_silent(&mut self) {
+        let now_ms = self.clock.now_ms();
+        self.newcomers.retain(|_, newcomer| newcomer.overdue_ms().is_none_or(|at| at > now_ms));
+        if self.listen_again_ms.is_some_and(|at| at <= now_ms) {
+            let added = epoll::add(&self.epoll, self.listener.fd(), token(Kind::Listener, 0), epoll::EventFlags::IN);
+            self.listen_again_ms = added.is_err().then_some(now_ms + ACCEPT_REST_MS);
         }
     }
 
@@ -431,8 +464,9 @@ impl Shell {
         }
     }
 
-    /// Processes whose sockets closed: at once when they said that they end, else when their end was not seen in time. A process
-    /// that closes its socket has no view into the pool any more; that is the client library's promise.
+    /// Processes whose sockets closed: drivers at once when they said that they end, else when their end was not seen in time; workers
+    /// when they had their time to end. A process that closes its socket has no view into the pool any more; that is the client
+    /// library's promise.
     fn lose_hung_up(&mut self) {
         let now_ms = self.clock.now_ms();
         let hung_up: Vec<ProcessId> = self
@@ -440,7 +474,8 @@ impl Shell {
             .peers
             .iter()
             .filter(|(process, peer)| {
-                peer.hung_up_ms.is_some_and(|at| !peer.dropped && (self.core.is_leaving(**process) || at + HANG_UP_MS <= now_ms))
+                let done = !peer.child && self.core.is_leaving(**process);
+                !peer.dropped && peer.overdue_ms().is_some_and(|at| done || at <= now_ms)
             })
             .map(|(process, _)| *process)
             .collect();
@@ -465,8 +500,8 @@ impl Shell {
     }
 
     fn lose(&mut self, process: ProcessId, how: &str) {
-        // What it published before its end counts.
-        while self.drain(process) > 0 {}
+        // What it published before its end counts: one look takes all of it.
+        self.drain(process);
         if let Some(peer) = self.effects.peers.remove(&process)
             && self.core.process(process).is_some_and(|process| process.process_type == ProcessType::Driver)
         {

@@ -51,9 +51,7 @@ impl Core {
         if let Err(live) = self.store.return_lease(lease) {
             return Err(Violation(format!("return of lease {number} with {live} live objects in it")));
         }
-        if let Some(entry) = self.process_mut(from).and_then(|process| process.leases.get_mut(number as usize)) {
-            *entry = None;
-        }
+        self.forget_lease(from, number);
         self.serve_creates(out);
         Ok(())
     }
@@ -123,19 +121,23 @@ impl Core {
         let Create { process: from, bytes, chunk, .. } = create;
         let wanted = if chunk { self.store.chunk_for(bytes) } else { bytes };
         let Some(process) = self.process(from) else { return true };
-        let number = process.leases.iter().position(Option::is_none).unwrap_or(process.leases.len());
-        if number >= MAX_LEASES {
-            out.recall(from);
-            return false;
+        let number = process.vacant_leases.last().copied().unwrap_or(process.leases.len() as u32);
+        if number as usize >= MAX_LEASES {
+            // Its own limit is nobody else's wait.
+            let error = Error::system(
+                format!("lease {} of the object store", Bytes(bytes)),
+                format!("this process holds {MAX_LEASES} leases already"),
+            );
+            out.send(from, &ToClient::Refused { request: create.request, error });
+            return true;
         }
-        let number = number as u32;
         let lease = self.store.grant(wanted, chunk, (from, number)).or_else(|| {
             // A smaller chunk serves as well when the fair one does not fit.
             (chunk && wanted > bytes).then(|| self.store.grant(bytes, chunk, (from, number))).flatten()
         });
         let Some(lease) = lease else { return false };
         if let Some(process) = self.process_mut(from) {
-            if number as usize == process.leases.len() {
+            if process.vacant_leases.pop().is_none() {
                 process.leases.push(None);
             }
             process.leases[number as usize] = Some(lease);
@@ -162,10 +164,17 @@ impl Core {
         }
     }
 
-    fn take_back(&mut self, process: ProcessId, lease: LeaseIndex, number: u32) {
-        if let Some(entry) = self.process_mut(process).and_then(|process| process.leases.get_mut(number as usize)) {
-            *entry = None;
+    fn forget_lease(&mut self, process: ProcessId, number: u32) {
+        let Some(process) = self.process_mut(process) else { return };
+        if let Some(entry) = process.leases.get_mut(number as usize)
+            && entry.take().is_some()
+        {
+            process.vacant_leases.push(number);
         }
+    }
+
+    fn take_back(&mut self, process: ProcessId, lease: LeaseIndex, number: u32) {
+        self.forget_lease(process, number);
         let empty = self.store.return_lease(lease);
         debug_assert_eq!(empty, Ok(()), "a lease that was never granted has no objects");
     }
@@ -224,11 +233,11 @@ impl Core {
         }
     }
 
-    /// Calls idle leases back from a process that keeps more of them warm than its share.
+    /// A process has a lease without objects. It is called back when somebody waits for room, or when the process keeps more of them
+    /// warm than its share.
     pub(super) fn bound_slack(&self, process: ProcessId, out: &mut impl Outbox) {
-        let Some(leases) = self.process(process).map(|process| &process.leases) else { return };
-        let slack: u64 = leases.iter().flatten().map(|lease| self.store.idle_bytes(*lease).0).sum();
-        if slack > self.store.slack_limit() {
+        let wanted = !self.creates.is_empty() || self.store.slack_of(process) > self.store.slack_limit();
+        if wanted && self.dying != Some(process) {
             out.recall(process);
         }
     }

@@ -1,6 +1,6 @@
 //! A process and a job as the core knows them.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -63,6 +63,8 @@ pub struct Process {
     pub(super) first_reference: u32,
     /// Its leases by its own numbers.
     pub(super) leases: Vec<Option<LeaseIndex>>,
+    /// Numbers of leases that went back.
+    pub(super) vacant_leases: Vec<u32>,
     /// The agent's numbers of its call sites, by its own.
     pub(super) sites: Vec<SiteId>,
     /// References for the next message that takes them.
@@ -94,6 +96,7 @@ impl Process {
             held_bytes: 0,
             first_reference: NONE,
             leases: Vec::new(),
+            vacant_leases: Vec::new(),
             sites: vec![SiteId(0)],
             staged: Vec::new(),
             requests: HashMap::default(),
@@ -136,7 +139,7 @@ pub struct Job {
     /// Of them, those whose task is blocked.
     pub blocked: u32,
     /// Tasks that have not ended.
-    pub pending: VecDeque<TaskKey>,
+    pub pending: BTreeSet<TaskKey>,
     /// Starts that failed in a row.
     pub failed_starts: u32,
 }

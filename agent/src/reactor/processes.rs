@@ -1,6 +1,6 @@
 //! Processes come, and go in any way. Whoever goes leaves nothing behind but what others hold.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
@@ -16,7 +16,7 @@ impl Core {
         let process = Process::new(pid, ProcessType::Driver, id, name.into(), Activity::Free, self.now_ms);
         let driver = self.add_process(process);
         self.jobs
-            .insert(id, Job { driver, idle: Vec::new(), starting: 0, workers: 0, blocked: 0, pending: VecDeque::new(), failed_starts: 0 });
+            .insert(id, Job { driver, idle: Vec::new(), starting: 0, workers: 0, blocked: 0, pending: BTreeSet::new(), failed_starts: 0 });
         self.event(EventKind::DriverConnected, Severity::Info, Some(pid), format!("driver {pid} ({name}) connected as job {id}"));
         (driver, id)
     }
@@ -104,8 +104,12 @@ impl Core {
                 }
             }
         }
-        let tasks: Vec<TaskKey> =
-            self.jobs.values().flat_map(|job| job.pending.iter().copied()).filter(|task| task.process == id).collect();
+        let tasks: Vec<TaskKey> = self
+            .jobs
+            .values()
+            .flat_map(|job| job.pending.range(TaskKey { process: id, number: 0 }..=TaskKey { process: id, number: u32::MAX }))
+            .copied()
+            .collect();
         for task in &tasks {
             if let Some(task) = self.tasks.get_mut(task) {
                 task.holder = agent;
@@ -127,7 +131,7 @@ impl Core {
     /// A driver is gone: its tasks are cancelled, its workers end.
     fn end_job(&mut self, id: JobId, pid: u32, out: &mut impl Outbox) {
         let Some(job) = self.jobs.remove(&id) else { return };
-        self.cancel_tasks(job.pending.into(), &format!("its driver {pid} ended"));
+        self.cancel_tasks(job.pending.into_iter().collect(), &format!("its driver {pid} ended"));
         for index in 0..self.processes.len() {
             let worker = ProcessId(index as u32);
             if self.process(worker).is_some_and(|process| process.job == id && process.process_type == ProcessType::Worker) {

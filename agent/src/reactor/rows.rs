@@ -114,7 +114,7 @@ impl Core {
             task,
             references: process.rows,
             held_bytes: process.held_bytes,
-            slack_bytes: process.leases.iter().flatten().map(|lease| self.store.idle_bytes(*lease).0).sum(),
+            slack_bytes: self.store.slack_of(id),
             tasks_done: process.tasks_done,
             since_ms: process.since_ms,
         }

@@ -10,6 +10,13 @@ use super::{Activity, Core, MAX_ENDED_TASKS, Outbox, Violation};
 use crate::references::table::Count;
 use crate::scheduler::task::{Argument, Task};
 
+/// Bytes of an encoded error that a worker may send: it goes on to whoever asks for the results.
+const MAX_ERROR: usize = 16 << 10;
+/// Arguments of one task.
+const MAX_ARGUMENTS: usize = 1000;
+/// Bytes of inlined arguments of one task: they must fit the message to its worker.
+const MAX_INLINED_ARGUMENTS: usize = 16 << 10;
+
 impl Core {
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     pub(super) fn on_submit(
@@ -25,6 +32,11 @@ impl Core {
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         bounded("function", function)?;
+        let inlined: usize =
+            arguments.iter().map(|argument| if let local::Argument::Inline(bytes) = argument { bytes.len() } else { 0 }).sum();
+        if inlined > MAX_INLINED_ARGUMENTS || arguments.len() > MAX_ARGUMENTS {
+            return Err(Violation(format!("{} arguments with {inlined} bytes inlined", arguments.len())));
+        }
         let nested = self.take_staged(from);
         let now_ms = self.now_ms;
         let Some(process) = self.process_mut(from) else { return Ok(()) };
@@ -93,7 +105,7 @@ impl Core {
         self.status_changed(None, TaskStatus::PendingArgsAvail);
         self.tasks.insert(key, task);
         if let Some(job) = self.jobs.get_mut(&job) {
-            job.pending.push_back(key);
+            job.pending.insert(key);
             self.await_arguments(key);
         } else {
             // Published by a worker before it learned of its driver's end.
@@ -202,6 +214,20 @@ impl Core {
     }
 
     pub(super) fn on_ended(&mut self, from: ProcessId, key: TaskKey, ending: Ending, out: &mut impl Outbox) -> Result<(), Violation> {
+        match &ending {
+            Ending::Finished => {}
+            Ending::Failed(message) => bounded("error", message)?,
+            Ending::Panicked { message, place } => {
+                bounded("panic", message)?;
+                bounded("place", place)?;
+            }
+            Ending::Refused(error) => {
+                let length = local::encode(error).map_or(usize::MAX, |bytes| bytes.len());
+                if length > MAX_ERROR {
+                    return Err(Violation(format!("error of {length} bytes")));
+                }
+            }
+        }
         let Some(task) = self.running(from, key)? else { return Ok(()) };
         if ending == Ending::Finished && (task.outputs as usize) < task.returns.len() {
             return Err(Violation(format!("task ended with {} of {} results", task.outputs, task.returns.len())));
@@ -304,10 +330,8 @@ impl Core {
         for object in holds {
             self.release(holder, object, Count::Submitted);
         }
-        if let Some(job) = self.jobs.get_mut(&job)
-            && let Some(index) = job.pending.iter().position(|pending| *pending == key)
-        {
-            job.pending.swap_remove_back(index);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.pending.remove(&key);
         }
         self.ended.push_back(key);
         while self.ended.len() > MAX_ENDED_TASKS {
@@ -319,7 +343,8 @@ impl Core {
 
     /// Ends a job's tasks because its driver is gone.
     pub(super) fn cancel_tasks(&mut self, tasks: Vec<TaskKey>, cause: &str) {
-        for key in tasks {
+        // They fail from the back of this list: the oldest first, which stand first in their queues.
+        for key in tasks.into_iter().rev() {
             if let Some(task) = self.tasks.get(&key).filter(|task| task.is_pending()) {
                 let error = Error::TaskCancelled {
                     task: key.on(self.config.node),

@@ -13,7 +13,7 @@ use crate::scheduler::task::{Argument, Task};
 /// Starts that may fail in a row before a job's tasks are given up.
 const MAX_FAILED_STARTS: u32 = 3;
 /// Bytes of inlined values in one task message; the worker asks for the rest.
-const MAX_RUN_BYTES: usize = 32 << 10;
+const MAX_RUN_BYTES: usize = 24 << 10;
 
 impl Core {
     /// Sends ready tasks to idle workers while CPUs last, and starts the workers that are missing. Jobs take turns; a task that
@@ -47,12 +47,14 @@ impl Core {
             0 => self.cpus.total().div_ceil(1000).max(1),
             milli => (self.cpus.total().saturating_sub(self.cpus.used()) / u64::from(milli)).max(1),
         };
+        let at_once = self.cpus.total().div_ceil(1000).max(1) * 2;
         // Tasks that reserve CPUs are bounded by them; those that reserve none, by this.
         let most = if milli == 0 { self.cpus.total().div_ceil(1000).max(1) * 2 } else { u64::MAX };
         loop {
             let Some(job) = self.jobs.get(&id) else { return };
             let active = u64::from(job.workers - job.blocked);
-            if u64::from(job.starting) >= queued.min(free) || active >= most {
+            // Each that connects asks for the next: no storm of starts.
+            if u64::from(job.starting) >= queued.min(free).min(at_once) || active >= most {
                 return;
             }
             let name = self.process(job.driver).map_or_else(|| Arc::from("worker"), |driver| Arc::clone(&driver.name));
@@ -262,7 +264,7 @@ impl Core {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.failed_starts = 0;
         let error = Error::system(format!("start a worker for job {id}"), how);
-        for key in job.pending.clone() {
+        for key in job.pending.clone().into_iter().rev() {
             if self.tasks.get(&key).is_some_and(|task| task.status == TaskStatus::PendingNodeAssignment) {
                 self.failing.push((key, error.clone()));
             }

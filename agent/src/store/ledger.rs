@@ -1,5 +1,6 @@
 //! Every byte of capacity in exactly one line, kept up to date by each change instead of by a walk.
 
+use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::record::Ledger;
 
 use super::lease::Lease;
@@ -24,6 +25,8 @@ pub struct Books {
     padding: u64,
     holes: u64,
     slack: u64,
+    /// The same by leaseholder, indexed by process; what dead processes left behind is in no entry.
+    slack_of: Vec<u64>,
     creating: u64,
 }
 
@@ -33,6 +36,19 @@ impl Books {
         self.holes += lease.holes();
         self.slack += lease.slack();
         self.creating += lease.creating_bytes();
+        if let Some((process, _)) = lease.owner {
+            let index = process.0 as usize;
+            if self.slack_of.len() <= index {
+                self.slack_of.resize(index + 1, 0);
+            }
+            self.slack_of[index] += lease.slack();
+        }
+    }
+
+    /// Leased bytes of a process that carry no object.
+    #[must_use]
+    pub fn slack_of(&self, process: ProcessId) -> u64 {
+        self.slack_of.get(process.0 as usize).copied().unwrap_or(0)
     }
 
     /// Takes a lease's own lines out, before the lease changes.
@@ -40,6 +56,9 @@ impl Books {
         self.holes -= lease.holes();
         self.slack -= lease.slack();
         self.creating -= lease.creating_bytes();
+        if let Some((process, _)) = lease.owner {
+            self.slack_of[process.0 as usize] -= lease.slack();
+        }
     }
 
     /// Adds an object of `length` bytes that takes up `extent`.

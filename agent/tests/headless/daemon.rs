@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `found` finds something.
+#[track_caller]
 pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -149,9 +150,10 @@ impl Daemon {
     }
 
     /// Sends a signal and waits for the end: exit code, or none when the signal killed it.
-    pub(crate) fn end(mut self, which: Signal) -> (Option<i32>, u32) {
+    #[track_caller]
+    pub(crate) fn end(mut self, which: Signal) -> Option<i32> {
         signal(self.child.id(), which);
-        (self.child.wait().unwrap().code(), self.child.id())
+        ends(&mut self.child).code()
     }
 }
 
@@ -161,6 +163,12 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits for a program's end.
+#[track_caller]
+pub(crate) fn ends(child: &mut Child) -> ExitStatus {
+    until("the program's end", || child.try_wait().unwrap())
 }
 
 /// Asks the agent's stream who it is.

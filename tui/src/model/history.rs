@@ -16,7 +16,7 @@ const MAX_SAMPLES: usize = (SPAN_MS / STEP_MS) as usize + 2;
 pub struct Sample {
     /// The agent's clock, milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// Bytes of the store that cannot be leased anew.
+    /// Bytes of live objects in the store.
     pub used_bytes: u64,
     /// Live objects.
     pub objects: u64,

@@ -1,8 +1,10 @@
 //! The two lines at the top: who is shown and how fresh it is; which view, or how one got here.
 
+use std::borrow::Cow;
+
 use ratatui::layout::Rect;
 
-use super::format::{clock, cpus, cut_start, long_span, span, things, width};
+use super::format::{clock, cpus, cut, cut_start, long_span, span, things, width};
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 use crate::app::route::Page;
@@ -21,29 +23,28 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let end = area.right().saturating_sub(state_width + 2 * MARGIN);
     let mut x = paint.text(area.x + MARGIN, area.y, 10, "plasmon", Role::Accent) + 2;
     let mut parts = Vec::new();
+    let address = &*app.settings.address;
     if let Some(node) = &app.model().node {
-        parts.push(format!("node {}", node.node.short()));
-        let address = if app.settings.address.is_empty() { &*node.listen } else { &*app.settings.address };
-        if !address.is_empty() {
-            parts.push(address.to_owned());
-        }
-        parts.push(format!("{} cpu", cpus(node.num_cpus)));
-        parts.push(format!("up {}", long_span(app.agent_now_ms().saturating_sub(node.started_ms))));
+        let address = if address.is_empty() { &*node.listen } else { address };
+        let up = long_span(app.agent_now_ms().saturating_sub(node.started_ms));
+        parts.push((Cow::Owned(format!("node {}", node.node.short())), Role::Text));
+        parts.push((Cow::Borrowed(&*app.progress), Role::Ok));
+        parts.push((Cow::Borrowed(address), Role::Text));
+        parts.push((Cow::Owned(format!("{} cpu", cpus(node.num_cpus))), Role::Text));
+        parts.push((Cow::Owned(format!("up {up}")), Role::Text));
     } else {
-        parts.push(app.settings.address.clone());
+        parts.push((Cow::Borrowed(address), Role::Text));
+        parts.push((Cow::Borrowed(&*app.progress), Role::Ok));
     }
-    if !app.progress.is_empty() {
-        parts.push(app.progress.clone());
-    }
-    let last = parts.len() - 1;
-    for (at, part) in parts.iter().enumerate() {
+    parts.retain(|(part, _)| !part.is_empty());
+    for (at, (part, role)) in parts.iter().enumerate() {
         let gap = if at == 0 { "" } else { " · " };
-        if at > 0 && x + width(gap) + width(part) > end {
-            // What does not fit as a whole gives way to how fresh it is.
+        let room = end.saturating_sub(x + width(gap));
+        // What does not fit as a whole gives way to how fresh it is; of the progress, its end does.
+        if at > 0 && width(part) > room && (*role != Role::Ok || room == 0) {
             break;
         }
-        let role = if at == last && !app.progress.is_empty() { Role::Ok } else { Role::Text };
-        x = paint.line(x, area.y, end.saturating_sub(x), &[(gap, Role::Dim), (part, role)]);
+        x = paint.line(x, area.y, end.saturating_sub(x), &[(gap, Role::Dim), (&cut(part, room), *role)]);
     }
 }
 
@@ -54,7 +55,7 @@ fn state(app: &App) -> (String, Role) {
     }
     match &app.link {
         LinkState::Connecting => ("connecting".to_owned(), Role::Dim),
-        LinkState::Live if app.model().missed > 0 => {
+        LinkState::Live if app.model().skips(app.agent_now_ms()) => {
             (format!("live, {} skipped", things(app.model().missed, "update", "updates")), Role::Warn)
         }
         LinkState::Live => ("live".to_owned(), Role::Ok),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use plasmon_agent::session::{Found, find_live};
@@ -18,6 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 const TEMP: &str = "PLASMON_TEMP_DIR";
 
 /// Waits until `found` finds something.
+#[track_caller]
 pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -31,6 +32,12 @@ pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
+}
+
+/// Waits for a program's end.
+#[track_caller]
+pub(crate) fn ends(child: &mut Child) -> ExitStatus {
+    until("the program's end", || child.try_wait().unwrap())
 }
 
 /// What a program that ended has left.
@@ -203,7 +210,7 @@ impl Daemon {
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(mut self) -> Option<i32> {
         signal(self.child.id(), Signal::TERM);
-        self.child.wait().unwrap().code()
+        ends(&mut self.child).code()
     }
 }
 

@@ -76,7 +76,15 @@ impl Model {
                 Ok(())
             }
             ToAgent::Output { task, value } => self.output(from, *task, value),
-            ToAgent::Ended { task, ending } => self.ended(from, *task, ending),
+            ToAgent::Ended { task, ending } => {
+                let longest = match ending {
+                    Ending::Finished | Ending::Refused(_) => 0,
+                    Ending::Failed(message) => message.len(),
+                    Ending::Panicked { message, place } => message.len().max(place.len()),
+                };
+                allowed(longest <= MAX_TEXT, "a text is too long")?;
+                self.ended(from, *task, ending)
+            }
             ToAgent::Blocked => self.block(from, true),
             ToAgent::Unblocked => self.block(from, false),
             ToAgent::Site { site, file, function, .. } => {

@@ -1,8 +1,9 @@
 //! What only works where agents run: finding one, starting one, the demo.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use plasmon::Options;
@@ -24,7 +25,7 @@ pub(crate) struct DemoOptions {
     /// Write the sorted lines to this file
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Stay when the work is done, until q
+    /// Stay when the work is done, until q [default: at most a minute]
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
@@ -75,11 +76,17 @@ pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
     let found = found.into_iter().find(|found| found.path == info.session);
     let found = found.ok_or_else(|| Error::Connect { action: "find the demo's agent".to_owned(), cause: "it is gone".to_owned() })?;
     let found = Found { url: format!("ws://{}", found.address.listen), token: Some(read_token(&found.address.token_file)?) };
-    let result = if std::io::stdout().is_terminal() { watched(plan, found, options.keep) } else { unwatched(&plan, &found) };
+    let result = if crate::can_be_drawn_on() { watched(plan, found, options.keep) } else { unwatched(&plan, &found) };
     let ended = plasmon::shutdown();
     result?;
     Ok(ended?)
 }
+
+/// How long the dashboard stays when the work is done and nobody said to keep it.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// How long work that was left is waited for.
+const CLEANING: Duration = Duration::from_secs(2);
 
 /// The work behind the dashboard.
 fn watched(plan: Plan, found: Found, keep: bool) -> Result<(), Failure> {
@@ -87,21 +94,35 @@ fn watched(plan: Plan, found: Found, keep: bool) -> Result<(), Failure> {
     let (done, quit_when) = watch::channel(false);
     let (finished, outcome) = mpsc::channel();
     std::thread::spawn(move || {
-        let (result, cache) = match demo::sort(&plan, |line| drop(tell.send(line))) {
-            Ok(Outcome { summary, cache }) => (Ok(summary), cache),
-            Err(error) => (Err(error), Vec::new()),
+        let outcome = demo::sort(&plan, |line| drop(tell.send(line)));
+        let ended = Instant::now();
+        let (result, kept) = match outcome {
+            Ok(Outcome { summary, cache }) => (Ok(summary.clone()), Some((summary, cache))),
+            Err(error) => (Err(error), None),
         };
-        let stay = keep && result.is_ok();
         // Before the dashboard closes: then what it closes for can be told. Nobody may want it any more.
         let _ = finished.send(result);
-        if !stay {
-            let _ = done.send(true);
+        // The cache, and what is seen of it, stays as long as the dashboard does.
+        while let Some((summary, _)) = &kept
+            && !done.is_closed()
+        {
+            if !keep {
+                let left = LINGER.saturating_sub(ended.elapsed()).as_millis().div_ceil(1000);
+                if left == 0 {
+                    break;
+                }
+                let line = format!("done: {} lines, verified · leaving in {left} s", summary.lines);
+                tell.send_if_modified(|shown| {
+                    line != *shown && {
+                        *shown = line;
+                        true
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
-        // The cache, and what is seen of it, stays until the viewer leaves.
-        while stay && !done.is_closed() {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        drop(cache);
+        let _ = done.send(true);
+        drop(kept);
     });
     crate::dashboard(found, Some(progress), Some(quit_when))?;
     match outcome.try_recv() {
@@ -116,8 +137,12 @@ fn watched(plan: Plan, found: Found, keep: bool) -> Result<(), Failure> {
             );
             Ok(())
         }
-        // Left before the work was done: it ends with its agent.
-        Err(mpsc::TryRecvError::Empty) => Ok(()),
+        // Left before the work was done: it ends with its agent, and removes what it has written by then.
+        Err(mpsc::TryRecvError::Empty) => {
+            let ended = plasmon::shutdown();
+            let _ = outcome.recv_timeout(CLEANING);
+            Ok(ended?)
+        }
         Err(mpsc::TryRecvError::Disconnected) => Err(Failure { message: "the demo's work panicked".to_owned(), hint: String::new() }),
     }
 }
