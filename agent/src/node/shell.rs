@@ -1,11 +1,14 @@
 //! The node's thread: drains rings, runs the core, sleeps. It never waits for a client.
 
+mod arrivals;
+mod departures;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plasmon_memory::channel::Listener;
 use plasmon_memory::doorbell::Doorbell;
@@ -13,30 +16,22 @@ use plasmon_memory::process::Pidfd;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_memory::slot::AgentState;
 use plasmon_protocol::id::{JobId, ProcessId};
-use plasmon_protocol::local::{self, AgentHello, ToAgent, VERSION};
-use plasmon_protocol::record::ProcessType;
+use plasmon_protocol::local::{self, ToAgent};
 use rustix::event::{Timespec, epoll};
 
 use super::Clock;
 use super::backing::Progress;
 use super::effects::Effects;
 use super::handle::Question;
-use super::listener::{self, Equipment, Newcomer};
+use super::listener::Newcomer;
 use super::peer::{Peer, Program};
 use super::sampling::{Seen, Watched};
-use super::workers;
 use crate::reactor::{Core, Machine, Violation};
 
 /// How long the thread dozes after work before it really sleeps: clients without hurry need not wake it meanwhile.
 const NAP: Duration = Duration::from_millis(1);
 /// How often a client with a full ring is tried again.
 const RETRY: Duration = Duration::from_millis(2);
-/// How long accepting rests after the system refused a descriptor, milliseconds.
-const ACCEPT_REST_MS: u64 = 100;
-/// Connections that have not said hello; more are turned away.
-const MAX_NEWCOMERS: usize = 256;
-/// How long workers may take to end when the node does.
-const DRAIN: Duration = Duration::from_secs(2);
 
 /// What other threads tell the node's thread.
 pub enum Command {
@@ -307,232 +302,6 @@ impl Shell {
         }
     }
 
-    fn start_worker(&mut self, worker: ProcessId, job: JobId) {
-        let started = match self.programs.get(&job) {
-            Some(program) => workers::start(program, worker, &self.identity.logs).and_then(|(channel, pid)| {
-                let pidfd = Pidfd::open(pid)?;
-                channel.set_nonblocking(true)?;
-                let newcomer = Newcomer { channel, worker: Some((worker, pid)), since_ms: self.clock.now_ms() };
-                epoll::add(&self.epoll, pidfd.fd(), token(Kind::StartingEnd, worker.0), epoll::EventFlags::IN)?;
-                self.starting.insert(worker, pidfd);
-                self.await_hello(newcomer)
-            }),
-            None => Err(io::Error::other("its driver is gone")),
-        };
-        if let Err(error) = started {
-            tracing::warn!(worker = worker.0, %error, "a worker does not start");
-            self.starting.remove(&worker);
-            self.core.on_process_lost(worker, &format!("not started: {error}"), &mut self.effects);
-        }
-    }
-
-    fn await_hello(&mut self, newcomer: Newcomer) -> io::Result<()> {
-        let number = self.next_newcomer;
-        self.next_newcomer = self.next_newcomer.wrapping_add(1);
-        epoll::add(&self.epoll, newcomer.channel.fd(), token(Kind::Newcomer, number), epoll::EventFlags::IN)?;
-        self.newcomers.insert(number, newcomer);
-        Ok(())
-    }
-
-    fn accept(&mut self) {
-        loop {
-            let channel = match self.listener.accept() {
-                Ok(channel) => channel,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
-                    // Out of descriptors, most likely: it would be reported again at once, and for ever.
-                    tracing::warn!(%error, "connections wait");
-                    let _ = epoll::delete(&self.epoll, self.listener.fd());
-                    self.listen_again_ms = Some(self.clock.now_ms() + ACCEPT_REST_MS);
-                    return;
-                }
-            };
-            if self.newcomers.len() >= MAX_NEWCOMERS {
-                continue;
-            }
-            let newcomer = Newcomer { channel, worker: None, since_ms: self.clock.now_ms() };
-            if newcomer.channel.set_nonblocking(true).is_ok()
-                && let Err(error) = self.await_hello(newcomer)
-            {
-                tracing::warn!(%error, "a connection is not served");
-            }
-        }
-    }
-
-    /// Connections that never said hello are closed; accepting goes on after its rest.
-    fn lose_silent(&mut self) {
-        let now_ms = self.clock.now_ms();
-        self.newcomers.retain(|_, newcomer| newcomer.overdue_ms().is_none_or(|at| at > now_ms));
-        if self.listen_again_ms.is_some_and(|at| at <= now_ms) {
-            let added = epoll::add(&self.epoll, self.listener.fd(), token(Kind::Listener, 0), epoll::EventFlags::IN);
-            self.listen_again_ms = added.is_err().then_some(now_ms + ACCEPT_REST_MS);
-        }
-    }
-
-    fn on_newcomer(&mut self, number: u32) {
-        let Some(newcomer) = self.newcomers.remove(&number) else { return };
-        let packet = match newcomer.channel.recv() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.newcomers.insert(number, newcomer);
-                return;
-            }
-            Ok(Some(packet)) => packet,
-            // Gone without a word; a started worker's end is seen by its pidfd.
-            Ok(None) | Err(_) => return,
-        };
-        let _ = epoll::delete(&self.epoll, newcomer.channel.fd());
-        let (bytes, descriptors) = packet;
-        match listener::introduce(&newcomer, &bytes, descriptors) {
-            Ok(introduction) => {
-                if let Err(error) = self.admit(newcomer, introduction) {
-                    tracing::warn!(%error, "a client is not let in");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a client is turned away");
-                listener::turn_away(&newcomer.channel, error);
-            }
-        }
-    }
-
-    fn admit(&mut self, newcomer: Newcomer, introduction: listener::Introduction) -> io::Result<()> {
-        let equipment = Equipment::make()?;
-        let hello = introduction.hello;
-        let name = hello.executable.rsplit('/').next().unwrap_or("program").to_owned();
-        let (process, job) = match newcomer.worker {
-            Some((worker, _)) => {
-                let job = self.core.process(worker).map(|worker| worker.job);
-                let Some(job) = job.filter(|job| self.core.has_job(*job)) else { return Ok(()) };
-                (worker, job)
-            }
-            None => self.core.on_driver_connected(hello.pid, &name),
-        };
-        let answer = AgentHello {
-            version: VERSION,
-            node: self.core.node_id(),
-            process,
-            job,
-            agent_pid: std::process::id(),
-            starter: self.identity.starter.clone(),
-            session: self.identity.session.display().to_string(),
-            capacity: self.effects.pool().capacity(),
-            slots: self.effects.slots().len(),
-        };
-        epoll::add(&self.epoll, introduction.pidfd.fd(), token(Kind::End, process.0), epoll::EventFlags::IN)?;
-        epoll::add(&self.epoll, newcomer.channel.fd(), token(Kind::Channel, process.0), epoll::EventFlags::IN)?;
-        let handed = equipment.hand_over(&newcomer.channel, answer, self.effects.pool().fd(), self.effects.slots().fd(), &self.bell);
-        let peer = Peer {
-            job,
-            link: equipment.link,
-            channel: Some(newcomer.channel),
-            pidfd: introduction.pidfd,
-            doorbell: equipment.doorbell,
-            backlog: std::collections::VecDeque::new(),
-            touched: false,
-            dropped: false,
-            hung_up_ms: None,
-            child: newcomer.worker.is_some(),
-        };
-        self.effects.peers.insert(process, peer);
-        if let Some(program) = introduction.program {
-            self.programs.insert(job, program);
-        }
-        if newcomer.worker.is_some() {
-            self.starting.remove(&process);
-            self.core.on_worker_connected(process, hello.pid, &mut self.effects);
-        }
-        self.watch();
-        if handed.is_err() {
-            self.lose(process, "gone before it was let in");
-        }
-        Ok(())
-    }
-
-    fn on_channel(&mut self, process: ProcessId) {
-        let Some(peer) = self.effects.peers.get_mut(&process) else { return };
-        let Some(channel) = &peer.channel else { return };
-        match channel.recv() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(Some(_)) => {
-                let violation = Violation("a packet after its hello".to_owned());
-                self.core.on_violation(process, &violation, &mut self.effects);
-            }
-            Ok(None) | Err(_) => {
-                peer.channel = None;
-                peer.hung_up_ms = Some(self.clock.now_ms());
-            }
-        }
-    }
-
-    /// Processes whose sockets closed: drivers at once when they said that they end, else when their end was not seen in time; workers
-    /// when they had their time to end. A process that closes its socket has no view into the pool any more; that is the client
-    /// library's promise.
-    fn lose_hung_up(&mut self) {
-        let now_ms = self.clock.now_ms();
-        let hung_up: Vec<ProcessId> = self
-            .effects
-            .peers
-            .iter()
-            .filter(|(process, peer)| {
-                let done = !peer.child && self.core.is_leaving(**process);
-                !peer.dropped && peer.overdue_ms().is_some_and(|at| done || at <= now_ms)
-            })
-            .map(|(process, _)| *process)
-            .collect();
-        for process in hung_up {
-            let child = self.effects.peers.get(&process).is_some_and(|peer| peer.child);
-            if !child {
-                self.lose(process, "disconnected");
-            } else if let Some(peer) = self.effects.peers.get_mut(&process) {
-                // A worker without a socket has no business: its end is waited for.
-                peer.hung_up_ms = None;
-                let _ = peer.pidfd.kill();
-            }
-        }
-    }
-
-    fn on_end(&mut self, process: ProcessId) {
-        let Some(peer) = self.effects.peers.get(&process) else { return };
-        if peer.pidfd.has_ended() {
-            let how = workers::how_it_ended(&peer.pidfd, peer.child);
-            self.lose(process, &how);
-        }
-    }
-
-    fn lose(&mut self, process: ProcessId, how: &str) {
-        // What it published before its end counts: one look takes all of it.
-        self.drain(process);
-        if let Some(peer) = self.effects.peers.remove(&process)
-            && self.core.process(process).is_some_and(|process| process.process_type == ProcessType::Driver)
-        {
-            self.programs.remove(&peer.job);
-        }
-        self.core.on_process_lost(process, how, &mut self.effects);
-        self.watch();
-    }
-
-    fn on_starting_end(&mut self, worker: ProcessId) {
-        let Some(pidfd) = self.starting.get(&worker).filter(|pidfd| pidfd.has_ended()) else { return };
-        let how = workers::how_it_ended(pidfd, true);
-        self.starting.remove(&worker);
-        self.newcomers.retain(|_, newcomer| newcomer.worker.is_none_or(|(starting, _)| starting != worker));
-        self.core.on_process_lost(worker, &format!("before it was ready: {how}"), &mut self.effects);
-    }
-
-    /// Ends a worker; shuts a driver out, which is not ours to end. Its memory is reused only after its own end.
-    fn kill(&mut self, process: ProcessId) {
-        if let Some(pidfd) = self.starting.get(&process) {
-            let _ = pidfd.kill();
-        }
-        if let Some(peer) = self.effects.peers.get_mut(&process) {
-            peer.dropped = true;
-            peer.channel = None;
-            if peer.child {
-                let _ = peer.pidfd.kill();
-            }
-        }
-    }
-
     fn watch(&self) {
         let anybody = !self.effects.peers.is_empty() || self.viewers > 0;
         // The sampling thread ends only with the agent.
@@ -544,27 +313,6 @@ impl Shell {
         if viewers != self.viewers {
             self.viewers = viewers;
             self.watch();
-        }
-    }
-
-    /// Every worker sees its socket close and ends; one that does not is killed. No child is left behind.
-    fn end_workers(&mut self) {
-        self.newcomers.clear();
-        let mut children: Vec<Pidfd> = self.starting.drain().map(|(_, pidfd)| pidfd).collect();
-        children.extend(std::mem::take(&mut self.effects.peers).into_values().filter(|peer| peer.child).map(|peer| peer.pidfd));
-        let deadline = Instant::now() + DRAIN;
-        for child in &children {
-            while !child.has_ended() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            if !child.has_ended() {
-                let _ = child.kill();
-                while !child.has_ended() {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            }
-            let how = workers::how_it_ended(child, true);
-            tracing::debug!(how, "worker ended");
         }
     }
 }

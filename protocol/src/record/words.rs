@@ -1,0 +1,173 @@
+//! The closed sets of words that rows are made of.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A closed set of words with one spelling everywhere: in JSON, in reports and in filters.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] $variant),+
+        }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The one spelling.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.word())
+            }
+        }
+    };
+}
+
+words!(
+    /// Why a process's reference keeps an object alive: the first that holds, in this order (Ray's memory page).
+    #[derive(Default)]
+    ReferenceType {
+        /// The process holds a handle to an actor.
+        ActorHandle = "ACTOR_HANDLE",
+        /// The process holds a view into the object's memory.
+        PinnedInMemory = "PINNED_IN_MEMORY",
+        /// A task that the process submitted needs the object and has not ended.
+        UsedByPendingTask = "USED_BY_PENDING_TASK",
+        /// The process holds a handle.
+        #[default]
+        LocalReference = "LOCAL_REFERENCE",
+        /// The reference lies inside an object that the process put.
+        CapturedInObject = "CAPTURED_IN_OBJECT",
+    }
+);
+
+words!(
+    /// What a process is.
+    #[derive(Default)]
+    ProcessType {
+        /// Runs a user's program.
+        #[default]
+        Driver = "driver",
+        /// Runs tasks.
+        Worker = "worker",
+        /// Runs the store and the scheduler.
+        Agent = "agent",
+    }
+);
+
+words!(
+    /// Where a task is in its life (Ray's names).
+    #[derive(Default)]
+    TaskStatus {
+        /// Waits for objects that it depends on.
+        #[default]
+        PendingArgsAvail = "PENDING_ARGS_AVAIL",
+        /// Waits for resources or for a worker.
+        PendingNodeAssignment = "PENDING_NODE_ASSIGNMENT",
+        /// Sent to a worker that has not begun.
+        SubmittedToWorker = "SUBMITTED_TO_WORKER",
+        /// Runs.
+        Running = "RUNNING",
+        /// Ended with its results stored.
+        Finished = "FINISHED",
+        /// Ended with an error.
+        Failed = "FAILED",
+    }
+);
+
+words!(
+    /// Where an object's value is.
+    #[derive(Default)]
+    ObjectState {
+        /// Not made yet.
+        #[default]
+        Pending = "PENDING",
+        /// In the pool.
+        InMemory = "IN_MEMORY",
+        /// Small enough to live in the agent's heap.
+        Inlined = "INLINED",
+        /// The task that should have made it failed; the error is its value.
+        Failed = "FAILED",
+    }
+);
+
+words!(
+    /// How a reference came to be, as Ray writes it before the call site.
+    #[derive(Default)]
+    SiteKind {
+        /// Nothing is known.
+        #[default]
+        Unknown = "",
+        /// `put` or `create`.
+        PutObject = "(put object)",
+        /// `.remote()` of a function.
+        TaskCall = "(task call)",
+        /// `.remote()` of an actor's method.
+        ActorCall = "(actor call)",
+        /// Found inside a task's argument.
+        DeserializeTaskArg = "(deserialize task arg)",
+        /// Found inside an actor call's argument.
+        DeserializeActorTaskArg = "(deserialize actor task arg)",
+        /// Found inside an object that was got.
+        DeserializeObject = "(deserialize object)",
+        /// A view taken by `get`.
+        GetObject = "(get object)",
+    }
+);
+
+words!(
+    /// What happened.
+    #[derive(Default)]
+    EventKind {
+        /// The agent is ready.
+        #[default]
+        AgentStarted = "agent_started",
+        /// A driver connected.
+        DriverConnected = "driver_connected",
+        /// A driver ended.
+        DriverEnded = "driver_ended",
+        /// A worker is ready.
+        WorkerStarted = "worker_started",
+        /// A worker ended as told.
+        WorkerEnded = "worker_ended",
+        /// A process died unasked.
+        ProcessDied = "process_died",
+        /// A process broke the protocol and was dropped.
+        ProcessDropped = "process_dropped",
+        /// A task failed.
+        TaskFailed = "task_failed",
+        /// A task is tried again.
+        TaskRetried = "task_retried",
+        /// A create waits for room.
+        CreateQueued = "create_queued",
+        /// A create found no room in time.
+        StoreFull = "store_full",
+        /// Idle leases were called back.
+        LeasesRecalled = "leases_recalled",
+        /// Something that the agent noticed about itself or the machine.
+        Notice = "notice",
+    }
+);
+
+words!(
+    /// How much attention an event asks for.
+    #[derive(Default)]
+    Severity {
+        /// None.
+        #[default]
+        Info = "info",
+        /// Some.
+        Warning = "warning",
+        /// At once.
+        Error = "error",
+    }
+);
