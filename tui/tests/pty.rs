@@ -19,7 +19,10 @@ use portable_pty::{PtyPair, PtySize, native_pty_system};
 use rustix::process::Signal;
 use screen::{Screen, command};
 
-const DONE: &str = "order, count and checksum are right";
+/// What the header says of the work's end.
+const DONE: &str = "done: 200000 lines, ";
+/// What is printed of it behind the dashboard.
+const SUMMARY: &str = "order, count and checksum are right";
 
 /// A demo that stays, its work done, in a terminal of this size.
 fn demo(place: &Place, columns: u16, rows: u16) -> Screen {
@@ -135,7 +138,7 @@ fn explore(columns: u16, rows: u16) {
     // At the root there is nowhere to go back to.
     screen.press_for("hhh6", &["─ Events "]);
     quits(&mut screen, &place);
-    assert!(screen.text().contains(DONE), "{}", screen.text());
+    assert!(screen.text().contains(SUMMARY), "{}", screen.text());
 }
 
 #[test]
@@ -170,16 +173,18 @@ fn q_in_the_middle_of_the_work_leaves_nothing() {
     let mut screen = Screen::open(&place, 160, 30, &["demo"]);
     screen.shows(&["─ Object store ─", "generated "]);
     quits(&mut screen, &place);
-    assert!(!screen.text().contains(DONE), "{}", screen.text());
+    assert!(!screen.text().contains(SUMMARY), "{}", screen.text());
 }
 
 #[test]
-fn without_keep_it_ends_with_the_work_and_tells() {
+fn without_keep_it_says_when_it_leaves_and_what_it_did() {
     let place = Place::new();
     let input = place.file("input", b"b\na\n");
-    let mut screen = Screen::open(&place, 80, 24, &["demo", "--input", input.to_str().unwrap()]);
+    let mut screen = Screen::open(&place, 160, 24, &["demo", "--input", input.to_str().unwrap()]);
+    screen.shows(&["done: 2 lines, verified · leaving in ", "remember demo.rs:"]);
+    screen.press("q");
     assert_eq!(screen.end(), 0);
-    until("the summary", || screen.text().contains("sorted 2 lines, 4 B: ").then_some(()));
+    until("the summary", || screen.text().contains("sorted 2 lines, 4 B: order, count and checksum are right").then_some(()));
     place.assert_empty();
 }
 
@@ -323,6 +328,18 @@ fn no_color_draws_without_colour() {
         screen.press("q");
         assert_eq!(screen.end(), 0);
     }
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_only_prints_gets_the_report() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place, &[]);
+    let mut command = command(&place, &[]);
+    command.env("TERM", "dumb");
+    let mut screen = Screen::run(80, 30, command);
+    assert_eq!(screen.end(), 0);
+    until("the report", || screen.text().contains("unattributed 0 B").then_some(()));
     assert_eq!(daemon.stop(), Some(0));
 }
 

@@ -157,14 +157,15 @@ fn percent(part: u64, whole: u64) -> f64 {
 
 fn aggregate(page: &mut String, report: &Report) {
     let ledger = &report.store.ledger;
-    let (objects, capacity) = (ledger.used_bytes(), ledger.capacity_bytes);
+    let (used, capacity) = (ledger.used_bytes(), ledger.capacity_bytes);
     page.push_str("--- Aggregate object store stats across all nodes ---\n");
     page.push_str(&format!(
         "Plasma memory usage {} MiB, {} objects, {:.2}% full, {:.2}% needed\n",
-        objects >> 20,
+        used >> 20,
         report.store.objects,
-        percent(ledger.used_bytes(), capacity),
-        percent(objects, capacity),
+        percent(used, capacity),
+        // Every object in the store is the only copy of its value.
+        percent(used, capacity),
     ));
 }
 
