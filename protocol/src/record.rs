@@ -1,7 +1,7 @@
 //! The rows that people see. Every row is a plain value; times are milliseconds since the Unix epoch, by the agent's clock,
 //! so that a row which does not change is not sent again only because it grew older.
 
-mod words;
+pub(crate) mod words;
 
 use std::fmt;
 use std::sync::Arc;

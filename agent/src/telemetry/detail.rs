@@ -124,24 +124,6 @@ fn excerpt(file: &str, text: &str, line: u32) -> Option<Source> {
     (lines.len() > (line - first_line) as usize).then(|| Source { file: file.to_owned(), first_line, lines, marked_line: line })
 }
 
-/// The unique set size of a process in bytes: what its end would give back to the machine.
-#[must_use]
-pub fn unique_bytes(pid: u32) -> Option<u64> {
-    unique_of(&std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
-}
-
-fn unique_of(rollup: &str) -> Option<u64> {
-    let mut sum = None;
-    for line in rollup.lines() {
-        let Some((name, rest)) = line.split_once(':') else { continue };
-        if matches!(name, "Private_Clean" | "Private_Dirty" | "Private_Hugetlb") {
-            let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
-            sum = Some(sum.unwrap_or(0) + kib * 1024);
-        }
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -213,14 +195,5 @@ mod tests {
         };
         let now = Instant::now();
         assert_eq!([read(now), read(now + UNIQUE_LASTS / 2), read(now + UNIQUE_LASTS)], [Some(7), Some(7), Some(8)]);
-    }
-
-    #[test]
-    fn a_processes_private_pages_are_summed() {
-        let rollup =
-            "00400000-7ffe ---p 0 00:00 0 [rollup]\nRss: 9 kB\nPrivate_Clean:  8 kB\nPrivate_Dirty: 16 kB\nPrivate_Hugetlb: 0 kB\n";
-        assert_eq!(unique_of(rollup), Some(24 * 1024));
-        assert_eq!(unique_of("Rss: 9 kB\n"), None);
-        assert!(unique_bytes(std::process::id()).is_none_or(|bytes| bytes > 0));
     }
 }

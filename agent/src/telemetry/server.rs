@@ -12,8 +12,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::machine::unique_bytes;
 use crate::node::handle::NodeHandle;
-use crate::telemetry::detail::{Details, UniqueBytes, unique_bytes};
+use crate::telemetry::detail::{Details, UniqueBytes};
 use crate::telemetry::door::{Door, Refusal};
 use crate::telemetry::{head, viewer, wire};
 

@@ -28,6 +28,7 @@
 //! This crate is the only one with unsafe code outside Python. Under `--cfg loom` only the protocols ([`ring`], [`slot`], [`pin`])
 //! are compiled, over model-checked atomics.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 #![cfg_attr(all(loom, not(test)), expect(dead_code, reason = "only the models make these"))]
 
 #[cfg(not(target_os = "linux"))]

@@ -1,36 +1,19 @@
 //! How a report is arranged.
 
-use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::record::words::words;
 use crate::size::Bytes;
 
 /// A closed set of words that a flag takes, in any case.
 macro_rules! choices {
     ($(#[$doc:meta])* $name:ident, $flag:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-        pub enum $name {
-            $($(#[$vdoc])* $variant),+
-        }
-
-        impl $name {
-            /// All of them; the first is the default.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The word that selects it.
-            #[must_use]
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.word())
-            }
-        }
+        words!(
+            $(#[$doc])*
+            #[derive(Default)]
+            $name { $($(#[$vdoc])* $variant = $word),+ }
+        );
 
         impl FromStr for $name {
             type Err = Error;
