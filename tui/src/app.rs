@@ -110,6 +110,8 @@ struct Frozen {
     model: Model,
     since_ms: u64,
     changes: u64,
+    /// Something in it was opened, and read, after the freeze.
+    mixed: bool,
 }
 
 /// What the dashboard knows of its surroundings.
@@ -217,7 +219,9 @@ impl App {
                 if self.subscriptions.answered(id)
                     && let Some(frozen) = &mut self.frozen
                 {
-                    // What is opened while the picture stands still is fetched once, and then stands still with it.
+                    // What is opened while the picture stands still is fetched once, and then stands still with it. It is newer
+                    // than the rest, and the header says so.
+                    frozen.mixed = true;
                     frozen.model.windows.extend(self.live.windows.get(&id).cloned().map(|window| (id, window)));
                     frozen.model.details.extend(self.live.details.get(&id).cloned().map(|detail| (id, detail)));
                 }
@@ -262,6 +266,12 @@ impl App {
         Some((self.now_ms.saturating_sub(frozen.since_ms), self.live.changes.saturating_sub(frozen.changes)))
     }
 
+    /// Whether the picture that is held still has parts that were read later than the rest.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        self.frozen.as_ref().is_some_and(|frozen| frozen.mixed)
+    }
+
     fn freeze(&mut self) {
         self.frozen = match self.frozen.take() {
             Some(_) => None,
@@ -269,7 +279,7 @@ impl App {
                 // Ages stand still too: the picture's clock is the agent's, now.
                 let at_ms = self.agent_now_ms();
                 let model = Model { at_ms, ..self.live.clone() };
-                Some(Box::new(Frozen { model, since_ms: self.now_ms, changes: self.live.changes }))
+                Some(Box::new(Frozen { model, since_ms: self.now_ms, changes: self.live.changes, mixed: false }))
             }
         };
     }

@@ -101,8 +101,8 @@ fn explore(columns: u16, rows: u16) {
     let page = screen.press_for("\r", &["─ Creation site ─", "3 Sites › remember demo.rs:", "▶", "Objects created here"]);
     let line = page.lines().find(|line| line.contains('▶')).unwrap();
     assert!(line.contains("plasmon::put(preview)"), "{line}");
+    let page = screen.wait_for("an object", |text| selected(text).contains("in memory"));
     assert!(page.contains("1.00M") || page.contains("1024K"), "{page}");
-    screen.wait_for("an object", |text| selected(text).contains("in memory"));
     let object = screen.press_for("\r", &["─ Why is it alive? ─", "goes with its 1 reference", "driver ", "1 handle"]);
     assert!(object.lines().any(|line| line.contains("› object ")), "{object}");
     let process = screen.press_for("\r", &["─ Process ─"]);

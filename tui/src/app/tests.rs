@@ -127,6 +127,7 @@ fn a_frozen_picture_stands_still_while_changes_are_counted() {
     let body = Body::Snapshot { id, totals: Totals::default(), start: 0, rows: Rows::Processes(Vec::new()) };
     app.update(Msg::Frame(Box::new(Frame { seq: 3, at_ms: 5_000, missed: 0, body })));
     assert!(app.model().windows.contains_key(&id), "what is opened while frozen is fetched once");
+    assert!(app.is_mixed());
     press(&mut app, " ");
     assert_eq!(app.frozen(), None);
 }

@@ -51,7 +51,8 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
 /// How fresh what is shown is.
 fn state(app: &App) -> (String, Role) {
     if let Some((since_ms, changes)) = app.frozen() {
-        return (format!("FROZEN {}, {} behind", span(since_ms), things(changes, "change", "changes")), Role::Warn);
+        let mixed = if app.is_mixed() { ", parts are newer" } else { "" };
+        return (format!("FROZEN {}, {} behind{mixed}", span(since_ms), things(changes, "change", "changes")), Role::Warn);
     }
     match &app.link {
         LinkState::Connecting => ("connecting".to_owned(), Role::Dim),

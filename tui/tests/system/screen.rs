@@ -10,8 +10,31 @@ use rustix::process::Signal;
 
 use crate::place::{PATIENCE, Place, signal, until, workspace};
 
+/// What the terminal has taken in.
+struct Emulator {
+    parser: vt100::Parser,
+    /// Between the begin and the end of a synchronized update: a terminal shows nothing of it yet.
+    updating: bool,
+    /// The last bytes, where a mark may be cut.
+    tail: Vec<u8>,
+}
+
+impl Emulator {
+    fn take(&mut self, bytes: &[u8]) {
+        const BEGIN: &[u8] = b"\x1b[?2026h";
+        const END: &[u8] = b"\x1b[?2026l";
+        self.parser.process(bytes);
+        self.tail.extend_from_slice(bytes);
+        if let Some(mark) = self.tail.windows(BEGIN.len()).rev().find(|part| *part == BEGIN || *part == END) {
+            self.updating = mark == BEGIN;
+        }
+        let keep = self.tail.len().min(BEGIN.len() - 1);
+        self.tail.drain(..self.tail.len() - keep);
+    }
+}
+
 pub(crate) struct Screen {
-    parser: Arc<Mutex<vt100::Parser>>,
+    emulator: Arc<Mutex<Emulator>>,
     master: Box<dyn MasterPty + Send>,
     /// Open for as long as the terminal's modes are looked at.
     _slave: Box<dyn SlavePty + Send>,
@@ -46,31 +69,41 @@ impl Screen {
         let PtyPair { master, slave } = native_pty_system().openpty(size(columns, rows)).unwrap();
         let modes = format!("{:?}", master.get_termios().unwrap());
         let dimension = |number| NonZero::new(number).unwrap();
-        let parser = Arc::new(Mutex::new(vt100::Parser::new(dimension(rows), dimension(columns), 0)));
+        let parser = vt100::Parser::new(dimension(rows), dimension(columns), 0);
+        let emulator = Arc::new(Mutex::new(Emulator { parser, updating: false, tail: Vec::new() }));
         let mut output = master.try_clone_reader().unwrap();
-        let emulator = Arc::clone(&parser);
+        let taker = Arc::clone(&emulator);
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // Ends when nobody has the terminal open any more.
             while let Ok(read @ 1..) = output.read(&mut bytes) {
-                emulator.lock().unwrap().process(&bytes[..read]);
+                taker.lock().unwrap().take(&bytes[..read]);
             }
         });
         let child = slave.spawn_command(command).unwrap();
-        Self { parser, keyboard: master.take_writer().unwrap(), master, _slave: slave, child, modes }
+        Self { emulator, keyboard: master.take_writer().unwrap(), master, _slave: slave, child, modes }
     }
 
     /// What stands on the screen.
     pub(crate) fn text(&self) -> String {
-        let parser = self.parser.lock().unwrap();
-        let (_, columns) = parser.screen().size();
-        let rows: Vec<String> = parser.screen().rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect();
-        rows.join("\n")
+        self.look(|screen| {
+            let (_, columns) = screen.size();
+            let rows: Vec<String> = screen.rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect();
+            rows.join("\n")
+        })
     }
 
-    /// Looks at the emulator.
+    /// Looks at the emulator, never at half an update; but for one that its program did not live to end.
     pub(crate) fn look<T>(&self, at: impl FnOnce(&vt100::Screen) -> T) -> T {
-        at(self.parser.lock().unwrap().screen())
+        let deadline = Instant::now() + Duration::from_secs(2);
+        loop {
+            let emulator = self.emulator.lock().unwrap();
+            if !emulator.updating || Instant::now() > deadline {
+                return at(emulator.parser.screen());
+            }
+            drop(emulator);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits for a picture.
@@ -114,7 +147,7 @@ impl Screen {
 
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
         let dimension = |number| NonZero::new(number).unwrap();
-        self.parser.lock().unwrap().screen_mut().set_size(dimension(rows), dimension(columns));
+        self.emulator.lock().unwrap().parser.screen_mut().set_size(dimension(rows), dimension(columns));
         self.master.resize(size(columns, rows)).unwrap();
     }
 
