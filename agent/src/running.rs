@@ -13,6 +13,7 @@ use plasmon_memory::slot::SlotTable;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::NodeId;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
@@ -63,7 +64,7 @@ impl Agent {
         let server =
             Server::new(handle, Door::new(&token, config.allow_host.clone())).source_roots(source_roots()).count_viewers_in(viewers);
         let (end_stream, ended) = oneshot::channel();
-        let stream = start_stream(stream, server, ended)?;
+        let stream = start_stream(stream, server, remote.clone(), ended)?;
         let address = Address {
             pid: std::process::id(),
             node: node_id,
@@ -167,7 +168,12 @@ impl Drop for Alarm {
     }
 }
 
-fn start_stream(listener: std::net::TcpListener, server: Server, ended: oneshot::Receiver<()>) -> Result<JoinHandle<()>, Error> {
+fn start_stream(
+    listener: std::net::TcpListener,
+    server: Server,
+    remote: Remote,
+    ended: oneshot::Receiver<()>,
+) -> Result<JoinHandle<()>, Error> {
     let refused = |error: std::io::Error| Error::system("serve the live stream", error);
     listener.set_nonblocking(true).map_err(refused)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build().map_err(refused)?;
@@ -176,10 +182,25 @@ fn start_stream(listener: std::net::TcpListener, server: Server, ended: oneshot:
         TcpListener::from_std(listener).map_err(refused)?
     };
     spawn("stream", move || {
-        runtime.block_on(server.run(listener, async {
-            // Told, or the agent is gone: the same.
-            let _ = ended.await;
-        }));
+        runtime.block_on(async {
+            // Without the signal the switch stays where it is.
+            let switch = signal(SignalKind::user_defined1()).map(|mut asked| async move {
+                while asked.recv().await.is_some() {
+                    remote.tell(Command::SwitchSites);
+                }
+            });
+            let serve = server.run(listener, async {
+                // Told, or the agent is gone: the same.
+                let _ = ended.await;
+            });
+            match switch {
+                Ok(switch) => tokio::select! {
+                    () = serve => {}
+                    () = switch => {}
+                },
+                Err(_) => serve.await,
+            }
+        });
     })
 }
 

@@ -208,3 +208,21 @@ fn a_reference_is_serialised_only_where_it_is_counted() {
         viewer.until_empty();
     });
 }
+
+#[test]
+fn call_sites_are_switched_while_a_program_runs() {
+    alone(|| {
+        let info = start(1.0);
+        let mut viewer = Viewer::here();
+        let agent = rustix::process::Pid::from_raw(info.agent_pid.cast_signed()).unwrap();
+        for recorded in [true, false, true] {
+            eventually("a put with the switch as it is", || {
+                let put = plasmon::put(&[1_u8; 100][..]).unwrap();
+                let rows = viewer.report().references;
+                let row = rows.iter().find(|row| row.object_id == put.id()).unwrap();
+                row.call_site.file.is_empty() != recorded
+            });
+            rustix::process::kill_process(agent, rustix::process::Signal::USR1).unwrap();
+        }
+    });
+}

@@ -81,9 +81,6 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
     Ok(Introduction { hello: ClientHello { pid, ..hello }, pidfd, program })
 }
 
-/// `off`: clients record no call sites. For measuring what they cost.
-const SITES: &str = "PLASMON_SITES";
-
 /// What a client is given: its own rings and doorbell.
 #[derive(Debug)]
 pub struct Equipment {
@@ -94,13 +91,13 @@ pub struct Equipment {
 }
 
 impl Equipment {
-    /// Fresh rings.
+    /// Fresh rings, and whether the client records call sites.
     ///
     /// # Errors
     /// What the system says.
-    pub fn make() -> io::Result<Self> {
+    pub fn make(sites: bool) -> io::Result<Self> {
         let link = AgentLink::create()?;
-        link.set_sites(std::env::var_os(SITES).is_none_or(|sites| sites != "off"));
+        link.set_sites(sites);
         Ok(Self { link, doorbell: Doorbell::create()? })
     }
 

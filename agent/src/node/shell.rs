@@ -30,6 +30,8 @@ use crate::reactor::{Core, Machine, Violation};
 
 /// How long the thread dozes after work before it really sleeps: clients without hurry need not wake it meanwhile.
 const NAP: Duration = Duration::from_millis(1);
+/// `off`: call sites are not recorded, until `SIGUSR1` switches them on.
+const SITES: &str = "PLASMON_SITES";
 /// How often a client with a full ring is tried again.
 const RETRY: Duration = Duration::from_millis(2);
 
@@ -41,6 +43,8 @@ pub enum Command {
     Backing(Progress),
     /// Machine and processes look like this.
     Seen(Seen),
+    /// Record call sites if they are not, and the other way round.
+    SwitchSites,
     /// End.
     Stop,
 }
@@ -103,6 +107,8 @@ pub struct Shell {
     programs: HashMap<JobId, Program>,
     watched: Sender<Watched>,
     viewers: u32,
+    /// Clients record call sites.
+    sites: bool,
     stopping: bool,
     buffer: Vec<u8>,
 }
@@ -161,6 +167,7 @@ impl Shell {
             programs: HashMap::new(),
             watched,
             viewers: 0,
+            sites: std::env::var_os(SITES).is_none_or(|sites| sites != "off"),
             stopping: false,
             buffer: Vec::new(),
         })
@@ -281,6 +288,13 @@ impl Shell {
                         viewers: self.viewers,
                     };
                     self.core.on_sample(machine, seen.usages);
+                }
+                Command::SwitchSites => {
+                    self.sites = !self.sites;
+                    for peer in self.effects.peers.values() {
+                        peer.link.set_sites(self.sites);
+                    }
+                    self.core.on_sites_switched(self.sites);
                 }
                 Command::Stop => self.stopping = true,
             }

@@ -1,6 +1,7 @@
 //! What time brings.
 
 use plasmon_protocol::id::ProcessId;
+use plasmon_protocol::record::{EventKind, Severity};
 
 use super::{Core, Machine, Outbox, Usage};
 
@@ -35,6 +36,12 @@ impl Core {
         }
         self.sites.sample(self.now_ms);
         self.changes += 1;
+    }
+
+    /// Clients record call sites from here on, or record them no more.
+    pub fn on_sites_switched(&mut self, on: bool) {
+        let state = if on { "on" } else { "off" };
+        self.event(EventKind::Notice, Severity::Info, None, format!("recording of call sites switched {state}"));
     }
 
     /// Processes with their ids in the operating system, to be sampled.

@@ -107,7 +107,7 @@ impl Shell {
     }
 
     pub(super) fn admit(&mut self, newcomer: Newcomer, introduction: listener::Introduction) -> io::Result<()> {
-        let equipment = Equipment::make()?;
+        let equipment = Equipment::make(self.sites)?;
         let hello = introduction.hello;
         let name = hello.executable.rsplit('/').next().unwrap_or("program").to_owned();
         let (process, job) = match newcomer.worker {
