@@ -7,7 +7,7 @@ mod remote;
 /// Makes a function remote. `f.remote(..)` submits a task and returns references to its results; `f.options(..)` changes how it
 /// runs; `f.call(..)` calls it here.
 ///
-/// ```ignore
+/// ```text
 /// #[plasmon::remote(num_cpus = 0.5, max_retries = 1)]
 /// fn smooth(signal: &[f32], width: usize) -> Vec<f32> { .. }
 ///
