@@ -1,13 +1,14 @@
 //! How programs and agents find each other, and how they part.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
 
 use std::path::PathBuf;
 
 use plasmon::{Error, Info, ObjectRef, Options};
-use plasmon_protocol::record::ProcessType;
-use support::{Child, Flag, Viewer, alone, check, content, directory, eventually, is_alive, kill, role, sessions, start};
+use support::{
+    Child, Flag, Viewer, alone, attach, check, content, descriptors, directory, eventually, is_alive, kill, publish, role, sessions, start,
+    worker_pids,
+};
 
 type Numbers = ObjectRef<[u64]>;
 
@@ -20,26 +21,6 @@ fn wait_for(flag: &str) -> u32 {
 #[plasmon::remote]
 fn pid_of() -> u32 {
     std::process::id()
-}
-
-fn worker_pids(viewer: &mut Viewer) -> Vec<u32> {
-    viewer.processes().iter().filter(|row| row.process_type == ProcessType::Worker).map(|row| row.pid).collect()
-}
-
-/// Connects to the agent of the test's main process.
-fn attach() -> Info {
-    let session = PathBuf::from(Flag::named("session").wait());
-    let info = Options::new().address(session).init().unwrap();
-    assert!(!info.started);
-    info
-}
-
-fn publish(info: &Info) {
-    Flag::named("session").say(info.session.to_str().unwrap());
-}
-
-fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) struct Create {
 
 impl Core {
     pub(super) fn on_lease(&mut self, from: ProcessId, request: u32, bytes: u64, chunk: bool, site: u32, out: &mut impl Outbox) {
-        let site = self.process(from).map_or(SiteId(0), |process| process.site(site));
+        let site = self.site_from(from, site);
         let deadline_ms = self.now_ms + CREATE_GRACE_MS;
         let create = Create { process: from, request, bytes, chunk, site, deadline_ms, lease: None };
         if bytes > self.store.capacity() {

@@ -74,7 +74,7 @@ impl Core {
             }
             ToAgent::SiteName { site, function } => {
                 bounded("function", function)?;
-                let id = self.process(from).map_or(SiteId(0), |process| process.site(site));
+                let id = self.site_from(from, site);
                 self.sites.name(id, function);
                 Ok(())
             }
@@ -101,6 +101,11 @@ impl Core {
         }
         process.staged.extend_from_slice(references);
         Ok(())
+    }
+
+    /// The agent's number of the call site that a client calls `number`.
+    pub(super) fn site_from(&self, from: ProcessId, number: u32) -> SiteId {
+        self.process(from).map_or(SiteId(0), |process| process.site(number))
     }
 
     /// The references that the client staged for this message.

@@ -24,7 +24,7 @@ impl Core {
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         let contains = self.take_staged(from);
-        let site = self.process(from).map_or(SiteId(0), |process| process.site(site));
+        let site = self.site_from(from, site);
         self.can_capture(&contains)?;
         self.create(from, key, site, hidden)?;
         self.hold(from, key, Count::Local, site)?;
@@ -159,7 +159,7 @@ impl Core {
     }
 
     pub(super) fn on_add(&mut self, from: ProcessId, key: ObjectKey, count: Count, site: u32) -> Result<(), Violation> {
-        let site = self.process(from).map_or(SiteId(0), |process| process.site(site));
+        let site = self.site_from(from, site);
         self.hold(from, key, count, site)
     }
 

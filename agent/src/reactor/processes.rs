@@ -1,7 +1,6 @@
 //! Processes come, and go in any way. Whoever goes leaves nothing behind but what others hold.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{EventKind, ProcessType, Severity};
@@ -150,12 +149,5 @@ impl Core {
     #[must_use]
     pub fn is_leaving(&self, process: ProcessId) -> bool {
         self.dismissed.contains(&process)
-    }
-
-    /// The name that a worker's job goes by.
-    #[must_use]
-    pub fn job_name(&self, id: JobId) -> Option<Arc<str>> {
-        let driver = self.jobs.get(&id)?.driver;
-        self.process(driver).map(|driver| Arc::clone(&driver.name))
     }
 }

@@ -5,6 +5,7 @@ mod alone;
 mod content;
 mod flag;
 mod rows;
+mod shared;
 mod viewer;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ pub(crate) use alone::{Child, alone, directory, role, sessions, start, start_siz
 pub(crate) use content::{Random, check, content};
 pub(crate) use flag::Flag;
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
+pub(crate) use shared::{attach, descriptors, publish, worker_pids};
 pub(crate) use viewer::{Report, Viewer};
 
 /// How long anything may take that takes milliseconds on an idle machine.
