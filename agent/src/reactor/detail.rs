@@ -12,7 +12,7 @@ impl Core {
         match target {
             Target::Object(id) if id.node() == self.config.node => self.object_detail(id.key()).map(Detail::Object),
             Target::Task(id) if id.node() == self.config.node => self.task_detail(id.key()).map(Detail::Task),
-            Target::Object(_) | Target::Task(_) => None,
+            Target::Object(_) | Target::Task(_) | Target::Actor(_) => None,
             Target::Site(id) => self.site_detail(id).map(Detail::Site),
             Target::Process(id) => self.process_detail(id).map(Detail::Process),
         }

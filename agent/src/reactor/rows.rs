@@ -5,8 +5,8 @@ use std::sync::Arc;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::record::{
-    EventRow, Ledger, NodeRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow,
-    TaskStatus,
+    ActorRow, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
+    SiteRow, StoreRow, TaskRow, TaskStatus,
 };
 use plasmon_protocol::stream::{Detail, Target};
 
@@ -74,6 +74,7 @@ impl Core {
             status: task.status,
             attempt: task.attempt.max(1),
             job: task.job,
+            actor: None,
             submitter_pid: self.pid(task.key.process),
             worker_pid: task.worker_pid,
             call_site: Arc::clone(self.sites.get(task.site)),
@@ -112,6 +113,7 @@ impl Core {
             heap_bytes: process.usage.rss_bytes.saturating_sub(process.usage.shared_bytes),
             cpu_percent: process.usage.cpu_percent,
             task,
+            actor: None,
             references: process.rows,
             held_bytes: process.held_bytes,
             slack_bytes: self.store.slack_of(id),
@@ -200,6 +202,7 @@ impl Tables for Core {
             tasks_running: self.counters.running,
             tasks_finished: self.counters.finished,
             tasks_failed: self.counters.failed,
+            actors: 0,
         }
     }
 
@@ -244,6 +247,14 @@ impl Tables for Core {
 
     fn tasks(&self) -> Vec<TaskRow> {
         self.tasks.values().map(|task| self.task_row(task)).collect()
+    }
+
+    fn actors(&self) -> Vec<ActorRow> {
+        Vec::new()
+    }
+
+    fn post_mortem(&self) -> Vec<PostMortemRow> {
+        Vec::new()
     }
 
     fn events(&self) -> Vec<EventRow> {
