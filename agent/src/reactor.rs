@@ -67,6 +67,10 @@ pub trait Outbox {
     fn back(&mut self, end: u64);
     /// Starts a worker; it will connect as `process`.
     fn start_worker(&mut self, process: ProcessId, job: JobId);
+    /// Workers of job `to` are started from the program that those of `of` are started from.
+    fn share_program(&mut self, of: JobId, to: JobId);
+    /// A job has ended: no worker is started for it any more.
+    fn end_job(&mut self, job: JobId);
     /// Ends a process that was told to go, or may not stay.
     fn kill(&mut self, process: ProcessId);
 }

@@ -130,6 +130,7 @@ impl Core {
     /// A driver is gone: its tasks are cancelled, its workers end.
     fn end_job(&mut self, id: JobId, pid: u32, out: &mut impl Outbox) {
         let Some(job) = self.jobs.remove(&id) else { return };
+        out.end_job(id);
         self.cancel_tasks(job.pending.into_iter().collect(), &format!("its driver {pid} ended"));
         for index in 0..self.processes.len() {
             let worker = ProcessId(index as u32);
