@@ -124,7 +124,7 @@ impl Outbox for Effects {
             None => SlotState::Free,
             Some(ObjectState::Pending) => SlotState::Pending,
             Some(ObjectState::InMemory) => SlotState::InMemory,
-            Some(ObjectState::Inlined) => SlotState::Inlined,
+            Some(ObjectState::Inlined | ObjectState::Actor) => SlotState::Inlined,
             Some(ObjectState::Failed) => SlotState::Failed,
         };
         if self.poison
