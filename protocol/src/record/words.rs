@@ -107,6 +107,8 @@ words!(
         InMemory = "IN_MEMORY",
         /// Small enough to live in the agent's heap.
         Inlined = "INLINED",
+        /// It has no value: the handles of a live actor refer to it.
+        Actor = "ACTOR",
         /// The task that should have made it failed; the error is its value.
         Failed = "FAILED",
     }
