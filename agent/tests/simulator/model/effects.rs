@@ -31,7 +31,9 @@ impl Model {
                 self.backing = self.backing.max(*end);
                 Ok(())
             }
-            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
+            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } | Effect::ShareProgram { .. } | Effect::EndJob(_) => {
+                Ok(())
+            }
         }
     }
 
