@@ -24,6 +24,10 @@ impl Core {
         messages: impl IntoIterator<Item = Result<ToAgent<'a>, Violation>>,
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
+        if self.process(from).is_none() {
+            // Nobody is there to be answered, and nothing may be held or lent in its name.
+            return Ok(());
+        }
         let mut result = Ok(());
         for message in messages {
             self.counters.messages += 1;
