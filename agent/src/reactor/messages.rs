@@ -33,6 +33,10 @@ impl Core {
             self.counters.messages += 1;
             result = message.and_then(|message| self.on_message(from, message, out));
             self.drain_doomed(out);
+            // Before the next message, which may ask for their names.
+            while let Some(actor) = self.unreferenced.pop() {
+                self.end_unreferenced(actor, out);
+            }
             if result.is_err() {
                 break;
             }
