@@ -1,6 +1,7 @@
 //! What the core wants done, done at once where it is a store to shared memory, at the end of the batch where it is a system call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use plasmon_memory::pin::pinned;
@@ -9,7 +10,7 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToClient;
 use plasmon_protocol::record::ObjectState;
 
-use super::peer::Peer;
+use super::peer::{Peer, Program};
 use crate::reactor::Outbox;
 
 /// The outside of the core.
@@ -17,8 +18,10 @@ use crate::reactor::Outbox;
 pub struct Effects {
     /// Connected clients.
     pub peers: BTreeMap<ProcessId, Peer>,
+    /// What the workers of each job are started from.
+    pub programs: HashMap<JobId, Arc<Program>>,
     slots: SlotTable,
-    pool: std::sync::Arc<plasmon_memory::pool::Pool>,
+    pool: Arc<plasmon_memory::pool::Pool>,
     backing: Sender<u64>,
     /// Reclaimed objects are overwritten, so that whoever still reads them is found out: for tests.
     poison: bool,
@@ -36,9 +39,10 @@ pub struct Effects {
 impl Effects {
     /// Effects over this pool and slot table. `backing` takes how far the pool should be backed.
     #[must_use]
-    pub fn new(slots: SlotTable, pool: std::sync::Arc<plasmon_memory::pool::Pool>, backing: Sender<u64>, poison: bool) -> Self {
+    pub fn new(slots: SlotTable, pool: Arc<plasmon_memory::pool::Pool>, backing: Sender<u64>, poison: bool) -> Self {
         Self {
             peers: BTreeMap::new(),
+            programs: HashMap::new(),
             slots,
             pool,
             backing,
@@ -135,7 +139,7 @@ impl Outbox for Effects {
             None => SlotState::Free,
             Some(ObjectState::Pending) => SlotState::Pending,
             Some(ObjectState::InMemory) => SlotState::InMemory,
-            Some(ObjectState::Inlined) => SlotState::Inlined,
+            Some(ObjectState::Inlined | ObjectState::Actor) => SlotState::Inlined,
             Some(ObjectState::Failed) => SlotState::Failed,
         };
         if self.poison
@@ -170,6 +174,16 @@ impl Outbox for Effects {
 
     fn start_worker(&mut self, process: ProcessId, job: JobId) {
         self.starts.push((process, job));
+    }
+
+    fn share_program(&mut self, of: JobId, to: JobId) {
+        if let Some(program) = self.programs.get(&of) {
+            self.programs.insert(to, Arc::clone(program));
+        }
+    }
+
+    fn end_job(&mut self, job: JobId) {
+        self.programs.remove(&job);
     }
 
     fn kill(&mut self, process: ProcessId) {

@@ -74,7 +74,8 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
     let program = match (newcomer.worker, descriptors.into_iter().next()) {
         (Some(_), _) => None,
         (None, Some(executable)) => {
-            Some(Program { executable, path: hello.executable.clone(), directory: PathBuf::from(&hello.directory), pid })
+            let (path, directory) = (hello.executable.clone(), PathBuf::from(&hello.directory));
+            Some(Program { executable, path, directory, environment: super::workers::environment(pid) })
         }
         (None, None) => return Err(refuse("no descriptor of its executable came with its hello".to_owned())),
     };

@@ -1,6 +1,7 @@
 //! One connected client: its rings, its socket, its life.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -8,13 +9,10 @@ use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
-use plasmon_protocol::id::JobId;
 
 /// A client that has said hello.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its job.
-    pub job: JobId,
     /// Both rings and the shared words.
     pub link: AgentLink,
     /// Its end of the socket. Closed by dropping.
@@ -49,7 +47,7 @@ impl Peer {
     }
 }
 
-/// What a driver's workers are started from.
+/// What a driver's workers are started from. Complete when the driver connects: workers may be started after its end.
 #[derive(Debug)]
 pub struct Program {
     /// The executable, held open.
@@ -58,6 +56,6 @@ pub struct Program {
     pub path: String,
     /// The working directory.
     pub directory: PathBuf,
-    /// The driver's process id, whose environment the workers get.
-    pub pid: u32,
+    /// The environment that the driver was started with.
+    pub environment: Vec<(OsString, OsString)>,
 }

@@ -15,7 +15,7 @@ use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::process::Pidfd;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_memory::slot::AgentState;
-use plasmon_protocol::id::{JobId, ProcessId};
+use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{self, ToAgent};
 use rustix::event::{Timespec, epoll};
 
@@ -24,7 +24,7 @@ use super::backing::Progress;
 use super::effects::Effects;
 use super::handle::Question;
 use super::listener::Newcomer;
-use super::peer::{Peer, Program};
+use super::peer::Peer;
 use super::sampling::{Seen, Watched};
 use crate::reactor::{Core, Machine, Violation};
 
@@ -104,7 +104,6 @@ pub struct Shell {
     listen_again_ms: Option<u64>,
     /// Workers that were started and have not said hello.
     starting: HashMap<ProcessId, Pidfd>,
-    programs: HashMap<JobId, Program>,
     watched: Sender<Watched>,
     viewers: u32,
     /// Clients record call sites.
@@ -164,7 +163,6 @@ impl Shell {
             next_newcomer: 0,
             listen_again_ms: None,
             starting: HashMap::new(),
-            programs: HashMap::new(),
             watched,
             viewers: 0,
             sites: std::env::var_os(SITES).is_none_or(|sites| sites != "off"),

@@ -1,5 +1,6 @@
 //! Starts worker processes, and tells how a process ended.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -33,7 +34,7 @@ pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(C
         .arg0(&program.path)
         .current_dir(if program.directory.is_dir() { program.directory.as_path() } else { Path::new("/") })
         .env_clear()
-        .envs(environment(program.pid))
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .env(BOOT, format!("worker:{WORKER_FD}"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -45,7 +46,8 @@ pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(C
 }
 
 /// The environment that a process was started with; this process's own when it cannot be read.
-fn environment(pid: u32) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+#[must_use]
+pub fn environment(pid: u32) -> Vec<(OsString, OsString)> {
     let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else {
         return std::env::vars_os().filter(|(name, _)| name != BOOT).collect();
     };
@@ -54,8 +56,7 @@ fn environment(pid: u32) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
         .filter_map(|entry| {
             let at = entry.iter().position(|byte| *byte == b'=')?;
             let (name, value) = (entry.get(..at)?, entry.get(at + 1..)?);
-            (!name.is_empty() && name != BOOT.as_bytes())
-                .then(|| (std::ffi::OsString::from_vec(name.to_vec()), std::ffi::OsString::from_vec(value.to_vec())))
+            (!name.is_empty() && name != BOOT.as_bytes()).then(|| (OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
         })
         .collect()
 }

@@ -1,6 +1,7 @@
 //! How processes come: workers that the core wants are started, drivers connect, and both say hello.
 
 use std::io;
+use std::sync::Arc;
 
 use plasmon_memory::process::Pidfd;
 use plasmon_protocol::id::{JobId, ProcessId};
@@ -19,8 +20,8 @@ const MAX_NEWCOMERS: usize = 256;
 
 impl Shell {
     pub(super) fn start_worker(&mut self, worker: ProcessId, job: JobId) {
-        let started = match self.programs.get(&job) {
-            Some(program) => workers::start(program, worker, &self.identity.logs).and_then(|(channel, pid)| {
+        let started = match self.effects.programs.get(&job).cloned() {
+            Some(program) => workers::start(&program, worker, &self.identity.logs).and_then(|(channel, pid)| {
                 let pidfd = Pidfd::open(pid)?;
                 channel.set_nonblocking(true)?;
                 let newcomer = Newcomer { channel, worker: Some((worker, pid)), since_ms: self.clock.now_ms() };
@@ -28,7 +29,7 @@ impl Shell {
                 self.starting.insert(worker, pidfd);
                 self.await_hello(newcomer)
             }),
-            None => Err(io::Error::other("its driver is gone")),
+            None => Err(io::Error::other("its job has ended")),
         };
         if let Err(error) = started {
             tracing::warn!(worker = worker.0, %error, "a worker does not start");
@@ -133,7 +134,6 @@ impl Shell {
         epoll::add(&self.epoll, newcomer.channel.fd(), token(Kind::Channel, process.0), epoll::EventFlags::IN)?;
         let handed = equipment.hand_over(&newcomer.channel, answer, self.effects.pool().fd(), self.effects.slots().fd(), &self.bell);
         let peer = Peer {
-            job,
             link: equipment.link,
             channel: Some(newcomer.channel),
             pidfd: introduction.pidfd,
@@ -146,7 +146,7 @@ impl Shell {
         };
         self.effects.peers.insert(process, peer);
         if let Some(program) = introduction.program {
-            self.programs.insert(job, program);
+            self.effects.programs.insert(job, Arc::new(program));
         }
         if newcomer.worker.is_some() {
             self.starting.remove(&process);

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use plasmon_memory::process::Pidfd;
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::record::ProcessType;
 
 use super::Shell;
 use crate::node::workers;
@@ -69,11 +68,7 @@ impl Shell {
     pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
         // What it published before its end counts: one look takes all of it.
         self.drain(process);
-        if let Some(peer) = self.effects.peers.remove(&process)
-            && self.core.process(process).is_some_and(|process| process.process_type == ProcessType::Driver)
-        {
-            self.programs.remove(&peer.job);
-        }
+        self.effects.peers.remove(&process);
         self.core.on_process_lost(process, how, &mut self.effects);
         self.watch();
     }
