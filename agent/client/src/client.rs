@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
-use plasmon_memory::link::ClientWords;
 use plasmon_memory::pool::Pool;
 use plasmon_memory::ring::Producer;
 use plasmon_memory::slot::{AgentRest, AgentState, SlotTable};
+use plasmon_memory::words::ClientWords;
+
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, ToAgent};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use plasmon_memory::pin::pinned;
 use plasmon_memory::slot::{SlotState, SlotTable};
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToClient;
@@ -27,6 +28,8 @@ pub struct Effects {
     poison: bool,
     /// Objects that are gone, and whose leaseholders were not told yet.
     freed: Vec<(ProcessId, u32, ObjectKey)>,
+    /// Clients whose idle leases are wanted back, and that were not told yet.
+    recalls: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
     /// Processes to end.
@@ -46,6 +49,7 @@ impl Effects {
             backing,
             poison,
             freed: Vec::new(),
+            recalls: Vec::new(),
             starts: Vec::new(),
             kills: Vec::new(),
             buffer: Vec::new(),
@@ -68,6 +72,7 @@ impl Effects {
     /// ring is still full.
     pub fn flush(&mut self) -> bool {
         self.tell_freed();
+        self.tell_recalls();
         // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
         let mut stuck = !self.freed.is_empty();
         for peer in self.peers.values_mut().filter(|peer| peer.touched || !peer.backlog.is_empty()) {
@@ -79,7 +84,7 @@ impl Effects {
             }
             peer.touched = false;
             stuck |= !peer.backlog.is_empty();
-            if peer.link.must_wake() {
+            if peer.link.words().must_wake() {
                 peer.doorbell.ring();
             }
         }
@@ -92,18 +97,28 @@ impl Effects {
         if self.freed.is_empty() {
             return;
         }
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        let mut pinned: Vec<ObjectKey> = self.peers.values().flat_map(|peer| peer.link.pins().keys()).collect();
-        pinned.sort_unstable();
+        let pinned = pinned(self.peers.values().map(|peer| peer.link.pins()));
         let peers = &self.peers;
         self.freed.retain(|(process, lease, key)| {
             if pinned.binary_search(key).is_ok() {
                 return true;
             }
             if let Some(peer) = peers.get(process) {
-                peer.link.add_freed(*lease);
+                peer.link.words().add_freed(*lease);
             }
             false
+        });
+    }
+
+    /// A client looks at its leases once for each recall, so it hears of what came free first. Where that waits for a pin, the recall
+    /// is raised again with it.
+    fn tell_recalls(&mut self) {
+        let (peers, freed) = (&mut self.peers, &self.freed);
+        self.recalls.retain(|process| {
+            let Some(peer) = peers.get_mut(process) else { return false };
+            peer.link.words().raise_recall();
+            peer.touched = true;
+            freed.iter().any(|(owner, ..)| owner == process)
         });
     }
 }
@@ -125,7 +140,7 @@ impl Outbox for Effects {
             None => SlotState::Free,
             Some(ObjectState::Pending) => SlotState::Pending,
             Some(ObjectState::InMemory) => SlotState::InMemory,
-            Some(ObjectState::Inlined) => SlotState::Inlined,
+            Some(ObjectState::Inlined | ObjectState::Actor) => SlotState::Inlined,
             Some(ObjectState::Failed) => SlotState::Failed,
         };
         if self.poison
@@ -143,14 +158,13 @@ impl Outbox for Effects {
 
     fn reset_lease(&mut self, process: ProcessId, lease: u32) {
         if let Some(peer) = self.peers.get(&process) {
-            peer.link.set_freed(lease, 0);
+            peer.link.words().set_freed(lease, 0);
         }
     }
 
     fn recall(&mut self, process: ProcessId) {
-        if let Some(peer) = self.peers.get_mut(&process) {
-            peer.link.raise_recall();
-            peer.touched = true;
+        if !self.recalls.contains(&process) {
+            self.recalls.push(process);
         }
     }
 

@@ -99,7 +99,7 @@ impl Equipment {
     /// What the system says.
     pub fn make(sites: bool) -> io::Result<Self> {
         let link = AgentLink::create()?;
-        link.set_sites(sites);
+        link.words().set_sites(sites);
         Ok(Self { link, doorbell: Doorbell::create()? })
     }
 

@@ -299,7 +299,7 @@ impl Shell {
                 Command::SwitchSites => {
                     self.sites = !self.sites;
                     for peer in self.effects.peers.values() {
-                        peer.link.set_sites(self.sites);
+                        peer.link.words().set_sites(self.sites);
                     }
                     self.core.on_sites_switched(self.sites);
                 }
