@@ -105,7 +105,7 @@ pub(crate) fn to_client() -> Examples {
         ("resolved_in_memory", resolved(Outcome::InMemory)),
         ("resolved_inline", resolved(Outcome::Inline(b"abc"))),
         ("resolved_failed", resolved(Outcome::Failed(b"\x02"))),
-        ("run", ToClient::Run { task: TASK, function: "app::f", arguments, returns: 1 }),
+        ("run", ToClient::Run { task: TASK, work: plasmon_protocol::local::Work::Task, function: "app::f", arguments, returns: 1 }),
         ("exit", ToClient::Exit),
     ])
 }
