@@ -178,6 +178,9 @@ impl Core {
         let Some(object) = self.objects.get_mut(key) else {
             return Err(Violation(format!("reference to object {} which is not there", key.on(self.config.node))));
         };
+        if *count_mut(&mut object.counts, count) == u32::MAX {
+            return Err(Violation(format!("object {} held more often than can be counted", key.on(self.config.node))));
+        }
         let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
         let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);
