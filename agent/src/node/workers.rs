@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -27,7 +27,7 @@ const WORKER_FD: i32 = 3;
 /// What the system says.
 pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(Channel, u32)> {
     let (ours, theirs) = Channel::pair()?;
-    let log = File::options().create(true).append(true).open(logs.join(format!("worker-{worker}.log")))?;
+    let log = File::options().create(true).append(true).open(log_of(worker, logs))?;
     let mut command = Command::new(format!("/proc/self/fd/{}", program.executable.as_raw_fd()));
     command
         .arg0(&program.path)
@@ -42,6 +42,20 @@ pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(C
         .map_err(io::Error::other)?;
     let child = command.spawn()?;
     Ok((ours, child.id()))
+}
+
+/// Where a worker's output goes.
+fn log_of(worker: ProcessId, logs: &Path) -> PathBuf {
+    logs.join(format!("worker-{worker}.log"))
+}
+
+/// A worker has ended: what it said stays as long as the session; when it said nothing, nothing stays.
+pub fn forget(worker: ProcessId, logs: &Path) {
+    let log = log_of(worker, logs);
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+        // The session takes it along when it goes.
+        let _ = std::fs::remove_file(log);
+    }
 }
 
 /// The environment that a process was started with; this process's own when it cannot be read.

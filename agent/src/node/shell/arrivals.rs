@@ -132,6 +132,11 @@ impl Shell {
         epoll::add(&self.epoll, introduction.pidfd.fd(), token(Kind::End, process.0), epoll::EventFlags::IN)?;
         epoll::add(&self.epoll, newcomer.channel.fd(), token(Kind::Channel, process.0), epoll::EventFlags::IN)?;
         let handed = equipment.hand_over(&newcomer.channel, answer, self.effects.pool().fd(), self.effects.slots().fd(), &self.bell);
+        if handed.is_err() && newcomer.worker.is_some() {
+            // It gets no task, and still has to be reaped: it is among those that start until its end is seen.
+            let _ = introduction.pidfd.kill();
+            return Ok(());
+        }
         let peer = Peer {
             job,
             link: equipment.link,

@@ -69,7 +69,11 @@ impl Shell {
     pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
         // What it published before its end counts: one look takes all of it.
         self.drain(process);
-        if let Some(peer) = self.effects.peers.remove(&process)
+        let peer = self.effects.peers.remove(&process);
+        if peer.as_ref().is_some_and(|peer| peer.child) {
+            workers::forget(process, &self.identity.logs);
+        }
+        if let Some(peer) = peer
             && self.core.process(process).is_some_and(|process| process.process_type == ProcessType::Driver)
         {
             self.programs.remove(&peer.job);
@@ -82,6 +86,7 @@ impl Shell {
         let Some(pidfd) = self.starting.get(&worker).filter(|pidfd| pidfd.has_ended()) else { return };
         let how = workers::how_it_ended(pidfd, true);
         self.starting.remove(&worker);
+        workers::forget(worker, &self.identity.logs);
         self.newcomers.retain(|_, newcomer| newcomer.worker.is_none_or(|(starting, _)| starting != worker));
         self.core.on_process_lost(worker, &format!("before it was ready: {how}"), &mut self.effects);
     }
