@@ -131,7 +131,7 @@ impl Shell {
         };
         epoll::add(&self.epoll, introduction.pidfd.fd(), token(Kind::End, process.0), epoll::EventFlags::IN)?;
         epoll::add(&self.epoll, newcomer.channel.fd(), token(Kind::Channel, process.0), epoll::EventFlags::IN)?;
-        let handed = equipment.hand_over(&newcomer.channel, answer, self.effects.pool().fd(), self.effects.slots().fd(), &self.bell);
+        let handed = equipment.hand_over(&newcomer.channel, answer, self.effects.pool().fd()?, self.effects.slots().fd()?, &self.bell);
         let peer = Peer {
             job,
             link: equipment.link,
