@@ -185,6 +185,7 @@ impl Shell {
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
             self.lose_silent();
+            self.lose_garbled();
             let stuck = self.settle();
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };

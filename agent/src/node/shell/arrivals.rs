@@ -59,9 +59,7 @@ impl Shell {
                     return;
                 }
             };
-            if self.newcomers.len() >= MAX_NEWCOMERS {
-                continue;
-            }
+            self.make_place();
             let newcomer = Newcomer { channel, worker: None, since_ms: self.clock.now_ms() };
             if newcomer.channel.set_nonblocking(true).is_ok()
                 && let Err(error) = self.await_hello(newcomer)
@@ -71,10 +69,37 @@ impl Shell {
         }
     }
 
+    /// One more connection that has not said hello must not keep others out: when there are many, the one that has been silent for
+    /// longest is closed.
+    fn make_place(&mut self) {
+        let drivers = self.newcomers.iter().filter(|(_, newcomer)| newcomer.worker.is_none());
+        if self.newcomers.len() >= MAX_NEWCOMERS
+            && let Some((_, number)) = drivers.map(|(number, newcomer)| (newcomer.since_ms, *number)).min()
+        {
+            self.refuse(number, "no hello came, and others want to connect");
+        }
+    }
+
+    /// Closes a connection that has not said a proper hello.
+    fn refuse(&mut self, number: u32, cause: &str) {
+        if let Some(newcomer) = self.newcomers.remove(&number) {
+            self.refused(&newcomer, cause);
+        }
+    }
+
+    fn refused(&mut self, newcomer: &Newcomer, cause: &str) {
+        tracing::warn!(cause, "a client is not let in");
+        self.core.on_refused(newcomer.pid(), cause);
+    }
+
     /// Connections that never said hello are closed; accepting goes on after its rest.
     pub(super) fn lose_silent(&mut self) {
         let now_ms = self.clock.now_ms();
-        self.newcomers.retain(|_, newcomer| newcomer.overdue_ms().is_none_or(|at| at > now_ms));
+        let overdue = |newcomer: &Newcomer| newcomer.overdue_ms().is_some_and(|at| at <= now_ms);
+        let silent: Vec<u32> = self.newcomers.iter().filter(|(_, newcomer)| overdue(newcomer)).map(|(number, _)| *number).collect();
+        for number in silent {
+            self.refuse(number, "no hello came in time");
+        }
         if self.listen_again_ms.is_some_and(|at| at <= now_ms) {
             let added = epoll::add(&self.epoll, self.listener.fd(), token(Kind::Listener, 0), epoll::EventFlags::IN);
             self.listen_again_ms = added.is_err().then_some(now_ms + ACCEPT_REST_MS);
@@ -90,7 +115,8 @@ impl Shell {
             }
             Ok(Some(packet)) => packet,
             // Gone without a word; a started worker's end is seen by its pidfd.
-            Ok(None) | Err(_) => return,
+            Ok(None) => return,
+            Err(error) => return self.refused(&newcomer, &error.to_string()),
         };
         let _ = epoll::delete(&self.epoll, newcomer.channel.fd());
         let (bytes, descriptors) = packet;
@@ -101,7 +127,7 @@ impl Shell {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "a client is turned away");
+                self.refused(&newcomer, &error.to_string());
                 listener::turn_away(&newcomer.channel, error);
             }
         }

@@ -57,6 +57,17 @@ impl Shell {
         }
     }
 
+    /// Clients whose rings have no room because they wrote nonsense about what they have read.
+    pub(super) fn lose_garbled(&mut self) {
+        let waiting = self.effects.peers.iter_mut().filter(|(_, peer)| !peer.dropped && !peer.backlog.is_empty());
+        let garbled: Vec<(ProcessId, Violation)> = waiting
+            .filter_map(|(process, peer)| Some((*process, Violation(peer.link.producer().is_drained().err()?.to_string()))))
+            .collect();
+        for (process, violation) in garbled {
+            self.core.on_violation(process, &violation, &mut self.effects);
+        }
+    }
+
     pub(super) fn on_end(&mut self, process: ProcessId) {
         let Some(peer) = self.effects.peers.get(&process) else { return };
         if peer.pidfd.has_ended() {
