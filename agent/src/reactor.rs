@@ -9,6 +9,7 @@
 //! - [`workers`]: who runs tasks and calls.
 //! - [`processes`]: processes come, and go in any way.
 //! - [`tick`]: what time brings.
+//! - [`drain`]: how work comes to an end.
 //! - [`rows`] and [`detail`]: what people see.
 //! - [`check`]: every invariant, by a walk over everything.
 
@@ -16,6 +17,7 @@ mod actors;
 pub mod check;
 mod containment;
 mod detail;
+mod drain;
 mod memory;
 mod messages;
 mod objects;
@@ -148,6 +150,8 @@ pub struct Core {
     dispatch_wanted: bool,
     /// Processes told to go away, so that their end is no surprise.
     dismissed: BTreeSet<ProcessId>,
+    /// Which work is taken.
+    intake: drain::Intake,
     /// The process whose end is being worked off: still in the table, but nothing is held in its name any more.
     dying: Option<ProcessId>,
 }
@@ -225,6 +229,7 @@ impl Core {
             changes: 0,
             dispatch_wanted: false,
             dismissed: BTreeSet::new(),
+            intake: drain::Intake::default(),
             dying: None,
             config,
         };

@@ -82,6 +82,13 @@ pub struct AgentHello {
 /// The second packet's payload.
 pub type Welcome = Result<AgentHello, Error>;
 
+/// The agent's last packet on a connection that it ends on purpose.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Farewell {
+    /// Why, for people.
+    pub cause: String,
+}
+
 /// A range of the pool that holds one object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {

@@ -10,7 +10,8 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToClient;
 use plasmon_protocol::record::ObjectState;
 
-use super::peer::{Peer, Program};
+use super::peer::Peer;
+use super::program::Program;
 use crate::reactor::Outbox;
 
 /// The outside of the core.

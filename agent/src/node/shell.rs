@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod departures;
+mod ending;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use plasmon_memory::channel::Listener;
 use plasmon_memory::doorbell::Doorbell;
-use plasmon_memory::process::Pidfd;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_memory::slot::AgentState;
 use plasmon_protocol::id::ProcessId;
@@ -26,7 +26,12 @@ use super::handle::Question;
 use super::listener::Newcomer;
 use super::peer::Peer;
 use super::sampling::{Seen, Watched};
+use super::spawner::{Errand, Report};
 use crate::reactor::{Core, Machine, Violation};
+use arrivals::{Introduced, Starting};
+use ending::Phase;
+
+pub use ending::Stop;
 
 /// How long the thread dozes after work before it really sleeps: clients without hurry need not wake it meanwhile.
 const NAP: Duration = Duration::from_millis(1);
@@ -45,8 +50,10 @@ pub enum Command {
     Seen(Seen),
     /// Record call sites if they are not, and the other way round.
     SwitchSites,
+    /// The spawner did this.
+    Done(Report),
     /// End.
-    Stop,
+    Stop(Stop),
 }
 
 /// Tells the node's thread, and wakes it. Cheap to clone.
@@ -100,15 +107,16 @@ pub struct Shell {
     commands: Receiver<Command>,
     newcomers: HashMap<u32, Newcomer>,
     next_newcomer: u32,
+    introduced: HashMap<u32, Introduced>,
     /// When accepting goes on, while it rests.
     listen_again_ms: Option<u64>,
-    /// Workers that were started and have not said hello.
-    starting: HashMap<ProcessId, Pidfd>,
+    starting: HashMap<ProcessId, Starting>,
+    errands: Sender<Errand>,
     watched: Sender<Watched>,
     viewers: u32,
     /// Clients record call sites.
     sites: bool,
-    stopping: bool,
+    phase: Phase,
     buffer: Vec<u8>,
 }
 
@@ -141,7 +149,7 @@ impl Shell {
         clock: Clock,
         listener: Listener,
         (commands, control): (Receiver<Command>, Arc<Doorbell>),
-        watched: Sender<Watched>,
+        (watched, errands): (Sender<Watched>, Sender<Errand>),
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let bell = Doorbell::create()?;
@@ -161,17 +169,19 @@ impl Shell {
             commands,
             newcomers: HashMap::new(),
             next_newcomer: 0,
+            introduced: HashMap::new(),
             listen_again_ms: None,
             starting: HashMap::new(),
+            errands,
             watched,
             viewers: 0,
             sites: std::env::var_os(SITES).is_none_or(|sites| sites != "off"),
-            stopping: false,
+            phase: Phase::Serving,
             buffer: Vec::new(),
         })
     }
 
-    /// Serves until told to stop; then ends the workers and returns.
+    /// Serves until told to stop; then ends the workers, each of which is reaped, and returns.
     pub fn run(mut self) {
         let mut quiet = 0_u32;
         let mut events = Vec::with_capacity(64);
@@ -179,13 +189,14 @@ impl Shell {
             self.core.set_now(self.clock.now_ms());
             let drained = self.drain_all();
             self.take_commands();
-            if self.stopping {
-                break;
-            }
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
             self.lose_silent();
             self.lose_garbled();
+            self.advance();
+            if matches!(self.phase, Phase::Over) {
+                break;
+            }
             let stuck = self.settle();
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
@@ -198,7 +209,6 @@ impl Shell {
                 self.on_event(event);
             }
         }
-        self.end_workers();
     }
 
     fn wait(&self, limit: Option<Duration>, events: &mut Vec<u64>) {
@@ -217,7 +227,7 @@ impl Shell {
         let now_ms = self.clock.now_ms();
         let hung_up = self.effects.peers.values().filter(|peer| !peer.dropped).filter_map(Peer::overdue_ms).min();
         let silent = self.newcomers.values().filter_map(Newcomer::overdue_ms).min();
-        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms].into_iter().flatten().min()?;
+        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms, self.next_phase_ms()].into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now_ms).max(1)))
     }
 
@@ -261,8 +271,7 @@ impl Shell {
         let length = bytes.len();
         self.buffer = bytes;
         if let Err(violation) = result {
-            tracing::warn!(process = process.0, reason = violation.0, "client dropped");
-            self.core.on_violation(process, &violation, &mut self.effects);
+            self.throw_out(process, &violation);
         }
         length
     }
@@ -295,7 +304,9 @@ impl Shell {
                     }
                     self.core.on_sites_switched(self.sites);
                 }
-                Command::Stop => self.stopping = true,
+                Command::Done(Report::Environment { newcomer, environment }) => self.on_environment(newcomer, environment),
+                Command::Done(Report::Worker { worker, started }) => self.on_started(worker, started),
+                Command::Stop(stop) => self.stop(stop),
             }
         }
     }

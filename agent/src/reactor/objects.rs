@@ -139,8 +139,11 @@ impl Core {
         let lease = self.lease_of(writer, memory.lease)?;
         let class = Counts::default().class();
         self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
-        self.store.leave_object(lease, memory.offset, memory.length, class);
+        let idle = self.store.leave_object(lease, memory.offset, memory.length, class);
         out.freed(writer, memory.lease, ObjectKey::default());
+        if idle {
+            self.bound_slack(writer, out);
+        }
         Ok(())
     }
 

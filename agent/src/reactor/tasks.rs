@@ -123,7 +123,9 @@ impl Core {
         };
         self.status_changed(None, TaskStatus::PendingArgsAvail);
         self.tasks.insert(key, task);
-        if let Some(job) = self.jobs.get_mut(&job) {
+        if let Some(error) = self.refuses_task_of(from) {
+            self.failing.push((key, error));
+        } else if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.insert(key);
             let queued = match role {
                 Role::Method(actor) => self.queue_call(key, actor),
