@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help test lint bench demo
+.PHONY: help test fuzz lint bench demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -12,6 +12,9 @@ test: ## Run every test: the workspace, the memory models, the simulator
 	$(CARGO) test --workspace
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator
+
+fuzz: ## Feed every decoder with nonsense for longer than the tests do; INPUTS=1000000 SEED=7
+	FUZZ_INPUTS=$(or $(INPUTS),200000) FUZZ_SEED=$(or $(SEED),1) $(CARGO) test --workspace --test fuzz
 
 lint: ## Check format, lints and who imports whom
 	$(CARGO) fmt --all --check

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use plasmon_memory::slot::{SlotEntry, SlotState};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::local::ToAgent;
@@ -124,6 +125,14 @@ impl<'de, T: ?Sized> Deserialize<'de> for ObjectRef<T> {
         let reading = scope::reader().ok_or_else(|| serde::de::Error::custom(Error::OutOfBand { object: id }))?;
         if id.node() != reading.client.hello.node {
             let cause = "it belongs to another node".to_owned();
+            return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
+        }
+        // Whatever is inside an object lives as long as it. The agent would drop this process for a word of anything else, and bytes that
+        // somebody made up must not bring that about.
+        let key = id.key();
+        let there = |entry: SlotEntry| entry.generation == key.generation && entry.state != SlotState::Free;
+        if !reading.client.slots.read(key.slot).is_some_and(there) {
+            let cause = "nothing that holds it was found with it".to_owned();
             return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
         }
         reading.client.push(&ToAgent::AddLocal { key: id.key(), site: reading.site }).map_err(serde::de::Error::custom)?;

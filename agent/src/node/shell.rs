@@ -192,6 +192,7 @@ impl Shell {
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
             self.lose_silent();
+            self.lose_garbled();
             self.advance();
             if matches!(self.phase, Phase::Over) {
                 break;

@@ -11,6 +11,12 @@ use crate::store::lease::LeaseIndex;
 
 /// How long a create waits for room before it is refused, milliseconds (Ray's `oom_grace_period`).
 pub const CREATE_GRACE_MS: u64 = 2000;
+/// Creates of one process that may wait for room at once: each is a thread of the process's that waits.
+const MAX_CREATES: usize = 1 << 14;
+/// Sites that an error names as those that hold most.
+const MAX_HOLDERS: usize = 3;
+/// Bytes that an error shows of a call site.
+const MAX_SITE: usize = 200;
 /// How far ahead of need the pool is backed, bytes.
 const AHEAD: u64 = 64 << 20;
 
@@ -28,13 +34,25 @@ pub(super) struct Create {
 }
 
 impl Core {
-    pub(super) fn on_lease(&mut self, from: ProcessId, request: u32, bytes: u64, chunk: bool, site: u32, out: &mut impl Outbox) {
+    pub(super) fn on_lease(
+        &mut self,
+        from: ProcessId,
+        request: u32,
+        bytes: u64,
+        chunk: bool,
+        site: u32,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
         let site = self.site_from(from, site);
         let deadline_ms = self.now_ms + CREATE_GRACE_MS;
         let create = Create { process: from, request, bytes, chunk, site, deadline_ms, lease: None };
         if bytes > self.store.capacity() {
             self.refuse(create, out);
         } else if !self.creates.is_empty() || !self.try_grant(create, out) {
+            let waiting = || self.creates.iter().filter(|create| create.process == from).count();
+            if self.creates.len() >= MAX_CREATES && waiting() >= MAX_CREATES {
+                return Err(Violation(format!("{MAX_CREATES} creates that wait for room at once")));
+            }
             self.event(
                 EventKind::CreateQueued,
                 Severity::Warning,
@@ -44,6 +62,7 @@ impl Core {
             self.creates.push_back(create);
             self.recall(out);
         }
+        Ok(())
     }
 
     pub(super) fn on_return(&mut self, from: ProcessId, number: u32, out: &mut impl Outbox) -> Result<(), Violation> {
@@ -217,18 +236,25 @@ impl Core {
 
     /// The error of a create without room: what was asked, what is free, and who holds most.
     pub(super) fn store_full(&self, asked: u64, site: SiteId) -> Error {
-        let mut sites: Vec<_> = self.sites.iter().filter(|(_, _, weight)| weight.bytes > 0).collect();
-        sites.sort_by_key(|(id, _, weight)| (std::cmp::Reverse(weight.bytes), *id));
-        let holders = sites
-            .into_iter()
-            .take(3)
-            .map(|(_, site, weight)| Holder { site: site.short(), bytes: Bytes(weight.bytes), objects: weight.objects })
-            .collect();
+        let mut holders: Vec<(u64, SiteId, u64)> = Vec::with_capacity(MAX_HOLDERS + 1);
+        for (id, _, weight) in self.sites.iter().filter(|(_, _, weight)| weight.bytes > 0) {
+            if holders.len() < MAX_HOLDERS || holders.last().is_some_and(|(least, ..)| *least < weight.bytes) {
+                let place = holders.partition_point(|(bytes, ..)| *bytes >= weight.bytes);
+                holders.insert(place, (weight.bytes, id, weight.objects));
+                holders.truncate(MAX_HOLDERS);
+            }
+        }
+        let shown = |id| {
+            let mut text = self.sites.get(id).short();
+            text.truncate(text.floor_char_boundary(MAX_SITE));
+            text
+        };
+        let holders = holders.into_iter().map(|(bytes, id, objects)| Holder { site: shown(id), bytes: Bytes(bytes), objects }).collect();
         Error::ObjectStoreFull {
             asked: Bytes(asked),
             free: Bytes(self.store.free_bytes()),
             capacity: Bytes(self.store.capacity()),
-            site: self.sites.get(site).short(),
+            site: shown(site),
             holders,
         }
     }

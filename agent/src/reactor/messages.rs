@@ -44,10 +44,7 @@ impl Core {
             ToAgent::AddPin { key, site } => self.on_add(from, key, Count::Pinned, site),
             ToAgent::DropPin { key } => self.on_drop(from, key, Count::Pinned),
             ToAgent::Stage { references } => self.on_stage(from, &references),
-            ToAgent::Lease { request, bytes, chunk, site } => {
-                self.on_lease(from, request, bytes, chunk, site, out);
-                Ok(())
-            }
+            ToAgent::Lease { request, bytes, chunk, site } => self.on_lease(from, request, bytes, chunk, site, out),
             ToAgent::Return { lease } => self.on_return(from, lease, out),
             ToAgent::Slots { request } => {
                 self.on_slots(from, request, out);

@@ -10,6 +10,8 @@ use plasmon_protocol::record::{Site, SiteKind};
 
 /// More places than this share one entry, so that a program that makes up places cannot fill the agent's memory.
 const MAX_SITES: usize = local::MAX_SITES as usize;
+/// Bytes of the places' texts in all; what comes later has no text of its own, and so shares that entry too.
+const MAX_TEXT: usize = 16 << 20;
 /// How far back growth looks, milliseconds.
 pub const GROWTH_MS: u64 = 60_000;
 
@@ -39,11 +41,13 @@ pub struct Sites {
     entries: Vec<Entry>,
     index: HashMap<(SiteKind, Box<str>, u32), SiteId, foldhash::fast::FixedState>,
     dirty: Vec<SiteId>,
+    /// Bytes of all texts.
+    text: usize,
 }
 
 impl Default for Sites {
     fn default() -> Self {
-        let mut sites = Self { entries: Vec::new(), index: HashMap::default(), dirty: Vec::new() };
+        let mut sites = Self { entries: Vec::new(), index: HashMap::default(), dirty: Vec::new(), text: 0 };
         sites.push(Site::default());
         sites
     }
@@ -57,7 +61,8 @@ impl Sites {
             self.name(id, function);
             return id;
         }
-        if self.entries.len() >= MAX_SITES {
+        // The file's name is kept twice.
+        if self.entries.len() >= MAX_SITES || !self.take_text(2 * file.len() + function.len()) {
             return SiteId(0);
         }
         let id = self.push(Site { id: SiteId(0), kind, function: function.to_owned(), file: file.to_owned(), line });
@@ -67,13 +72,22 @@ impl Sites {
 
     /// Tells a place's enclosing function; the first name stays.
     pub fn name(&mut self, id: SiteId, function: &str) {
-        if let Some(entry) = self.entries.get_mut(id.0 as usize)
-            && id.0 != 0
-            && entry.site.function.is_empty()
-            && !function.is_empty()
+        let unnamed = self.entries.get(id.0 as usize).is_some_and(|entry| id.0 != 0 && entry.site.function.is_empty());
+        if unnamed
+            && self.take_text(function.len())
+            && let Some(entry) = self.entries.get_mut(id.0 as usize)
         {
             entry.site = Arc::new(Site { function: function.to_owned(), ..(*entry.site).clone() });
         }
+    }
+
+    /// Whether there is room for so many bytes more of text, which are taken then.
+    fn take_text(&mut self, bytes: usize) -> bool {
+        let fits = self.text + bytes <= MAX_TEXT;
+        if fits {
+            self.text += bytes;
+        }
+        fits
     }
 
     /// The place with that number; the unknown one for a number that is none.
@@ -167,5 +181,18 @@ mod tests {
             sites.intern(SiteKind::PutObject, "a", line, "");
         }
         assert_eq!(sites.intern(SiteKind::PutObject, "b", 1, ""), SiteId(0));
+    }
+
+    #[test]
+    fn long_texts_do_not_fill_the_memory() {
+        let mut sites = Sites::default();
+        let long = "x".repeat(4096);
+        let known = sites.intern(SiteKind::PutObject, "a", 1, "");
+        for line in 0..2 * (MAX_TEXT / 4096) as u32 {
+            sites.intern(SiteKind::PutObject, &long, line, &long);
+        }
+        assert!(sites.text <= MAX_TEXT && sites.entries.len() < MAX_SITES);
+        assert_eq!(sites.intern(SiteKind::PutObject, "a", 1, ""), known);
+        assert_eq!(sites.intern(SiteKind::PutObject, &long, u32::MAX, &long), SiteId(0));
     }
 }

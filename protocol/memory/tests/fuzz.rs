@@ -21,16 +21,23 @@ const TAIL: u64 = 256;
 const PIN_WORDS: u64 = 512;
 const LIMIT: usize = max_message(TO_AGENT);
 
-/// A part of a segment's bytes: where, and what stands there from now on.
+/// Where a patch may begin: at the words of either segment and at their rings' data, a little behind them, or anywhere.
+const PLACES: [u64; 8] = [0, HEAD, HEAD, TAIL, TAIL, PIN_WORDS, CLIENT_SEGMENT - TO_AGENT as u64, AGENT_SEGMENT - TO_CLIENT as u64];
+
+/// A part of a segment's bytes: which place, how far behind it, and what stands there from now on.
 fn patch(offset: u64, bytes: &[u8]) -> Vec<u8> {
-    [&(offset as u32).to_le_bytes()[..], &(bytes.len() as u16).to_le_bytes(), bytes].concat()
+    let place = PLACES.iter().rposition(|place| *place == offset);
+    let behind = if place.is_some() { 0 } else { offset as u32 };
+    [&[place.unwrap_or(0) as u8][..], &behind.to_le_bytes(), &(bytes.len() as u16).to_le_bytes(), bytes].concat()
 }
 
 /// Carries out the patches in any bytes.
 fn apply(mut bytes: &[u8], length: u64, mut write: impl FnMut(u64, &[u8])) {
-    while let Some((head, rest)) = bytes.split_first_chunk::<6>() {
-        let [a, b, c, d, low, high] = *head;
-        let offset = u64::from(u32::from_le_bytes([a, b, c, d])) % length;
+    while let Some((head, rest)) = bytes.split_first_chunk::<7>() {
+        let [place, a, b, c, d, low, high] = *head;
+        let behind = u64::from(u32::from_le_bytes([a, b, c, d]));
+        let far = if place == 0 { behind } else { behind % 64 };
+        let offset = (PLACES[usize::from(place) % PLACES.len()] + far) % length;
         let count = rest.len().min(u16::from_le_bytes([low, high]).into()).min((length - offset) as usize);
         write(offset, &rest[..count]);
         bytes = &rest[count..];

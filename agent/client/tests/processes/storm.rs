@@ -16,7 +16,7 @@ const CONNECTS: usize = 20;
 
 #[plasmon::remote]
 fn sum(numbers: &[u64]) -> u64 {
-    numbers.iter().fold(0, |sum, number| sum.wrapping_add(*number))
+    numbers.iter().fold(0, |so_far, number| so_far.wrapping_add(*number))
 }
 
 /// Everything that takes a lock or touches shared memory, over and over. Returns what it still holds, with what it should read.
@@ -37,7 +37,7 @@ fn work(seed: u64, done: &AtomicBool, rounds: &AtomicU64) -> Result<Vec<Numbers>
             }
             3 => {
                 let numbers = content(random.next(), 50);
-                let expected = numbers.iter().fold(0_u64, |sum, number| sum.wrapping_add(*number));
+                let expected = numbers.iter().fold(0_u64, |so_far, number| so_far.wrapping_add(*number));
                 results.push((sum.remote(&plasmon::put(&numbers[..])?)?, expected));
             }
             4 if !results.is_empty() => {
