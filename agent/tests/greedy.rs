@@ -40,6 +40,8 @@ impl Outbox for Outside {
 
     fn end_job(&mut self, _job: JobId) {}
 
+    fn withdraw(&mut self, _worker: ProcessId, _run: u32) {}
+
     fn kill(&mut self, _process: ProcessId) {}
 }
 

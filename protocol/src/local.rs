@@ -140,6 +140,8 @@ pub enum Ending {
     },
     /// The task could not be run at all.
     Refused(Error),
+    /// The agent had taken the task back before it began.
+    Withdrawn,
 }
 
 /// How an actor lives.

@@ -94,10 +94,12 @@ pub(crate) fn main(channel: Channel) -> ExitCode {
     remember_panics();
     let functions: HashMap<&str, &'static RemoteFunction> = REMOTE_FUNCTIONS.iter().map(|function| (function.name, function)).collect();
     let worker = Worker { client: Arc::clone(&client), functions };
+    let mut run = 0_u32;
     while let Ok(message) = tasks.recv() {
+        run = run.wrapping_add(1);
         let Ok(ToClient::Run { task, work, function, arguments, .. }) = local::decode("the agent", &message) else { break };
         let job = Job { task, work, name: function, arguments: &arguments };
-        match (worker.run_alone(&job, None), work) {
+        match (worker.run_unless_withdrawn(&job, run), work) {
             (Ok(Some(state)), Work::Constructor { max_concurrency }) => {
                 actor::serve(&worker, state, max_concurrency, &tasks);
                 break;
@@ -137,13 +139,20 @@ struct Job<'a> {
 }
 
 impl Worker {
-    /// Runs a task that has the worker for itself: while it waits for something, its CPU serves others. Returns the actor that a
-    /// constructor has made.
-    fn run_alone(&self, job: &Job<'_>, actor: Option<State>) -> Result<Option<State>, Error> {
+    /// Runs a task or a constructor, unless the agent has taken it back: then it runs elsewhere.
+    fn run_unless_withdrawn(&self, job: &Job<'_>, run: u32) -> Result<Option<State>, Error> {
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
-        let (ending, made) = self.call(job, actor);
+        let withdrawn = self.client.words.is_withdrawn(run);
+        let (ending, made) = if withdrawn { (Ending::Withdrawn, None) } else { self.call(job, None) };
         turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })?;
         Ok(made)
+    }
+
+    /// Runs a call that has the worker for itself: while it waits for something, its CPU serves others.
+    fn run_alone(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
+        turn(&self.client, true, &ToAgent::Started { task: job.task })?;
+        let (ending, _) = self.call(job, Some(actor));
+        turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })
     }
 
     /// Runs a call beside others of the same actor.

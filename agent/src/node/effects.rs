@@ -30,6 +30,8 @@ pub struct Effects {
     freed: Vec<(ProcessId, u32, ObjectKey)>,
     /// Clients whose idle leases are wanted back, and that were not told yet.
     recalls: Vec<ProcessId>,
+    /// Workers whose tasks were asked back since all rings were last drained.
+    pub withdrawals: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
     /// Processes to end.
@@ -50,6 +52,7 @@ impl Effects {
             poison,
             freed: Vec::new(),
             recalls: Vec::new(),
+            withdrawals: Vec::new(),
             starts: Vec::new(),
             kills: Vec::new(),
             buffer: Vec::new(),
@@ -74,7 +77,7 @@ impl Effects {
         self.tell_freed();
         self.tell_recalls();
         // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
-        let mut stuck = !self.freed.is_empty();
+        let mut stuck = !self.freed.is_empty() || !self.withdrawals.is_empty();
         for peer in self.peers.values_mut().filter(|peer| peer.touched || !peer.backlog.is_empty()) {
             while let Some(message) = peer.backlog.front() {
                 if !peer.link.producer().push(message) {
@@ -185,6 +188,13 @@ impl Outbox for Effects {
 
     fn end_job(&mut self, job: JobId) {
         self.programs.remove(&job);
+    }
+
+    fn withdraw(&mut self, worker: ProcessId, run: u32) {
+        if let Some(peer) = self.peers.get(&worker) {
+            peer.link.words().withdraw(run);
+            self.withdrawals.push(worker);
+        }
     }
 
     fn kill(&mut self, process: ProcessId) {

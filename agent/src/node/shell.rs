@@ -188,6 +188,7 @@ impl Shell {
         loop {
             self.core.set_now(self.clock.now_ms());
             let drained = self.drain_all();
+            self.settle_withdrawals();
             self.take_commands();
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
@@ -252,6 +253,19 @@ impl Shell {
         processes.into_iter().map(|process| self.drain(process)).sum()
     }
 
+    /// Right after all rings were drained: what a worker had said when its task was asked back is heard by now, unless its ring waits
+    /// for it to read its answers.
+    fn settle_withdrawals(&mut self) {
+        for worker in std::mem::take(&mut self.effects.withdrawals) {
+            match self.effects.peers.get(&worker) {
+                Some(peer) if peer.dropped => {}
+                Some(peer) if !peer.backlog.is_empty() => self.effects.withdrawals.push(worker),
+                Some(_) => self.core.on_withdrawn(worker, &mut self.effects),
+                None => {}
+            }
+        }
+    }
+
     fn drain(&mut self, process: ProcessId) -> usize {
         let Some(peer) = self.effects.peers.get_mut(&process).filter(|peer| !peer.dropped) else { return 0 };
         let mut bytes = std::mem::take(&mut self.buffer);
@@ -296,6 +310,7 @@ impl Shell {
                         viewers: self.viewers,
                     };
                     self.core.on_sample(machine, seen.usages);
+                    self.core.on_stopped(&seen.stopped, &mut self.effects);
                 }
                 Command::SwitchSites => {
                     self.sites = !self.sites;

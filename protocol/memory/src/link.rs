@@ -35,6 +35,7 @@ const AGENT_MAGIC: u64 = u64::from_le_bytes(*b"PLSMagnt") ^ VERSION as u64;
 const RECALL: u64 = 3 * LINE;
 const WANTS_SPACE: u64 = 4 * LINE;
 const SITES: u64 = 5 * LINE;
+const WITHDRAWN: u64 = 6 * LINE;
 const FREED: u64 = 8 * LINE;
 const AGENT_DATA: u64 = (FREED + MAX_LEASES as u64 * 4).next_multiple_of(PAGE);
 /// Bytes of the agent segment.
@@ -46,6 +47,7 @@ fn words(client: &Arc<Segment>, agent: &Arc<Segment>) -> io::Result<Words> {
         recall: Word(Place::at(agent, RECALL)?),
         wants_space: Word(Place::at(agent, WANTS_SPACE)?),
         sites: Word(Place::at(agent, SITES)?),
+        withdrawn: Word(Place::at(agent, WITHDRAWN)?),
         freed: Place::many(agent, FREED, MAX_LEASES)?,
     })
 }

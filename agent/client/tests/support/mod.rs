@@ -7,6 +7,7 @@ mod flag;
 mod fork;
 mod rows;
 mod shared;
+mod signal;
 mod viewer;
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub(crate) use flag::Flag;
 pub(crate) use fork::{Forked, leave};
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
 pub(crate) use shared::{attach, descriptors, publish, worker_pids};
+pub(crate) use signal::{go_on, stop};
 pub(crate) use viewer::{Report, Viewer};
 
 /// How long anything may take that takes milliseconds on an idle machine.
