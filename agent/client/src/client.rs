@@ -79,6 +79,8 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     pub(crate) fn new(parts: Parts) -> Self {
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::install();
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         Self {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
@@ -160,6 +162,7 @@ impl Client {
     pub(crate) fn close(&self) {
         // The last word; an agent that is gone needs none.
         let _ = self.push_urgent(&ToAgent::Bye);
+        failpoint!("bye_said");
         self.closed.store(true, Ordering::SeqCst);
         self.requests.fail_all(&Error::NotConnected { cause: "it was shut down".to_owned() });
         self.wake_service();
@@ -275,11 +278,14 @@ impl Sender<'_> {
 
     /// Stages references for the next message.
     pub(crate) fn stage(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
-        references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))
+        references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))?;
+        failpoint!("staged");
+        Ok(())
     }
 
     /// Sees to it that the agent reads what was sent: soon, or at once.
     pub(crate) fn finish(mut self, urgent: bool) {
+        failpoint!("before_wake");
         let rest = self.client.slots.agent_rest_after_push();
         let ring = match rest.state() {
             AgentState::Awake => false,

@@ -48,6 +48,7 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
     };
     let descriptors: Vec<_> = executable.iter().map(AsFd::as_fd).collect();
     channel.send(&local::encode(&hello)?, &descriptors).map_err(|error| lost(error.to_string()))?;
+    failpoint!("hello_sent");
     let (bytes, descriptors) = channel
         .recv()
         .map_err(|error| lost(error.to_string()))?
@@ -58,6 +59,7 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
     }
     let [pool, slots, client_segment, agent_segment, agent_bell, own_bell] =
         <[_; 6]>::try_from(descriptors).map_err(|got| lost(format!("{} descriptors came with its welcome instead of 6", got.len())))?;
+    failpoint!("welcomed");
     let mapped = |error: std::io::Error| Error::system("map the object store", error);
     let (ring, inbound, words) = ClientLink::open(client_segment, agent_segment).map_err(mapped)?.split();
     let client = Arc::new(Client::new(Parts {
@@ -71,6 +73,7 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
         worker: inbox.is_some(),
         hello,
     }));
+    failpoint!("mapped");
     service::start(&client, inbound, inbox)?;
     Ok(client)
 }

@@ -24,6 +24,9 @@
 //! through serde.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[macro_use]
+mod failpoint;
+
 mod argument;
 mod boot;
 mod client;

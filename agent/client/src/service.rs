@@ -36,6 +36,7 @@ fn run(client: &Client, mut inbound: Consumer, inbox: Option<&Inbox>, socket: Ow
         let recall = client.words.recall();
         if recall != recalls {
             recalls = recall;
+            failpoint!("recalled");
             writer::return_idle(client);
         }
         client.sites.name_functions(client);

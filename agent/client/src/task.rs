@@ -11,6 +11,7 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::argument::Encoded;
 use crate::client::Client;
+use crate::failpoint::copy;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
 use crate::value;
@@ -86,7 +87,7 @@ pub fn submit(
                     inlined += bytes.len();
                     Argument::Inline(bytes)
                 } else {
-                    let key = writer::put(&client, bytes.len() as u64, site, &[], true, |room| room.copy_from_slice(bytes))?;
+                    let key = writer::put(&client, bytes.len() as u64, site, &[], true, |room| copy(room, bytes))?;
                     blocks.push(Handle { client: Arc::clone(&client), key });
                     Argument::Block(key)
                 }
@@ -99,6 +100,7 @@ pub fn submit(
     }
     nested.sort_unstable();
     nested.dedup();
+    failpoint!("before_submit");
     let mut sender = client.sender()?;
     // Numbered under the sender's lock: the agent takes tasks in the order of their numbers.
     let number = client.tasks.fetch_add(1, Ordering::Relaxed) + 1;
@@ -114,6 +116,7 @@ pub fn submit(
     };
     sender.push(&message)?;
     sender.finish(true);
+    failpoint!("submitted");
     for key in &keys {
         writer::settle_slot(&client, *key, true);
     }

@@ -14,6 +14,7 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
 use crate::connect;
+use crate::failpoint::copy;
 use crate::init;
 use crate::object;
 use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction};
@@ -55,6 +56,7 @@ impl<'a> Blocking<'a> {
             return Self(None);
         }
         let _ = client.push_urgent(&ToAgent::Blocked);
+        failpoint!("blocked");
         Self(Some((client, task.epoch)))
     }
 }
@@ -81,6 +83,7 @@ fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Er
 
 /// The whole life of a worker process.
 pub(crate) fn main(channel: Channel) -> ExitCode {
+    failpoint!("booted");
     let (inbox, tasks) = std::sync::mpsc::channel();
     let client = match connect::worker(channel, inbox) {
         Ok(client) => client,
@@ -123,6 +126,7 @@ fn run(
     arguments: &[Argument<'_>],
 ) -> Result<(), Error> {
     turn(client, true, &ToAgent::Started { task })?;
+    failpoint!("task_started");
     let ending = match function {
         Some(function) => call(client, task, function, arguments),
         None => {
@@ -130,6 +134,7 @@ fn run(
             Ending::Refused(Error::UnknownFunction { name: name.to_owned(), executable })
         }
     };
+    failpoint!("before_ended");
     turn(client, false, &ToAgent::Ended { task, ending })
 }
 
@@ -140,8 +145,10 @@ fn call(client: &Arc<Client>, task: TaskKey, function: &'static RemoteFunction, 
         let arguments: Vec<Given> = arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
         let mut call = Call { client: Arc::clone(client), site, arguments: arguments.into_iter(), results: Vec::new(), held: Vec::new() };
         (function.run)(&mut call)?;
+        failpoint!("before_output");
         for result in std::mem::take(&mut call.results) {
             send(client, task, result, site)?;
+            failpoint!("output_sent");
         }
         Ok(())
     }));
@@ -194,11 +201,11 @@ fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Res
         Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&keys(client, &contains)?, Value::Inline(&bytes)),
         Outgoing::Encoded { bytes, contains } => {
             let contains = keys(client, &contains)?;
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(&bytes), |value| publish(&contains, value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, &bytes), |value| publish(&contains, value))
         }
         Outgoing::Numbers(numbers) => {
             let bytes = (*numbers).as_ref();
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(bytes), |value| publish(&[], value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |value| publish(&[], value))
         }
         Outgoing::Draft(room) => writer::output_draft(client, room, |value| publish(&[], value)),
     }

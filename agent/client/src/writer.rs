@@ -92,6 +92,7 @@ fn small(
                 && let Some((offset, bytes)) = chunk.range.take(length)
             {
                 fill(bytes);
+                failpoint!("copied");
                 publish(Memory { lease: chunk.number, offset, length })?;
                 chunk.published = chunk.published.wrapping_add(1);
                 return Ok(());
@@ -112,6 +113,7 @@ pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[Object
         }
     };
     let memory = finish(client, room);
+    failpoint!("sealed");
     let mut sender = client.sender()?;
     sender.stage(contains)?;
     sender.push(&ToAgent::Put { key, memory, site, hidden })?;
@@ -204,10 +206,12 @@ fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease,
     client.push_urgent(&ToAgent::Lease { request, bytes, chunk, site })?;
     match pending.wait(None) {
         Some(Answer::Leased { lease, offset, length }) => {
+            failpoint!("leased");
             let range = client
                 .pool
                 .write_range(offset, length)
                 .map_err(|error| Error::system(format!("write into {length} bytes of the object store"), error))?;
+            failpoint!("writable");
             Ok(Lease { number: lease, range, published: 0, drafting: false })
         }
         Some(Answer::Refused(error)) => Err(error),
@@ -230,6 +234,7 @@ fn give_back(client: &Client, lease: Lease) {
     let number = lease.number;
     // Read-only again before the agent may lend it to others.
     lease.range.release();
+    failpoint!("released");
     // Without an agent nobody wants it back.
     let _ = client.push_urgent(&ToAgent::Return { lease: number });
 }
@@ -247,6 +252,7 @@ pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
         client.push_urgent(&ToAgent::Slots { request })?;
         match pending.wait(None) {
             Some(Answer::Slots { first }) => {
+                failpoint!("slots_given");
                 client.writer().add_slots(client, first);
             }
             Some(Answer::Refused(error)) => return Err(error),
