@@ -5,15 +5,19 @@
 //! - [`containment`]: references inside objects.
 //! - [`memory`]: leases are asked for, backed, granted, recalled.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
-//! - [`workers`]: who runs them.
+//! - [`actors`]: actors are created, called, and end.
+//! - [`workers`]: who runs tasks and calls.
 //! - [`processes`]: processes come, and go in any way.
 //! - [`tick`]: what time brings.
+//! - [`drain`]: how work comes to an end.
 //! - [`rows`] and [`detail`]: what people see.
 //! - [`check`]: every invariant, by a walk over everything.
 
+mod actors;
 pub mod check;
 mod containment;
 mod detail;
+mod drain;
 mod memory;
 mod messages;
 mod objects;
@@ -34,6 +38,7 @@ use plasmon_protocol::record::{EventKind, EventRow, ObjectState, Severity, TaskS
 
 use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
+use crate::scheduler::actor::Actor;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::Cpus;
 use crate::scheduler::task::Task;
@@ -42,7 +47,7 @@ use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
 pub use memory::CREATE_GRACE_MS;
-pub use process::{Activity, Job, Process, Usage};
+pub use process::{Activity, Job, Process, Root, Usage};
 
 /// Events kept for viewers.
 pub const MAX_EVENTS: usize = 1000;
@@ -67,6 +72,10 @@ pub trait Outbox {
     fn back(&mut self, end: u64);
     /// Starts a worker; it will connect as `process`.
     fn start_worker(&mut self, process: ProcessId, job: JobId);
+    /// Workers of job `to` are started from the program that those of `of` are started from.
+    fn share_program(&mut self, of: JobId, to: JobId);
+    /// A job has ended: no worker is started for it any more.
+    fn end_job(&mut self, job: JobId);
     /// Ends a process that was told to go, or may not stay.
     fn kill(&mut self, process: ProcessId);
 }
@@ -105,7 +114,13 @@ pub struct Core {
     tasks: HashMap<TaskKey, Task, foldhash::fast::FixedState>,
     /// Ended tasks, oldest first.
     ended: VecDeque<TaskKey>,
+    actors: HashMap<ObjectKey, Actor, foldhash::fast::FixedState>,
+    /// Ended actors, oldest first.
+    ended_actors: VecDeque<ObjectKey>,
+    /// Live actors with names.
+    actor_names: BTreeMap<Arc<str>, ObjectKey>,
     ready: ReadyQueue,
+    jobs_begun: u32,
     last_job: JobId,
     cpus: Cpus,
     /// Creates without room, in the order of their arrival.
@@ -126,11 +141,17 @@ pub struct Core {
     doomed: Vec<ObjectKey>,
     /// Tasks to fail after the current change; empty between changes.
     failing: Vec<(TaskKey, plasmon_protocol::error::Error)>,
+    /// Actors whose handles are all gone, to end after the current change; empty between changes.
+    unreferenced: Vec<ObjectKey>,
+    /// Actors that may take another call; empty between changes.
+    serving: Vec<ObjectKey>,
     changes: u64,
     /// Jobs whose queue should be looked at.
     dispatch_wanted: bool,
     /// Processes told to go away, so that their end is no surprise.
     dismissed: BTreeSet<ProcessId>,
+    /// Which work is taken.
+    intake: drain::Intake,
     /// The process whose end is being worked off: still in the table, but nothing is held in its name any more.
     dying: Option<ProcessId>,
 }
@@ -185,7 +206,11 @@ impl Core {
             jobs: BTreeMap::new(),
             tasks: HashMap::default(),
             ended: VecDeque::new(),
+            actors: HashMap::default(),
+            ended_actors: VecDeque::new(),
+            actor_names: BTreeMap::new(),
             ready: ReadyQueue::default(),
+            jobs_begun: 0,
             last_job: JobId(0),
             cpus: Cpus::new(config.milli_cpus),
             creates: VecDeque::new(),
@@ -199,9 +224,12 @@ impl Core {
             machine: Machine::default(),
             doomed: Vec::new(),
             failing: Vec::new(),
+            unreferenced: Vec::new(),
+            serving: Vec::new(),
             changes: 0,
             dispatch_wanted: false,
             dismissed: BTreeSet::new(),
+            intake: drain::Intake::default(),
             dying: None,
             config,
         };
@@ -246,6 +274,10 @@ impl Core {
                 self.free(key, out);
             } else if let Some((task, error)) = self.failing.pop() {
                 self.fail_task(task, error, out);
+            } else if let Some(actor) = self.unreferenced.pop() {
+                self.end_unreferenced(actor, out);
+            } else if let Some(actor) = self.serving.pop() {
+                self.serve_actor(actor, out);
             } else if self.dispatch_wanted {
                 self.dispatch_wanted = false;
                 self.dispatch(out);

@@ -1,5 +1,7 @@
-//! Which task runs when: dependencies, resources and the queue of each job. Pure.
+//! Which task runs when: dependencies, resources, the queue of each job and of each actor. Pure.
 
+pub mod actor;
+pub mod calls;
 pub mod queue;
 pub mod resources;
 pub mod task;

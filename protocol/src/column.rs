@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use crate::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
 
 /// The tables that can be subscribed to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub enum Table {
     Processes,
     /// [`TaskRow`]
     Tasks,
+    /// [`ActorRow`]
+    Actors,
+    /// [`PostMortemRow`]
+    PostMortem,
     /// [`EventRow`]
     Events,
     /// [`StoreRow`], a single row
@@ -206,6 +210,45 @@ columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
     "task", Text, "its id", |row| Cell::text(row.task_id.hex());
 ]);
 
+columns!(ActorRow, Actors, "held", |row| row.actor_id.hex(), [
+    "held", Bytes, "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
+    "heap", Bytes, "its worker's resident minus shared", |row| Cell::Bytes(row.heap_bytes);
+    "class", Text, "its type", |row| Cell::text(&*row.class);
+    "name", Text, "the name that it can be found by", |row| optional(row.name.as_deref(), Cell::text);
+    "status", Text, "where it is in its life", |row| Cell::text(row.status.word());
+    "queued", Count, "calls that have not begun", |row| Cell::Count(u64::from(row.queued));
+    "running", Count, "calls that run", |row| Cell::Count(u64::from(row.running));
+    "done", Count, "calls that ended", |row| Cell::Count(row.calls_done);
+    "call", Text, "the method that runs longest", |row| optional(row.call.as_deref(), Cell::text);
+    "since", Since, "since that call began", |row| optional(row.call_since_ms, Cell::Since);
+    "references", Count, "rows that it holds", |row| Cell::Count(row.references);
+    "handles", Count, "processes that hold a handle", |row| Cell::Count(u64::from(row.handles));
+    "pid", Count, "its worker", |row| optional(row.pid, |pid| Cell::Count(u64::from(pid)));
+    "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
+    "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
+    "cpus", Number, "CPUs that it reserves", |row| Cell::Number(row.num_cpus);
+    "concurrency", Count, "calls that may run side by side", |row| Cell::Count(u64::from(row.max_concurrency));
+    "detached", Text, "whether it lives on without handles", |row| Cell::text(if row.detached { "detached" } else { "" });
+    "age", Since, "since its creation", |row| Cell::Since(row.created_ms);
+    "site", Text, "where it was created", |row| Cell::text(row.call_site.to_string());
+    "cause", Text, "why it ended", |row| optional(row.cause.as_deref(), Cell::text);
+    "actor", Text, "its id", |row| Cell::text(row.actor_id.hex());
+]);
+
+columns!(PostMortemRow, PostMortem, "held", |row| row.process.to_string(), [
+    "held", Bytes, "bytes of objects that it held", |row| Cell::Bytes(row.held_bytes);
+    "references", Count, "rows that it held", |row| Cell::Count(row.references);
+    "heap", Bytes, "resident minus shared when last seen", |row| Cell::Bytes(row.heap_bytes);
+    "pid", Count, "process id", |row| Cell::Count(u64::from(row.pid));
+    "type", Text, "what it was", |row| Cell::text(row.process_type.word());
+    "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
+    "how", Text, "how it ended", |row| Cell::text(&*row.how);
+    "task", Text, "what it was running", |row| optional(row.task.as_deref(), Cell::text);
+    "died", Since, "since its end", |row| Cell::Since(row.died_ms);
+    "age", Since, "since it connected", |row| Cell::Since(row.since_ms);
+    "name", Text, "its executable", |row| Cell::text(&*row.name);
+]);
+
 columns!(ProcessRow, Processes, "heap", |row| row.process.to_string(), [
     "heap", Bytes, "resident minus shared", |row| Cell::Bytes(row.heap_bytes);
     "rss", Bytes, "resident set", |row| Cell::Bytes(row.rss_bytes);
@@ -216,6 +259,7 @@ columns!(ProcessRow, Processes, "heap", |row| row.process.to_string(), [
     "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
     "state", Text, "what it does", |row| Cell::text(&*row.state);
     "task", Text, "the task that it runs", |row| optional(row.task.as_deref(), Cell::text);
+    "actor", Text, "the type of the actor that it is", |row| optional(row.actor.as_deref(), Cell::text);
     "references", Count, "rows that it holds", |row| Cell::Count(row.references);
     "held", Bytes, "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
     "slack", Bytes, "leased bytes without objects", |row| Cell::Bytes(row.slack_bytes);

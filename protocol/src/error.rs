@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{NodeId, ObjectId, TaskId};
+use crate::id::{ActorId, NodeId, ObjectId, TaskId};
 use crate::size::Bytes;
 
 /// What can go wrong between a program and Plasmon. Cheap to move, clonable, and the same on every side of a socket.
@@ -117,6 +117,38 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// The actor is gone: what was called of it will never run.
+    #[error("actor {class}{} died in process {pid}, created at {site}: {cause}", named(.name))]
+    ActorDied {
+        /// The actor.
+        actor: ActorId,
+        /// Its type's name.
+        class: String,
+        /// The name that it could be found by, empty without one.
+        name: String,
+        /// Its worker's process id; 0 when it never had one.
+        pid: u32,
+        /// Where it was created, `function file:line`.
+        site: String,
+        /// What ended it.
+        cause: String,
+    },
+    /// No live actor has that name.
+    #[error("no actor named '{name}' lives on this node")]
+    NoActor {
+        /// The name asked for.
+        name: String,
+    },
+    /// A live actor has the name already.
+    #[error("an actor named '{name}' lives already: a {class} created at {site}")]
+    ActorNameTaken {
+        /// The name.
+        name: String,
+        /// The type of the actor that has it.
+        class: String,
+        /// Where that one was created, `function file:line`.
+        site: String,
+    },
     /// A task names a function that the worker's executable does not have.
     #[error("no remote function named '{name}' in {executable}")]
     UnknownFunction {
@@ -141,6 +173,14 @@ pub enum Error {
         /// The agent's node.
         node: NodeId,
         /// How that became known, naming the starter where it ended the agent.
+        cause: String,
+    },
+    /// The agent is about to end and takes no new work.
+    #[error("agent {node} takes no new work: it is draining ({cause})")]
+    Draining {
+        /// The agent's node.
+        node: NodeId,
+        /// What told it to end.
         cause: String,
     },
     /// This process has no connection (never made, shut down, or forked away from one that had).
@@ -219,6 +259,10 @@ fn largest(holders: &[Holder]) -> String {
     text
 }
 
+fn named(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" '{name}'") }
+}
+
 impl Error {
     /// A malformed id.
     #[must_use]
@@ -251,9 +295,13 @@ impl Error {
             Self::TaskPanicked { .. } => "task_panicked",
             Self::WorkerCrashed { .. } => "worker_crashed",
             Self::TaskCancelled { .. } => "task_cancelled",
+            Self::ActorDied { .. } => "actor_died",
+            Self::NoActor { .. } => "no_actor",
+            Self::ActorNameTaken { .. } => "actor_name_taken",
             Self::UnknownFunction { .. } => "unknown_function",
             Self::Infeasible { .. } => "infeasible",
             Self::AgentDied { .. } => "agent_died",
+            Self::Draining { .. } => "draining",
             Self::NotConnected { .. } => "not_connected",
             Self::Connect { .. } => "connect",
             Self::Version { .. } => "version",
@@ -282,9 +330,13 @@ impl Error {
                 "the worker's output is in the session's logs; raise max_retries if the crash is not the task's fault"
             }
             Self::TaskCancelled { .. } => "results of a job end with its driver",
+            Self::ActorDied { .. } => "create it again; what ended it is in the message, its output is in the session's logs",
+            Self::NoActor { .. } => "create it with ActorOptions::name, and keep a handle or make it detached",
+            Self::ActorNameTaken { .. } => "get that one with get_actor, or choose another name",
             Self::UnknownFunction { .. } => "driver and worker must be the same program; mark the function #[plasmon::remote]",
             Self::Infeasible { .. } => "ask for less with .options(num_cpus), or start the agent with more --num-cpus",
             Self::AgentDied { .. } => "start a new agent with `plasmon agent`, or call init() again",
+            Self::Draining { .. } => "start another agent with `plasmon agent`; this one ends when its running tasks have",
             Self::NotConnected { .. } => "call plasmon::init() in this process first",
             Self::Connect { .. } => "check that the agent runs and that the address is right",
             Self::Version { .. } => "build both sides from the same release",

@@ -106,7 +106,7 @@ wide_id!(
     TaskId, 16
 );
 wide_id!(
-    /// One actor: node, creating process, number.
+    /// One actor: the id of the object that its handles refer to.
     ActorId, 16
 );
 narrow_id!(
@@ -159,6 +159,26 @@ impl ObjectId {
     pub fn key(&self) -> ObjectKey {
         let (_, generation, slot) = narrow(self.0);
         ObjectKey { slot, generation }
+    }
+}
+
+impl ActorId {
+    /// The node that the actor was created on.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        narrow(self.0).0
+    }
+
+    /// The object that the actor's handles refer to, within its node.
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        ObjectId(self.0).key()
+    }
+}
+
+impl From<ObjectId> for ActorId {
+    fn from(id: ObjectId) -> Self {
+        Self(id.0)
     }
 }
 

@@ -30,6 +30,10 @@ pub const MAX_LEASES: usize = 1 << 16;
 pub const MAX_STAGED: usize = 1000;
 /// The longest string of a message, bytes; longer ones are cut by the sender.
 pub const MAX_TEXT: usize = 4096;
+/// The longest name of an actor, bytes.
+pub const MAX_NAME: usize = 256;
+/// Calls that an actor can run side by side.
+pub const MAX_CONCURRENCY: u32 = 1000;
 
 /// The environment variable that tells a re-executed program what it is: `agent:FD` or `worker:FD`.
 pub const BOOT: &str = "PLASMON_BOOT";
@@ -77,6 +81,13 @@ pub struct AgentHello {
 
 /// The second packet's payload.
 pub type Welcome = Result<AgentHello, Error>;
+
+/// The agent's last packet on a connection that it ends on purpose.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Farewell {
+    /// Why, for people.
+    pub cause: String,
+}
 
 /// A range of the pool that holds one object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -127,6 +138,35 @@ pub enum Ending {
     },
     /// The task could not be run at all.
     Refused(Error),
+}
+
+/// How an actor lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Actor<'a> {
+    /// The name that it can be found by, empty for none.
+    pub name: &'a str,
+    /// It lives on without handles, and without its driver.
+    pub detached: bool,
+    /// Calls that it runs side by side, from 1.
+    pub max_concurrency: u32,
+    /// Thousandths of a CPU that must be free to place it.
+    pub placed_milli_cpus: u32,
+    /// Thousandths of a CPU that it reserves while it lives.
+    pub milli_cpus: u32,
+}
+
+/// What a worker is to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Work {
+    /// A remote function.
+    Task,
+    /// An actor's constructor: the worker is that actor from then on.
+    Constructor {
+        /// Calls that it runs side by side, from 1.
+        max_concurrency: u32,
+    },
+    /// A method of the actor that the worker is.
+    Method,
 }
 
 /// Client to agent. `site` is the client's own number of a call site (0: unknown), defined before its first use.
@@ -230,6 +270,56 @@ pub enum ToAgent<'a> {
         /// Where the program submitted it.
         site: u32,
     },
+    /// A new actor. Its constructor runs as a task without results; its handles refer to the object `actor`. Takes the staged
+    /// references as nested in the arguments.
+    CreateActor {
+        /// Counts this process's tasks, from 1.
+        number: u32,
+        /// Answered with [`ToClient::Resolved`] or [`ToClient::Refused`] when the actor has a name.
+        request: u32,
+        /// A free slot of the client's with its next generation, with one local reference.
+        actor: ObjectKey,
+        /// The constructor's path: that of the type, and the function's name.
+        function: &'a str,
+        /// Its arguments.
+        arguments: Vec<Argument<'a>>,
+        /// How it lives.
+        options: Actor<'a>,
+        /// Where the program created it.
+        site: u32,
+    },
+    /// A call of an actor's method: a task that runs in the actor, after the calls that this process made before. Takes the staged
+    /// references as nested in its arguments.
+    Call {
+        /// Counts this process's tasks, from 1.
+        number: u32,
+        /// The actor.
+        actor: ObjectKey,
+        /// The method's path.
+        function: &'a str,
+        /// Its arguments.
+        arguments: Vec<Argument<'a>>,
+        /// As for [`ToAgent::Submit`].
+        returns: Vec<ObjectKey>,
+        /// Where the program called it.
+        site: u32,
+    },
+    /// Ends an actor at once.
+    KillActor {
+        /// The actor.
+        actor: ObjectKey,
+        /// Where the program asked.
+        site: u32,
+    },
+    /// A handle to the actor with that name is wanted.
+    FindActor {
+        /// The client's number for the request.
+        request: u32,
+        /// The name.
+        name: &'a str,
+        /// Where the program asked.
+        site: u32,
+    },
     /// The worker begins the task that it was sent.
     Started {
         /// The task.
@@ -291,7 +381,7 @@ pub enum ToClient<'a> {
         /// Bytes; a multiple of [`PAGE`].
         length: u64,
     },
-    /// Answers [`ToAgent::Lease`] or [`ToAgent::Slots`].
+    /// Answers [`ToAgent::Lease`], [`ToAgent::Slots`], [`ToAgent::FindActor`] or [`ToAgent::CreateActor`].
     Refused {
         /// The client's number for the request.
         request: u32,
@@ -312,10 +402,21 @@ pub enum ToClient<'a> {
         /// What became of the object.
         outcome: Outcome<'a>,
     },
+    /// Answers [`ToAgent::FindActor`]: the client has one more local reference.
+    Found {
+        /// The client's number for the request.
+        request: u32,
+        /// The actor.
+        actor: ObjectKey,
+        /// Its type's path.
+        class: &'a str,
+    },
     /// A task to run.
     Run {
         /// The task.
         task: TaskKey,
+        /// What kind of function it is.
+        work: Work,
         /// The remote function's path.
         function: &'a str,
         /// Its arguments.
@@ -382,7 +483,13 @@ mod tests {
         let bytes = encode(&put).unwrap();
         assert!(bytes.len() <= 16, "{}", bytes.len());
         assert_eq!(decode::<ToAgent<'_>>("test", &bytes).unwrap(), put);
-        let run = ToClient::Run { task: TaskKey::default(), function: "f", arguments: vec![Argument::Inline(b"abc")], returns: 1 };
+        let run = ToClient::Run {
+            task: TaskKey::default(),
+            work: Work::Task,
+            function: "f",
+            arguments: vec![Argument::Inline(b"abc")],
+            returns: 1,
+        };
         let bytes = encode(&run).unwrap();
         assert_eq!(decode::<ToClient<'_>>("test", &bytes).unwrap(), run);
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{JobId, NodeId, ObjectId, ProcessId, SiteId, TaskId};
+use crate::id::{ActorId, JobId, NodeId, ObjectId, ProcessId, SiteId, TaskId};
 
-pub use words::{EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, TaskStatus};
+pub use words::{ActorStatus, EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, TaskStatus};
 
 /// A place in a program. `function` is the path of the enclosing function where it is known.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
@@ -168,6 +168,8 @@ pub struct TaskRow {
     pub attempt: u32,
     /// Its job.
     pub job: JobId,
+    /// The actor that it creates, or that it is a call of.
+    pub actor: Option<ActorId>,
     /// Who submitted it.
     pub submitter_pid: u32,
     /// Where it runs or ran.
@@ -188,6 +190,94 @@ pub struct TaskRow {
     pub ended_ms: Option<u64>,
     /// Its error, in one line.
     pub error: Option<String>,
+}
+
+/// One actor. Byte figures are of the last sample.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActorRow {
+    /// The actor.
+    pub actor_id: ActorId,
+    /// Its type's path.
+    pub class: Arc<str>,
+    /// The name that it can be found by.
+    pub name: Option<Arc<str>>,
+    /// Whether it lives on without handles.
+    pub detached: bool,
+    /// Where it is in its life.
+    pub status: ActorStatus,
+    /// Its job.
+    pub job: JobId,
+    /// The worker that is it, or was.
+    pub pid: Option<u32>,
+    /// Who created it.
+    pub creator_pid: u32,
+    /// Where it was created.
+    pub call_site: Arc<Site>,
+    /// CPUs that it reserves while it lives.
+    pub num_cpus: f64,
+    /// Calls that it may run side by side.
+    pub max_concurrency: u32,
+    /// Processes that hold a handle, pending calls and objects with a handle inside included.
+    pub handles: u32,
+    /// Calls that have not begun.
+    pub queued: u32,
+    /// Calls that run.
+    pub running: u32,
+    /// Calls that ended.
+    pub calls_done: u64,
+    /// The method that has been running longest.
+    pub call: Option<Arc<str>>,
+    /// Since when.
+    pub call_since_ms: Option<u64>,
+    /// Its worker's resident set minus shared, bytes.
+    pub heap_bytes: u64,
+    /// Rows that its worker holds.
+    pub references: u64,
+    /// Bytes of the unique objects that its worker holds.
+    pub held_bytes: u64,
+    /// When it was created.
+    pub created_ms: u64,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// Why it ended, in one line.
+    pub cause: Option<String>,
+}
+
+/// A process that ended as it should not have, for a minute after its end. What it held is in no other row and in no total.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PostMortemRow {
+    /// The process.
+    pub process: ProcessId,
+    /// Its id in the operating system.
+    pub pid: u32,
+    /// What it was.
+    pub process_type: ProcessType,
+    /// Its job.
+    pub job: JobId,
+    /// The executable's file name.
+    pub name: Arc<str>,
+    /// How it ended, in a few words.
+    pub how: Arc<str>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The code that it exited with.
+    pub exit_code: Option<i32>,
+    /// The task or call that it was running.
+    pub task: Option<Arc<str>>,
+    /// The actor that it was.
+    pub actor: Option<ActorId>,
+    /// Resident set minus shared when it was last sampled, bytes.
+    pub heap_bytes: u64,
+    /// Rows that it held.
+    pub references: u64,
+    /// Bytes of the unique objects that it held.
+    pub held_bytes: u64,
+    /// When it connected.
+    pub since_ms: u64,
+    /// When it ended.
+    pub died_ms: u64,
 }
 
 /// One process that Plasmon knows. Byte figures are of the last sample.
@@ -216,6 +306,8 @@ pub struct ProcessRow {
     pub cpu_percent: f32,
     /// The task that it runs.
     pub task: Option<Arc<str>>,
+    /// The type of the actor that it is.
+    pub actor: Option<Arc<str>>,
     /// Rows that it holds.
     pub references: u64,
     /// Bytes of the unique objects that it holds.
@@ -363,6 +455,8 @@ pub struct NodeRow {
     pub tasks_finished: u64,
     /// Tasks that failed, ever.
     pub tasks_failed: u64,
+    /// Actors that have not ended.
+    pub actors: u32,
 }
 
 /// The whole node at one instant: one row, for overviews.

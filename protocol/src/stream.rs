@@ -8,8 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{RowKey, Table};
-use crate::id::{ObjectId, ProcessId, SiteId, TaskId};
-use crate::record::{EventRow, NodeRow, ObjectRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow};
+use crate::id::{ActorId, ObjectId, ProcessId, SiteId, TaskId};
+use crate::record::{
+    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow,
+};
 
 /// Version of this vocabulary; raised when an old reader would misread a frame.
 pub const VERSION: u32 = 1;
@@ -130,8 +132,10 @@ pub enum Target {
     Site(SiteId),
     /// A task: what it waits for, what it makes.
     Task(TaskId),
-    /// A process: what it holds.
+    /// A process: what it holds, or held when it died.
     Process(ProcessId),
+    /// An actor: its calls, who holds it, what it holds.
+    Actor(ActorId),
 }
 
 /// What the agent sends.
@@ -256,6 +260,10 @@ pub enum Rows {
     Processes(Vec<ProcessRow>),
     /// Of [`Table::Tasks`].
     Tasks(Vec<TaskRow>),
+    /// Of [`Table::Actors`].
+    Actors(Vec<ActorRow>),
+    /// Of [`Table::PostMortem`].
+    PostMortem(Vec<PostMortemRow>),
     /// Of [`Table::Events`].
     Events(Vec<EventRow>),
     /// Of [`Table::Store`].
@@ -292,6 +300,10 @@ pub enum Detail {
     Task(TaskDetail),
     /// See [`Target::Process`].
     Process(ProcessDetail),
+    /// See [`Target::Process`], when it died as it should not have.
+    PostMortem(PostMortem),
+    /// See [`Target::Actor`].
+    Actor(ActorDetail),
 }
 
 /// Lists in details are cut at this many entries; the row beside them has the exact count.
@@ -363,4 +375,28 @@ pub struct ProcessDetail {
     pub unique_bytes: Option<u64>,
     /// Its executable's path.
     pub executable: Arc<str>,
+}
+
+/// What a process held when it died.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PostMortem {
+    /// The process, and how it died.
+    pub process: PostMortemRow,
+    /// The largest of the references that it held.
+    pub references: Vec<ReferenceRow>,
+}
+
+/// What an actor does and holds.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActorDetail {
+    /// The actor.
+    pub actor: ActorRow,
+    /// Its calls that have not ended, those that run first.
+    pub calls: Vec<TaskRow>,
+    /// Who holds a handle to it.
+    pub handles: Vec<ReferenceRow>,
+    /// The largest references that its worker holds.
+    pub references: Vec<ReferenceRow>,
 }

@@ -33,6 +33,11 @@ extern "C" fn before_main() {
     let channel = Channel::from_fd(fd);
     // Else tools would show the number of a descriptor, by which the executable was opened.
     let _ = rustix::thread::set_name(if role == "agent" { c"plasmon-agent" } else { c"plasmon-worker" });
+    if role == "worker" {
+        // Also where this process is stopped, or the thread that watches the socket gets no turn. An agent that is gone already is seen
+        // by the socket.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    }
     let code = std::panic::catch_unwind(|| match role {
         "worker" => crate::worker::main(channel),
         #[cfg(feature = "embedded")]

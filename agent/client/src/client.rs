@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
-use plasmon_memory::link::ClientWords;
 use plasmon_memory::pool::Pool;
 use plasmon_memory::ring::Producer;
 use plasmon_memory::slot::{AgentRest, AgentState, SlotTable};
+use plasmon_memory::words::ClientWords;
+
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, AgentHello, MAX_STAGED, ToAgent};
+use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, ToAgent};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
@@ -147,8 +148,9 @@ impl Client {
         if self.closed.swap(true, Ordering::SeqCst) {
             return;
         }
-        let starter = &self.hello.starter;
-        let cause = format!("process {} closed the connection; it was started by {starter}", self.hello.agent_pid);
+        let cause = self
+            .farewell()
+            .unwrap_or_else(|| format!("process {} closed the connection; it was started by {}", self.hello.agent_pid, self.hello.starter));
         let error = Error::AgentDied { node: self.hello.node, cause };
         let _ = self.death.set(error.clone());
         self.requests.fail_all(&error);
@@ -156,6 +158,18 @@ impl Client {
             // Whatever the task is doing, nobody wants it any more; nor anything that would run at an orderly exit beside it.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
+    }
+
+    /// Why the agent ended the connection, if it said so.
+    fn farewell(&self) -> Option<String> {
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = channel.as_ref()?;
+        let mut events = [PollFd::new(channel, PollFlags::IN)];
+        if !rustix::event::poll(&mut events, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
+            return None;
+        }
+        let (bytes, _) = channel.recv().ok()??;
+        local::decode::<Farewell>("the agent", &bytes).ok().map(|farewell| farewell.cause)
     }
 
     /// Ends the connection on purpose.

@@ -166,7 +166,7 @@ impl Fetch {
                 Ok(())
             }
             Answer::Refused(error) => Err(error),
-            Answer::Leased { .. } | Answer::Slots { .. } => {
+            Answer::Leased { .. } | Answer::Slots { .. } | Answer::Found { .. } => {
                 Err(Error::Protocol { who: "the agent".to_owned(), cause: "another answer than was asked for".to_owned() })
             }
         }
@@ -205,7 +205,7 @@ fn is_pending(handle: &Handle) -> bool {
     entry.generation == handle.key.generation && entry.state == SlotState::Pending
 }
 
-fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
+pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut fetch = Fetch::new(handle, location);
     loop {

@@ -79,6 +79,9 @@ fn deliver(client: &Client, bytes: &[u8], inbox: Option<&Inbox>) -> Result<(), S
                 client.requests.answer(request, Answer::Leased { lease, offset, length })
             }
             ToClient::Slots { request, first } => client.requests.answer(request, Answer::Slots { first }),
+            ToClient::Found { request, actor, class } => {
+                client.requests.answer(request, Answer::Found { actor, class: class.to_owned() });
+            }
             ToClient::Refused { request, error } => client.requests.answer(request, Answer::Refused(error)),
             ToClient::Resolved { request, outcome } => {
                 let answer = match outcome {

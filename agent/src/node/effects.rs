@@ -1,14 +1,17 @@
 //! What the core wants done, done at once where it is a store to shared memory, at the end of the batch where it is a system call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use plasmon_memory::pin::pinned;
 use plasmon_memory::slot::{SlotState, SlotTable};
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToClient;
 use plasmon_protocol::record::ObjectState;
 
 use super::peer::Peer;
+use super::program::Program;
 use crate::reactor::Outbox;
 
 /// The outside of the core.
@@ -16,13 +19,17 @@ use crate::reactor::Outbox;
 pub struct Effects {
     /// Connected clients.
     pub peers: BTreeMap<ProcessId, Peer>,
+    /// What the workers of each job are started from.
+    pub programs: HashMap<JobId, Arc<Program>>,
     slots: SlotTable,
-    pool: std::sync::Arc<plasmon_memory::pool::Pool>,
+    pool: Arc<plasmon_memory::pool::Pool>,
     backing: Sender<u64>,
     /// Reclaimed objects are overwritten, so that whoever still reads them is found out: for tests.
     poison: bool,
     /// Objects that are gone, and whose leaseholders were not told yet.
     freed: Vec<(ProcessId, u32, ObjectKey)>,
+    /// Clients whose idle leases are wanted back, and that were not told yet.
+    recalls: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
     /// Processes to end.
@@ -33,14 +40,16 @@ pub struct Effects {
 impl Effects {
     /// Effects over this pool and slot table. `backing` takes how far the pool should be backed.
     #[must_use]
-    pub fn new(slots: SlotTable, pool: std::sync::Arc<plasmon_memory::pool::Pool>, backing: Sender<u64>, poison: bool) -> Self {
+    pub fn new(slots: SlotTable, pool: Arc<plasmon_memory::pool::Pool>, backing: Sender<u64>, poison: bool) -> Self {
         Self {
             peers: BTreeMap::new(),
+            programs: HashMap::new(),
             slots,
             pool,
             backing,
             poison,
             freed: Vec::new(),
+            recalls: Vec::new(),
             starts: Vec::new(),
             kills: Vec::new(),
             buffer: Vec::new(),
@@ -63,6 +72,7 @@ impl Effects {
     /// ring is still full.
     pub fn flush(&mut self) -> bool {
         self.tell_freed();
+        self.tell_recalls();
         // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
         let mut stuck = !self.freed.is_empty();
         for peer in self.peers.values_mut().filter(|peer| peer.touched || !peer.backlog.is_empty()) {
@@ -74,7 +84,7 @@ impl Effects {
             }
             peer.touched = false;
             stuck |= !peer.backlog.is_empty();
-            if peer.link.must_wake() {
+            if peer.link.words().must_wake() {
                 peer.doorbell.ring();
             }
         }
@@ -87,18 +97,28 @@ impl Effects {
         if self.freed.is_empty() {
             return;
         }
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        let mut pinned: Vec<ObjectKey> = self.peers.values().flat_map(|peer| peer.link.pins().keys()).collect();
-        pinned.sort_unstable();
+        let pinned = pinned(self.peers.values().map(|peer| peer.link.pins()));
         let peers = &self.peers;
         self.freed.retain(|(process, lease, key)| {
             if pinned.binary_search(key).is_ok() {
                 return true;
             }
             if let Some(peer) = peers.get(process) {
-                peer.link.add_freed(*lease);
+                peer.link.words().add_freed(*lease);
             }
             false
+        });
+    }
+
+    /// A client looks at its leases once for each recall, so it hears of what came free first. Where that waits for a pin, the recall
+    /// is raised again with it.
+    fn tell_recalls(&mut self) {
+        let (peers, freed) = (&mut self.peers, &self.freed);
+        self.recalls.retain(|process| {
+            let Some(peer) = peers.get_mut(process) else { return false };
+            peer.link.words().raise_recall();
+            peer.touched = true;
+            freed.iter().any(|(owner, ..)| owner == process)
         });
     }
 }
@@ -120,7 +140,7 @@ impl Outbox for Effects {
             None => SlotState::Free,
             Some(ObjectState::Pending) => SlotState::Pending,
             Some(ObjectState::InMemory) => SlotState::InMemory,
-            Some(ObjectState::Inlined) => SlotState::Inlined,
+            Some(ObjectState::Inlined | ObjectState::Actor) => SlotState::Inlined,
             Some(ObjectState::Failed) => SlotState::Failed,
         };
         if self.poison
@@ -138,14 +158,13 @@ impl Outbox for Effects {
 
     fn reset_lease(&mut self, process: ProcessId, lease: u32) {
         if let Some(peer) = self.peers.get(&process) {
-            peer.link.set_freed(lease, 0);
+            peer.link.words().set_freed(lease, 0);
         }
     }
 
     fn recall(&mut self, process: ProcessId) {
-        if let Some(peer) = self.peers.get_mut(&process) {
-            peer.link.raise_recall();
-            peer.touched = true;
+        if !self.recalls.contains(&process) {
+            self.recalls.push(process);
         }
     }
 
@@ -156,6 +175,16 @@ impl Outbox for Effects {
 
     fn start_worker(&mut self, process: ProcessId, job: JobId) {
         self.starts.push((process, job));
+    }
+
+    fn share_program(&mut self, of: JobId, to: JobId) {
+        if let Some(program) = self.programs.get(&of) {
+            self.programs.insert(to, Arc::clone(program));
+        }
+    }
+
+    fn end_job(&mut self, job: JobId) {
+        self.programs.remove(&job);
     }
 
     fn kill(&mut self, process: ProcessId) {

@@ -12,13 +12,14 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{self, AgentHello, ClientHello, VERSION, Welcome};
 
-use super::peer::Program;
+use super::line::Line;
+use super::program::Program;
 
 /// A connection that has not said hello.
 #[derive(Debug)]
 pub struct Newcomer {
     /// The socket.
-    pub channel: Channel,
+    pub line: Line,
     /// The worker that was started with this socket, and its process id; `None` for a driver.
     pub worker: Option<(ProcessId, u32)>,
     /// When it connected, milliseconds since the Unix epoch.
@@ -43,7 +44,7 @@ pub struct Introduction {
     pub hello: ClientHello,
     /// Its life.
     pub pidfd: Pidfd,
-    /// What its workers are started from; drivers only.
+    /// What its workers are started from, but for the environment; drivers only.
     pub program: Option<Program>,
 }
 
@@ -61,20 +62,21 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
             theirs: format!("client {} (local protocol {})", hello.release, hello.version),
         });
     }
-    let uid = newcomer.channel.peer_uid().map_err(|error| refuse(error.to_string()))?;
+    let uid = newcomer.line.peer_uid().map_err(|error| refuse(error.to_string()))?;
     if uid != rustix::process::getuid().as_raw() {
         return Err(refuse(format!("it runs as user {uid}, the agent as {}", rustix::process::getuid().as_raw())));
     }
     // The socket tells who is there; for a started worker, the agent knows better than the pair's maker.
     let pid = match newcomer.worker {
         Some((_, pid)) => pid,
-        None => newcomer.channel.peer_pid().map_err(|error| refuse(error.to_string()))?,
+        None => newcomer.line.peer_pid().map_err(|error| refuse(error.to_string()))?,
     };
     let pidfd = Pidfd::open(pid).map_err(|error| refuse(format!("process {pid} cannot be watched: {error}")))?;
     let program = match (newcomer.worker, descriptors.into_iter().next()) {
         (Some(_), _) => None,
         (None, Some(executable)) => {
-            Some(Program { executable, path: hello.executable.clone(), directory: PathBuf::from(&hello.directory), pid })
+            let (path, directory) = (hello.executable.clone(), PathBuf::from(&hello.directory));
+            Some(Program { executable, path, directory, environment: Vec::new() })
         }
         (None, None) => return Err(refuse("no descriptor of its executable came with its hello".to_owned())),
     };
@@ -97,7 +99,7 @@ impl Equipment {
     /// What the system says.
     pub fn make(sites: bool) -> io::Result<Self> {
         let link = AgentLink::create()?;
-        link.set_sites(sites);
+        link.words().set_sites(sites);
         Ok(Self { link, doorbell: Doorbell::create()? })
     }
 

@@ -1,24 +1,20 @@
 //! One connected client: its rings, its socket, its life.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
-use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
-use plasmon_protocol::id::JobId;
+
+use super::line::Line;
 
 /// A client that has said hello.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its job.
-    pub job: JobId,
     /// Both rings and the shared words.
     pub link: AgentLink,
-    /// Its end of the socket. Closed by dropping.
-    pub channel: Option<Channel>,
+    /// Its socket, until either side ends it.
+    pub line: Option<Line>,
     /// Its life.
     pub pidfd: Pidfd,
     /// Wakes its service thread.
@@ -28,8 +24,10 @@ pub struct Peer {
     pub backlog: VecDeque<Vec<u8>>,
     /// Something was sent since it was last woken.
     pub touched: bool,
-    /// It broke the protocol: its ring is not read any more.
+    /// It may not stay: its ring is not read any more.
     pub dropped: bool,
+    /// Why it may not stay, where its own end would not tell.
+    pub reason: Option<String>,
     /// Its socket closed at this time (milliseconds); its end must follow soon.
     pub hung_up_ms: Option<u64>,
     /// Whether it is this agent's child, whose end it reaps.
@@ -47,17 +45,13 @@ impl Peer {
     pub fn overdue_ms(&self) -> Option<u64> {
         self.hung_up_ms.map(|at| at + if self.child { LEAVE_MS } else { HANG_UP_MS })
     }
-}
 
-/// What a driver's workers are started from.
-#[derive(Debug)]
-pub struct Program {
-    /// The executable, held open.
-    pub executable: OwnedFd,
-    /// Its path, as `argv[0]`.
-    pub path: String,
-    /// The working directory.
-    pub directory: PathBuf,
-    /// The driver's process id, whose environment the workers get.
-    pub pid: u32,
+    /// Ends the connection, for the reason that there is or for this one. What it has published and what was not sent is forgotten.
+    pub fn hang_up(&mut self, otherwise: &str) {
+        self.dropped = true;
+        self.backlog = VecDeque::new();
+        if let Some(line) = self.line.take() {
+            line.part(self.reason.as_deref().unwrap_or(otherwise));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod departures;
+mod ending;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,10 +13,9 @@ use std::time::Duration;
 
 use plasmon_memory::channel::Listener;
 use plasmon_memory::doorbell::Doorbell;
-use plasmon_memory::process::Pidfd;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_memory::slot::AgentState;
-use plasmon_protocol::id::{JobId, ProcessId};
+use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{self, ToAgent};
 use rustix::event::{Timespec, epoll};
 
@@ -24,9 +24,14 @@ use super::backing::Progress;
 use super::effects::Effects;
 use super::handle::Question;
 use super::listener::Newcomer;
-use super::peer::{Peer, Program};
+use super::peer::Peer;
 use super::sampling::{Seen, Watched};
+use super::spawner::{Errand, Report};
 use crate::reactor::{Core, Machine, Violation};
+use arrivals::{Introduced, Starting};
+use ending::Phase;
+
+pub use ending::Stop;
 
 /// How long the thread dozes after work before it really sleeps: clients without hurry need not wake it meanwhile.
 const NAP: Duration = Duration::from_millis(1);
@@ -45,8 +50,10 @@ pub enum Command {
     Seen(Seen),
     /// Record call sites if they are not, and the other way round.
     SwitchSites,
+    /// The spawner did this.
+    Done(Report),
     /// End.
-    Stop,
+    Stop(Stop),
 }
 
 /// Tells the node's thread, and wakes it. Cheap to clone.
@@ -100,16 +107,16 @@ pub struct Shell {
     commands: Receiver<Command>,
     newcomers: HashMap<u32, Newcomer>,
     next_newcomer: u32,
+    introduced: HashMap<u32, Introduced>,
     /// When accepting goes on, while it rests.
     listen_again_ms: Option<u64>,
-    /// Workers that were started and have not said hello.
-    starting: HashMap<ProcessId, Pidfd>,
-    programs: HashMap<JobId, Program>,
+    starting: HashMap<ProcessId, Starting>,
+    errands: Sender<Errand>,
     watched: Sender<Watched>,
     viewers: u32,
     /// Clients record call sites.
     sites: bool,
-    stopping: bool,
+    phase: Phase,
     buffer: Vec<u8>,
 }
 
@@ -142,7 +149,7 @@ impl Shell {
         clock: Clock,
         listener: Listener,
         (commands, control): (Receiver<Command>, Arc<Doorbell>),
-        watched: Sender<Watched>,
+        (watched, errands): (Sender<Watched>, Sender<Errand>),
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let bell = Doorbell::create()?;
@@ -162,18 +169,19 @@ impl Shell {
             commands,
             newcomers: HashMap::new(),
             next_newcomer: 0,
+            introduced: HashMap::new(),
             listen_again_ms: None,
             starting: HashMap::new(),
-            programs: HashMap::new(),
+            errands,
             watched,
             viewers: 0,
             sites: std::env::var_os(SITES).is_none_or(|sites| sites != "off"),
-            stopping: false,
+            phase: Phase::Serving,
             buffer: Vec::new(),
         })
     }
 
-    /// Serves until told to stop; then ends the workers and returns.
+    /// Serves until told to stop; then ends the workers, each of which is reaped, and returns.
     pub fn run(mut self) {
         let mut quiet = 0_u32;
         let mut events = Vec::with_capacity(64);
@@ -181,12 +189,13 @@ impl Shell {
             self.core.set_now(self.clock.now_ms());
             let drained = self.drain_all();
             self.take_commands();
-            if self.stopping {
-                break;
-            }
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
             self.lose_silent();
+            self.advance();
+            if matches!(self.phase, Phase::Over) {
+                break;
+            }
             let stuck = self.settle();
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
@@ -199,7 +208,6 @@ impl Shell {
                 self.on_event(event);
             }
         }
-        self.end_workers();
     }
 
     fn wait(&self, limit: Option<Duration>, events: &mut Vec<u64>) {
@@ -218,7 +226,7 @@ impl Shell {
         let now_ms = self.clock.now_ms();
         let hung_up = self.effects.peers.values().filter(|peer| !peer.dropped).filter_map(Peer::overdue_ms).min();
         let silent = self.newcomers.values().filter_map(Newcomer::overdue_ms).min();
-        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms].into_iter().flatten().min()?;
+        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms, self.next_phase_ms()].into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now_ms).max(1)))
     }
 
@@ -262,8 +270,7 @@ impl Shell {
         let length = bytes.len();
         self.buffer = bytes;
         if let Err(violation) = result {
-            tracing::warn!(process = process.0, reason = violation.0, "client dropped");
-            self.core.on_violation(process, &violation, &mut self.effects);
+            self.throw_out(process, &violation);
         }
         length
     }
@@ -292,11 +299,13 @@ impl Shell {
                 Command::SwitchSites => {
                     self.sites = !self.sites;
                     for peer in self.effects.peers.values() {
-                        peer.link.set_sites(self.sites);
+                        peer.link.words().set_sites(self.sites);
                     }
                     self.core.on_sites_switched(self.sites);
                 }
-                Command::Stop => self.stopping = true,
+                Command::Done(Report::Environment { newcomer, environment }) => self.on_environment(newcomer, environment),
+                Command::Done(Report::Worker { worker, started }) => self.on_started(worker, started),
+                Command::Stop(stop) => self.stop(stop),
             }
         }
     }

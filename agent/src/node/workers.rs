@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,33 +14,62 @@ use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::BOOT;
 use rustix::process::{WaitId, WaitIdOptions};
 
-use super::peer::Program;
+use super::line::Line;
+use super::program::Program;
 
 /// The number that a worker finds its socket under.
 const WORKER_FD: i32 = 3;
 
+/// A process that was started and has not said hello.
+#[derive(Debug)]
+pub struct Started {
+    /// The agent's end of its socket. It does not wait.
+    pub line: Line,
+    /// Its process id.
+    pub pid: u32,
+    /// Its life; nobody has reaped it.
+    pub pidfd: Pidfd,
+}
+
 /// Starts a worker from the driver's executable: the file that the driver runs, even if another one lies at its path by now.
-/// Its output goes to a file of its own in `logs`.
+/// Its output goes to a file of its own in `logs`; signals of the agent's terminal don't reach it.
 ///
 /// # Errors
-/// What the system says.
-pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(Channel, u32)> {
+/// What the system says; then no process is left.
+pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<Started> {
     let (ours, theirs) = Channel::pair()?;
+    ours.set_nonblocking(true)?;
     let log = File::options().create(true).append(true).open(log_of(worker, logs))?;
     let mut command = Command::new(format!("/proc/self/fd/{}", program.executable.as_raw_fd()));
     command
         .arg0(&program.path)
         .current_dir(if program.directory.is_dir() { program.directory.as_path() } else { Path::new("/") })
         .env_clear()
-        .envs(environment(program.pid))
+        .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .env(BOOT, format!("worker:{WORKER_FD}"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
+        .process_group(0)
         .fd_mappings(vec![FdMapping { parent_fd: theirs.into_fd(), child_fd: WORKER_FD }])
         .map_err(io::Error::other)?;
-    let child = command.spawn()?;
-    Ok((ours, child.id()))
+    let mut child = command.spawn()?;
+    match Pidfd::open(child.id()) {
+        Ok(pidfd) => Ok(Started { line: Line::new(ours), pid: child.id(), pidfd }),
+        Err(error) => {
+            // Nobody could ever see its end.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error)
+        }
+    }
+}
+
+/// Kills a child and reaps it; waits until it is gone.
+pub fn bury(child: &Pidfd) {
+    let _ = child.kill();
+    // Fails only where there is nobody to reap.
+    while matches!(rustix::process::waitid(WaitId::PidFd(child.fd()), WaitIdOptions::EXITED), Err(rustix::io::Errno::INTR)) {}
 }
 
 /// Where a worker's output goes.
@@ -56,22 +84,6 @@ pub fn forget(worker: ProcessId, logs: &Path) {
         // The session takes it along when it goes.
         let _ = std::fs::remove_file(log);
     }
-}
-
-/// The environment that a process was started with; this process's own when it cannot be read.
-fn environment(pid: u32) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else {
-        return std::env::vars_os().filter(|(name, _)| name != BOOT).collect();
-    };
-    bytes
-        .split(|byte| *byte == 0)
-        .filter_map(|entry| {
-            let at = entry.iter().position(|byte| *byte == b'=')?;
-            let (name, value) = (entry.get(..at)?, entry.get(at + 1..)?);
-            (!name.is_empty() && name != BOOT.as_bytes())
-                .then(|| (std::ffi::OsString::from_vec(name.to_vec()), std::ffi::OsString::from_vec(value.to_vec())))
-        })
-        .collect()
 }
 
 /// How a process ended, for people. Only the parent is told, and only once: this reaps.

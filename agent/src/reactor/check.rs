@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::record::{ObjectState, ReferenceType};
+use plasmon_protocol::record::{ActorStatus, ObjectState, ProcessType, ReferenceType, TaskStatus};
 
+use super::rows::reference_type;
 use super::{Activity, Core};
 use crate::references::table::{Count, NONE};
+use crate::scheduler::actor::Actor;
+use crate::scheduler::task::{Role, Task};
 use crate::store::object::Counts;
 
 /// One row of truth, in a form that a model can hold too.
@@ -28,7 +31,7 @@ impl Core {
         for (key, object) in self.objects.iter() {
             for row in self.references.holders(object.first_row).take(object.rows as usize) {
                 let counts = [Count::Local, Count::Pinned, Count::Submitted, Count::Captured].map(|count| row.count(count));
-                held.insert((key, row.process), Held { process: row.process, counts, reference_type: row.reference_type() });
+                held.insert((key, row.process), Held { process: row.process, counts, reference_type: reference_type(row, object) });
             }
         }
         held
@@ -79,6 +82,7 @@ impl Core {
                 }
                 _ => ensure(object.place.is_none(), format!("{key:?} has a place without a value"))?,
             }
+            ensure(object.state != Some(ObjectState::Actor) || object.actor, format!("{key:?} is no actor's"))?;
         }
         let mut leased = 0;
         for (index, lease) in self.store.leases() {
@@ -99,7 +103,53 @@ impl Core {
         ensure(totals.references == rows, format!("{} references counted, {rows} there", totals.references))?;
         ensure((totals.unique_objects, totals.unique_bytes) == visible, format!("totals {totals:?}, objects {visible:?}"))?;
         ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, format!("inlined {inlined:?}"))?;
-        self.check_processes()
+        self.check_processes()?;
+        self.check_actors()
+    }
+
+    fn check_actors(&self) -> Result<(), String> {
+        let ensure = |holds: bool, what: String| if holds { Ok(()) } else { Err(what) };
+        for (key, actor) in &self.actors {
+            let handle = self.objects.get(*key);
+            ensure(
+                actor.lives() == handle.is_some_and(|handle| handle.state != Some(ObjectState::Failed)),
+                format!("{key:?} is {} as an actor", actor.status),
+            )?;
+            ensure(actor.running.len() <= actor.max_concurrency as usize, format!("{key:?} runs {} calls", actor.running.len()))?;
+            for call in actor.calls.iter() {
+                let waits = |task: &Task| task.role == Role::Method(*key) && task.is_pending() && task.worker.is_none();
+                ensure(self.tasks.get(&call).is_some_and(waits), format!("call {call:?} does not wait for {key:?}"))?;
+            }
+            let busy = actor.running.len() < actor.max_concurrency as usize && actor.status == ActorStatus::Alive;
+            let served = !busy || actor.calls.clone().next(|call| self.tasks[&call].status == TaskStatus::PendingNodeAssignment).is_none();
+            ensure(served, format!("{key:?} could run a call and does not"))?;
+            if let Some(worker) = actor.worker.filter(|_| actor.lives()) {
+                ensure(
+                    self.process(worker).is_some_and(|process| process.activity == Activity::Actor(*key)),
+                    format!("{key:?} is not its worker's actor"),
+                )?;
+            }
+            if actor.lives() {
+                ensure(self.jobs.contains_key(&actor.job), format!("{key:?} outlived its job"))?;
+                ensure(actor.name.iter().all(|name| self.actor_names.get(name) == Some(key)), format!("{key:?} lost its name"))?;
+            } else {
+                ensure(actor.calls.is_empty() && actor.running.is_empty(), format!("{key:?} is dead and has calls"))?;
+            }
+        }
+        let named = self.actor_names.values().filter(|key| self.actors.get(*key).is_some_and(Actor::lives)).count();
+        ensure(named == self.actor_names.len(), "a dead actor has a name".to_owned())?;
+        for (id, job) in &self.jobs {
+            let workers = |actors: bool| {
+                let of_job =
+                    self.living_processes().filter(|(_, process)| process.process_type == ProcessType::Worker && process.job == *id);
+                of_job.filter(|(_, process)| matches!(process.activity, Activity::Actor(_)) == actors).count()
+            };
+            ensure(
+                (workers(true), workers(false)) == (job.actors as usize, job.workers as usize),
+                format!("job {id} counts {} actors and {} workers", job.actors, job.workers),
+            )?;
+        }
+        Ok(())
     }
 
     fn check_processes(&self) -> Result<(), String> {
@@ -121,6 +171,9 @@ impl Core {
             ensure(process.first_reference != NONE || mine.is_empty(), format!("process {id} lost its rows"))?;
         }
         ensure(reserved == self.cpus.used(), format!("{} CPUs used, {reserved} reserved by workers", self.cpus.used()))?;
-        ensure(self.doomed.is_empty() && self.failing.is_empty(), "a change was not settled".to_owned())
+        ensure(
+            self.doomed.is_empty() && self.failing.is_empty() && self.serving.is_empty() && self.unreferenced.is_empty(),
+            "a change was not settled".to_owned(),
+        )
     }
 }

@@ -1,10 +1,10 @@
 //! One thing in detail.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::record::ObjectRow;
-use plasmon_protocol::stream::{Detail, MAX_DETAIL, ObjectDetail, ProcessDetail, SiteDetail, Target, TaskDetail};
+use plasmon_protocol::record::{ObjectRow, ReferenceRow};
+use plasmon_protocol::stream::{ActorDetail, Detail, MAX_DETAIL, ObjectDetail, ProcessDetail, SiteDetail, Target, TaskDetail};
 
-use super::Core;
+use super::{Core, Process};
 use crate::scheduler::task::Argument;
 
 impl Core {
@@ -12,7 +12,8 @@ impl Core {
         match target {
             Target::Object(id) if id.node() == self.config.node => self.object_detail(id.key()).map(Detail::Object),
             Target::Task(id) if id.node() == self.config.node => self.task_detail(id.key()).map(Detail::Task),
-            Target::Object(_) | Target::Task(_) => None,
+            Target::Actor(id) if id.node() == self.config.node => self.actor_detail(id.key()).map(Detail::Actor),
+            Target::Object(_) | Target::Task(_) | Target::Actor(_) => None,
             Target::Site(id) => self.site_detail(id).map(Detail::Site),
             Target::Process(id) => self.process_detail(id).map(Detail::Process),
         }
@@ -77,15 +78,40 @@ impl Core {
 
     fn process_detail(&self, id: ProcessId) -> Option<ProcessDetail> {
         let process = self.process(id)?;
+        Some(ProcessDetail {
+            process: self.process_row(id, process),
+            references: self.largest_references(process),
+            unique_bytes: None,
+            executable: "".into(),
+        })
+    }
+
+    /// What a process holds, largest first.
+    fn largest_references(&self, process: &Process) -> Vec<ReferenceRow> {
         let rows = self.references.of_process(process.first_reference);
         let mut rows: Vec<_> = rows.filter_map(|row| Some((row, self.objects.get(row.key).filter(|object| !object.hidden)?))).collect();
         rows.sort_by_key(|(row, object)| (std::cmp::Reverse(object.length), row.since_ms, row.key));
         rows.truncate(MAX_DETAIL);
-        Some(ProcessDetail {
-            process: self.process_row(id, process),
-            references: rows.into_iter().map(|(row, object)| self.reference_row(row, object)).collect(),
-            unique_bytes: None,
-            executable: "".into(),
+        rows.into_iter().map(|(row, object)| self.reference_row(row, object)).collect()
+    }
+
+    fn actor_detail(&self, key: ObjectKey) -> Option<ActorDetail> {
+        let actor = self.actors.get(&key)?;
+        let calls = actor.running.iter().copied().chain(actor.calls.iter()).filter_map(|call| self.tasks.get(&call));
+        let handle = self.objects.get(key);
+        let handles = handle.into_iter().flat_map(|object| {
+            let rows = self.references.holders(object.first_row).take(object.rows as usize);
+            rows.take(MAX_DETAIL).map(move |row| self.reference_row(row, object))
+        });
+        Some(ActorDetail {
+            actor: self.actor_row(actor),
+            calls: calls.take(MAX_DETAIL).map(|call| self.task_row(call)).collect(),
+            handles: handles.collect(),
+            references: actor
+                .worker
+                .and_then(|worker| self.process(worker))
+                .map(|worker| self.largest_references(worker))
+                .unwrap_or_default(),
         })
     }
 }

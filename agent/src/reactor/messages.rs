@@ -3,9 +3,11 @@
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::local::{MAX_STAGED, MAX_TEXT, ToAgent};
 
+use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
 use crate::references::sites::MAX_SITES;
 use crate::references::table::Count;
+use crate::scheduler::task::Role;
 
 /// References that one process may have staged at once.
 const MAX_STAGED_TOTAL: usize = 1 << 20;
@@ -59,8 +61,21 @@ impl Core {
                 Ok(())
             }
             ToAgent::Submit { number, function, arguments, returns, milli_cpus, retries, site } => {
-                self.on_submit(from, number, function, &arguments, &returns, milli_cpus, retries, site, out)
+                let Some(job) = self.process(from).map(|process| process.job) else { return Ok(()) };
+                let task = Submission { number, function, arguments: &arguments, returns: &returns, milli_cpus, retries, site };
+                self.submit(from, task, Role::Function, job, out)
             }
+            ToAgent::CreateActor { number, request, actor, function, arguments, options, site } => {
+                let milli_cpus = options.placed_milli_cpus;
+                let constructor = Submission { number, function, arguments: &arguments, returns: &[], milli_cpus, retries: 0, site };
+                self.on_create_actor(from, request, actor, options, constructor, out)
+            }
+            ToAgent::Call { number, actor, function, arguments, returns, site } => {
+                let call = Submission { number, function, arguments: &arguments, returns: &returns, milli_cpus: 0, retries: 0, site };
+                self.on_call(from, actor, call, out)
+            }
+            ToAgent::KillActor { actor, site } => self.on_kill_actor(from, actor, site, out),
+            ToAgent::FindActor { request, name, site } => self.on_find_actor(from, request, name, site, out),
             ToAgent::Started { task } => self.on_started(from, task),
             ToAgent::Output { task, value } => self.on_output(from, task, value, out),
             ToAgent::Ended { task, ending } => self.on_ended(from, task, ending, out),

@@ -8,7 +8,7 @@ use plasmon_protocol::record::ObjectState;
 use super::{Core, MAX_INLINED, Outbox, Violation};
 use crate::references::table::{Added, Count, Removed};
 use crate::store::BadMemory;
-use crate::store::object::{Counts, Place, Waiter};
+use crate::store::object::{Counts, Object, Place, Waiter};
 
 /// Answers that one client may wait for at once.
 const MAX_REQUESTS: usize = 1 << 20;
@@ -45,6 +45,7 @@ impl Core {
         object.generation = key.generation;
         object.state = Some(ObjectState::Pending);
         object.hidden = hidden;
+        object.actor = false;
         object.length = 0;
         object.place = None;
         object.creator = from;
@@ -123,9 +124,10 @@ impl Core {
         Ok(())
     }
 
-    /// The object will never have a value: the error is what `get` returns.
+    /// The object will never have a value, or its actor is no more: the error is what `get` returns.
     pub(super) fn fail_object(&mut self, key: ObjectKey, error: &Error, out: &mut impl Outbox) {
-        let Some(object) = self.objects.get_mut(key).filter(|object| object.state == Some(ObjectState::Pending)) else { return };
+        let fails = |object: &&mut Object| matches!(object.state, Some(ObjectState::Pending | ObjectState::Actor));
+        let Some(object) = self.objects.get_mut(key).filter(fails) else { return };
         object.state = Some(ObjectState::Failed);
         object.cold_mut().value = plasmon_protocol::local::encode(error).unwrap_or_default().into();
         out.publish(key, Some(ObjectState::Failed), 0, 0);
@@ -137,8 +139,11 @@ impl Core {
         let lease = self.lease_of(writer, memory.lease)?;
         let class = Counts::default().class();
         self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
-        self.store.leave_object(lease, memory.offset, memory.length, class);
+        let idle = self.store.leave_object(lease, memory.offset, memory.length, class);
         out.freed(writer, memory.lease, ObjectKey::default());
+        if idle {
+            self.bound_slack(writer, out);
+        }
         Ok(())
     }
 
@@ -176,6 +181,9 @@ impl Core {
         let Some(object) = self.objects.get_mut(key) else {
             return Err(Violation(format!("reference to object {} which is not there", key.on(self.config.node))));
         };
+        if *count_mut(&mut object.counts, count) == u32::MAX {
+            return Err(Violation(format!("object {} held more often than can be counted", key.on(self.config.node))));
+        }
         let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
         let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);
@@ -243,6 +251,9 @@ impl Core {
         let state = object.state.take();
         let cold = object.cold.take();
         let (length, site, hidden) = (object.length, object.site, object.hidden);
+        if object.actor {
+            self.unreferenced.push(key);
+        }
         let place = object.place.take();
         out.publish(key, None, 0, 0);
         if let Some(Place { lease, offset }) = place {
@@ -312,7 +323,7 @@ impl Core {
     }
 
     /// Tells everybody who waits for the object that it has a value, or never will.
-    fn notify(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn notify(&mut self, key: ObjectKey, out: &mut impl Outbox) {
         let Some(object) = self.objects.get_mut(key) else { return };
         let failed = object.state == Some(ObjectState::Failed);
         let Some(cold) = object.cold.as_mut() else { return };
@@ -340,7 +351,7 @@ impl Core {
             _ => &[],
         };
         let outcome = match object.state {
-            Some(ObjectState::Inlined) => Outcome::Inline(value),
+            Some(ObjectState::Inlined | ObjectState::Actor) => Outcome::Inline(value),
             Some(ObjectState::Failed) => Outcome::Failed(value),
             _ => Outcome::InMemory,
         };

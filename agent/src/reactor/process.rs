@@ -21,6 +21,8 @@ pub enum Activity {
     Idle,
     /// A worker with a task.
     Busy(TaskKey),
+    /// A worker that is an actor.
+    Actor(ObjectKey),
     /// A worker that was told to end.
     Leaving,
 }
@@ -125,17 +127,30 @@ impl Process {
     }
 }
 
-/// A driver and its workers.
+/// What a job ends with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Root {
+    /// A driver.
+    Driver(ProcessId),
+    /// A detached actor.
+    Actor(ObjectKey),
+}
+
+/// A driver, or a detached actor, and all that it started.
 #[derive(Debug)]
 pub struct Job {
-    /// The driver.
-    pub driver: ProcessId,
+    /// What it ends with.
+    pub root: Root,
+    /// The executable's file name.
+    pub name: Arc<str>,
     /// Workers without a task, most recently used last.
     pub idle: Vec<ProcessId>,
     /// Workers that are being started.
     pub starting: u32,
-    /// Workers in all, starting ones included.
+    /// Workers that run tasks, starting ones included.
     pub workers: u32,
+    /// Workers that are actors.
+    pub actors: u32,
     /// Of them, those whose task is blocked.
     pub blocked: u32,
     /// Tasks that have not ended.

@@ -1,23 +1,45 @@
 //! Processes come, and go in any way. Whoever goes leaves nothing behind but what others hold.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{EventKind, ProcessType, Severity};
 
-use super::{Activity, Core, Job, Outbox, Process, Violation};
+use super::actors::End;
+use super::{Activity, Core, Job, Outbox, Process, Root, Violation};
 use crate::references::table::Count;
+use crate::scheduler::task::Role;
 
 impl Core {
     /// A driver has connected: its number, and that of its new job.
     pub fn on_driver_connected(&mut self, pid: u32, name: &str) -> (ProcessId, JobId) {
-        let id = JobId(self.processes.len() as u32);
-        let process = Process::new(pid, ProcessType::Driver, id, name.into(), Activity::Free, self.now_ms);
-        let driver = self.add_process(process);
-        self.jobs
-            .insert(id, Job { driver, idle: Vec::new(), starting: 0, workers: 0, blocked: 0, pending: BTreeSet::new(), failed_starts: 0 });
+        let name: Arc<str> = name.into();
+        let driver = ProcessId(self.processes.len() as u32);
+        let id = self.begin_job(Root::Driver(driver), Arc::clone(&name));
+        self.add_process(Process::new(pid, ProcessType::Driver, id, Arc::clone(&name), Activity::Free, self.now_ms));
         self.event(EventKind::DriverConnected, Severity::Info, Some(pid), format!("driver {pid} ({name}) connected as job {id}"));
         (driver, id)
+    }
+
+    pub(super) fn begin_job(&mut self, root: Root, name: Arc<str>) -> JobId {
+        self.jobs_begun += 1;
+        let id = JobId(self.jobs_begun);
+        self.jobs.insert(
+            id,
+            Job {
+                root,
+                name,
+                idle: Vec::new(),
+                starting: 0,
+                workers: 0,
+                actors: 0,
+                blocked: 0,
+                pending: BTreeSet::new(),
+                failed_starts: 0,
+            },
+        );
+        id
     }
 
     pub(super) fn add_process(&mut self, process: Process) -> ProcessId {
@@ -61,8 +83,8 @@ impl Core {
         self.drop_creates(id);
         let expected = self.dismissed.contains(&id);
         match process.process_type {
-            ProcessType::Worker => self.lose_worker(id, &process, how),
-            ProcessType::Driver => self.end_job(process.job, process.pid, out),
+            ProcessType::Worker => self.lose_worker(id, &process, how, out),
+            ProcessType::Driver => self.end_job(process.job, &format!("its driver {} ended", process.pid), out),
             ProcessType::Agent => {}
         }
         self.dismissed.remove(&id);
@@ -115,22 +137,32 @@ impl Core {
             }
         }
         self.drain_doomed(out);
-        // A queued task whose results nobody can ever get is not run.
+        // A queued task whose results nobody can ever get is not run; a queued call is, for what it does to its actor.
         let unwanted: Vec<TaskKey> = tasks
             .into_iter()
             .filter(|task| {
                 self.tasks.get(task).is_some_and(|task| {
-                    task.worker.is_none() && task.is_pending() && task.returns.iter().all(|result| self.objects.get(*result).is_none())
+                    task.role == Role::Function
+                        && task.worker.is_none()
+                        && task.is_pending()
+                        && task.returns.iter().all(|result| self.objects.get(*result).is_none())
                 })
             })
             .collect();
         self.cancel_tasks(unwanted, "its submitter died and nobody holds its results");
     }
 
-    /// A driver is gone: its tasks are cancelled, its workers end.
-    fn end_job(&mut self, id: JobId, pid: u32, out: &mut impl Outbox) {
+    /// What a job ends with is gone: its tasks are cancelled, its actors and workers end.
+    pub(super) fn end_job(&mut self, id: JobId, cause: &str, out: &mut impl Outbox) {
         let Some(job) = self.jobs.remove(&id) else { return };
-        self.cancel_tasks(job.pending.into_iter().collect(), &format!("its driver {pid} ended"));
+        out.end_job(id);
+        self.cancel_tasks(job.pending.into_iter().collect(), cause);
+        let mut actors: Vec<ObjectKey> =
+            self.actors.values().filter(|actor| actor.job == id && actor.lives()).map(|actor| actor.key).collect();
+        actors.sort_unstable();
+        for actor in actors {
+            self.end_actor(actor, &format!("job {id} is over: {cause}"), End::Over, out);
+        }
         for index in 0..self.processes.len() {
             let worker = ProcessId(index as u32);
             if self.process(worker).is_some_and(|process| process.job == id && process.process_type == ProcessType::Worker) {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::record::{
-    EventRow, Ledger, NodeRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow,
-    TaskStatus,
+    ActorRow, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
+    ReferenceType, SiteRow, StoreRow, TaskRow, TaskStatus,
 };
 use plasmon_protocol::stream::{Detail, Target};
 
 use super::{Activity, Core, Process};
 use crate::references::table::{Count, Row};
+use crate::scheduler::actor::Actor;
 use crate::scheduler::task::Task;
 use crate::store::object::Object;
 use crate::telemetry::tables::Tables;
@@ -34,7 +35,7 @@ impl Core {
             process_type: holder.map_or(ProcessType::Agent, |holder| holder.process_type),
             node: self.config.node,
             node_ip: Arc::clone(&self.config.node_ip),
-            reference_type: row.reference_type(),
+            reference_type: reference_type(row, object),
             size_bytes: object.size(),
             call_site: Arc::clone(self.sites.get(row.site)),
             created_site: Arc::clone(self.sites.get(object.site)),
@@ -74,6 +75,7 @@ impl Core {
             status: task.status,
             attempt: task.attempt.max(1),
             job: task.job,
+            actor: task.actor().map(|actor| actor.on(self.config.node).into()),
             submitter_pid: self.pid(task.key.process),
             worker_pid: task.worker_pid,
             call_site: Arc::clone(self.sites.get(task.site)),
@@ -87,17 +89,53 @@ impl Core {
         }
     }
 
+    pub(super) fn actor_row(&self, actor: &Actor) -> ActorRow {
+        let worker = actor.worker.and_then(|worker| self.process(worker));
+        let current = actor.running.first().and_then(|call| self.tasks.get(call));
+        ActorRow {
+            actor_id: actor.key.on(self.config.node).into(),
+            class: Arc::clone(&actor.class),
+            name: actor.name.clone(),
+            detached: actor.detached,
+            status: actor.status,
+            job: actor.job,
+            pid: actor.worker_pid,
+            creator_pid: actor.creator_pid,
+            call_site: Arc::clone(self.sites.get(actor.site)),
+            num_cpus: f64::from(actor.milli_cpus) / 1000.0,
+            max_concurrency: actor.max_concurrency,
+            handles: self.objects.get(actor.key).map_or(0, |object| object.rows),
+            queued: actor.calls.len() as u32,
+            running: actor.running.len() as u32,
+            calls_done: actor.calls_done,
+            call: current.map(|call| Arc::clone(&call.function)),
+            call_since_ms: current.and_then(|call| call.started_ms),
+            heap_bytes: worker.map_or(0, |worker| worker.usage.rss_bytes.saturating_sub(worker.usage.shared_bytes)),
+            references: worker.map_or(0, |worker| worker.rows),
+            held_bytes: worker.map_or(0, |worker| worker.held_bytes),
+            created_ms: actor.created_ms,
+            ended_ms: actor.ended_ms,
+            cause: actor.cause.clone(),
+        }
+    }
+
     pub(super) fn process_row(&self, id: ProcessId, process: &Process) -> ProcessRow {
-        let task = match process.activity {
-            Activity::Busy(key) => self.tasks.get(&key).map(|task| Arc::clone(&task.function)),
+        let actor = match process.activity {
+            Activity::Actor(key) => self.actors.get(&key),
             _ => None,
         };
+        let running = match process.activity {
+            Activity::Busy(key) => Some(key),
+            _ => actor.and_then(|actor| actor.running.first().copied()),
+        };
+        let task = running.and_then(|key| self.tasks.get(&key)).map(|task| Arc::clone(&task.function));
         let state = match process.activity {
             Activity::Free => "running",
             Activity::Starting => "starting",
             Activity::Idle => "idle",
-            Activity::Busy(_) if process.blocked => "blocked",
-            Activity::Busy(_) => "running",
+            Activity::Busy(_) | Activity::Actor(_) if process.blocked => "blocked",
+            Activity::Actor(_) if task.is_none() => "idle",
+            Activity::Busy(_) | Activity::Actor(_) => "running",
             Activity::Leaving => "leaving",
         };
         ProcessRow {
@@ -112,6 +150,7 @@ impl Core {
             heap_bytes: process.usage.rss_bytes.saturating_sub(process.usage.shared_bytes),
             cpu_percent: process.usage.cpu_percent,
             task,
+            actor: actor.map(|actor| Arc::clone(&actor.class)),
             references: process.rows,
             held_bytes: process.held_bytes,
             slack_bytes: self.store.slack_of(id),
@@ -157,6 +196,11 @@ impl Core {
     }
 }
 
+/// Why a row's process keeps the object: what it is comes before how it is held.
+pub(super) fn reference_type(row: &Row, object: &Object) -> ReferenceType {
+    if object.actor { ReferenceType::ActorHandle } else { row.reference_type() }
+}
+
 impl Tables for Core {
     fn now_ms(&self) -> u64 {
         self.now_ms
@@ -200,6 +244,7 @@ impl Tables for Core {
             tasks_running: self.counters.running,
             tasks_finished: self.counters.finished,
             tasks_failed: self.counters.failed,
+            actors: self.actors.values().filter(|actor| actor.lives()).count() as u32,
         }
     }
 
@@ -244,6 +289,14 @@ impl Tables for Core {
 
     fn tasks(&self) -> Vec<TaskRow> {
         self.tasks.values().map(|task| self.task_row(task)).collect()
+    }
+
+    fn actors(&self) -> Vec<ActorRow> {
+        self.actors.values().map(|actor| self.actor_row(actor)).collect()
+    }
+
+    fn post_mortem(&self) -> Vec<PostMortemRow> {
+        Vec::new()
     }
 
     fn events(&self) -> Vec<EventRow> {

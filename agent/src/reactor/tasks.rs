@@ -1,14 +1,16 @@
 //! Tasks are submitted, wait for their arguments, and end.
 
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::local::{self, Ending, INLINE, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 
+use super::actors::End;
 use super::messages::bounded;
 use super::{Activity, Core, MAX_ENDED_TASKS, Outbox, Violation};
 use crate::references::table::Count;
-use crate::scheduler::task::{Argument, Task};
+use crate::scheduler::actor::Actor;
+use crate::scheduler::task::{Argument, Role, Task};
 
 /// Bytes of an encoded error that a worker may send: it goes on to whoever asks for the results.
 const MAX_ERROR: usize = 16 << 10;
@@ -17,20 +19,31 @@ const MAX_ARGUMENTS: usize = 1000;
 /// Bytes of inlined arguments of one task: they must fit the message to its worker.
 const MAX_INLINED_ARGUMENTS: usize = 16 << 10;
 
+/// A task as its submitter describes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Submission<'a> {
+    /// Counts the submitter's tasks.
+    pub(super) number: u32,
+    pub(super) function: &'a str,
+    pub(super) arguments: &'a [local::Argument<'a>],
+    pub(super) returns: &'a [ObjectKey],
+    pub(super) milli_cpus: u32,
+    pub(super) retries: u32,
+    /// The submitter's number of the place.
+    pub(super) site: u32,
+}
+
 impl Core {
-    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
-    pub(super) fn on_submit(
+    /// A new task. Takes the staged references as nested in its arguments.
+    pub(super) fn submit(
         &mut self,
         from: ProcessId,
-        number: u32,
-        function: &str,
-        arguments: &[local::Argument<'_>],
-        returns: &[ObjectKey],
-        milli_cpus: u32,
-        retries: u32,
-        site: u32,
+        submission: Submission<'_>,
+        role: Role,
+        job: JobId,
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
+        let Submission { number, function, arguments, returns, milli_cpus, retries, site } = submission;
         bounded("function", function)?;
         let inlined: usize =
             arguments.iter().map(|argument| if let local::Argument::Inline(bytes) = argument { bytes.len() } else { 0 }).sum();
@@ -44,9 +57,14 @@ impl Core {
             return Err(Violation(format!("task {number} submitted after task {}", process.last_task)));
         }
         process.last_task = number;
-        let (job, site) = (process.job, process.site(site));
+        let site = process.site(site);
         let key = TaskKey { process: from, number };
         let mut holds = nested;
+        // A handle counts as held until the calls that were made through it, and the constructor, have ended.
+        holds.extend(match role {
+            Role::Function => None,
+            Role::Constructor(actor) | Role::Method(actor) => Some(actor),
+        });
         let mut kept = Vec::with_capacity(arguments.len());
         for argument in arguments {
             kept.push(match argument {
@@ -82,6 +100,7 @@ impl Core {
         let task = Task {
             key,
             function: function.into(),
+            role,
             job,
             site,
             arguments: kept,
@@ -104,9 +123,17 @@ impl Core {
         };
         self.status_changed(None, TaskStatus::PendingArgsAvail);
         self.tasks.insert(key, task);
-        if let Some(job) = self.jobs.get_mut(&job) {
+        if let Some(error) = self.refuses_task_of(from) {
+            self.failing.push((key, error));
+        } else if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.insert(key);
-            self.await_arguments(key);
+            let queued = match role {
+                Role::Method(actor) => self.queue_call(key, actor),
+                Role::Function | Role::Constructor(_) => true,
+            };
+            if queued {
+                self.await_arguments(key);
+            }
         } else {
             // Published by a worker before it learned of its driver's end.
             self.cancel_tasks(vec![key], "its driver ended");
@@ -172,15 +199,15 @@ impl Core {
         }
     }
 
-    /// Queues a task for a CPU and a worker.
+    /// Queues a task for a CPU and a worker, or a call for its actor.
     pub(super) fn make_ready(&mut self, key: TaskKey, first: bool) {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let before = std::mem::replace(&mut task.status, TaskStatus::PendingNodeAssignment);
         let job = task.job;
-        if first {
-            self.ready.push_front(job, key);
-        } else {
-            self.ready.push(job, key);
+        match task.role {
+            Role::Method(actor) => self.serving.push(actor),
+            Role::Function | Role::Constructor(_) if first => self.ready.push_front(job, key),
+            Role::Function | Role::Constructor(_) => self.ready.push(job, key),
         }
         self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);
         self.dispatch_wanted = true;
@@ -228,14 +255,22 @@ impl Core {
                 }
             }
         }
-        let Some(task) = self.running(from, key)? else { return Ok(()) };
+        let Some(task) = self.running(from, key)? else {
+            self.leave_actor(from, key);
+            return Ok(());
+        };
         if ending == Ending::Finished && (task.outputs as usize) < task.returns.len() {
             return Err(Violation(format!("task ended with {} of {} results", task.outputs, task.returns.len())));
         }
+        let (pending, role) = (task.is_pending(), task.role);
         let (id, name, pid) = (key.on(self.config.node), self.tasks[&key].function.to_string(), self.pid(from));
         let site = self.sites.get(self.tasks[&key].site).short();
-        self.leave_worker(key, out);
-        if !self.tasks[&key].is_pending() {
+        match role {
+            Role::Constructor(actor) if pending && ending == Ending::Finished => self.actor_ready(actor, from, out),
+            Role::Function | Role::Constructor(_) => self.leave_worker(key, out),
+            Role::Method(_) => self.leave_actor(from, key),
+        }
+        if !pending {
             return Ok(());
         }
         match ending {
@@ -251,17 +286,29 @@ impl Core {
 
     pub(super) fn on_blocked(&mut self, from: ProcessId, blocked: bool) -> Result<(), Violation> {
         let Some(process) = self.process_mut(from) else { return Ok(()) };
-        let Activity::Busy(key) = process.activity else { return Ok(()) };
+        let (activity, job) = (process.activity, process.job);
+        if !matches!(activity, Activity::Busy(_) | Activity::Actor(_)) {
+            return Ok(());
+        }
         if process.blocked == blocked {
             return Err(Violation("blocked or unblocked twice".to_owned()));
         }
         process.blocked = blocked;
-        let job = process.job;
-        let Some(task) = self.tasks.get_mut(&key) else { return Ok(()) };
-        task.blocked = blocked;
-        let milli = task.milli_cpus;
-        if let Some(job) = self.jobs.get_mut(&job) {
-            if blocked { job.blocked += 1 } else { job.blocked -= 1 }
+        let (task, milli) = match activity {
+            Activity::Actor(actor) => {
+                let Some(actor) = self.actors.get(&actor) else { return Ok(()) };
+                (actor.running.first().copied(), actor.milli_cpus)
+            }
+            Activity::Busy(key) => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    if blocked { job.blocked += 1 } else { job.blocked -= 1 }
+                }
+                (Some(key), self.tasks.get(&key).map_or(0, |task| task.milli_cpus))
+            }
+            _ => (None, 0),
+        };
+        if let Some(task) = task.and_then(|task| self.tasks.get_mut(&task)) {
+            task.blocked = blocked;
         }
         if blocked {
             self.give_cpu(from);
@@ -274,8 +321,10 @@ impl Core {
 
     /// The task that a worker speaks of, if it still has it. A task that was cancelled meanwhile is none.
     fn running(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, Violation> {
+        let runs = |actor| self.actors.get(&actor).is_some_and(|actor: &Actor| actor.running.contains(&key));
         match self.process(from).map(|process| process.activity) {
             Some(Activity::Busy(current)) if current == key => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
+            Some(Activity::Actor(actor)) if runs(actor) => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
             Some(_) => Err(Violation(format!("word of task {} which it does not run", key.on(self.config.node)))),
             None => Ok(None),
         }
@@ -285,8 +334,16 @@ impl Core {
     pub(super) fn fail_task(&mut self, key: TaskKey, error: Error, out: &mut impl Outbox) {
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.is_pending()) else { return };
         task.error = Some(error.clone());
-        let (job, status, returns, pid) = (task.job, task.status, task.returns.clone(), task.worker_pid);
+        let (role, job, status, returns, pid) = (task.role, task.job, task.status, task.returns.clone(), task.worker_pid);
+        if let Role::Method(actor) = role
+            && let Some(actor) = self.actors.get_mut(&actor)
+        {
+            actor.calls.remove(key);
+            // It may have stood before others that are ready.
+            self.serving.push(actor.key);
+        }
         match status {
+            TaskStatus::PendingNodeAssignment if matches!(role, Role::Method(_)) => {}
             TaskStatus::PendingNodeAssignment => {
                 self.ready.remove(job, key);
                 // It may have stood before others that fit.
@@ -300,6 +357,9 @@ impl Core {
         self.event(EventKind::TaskFailed, Severity::Error, pid, message);
         for result in returns {
             self.fail_object(result, &error, out);
+        }
+        if let Role::Constructor(actor) = role {
+            self.end_actor(actor, &format!("its constructor did not end well: {error}"), End::Killed, out);
         }
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, ToClient};
+use plasmon_protocol::local::{self, ToClient, Work};
 use plasmon_protocol::record::{EventKind, ObjectState, ProcessType, Severity, TaskStatus};
 
+use super::actors::End;
 use super::{Activity, Core, Outbox, Process};
-use crate::scheduler::task::{Argument, Task};
+use crate::scheduler::task::{Argument, Role, Task};
 
 /// Starts that may fail in a row before a job's tasks are given up.
 const MAX_FAILED_STARTS: u32 = 3;
@@ -19,7 +20,7 @@ impl Core {
     /// Sends ready tasks to idle workers while CPUs last, and starts the workers that are missing. Jobs take turns; a task that
     /// does not fit stops those behind it, so that it is not starved by smaller ones.
     pub(super) fn dispatch(&mut self, out: &mut impl Outbox) {
-        let mut progress = true;
+        let mut progress = !self.is_closed();
         while progress && !self.ready.is_empty() {
             progress = false;
             for job in self.ready.jobs_after(self.last_job) {
@@ -34,7 +35,15 @@ impl Core {
                 };
                 self.ready.pop(job);
                 self.last_job = job;
-                self.run(key, worker, out);
+                let work = match self.tasks.get(&key).and_then(|task| self.actors.get(&task.actor()?)) {
+                    Some(actor) => Work::Constructor { max_concurrency: actor.max_concurrency },
+                    None => Work::Task,
+                };
+                if let Some(process) = self.process_mut(worker) {
+                    process.activity = Activity::Busy(key);
+                }
+                self.take_cpu(worker, milli);
+                self.run(key, worker, work, out);
                 progress = true;
             }
         }
@@ -57,7 +66,7 @@ impl Core {
             if u64::from(job.starting) >= queued.min(free).min(at_once) || active >= most {
                 return;
             }
-            let name = self.process(job.driver).map_or_else(|| Arc::from("worker"), |driver| Arc::clone(&driver.name));
+            let name = Arc::clone(&job.name);
             self.dismiss_idle_of_others(id, out);
             let worker = self.add_process(Process::new(0, ProcessType::Worker, id, name, Activity::Starting, self.now_ms));
             if let Some(job) = self.jobs.get_mut(&id) {
@@ -94,7 +103,7 @@ impl Core {
     }
 
     /// Sends a task to a worker.
-    fn run(&mut self, key: TaskKey, worker: ProcessId, out: &mut impl Outbox) {
+    pub(super) fn run(&mut self, key: TaskKey, worker: ProcessId, work: Work, out: &mut impl Outbox) {
         let pid = self.pid(worker);
         let Some(task) = self.tasks.get_mut(&key) else { return };
         task.attempt += 1;
@@ -102,15 +111,15 @@ impl Core {
         task.worker_pid = Some(pid);
         task.outputs = 0;
         let before = std::mem::replace(&mut task.status, TaskStatus::SubmittedToWorker);
-        let milli = task.milli_cpus;
         self.status_changed(Some(before), TaskStatus::SubmittedToWorker);
-        if let Some(process) = self.process_mut(worker) {
-            process.activity = Activity::Busy(key);
-        }
-        self.take_cpu(worker, milli);
         let Some(task) = self.tasks.get(&key) else { return };
-        let message =
-            ToClient::Run { task: key, function: &task.function, arguments: self.arguments(task), returns: task.returns.len() as u32 };
+        let message = ToClient::Run {
+            task: key,
+            work,
+            function: &task.function,
+            arguments: self.arguments(task),
+            returns: task.returns.len() as u32,
+        };
         out.send(worker, &message);
     }
 
@@ -167,9 +176,9 @@ impl Core {
         self.make_idle(worker, id, out);
     }
 
-    fn unblock(&mut self, worker: ProcessId) {
+    pub(super) fn unblock(&mut self, worker: ProcessId) {
         let Some(process) = self.process_mut(worker) else { return };
-        if std::mem::take(&mut process.blocked) {
+        if std::mem::take(&mut process.blocked) && matches!(process.activity, Activity::Busy(_)) {
             let id = process.job;
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.blocked -= 1;
@@ -211,13 +220,16 @@ impl Core {
     }
 
     /// A worker is gone: its place in its job is free, its task is tried again or failed.
-    pub(super) fn lose_worker(&mut self, worker: ProcessId, process: &Process, how: &str) {
+    pub(super) fn lose_worker(&mut self, worker: ProcessId, process: &Process, how: &str, out: &mut impl Outbox) {
         let dismissed = self.dismissed.contains(&worker);
         let mut give_up = false;
         if let Some(job) = self.jobs.get_mut(&process.job) {
-            job.workers -= 1;
+            match process.activity {
+                Activity::Actor(_) => job.actors -= 1,
+                _ => job.workers -= 1,
+            }
             job.idle.retain(|idle| *idle != worker);
-            if process.blocked {
+            if process.blocked && matches!(process.activity, Activity::Busy(_)) {
                 job.blocked -= 1;
             }
             if process.activity == Activity::Starting {
@@ -230,6 +242,13 @@ impl Core {
         self.dispatch_wanted = true;
         if give_up {
             self.give_up(process.job, how);
+        }
+        if let Activity::Actor(actor) = process.activity {
+            // Already out of the table: nothing is left to be told to it.
+            if let Some(actor) = self.actors.get_mut(&actor) {
+                actor.worker = None;
+            }
+            self.end_actor(actor, &format!("its worker {} died ({how})", process.pid), End::Killed, out);
         }
         let Activity::Busy(key) = process.activity else { return };
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(worker) && task.is_pending()) else { return };
@@ -265,7 +284,8 @@ impl Core {
         job.failed_starts = 0;
         let error = Error::system(format!("start a worker for job {id}"), how);
         for key in job.pending.clone().into_iter().rev() {
-            if self.tasks.get(&key).is_some_and(|task| task.status == TaskStatus::PendingNodeAssignment) {
+            let waits = |task: &Task| task.status == TaskStatus::PendingNodeAssignment && !matches!(task.role, Role::Method(_));
+            if self.tasks.get(&key).is_some_and(waits) {
                 self.failing.push((key, error.clone()));
             }
         }

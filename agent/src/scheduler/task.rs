@@ -17,6 +17,17 @@ pub enum Argument {
     Block(ObjectKey),
 }
 
+/// What a task is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Its results.
+    Function,
+    /// The creation of an actor.
+    Constructor(ObjectKey),
+    /// A call of an actor.
+    Method(ObjectKey),
+}
+
 /// One task. It holds its objects (`submitted` counts) in the submitter's name until it ends.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -24,6 +35,8 @@ pub struct Task {
     pub key: TaskKey,
     /// The remote function's path.
     pub function: Arc<str>,
+    /// What it is for.
+    pub role: Role,
     /// Its job.
     pub job: JobId,
     /// Where it was submitted.
@@ -65,6 +78,15 @@ pub struct Task {
 }
 
 impl Task {
+    /// The actor that it creates or calls.
+    #[must_use]
+    pub fn actor(&self) -> Option<ObjectKey> {
+        match self.role {
+            Role::Function => None,
+            Role::Constructor(actor) | Role::Method(actor) => Some(actor),
+        }
+    }
+
     /// Whether it has not ended.
     #[must_use]
     pub fn is_pending(&self) -> bool {

@@ -89,6 +89,8 @@ pub struct Object {
     pub state: Option<ObjectState>,
     /// Not for people's eyes: an argument block.
     pub hidden: bool,
+    /// What an actor's handles refer to.
+    pub actor: bool,
     /// Size in bytes; 0 while pending.
     pub length: u64,
     /// Set while the value is in the pool.

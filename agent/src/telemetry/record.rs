@@ -1,16 +1,25 @@
 //! What windows must know of each kind of row beyond its columns.
 
 use plasmon_protocol::column::{Record, Table};
-use plasmon_protocol::id::{ObjectId, TaskId};
-use plasmon_protocol::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::id::{ActorId, ObjectId, TaskId};
+use plasmon_protocol::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
 use plasmon_protocol::stream::Rows;
 use serde::Serialize;
 
 use crate::telemetry::tables::Tables;
 
 /// Every table, in the order of its discriminant.
-pub const TABLES: [Table; 7] =
-    [Table::References, Table::Objects, Table::Sites, Table::Processes, Table::Tasks, Table::Events, Table::Store];
+pub const TABLES: [Table; 9] = [
+    Table::References,
+    Table::Objects,
+    Table::Sites,
+    Table::Processes,
+    Table::Tasks,
+    Table::Actors,
+    Table::PostMortem,
+    Table::Events,
+    Table::Store,
+];
 
 /// A row that windows can be made of.
 pub trait Shown: Record + Serialize + Default + Sync {
@@ -57,6 +66,8 @@ pub fn fetch(tables: &dyn Tables, table: Table) -> Rows {
         Table::Sites => Rows::Sites(tables.sites()),
         Table::Processes => Rows::Processes(tables.processes()),
         Table::Tasks => Rows::Tasks(tables.tasks()),
+        Table::Actors => Rows::Actors(tables.actors()),
+        Table::PostMortem => Rows::PostMortem(tables.post_mortem()),
         Table::Events => Rows::Events(tables.events()),
         Table::Store => Rows::Store(vec![tables.store()]),
     }
@@ -71,6 +82,8 @@ pub fn count(rows: &Rows) -> usize {
         Rows::Sites(rows) => rows.len(),
         Rows::Processes(rows) => rows.len(),
         Rows::Tasks(rows) => rows.len(),
+        Rows::Actors(rows) => rows.len(),
+        Rows::PostMortem(rows) => rows.len(),
         Rows::Events(rows) => rows.len(),
         Rows::Store(rows) => rows.len(),
         Rows::Groups(rows) => rows.len(),
@@ -164,6 +177,16 @@ shown!(ProcessRow, Processes, ["process"], [u8; 10], |row| digits(u64::from(row.
     }
 });
 shown!(TaskRow, Tasks, ["task_id"], TaskId, |row| row.task_id, {});
+shown!(ActorRow, Actors, ["actor_id"], ActorId, |row| row.actor_id, {
+    fn bytes(&self) -> u64 {
+        self.held_bytes
+    }
+});
+shown!(PostMortemRow, PostMortem, ["process"], [u8; 10], |row| digits(u64::from(row.process.0)), {
+    fn bytes(&self) -> u64 {
+        self.held_bytes
+    }
+});
 shown!(EventRow, Events, ["number"], [u8; 20], |row| digits(row.number), {});
 shown!(StoreRow, Store, [], (), |_row| (), {
     fn bytes(&self) -> u64 {

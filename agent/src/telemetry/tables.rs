@@ -1,7 +1,9 @@
 //! What telemetry may read of the node: all rows of one instant.
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{EventRow, NodeRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow,
+};
 use plasmon_protocol::stream::{Detail, Target};
 
 /// The node's rows at one instant. Implemented by the reactor's core; asked on the node's own thread, so every answer is of
@@ -25,6 +27,10 @@ pub trait Tables {
     fn processes(&self) -> Vec<ProcessRow>;
     /// Every pending or running task, and those that ended lately.
     fn tasks(&self) -> Vec<TaskRow>;
+    /// Every live actor, and those that ended lately.
+    fn actors(&self) -> Vec<ActorRow>;
+    /// Processes that ended as they should not have, for a minute.
+    fn post_mortem(&self) -> Vec<PostMortemRow>;
     /// The latest events, oldest first.
     fn events(&self) -> Vec<EventRow>;
     /// One thing in detail; `None` when it is gone. Lists are cut at `MAX_DETAIL`. A site's source and a process's unique

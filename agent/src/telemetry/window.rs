@@ -7,7 +7,9 @@ use plasmon_protocol::column::{Cell, Column, Table};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::id::ObjectId;
-use plasmon_protocol::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow,
+};
 use plasmon_protocol::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
 
 use crate::telemetry::group::{Grouping, grouped};
@@ -47,6 +49,8 @@ impl Query {
             Table::Sites => Box::new(Plan::<SiteRow>::of(&view)?),
             Table::Processes => Box::new(Plan::<ProcessRow>::of(&view)?),
             Table::Tasks => Box::new(Plan::<TaskRow>::of(&view)?),
+            Table::Actors => Box::new(Plan::<ActorRow>::of(&view)?),
+            Table::PostMortem => Box::new(Plan::<PostMortemRow>::of(&view)?),
             Table::Events => Box::new(Plan::<EventRow>::of(&view)?),
             Table::Store => Box::new(Plan::<StoreRow>::of(&view)?),
         };

@@ -15,6 +15,8 @@ pub(crate) enum Effect {
     Recall(ProcessId),
     Back(u64),
     Start(ProcessId, JobId),
+    ShareProgram { of: JobId, to: JobId },
+    EndJob(JobId),
     Kill(ProcessId),
 }
 
@@ -40,6 +42,8 @@ impl std::fmt::Debug for Effect {
             Self::Recall(process) => write!(f, "recall {process}"),
             Self::Back(end) => write!(f, "back up to {end}"),
             Self::Start(process, job) => write!(f, "start worker {process} of job {job}"),
+            Self::ShareProgram { of, to } => write!(f, "job {to} runs the program of {of}"),
+            Self::EndJob(job) => write!(f, "job {job} ended"),
             Self::Kill(process) => write!(f, "kill {process}"),
         }
     }
@@ -78,6 +82,14 @@ impl Outbox for Recorder {
 
     fn start_worker(&mut self, process: ProcessId, job: JobId) {
         self.effects.push(Effect::Start(process, job));
+    }
+
+    fn share_program(&mut self, of: JobId, to: JobId) {
+        self.effects.push(Effect::ShareProgram { of, to });
+    }
+
+    fn end_job(&mut self, job: JobId) {
+        self.effects.push(Effect::EndJob(job));
     }
 
     fn kill(&mut self, process: ProcessId) {

@@ -250,7 +250,7 @@ impl World {
                 Effect::Freed { process, lease } => *self.shared.freed.entry((process, lease)).or_default() += 1,
                 Effect::Reset { process, lease } => drop(self.shared.freed.insert((process, lease), 0)),
                 Effect::Recall(process) => drop(self.clients.get_mut(&process).map(|client| client.recalled = true)),
-                Effect::Back(_) => {}
+                Effect::Back(_) | Effect::ShareProgram { .. } | Effect::EndJob(_) => {}
                 Effect::Start(process, _) => {
                     let hostile = self.random.chance(self.hostility / 2);
                     self.clients.insert(process, Client::new(process, true, hostile));

@@ -12,7 +12,9 @@ use plasmon_agent::telemetry::tables::Tables;
 use plasmon_agent::telemetry::token::Token;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectId, ProcessId, SiteId};
-use plasmon_protocol::record::{EventRow, NodeRow, ObjectRow, ProcessRow, ReferenceRow, ReferenceType, Site, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceType, Site, SiteRow, StoreRow, TaskRow,
+};
 use plasmon_protocol::stream::{Detail, Target};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -65,6 +67,14 @@ impl Tables for Rows {
     }
 
     fn processes(&self) -> Vec<ProcessRow> {
+        Vec::new()
+    }
+
+    fn actors(&self) -> Vec<ActorRow> {
+        Vec::new()
+    }
+
+    fn post_mortem(&self) -> Vec<PostMortemRow> {
         Vec::new()
     }
 

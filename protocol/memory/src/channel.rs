@@ -119,6 +119,14 @@ impl Channel {
         Ok(Some((bytes, descriptors)))
     }
 
+    /// Ends the connection for everybody who has a copy of either end: nothing is sent or received any more, but for what was sent before.
+    ///
+    /// # Errors
+    /// What the system says; not connected when the other end is gone.
+    pub fn shutdown(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both)?)
+    }
+
     /// The user id of the process that made the other end.
     ///
     /// # Errors

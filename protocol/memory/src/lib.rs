@@ -8,7 +8,8 @@
 //! | [`slot`] | where each object lies, and whether the agent sleeps | the agent |
 //! | [`pin`] | what each client reads at this moment; the eviction protocol | each client its own |
 //! | [`ring`] | byte pipes for messages | head and data the producer, tail the consumer |
-//! | [`link`] | the two segments of one client: rings, pins, control words | each side its own |
+//! | [`words`] | control words: who sleeps, what came free, what is wanted | each side its own |
+//! | [`link`] | the two segments of one client: rings, pins, words | each side its own |
 //! | [`doorbell`] | wakes a sleeper | either |
 //! | [`channel`] | packets and descriptors over a unix socket | either |
 //! | [`process`] | another process, named without races | - |
@@ -25,8 +26,8 @@
 //! All processes run as one user. Read-only maps contain bugs; they don't stop a process that means harm from writing an object
 //! inside its own lease after others have begun to read it. [`pool`] says what its safe functions ask of their callers.
 //!
-//! This crate is the only one with unsafe code outside Python. Under `--cfg loom` only the protocols ([`ring`], [`slot`], [`pin`])
-//! are compiled, over model-checked atomics.
+//! This crate is the only one with unsafe code outside Python. Under `--cfg loom` only the protocols ([`ring`], [`slot`],
+//! [`pin`], [`words`]) are compiled, over model-checked atomics.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![cfg_attr(all(loom, not(test)), expect(dead_code, reason = "only the models make these"))]
@@ -69,3 +70,4 @@ pub mod ring;
 pub mod segment;
 pub mod slot;
 mod sync;
+pub mod words;

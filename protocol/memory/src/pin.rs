@@ -186,6 +186,14 @@ pub fn begin_evict_all<'a>(slots: &SlotTable, keys: &mut Vec<ObjectKey>, clients
     });
 }
 
+/// Agent only: everything that the clients pin, sorted. What this thread published before the call, whoever is not found here sees.
+pub fn pinned<'a>(clients: impl IntoIterator<Item = &'a PinScanner>) -> Vec<ObjectKey> {
+    fence(Ordering::SeqCst);
+    let mut keys: Vec<ObjectKey> = clients.into_iter().flat_map(PinScanner::keys).collect();
+    keys.sort_unstable();
+    keys
+}
+
 /// A key as a pin; 0 is no pin, and no object has generation 0.
 fn word(key: ObjectKey) -> Option<u64> {
     (key.generation != 0).then_some(u64::from(key.generation) << 32 | u64::from(key.slot))

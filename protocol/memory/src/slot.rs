@@ -212,7 +212,9 @@ impl SlotTable {
     /// An entry that readers may have pinned keeps its place: whoever moves an object goes through [`crate::pin::begin_evict`] first.
     pub fn publish(&self, slot: u32, generation: u32, state: SlotState, offset: u64, length: u64) -> bool {
         let Some(entry) = self.writable(slot) else { return false };
-        // A reader that sees one of the new numbers also sees every word stored before, so it finds the word changed.
+        // While the place changes the entry says so: a reader that sees one of the new numbers also sees this word, so it finds the
+        // word changed.
+        entry.word.store(word(generation, SlotState::Pending), Ordering::Relaxed);
         fence(Ordering::Release);
         entry.offset.store(offset, Ordering::Relaxed);
         entry.length.store(length, Ordering::Relaxed);

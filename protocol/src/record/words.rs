@@ -83,6 +83,20 @@ words!(
 );
 
 words!(
+    /// Where an actor is in its life (Ray's names).
+    #[derive(Default)]
+    ActorStatus {
+        /// Its constructor has not ended.
+        #[default]
+        PendingCreation = "PENDING_CREATION",
+        /// It takes calls.
+        Alive = "ALIVE",
+        /// It ended, as it should or not.
+        Dead = "DEAD",
+    }
+);
+
+words!(
     /// Where an object's value is.
     #[derive(Default)]
     ObjectState {
@@ -93,6 +107,8 @@ words!(
         InMemory = "IN_MEMORY",
         /// Small enough to live in the agent's heap.
         Inlined = "INLINED",
+        /// It has no value: the handles of a live actor refer to it.
+        Actor = "ACTOR",
         /// The task that should have made it failed; the error is its value.
         Failed = "FAILED",
     }
@@ -141,6 +157,12 @@ words!(
         ProcessDied = "process_died",
         /// A process broke the protocol and was dropped.
         ProcessDropped = "process_dropped",
+        /// An actor takes calls.
+        ActorCreated = "actor_created",
+        /// An actor ended as it should.
+        ActorEnded = "actor_ended",
+        /// An actor was killed, crashed, or could not be created.
+        ActorDied = "actor_died",
         /// A task failed.
         TaskFailed = "task_failed",
         /// A task is tried again.

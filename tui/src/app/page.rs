@@ -132,6 +132,24 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
         Detail::Process(detail) => {
             vec![section("Holds", detail.process.references, &detail.references, Item::Reference, "it holds no references")]
         }
+        Detail::PostMortem(detail) => vec![section(
+            "Held when it died · in no other row and in no total",
+            detail.process.references,
+            &detail.references,
+            Item::Reference,
+            "it held no references",
+        )],
+        Detail::Actor(detail) => vec![
+            section(
+                "Calls",
+                u64::from(detail.actor.queued) + u64::from(detail.actor.running),
+                &detail.calls,
+                Item::Task,
+                "no call runs and none waits",
+            ),
+            section("Handles", u64::from(detail.actor.handles), &detail.handles, Item::Holder, "no process holds a handle"),
+            section("Holds", detail.actor.references, &detail.references, Item::Reference, "it holds no references"),
+        ],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::filter::{Filter, FilterError};
-use plasmon_protocol::record::{EventRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
 use tui_input::{Input, InputRequest};
 
 use super::route::{Sortable, sortable};
@@ -36,6 +36,8 @@ pub fn check(table: Table, text: &str) -> Result<(), FilterError> {
         Table::Sites => Filter::<SiteRow>::parse(text).map(drop),
         Table::Processes => Filter::<ProcessRow>::parse(text).map(drop),
         Table::Tasks => Filter::<TaskRow>::parse(text).map(drop),
+        Table::Actors => Filter::<ActorRow>::parse(text).map(drop),
+        Table::PostMortem => Filter::<PostMortemRow>::parse(text).map(drop),
         Table::Events => Filter::<EventRow>::parse(text).map(drop),
         Table::Objects | Table::Store => Ok(()),
     }

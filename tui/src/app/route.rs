@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plasmon_protocol::column::{Record, RowKey, Table};
 use plasmon_protocol::id::{ObjectId, ProcessId, SiteId, TaskId};
-use plasmon_protocol::record::{EventRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
 use plasmon_protocol::stream::{Sort, Target};
 
 use crate::keys::Context;
@@ -208,6 +208,8 @@ pub fn sortable(table: Table) -> Vec<Sortable> {
         Table::Sites => names::<SiteRow>(),
         Table::Processes => names::<ProcessRow>(),
         Table::Tasks => names::<TaskRow>(),
+        Table::Actors => names::<ActorRow>(),
+        Table::PostMortem => names::<PostMortemRow>(),
         Table::Events => names::<EventRow>(),
         Table::Objects | Table::Store => Vec::new(),
     };
@@ -228,6 +230,8 @@ pub fn default_sort(table: Table) -> &'static str {
         Table::Sites => SiteRow::DEFAULT_SORT,
         Table::Processes => ProcessRow::DEFAULT_SORT,
         Table::Tasks => TaskRow::DEFAULT_SORT,
+        Table::Actors => ActorRow::DEFAULT_SORT,
+        Table::PostMortem => PostMortemRow::DEFAULT_SORT,
         Table::Events => EventRow::DEFAULT_SORT,
         Table::Objects => "size",
         Table::Store => "capacity",
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_sortable_column_has_a_letter_of_its_own() {
-        for table in [Table::References, Table::Sites, Table::Processes, Table::Tasks, Table::Events] {
+        for table in [Table::References, Table::Sites, Table::Processes, Table::Tasks, Table::Actors, Table::PostMortem, Table::Events] {
             let columns = sortable(table);
             let letters: BTreeSet<char> = columns.iter().map(|column| column.letter).collect();
             assert_eq!(letters.len(), columns.len(), "{table:?}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use plasmon_protocol::column::{Record, RowKey, Table};
-use plasmon_protocol::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
 use plasmon_protocol::stream::{GroupRow, Rows, Totals};
 
 /// A delta that names rows which neither it nor the window has.
@@ -73,6 +73,8 @@ tabled! {
     SiteRow, Sites, Record::key;
     ProcessRow, Processes, Record::key;
     TaskRow, Tasks, Record::key;
+    ActorRow, Actors, Record::key;
+    PostMortemRow, PostMortem, Record::key;
     EventRow, Events, Record::key;
     StoreRow, Store, Record::key;
     GroupRow, Groups, |row| row.key.clone();
@@ -87,6 +89,8 @@ pub fn none(table: Table) -> Rows {
         Table::Sites => Rows::Sites(Vec::new()),
         Table::Processes => Rows::Processes(Vec::new()),
         Table::Tasks => Rows::Tasks(Vec::new()),
+        Table::Actors => Rows::Actors(Vec::new()),
+        Table::PostMortem => Rows::PostMortem(Vec::new()),
         Table::Events => Rows::Events(Vec::new()),
         Table::Store => Rows::Store(Vec::new()),
     }

@@ -1,11 +1,11 @@
 //! The pages about one object, site, task or process: facts, then sections of rows that open in turn.
 
-use plasmon_protocol::record::{ObjectRow, ProcessRow, SiteRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, PostMortemRow, ProcessRow, SiteRow, TaskRow};
 use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
 
 use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
-use super::format::{age, cpus, grouped, size, things, took};
+use super::format::{age, cpus, grouped, size, span, things, took};
 use super::paint::{MARGIN, Paint};
 use super::source;
 use super::table::{self, Column};
@@ -60,7 +60,7 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         (Detail::Site(detail), _) => source::draw(paint, area, &detail.site.site, detail.source.as_ref()),
         (Detail::Object(_), Some(Detail::Site(site))) => source::draw(paint, area, &site.site.site, site.source.as_ref()),
         (Detail::Object(detail), _) => source::draw(paint, area, &detail.object.created_site, None),
-        (Detail::Task(_) | Detail::Process(_), _) => {}
+        (Detail::Task(_) | Detail::Process(_) | Detail::PostMortem(_) | Detail::Actor(_), _) => {}
     }
 }
 
@@ -71,6 +71,8 @@ fn facts(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         Detail::Site(detail) => ("Creation site", site(&detail.site, now)),
         Detail::Task(detail) => ("Task", task(&detail.task, now)),
         Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
+        Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
+        Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
     };
     paint.rule(Rect { height: 1, ..area }, title, "");
     for (row, facts) in lines.iter().enumerate().take(usize::from(area.height.saturating_sub(1))) {
@@ -185,6 +187,80 @@ fn process(row: &ProcessRow, unique: Option<u64>, executable: &str, now: u64) ->
             fact("ended", things(row.tasks_done, "task", "tasks")),
             fact("job", row.job.to_string()),
         ],
+    ]
+}
+
+/// A signal as people know it, where it is one of those that end processes.
+fn signal(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        _ => return number.to_string(),
+    };
+    format!("{number} {name}")
+}
+
+fn post_mortem(row: &PostMortemRow, now: u64) -> Vec<Vec<Fact>> {
+    vec![
+        vec![
+            ("", format!("{} {}", row.process_type, row.pid), Role::Title),
+            ("", row.how.to_string(), Role::Bad),
+            fact("signal", row.signal.map(signal).unwrap_or_default()),
+            fact("exit code", row.exit_code.map(|code| code.to_string()).unwrap_or_default()),
+        ],
+        vec![
+            fact("died", format!("{} ago", age(now, row.died_ms))),
+            fact("lived", span(row.died_ms.saturating_sub(row.since_ms))),
+            fact("heap", size(row.heap_bytes)),
+            fact("program", &*row.name),
+            fact("job", row.job.to_string()),
+        ],
+        vec![fact("was running", row.task.as_deref().unwrap_or("nothing").to_owned())],
+        vec![
+            ("held", size(row.held_bytes), Role::Title),
+            fact("by", things(row.references, "reference", "references")),
+            ("", "all of it was released; this list goes a minute after the death".to_owned(), Role::Dim),
+        ],
+    ]
+}
+
+fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
+    let name = row.name.as_ref().map(|name| format!("'{name}'")).unwrap_or_default();
+    let calls = match (&row.call, row.call_since_ms) {
+        (Some(call), Some(since)) => fact("runs", format!("{call} for {}", age(now, since))),
+        _ => fact("runs", "nothing"),
+    };
+    let end = match (&row.cause, row.ended_ms) {
+        (Some(cause), Some(ended)) => vec![("", format!("died {} ago: {cause}", age(now, ended)), Role::Bad)],
+        _ => vec![calls, fact("queued", grouped(row.queued.into())), fact("done", grouped(row.calls_done))],
+    };
+    let status = match row.status {
+        ActorStatus::Alive => Role::Ok,
+        ActorStatus::PendingCreation => Role::Text,
+        ActorStatus::Dead => Role::Bad,
+    };
+    vec![
+        vec![("", row.class.to_string(), Role::Title), fact("", name), fact("actor", row.actor_id.hex())],
+        vec![
+            ("", row.status.to_string(), status),
+            fact("worker", row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
+            fact("heap", size(row.heap_bytes)),
+            fact("holds", size(row.held_bytes)),
+            fact("cpus", cpus(row.num_cpus)),
+            fact("age", age(now, row.created_ms)),
+            fact("", if row.detached { "detached" } else { "" }),
+        ],
+        vec![fact("created", row.call_site.to_string()), fact("by", row.creator_pid.to_string())],
+        end,
     ]
 }
 

@@ -2,7 +2,9 @@
 
 use plasmon_protocol::column::{Cell, Record, RowKey, Table};
 use plasmon_protocol::filter::Filter;
-use plasmon_protocol::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, SiteRow, StoreRow, TaskRow,
+};
 use plasmon_protocol::stream::{
     Body, Detail, GroupRow, ObjectDetail, ProcessDetail, Request, Rows, SiteDetail, Source, Target, TaskDetail, Totals, View,
 };
@@ -17,6 +19,8 @@ pub(crate) struct Agent {
     pub(crate) sites: Vec<SiteRow>,
     pub(crate) processes: Vec<ProcessRow>,
     pub(crate) tasks: Vec<TaskRow>,
+    pub(crate) actors: Vec<ActorRow>,
+    pub(crate) post_mortem: Vec<PostMortemRow>,
     pub(crate) events: Vec<EventRow>,
     /// Source lines of the program, from line 1, by file.
     pub(crate) sources: Vec<(String, Vec<String>)>,
@@ -132,6 +136,16 @@ impl Agent {
                 let (start, rows) = windowed(&found.rows, view);
                 (found.totals, start, Rows::Tasks(rows))
             }
+            Table::Actors => {
+                let found = matching(&self.actors, view, self.now_ms);
+                let (start, rows) = windowed(&found.rows, view);
+                (found.totals, start, Rows::Actors(rows))
+            }
+            Table::PostMortem => {
+                let found = matching(&self.post_mortem, view, self.now_ms);
+                let (start, rows) = windowed(&found.rows, view);
+                (found.totals, start, Rows::PostMortem(rows))
+            }
             Table::Events => {
                 let found = matching(&self.events, view, self.now_ms);
                 let (start, rows) = windowed(&found.rows, view);
@@ -191,6 +205,7 @@ impl Agent {
                 let arguments = self.objects.iter().filter(|row| row.created_site.id.0 == 3).take(2).cloned().collect();
                 Detail::Task(TaskDetail { task, arguments, results })
             }
+            Target::Actor(_) => return None,
             Target::Process(id) => {
                 let process = self.processes.iter().find(|row| row.process == *id)?.clone();
                 let mut references: Vec<_> = self.references.iter().filter(|row| row.process == *id).cloned().collect();

@@ -47,6 +47,10 @@ impl Outbox for Nobody {
 
     fn start_worker(&mut self, _: ProcessId, _: JobId) {}
 
+    fn share_program(&mut self, _: JobId, _: JobId) {}
+
+    fn end_job(&mut self, _: JobId) {}
+
     fn kill(&mut self, _: ProcessId) {}
 }
 

@@ -31,7 +31,9 @@ impl Model {
                 self.backing = self.backing.max(*end);
                 Ok(())
             }
-            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
+            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } | Effect::ShareProgram { .. } | Effect::EndJob(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -67,7 +69,8 @@ impl Model {
             }
             ToClient::Refused { request, error } => self.observe_refusal(to, *request, error),
             ToClient::Resolved { request, outcome } => self.observe_answer(to, *request, outcome),
-            ToClient::Run { task, function, arguments, returns } => self.observe_run(to, *task, function, arguments, *returns),
+            ToClient::Run { task, function, arguments, returns, .. } => self.observe_run(to, *task, function, arguments, *returns),
+            ToClient::Found { actor, .. } => Err(format!("process {to} is given actor {actor:?}, which it did not look for")),
             ToClient::Exit => {
                 let worker = self.processes.get_mut(&to).filter(|worker| worker.activity == Activity::Idle);
                 let worker = worker.ok_or_else(|| format!("process {to} is told to end and is not idle"))?;

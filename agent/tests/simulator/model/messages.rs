@@ -69,6 +69,9 @@ impl Model {
                 allowed(function.len() <= MAX_TEXT, "a function's name is too long")?;
                 self.submit(from, *number, function, arguments, returns, *milli_cpus, *retries)
             }
+            ToAgent::CreateActor { .. } | ToAgent::Call { .. } | ToAgent::KillActor { .. } | ToAgent::FindActor { .. } => {
+                unreachable!("nobody here knows of actors")
+            }
             ToAgent::Started { task } => {
                 if let Some(task) = self.run_by(from, *task)?.filter(|task| task.is_pending()) {
                     task.status = TaskStatus::Running;

@@ -1,0 +1,103 @@
+//! Calls that wait for their actor: in order for each caller, callers in turn.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use plasmon_protocol::id::{ProcessId, TaskKey};
+
+/// The queues. A caller without waiting calls has none.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    callers: BTreeMap<ProcessId, VecDeque<TaskKey>>,
+    last: ProcessId,
+    length: usize,
+}
+
+impl Calls {
+    /// Puts a call behind its caller's others.
+    pub fn push(&mut self, call: TaskKey) {
+        self.callers.entry(call.process).or_default().push_back(call);
+        self.length += 1;
+    }
+
+    /// Takes the next call that is `ready`. A caller whose first call is not waits with all that follow it.
+    pub fn next(&mut self, ready: impl Fn(TaskKey) -> bool) -> Option<TaskKey> {
+        let last = self.last;
+        let later = self.callers.range(ProcessId(last.0.saturating_add(1))..);
+        let earlier = self.callers.range(..=last);
+        let call = later.chain(earlier).filter_map(|(_, queue)| queue.front().copied()).find(|call| ready(*call))?;
+        self.last = call.process;
+        self.remove(call);
+        Some(call)
+    }
+
+    /// Takes a call out from wherever it stands.
+    pub fn remove(&mut self, call: TaskKey) {
+        let Some(queue) = self.callers.get_mut(&call.process) else { return };
+        // Nearly always the first: calls are numbered in their order.
+        if let Ok(index) = queue.binary_search(&call) {
+            queue.remove(index);
+            self.length -= 1;
+        }
+        if queue.is_empty() {
+            self.callers.remove(&call.process);
+        }
+    }
+
+    /// Takes everything, callers one after the other.
+    pub fn take(&mut self) -> Vec<TaskKey> {
+        self.length = 0;
+        std::mem::take(&mut self.callers).into_values().flatten().collect()
+    }
+
+    /// All of them, callers one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = TaskKey> + '_ {
+        self.callers.values().flatten().copied()
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(process: u32, number: u32) -> TaskKey {
+        TaskKey { process: ProcessId(process), number }
+    }
+
+    #[test]
+    fn callers_take_turns_and_each_keeps_its_order() {
+        let mut calls = Calls::default();
+        for (process, number) in [(1, 1), (1, 2), (1, 4), (2, 1), (3, 7)] {
+            calls.push(call(process, number));
+        }
+        let order: Vec<TaskKey> = std::iter::from_fn(|| calls.next(|_| true)).collect();
+        assert_eq!(order, [call(1, 1), call(2, 1), call(3, 7), call(1, 2), call(1, 4)]);
+        assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_is_not_ready_holds_up_its_caller_alone() {
+        let mut calls = Calls::default();
+        for (process, number) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+            calls.push(call(process, number));
+        }
+        let ready = |key: TaskKey| key != call(1, 1);
+        assert_eq!(calls.next(ready), Some(call(2, 1)));
+        assert_eq!(calls.next(ready), Some(call(2, 2)));
+        assert_eq!(calls.next(ready), None);
+        calls.remove(call(1, 1));
+        assert_eq!(calls.next(ready), Some(call(1, 2)));
+        assert_eq!(calls.len(), 0);
+    }
+}
