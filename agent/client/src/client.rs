@@ -99,6 +99,8 @@ impl Deref for Client {
 
 impl Client {
     pub(crate) fn new(mark: Mark, parts: Parts) -> Self {
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::install();
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let connection = Connection {
             pid: std::process::id(),
@@ -223,6 +225,7 @@ impl Client {
         }
         // The last word; an agent that is gone needs none.
         let _ = self.push_urgent(&ToAgent::Bye);
+        failpoint!("bye_said");
         self.end_with(shut_down());
         self.wake_service();
         self.close_if_unused();
@@ -365,11 +368,14 @@ impl Sender<'_> {
 
     /// Stages references for the next message.
     pub(crate) fn stage(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
-        references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))
+        references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))?;
+        failpoint!("staged");
+        Ok(())
     }
 
     /// Sees to it that the agent reads what was sent: soon, or at once.
     pub(crate) fn finish(mut self, urgent: bool) {
+        failpoint!("before_wake");
         let rest = self.client.slots.agent_rest_after_push();
         let ring = match rest.state() {
             AgentState::Awake => false,

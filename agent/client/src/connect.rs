@@ -55,6 +55,7 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
     let descriptors: Vec<_> = executable.iter().map(AsFd::as_fd).collect();
     let mark = Mark::of_this_process().map_err(|error| Error::system("mark this process's memory", error))?;
     channel.send(&local::encode(&hello)?, &descriptors).map_err(|error| lost(told(&error)))?;
+    failpoint!("hello_sent");
     let (bytes, descriptors) =
         channel.recv().map_err(|error| lost(told(&error)))?.ok_or_else(|| lost("it closed the connection without a word".to_owned()))?;
     let hello = local::decode::<Welcome>("the agent", &bytes)??;
@@ -63,6 +64,7 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
     }
     let [pool, slots, client_segment, agent_segment, agent_bell, own_bell] =
         <[_; 6]>::try_from(descriptors).map_err(|got| lost(format!("{} descriptors came with its welcome instead of 6", got.len())))?;
+    failpoint!("welcomed");
     let mapped = |error: std::io::Error| Error::system("map the object store", error);
     let (ring, inbound, words) = ClientLink::open(client_segment, agent_segment).map_err(mapped)?.split();
     let parts = Parts {
@@ -77,6 +79,7 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
         hello,
     };
     let client = Arc::new(Client::new(mark, parts));
+    failpoint!("mapped");
     service::start(&client, inbound, inbox)?;
     Ok(client)
 }

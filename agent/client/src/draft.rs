@@ -45,6 +45,7 @@ impl<N: Number> Draft<[N]> {
     pub fn seal(mut self) -> Result<ObjectRef<[N]>, Error> {
         let client = Arc::clone(&self.client);
         let room = self.take()?;
+        failpoint!("drafted");
         let key = writer::publish(&client, room, self.site, &[], false)?;
         Ok(ObjectRef::adopt(&client, key))
     }

@@ -152,6 +152,7 @@ impl Fetch {
             None => {
                 let (request, pending) = client.requests.open()?;
                 client.push_urgent(&ToAgent::Get { request, key: self.handle.key })?;
+                failpoint!("get_asked");
                 self.pending = Some((request, Arc::clone(&pending)));
                 Ok(Step::Wait(pending))
             }

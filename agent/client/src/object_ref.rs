@@ -46,6 +46,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        failpoint!("handle_dropped");
         // Without an agent there is no count.
         let _ = self.client.push(&ToAgent::DropLocal { key: self.key });
     }
@@ -136,6 +137,7 @@ impl<'de, T: ?Sized> Deserialize<'de> for ObjectRef<T> {
             return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
         }
         reading.client.push(&ToAgent::AddLocal { key: id.key(), site: reading.site }).map_err(serde::de::Error::custom)?;
+        failpoint!("borrowed");
         Ok(Self::adopt(&reading.client, id.key()))
     }
 }

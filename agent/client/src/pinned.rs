@@ -68,6 +68,7 @@ impl Pin {
     /// ring.
     pub(crate) fn count(&mut self, site: u32) {
         if !self.counted {
+            failpoint!("pinned");
             self.counted = self.client.push(&ToAgent::AddPin { key: self.key, site }).is_ok();
         }
     }
@@ -86,6 +87,7 @@ impl Drop for Pin {
         if let Some(index) = self.index.take() {
             self.client.words.pins().unpin(index);
         }
+        failpoint!("unpinned");
         if self.counted {
             let _ = self.client.push(&ToAgent::DropPin { key: self.key });
         }

@@ -63,6 +63,7 @@ fn run(client: &Client, inbound: Consumer, inbox: Option<&Inbox>, socket: OwnedF
         let recall = client.words.recall();
         if recall != recalls {
             recalls = recall;
+            failpoint!("recalled");
             writer::return_idle(client);
         }
         client.sites.name_functions(client);

@@ -169,6 +169,7 @@ fn small(
                 && let Some((offset, bytes)) = chunk.range.take(length)
             {
                 fill(bytes);
+                failpoint!("copied");
                 publish(Memory { lease: chunk.number, offset, length })?;
                 chunk.published = chunk.published.wrapping_add(1);
                 return Ok(());
@@ -184,6 +185,7 @@ pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[Object
     let _inside = client.enter()?;
     let key = slot(client)?;
     let memory = room.finish();
+    failpoint!("sealed");
     let mut sender = client.sender()?;
     sender.stage(contains)?;
     sender.push(&ToAgent::Put { key, memory, site, hidden })?;
@@ -253,14 +255,20 @@ fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease,
     let (request, pending) = client.requests.open()?;
     client.push_urgent(&ToAgent::Lease { request, bytes, chunk, site })?;
     match pending.wait(None) {
-        Some(Answer::Leased { lease, offset, length }) => match client.pool.write_range(offset, length) {
-            Ok(range) => Ok(Lease { number: lease, range, published: 0, drafting: false }),
-            Err(error) => {
-                // Without an agent nobody wants it back.
-                let _ = client.push_urgent(&ToAgent::Return { lease });
-                Err(Error::system(format!("write into {length} bytes of the object store"), error))
+        Some(Answer::Leased { lease, offset, length }) => {
+            failpoint!("leased");
+            match client.pool.write_range(offset, length) {
+                Ok(range) => {
+                    failpoint!("writable");
+                    Ok(Lease { number: lease, range, published: 0, drafting: false })
+                }
+                Err(error) => {
+                    // Without an agent nobody wants it back.
+                    let _ = client.push_urgent(&ToAgent::Return { lease });
+                    Err(Error::system(format!("write into {length} bytes of the object store"), error))
+                }
             }
-        },
+        }
         Some(Answer::Refused(error)) => Err(error),
         _ => Err(Error::Protocol { who: "the agent".to_owned(), cause: "no lease in answer to a request for one".to_owned() }),
     }
@@ -281,6 +289,7 @@ fn give_back(client: &Client, lease: Lease) {
     let number = lease.number;
     // Read-only again before the agent may lend it to others.
     lease.range.release();
+    failpoint!("released");
     // Without an agent nobody wants it back.
     let _ = client.push_urgent(&ToAgent::Return { lease: number });
 }
@@ -298,6 +307,7 @@ pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
         client.push_urgent(&ToAgent::Slots { request })?;
         match pending.wait(None) {
             Some(Answer::Slots { first }) => {
+                failpoint!("slots_given");
                 client.writer().add_slots(client, first);
             }
             Some(Answer::Refused(error)) => return Err(error),

@@ -58,6 +58,8 @@ impl Outbox for Outside {
 
     fn end_job(&mut self, _job: JobId) {}
 
+    fn withdraw(&mut self, _worker: ProcessId, _run: u32) {}
+
     fn kill(&mut self, process: ProcessId) {
         self.effects.push_back(Effect::Killed(process));
     }

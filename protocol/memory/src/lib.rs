@@ -36,10 +36,20 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("plasmon-memory needs Linux: sealed memory files, eventfd and pidfd");
 
+/// A point at which a test lets a client die in the middle of a step: no code at all without the feature `failpoints`.
+macro_rules! failpoint {
+    ($label:literal) => {
+        #[cfg(feature = "failpoints")]
+        $crate::failpoint::pass($label)
+    };
+}
+
 #[cfg(not(loom))]
 pub mod channel;
 #[cfg(not(loom))]
 pub mod doorbell;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
 #[cfg(not(loom))]
 pub mod fork;
 #[cfg(not(loom))]
