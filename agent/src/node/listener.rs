@@ -128,7 +128,7 @@ impl Equipment {
     ) -> io::Result<()> {
         let welcome: Welcome = Ok(hello);
         let bytes = local::encode(&welcome).map_err(io::Error::other)?;
-        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd(), bell.fd(), self.doorbell.fd().as_fd()])
+        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd()?, bell.fd(), self.doorbell.fd().as_fd()])
     }
 }
 

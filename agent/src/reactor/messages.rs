@@ -1,11 +1,10 @@
 //! One message from a client: what may be in it, and where it goes.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::local::{MAX_STAGED, MAX_TEXT, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, ToAgent};
 
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
-use crate::references::sites::MAX_SITES;
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
 
@@ -99,7 +98,7 @@ impl Core {
 
     fn define_site(&mut self, from: ProcessId, number: u32, id: SiteId) -> Result<(), Violation> {
         let Some(process) = self.process_mut(from) else { return Ok(()) };
-        if number as usize != process.sites.len() || process.sites.len() > MAX_SITES {
+        if number as usize != process.sites.len() || number > MAX_SITES {
             return Err(Violation(format!("call site {number} defined after {}", process.sites.len() - 1)));
         }
         process.sites.push(id);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use plasmon_protocol::id::SiteId;
+use plasmon_protocol::local;
 use plasmon_protocol::record::{Site, SiteKind};
 
 /// More places than this share one entry, so that a program that makes up places cannot fill the agent's memory.
-pub const MAX_SITES: usize = 65_536;
+const MAX_SITES: usize = local::MAX_SITES as usize;
 /// Bytes of the places' texts in all; what comes later has no text of its own, and so shares that entry too.
 const MAX_TEXT: usize = 16 << 20;
 /// How far back growth looks, milliseconds.

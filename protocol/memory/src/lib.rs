@@ -13,6 +13,7 @@
 //! | [`doorbell`] | wakes a sleeper | either |
 //! | [`channel`] | packets and descriptors over a unix socket | either |
 //! | [`process`] | another process, named without races | - |
+//! | [`fork`] | what a forked child must not take for its own | - |
 //!
 //! # Rules that hold everywhere
 //! - Every shared word has one writing process. Publication is one release store, so a crash loses only what was not published,
@@ -39,6 +40,8 @@ compile_error!("plasmon-memory needs Linux: sealed memory files, eventfd and pid
 pub mod channel;
 #[cfg(not(loom))]
 pub mod doorbell;
+#[cfg(not(loom))]
+pub mod fork;
 #[cfg(not(loom))]
 pub mod link;
 #[cfg(all(test, loom))]

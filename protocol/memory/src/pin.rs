@@ -213,7 +213,7 @@ mod tests {
     fn table(pins: usize) -> (PinTable, PinScanner) {
         let bytes = (pins * 8) as u64;
         let segment = Arc::new(Segment::create("plasmon-test", bytes).unwrap());
-        let reader = Arc::new(Segment::open(segment.fd().try_clone_to_owned().unwrap(), bytes, false).unwrap());
+        let reader = Arc::new(Segment::open(segment.fd().unwrap().try_clone_to_owned().unwrap(), bytes, false).unwrap());
         (PinTable::over(Place::many(&segment, 0, pins).unwrap()), PinScanner::over(Place::many(&reader, 0, pins).unwrap()))
     }
 

@@ -127,9 +127,9 @@ fn client_segment() {
 fn filled(length: u64, bytes: &[u8]) -> OwnedFd {
     let segment = Segment::create("plasmon-nonsense", length).unwrap();
     apply(bytes, length, |offset, part| {
-        rustix::io::pwrite(segment.fd(), part, offset).unwrap();
+        rustix::io::pwrite(segment.fd().unwrap(), part, offset).unwrap();
     });
-    segment.fd().try_clone_to_owned().unwrap()
+    segment.fd().unwrap().try_clone_to_owned().unwrap()
 }
 
 /// A client's look at a slot table that anybody wrote.
@@ -142,7 +142,7 @@ fn slot_table() {
     table.publish(0, 1, SlotState::InMemory, 64, 100);
     table.publish(7, 3, SlotState::Failed, 0, 0);
     let mut bytes = vec![0; 1024];
-    rustix::io::pread(table.fd(), &mut bytes, 0).unwrap();
+    rustix::io::pread(table.fd().unwrap(), &mut bytes, 0).unwrap();
     corpus.holds(&named(vec![("table", patch(0, &bytes)), ("empty", Vec::new())]));
     corpus.run(|bytes| {
         let Ok(table) = SlotTable::open(filled(BYTES, bytes), SLOTS) else { return false };
@@ -161,7 +161,7 @@ fn agent_segment() {
     let corpus = corpus!("agent_segment");
     let link = AgentLink::create().unwrap();
     let mut magic = [0; 8];
-    rustix::io::pread(link.agent_fd(), &mut magic, 0).unwrap();
+    rustix::io::pread(link.agent_fd().unwrap(), &mut magic, 0).unwrap();
     let data = AGENT_SEGMENT - TO_CLIENT as u64;
     let published = |head: u64| [patch(0, &magic), patch(HEAD, &head.to_le_bytes())].concat();
     corpus.holds(&named(vec![

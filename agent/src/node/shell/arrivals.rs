@@ -270,7 +270,8 @@ impl Shell {
         let joined = epoll::add(&self.epoll, introduction.pidfd.fd(), token(Kind::End, process.0), epoll::EventFlags::IN)
             .and_then(|()| epoll::add(&self.epoll, newcomer.line.fd(), token(Kind::Channel, process.0), epoll::EventFlags::IN))
             .map_err(io::Error::from)
-            .and_then(|()| equipment.hand_over(&newcomer.line, answer, self.effects.pool().fd(), self.effects.slots().fd(), &self.bell));
+            .and_then(|()| Ok((self.effects.pool().fd()?, self.effects.slots().fd()?)))
+            .and_then(|(pool, slots)| equipment.hand_over(&newcomer.line, answer, pool, slots, &self.bell));
         if let Err(error) = joined {
             match newcomer.worker {
                 Some(_) => self.condemn(process, &format!("not let in: {error}")),
