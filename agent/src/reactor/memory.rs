@@ -3,7 +3,7 @@
 use plasmon_protocol::error::{Error, Holder};
 use plasmon_protocol::id::{ProcessId, SiteId};
 use plasmon_protocol::local::{MAX_LEASES, ToClient};
-use plasmon_protocol::record::{EventKind, Severity};
+use plasmon_protocol::record::{EventKind, Severity, Site};
 use plasmon_protocol::size::Bytes;
 
 use super::{Core, Outbox, Violation};
@@ -11,6 +11,10 @@ use crate::store::lease::LeaseIndex;
 
 /// How long a create waits for room before it is refused, milliseconds (Ray's `oom_grace_period`).
 pub const CREATE_GRACE_MS: u64 = 2000;
+/// Creates of one process that may wait at once: each of them is one of its threads.
+const MAX_CREATES: usize = 1024;
+/// Bytes of a place in the error of a create.
+const MAX_PLACE: usize = 512;
 /// How far ahead of need the pool is backed, bytes.
 const AHEAD: u64 = 64 << 20;
 
@@ -34,6 +38,12 @@ impl Core {
         let create = Create { process: from, request, bytes, chunk, site, deadline_ms, lease: None };
         if bytes > self.store.capacity() {
             self.refuse(create, out);
+        } else if self.creates.iter().chain(&self.unbacked).filter(|create| create.process == from).count() >= MAX_CREATES {
+            let error = Error::system(
+                format!("wait for room for {} of the object store", Bytes(bytes)),
+                format!("this process waits {MAX_CREATES} times already"),
+            );
+            out.send(from, &ToClient::Refused { request, error });
         } else if !self.creates.is_empty() || !self.try_grant(create, out) {
             self.event(
                 EventKind::CreateQueued,
@@ -58,12 +68,14 @@ impl Core {
 
     pub(super) fn on_slots(&mut self, from: ProcessId, request: u32, out: &mut impl Outbox) {
         match self.slots.lend(from) {
-            Some(first) => {
+            Ok(first) => {
                 self.objects.grow(first + plasmon_protocol::local::SLOT_BLOCK);
                 out.send(from, &ToClient::Slots { request, first });
             }
-            None => {
-                let error = Error::system("name another object", format!("all {} slots are in use", self.config.slots));
+            Err(own) => {
+                let cause =
+                    format!("this process has names for {own} objects of {}, and as many must be left for others", self.config.slots);
+                let error = Error::system("name another object", cause);
                 out.send(from, &ToClient::Refused { request, error });
             }
         }
@@ -222,13 +234,13 @@ impl Core {
         let holders = sites
             .into_iter()
             .take(3)
-            .map(|(_, site, weight)| Holder { site: site.short(), bytes: Bytes(weight.bytes), objects: weight.objects })
+            .map(|(_, site, weight)| Holder { site: place(site), bytes: Bytes(weight.bytes), objects: weight.objects })
             .collect();
         Error::ObjectStoreFull {
             asked: Bytes(asked),
             free: Bytes(self.store.free_bytes()),
             capacity: Bytes(self.store.capacity()),
-            site: self.sites.get(site).short(),
+            site: place(self.sites.get(site)),
             holders,
         }
     }
@@ -257,4 +269,11 @@ impl Core {
             self.event(EventKind::LeasesRecalled, Severity::Info, None, format!("idle leases of {asked} processes recalled"));
         }
     }
+}
+
+/// A site for an error that stays small whatever the site's texts are.
+fn place(site: &Site) -> String {
+    let mut text = site.short();
+    text.truncate(text.floor_char_boundary(MAX_PLACE));
+    text
 }

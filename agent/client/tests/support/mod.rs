@@ -6,6 +6,7 @@ mod content;
 mod flag;
 mod rows;
 mod shared;
+mod standalone;
 mod viewer;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ pub(crate) use content::{Random, check, content};
 pub(crate) use flag::Flag;
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
 pub(crate) use shared::{attach, descriptors, publish, worker_pids};
+pub(crate) use standalone::Standalone;
 pub(crate) use viewer::{Report, Viewer};
 
 /// How long anything may take that takes milliseconds on an idle machine.

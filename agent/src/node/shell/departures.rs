@@ -69,7 +69,7 @@ impl Shell {
     /// A process is gone, and reaped if it was a child.
     pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
         // What it published before its end counts.
-        self.drain(process);
+        self.drain_to_the_end(process);
         self.effects.peers.remove(&process);
         self.core.on_process_lost(process, how, &mut self.effects);
         self.descriptors_came_free();
