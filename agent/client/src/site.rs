@@ -9,7 +9,7 @@ use plasmon_protocol::local::{MAX_TEXT, ToAgent};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
-use crate::registry::RemoteFunction;
+use crate::registry::{REMOTE_FUNCTIONS, RemoteFunction};
 
 /// A place of the program's: the address of its constant location or of its remote function, and how references come to be there.
 type Place = (usize, SiteKind);
@@ -182,7 +182,22 @@ fn is_library(name: &str) -> bool {
     let path = name.trim_start_matches(['<', '&']);
     const OWN: [&str; 7] = ["plasmon::", "plasmon_memory::", "plasmon_protocol::", "backtrace::", "core::", "std::", "alloc::"];
     let written = name.contains("::__plasmon_run_") || (name.contains("::__plasmon_remote_") && name.ends_with("::remote"));
-    OWN.iter().any(|own| path.starts_with(own)) || written || !name.contains("::")
+    OWN.iter().any(|own| path.starts_with(own)) || written || is_actor_call(name) || !name.contains("::")
+}
+
+/// What the macro writes for an actor: `Type::remote`, `TypeCreation::remote`, and the methods of `TypeHandle`.
+fn is_actor_call(name: &str) -> bool {
+    let path = path_of(name);
+    let Some((class, method)) = path.rsplit_once("::") else { return false };
+    let class = class.rsplit("::").next().unwrap_or(class);
+    let calls = match method {
+        "remote" => (class.strip_suffix("Creation").unwrap_or(class), "new"),
+        _ => (class.strip_suffix("Handle").unwrap_or_default(), method),
+    };
+    REMOTE_FUNCTIONS.iter().any(|function| {
+        let mut parts = function.name.rsplit("::");
+        (parts.next(), parts.next()) == (Some(calls.1), Some(calls.0))
+    })
 }
 
 fn cut(text: &str) -> &str {

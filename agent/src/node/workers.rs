@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -39,7 +39,7 @@ pub struct Started {
 pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<Started> {
     let (ours, theirs) = Channel::pair()?;
     ours.set_nonblocking(true)?;
-    let log = File::options().create(true).append(true).open(logs.join(format!("worker-{worker}.log")))?;
+    let log = File::options().create(true).append(true).open(log_of(worker, logs))?;
     let mut command = Command::new(format!("/proc/self/fd/{}", program.executable.as_raw_fd()));
     command
         .arg0(&program.path)
@@ -70,6 +70,20 @@ pub fn bury(child: &Pidfd) {
     let _ = child.kill();
     // Fails only where there is nobody to reap.
     while matches!(rustix::process::waitid(WaitId::PidFd(child.fd()), WaitIdOptions::EXITED), Err(rustix::io::Errno::INTR)) {}
+}
+
+/// Where a worker's output goes.
+fn log_of(worker: ProcessId, logs: &Path) -> PathBuf {
+    logs.join(format!("worker-{worker}.log"))
+}
+
+/// A worker has ended: what it said stays as long as the session; when it said nothing, nothing stays.
+pub fn forget(worker: ProcessId, logs: &Path) {
+    let log = log_of(worker, logs);
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+        // The session takes it along when it goes.
+        let _ = std::fs::remove_file(log);
+    }
 }
 
 /// How a process ended, for people. Only the parent is told, and only once: this reaps.

@@ -139,8 +139,11 @@ impl Core {
         let lease = self.lease_of(writer, memory.lease)?;
         let class = Counts::default().class();
         self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
-        self.store.leave_object(lease, memory.offset, memory.length, class);
+        let idle = self.store.leave_object(lease, memory.offset, memory.length, class);
         out.freed(writer, memory.lease, ObjectKey::default());
+        if idle {
+            self.bound_slack(writer, out);
+        }
         Ok(())
     }
 
@@ -178,6 +181,9 @@ impl Core {
         let Some(object) = self.objects.get_mut(key) else {
             return Err(Violation(format!("reference to object {} which is not there", key.on(self.config.node))));
         };
+        if *count_mut(&mut object.counts, count) == u32::MAX {
+            return Err(Violation(format!("object {} held more often than can be counted", key.on(self.config.node))));
+        }
         let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
         let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);

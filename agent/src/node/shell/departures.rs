@@ -70,7 +70,9 @@ impl Shell {
     pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
         // What it published before its end counts.
         self.drain_to_the_end(process);
-        self.effects.peers.remove(&process);
+        if self.effects.peers.remove(&process).is_some_and(|peer| peer.child) {
+            workers::forget(process, &self.identity.logs);
+        }
         self.core.on_process_lost(process, how, &mut self.effects);
         self.descriptors_came_free();
         self.watch();
@@ -82,6 +84,7 @@ impl Shell {
         };
         let how = workers::how_it_ended(pidfd, true);
         let how = self.starting.remove(&worker).and_then(|starting| starting.reason).unwrap_or(how);
+        workers::forget(worker, &self.identity.logs);
         self.newcomers.retain(|_, newcomer| newcomer.worker.is_none_or(|(starting, _)| starting != worker));
         self.core.on_process_lost(worker, &format!("before it was ready: {how}"), &mut self.effects);
         self.descriptors_came_free();
