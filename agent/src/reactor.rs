@@ -8,6 +8,7 @@
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
 //! - [`workers`]: who runs tasks and calls.
+//! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
 //! - [`tick`]: what time brings.
 //! - [`drain`]: how work comes to an end.
@@ -26,6 +27,7 @@ mod owed;
 mod process;
 mod processes;
 mod rows;
+mod stopped;
 mod tasks;
 mod tick;
 mod workers;
@@ -84,6 +86,8 @@ pub trait Outbox {
     fn share_program(&mut self, of: JobId, to: JobId);
     /// A job has ended: no worker is started for it any more.
     fn end_job(&mut self, job: JobId);
+    /// Asks a worker's `run`th task back; [`Core::on_withdrawn`] tells when all that it had said by then was heard.
+    fn withdraw(&mut self, worker: ProcessId, run: u32);
     /// Ends a process that was told to go, or may not stay.
     fn kill(&mut self, process: ProcessId);
 }

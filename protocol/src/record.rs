@@ -296,7 +296,7 @@ pub struct ProcessRow {
     pub job: JobId,
     /// The executable's file name.
     pub name: Arc<str>,
-    /// `running`, `idle`, `starting`, `blocked`.
+    /// `running`, `idle`, `starting`, `blocked`, `leaving`, or `stopped` by a signal or a debugger.
     pub state: Arc<str>,
     /// Resident set size, bytes.
     pub rss_bytes: u64,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::{Mutex, PoisonError};
 
-use plasmon_protocol::local::{MAX_TEXT, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_TEXT, ToAgent};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
@@ -41,6 +41,13 @@ struct Unnamed {
     calls: Vec<usize>,
 }
 
+impl Inner {
+    /// The number of the next place; `None` when the agent takes no more of this process.
+    fn next(&self) -> Option<u32> {
+        (self.last < MAX_SITES).then_some(self.last + 1)
+    }
+}
+
 impl Sites {
     /// The number of the caller's place. The agent is told on first use, before the number is used.
     pub(crate) fn number(&self, client: &Client, kind: SiteKind, location: &'static Location<'static>) -> u32 {
@@ -62,7 +69,7 @@ impl Sites {
         if let Some(number) = inner.numbers.get(&place) {
             return *number;
         }
-        let number = inner.last + 1;
+        let Some(number) = inner.next() else { return 0 };
         let message = ToAgent::Site { site: number, kind: place.1, file: cut(location.file()), line: location.line(), function: "" };
         // Under the lock, so that numbers are defined in order.
         if client.push(&message).is_err() {
@@ -90,7 +97,7 @@ impl Sites {
         if let Some(number) = inner.numbers.get(&place) {
             return *number;
         }
-        let number = inner.last + 1;
+        let Some(number) = inner.next() else { return 0 };
         let message = ToAgent::Site { site: number, kind, file: cut(function.file), line: function.line, function: cut(function.name) };
         if client.push(&message).is_err() {
             return 0;
@@ -224,6 +231,16 @@ mod tests {
         ] {
             assert_eq!(path_of(name), path);
         }
+    }
+
+    #[test]
+    fn no_place_is_defined_beyond_what_the_agent_takes() {
+        let mut inner = Inner::default();
+        while let Some(number) = inner.next() {
+            assert_eq!(number, inner.last + 1);
+            inner.last = number;
+        }
+        assert_eq!(inner.last, MAX_SITES);
     }
 
     #[test]

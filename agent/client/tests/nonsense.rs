@@ -15,9 +15,9 @@ mod nonsense {
 use nonsense::attacks::ATTACKS;
 use nonsense::hellos;
 use nonsense::honest::Honest;
-use nonsense::raw::{Raw, readable, socket};
+use nonsense::raw::{PINS, Raw, readable, socket};
 use plasmon_protocol::record::EventKind;
-use support::{Child, Flag, Viewer, alone, descriptors, eventually, publish, role, start};
+use support::{Child, Flag, Viewer, alone, attach, descriptors, eventually, publish, role, start, start_sized};
 
 /// Runs `body` while an honest driver works; in the end nothing of what `body` did is left.
 fn beside_an_honest_driver(body: impl FnOnce(&Honest, &mut Viewer)) {
@@ -57,15 +57,20 @@ fn hostile(name: &str) -> Child {
     child
 }
 
+/// Why connections of this process were closed, in the words of the events.
+fn refusals(viewer: &mut Viewer, pid: u32) -> Vec<String> {
+    let events = viewer.events().into_iter().filter(|event| event.kind == EventKind::ProcessDropped && event.pid == Some(pid));
+    events.map(|event| event.message).collect()
+}
+
 /// Waits for the event that this process was dropped: its words.
 fn dropped(viewer: &mut Viewer, pid: u32) -> String {
-    let mut words = None;
+    let mut words = Vec::new();
     eventually("it is dropped", || {
-        let event = viewer.events().into_iter().find(|event| event.kind == EventKind::ProcessDropped && event.pid == Some(pid));
-        words = event.map(|event| event.message);
-        words.is_some()
+        words = refusals(viewer, pid);
+        !words.is_empty()
     });
-    words.unwrap()
+    words.remove(0)
 }
 
 #[test]
@@ -85,9 +90,7 @@ fn whoever_breaks_the_protocol_is_dropped_alone() {
                     }
                     None => {
                         honest.goes_on();
-                        let events = viewer.events();
-                        let event = events.iter().find(|event| event.kind == EventKind::ProcessDropped && event.pid == Some(child.pid()));
-                        assert_eq!(event, None, "{name}");
+                        assert_eq!(refusals(viewer, child.pid()), [""; 0], "{name}");
                     }
                 }
                 viewer.report();
@@ -109,10 +112,75 @@ fn whoever_says_no_proper_hello_is_not_let_in() {
             assert!(readable(silent.fd()) && silent.recv().unwrap().is_none());
             return;
         }
-        beside_an_honest_driver(|honest, _| {
+        beside_an_honest_driver(|honest, viewer| {
             let child = hostile("hellos");
+            for reason in ["does not decode", "local protocol", "no descriptor of its executable", "more than", "no hello came"] {
+                eventually(reason, || refusals(viewer, child.pid()).iter().any(|words| words.contains(reason)));
+            }
             honest.goes_on();
             child.succeed();
         });
+    });
+}
+
+#[test]
+fn silent_connections_do_not_keep_others_out() {
+    alone(|| {
+        if let Some(role) = role() {
+            if role == "silent" {
+                let silent: Vec<_> = (0..600).map(|_| socket()).collect();
+                Flag::named(&format!("done-{}", std::process::id())).raise();
+                Flag::named("enough").wait();
+                drop(silent);
+            } else {
+                attach();
+                assert_eq!(plasmon::get(&plasmon::put(&7_u8).unwrap()), Ok(7));
+                plasmon::shutdown().unwrap();
+            }
+            return;
+        }
+        beside_an_honest_driver(|honest, _| {
+            let silent = hostile("silent");
+            for _ in 0..3 {
+                Child::start("late").succeed();
+            }
+            honest.goes_on();
+            Flag::named("enough").raise();
+            silent.succeed();
+        });
+    });
+}
+
+#[test]
+fn what_a_foreign_pin_keeps_is_slack_until_its_holder_is_dead() {
+    const STORE: u64 = 64 << 20;
+    alone(|| {
+        if role().is_some() {
+            attack(|raw| {
+                for (index, key) in raw.others().into_iter().enumerate() {
+                    raw.scribble(PINS + 8 * index as u64, &(u64::from(key.generation) << 32 | u64::from(key.slot)).to_le_bytes());
+                }
+            });
+        }
+        publish(&start_sized(1.0, STORE));
+        let mut viewer = Viewer::here();
+        let pinned = plasmon::put(&[7_u8; 1 << 20][..]).unwrap();
+        let child = hostile("pins");
+        let free = viewer.report().ledger().free_bytes;
+        drop(pinned);
+        let report = viewer.until("nobody holds it", |report| report.references.is_empty());
+        assert_eq!((report.ledger().slack_bytes >= 1 << 20, report.ledger().free_bytes), (true, free));
+        // Its range is lent to nobody while the pin is there, not even when all memory is wanted.
+        let all = vec![7_u64; (STORE - (1 << 19)) as usize / 8];
+        let error = plasmon::put(&all[..]).unwrap_err();
+        assert_eq!(error.code(), "object_store_full", "{error}");
+        child.kill();
+        let mut last = None;
+        eventually("all memory is there", || {
+            last = plasmon::put(&all[..]).ok();
+            last.is_some()
+        });
+        drop(last);
+        viewer.until_empty();
     });
 }

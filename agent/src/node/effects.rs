@@ -30,6 +30,8 @@ pub struct Effects {
     freed: Vec<(ProcessId, u32, ObjectKey)>,
     /// Clients whose idle leases are wanted back, and that were not told yet.
     recalls: Vec<ProcessId>,
+    /// Workers whose tasks were asked back since all rings were last drained.
+    pub withdrawals: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
     /// Processes to end.
@@ -42,8 +44,8 @@ pub struct Effects {
 /// What a flush left.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Flushed {
-    /// A freed range is still pinned: nobody tells when it is no more.
-    pub pinned: bool,
+    /// A freed range is still pinned, or a withdrawal is not settled: nobody tells when that changes.
+    pub soon: bool,
     /// A client's ring is full: nobody tells when it is no more.
     pub full: bool,
     /// Some client has read of its full ring since it was last tried.
@@ -65,6 +67,7 @@ impl Effects {
             poison,
             freed: Vec::new(),
             recalls: Vec::new(),
+            withdrawals: Vec::new(),
             starts: Vec::new(),
             kills: Vec::new(),
             crowded: false,
@@ -89,7 +92,7 @@ impl Effects {
         self.tell_freed();
         self.tell_recalls();
         // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
-        let mut flushed = Flushed { pinned: !self.freed.is_empty(), ..Flushed::default() };
+        let mut flushed = Flushed { soon: !self.freed.is_empty() || !self.withdrawals.is_empty(), ..Flushed::default() };
         self.crowded = false;
         for (process, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.touched || !peer.backlog.is_empty()) {
             let before = peer.backlog.len();
@@ -214,6 +217,13 @@ impl Outbox for Effects {
 
     fn end_job(&mut self, job: JobId) {
         self.programs.remove(&job);
+    }
+
+    fn withdraw(&mut self, worker: ProcessId, run: u32) {
+        if let Some(peer) = self.peers.get(&worker) {
+            peer.link.words().withdraw(run);
+            self.withdrawals.push(worker);
+        }
     }
 
     fn kill(&mut self, process: ProcessId) {

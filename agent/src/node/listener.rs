@@ -10,7 +10,7 @@ use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::local::{self, AgentHello, ClientHello, VERSION, Welcome};
+use plasmon_protocol::local::{self, AgentHello, ClientHello, MAX_TEXT, VERSION, Welcome};
 
 use super::line::Line;
 use super::program::Program;
@@ -30,6 +30,12 @@ pub struct Newcomer {
 const HELLO_MS: u64 = 5000;
 
 impl Newcomer {
+    /// The process that connects; 0 when the system does not tell.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.worker.map_or_else(|| self.line.peer_pid().unwrap_or(0), |(_, pid)| pid)
+    }
+
     /// When its hello is overdue, milliseconds since the Unix epoch.
     #[must_use]
     pub fn overdue_ms(&self) -> Option<u64> {
@@ -61,6 +67,11 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
             ours: format!("agent {} (local protocol {VERSION})", env!("CARGO_PKG_VERSION")),
             theirs: format!("client {} (local protocol {})", hello.release, hello.version),
         });
+    }
+    for (what, text) in [("release", &hello.release), ("path", &hello.executable), ("directory", &hello.directory)] {
+        if text.len() > MAX_TEXT {
+            return Err(refuse(format!("its hello has a {what} of {} bytes", text.len())));
+        }
     }
     let uid = newcomer.line.peer_uid().map_err(|error| refuse(error.to_string()))?;
     if uid != rustix::process::getuid().as_raw() {
@@ -117,7 +128,7 @@ impl Equipment {
     ) -> io::Result<()> {
         let welcome: Welcome = Ok(hello);
         let bytes = local::encode(&welcome).map_err(io::Error::other)?;
-        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd(), bell.fd(), self.doorbell.fd().as_fd()])
+        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd()?, bell.fd(), self.doorbell.fd().as_fd()])
     }
 }
 

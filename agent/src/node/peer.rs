@@ -22,8 +22,8 @@ pub struct Peer {
     /// Encoded messages that its ring had no room for. While there are any, the client's own ring is not read, and nothing is sent that
     /// it did not ask for; so what is kept for a client that never reads is at most
     ///
-    /// - here, the answers to one message (64 KiB), refusals of its creates that waited for room (1024 of at most 4 KiB), one task and one
-    ///   word to end (64 KiB): less than 5 MiB;
+    /// - here, the answers to one message (64 KiB), refusals of its creates that waited for room (2^14 of at most 1 KiB), one task and a
+    ///   few words (64 KiB): less than 20 MiB;
     /// - in [`Peer::unread`], one ring of its own, 1 MiB;
     /// - in the core, its questions: at most 2^20 requests of 64 bytes.
     pub backlog: VecDeque<Vec<u8>>,

@@ -189,10 +189,12 @@ impl Shell {
         loop {
             self.core.set_now(self.clock.now_ms());
             let drained = self.drain_all();
+            self.settle_withdrawals();
             self.take_commands();
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
             self.lose_silent();
+            self.lose_garbled();
             self.advance();
             if matches!(self.phase, Phase::Over) {
                 break;
@@ -201,7 +203,7 @@ impl Shell {
             retry = if flushed.moved || !flushed.full { RETRY } else { (retry * 2).min(RETRY_AT_MOST) };
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
-            let again = if flushed.pinned { Some(RETRY) } else { flushed.full.then_some(retry) };
+            let again = if flushed.soon { Some(RETRY) } else { flushed.full.then_some(retry) };
             let limit = [limit, again].into_iter().flatten().min();
             self.effects.slots().set_agent_state(state);
             let limit = if self.has_work() { Some(Duration::ZERO) } else { limit };
@@ -267,6 +269,7 @@ impl Shell {
                         viewers: self.viewers,
                     };
                     self.core.on_sample(machine, seen.usages);
+                    self.core.on_stopped(&seen.stopped, &mut self.effects);
                 }
                 Command::SwitchSites => {
                     self.sites = !self.sites;

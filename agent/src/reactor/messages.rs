@@ -1,11 +1,11 @@
 //! One message from a client: what may be in it, and where it goes.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::local::{MAX_STAGED, MAX_TEXT, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, ToAgent};
 
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
-use crate::references::sites::{Cost, MAX_SITES};
+use crate::references::sites::Cost;
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
 
@@ -47,10 +47,7 @@ impl Core {
             ToAgent::AddPin { key, site } => self.on_add(from, key, Count::Pinned, site),
             ToAgent::DropPin { key } => self.on_drop(from, key, Count::Pinned),
             ToAgent::Stage { references } => self.on_stage(from, &references),
-            ToAgent::Lease { request, bytes, chunk, site } => {
-                self.on_lease(from, request, bytes, chunk, site, out);
-                Ok(())
-            }
+            ToAgent::Lease { request, bytes, chunk, site } => self.on_lease(from, request, bytes, chunk, site, out),
             ToAgent::Return { lease } => self.on_return(from, lease, out),
             ToAgent::Slots { request } => {
                 self.on_slots(from, request, out);
@@ -114,7 +111,7 @@ impl Core {
 
     fn define_site(&mut self, from: ProcessId, number: u32, id: SiteId) -> Result<(), Violation> {
         let Some(process) = self.process_mut(from) else { return Ok(()) };
-        if number as usize != process.sites.len() || process.sites.len() > MAX_SITES {
+        if number as usize != process.sites.len() || number > MAX_SITES {
             return Err(Violation(format!("call site {number} defined after {}", process.sites.len() - 1)));
         }
         process.sites.push(id);

@@ -308,14 +308,14 @@ impl Core {
         if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }
-        object.cold_mut().waiters.push(Waiter { process: from, request, wants_value });
+        object.cold_mut().waiters.insert(Waiter { process: from, request, wants_value });
         Ok(())
     }
 
     pub(super) fn on_cancel(&mut self, from: ProcessId, request: u32) {
         let Some(key) = self.process_mut(from).and_then(|process| process.requests.remove(&request)) else { return };
         if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
-            cold.waiters.retain(|waiter| waiter.process != from || waiter.request != request);
+            cold.forget(from, request);
         }
     }
 

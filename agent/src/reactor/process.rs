@@ -24,6 +24,8 @@ pub enum Activity {
     Busy(TaskKey),
     /// A worker that is an actor.
     Actor(ObjectKey),
+    /// A worker whose task was taken back before it began, and that has not said yet that it knows.
+    Withdrawn(TaskKey),
     /// A worker that was told to end.
     Leaving,
 }
@@ -84,6 +86,12 @@ pub struct Process {
     pub(super) reserved: u32,
     /// Its task waits in a `get` and gave its CPU back.
     pub(super) blocked: bool,
+    /// Tasks and constructors that it was sent.
+    pub(super) runs: u32,
+    /// It stood still when it was last looked at.
+    pub(super) stopped: bool,
+    /// The task that it was sent last was asked back.
+    pub(super) withdrawing: bool,
 }
 
 impl Process {
@@ -112,6 +120,9 @@ impl Process {
             last_task: 0,
             reserved: 0,
             blocked: false,
+            runs: 0,
+            stopped: false,
+            withdrawing: false,
         }
     }
 

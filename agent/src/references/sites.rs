@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use plasmon_protocol::id::SiteId;
+use plasmon_protocol::local;
 use plasmon_protocol::record::{Site, SiteKind};
 
 /// More places than this share one entry, so that a program that makes up places cannot fill the agent's memory.
-pub const MAX_SITES: usize = 65_536;
+const MAX_SITES: usize = local::MAX_SITES as usize;
 /// What the sites of all clients, and those that one client was the first to name, may take of the agent's memory, bytes. What is beyond
 /// shares the site `(other)`.
 const ALL_COST: usize = 48 << 20;
@@ -51,6 +52,8 @@ pub struct Sites {
     entries: Vec<Entry>,
     index: HashMap<(SiteKind, Box<str>, u32), SiteId, foldhash::fast::FixedState>,
     dirty: Vec<SiteId>,
+    /// Bytes of all texts.
+    text: usize,
 }
 
 impl Default for Sites {
@@ -109,6 +112,15 @@ impl Sites {
         {
             entry.site = Arc::new(Site { function: function.to_owned(), ..(*entry.site).clone() });
         }
+    }
+
+    /// Whether there is room for so many bytes more of text, which are taken then.
+    fn take_text(&mut self, bytes: usize) -> bool {
+        let fits = self.text + bytes <= MAX_TEXT;
+        if fits {
+            self.text += bytes;
+        }
+        fits
     }
 
     /// The place with that number; the unknown one for a number that is none.

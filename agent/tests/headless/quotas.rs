@@ -38,31 +38,6 @@ fn one_client_leaves_half_of_the_slots_to_others() {
 }
 
 #[test]
-fn creates_of_one_client_that_wait_are_bounded() {
-    let place = Place::new();
-    let daemon = Daemon::start(&place, &[]);
-    let (mut guest, mut other) = (guest(&daemon), guest(&daemon));
-    let (bytes, asked) = (guest.hello.capacity, 3000);
-    for request in 0..asked {
-        guest.push(&ToAgent::Lease { request, bytes, chunk: false, site: 0 });
-    }
-    let (mut granted, mut full, mut many) = (0, 0, 0);
-    for _ in 0..asked {
-        guest.next(|message| match message {
-            ToClient::Leased { .. } => granted += 1,
-            ToClient::Refused { error: Error::ObjectStoreFull { .. }, .. } => full += 1,
-            ToClient::Refused { error, .. } => {
-                assert!(error.to_string().contains("waits 1024 times already"), "{error}");
-                many += 1;
-            }
-            message => panic!("{message:?}"),
-        });
-    }
-    assert_eq!((granted, full, many), (1, 1023, asked - 1024));
-    other.slots(1).unwrap();
-}
-
-#[test]
 fn a_client_that_never_reads_costs_little_and_loses_nothing() {
     let place = Place::new();
     let daemon = Daemon::start(&place, &[]);

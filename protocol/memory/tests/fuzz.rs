@@ -21,16 +21,23 @@ const TAIL: u64 = 256;
 const PIN_WORDS: u64 = 512;
 const LIMIT: usize = max_message(TO_AGENT);
 
-/// A part of a segment's bytes: where, and what stands there from now on.
+/// Where a patch may begin: at the words of either segment and at their rings' data, a little behind them, or anywhere.
+const PLACES: [u64; 8] = [0, HEAD, HEAD, TAIL, TAIL, PIN_WORDS, CLIENT_SEGMENT - TO_AGENT as u64, AGENT_SEGMENT - TO_CLIENT as u64];
+
+/// A part of a segment's bytes: which place, how far behind it, and what stands there from now on.
 fn patch(offset: u64, bytes: &[u8]) -> Vec<u8> {
-    [&(offset as u32).to_le_bytes()[..], &(bytes.len() as u16).to_le_bytes(), bytes].concat()
+    let place = PLACES.iter().rposition(|place| *place == offset);
+    let behind = if place.is_some() { 0 } else { offset as u32 };
+    [&[place.unwrap_or(0) as u8][..], &behind.to_le_bytes(), &(bytes.len() as u16).to_le_bytes(), bytes].concat()
 }
 
 /// Carries out the patches in any bytes.
 fn apply(mut bytes: &[u8], length: u64, mut write: impl FnMut(u64, &[u8])) {
-    while let Some((head, rest)) = bytes.split_first_chunk::<6>() {
-        let [a, b, c, d, low, high] = *head;
-        let offset = u64::from(u32::from_le_bytes([a, b, c, d])) % length;
+    while let Some((head, rest)) = bytes.split_first_chunk::<7>() {
+        let [place, a, b, c, d, low, high] = *head;
+        let behind = u64::from(u32::from_le_bytes([a, b, c, d]));
+        let far = if place == 0 { behind } else { behind % 64 };
+        let offset = (PLACES[usize::from(place) % PLACES.len()] + far) % length;
         let count = rest.len().min(u16::from_le_bytes([low, high]).into()).min((length - offset) as usize);
         write(offset, &rest[..count]);
         bytes = &rest[count..];
@@ -120,9 +127,9 @@ fn client_segment() {
 fn filled(length: u64, bytes: &[u8]) -> OwnedFd {
     let segment = Segment::create("plasmon-nonsense", length).unwrap();
     apply(bytes, length, |offset, part| {
-        rustix::io::pwrite(segment.fd(), part, offset).unwrap();
+        rustix::io::pwrite(segment.fd().unwrap(), part, offset).unwrap();
     });
-    segment.fd().try_clone_to_owned().unwrap()
+    segment.fd().unwrap().try_clone_to_owned().unwrap()
 }
 
 /// A client's look at a slot table that anybody wrote.
@@ -135,7 +142,7 @@ fn slot_table() {
     table.publish(0, 1, SlotState::InMemory, 64, 100);
     table.publish(7, 3, SlotState::Failed, 0, 0);
     let mut bytes = vec![0; 1024];
-    rustix::io::pread(table.fd(), &mut bytes, 0).unwrap();
+    rustix::io::pread(table.fd().unwrap(), &mut bytes, 0).unwrap();
     corpus.holds(&named(vec![("table", patch(0, &bytes)), ("empty", Vec::new())]));
     corpus.run(|bytes| {
         let Ok(table) = SlotTable::open(filled(BYTES, bytes), SLOTS) else { return false };
@@ -154,7 +161,7 @@ fn agent_segment() {
     let corpus = corpus!("agent_segment");
     let link = AgentLink::create().unwrap();
     let mut magic = [0; 8];
-    rustix::io::pread(link.agent_fd(), &mut magic, 0).unwrap();
+    rustix::io::pread(link.agent_fd().unwrap(), &mut magic, 0).unwrap();
     let data = AGENT_SEGMENT - TO_CLIENT as u64;
     let published = |head: u64| [patch(0, &magic), patch(HEAD, &head.to_le_bytes())].concat();
     corpus.holds(&named(vec![

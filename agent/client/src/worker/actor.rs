@@ -13,7 +13,7 @@ use crate::registry::State;
 pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: &Receiver<Vec<u8>>) {
     if max_concurrency <= 1 {
         while let Ok(message) = calls.recv() {
-            if !run(&message, |job| worker.run_alone(job, Some(State::clone(&state))).is_ok()) {
+            if !run(&message, |job| worker.run_alone(job, State::clone(&state)).is_ok()) {
                 break;
             }
         }

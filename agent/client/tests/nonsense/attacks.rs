@@ -7,7 +7,7 @@ use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{Argument, Ending, Memory, Outcome, PAGE, ToAgent, ToClient, Value, decode};
 use plasmon_protocol::record::SiteKind;
 
-use super::raw::{DATA, HEAD, PINS, Raw, executable, hello};
+use super::raw::{DATA, HEAD, PINS, Raw, TAIL, executable, hello};
 use crate::support::Random;
 
 /// A name, what the agent gives as its reason, and what the client does.
@@ -36,6 +36,15 @@ pub(crate) const ATTACKS: &[Attack] = &[
         raw.slots();
         raw.scribble(HEAD, &1_u64.to_le_bytes());
         raw.agent_bell.ring();
+    }),
+    ("a tail of nowhere", Some("the ring's other side is at byte"), |raw| {
+        // Nobody looks at it before the ring seems to be full.
+        raw.scribble(TAIL, &(1_u64 << 40).to_le_bytes());
+        let message = plasmon_protocol::local::encode(&ToAgent::Get { request: 1, key: ObjectKey::default() }).unwrap();
+        while !raw.is_dropped() {
+            raw.ring.push(&message);
+            raw.agent_bell.ring();
+        }
     }),
     ("random bytes all over its segment", Some(""), |raw| {
         let mut random = Random(7);

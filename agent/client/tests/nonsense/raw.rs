@@ -18,6 +18,7 @@ use crate::support::{Flag, PATIENCE};
 
 /// Where the words lie in the client's segment, bytes.
 pub(crate) const HEAD: u64 = 128;
+pub(crate) const TAIL: u64 = 256;
 pub(crate) const PINS: u64 = 512;
 /// Where the ring's data begin.
 pub(crate) const DATA: u64 = CLIENT_SEGMENT - TO_AGENT as u64;

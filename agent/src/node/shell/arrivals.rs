@@ -95,7 +95,7 @@ impl Shell {
 
     pub(super) fn accept(&mut self) {
         loop {
-            if !self.has_descriptors() {
+            if !self.has_descriptors() && self.longest_silent().is_none() {
                 return self.rest_accepting("open files are near their limit");
             }
             let channel = match self.listener.accept() {
@@ -106,7 +106,7 @@ impl Shell {
                 // It would be reported again at once, and for ever.
                 Err(error) => return self.rest_accepting(&error.to_string()),
             };
-            if self.newcomers.len() + self.introduced.len() >= MAX_NEWCOMERS {
+            if !self.make_place() {
                 continue;
             }
             let newcomer = Newcomer { line: Line::new(channel), worker: None, since_ms: self.clock.now_ms() };
@@ -149,13 +149,42 @@ impl Shell {
         }
     }
 
+    /// Whether there is place for one more connection. Silent ones do not keep others out: where there is none, those that have been
+    /// silent for longest are closed.
+    fn make_place(&mut self) -> bool {
+        while self.newcomers.len() + self.introduced.len() >= MAX_NEWCOMERS || !self.has_descriptors() {
+            let Some(number) = self.longest_silent() else { return false };
+            // It may have spoken, and not been heard yet.
+            self.on_newcomer(number);
+            self.close_silent(number, "no hello came, and others want to connect");
+        }
+        true
+    }
+
+    fn longest_silent(&self) -> Option<u32> {
+        let drivers = self.newcomers.iter().filter(|(_, newcomer)| newcomer.worker.is_none());
+        drivers.map(|(number, newcomer)| (newcomer.since_ms, *number)).min().map(|(_, number)| number)
+    }
+
+    fn close_silent(&mut self, number: u32, cause: &str) {
+        if let Some(newcomer) = self.newcomers.remove(&number) {
+            self.not_let_in(&newcomer, cause);
+        }
+    }
+
+    fn not_let_in(&mut self, newcomer: &Newcomer, cause: &str) {
+        tracing::warn!(cause, "a client is not let in");
+        self.core.on_refused(newcomer.pid(), cause);
+        self.descriptors_came_free();
+    }
+
     /// Connections that never said hello are closed; accepting goes on after its rest.
     pub(super) fn lose_silent(&mut self) {
         let now_ms = self.clock.now_ms();
-        let before = self.newcomers.len();
-        self.newcomers.retain(|_, newcomer| newcomer.overdue_ms().is_none_or(|at| at > now_ms));
-        if self.newcomers.len() < before {
-            self.descriptors_came_free();
+        let overdue = |newcomer: &Newcomer| newcomer.overdue_ms().is_some_and(|at| at <= now_ms);
+        let silent: Vec<u32> = self.newcomers.iter().filter(|(_, newcomer)| overdue(newcomer)).map(|(number, _)| *number).collect();
+        for number in silent {
+            self.close_silent(number, "no hello came in time");
         }
         if self.listen_again_ms.is_some_and(|at| at <= now_ms) {
             self.accept_again();
@@ -171,7 +200,8 @@ impl Shell {
             }
             Ok(Some(packet)) => packet,
             // Gone without a word; a started worker's end is seen by its pidfd.
-            Ok(None) | Err(_) => return self.descriptors_came_free(),
+            Ok(None) => return self.descriptors_came_free(),
+            Err(error) => return self.not_let_in(&newcomer, &error.to_string()),
         };
         let _ = epoll::delete(&self.epoll, newcomer.line.fd());
         let (bytes, descriptors) = packet;
@@ -199,9 +229,8 @@ impl Shell {
 
     /// Tells a client why it is not let in.
     fn refuse(&mut self, newcomer: &Newcomer, error: Error) {
-        tracing::warn!(%error, "a client is turned away");
+        self.not_let_in(newcomer, &error.to_string());
         listener::turn_away(&newcomer.line, error);
-        self.descriptors_came_free();
     }
 
     fn admit(&mut self, newcomer: Newcomer, introduction: Introduction) {
@@ -242,7 +271,8 @@ impl Shell {
         let joined = epoll::add(&self.epoll, introduction.pidfd.fd(), token(Kind::End, process.0), epoll::EventFlags::IN)
             .and_then(|()| epoll::add(&self.epoll, newcomer.line.fd(), token(Kind::Channel, process.0), epoll::EventFlags::IN))
             .map_err(io::Error::from)
-            .and_then(|()| equipment.hand_over(&newcomer.line, answer, self.effects.pool().fd(), self.effects.slots().fd(), &self.bell));
+            .and_then(|()| Ok((self.effects.pool().fd()?, self.effects.slots().fd()?)))
+            .and_then(|(pool, slots)| equipment.hand_over(&newcomer.line, answer, pool, slots, &self.bell));
         if let Err(error) = joined {
             match newcomer.worker {
                 Some(_) => self.condemn(process, &format!("not let in: {error}")),

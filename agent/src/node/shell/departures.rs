@@ -59,6 +59,17 @@ impl Shell {
         }
     }
 
+    /// Clients whose rings have no room because they wrote nonsense about what they have read.
+    pub(super) fn lose_garbled(&mut self) {
+        let waiting = self.effects.peers.iter_mut().filter(|(_, peer)| !peer.dropped && !peer.backlog.is_empty());
+        let garbled: Vec<(ProcessId, Violation)> = waiting
+            .filter_map(|(process, peer)| Some((*process, Violation(peer.link.producer().is_drained().err()?.to_string()))))
+            .collect();
+        for (process, violation) in garbled {
+            self.throw_out(process, &violation);
+        }
+    }
+
     pub(super) fn on_end(&mut self, process: ProcessId) {
         let Some(peer) = self.effects.peers.get(&process).filter(|peer| peer.pidfd.has_ended()) else { return };
         let how = workers::how_it_ended(&peer.pidfd, peer.child);

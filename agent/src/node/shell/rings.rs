@@ -16,6 +16,19 @@ impl Shell {
         processes.into_iter().map(|process| self.drain(process)).sum()
     }
 
+    /// Right after all rings were drained: what a worker had said when its task was asked back is heard by now, unless its ring waits
+    /// for it to read its answers.
+    pub(super) fn settle_withdrawals(&mut self) {
+        for worker in std::mem::take(&mut self.effects.withdrawals) {
+            match self.effects.peers.get(&worker) {
+                Some(peer) if peer.dropped => {}
+                Some(peer) if !peer.backlog.is_empty() => self.effects.withdrawals.push(worker),
+                Some(_) => self.core.on_withdrawn(worker, &mut self.effects),
+                None => {}
+            }
+        }
+    }
+
     /// Works off what one client has published, up to the first message whose answer its ring has no room for. What was taken out of the
     /// ring and not worked off is kept, at most a ring's size, and goes before what comes later.
     pub(super) fn drain(&mut self, process: ProcessId) -> usize {

@@ -81,7 +81,7 @@ impl Model {
             ToAgent::Output { task, value } => self.output(from, *task, value),
             ToAgent::Ended { task, ending } => {
                 let longest = match ending {
-                    Ending::Finished | Ending::Refused(_) => 0,
+                    Ending::Finished | Ending::Refused(_) | Ending::Withdrawn => 0,
                     Ending::Failed(message) => message.len(),
                     Ending::Panicked { message, place } => message.len().max(place.len()),
                 };
@@ -300,6 +300,7 @@ impl Model {
     }
 
     fn ended(&mut self, from: ProcessId, key: TaskKey, ending: &Ending) -> Verdict {
+        allowed(*ending != Ending::Withdrawn, "a task declined that nobody asked back")?;
         let Some(task) = self.run_by(from, key)? else { return Ok(()) };
         allowed(*ending != Ending::Finished || task.outputs >= task.returns.len(), "an end without all results")?;
         task.worker = None;
@@ -314,6 +315,7 @@ impl Model {
                 Ending::Failed(_) => self.fail(key, &Codes::from(["task_failed"])),
                 Ending::Panicked { .. } => self.fail(key, &Codes::from(["task_panicked"])),
                 Ending::Refused(error) => self.fail(key, &Codes::from([error.code()])),
+                Ending::Withdrawn => {}
             }
         }
         Ok(())
