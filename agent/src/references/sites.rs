@@ -52,8 +52,6 @@ pub struct Sites {
     entries: Vec<Entry>,
     index: HashMap<(SiteKind, Box<str>, u32), SiteId, foldhash::fast::FixedState>,
     dirty: Vec<SiteId>,
-    /// Bytes of all texts.
-    text: usize,
 }
 
 impl Default for Sites {
@@ -112,15 +110,6 @@ impl Sites {
         {
             entry.site = Arc::new(Site { function: function.to_owned(), ..(*entry.site).clone() });
         }
-    }
-
-    /// Whether there is room for so many bytes more of text, which are taken then.
-    fn take_text(&mut self, bytes: usize) -> bool {
-        let fits = self.text + bytes <= MAX_TEXT;
-        if fits {
-            self.text += bytes;
-        }
-        fits
     }
 
     /// The place with that number; the unknown one for a number that is none.
