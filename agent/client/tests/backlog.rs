@@ -12,14 +12,14 @@ const QUESTIONS: u32 = 200_000;
 
 /// Just small enough to travel inside of messages.
 #[plasmon::remote]
-fn value(flag: &str) -> Vec<u8> {
+fn answer(flag: &str) -> Vec<u8> {
     Flag::named(flag).wait();
     vec![7; 1000]
 }
 
 #[plasmon::remote]
-fn double(value: u32) -> u32 {
-    2 * value
+fn double(number: u32) -> u32 {
+    2 * number
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn answers_wait_until_there_is_room_for_them() {
     alone(|| {
         let info = start(1.0);
         let mut viewer = Viewer::here();
-        let task = value.remote("go").unwrap();
+        let task = answer.remote("go").unwrap();
         let mut mute = Guest::at(&info.session.join("agent.sock"), "/bin/true");
         let key = task.id().key();
         mute.push(&ToAgent::AddLocal { key, site: 0 });

@@ -89,7 +89,6 @@ fn state_word(state: ObjectState) -> Text {
         ObjectState::Inlined => plain("inlined"),
         ObjectState::Actor => plain("actor"),
         ObjectState::Failed => ("failed".to_owned(), Role::Bad),
-        ObjectState::Actor => ("actor".to_owned(), Role::Dim),
     }
 }
 
