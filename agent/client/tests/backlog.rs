@@ -54,7 +54,7 @@ fn answers_wait_until_there_is_room_for_them() {
         }
         mute.slots(QUESTIONS + 1).unwrap();
         drop((task, mute));
-        eventually("it is gone", || viewer.processes().iter().all(|row| row.name != "true"));
+        eventually("it is gone", || viewer.processes().iter().all(|row| &*row.name != "true"));
         viewer.until_empty();
     });
 }
