@@ -26,6 +26,9 @@
 //! through serde.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[macro_use]
+mod failpoint;
+
 mod actor;
 mod argument;
 mod boot;

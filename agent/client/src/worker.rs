@@ -18,6 +18,7 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
 use crate::connect;
+use crate::failpoint::copy;
 use crate::init;
 use crate::object;
 use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction, State};
@@ -59,6 +60,7 @@ impl<'a> Blocking<'a> {
             return Self(None);
         }
         let _ = client.push_urgent(&ToAgent::Blocked);
+        failpoint!("blocked");
         Self(Some((client, task.epoch)))
     }
 }
@@ -85,6 +87,7 @@ fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Er
 
 /// The whole life of a worker process.
 pub(crate) fn main(channel: Channel) -> ExitCode {
+    failpoint!("booted");
     let (inbox, tasks) = std::sync::mpsc::channel();
     let client = match connect::worker(channel, inbox) {
         Ok(client) => client,
@@ -142,8 +145,10 @@ impl Worker {
     /// Runs a task or a constructor, unless the agent has taken it back: then it runs elsewhere.
     fn run_unless_withdrawn(&self, job: &Job<'_>, run: u32) -> Result<Option<State>, Error> {
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
+        failpoint!("task_started");
         let withdrawn = self.client.words.is_withdrawn(run);
         let (ending, made) = if withdrawn { (Ending::Withdrawn, None) } else { self.call(job, None) };
+        failpoint!("before_ended");
         turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })?;
         Ok(made)
     }
@@ -159,6 +164,7 @@ impl Worker {
     fn run_beside(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
         self.client.push(&ToAgent::Started { task: job.task })?;
         let (ending, _) = self.call(job, Some(actor));
+        failpoint!("before_ended");
         self.client.push_urgent(&ToAgent::Ended { task: job.task, ending })
     }
 
@@ -176,8 +182,10 @@ impl Worker {
             let mut call =
                 Call { client: Arc::clone(client), site, arguments: arguments.into_iter(), results: Vec::new(), held: Vec::new(), actor };
             (function.run)(&mut call)?;
+            failpoint!("before_output");
             for result in std::mem::take(&mut call.results) {
                 send(client, job.task, result, site)?;
+                failpoint!("output_sent");
             }
             Ok(call.actor.take())
         }));
@@ -231,11 +239,11 @@ fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Res
         Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&keys(client, &contains)?, Value::Inline(&bytes)),
         Outgoing::Encoded { bytes, contains } => {
             let contains = keys(client, &contains)?;
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(&bytes), |value| publish(&contains, value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, &bytes), |value| publish(&contains, value))
         }
         Outgoing::Numbers(numbers) => {
             let bytes = (*numbers).as_ref();
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(bytes), |value| publish(&[], value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |value| publish(&[], value))
         }
         Outgoing::Draft(room) => writer::output_draft(client, room, |value| publish(&[], value)),
     }

@@ -123,7 +123,9 @@ impl Core {
         };
         self.status_changed(None, TaskStatus::PendingArgsAvail);
         self.tasks.insert(key, task);
-        if let Some(job) = self.jobs.get_mut(&job) {
+        if let Some(error) = self.refuses_task_of(from) {
+            self.failing.push((key, error));
+        } else if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.insert(key);
             let queued = match role {
                 Role::Method(actor) => self.queue_call(key, actor),
@@ -168,7 +170,7 @@ impl Core {
             match self.objects.get_mut(object) {
                 Some(object) if object.state == Some(ObjectState::Pending) => {
                     waits_for += 1;
-                    object.cold_mut().dependents.push(key);
+                    object.cold_mut().dependents.insert(key);
                 }
                 Some(object) if object.state == Some(ObjectState::Failed) => {
                     error = object.cold.as_ref().and_then(|cold| local::decode::<Error>("the agent", &cold.value).ok());
@@ -370,7 +372,7 @@ impl Core {
         let Some(task) = self.tasks.get(&key) else { return };
         for object in task.holds.clone() {
             if let Some(cold) = self.objects.get_mut(object).and_then(|object| object.cold.as_mut()) {
-                cold.dependents.retain(|dependent| *dependent != key);
+                cold.dependents.remove(&key);
             }
         }
     }

@@ -20,7 +20,7 @@ impl Core {
     /// Sends ready tasks to idle workers while CPUs last, and starts the workers that are missing. Jobs take turns; a task that
     /// does not fit stops those behind it, so that it is not starved by smaller ones.
     pub(super) fn dispatch(&mut self, out: &mut impl Outbox) {
-        let mut progress = true;
+        let mut progress = !self.is_closed();
         while progress && !self.ready.is_empty() {
             progress = false;
             for job in self.ready.jobs_after(self.last_job) {
