@@ -64,6 +64,8 @@ fn threads_that_wait_for_an_agent_are_told_of_its_end() {
         assert!(!plasmon::is_initialized());
         drop((full, slow));
         died(plasmon::put(&1_u8), agent);
+        // The next one sweeps what the dead one has left.
+        start(1.0);
     });
 }
 
@@ -81,12 +83,14 @@ fn threads_that_push_into_a_full_ring_are_told_of_the_agents_end() {
             .map(|_| {
                 let put = put.clone();
                 // Each view beyond the pin table and each of its ends is a message, which waits for nothing but room in the ring.
-                spawn(move || loop {
-                    match plasmon::get(&put) {
-                        Ok(view) => drop(view),
-                        Err(error) => return Err::<(), _>(error),
+                spawn(move || {
+                    loop {
+                        match plasmon::get(&put) {
+                            Ok(view) => drop(view),
+                            Err(error) => return Err::<(), _>(error),
+                        }
+                        PUSHED.fetch_add(1, Ordering::Relaxed);
                     }
-                    PUSHED.fetch_add(1, Ordering::Relaxed);
                 })
             })
             .collect();
@@ -101,5 +105,6 @@ fn threads_that_push_into_a_full_ring_are_told_of_the_agents_end() {
         threads.into_iter().for_each(|thread| died(thread.join().unwrap(), agent));
         died(plasmon::put(&1_u8), agent);
         drop((held, put));
+        start(1.0);
     });
 }

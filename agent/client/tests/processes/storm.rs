@@ -15,7 +15,7 @@ const FORKS: usize = 60;
 const CONNECTS: usize = 20;
 
 #[plasmon::remote]
-fn sum(numbers: &[u64]) -> u64 {
+fn total(numbers: &[u64]) -> u64 {
     numbers.iter().fold(0, |sum, number| sum.wrapping_add(*number))
 }
 
@@ -38,7 +38,7 @@ fn work(seed: u64, done: &AtomicBool, rounds: &AtomicU64) -> Result<Vec<Numbers>
             3 => {
                 let numbers = content(random.next(), 50);
                 let expected = numbers.iter().fold(0_u64, |sum, number| sum.wrapping_add(*number));
-                results.push((sum.remote(&plasmon::put(&numbers[..])?)?, expected));
+                results.push((total.remote(&plasmon::put(&numbers[..])?)?, expected));
             }
             4 if !results.is_empty() => {
                 let (result, expected) = results.swap_remove(random.below(results.len() as u64) as usize);
@@ -67,7 +67,7 @@ fn visit(held: &mut Option<Numbers>, connect: bool) {
         plasmon::put(&1_u8).map(drop),
         plasmon::create::<u64>(9000).map(drop),
         plasmon::get(&held).map(drop),
-        sum.remote(&held).map(drop),
+        total.remote(&held).map(drop),
         plasmon::info().map(drop),
         plasmon::wait(std::slice::from_ref(&held), 1, None).map(drop),
     ]
@@ -91,23 +91,31 @@ fn threads_work_while_others_fork() {
         let mut viewer = Viewer::here();
         let (done, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
         let held: Vec<Numbers> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..4).map(|seed| scope.spawn({
-                let (done, rounds) = (&done, &rounds);
-                move || work(seed, done, rounds).unwrap()
-            })).collect();
-            let forkers: Vec<_> = (0..FORKERS).map(|forker| scope.spawn(move || {
-                for fork in 0..FORKS {
-                    let mut held = Some(plasmon::put(&content(fork as u64, 100)[..]).unwrap());
-                    let connects = fork % CONNECTS == forker;
-                    let child = match fork % 3 {
-                        0 if !connects => Forked::start(|| leave(0)),
-                        _ => Forked::start(|| visit(&mut held, connects)),
-                    };
-                    let mine = held.take().unwrap();
-                    check(&plasmon::get(&mine).unwrap()).unwrap();
-                    child.succeed();
-                }
-            })).collect();
+            let workers: Vec<_> = (0..4)
+                .map(|seed| {
+                    scope.spawn({
+                        let (done, rounds) = (&done, &rounds);
+                        move || work(seed, done, rounds).unwrap()
+                    })
+                })
+                .collect();
+            let forkers: Vec<_> = (0..FORKERS)
+                .map(|forker| {
+                    scope.spawn(move || {
+                        for fork in 0..FORKS {
+                            let mut held = Some(plasmon::put(&content(fork as u64, 100)[..]).unwrap());
+                            let connects = fork % CONNECTS == forker;
+                            let child = match fork % 3 {
+                                0 if !connects => Forked::start(|| leave(0)),
+                                _ => Forked::start(|| visit(&mut held, connects)),
+                            };
+                            let mine = held.take().unwrap();
+                            check(&plasmon::get(&mine).unwrap()).unwrap();
+                            child.succeed();
+                        }
+                    })
+                })
+                .collect();
             let forked: Vec<_> = forkers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
             done.store(true, Ordering::Relaxed);
             let held = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
@@ -118,7 +126,8 @@ fn threads_work_while_others_fork() {
         let mut ids: Vec<_> = held.iter().map(ObjectRef::id).collect();
         ids.sort_unstable();
         viewer.until("exactly what the threads hold", |report| {
-            let mut rows: Vec<_> = report.references.iter().map(|row| (row.object_id, [row.local, row.pinned, row.submitted, row.captured])).collect();
+            let mut rows: Vec<_> =
+                report.references.iter().map(|row| (row.object_id, [row.local, row.pinned, row.submitted, row.captured])).collect();
             rows.sort_unstable();
             rows == ids.iter().map(|id| (*id, [1, 0, 0, 0])).collect::<Vec<_>>()
         });
