@@ -69,8 +69,11 @@ fn processes_of(directory: &std::path::Path) -> Vec<u32> {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.windows(mark.len()).any(|window| window == mark.as_bytes())
     };
+    // What names functions for a sanitizer ends a moment after the process that it serves.
+    let serves = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "llvm-symbolizer");
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(belongs).filter(|pid| super::is_alive(*pid)).collect()
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(belongs).filter(|pid| super::is_alive(*pid) && !serves(pid)).collect()
 }
 
 /// What this process is in its test; `None` in the main one.
