@@ -2,6 +2,7 @@
 //! effects leave through [`Outbox`]; there are no sockets, clocks or threads here, so a simulator can drive everything.
 //!
 //! - [`objects`]: objects are put, held, resolved and freed.
+//! - [`owed`]: answers that wait for room.
 //! - [`containment`]: references inside objects.
 //! - [`memory`]: leases are asked for, backed, granted, recalled.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
@@ -22,6 +23,7 @@ mod drain;
 mod memory;
 mod messages;
 mod objects;
+mod owed;
 mod process;
 mod processes;
 mod rows;
@@ -62,6 +64,12 @@ pub const MAX_INLINED: u64 = 256 << 20;
 pub trait Outbox {
     /// Sends a message to a client.
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>);
+    /// Whether a client reads what it is sent, as far as can be seen: what it has not read fits its ring. What the core sends without having
+    /// been asked for right now, it sends only then; [`Core::on_room`] tells when there is room again.
+    fn has_room(&self, to: ProcessId) -> bool {
+        let _ = to;
+        true
+    }
     /// Writes a slot's entry: the object's state (`None`: free) and, in memory, where it is.
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64);
     /// Tells a leaseholder that one more object in its lease is gone.

@@ -112,7 +112,7 @@ impl Drop for Agent {
     fn drop(&mut self) {
         // First, so that nobody finds an agent that is about to go.
         self.session.withdraw();
-        self.stop(Stop::Soon { cause: format!("it ended with its starter, {}", self.starter) });
+        self.stop(Stop::Soon { cause: format!("its starter, {}, ended", self.starter) });
         for thread in [self.node.take(), self.stream.take()].into_iter().flatten() {
             if let Some(end) = self.end_stream.take() {
                 // The stream may have ended by itself.

@@ -3,6 +3,14 @@
 
 #[path = "headless/daemon.rs"]
 mod daemon;
+#[path = "headless/descriptors.rs"]
+mod descriptors;
+#[path = "headless/guest.rs"]
+mod guest;
+#[path = "headless/quotas.rs"]
+mod quotas;
+#[path = "headless/starting.rs"]
+mod starting;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};

@@ -37,6 +37,8 @@ impl Site {
         }
         let file = self.file.rsplit('/').next().unwrap_or(&self.file);
         match self.short_function() {
+            // No place of its own.
+            _ if self.line == 0 => file.to_owned(),
             "" => format!("{file}:{}", self.line),
             function => format!("{function} {file}:{}", self.line),
         }

@@ -19,11 +19,20 @@ pub struct Peer {
     pub pidfd: Pidfd,
     /// Wakes its service thread.
     pub doorbell: Doorbell,
-    /// Encoded messages that its ring had no room for; bounded, since every message answers a request of the client's or is within
-    /// its window.
+    /// Encoded messages that its ring had no room for. While there are any, the client's own ring is not read, and nothing is sent that
+    /// it did not ask for; so what is kept for a client that never reads is at most
+    ///
+    /// - here, the answers to one message (64 KiB), refusals of its creates that waited for room (2^14 of at most 1 KiB), one task and a
+    ///   few words (64 KiB): less than 20 MiB;
+    /// - in [`Peer::unread`], one ring of its own, 1 MiB;
+    /// - in the core, its questions: at most 2^20 requests of 64 bytes.
     pub backlog: VecDeque<Vec<u8>>,
+    /// Bytes taken out of its ring, and how many of them were worked off. The rest waits until the backlog is gone.
+    pub unread: (Vec<u8>, usize),
     /// Something was sent since it was last woken.
     pub touched: bool,
+    /// It has ended: nothing is sent to it any more.
+    pub gone: bool,
     /// It may not stay: its ring is not read any more.
     pub dropped: bool,
     /// Why it may not stay, where its own end would not tell.
@@ -46,10 +55,17 @@ impl Peer {
         self.hung_up_ms.map(|at| at + if self.child { LEAVE_MS } else { HANG_UP_MS })
     }
 
+    /// Whether something that it published can be worked off.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        !self.dropped && self.backlog.is_empty() && (self.unread.1 < self.unread.0.len() || !self.link.is_empty())
+    }
+
     /// Ends the connection, for the reason that there is or for this one. What it has published and what was not sent is forgotten.
     pub fn hang_up(&mut self, otherwise: &str) {
         self.dropped = true;
         self.backlog = VecDeque::new();
+        self.unread = (Vec::new(), 0);
         if let Some(line) = self.line.take() {
             line.part(self.reason.as_deref().unwrap_or(otherwise));
         }

@@ -3,6 +3,7 @@
 mod arrivals;
 mod departures;
 mod ending;
+mod rings;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,21 +14,19 @@ use std::time::Duration;
 
 use plasmon_memory::channel::Listener;
 use plasmon_memory::doorbell::Doorbell;
-use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_memory::slot::AgentState;
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::local::{self, ToAgent};
 use rustix::event::{Timespec, epoll};
 
 use super::Clock;
 use super::backing::Progress;
-use super::effects::Effects;
+use super::effects::{Effects, Flushed};
 use super::handle::Question;
 use super::listener::Newcomer;
 use super::peer::Peer;
 use super::sampling::{Seen, Watched};
 use super::spawner::{Errand, Report};
-use crate::reactor::{Core, Machine, Violation};
+use crate::reactor::{Core, Machine};
 use arrivals::{Introduced, Starting};
 use ending::Phase;
 
@@ -37,8 +36,9 @@ pub use ending::Stop;
 const NAP: Duration = Duration::from_millis(1);
 /// `off`: call sites are not recorded, until `SIGUSR1` switches them on.
 const SITES: &str = "PLASMON_SITES";
-/// How often a client with a full ring is tried again.
+/// How soon a client with a full ring is tried again, and how seldom when it does not read at all.
 const RETRY: Duration = Duration::from_millis(2);
+const RETRY_AT_MOST: Duration = Duration::from_millis(64);
 
 /// What other threads tell the node's thread.
 pub enum Command {
@@ -184,6 +184,7 @@ impl Shell {
     /// Serves until told to stop; then ends the workers, each of which is reaped, and returns.
     pub fn run(mut self) {
         let mut quiet = 0_u32;
+        let mut retry = RETRY;
         let mut events = Vec::with_capacity(64);
         loop {
             self.core.set_now(self.clock.now_ms());
@@ -198,14 +199,17 @@ impl Shell {
             if matches!(self.phase, Phase::Over) {
                 break;
             }
-            let stuck = self.settle();
+            let flushed = self.settle();
+            retry = if flushed.moved || !flushed.full { RETRY } else { (retry * 2).min(RETRY_AT_MOST) };
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
-            let limit = if stuck { Some(limit.map_or(RETRY, |limit| limit.min(RETRY))) } else { limit };
+            let again = if flushed.soon { Some(RETRY) } else { flushed.full.then_some(retry) };
+            let limit = [limit, again].into_iter().flatten().min();
             self.effects.slots().set_agent_state(state);
             let limit = if self.has_work() { Some(Duration::ZERO) } else { limit };
             self.wait(limit, &mut events);
             self.effects.slots().set_agent_state(AgentState::Awake);
+            tracing::trace!(events = events.len(), "awake");
             for event in events.drain(..) {
                 self.on_event(event);
             }
@@ -221,7 +225,7 @@ impl Shell {
     }
 
     fn has_work(&self) -> bool {
-        self.effects.peers.values().any(|peer| !peer.dropped && peer.backlog.is_empty() && !peer.link.is_empty())
+        self.effects.peers.values().any(|peer| peer.has_unread())
     }
 
     fn deadline(&self) -> Option<Duration> {
@@ -243,51 +247,6 @@ impl Shell {
             kind if kind == Kind::End as u64 => self.on_end(ProcessId(which)),
             _ => self.on_starting_end(ProcessId(which)),
         }
-    }
-
-    /// Drains every ring once; how many bytes there were. A client that does not read its answers is not heard until it does, so that
-    /// what the agent keeps for it stays bounded.
-    fn drain_all(&mut self) -> usize {
-        let processes: Vec<ProcessId> =
-            self.effects.peers.iter().filter(|(_, peer)| !peer.dropped && peer.backlog.is_empty()).map(|(process, _)| *process).collect();
-        processes.into_iter().map(|process| self.drain(process)).sum()
-    }
-
-    /// Right after all rings were drained: what a worker had said when its task was asked back is heard by now, unless its ring waits
-    /// for it to read its answers.
-    fn settle_withdrawals(&mut self) {
-        for worker in std::mem::take(&mut self.effects.withdrawals) {
-            match self.effects.peers.get(&worker) {
-                Some(peer) if peer.dropped => {}
-                Some(peer) if !peer.backlog.is_empty() => self.effects.withdrawals.push(worker),
-                Some(_) => self.core.on_withdrawn(worker, &mut self.effects),
-                None => {}
-            }
-        }
-    }
-
-    fn drain(&mut self, process: ProcessId) -> usize {
-        let Some(peer) = self.effects.peers.get_mut(&process).filter(|peer| !peer.dropped) else { return 0 };
-        let mut bytes = std::mem::take(&mut self.buffer);
-        bytes.clear();
-        let drained = peer.link.consumer().drain(&mut bytes);
-        let result = match drained {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                let messages = Frames::new(&bytes, max_message(TO_AGENT)).map(|frame| {
-                    let frame = frame.map_err(|error| Violation(error.to_string()))?;
-                    local::decode::<ToAgent<'_>>("it", frame).map_err(|error| Violation(error.to_string()))
-                });
-                self.core.on_messages(process, messages, &mut self.effects)
-            }
-            Err(error) => Err(Violation(error.to_string())),
-        };
-        let length = bytes.len();
-        self.buffer = bytes;
-        if let Err(violation) = result {
-            self.throw_out(process, &violation);
-        }
-        length
     }
 
     fn take_commands(&mut self) {
@@ -326,8 +285,9 @@ impl Shell {
         }
     }
 
-    /// Does what the last changes left to do outside of the core. True when a client's ring is full.
-    fn settle(&mut self) -> bool {
+    /// Does what the last changes left to do outside of the core.
+    fn settle(&mut self) -> Flushed {
+        let mut moved = false;
         loop {
             for (worker, job) in std::mem::take(&mut self.effects.starts) {
                 self.start_worker(worker, job);
@@ -335,8 +295,14 @@ impl Shell {
             for process in std::mem::take(&mut self.effects.kills) {
                 self.kill(process);
             }
-            if self.effects.starts.is_empty() && self.effects.kills.is_empty() {
-                return self.effects.flush();
+            let mut flushed = self.effects.flush();
+            moved |= flushed.moved;
+            let roomy = std::mem::take(&mut flushed.roomy);
+            for process in &roomy {
+                self.core.on_room(*process, &mut self.effects);
+            }
+            if roomy.is_empty() && self.effects.starts.is_empty() && self.effects.kills.is_empty() {
+                return Flushed { moved, ..flushed };
             }
         }
     }

@@ -48,11 +48,9 @@ impl Core {
         let create = Create { process: from, request, bytes, chunk, site, deadline_ms, lease: None };
         if bytes > self.store.capacity() {
             self.refuse(create, out);
+        } else if self.waits_too_often(from) {
+            return Err(Violation(format!("{MAX_CREATES} creates that wait for room at once")));
         } else if !self.creates.is_empty() || !self.try_grant(create, out) {
-            let waiting = || self.creates.iter().filter(|create| create.process == from).count();
-            if self.creates.len() >= MAX_CREATES && waiting() >= MAX_CREATES {
-                return Err(Violation(format!("{MAX_CREATES} creates that wait for room at once")));
-            }
             self.event(
                 EventKind::CreateQueued,
                 Severity::Warning,
@@ -63,6 +61,12 @@ impl Core {
             self.recall(out);
         }
         Ok(())
+    }
+
+    fn waits_too_often(&self, process: ProcessId) -> bool {
+        // Nearly always nobody waits.
+        self.creates.len() + self.unbacked.len() >= MAX_CREATES
+            && self.creates.iter().chain(&self.unbacked).filter(|create| create.process == process).count() >= MAX_CREATES
     }
 
     pub(super) fn on_return(&mut self, from: ProcessId, number: u32, out: &mut impl Outbox) -> Result<(), Violation> {
@@ -77,12 +81,14 @@ impl Core {
 
     pub(super) fn on_slots(&mut self, from: ProcessId, request: u32, out: &mut impl Outbox) {
         match self.slots.lend(from) {
-            Some(first) => {
+            Ok(first) => {
                 self.objects.grow(first + plasmon_protocol::local::SLOT_BLOCK);
                 out.send(from, &ToClient::Slots { request, first });
             }
-            None => {
-                let error = Error::system("name another object", format!("all {} slots are in use", self.config.slots));
+            Err(own) => {
+                let cause =
+                    format!("this process has names for {own} objects of {}, and as many must be left for others", self.config.slots);
+                let error = Error::system("name another object", cause);
                 out.send(from, &ToClient::Refused { request, error });
             }
         }

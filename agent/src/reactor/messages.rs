@@ -5,6 +5,7 @@ use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, ToAgent};
 
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
+use crate::references::sites::Cost;
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
 
@@ -12,7 +13,7 @@ use crate::scheduler::task::Role;
 const MAX_STAGED_TOTAL: usize = 1 << 20;
 
 impl Core {
-    /// A batch of messages from one client, in their order.
+    /// A batch of messages from one client, in their order, up to the first whose answer the client has no room for.
     ///
     /// # Errors
     /// [`Violation`] at the first message that breaks the protocol; those before it hold, those after it are not looked at.
@@ -24,7 +25,9 @@ impl Core {
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         let mut result = Ok(());
-        for message in messages {
+        let mut messages = messages.into_iter();
+        while out.has_room(from) {
+            let Some(message) = messages.next() else { break };
             self.counters.messages += 1;
             result = message.and_then(|message| self.on_message(from, message, out));
             self.drain_doomed(out);
@@ -80,19 +83,29 @@ impl Core {
             ToAgent::Site { site, kind, file, line, function } => {
                 bounded("file", file)?;
                 bounded("function", function)?;
-                let id = self.sites.intern(kind, file, line, function);
+                let mut cost = self.process(from).map_or_else(Default::default, |process| process.sites_cost);
+                let id = self.sites.intern(kind, file, line, function, &mut cost);
+                self.charge_sites(from, cost);
                 self.define_site(from, site, id)
             }
             ToAgent::SiteName { site, function } => {
                 bounded("function", function)?;
                 let id = self.site_from(from, site);
-                self.sites.name(id, function);
+                let mut cost = self.process(from).map_or_else(Default::default, |process| process.sites_cost);
+                self.sites.name(id, function, &mut cost);
+                self.charge_sites(from, cost);
                 Ok(())
             }
             ToAgent::Bye => {
                 self.dismissed.insert(from);
                 Ok(())
             }
+        }
+    }
+
+    fn charge_sites(&mut self, from: ProcessId, cost: Cost) {
+        if let Some(process) = self.process_mut(from) {
+            process.sites_cost = cost;
         }
     }
 

@@ -284,10 +284,7 @@ impl Core {
             self.release(captor, inner, Count::Captured);
         }
         for waiter in cold.waiters {
-            if let Some(process) = self.process_mut(waiter.process) {
-                process.requests.remove(&waiter.request);
-                self.answer_lost(waiter.process, waiter.request, key, out);
-            }
+            self.tell(waiter, key, out);
         }
     }
 
@@ -331,10 +328,7 @@ impl Core {
         let dependents = std::mem::take(&mut cold.dependents);
         let error = failed.then(|| plasmon_protocol::local::decode::<Error>("the agent", &cold.value).ok()).flatten();
         for waiter in waiters {
-            if let Some(process) = self.process_mut(waiter.process) {
-                process.requests.remove(&waiter.request);
-                self.answer(waiter, key, out);
-            }
+            self.tell(waiter, key, out);
         }
         for task in dependents {
             match &error {
@@ -344,7 +338,7 @@ impl Core {
         }
     }
 
-    fn answer(&self, waiter: Waiter, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn answer(&self, waiter: Waiter, key: ObjectKey, out: &mut impl Outbox) {
         let Some(object) = self.objects.get(key) else { return };
         let value: &[u8] = match (&object.cold, waiter.wants_value) {
             (Some(cold), true) => &cold.value,
@@ -358,7 +352,7 @@ impl Core {
         out.send(waiter.process, &ToClient::Resolved { request: waiter.request, outcome });
     }
 
-    fn answer_lost(&self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn answer_lost(&self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {
         let error = Error::ObjectLost { object: key.on(self.config.node), cause: "nobody holds a reference to it".to_owned() };
         let value = plasmon_protocol::local::encode(&error).unwrap_or_default();
         out.send(process, &ToClient::Resolved { request, outcome: Outcome::Failed(&value) });

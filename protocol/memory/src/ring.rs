@@ -246,6 +246,12 @@ impl<'a> Frames<'a> {
     pub fn new(bytes: &'a [u8], limit: usize) -> Self {
         Self { bytes, limit }
     }
+
+    /// The bytes behind the messages that were taken.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
 }
 
 impl<'a> Iterator for Frames<'a> {

@@ -8,6 +8,7 @@ mod fork;
 mod rows;
 mod shared;
 mod signal;
+mod standalone;
 mod viewer;
 
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ pub(crate) use fork::{Forked, leave};
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
 pub(crate) use shared::{attach, descriptors, publish, worker_pids};
 pub(crate) use signal::{go_on, stop};
+pub(crate) use standalone::Standalone;
 pub(crate) use viewer::{Report, Viewer};
 
 /// How long anything may take that takes milliseconds on an idle machine.

@@ -37,7 +37,8 @@ pub(super) type Introduced = (Newcomer, Introduction);
 
 impl Shell {
     pub(super) fn start_worker(&mut self, worker: ProcessId, job: JobId) {
-        let Some(program) = self.effects.programs.get(&job).cloned() else {
+        let program = self.effects.programs.get(&job).filter(|_| !self.is_ending()).cloned();
+        let Some(program) = program else {
             self.core.on_process_lost(worker, "not started: its job has ended", &mut self.effects);
             return;
         };
@@ -285,7 +286,9 @@ impl Shell {
             pidfd: introduction.pidfd,
             doorbell: equipment.doorbell,
             backlog: std::collections::VecDeque::new(),
+            unread: (Vec::new(), 0),
             touched: false,
+            gone: false,
             dropped: false,
             reason: None,
             hung_up_ms: None,

@@ -80,7 +80,7 @@ impl Shell {
     /// A process is gone, and reaped if it was a child.
     pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
         // What it published before its end counts.
-        self.drain(process);
+        self.drain_to_the_end(process);
         if self.effects.peers.remove(&process).is_some_and(|peer| peer.child) {
             workers::forget(process, &self.identity.logs);
         }

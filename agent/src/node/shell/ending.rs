@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use plasmon_protocol::id::ProcessId;
-use rustix::process::Signal;
 
 use super::Shell;
 
@@ -96,6 +95,11 @@ impl Shell {
         }
     }
 
+    /// Whether no worker is started any more.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. } | Phase::Killing { .. } | Phase::Over)
+    }
+
     /// When [`Shell::advance`] must be called at the latest.
     pub(super) fn next_phase_ms(&self) -> Option<u64> {
         match &self.phase {
@@ -124,7 +128,7 @@ impl Shell {
 
     fn kill_workers(&mut self) {
         for (worker, pidfd) in self.children() {
-            tracing::warn!(worker = worker.0, signal = Signal::KILL.as_raw(), "worker killed: it did not end in time");
+            tracing::warn!(worker = worker.0, "worker killed");
             let _ = pidfd.kill();
         }
         self.phase = Phase::Killing { leave_ms: self.clock.now_ms() + LAST_WAIT.as_millis() as u64 };

@@ -107,7 +107,9 @@ impl Model {
 
     fn ask(&mut self, process: ProcessId, request: u32, memory: Option<(u64, bool)>) {
         let before = self.asks.iter().filter(|ask| ask.memory.is_none()).count();
-        let hopeless = memory.is_none() && (0..self.blocks).filter(|block| !self.is_block_busy(*block)).count() <= before;
+        let free = (0..self.blocks).filter(|block| !self.is_block_busy(*block)).count();
+        let own = self.lent.values().filter(|owner| **owner == process).count();
+        let hopeless = memory.is_none() && free <= own + 2 * before;
         self.asks.push(Ask { process, request, memory, deadline_ms: self.now_ms + CREATE_GRACE_MS, hopeless });
     }
 
