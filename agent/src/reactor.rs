@@ -8,6 +8,7 @@
 //! - [`actors`]: actors are created, called, and end.
 //! - [`workers`]: who runs tasks and calls.
 //! - [`processes`]: processes come, and go in any way.
+//! - [`post_mortem`]: what those held that ended as they should not have.
 //! - [`tick`]: what time brings.
 //! - [`rows`] and [`detail`]: what people see.
 //! - [`check`]: every invariant, by a walk over everything.
@@ -19,6 +20,7 @@ mod detail;
 mod memory;
 mod messages;
 mod objects;
+mod post_mortem;
 mod process;
 mod processes;
 mod rows;
@@ -45,6 +47,7 @@ use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
 pub use memory::CREATE_GRACE_MS;
+pub use post_mortem::{Departure, MAX_POST_MORTEM, POST_MORTEM_MS};
 pub use process::{Activity, Job, Process, Root, Usage};
 
 /// Events kept for viewers.
@@ -132,6 +135,7 @@ pub struct Core {
     /// The backing failed at some point; tried again on the next create.
     backing_failed: bool,
     events: VecDeque<EventRow>,
+    post_mortems: post_mortem::PostMortems,
     event_count: u64,
     counters: Counters,
     machine: Machine,
@@ -215,6 +219,7 @@ impl Core {
             backing: 0,
             backing_failed: false,
             events: VecDeque::new(),
+            post_mortems: post_mortem::PostMortems::default(),
             event_count: 0,
             counters: Counters::default(),
             machine: Machine::default(),

@@ -79,6 +79,8 @@ pub struct Process {
     pub(super) reserved: u32,
     /// Its task waits in a `get` and gave its CPU back.
     pub(super) blocked: bool,
+    /// What it did that the protocol forbids.
+    pub(super) violation: Option<String>,
 }
 
 impl Process {
@@ -105,6 +107,7 @@ impl Process {
             last_task: 0,
             reserved: 0,
             blocked: false,
+            violation: None,
         }
     }
 

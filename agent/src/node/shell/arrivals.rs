@@ -34,7 +34,7 @@ impl Shell {
         if let Err(error) = started {
             tracing::warn!(worker = worker.0, %error, "a worker does not start");
             self.starting.remove(&worker);
-            self.core.on_process_lost(worker, &format!("not started: {error}"), &mut self.effects);
+            self.core.on_process_lost(worker, &format!("not started: {error}").into(), &mut self.effects);
         }
     }
 
@@ -154,7 +154,7 @@ impl Shell {
         }
         self.watch();
         if handed.is_err() {
-            self.lose(process, "gone before it was let in");
+            self.lose(process, &"gone before it was let in".into());
         }
         Ok(())
     }

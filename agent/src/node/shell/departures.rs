@@ -8,7 +8,7 @@ use plasmon_protocol::id::ProcessId;
 
 use super::Shell;
 use crate::node::workers;
-use crate::reactor::Violation;
+use crate::reactor::{Departure, Violation};
 
 /// How long workers may take to end when the node does.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ impl Shell {
         for process in hung_up {
             let child = self.effects.peers.get(&process).is_some_and(|peer| peer.child);
             if !child {
-                self.lose(process, "disconnected");
+                self.lose(process, &"disconnected".into());
             } else if let Some(peer) = self.effects.peers.get_mut(&process) {
                 // A worker without a socket has no business: its end is waited for.
                 peer.hung_up_ms = None;
@@ -65,20 +65,21 @@ impl Shell {
         }
     }
 
-    pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
+    pub(super) fn lose(&mut self, process: ProcessId, departure: &Departure) {
         // What it published before its end counts: one look takes all of it.
         self.drain(process);
         self.effects.peers.remove(&process);
-        self.core.on_process_lost(process, how, &mut self.effects);
+        self.core.on_process_lost(process, departure, &mut self.effects);
         self.watch();
     }
 
     pub(super) fn on_starting_end(&mut self, worker: ProcessId) {
         let Some(pidfd) = self.starting.get(&worker).filter(|pidfd| pidfd.has_ended()) else { return };
-        let how = workers::how_it_ended(pidfd, true);
+        let mut departure = workers::how_it_ended(pidfd, true);
+        departure.how = format!("before it was ready: {}", departure.how).into();
         self.starting.remove(&worker);
         self.newcomers.retain(|_, newcomer| newcomer.worker.is_none_or(|(starting, _)| starting != worker));
-        self.core.on_process_lost(worker, &format!("before it was ready: {how}"), &mut self.effects);
+        self.core.on_process_lost(worker, &departure, &mut self.effects);
     }
 
     /// Ends a worker; shuts a driver out, which is not ours to end. Its memory is reused only after its own end.
@@ -111,8 +112,8 @@ impl Shell {
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
-            let how = workers::how_it_ended(child, true);
-            tracing::debug!(how, "worker ended");
+            let departure = workers::how_it_ended(child, true);
+            tracing::debug!(how = %departure.how, "worker ended");
         }
     }
 }
