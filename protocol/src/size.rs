@@ -48,11 +48,16 @@ impl FromStr for Bytes {
             }
             let whole: u128 = whole.parse().map_err(|_| bad("it is not a number"))?;
             let part: u128 = fraction.parse().map_err(|_| bad("it is not a number"))?;
-            whole * u128::from(scale) + part * u128::from(scale) / 10_u128.pow(fraction.len() as u32)
+            let part = part * u128::from(scale) / 10_u128.pow(fraction.len() as u32);
+            whole.checked_mul(u128::from(scale)).and_then(|whole| whole.checked_add(part))
         } else {
-            number.parse::<u128>().map_err(|_| bad("it is not a number"))? * u128::from(scale)
+            number.parse::<u128>().map_err(|_| bad("it is not a number"))?.checked_mul(u128::from(scale))
         };
-        u64::try_from(bytes).ok().filter(|bytes| *bytes <= 1 << 60).map(Self).ok_or_else(|| bad("it is larger than 1 EiB"))
+        bytes
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .filter(|bytes| *bytes <= 1 << 60)
+            .map(Self)
+            .ok_or_else(|| bad("it is larger than 1 EiB"))
     }
 }
 

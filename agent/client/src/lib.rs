@@ -18,12 +18,18 @@
 //! - [`init`], [`Options`], [`shutdown`]: the connection to the node's agent.
 //! - [`put`], [`create`], [`get`], [`wait`]: objects. [`ObjectRef`] keeps one alive; [`Pinned`] is a view into one.
 //! - [`remote`]: functions that run as tasks; [`TaskOptions`] says how.
+//! - [`macro@actor`]: values that live in a worker of their own and are called there; [`ActorOptions`] says how, [`get_actor`] finds
+//!   them by name.
 //! - [`Error`]: everything that can go wrong, typed.
 //!
 //! What is no copy: `get` of a slice of plain numbers (`[u8]`, `[f32]`, ...), and an argument of such a type. Other values go
 //! through serde.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[macro_use]
+mod failpoint;
+
+mod actor;
 mod argument;
 mod boot;
 mod client;
@@ -43,16 +49,17 @@ mod value;
 mod worker;
 mod writer;
 
+pub use actor::{Actor, ActorHandle, ActorOptions, get_actor, kill};
 pub use argument::IntoArgument;
 pub use draft::{Draft, create};
 pub use init::{Info, Options, info, init, is_initialized, shutdown};
 pub use object::{get, get_timeout, put, wait};
 pub use object_ref::{Get, ObjectRef};
 pub use pinned::Pinned;
-pub use plasmon_macros::remote;
+pub use plasmon_macros::{actor, remote};
 pub use plasmon_memory::number::Number;
 pub use plasmon_protocol::error::Error;
-pub use plasmon_protocol::id::{NodeId, ObjectId, ProcessId, TaskId};
+pub use plasmon_protocol::id::{ActorId, NodeId, ObjectId, ProcessId, TaskId};
 pub use plasmon_protocol::size::Bytes;
 pub use task::TaskOptions;
 pub use value::Value;
@@ -62,11 +69,13 @@ pub use value::Value;
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-/// What the code that [`macro@remote`] writes needs; not for programs.
+/// What the code that [`macro@remote`] and [`macro@actor`] write needs; not for programs.
 #[doc(hidden)]
 pub mod macros {
     pub use linkme;
+    pub use serde;
 
+    pub use crate::actor::{call, create};
     pub use crate::argument::Encoded;
     pub use crate::registry::{Call, Failure, Numbers, Plain, REMOTE_FUNCTIONS, RemoteFunction, Returned};
     pub use crate::task::{no_result, submit};

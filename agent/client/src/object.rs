@@ -137,6 +137,9 @@ impl Fetch {
     /// Looks whether the object can be read; asks the agent when it cannot.
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
         let client = &self.handle.client;
+        if !client.is_here() {
+            return Err(client.forked_away());
+        }
         if let Some(bytes) = self.inline.take() {
             return Ok(Step::Done(Fetched::inline(client, self.handle.key, bytes, self.location)));
         }
@@ -149,6 +152,7 @@ impl Fetch {
             None => {
                 let (request, pending) = client.requests.open()?;
                 client.push_urgent(&ToAgent::Get { request, key: self.handle.key })?;
+                failpoint!("get_asked");
                 self.pending = Some((request, Arc::clone(&pending)));
                 Ok(Step::Wait(pending))
             }
@@ -165,7 +169,7 @@ impl Fetch {
                 Ok(())
             }
             Answer::Refused(error) => Err(error),
-            Answer::Leased { .. } | Answer::Slots { .. } => {
+            Answer::Leased { .. } | Answer::Slots { .. } | Answer::Found { .. } => {
                 Err(Error::Protocol { who: "the agent".to_owned(), cause: "another answer than was asked for".to_owned() })
             }
         }
@@ -175,6 +179,7 @@ impl Fetch {
 impl Drop for Fetch {
     fn drop(&mut self) {
         if let Some((request, _)) = self.pending.take()
+            && self.handle.client.is_here()
             && self.handle.client.requests.close(request)
         {
             let _ = self.handle.client.push(&ToAgent::Cancel { request });
@@ -204,7 +209,7 @@ fn is_pending(handle: &Handle) -> bool {
     entry.generation == handle.key.generation && entry.state == SlotState::Pending
 }
 
-fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
+pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut fetch = Fetch::new(handle, location);
     loop {

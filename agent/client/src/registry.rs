@@ -1,6 +1,7 @@
 //! Remote functions, known by name since the program was linked.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, RwLock};
 
 use linkme::distributed_slice;
 use plasmon_memory::number::{Number, numbers_as_bytes};
@@ -76,7 +77,12 @@ pub struct Call {
     pub(crate) results: Vec<Outgoing>,
     /// Views of arguments that were decoded: held until the task ends, as a view argument is.
     pub(crate) held: Vec<crate::pinned::Pin>,
+    /// The actor that a method is called of, or that a constructor has made.
+    pub(crate) actor: Option<State>,
 }
+
+/// An actor's value, an `RwLock` of its type: methods that take `&self` run side by side, those that take `&mut self` alone.
+pub(crate) type State = Arc<dyn Any + Send + Sync>;
 
 impl Call {
     fn next(&mut self) -> Result<Given, Error> {
@@ -118,6 +124,21 @@ impl Call {
             Given::Object(fetched) if fetched.is_block() => Slice::copied(fetched.bytes()),
             Given::Object(fetched) => <[N] as crate::value::Value>::read(fetched.at(site)).map(Slice::Shared),
         }
+    }
+
+    /// What an actor's constructor has made.
+    pub fn become_actor<T: Send + Sync + 'static>(&mut self, actor: T) {
+        self.actor = Some(Arc::new(RwLock::new(actor)));
+    }
+
+    /// The actor that the method is called of.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn actor<T: Send + Sync + 'static>(&self) -> Result<Arc<RwLock<T>>, Error> {
+        let actor = self.actor.clone().and_then(|actor| actor.downcast().ok());
+        let cause = "the actor is of another type; its handle was decoded as what it is not";
+        actor.ok_or_else(|| Error::invalid("actor", std::any::type_name::<T>(), cause))
     }
 
     /// The next result.

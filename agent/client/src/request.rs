@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectKey;
 
 /// The agent's answer to one request.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) enum Answer {
     Slots { first: u32 },
     /// The object is in the pool.
     InMemory,
+    /// A handle to an actor.
+    Found { actor: ObjectKey, class: String },
     /// The object's encoded value.
     Inline(Arc<[u8]>),
     /// No.

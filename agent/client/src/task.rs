@@ -11,6 +11,7 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::argument::Encoded;
 use crate::client::Client;
+use crate::failpoint::copy;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
 use crate::value;
@@ -38,8 +39,7 @@ impl TaskOptions {
     /// Reserves this many CPUs while the task runs, in thousandths; admission only, not a limit. Negative counts as 0.
     #[must_use]
     pub const fn num_cpus(mut self, cpus: f64) -> Self {
-        // A cast from a float saturates.
-        self.milli_cpus = (cpus * 1000.0 + 0.5) as u32;
+        self.milli_cpus = milli(cpus);
         self
     }
 
@@ -51,10 +51,77 @@ impl TaskOptions {
     }
 }
 
+/// Thousandths of a CPU; negative counts as 0.
+pub(crate) const fn milli(cpus: f64) -> u32 {
+    // A cast from a float saturates.
+    (cpus * 1000.0 + 0.5) as u32
+}
+
 impl Default for TaskOptions {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Arguments as a message carries them.
+pub(crate) struct Prepared<'a> {
+    pub(crate) wire: Vec<Argument<'a>>,
+    /// References inside the arguments.
+    pub(crate) nested: Vec<ObjectKey>,
+    /// Live until the agent has taken note of the task: dropped after the submission, in the same ring.
+    blocks: Vec<Handle>,
+}
+
+/// Puts what is too large for a message, and collects the references.
+pub(crate) fn prepare<'a>(client: &Arc<Client>, site: u32, arguments: &'a [Encoded]) -> Result<Prepared<'a>, Error> {
+    let mut prepared = Prepared { wire: Vec::with_capacity(arguments.len()), nested: Vec::new(), blocks: Vec::new() };
+    let mut inlined = 0;
+    for argument in arguments {
+        prepared.wire.push(match argument {
+            Encoded::Object(handle) => Argument::Object(handle.key_on(client)?),
+            Encoded::Value { bytes, contains } => {
+                prepared.nested.extend(value::keys(client, contains)?);
+                if bytes.len() <= INLINE && inlined + bytes.len() <= MAX_INLINED {
+                    inlined += bytes.len();
+                    Argument::Inline(bytes)
+                } else {
+                    let key = writer::put(client, bytes.len() as u64, site, &[], true, |room| copy(room, bytes))?;
+                    prepared.blocks.push(Handle { client: Arc::clone(client), key });
+                    Argument::Block(key)
+                }
+            }
+        });
+    }
+    prepared.nested.sort_unstable();
+    prepared.nested.dedup();
+    Ok(prepared)
+}
+
+/// Sends what `message` makes of the task's number, its arguments and the slots of its results.
+pub(crate) fn send<'a>(
+    client: &Arc<Client>,
+    prepared: Prepared<'a>,
+    returns: usize,
+    message: impl FnOnce(u32, Vec<Argument<'a>>, Vec<ObjectKey>) -> ToAgent<'a>,
+) -> Result<Vec<Handed>, Error> {
+    let Prepared { wire, nested, blocks } = prepared;
+    let mut keys = Vec::with_capacity(returns);
+    for _ in 0..returns {
+        keys.push(writer::slot(client)?);
+    }
+    failpoint!("before_submit");
+    let mut sender = client.sender()?;
+    // Numbered under the sender's lock: the agent takes tasks in the order of their numbers.
+    let number = client.tasks.fetch_add(1, Ordering::Relaxed) + 1;
+    sender.stage(&nested)?;
+    sender.push(&message(number, wire, keys.clone()))?;
+    sender.finish(true);
+    failpoint!("submitted");
+    drop(blocks);
+    for key in &keys {
+        writer::settle_slot(client, *key, true);
+    }
+    Ok(keys.into_iter().map(|key| Handed { client: Arc::clone(client), key }).collect())
 }
 
 /// Submits a task, and returns the references to its results.
@@ -72,52 +139,16 @@ pub fn submit(
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::TaskCall, Location::caller());
     let arguments: Vec<Encoded> = arguments.into_iter().collect::<Result<_, _>>()?;
-    let mut nested: Vec<ObjectKey> = Vec::new();
-    // Blocks live until the agent has taken note of the task: their handles are dropped after the submission, in the same ring.
-    let mut blocks: Vec<Handle> = Vec::new();
-    let mut inlined = 0;
-    let mut wire = Vec::with_capacity(arguments.len());
-    for argument in &arguments {
-        wire.push(match argument {
-            Encoded::Object(handle) => Argument::Object(handle.key_on(&client)?),
-            Encoded::Value { bytes, contains } => {
-                nested.extend(value::keys(&client, contains)?);
-                if bytes.len() <= INLINE && inlined + bytes.len() <= MAX_INLINED {
-                    inlined += bytes.len();
-                    Argument::Inline(bytes)
-                } else {
-                    let key = writer::put(&client, bytes.len() as u64, site, &[], true, |room| room.copy_from_slice(bytes))?;
-                    blocks.push(Handle { client: Arc::clone(&client), key });
-                    Argument::Block(key)
-                }
-            }
-        });
-    }
-    let mut keys = Vec::with_capacity(returns);
-    for _ in 0..returns {
-        keys.push(writer::slot(&client)?);
-    }
-    nested.sort_unstable();
-    nested.dedup();
-    let mut sender = client.sender()?;
-    // Numbered under the sender's lock: the agent takes tasks in the order of their numbers.
-    let number = client.tasks.fetch_add(1, Ordering::Relaxed) + 1;
-    sender.stage(&nested)?;
-    let message = ToAgent::Submit {
+    let prepared = prepare(&client, site, &arguments)?;
+    send(&client, prepared, returns, |number, arguments, returns| ToAgent::Submit {
         number,
         function,
-        arguments: wire,
-        returns: keys.clone(),
+        arguments,
+        returns,
         milli_cpus: options.milli_cpus,
         retries: options.max_retries,
         site,
-    };
-    sender.push(&message)?;
-    sender.finish(true);
-    for key in &keys {
-        writer::settle_slot(&client, *key, true);
-    }
-    Ok(keys.into_iter().map(|key| Handed { client: Arc::clone(&client), key }).collect())
+    })
 }
 
 /// One result's reference, before its type is known.

@@ -1,4 +1,8 @@
-//! A worker: runs the tasks that the agent sends, one after the other, until it is told to end.
+//! A worker: runs the tasks that the agent sends, one after the other, until it is told to end or becomes an actor.
+//!
+//! - [`actor`]: the rest of an actor's life.
+
+mod actor;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,14 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use plasmon_memory::channel::Channel;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::TaskKey;
-use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, ToAgent, ToClient, Value};
+use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, ToAgent, ToClient, Value, Work};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
 use crate::connect;
+use crate::failpoint::copy;
 use crate::init;
 use crate::object;
-use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction};
+use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction, State};
 use crate::request::Answer;
 use crate::value::{Fetched, keys};
 use crate::writer;
@@ -55,6 +60,7 @@ impl<'a> Blocking<'a> {
             return Self(None);
         }
         let _ = client.push_urgent(&ToAgent::Blocked);
+        failpoint!("blocked");
         Self(Some((client, task.epoch)))
     }
 }
@@ -81,6 +87,7 @@ fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Er
 
 /// The whole life of a worker process.
 pub(crate) fn main(channel: Channel) -> ExitCode {
+    failpoint!("booted");
     let (inbox, tasks) = std::sync::mpsc::channel();
     let client = match connect::worker(channel, inbox) {
         Ok(client) => client,
@@ -89,14 +96,19 @@ pub(crate) fn main(channel: Channel) -> ExitCode {
     init::adopt(&client);
     remember_panics();
     let functions: HashMap<&str, &'static RemoteFunction> = REMOTE_FUNCTIONS.iter().map(|function| (function.name, function)).collect();
+    let worker = Worker { client: Arc::clone(&client), functions };
+    let mut run = 0_u32;
     while let Ok(message) = tasks.recv() {
-        match local::decode("the agent", &message) {
-            Ok(ToClient::Run { task, function, arguments, .. }) => {
-                if run(&client, task, functions.get(function).copied(), function, &arguments).is_err() {
-                    break;
-                }
+        run = run.wrapping_add(1);
+        let Ok(ToClient::Run { task, work, function, arguments, .. }) = local::decode("the agent", &message) else { break };
+        let job = Job { task, work, name: function, arguments: &arguments };
+        match (worker.run_unless_withdrawn(&job, run), work) {
+            (Ok(Some(state)), Work::Constructor { max_concurrency }) => {
+                actor::serve(&worker, state, max_concurrency, &tasks);
+                break;
             }
-            _ => break,
+            (Ok(_), _) => {}
+            (Err(_), _) => break,
         }
     }
     client.close();
@@ -115,43 +127,76 @@ fn remember_panics() {
     }));
 }
 
-fn run(
-    client: &Arc<Client>,
-    task: TaskKey,
-    function: Option<&'static RemoteFunction>,
-    name: &str,
-    arguments: &[Argument<'_>],
-) -> Result<(), Error> {
-    turn(client, true, &ToAgent::Started { task })?;
-    let ending = match function {
-        Some(function) => call(client, task, function, arguments),
-        None => {
-            let executable = std::env::args().next().unwrap_or_default();
-            Ending::Refused(Error::UnknownFunction { name: name.to_owned(), executable })
-        }
-    };
-    turn(client, false, &ToAgent::Ended { task, ending })
+/// What a worker needs to run a task.
+struct Worker {
+    client: Arc<Client>,
+    functions: HashMap<&'static str, &'static RemoteFunction>,
 }
 
-fn call(client: &Arc<Client>, task: TaskKey, function: &'static RemoteFunction, arguments: &[Argument<'_>]) -> Ending {
-    let site = client.sites.define_function(client, SiteKind::DeserializeTaskArg, function);
-    // What the call holds is dropped after its results were sent: the references inside them are counted by then.
-    let called = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let arguments: Vec<Given> = arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
-        let mut call = Call { client: Arc::clone(client), site, arguments: arguments.into_iter(), results: Vec::new(), held: Vec::new() };
-        (function.run)(&mut call)?;
-        for result in std::mem::take(&mut call.results) {
-            send(client, task, result, site)?;
-        }
-        Ok(())
-    }));
-    match called {
-        Ok(Ok(())) => Ending::Finished,
-        Ok(Err(Failure::Value(message))) => Ending::Failed(cut(message)),
-        Ok(Err(Failure::Error(error))) => Ending::Refused(error),
-        Err(_) => {
-            let (message, place) = PANIC.take().unwrap_or_default();
-            Ending::Panicked { message: cut(message), place }
+/// One task as it was sent.
+struct Job<'a> {
+    task: TaskKey,
+    work: Work,
+    name: &'a str,
+    arguments: &'a [Argument<'a>],
+}
+
+impl Worker {
+    /// Runs a task or a constructor, unless the agent has taken it back: then it runs elsewhere.
+    fn run_unless_withdrawn(&self, job: &Job<'_>, run: u32) -> Result<Option<State>, Error> {
+        turn(&self.client, true, &ToAgent::Started { task: job.task })?;
+        failpoint!("task_started");
+        let withdrawn = self.client.words.is_withdrawn(run);
+        let (ending, made) = if withdrawn { (Ending::Withdrawn, None) } else { self.call(job, None) };
+        failpoint!("before_ended");
+        turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })?;
+        Ok(made)
+    }
+
+    /// Runs a call that has the worker for itself: while it waits for something, its CPU serves others.
+    fn run_alone(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
+        turn(&self.client, true, &ToAgent::Started { task: job.task })?;
+        let (ending, _) = self.call(job, Some(actor));
+        turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })
+    }
+
+    /// Runs a call beside others of the same actor.
+    fn run_beside(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
+        self.client.push(&ToAgent::Started { task: job.task })?;
+        let (ending, _) = self.call(job, Some(actor));
+        failpoint!("before_ended");
+        self.client.push_urgent(&ToAgent::Ended { task: job.task, ending })
+    }
+
+    fn call(&self, job: &Job<'_>, actor: Option<State>) -> (Ending, Option<State>) {
+        let client = &self.client;
+        let Some(function) = self.functions.get(job.name).copied() else {
+            let executable = std::env::args().next().unwrap_or_default();
+            return (Ending::Refused(Error::UnknownFunction { name: job.name.to_owned(), executable }), None);
+        };
+        let kind = if job.work == Work::Task { SiteKind::DeserializeTaskArg } else { SiteKind::DeserializeActorTaskArg };
+        let site = client.sites.define_function(client, kind, function);
+        // What the call holds is dropped after its results were sent: the references inside them are counted by then.
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let arguments: Vec<Given> = job.arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
+            let mut call =
+                Call { client: Arc::clone(client), site, arguments: arguments.into_iter(), results: Vec::new(), held: Vec::new(), actor };
+            (function.run)(&mut call)?;
+            failpoint!("before_output");
+            for result in std::mem::take(&mut call.results) {
+                send(client, job.task, result, site)?;
+                failpoint!("output_sent");
+            }
+            Ok(call.actor.take())
+        }));
+        match called {
+            Ok(Ok(actor)) => (Ending::Finished, actor),
+            Ok(Err(Failure::Value(message))) => (Ending::Failed(cut(message)), None),
+            Ok(Err(Failure::Error(error))) => (Ending::Refused(error), None),
+            Err(_) => {
+                let (message, place) = PANIC.take().unwrap_or_default();
+                (Ending::Panicked { message: cut(message), place }, None)
+            }
         }
     }
 }
@@ -194,11 +239,11 @@ fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Res
         Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&keys(client, &contains)?, Value::Inline(&bytes)),
         Outgoing::Encoded { bytes, contains } => {
             let contains = keys(client, &contains)?;
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(&bytes), |value| publish(&contains, value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, &bytes), |value| publish(&contains, value))
         }
         Outgoing::Numbers(numbers) => {
             let bytes = (*numbers).as_ref();
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(bytes), |value| publish(&[], value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |value| publish(&[], value))
         }
         Outgoing::Draft(room) => writer::output_draft(client, room, |value| publish(&[], value)),
     }

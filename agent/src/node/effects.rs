@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use plasmon_memory::pin::pinned;
 use plasmon_memory::slot::{SlotState, SlotTable};
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToClient;
 use plasmon_protocol::record::ObjectState;
 
-use super::peer::{Peer, Program};
+use super::peer::Peer;
+use super::program::Program;
 use crate::reactor::Outbox;
 
 /// The outside of the core.
@@ -26,11 +28,30 @@ pub struct Effects {
     poison: bool,
     /// Objects that are gone, and whose leaseholders were not told yet.
     freed: Vec<(ProcessId, u32, ObjectKey)>,
+    /// Clients whose idle leases are wanted back, and that were not told yet.
+    recalls: Vec<ProcessId>,
+    /// Workers whose tasks were asked back since all rings were last drained.
+    pub withdrawals: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
     /// Processes to end.
     pub kills: Vec<ProcessId>,
+    /// Some client has a backlog.
+    crowded: bool,
     buffer: Vec<u8>,
+}
+
+/// What a flush left.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Flushed {
+    /// A freed range is still pinned, or a withdrawal is not settled: nobody tells when that changes.
+    pub soon: bool,
+    /// A client's ring is full: nobody tells when it is no more.
+    pub full: bool,
+    /// Some client has read of its full ring since it was last tried.
+    pub moved: bool,
+    /// Clients whose rings were full and have room now.
+    pub roomy: Vec<ProcessId>,
 }
 
 impl Effects {
@@ -45,8 +66,11 @@ impl Effects {
             backing,
             poison,
             freed: Vec::new(),
+            recalls: Vec::new(),
+            withdrawals: Vec::new(),
             starts: Vec::new(),
             kills: Vec::new(),
+            crowded: false,
             buffer: Vec::new(),
         }
     }
@@ -63,13 +87,15 @@ impl Effects {
         &self.pool
     }
 
-    /// Ends a batch: tells leaseholders what is gone, retries what found no room, and wakes who sleeps. True when some client's
-    /// ring is still full.
-    pub fn flush(&mut self) -> bool {
+    /// Ends a batch: tells leaseholders what is gone, retries what found no room, and wakes who sleeps.
+    pub fn flush(&mut self) -> Flushed {
         self.tell_freed();
+        self.tell_recalls();
         // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
-        let mut stuck = !self.freed.is_empty();
-        for peer in self.peers.values_mut().filter(|peer| peer.touched || !peer.backlog.is_empty()) {
+        let mut flushed = Flushed { soon: !self.freed.is_empty() || !self.withdrawals.is_empty(), ..Flushed::default() };
+        self.crowded = false;
+        for (process, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.touched || !peer.backlog.is_empty()) {
+            let before = peer.backlog.len();
             while let Some(message) = peer.backlog.front() {
                 if !peer.link.producer().push(message) {
                     break;
@@ -77,12 +103,18 @@ impl Effects {
                 peer.backlog.pop_front();
             }
             peer.touched = false;
-            stuck |= !peer.backlog.is_empty();
-            if peer.link.must_wake() {
+            flushed.moved |= peer.backlog.len() < before;
+            if !peer.backlog.is_empty() {
+                flushed.full = true;
+                self.crowded = true;
+            } else if before > 0 {
+                flushed.roomy.push(*process);
+            }
+            if peer.link.words().must_wake() {
                 peer.doorbell.ring();
             }
         }
-        stuck
+        flushed
     }
 
     /// A range is reused only when no pin table names the object that was there. Counts say so already; this holds even if they
@@ -91,32 +123,48 @@ impl Effects {
         if self.freed.is_empty() {
             return;
         }
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        let mut pinned: Vec<ObjectKey> = self.peers.values().flat_map(|peer| peer.link.pins().keys()).collect();
-        pinned.sort_unstable();
+        let pinned = pinned(self.peers.values().map(|peer| peer.link.pins()));
         let peers = &self.peers;
         self.freed.retain(|(process, lease, key)| {
             if pinned.binary_search(key).is_ok() {
                 return true;
             }
             if let Some(peer) = peers.get(process) {
-                peer.link.add_freed(*lease);
+                peer.link.words().add_freed(*lease);
             }
             false
+        });
+    }
+
+    /// A client looks at its leases once for each recall, so it hears of what came free first. Where that waits for a pin, the recall
+    /// is raised again with it.
+    fn tell_recalls(&mut self) {
+        let (peers, freed) = (&mut self.peers, &self.freed);
+        self.recalls.retain(|process| {
+            let Some(peer) = peers.get_mut(process) else { return false };
+            peer.link.words().raise_recall();
+            peer.touched = true;
+            freed.iter().any(|(owner, ..)| owner == process)
         });
     }
 }
 
 impl Outbox for Effects {
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
-        let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.dropped) else { return };
+        let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.dropped && !peer.gone) else { return };
         self.buffer.clear();
         let Ok(bytes) = plasmon_protocol::local::encode_into(message, std::mem::take(&mut self.buffer)) else { return };
         self.buffer = bytes;
         if !peer.backlog.is_empty() || !peer.link.producer().push(&self.buffer) {
             peer.backlog.push_back(self.buffer.clone());
+            self.crowded = true;
         }
         peer.touched = true;
+    }
+
+    fn has_room(&self, to: ProcessId) -> bool {
+        // Asked before each message: nearly always nobody has a backlog.
+        !self.crowded || self.peers.get(&to).is_none_or(|peer| peer.backlog.is_empty())
     }
 
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64) {
@@ -142,14 +190,13 @@ impl Outbox for Effects {
 
     fn reset_lease(&mut self, process: ProcessId, lease: u32) {
         if let Some(peer) = self.peers.get(&process) {
-            peer.link.set_freed(lease, 0);
+            peer.link.words().set_freed(lease, 0);
         }
     }
 
     fn recall(&mut self, process: ProcessId) {
-        if let Some(peer) = self.peers.get_mut(&process) {
-            peer.link.raise_recall();
-            peer.touched = true;
+        if !self.recalls.contains(&process) {
+            self.recalls.push(process);
         }
     }
 
@@ -170,6 +217,13 @@ impl Outbox for Effects {
 
     fn end_job(&mut self, job: JobId) {
         self.programs.remove(&job);
+    }
+
+    fn withdraw(&mut self, worker: ProcessId, run: u32) {
+        if let Some(peer) = self.peers.get(&worker) {
+            peer.link.words().withdraw(run);
+            self.withdrawals.push(worker);
+        }
     }
 
     fn kill(&mut self, process: ProcessId) {

@@ -106,7 +106,7 @@ impl Subject {
 
     pub(crate) fn on_process_lost(&mut self, process: ProcessId, out: &mut Recorder) {
         if !self.strikes(Bug::KeepsWhatTheDeadHeld) {
-            self.core.on_process_lost(process, &"killed".into(), out);
+            self.core.on_process_lost(process, "killed", out);
         }
     }
 

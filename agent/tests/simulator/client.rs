@@ -273,7 +273,7 @@ impl Client {
                 let Some(Request::Slots) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
                 self.blocks.push(first);
             }
-            ToClient::Refused { request, .. } | ToClient::Resolved { request, .. } => {
+            ToClient::Refused { request, .. } | ToClient::Resolved { request, .. } | ToClient::Found { request, .. } => {
                 if self.requests.remove(&request).is_none() {
                     return self.tolerate(unasked());
                 }

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value, decode};
 use plasmon_protocol::record::SiteKind;
 
 use super::client::{Client, View};
@@ -34,7 +34,13 @@ impl Client {
                 }
             }
         }
-        self.ring.push_back(bytes);
+        let of_actors = matches!(
+            decode("a client", &bytes),
+            Ok(ToAgent::CreateActor { .. } | ToAgent::Call { .. } | ToAgent::KillActor { .. } | ToAgent::FindActor { .. })
+        );
+        if !of_actors {
+            self.ring.push_back(bytes);
+        }
     }
 
     /// Any message, its fields drawn from what is there and what is beside it.

@@ -271,7 +271,7 @@ impl Model {
         match object.state {
             ObjectState::Inlined => Answer::Inline(object.value.clone()),
             ObjectState::Failed => Answer::Failed(object.codes.clone()),
-            ObjectState::InMemory | ObjectState::Pending => Answer::InMemory,
+            ObjectState::InMemory | ObjectState::Pending | ObjectState::Actor => Answer::InMemory,
         }
     }
 

@@ -8,10 +8,12 @@
 //! | [`slot`] | where each object lies, and whether the agent sleeps | the agent |
 //! | [`pin`] | what each client reads at this moment; the eviction protocol | each client its own |
 //! | [`ring`] | byte pipes for messages | head and data the producer, tail the consumer |
-//! | [`link`] | the two segments of one client: rings, pins, control words | each side its own |
+//! | [`words`] | control words: who sleeps, what came free, what is wanted | each side its own |
+//! | [`link`] | the two segments of one client: rings, pins, words | each side its own |
 //! | [`doorbell`] | wakes a sleeper | either |
 //! | [`channel`] | packets and descriptors over a unix socket | either |
 //! | [`process`] | another process, named without races | - |
+//! | [`fork`] | what a forked child must not take for its own | - |
 //!
 //! # Rules that hold everywhere
 //! - Every shared word has one writing process. Publication is one release store, so a crash loses only what was not published,
@@ -25,8 +27,8 @@
 //! All processes run as one user. Read-only maps contain bugs; they don't stop a process that means harm from writing an object
 //! inside its own lease after others have begun to read it. [`pool`] says what its safe functions ask of their callers.
 //!
-//! This crate is the only one with unsafe code outside Python. Under `--cfg loom` only the protocols ([`ring`], [`slot`], [`pin`])
-//! are compiled, over model-checked atomics.
+//! This crate is the only one with unsafe code outside Python. Under `--cfg loom` only the protocols ([`ring`], [`slot`],
+//! [`pin`], [`words`]) are compiled, over model-checked atomics.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![cfg_attr(all(loom, not(test)), expect(dead_code, reason = "only the models make these"))]
@@ -34,10 +36,22 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("plasmon-memory needs Linux: sealed memory files, eventfd and pidfd");
 
+/// A point at which a test lets a client die in the middle of a step: no code at all without the feature `failpoints`.
+macro_rules! failpoint {
+    ($label:literal) => {
+        #[cfg(feature = "failpoints")]
+        $crate::failpoint::pass($label)
+    };
+}
+
 #[cfg(not(loom))]
 pub mod channel;
 #[cfg(not(loom))]
 pub mod doorbell;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(loom))]
+pub mod fork;
 #[cfg(not(loom))]
 pub mod link;
 #[cfg(all(test, loom))]
@@ -59,3 +73,4 @@ pub mod ring;
 pub mod segment;
 pub mod slot;
 mod sync;
+pub mod words;

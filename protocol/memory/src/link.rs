@@ -5,7 +5,7 @@
 //! processors fetch cache lines in pairs.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use plasmon_protocol::local::{MAX_LEASES, PAGE, VERSION};
@@ -14,7 +14,8 @@ use crate::pin::{PINS, PinScanner, PinTable};
 use crate::place::{Bytes, Place};
 use crate::ring::{Consumer, Producer, TO_AGENT, TO_CLIENT};
 use crate::segment::{Segment, invalid};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering};
+use crate::words::{AgentWords, ClientWords, Word, Words};
 
 const LINE: u64 = 128;
 
@@ -34,24 +35,32 @@ const AGENT_MAGIC: u64 = u64::from_le_bytes(*b"PLSMagnt") ^ VERSION as u64;
 const RECALL: u64 = 3 * LINE;
 const WANTS_SPACE: u64 = 4 * LINE;
 const SITES: u64 = 5 * LINE;
+const WITHDRAWN: u64 = 6 * LINE;
 const FREED: u64 = 8 * LINE;
 const AGENT_DATA: u64 = (FREED + MAX_LEASES as u64 * 4).next_multiple_of(PAGE);
 /// Bytes of the agent segment.
 pub const AGENT_SEGMENT: u64 = AGENT_DATA + TO_CLIENT as u64;
 
+fn words(client: &Arc<Segment>, agent: &Arc<Segment>) -> io::Result<Words> {
+    Ok(Words {
+        sleeping: Word(Place::at(client, SLEEPING)?),
+        recall: Word(Place::at(agent, RECALL)?),
+        wants_space: Word(Place::at(agent, WANTS_SPACE)?),
+        sites: Word(Place::at(agent, SITES)?),
+        withdrawn: Word(Place::at(agent, WITHDRAWN)?),
+        freed: Place::many(agent, FREED, MAX_LEASES)?,
+    })
+}
+
 /// The agent's end of one client. Dropped only after the client's death or its [`Bye`](plasmon_protocol::local::ToAgent::Bye).
 #[derive(Debug)]
 pub struct AgentLink {
-    client: Arc<Segment>,
+    client_fd: OwnedFd,
     agent: Arc<Segment>,
     producer: Producer,
     consumer: Consumer,
     pins: PinScanner,
-    sleeping: Word,
-    freed: Words,
-    recall: Word,
-    wants_space: Word,
-    sites: Word,
+    words: AgentWords,
 }
 
 impl AgentLink {
@@ -60,35 +69,36 @@ impl AgentLink {
     /// # Errors
     /// What the system says.
     pub fn create() -> io::Result<Self> {
-        let client = Segment::create("plasmon-client", CLIENT_SEGMENT)?;
-        rustix::io::pwrite(client.fd(), &CLIENT_MAGIC.to_le_bytes(), MAGIC)?;
+        let made = Segment::create("plasmon-client", CLIENT_SEGMENT)?;
+        let client_fd = made.fd()?.try_clone_to_owned()?;
+        drop(made);
+        rustix::io::pwrite(&client_fd, &CLIENT_MAGIC.to_le_bytes(), MAGIC)?;
         // The agent only reads it from here on, so that no mistake of its own can write there.
-        let client = Arc::new(Segment::open(client.fd().try_clone_to_owned()?, CLIENT_SEGMENT, false)?);
+        let client = Arc::new(Segment::open(client_fd.try_clone()?, CLIENT_SEGMENT, false)?);
         let agent = Arc::new(Segment::create_exclusive("plasmon-agent", AGENT_SEGMENT)?);
         let link = Self {
             producer: Producer::over(Place::at(&agent, HEAD)?, Place::at(&client, TAIL)?, Bytes::at(&agent, AGENT_DATA, TO_CLIENT)?),
             consumer: Consumer::over(Place::at(&client, HEAD)?, Place::at(&agent, TAIL)?, Bytes::at(&client, CLIENT_DATA, TO_AGENT)?),
             pins: PinScanner::over(Place::many(&client, PIN_WORDS, PINS)?),
-            sleeping: Word(Place::at(&client, SLEEPING)?),
-            freed: Words(Place::many(&agent, FREED, MAX_LEASES)?),
-            recall: Word(Place::at(&agent, RECALL)?),
-            wants_space: Word(Place::at(&agent, WANTS_SPACE)?),
-            sites: Word(Place::at(&agent, SITES)?),
-            client,
+            words: AgentWords(words(&client, &agent)?),
+            client_fd,
             agent,
         };
-        link.set_sites(true);
+        link.words.set_sites(true);
         Place::<AtomicU64>::at(&link.agent, MAGIC)?.store(AGENT_MAGIC, Ordering::Release);
         Ok(link)
     }
 
     /// The client segment, for passing on.
     pub fn client_fd(&self) -> BorrowedFd<'_> {
-        self.client.fd()
+        self.client_fd.as_fd()
     }
 
     /// The agent segment, for passing on.
-    pub fn agent_fd(&self) -> BorrowedFd<'_> {
+    ///
+    /// # Errors
+    /// None here: this is its maker.
+    pub fn agent_fd(&self) -> io::Result<BorrowedFd<'_>> {
         self.agent.fd()
     }
 
@@ -112,46 +122,9 @@ impl AgentLink {
         &self.pins
     }
 
-    /// Tells the client that one more object in `lease` is free. False when there is no such lease.
-    pub fn add_freed(&self, lease: u32) -> bool {
-        let Some(word) = self.freed.0.get(lease as usize) else { return false };
-        word.store(word.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
-        true
-    }
-
-    /// Sets how many objects in `lease` are free: 0 before it is granted again. False when there is no such lease.
-    pub fn set_freed(&self, lease: u32, count: u32) -> bool {
-        let Some(word) = self.freed.0.get(lease as usize) else { return false };
-        word.store(count, Ordering::Release);
-        true
-    }
-
-    /// Asks the client to return the leases that it does not use. Every call is one demand.
-    pub fn raise_recall(&self) {
-        self.recall.set(self.recall.get().wrapping_add(1));
-    }
-
-    /// Says whether memory is short, so that the client gives it back early.
-    pub fn set_wants_space(&self, wanted: bool) {
-        self.wants_space.set(wanted.into());
-    }
-
-    /// Switches the recording of call sites. On at first.
-    pub fn set_sites(&self, on: bool) {
-        self.sites.set(on.into());
-    }
-
-    /// Whether the client says that it sleeps: a hint, good for statistics.
-    pub fn client_sleeps(&self) -> bool {
-        self.sleeping.get() != 0
-    }
-
-    /// Whether the doorbell has to be rung for the client to see what this thread wrote or pushed before the call. No wake is ever lost
-    /// by trusting it.
-    pub fn must_wake(&self) -> bool {
-        // Pairs with the fence in `ClientWords::set_sleeping`: either that side sees the message, or this one that it sleeps.
-        fence(Ordering::SeqCst);
-        self.client_sleeps()
+    /// What the agent says without a message, and whether the client sleeps.
+    pub fn words(&self) -> &AgentWords {
+        &self.words
     }
 }
 
@@ -180,14 +153,7 @@ impl ClientLink {
         Ok(Self {
             producer: Producer::over(Place::at(&client, HEAD)?, Place::at(&agent, TAIL)?, Bytes::at(&client, CLIENT_DATA, TO_AGENT)?),
             consumer: Consumer::over(Place::at(&agent, HEAD)?, Place::at(&client, TAIL)?, Bytes::at(&agent, AGENT_DATA, TO_CLIENT)?),
-            words: ClientWords {
-                pins: PinTable::over(Place::many(&client, PIN_WORDS, PINS)?),
-                sleeping: Word(Place::at(&client, SLEEPING)?),
-                freed: Words(Place::many(&agent, FREED, MAX_LEASES)?),
-                recall: Word(Place::at(&agent, RECALL)?),
-                wants_space: Word(Place::at(&agent, WANTS_SPACE)?),
-                sites: Word(Place::at(&agent, SITES)?),
-            },
+            words: ClientWords { pins: PinTable::over(Place::many(&client, PIN_WORDS, PINS)?), words: words(&client, &agent)? },
         })
     }
 
@@ -196,73 +162,3 @@ impl ClientLink {
         (self.producer, self.consumer, self.words)
     }
 }
-
-/// What all threads of a client use. Only its service thread says whether it sleeps.
-#[derive(Debug)]
-pub struct ClientWords {
-    pins: PinTable,
-    sleeping: Word,
-    freed: Words,
-    recall: Word,
-    wants_space: Word,
-    sites: Word,
-}
-
-impl ClientWords {
-    /// This client's pins.
-    pub fn pins(&self) -> &PinTable {
-        &self.pins
-    }
-
-    /// How many objects in `lease` the agent has declared free since it was granted; the lease's memory may be written anew when that is all
-    /// that were published in it. `None` when there is no such lease.
-    #[inline]
-    pub fn freed(&self, lease: u32) -> Option<u32> {
-        let count = self.freed.0.get(lease as usize)?.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        Some(count)
-    }
-
-    /// How often the agent has asked for unused leases; another number than last time is a demand.
-    pub fn recall(&self) -> u32 {
-        self.recall.get()
-    }
-
-    /// Whether memory is short.
-    pub fn wants_space(&self) -> bool {
-        self.wants_space.get() != 0
-    }
-
-    /// Whether call sites are to be recorded.
-    #[inline]
-    pub fn sites(&self) -> bool {
-        self.sites.get() != 0
-    }
-
-    /// Says whether the service thread sleeps. Before it really sleeps it must look once more, after this call, at [`Consumer::is_empty`] and
-    /// the words here that it acts on.
-    pub fn set_sleeping(&self, sleeps: bool) {
-        self.sleeping.set(sleeps.into());
-        // Pairs with the fence in `AgentLink::must_wake`.
-        fence(Ordering::SeqCst);
-    }
-}
-
-#[derive(Debug)]
-struct Word(Place<AtomicU32>);
-
-impl Word {
-    #[inline]
-    fn get(&self) -> u32 {
-        let value = self.0.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        value
-    }
-
-    fn set(&self, value: u32) {
-        self.0.store(value, Ordering::Release);
-    }
-}
-
-#[derive(Debug)]
-struct Words(Place<[AtomicU32]>);

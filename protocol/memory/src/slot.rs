@@ -178,7 +178,10 @@ impl SlotTable {
     }
 
     /// The descriptor, for passing on.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    ///
+    /// # Errors
+    /// Unsupported in a process that did not make it.
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         self.segment.fd()
     }
 }
@@ -212,7 +215,9 @@ impl SlotTable {
     /// An entry that readers may have pinned keeps its place: whoever moves an object goes through [`crate::pin::begin_evict`] first.
     pub fn publish(&self, slot: u32, generation: u32, state: SlotState, offset: u64, length: u64) -> bool {
         let Some(entry) = self.writable(slot) else { return false };
-        // A reader that sees one of the new numbers also sees every word stored before, so it finds the word changed.
+        // While the place changes the entry says so: a reader that sees one of the new numbers also sees this word, so it finds the
+        // word changed.
+        entry.word.store(word(generation, SlotState::Pending), Ordering::Relaxed);
         fence(Ordering::Release);
         entry.offset.store(offset, Ordering::Relaxed);
         entry.length.store(length, Ordering::Relaxed);
@@ -304,7 +309,7 @@ mod tests {
     #[test]
     fn what_the_agent_publishes_clients_read_and_cannot_write() {
         let table = SlotTable::create(5000).unwrap();
-        let client = SlotTable::open(table.fd().try_clone_to_owned().unwrap(), 5000).unwrap();
+        let client = SlotTable::open(table.fd().unwrap().try_clone_to_owned().unwrap(), 5000).unwrap();
         assert_eq!(client.read(4999), Some(SlotEntry::default()));
         assert!(table.publish(4999, 7, SlotState::InMemory, 1 << 40, 12));
         let entry = SlotEntry { generation: 7, state: SlotState::InMemory, offset: 1 << 40, length: 12 };
@@ -325,7 +330,7 @@ mod tests {
         assert_eq!(table.read(100), None);
         assert_eq!(table.read(u32::MAX), None);
         // 101 slots need as many pages as 100.
-        let error = SlotTable::open(table.fd().try_clone_to_owned().unwrap(), 101).unwrap_err();
+        let error = SlotTable::open(table.fd().unwrap().try_clone_to_owned().unwrap(), 101).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

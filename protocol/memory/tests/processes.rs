@@ -70,12 +70,19 @@ impl Agent {
     /// Lets the child begin.
     fn welcome(&self) {
         let link = &self.link;
-        let fds = [self.pool.fd(), self.slots.fd(), link.client_fd(), link.agent_fd(), self.bell.fd(), self.client_bell.fd()];
+        let fds = [
+            self.pool.fd().unwrap(),
+            self.slots.fd().unwrap(),
+            link.client_fd(),
+            link.agent_fd().unwrap(),
+            self.bell.fd(),
+            self.client_bell.fd(),
+        ];
         self.channel.send(b"welcome", &fds).unwrap();
     }
 
     fn wake_if_asleep(&self) {
-        if self.link.must_wake() {
+        if self.link.words().must_wake() {
             self.client_bell.ring();
         }
     }
@@ -267,10 +274,10 @@ fn a_client_cannot_write_what_is_the_agents() {
     }
     let mut agent = Agent::start("a_client_cannot_write_what_is_the_agents");
     let link = &agent.link;
-    assert!(link.add_freed(7) && link.add_freed(7) && link.set_freed(8, 9) && !link.add_freed(1 << 20));
-    link.raise_recall();
-    link.set_wants_space(true);
-    link.set_sites(false);
+    assert!(link.words().add_freed(7) && link.words().add_freed(7) && link.words().set_freed(8, 9) && !link.words().add_freed(1 << 20));
+    link.words().raise_recall();
+    link.words().set_wants_space(true);
+    link.words().set_sites(false);
     agent.welcome();
     let done = agent.channel.recv().unwrap();
     assert_eq!(done.expect("the child checked everything").0, b"done");

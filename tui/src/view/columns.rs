@@ -87,8 +87,8 @@ fn state_word(state: ObjectState) -> Text {
         ObjectState::Pending => ("pending".to_owned(), Role::Dim),
         ObjectState::InMemory => plain("in memory"),
         ObjectState::Inlined => plain("inlined"),
+        ObjectState::Actor => plain("actor"),
         ObjectState::Failed => ("failed".to_owned(), Role::Bad),
-        ObjectState::Actor => ("actor".to_owned(), Role::Dim),
     }
 }
 

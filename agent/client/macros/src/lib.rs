@@ -1,8 +1,11 @@
-//! `#[plasmon::remote]`: makes a function one that runs as a task in a worker process.
+//! `#[plasmon::remote]`: makes a function one that runs as a task in a worker process. `#[plasmon::actor]`: makes a type one whose
+//! values live in a worker process of their own.
 
 use proc_macro::TokenStream;
 
+mod actor;
 mod remote;
+mod signature;
 
 /// Makes a function remote. `f.remote(..)` submits a task and returns references to its results; `f.options(..)` changes how it
 /// runs; `f.call(..)` calls it here.
@@ -22,4 +25,34 @@ mod remote;
 #[proc_macro_attribute]
 pub fn remote(attribute: TokenStream, item: TokenStream) -> TokenStream {
     remote::expand(attribute.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+}
+
+/// Makes a type an actor, by an attribute on its `impl` block. `Type::remote(..)` creates one in a worker of its own and returns a
+/// handle; `Type::options(..)` changes how it lives; the handle's methods call the actor's, and return references to the results.
+///
+/// ```text
+/// struct Counter { total: u64 }
+///
+/// #[plasmon::actor]
+/// impl Counter {
+///     pub fn new(total: u64) -> Self { Self { total } }
+///     pub fn add(&mut self, amount: u64) -> u64 { self.total += amount; self.total }
+///     pub fn total(&self) -> u64 { self.total }
+/// }
+///
+/// let counter: CounterHandle = Counter::remote(5)?;
+/// counter.add(2)?;
+/// assert_eq!(plasmon::get(&counter.total()?)?, 7);
+/// ```
+///
+/// - `new` is the constructor; it returns `Self` or a `Result<Self, E>`. Every method with `&self` or `&mut self` can be called;
+///   helpers belong in another `impl` block. Parameters and results are those of [`macro@remote`].
+/// - The calls of one process run in the order in which they were made. `#[plasmon::actor(max_concurrency = N)]` runs up to `N` calls
+///   side by side: those with `&self`; one with `&mut self` runs alone. The type is `Send + Sync`.
+/// - A method that panics or returns an error fails its call; the actor goes on.
+/// - `#[plasmon::actor(num_cpus = .., name = .., detached = ..)]`: see `plasmon::ActorOptions`.
+/// - `#[method(num_returns = N)]` on a method makes a tuple of `N` results `N` objects.
+#[proc_macro_attribute]
+pub fn actor(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    actor::expand(attribute.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
 }

@@ -1,10 +1,11 @@
 //! What `#[plasmon::remote]` writes.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::spanned::Spanned;
-use syn::{Error, Expr, FnArg, GenericArgument, Ident, ItemFn, LitInt, Pat, PathArguments, Result, ReturnType, Token, Type, parse2};
+use syn::{Error, Expr, Ident, ItemFn, LitInt, Result, Token, parse2};
+
+use crate::signature::{Output, Parameter, Results, callable, fails, outputs, parameter, returned};
 
 /// `num_cpus = .., max_retries = .., num_returns = ..`
 #[derive(Default)]
@@ -39,35 +40,11 @@ impl Parse for Attribute {
     }
 }
 
-/// One parameter of the function.
-struct Parameter {
-    name: Ident,
-    /// What the object must be: `[N]`, or a type that goes through serde.
-    value: TokenStream,
-    /// How the call gets it.
-    fetch: TokenStream,
-    /// How it is passed to the function.
-    pass: TokenStream,
-}
-
-/// One result of the function.
-struct Output {
-    /// `T` of the `ObjectRef<T>`.
-    value: TokenStream,
-    /// Wraps the value for [`Returned`].
-    wrap: fn(TokenStream) -> TokenStream,
-}
-
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let attribute: Attribute = parse2(attribute)?;
     let function: ItemFn = parse2(item)?;
     let signature = &function.sig;
-    if let Some(what) = signature.asyncness.map(|word| word.span()).or(signature.unsafety.map(|word| word.span())) {
-        return Err(Error::new(what, "a remote function can be neither async nor unsafe"));
-    }
-    if !signature.generics.params.is_empty() {
-        return Err(Error::new(signature.generics.span(), "a remote function cannot be generic: workers know it by its name"));
-    }
+    callable(signature, "a remote function")?;
     let parameters = signature.inputs.iter().enumerate().map(|(index, input)| parameter(index, input)).collect::<Result<Vec<_>>>()?;
     let (fallible, returned) = returned(&signature.output);
     let outputs = outputs(&returned, attribute.num_returns)?;
@@ -90,21 +67,11 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
     let fetches = parameters.iter().map(|parameter| &parameter.fetch);
     let passes = parameters.iter().map(|parameter| &parameter.pass);
     let count = outputs.len();
-    let types: Vec<_> = outputs.iter().map(|output| &output.value).collect();
-    let results: Vec<_> = (0..count).map(|index| format_ident!("result_{index}")).collect();
-    let next = quote!(results.next().ok_or_else(::plasmon::macros::no_result)?.typed());
-    let each = results.iter().map(|_| &next);
-    let (returns, collect, bind) = match &types[..] {
-        [only] => (quote!(::plasmon::ObjectRef<#only>), next.clone(), quote!(result_0)),
-        many => (quote!((#(::plasmon::ObjectRef<#many>),*)), quote!((#(#each),*)), quote!((#(#results),*))),
-    };
-    let gives = outputs.iter().zip(&results).map(|(output, result)| {
-        let wrapped = (output.wrap)(quote!(#result));
-        quote!(call.give(#wrapped)?;)
-    });
-    let fails = fallible.then(|| quote!(.map_err(|error| ::plasmon::macros::Failure::Value(::std::string::ToString::to_string(&error)))?));
+    let Results { returns, collect, bind, gives } = Results::of(outputs);
+    let fails = fails(fallible);
     let cpus = attribute.num_cpus.as_ref().map(|cpus| quote!(.num_cpus((#cpus) as f64)));
     let retries = attribute.max_retries.as_ref().map(|retries| quote!(.max_retries(#retries)));
+    let line = quote_spanned!(name.span()=> ::std::line!());
     let path = quote!(::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name)));
     quote! {
         #[doc(hidden)]
@@ -158,86 +125,6 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
         #[linkme(crate = ::plasmon::macros::linkme)]
         #[allow(non_upper_case_globals)]
         static #entry: ::plasmon::macros::RemoteFunction =
-            ::plasmon::macros::RemoteFunction { name: #path, file: ::std::file!(), line: ::std::line!(), run: #run };
+            ::plasmon::macros::RemoteFunction { name: #path, file: ::std::file!(), line: #line, run: #run };
     }
-}
-
-fn parameter(index: usize, input: &FnArg) -> Result<Parameter> {
-    let FnArg::Typed(input) = input else { return Err(Error::new(input.span(), "a remote function has no self")) };
-    let name = match &*input.pat {
-        Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => pattern.ident.clone(),
-        pattern => return Err(Error::new(pattern.span(), "a parameter of a remote function is a plain name")),
-    };
-    let held = format_ident!("argument_{index}");
-    Ok(match &*input.ty {
-        Type::Reference(reference) => {
-            if let Some(word) = reference.mutability {
-                return Err(Error::new(word.span, "objects never change: a parameter cannot be &mut"));
-            }
-            match &*reference.elem {
-                Type::Slice(slice) => {
-                    let element = &slice.elem;
-                    Parameter {
-                        name,
-                        value: quote!([#element]),
-                        fetch: quote!(let #held = call.slice::<#element>()?;),
-                        pass: quote!(&#held),
-                    }
-                }
-                Type::Path(path) if path.path.is_ident("str") => Parameter {
-                    name,
-                    value: quote!(::std::string::String),
-                    fetch: quote!(let #held = call.value::<::std::string::String>()?;),
-                    pass: quote!(&#held),
-                },
-                whole => {
-                    Parameter { name, value: quote!(#whole), fetch: quote!(let #held = call.value::<#whole>()?;), pass: quote!(&#held) }
-                }
-            }
-        }
-        whole => Parameter { name, value: quote!(#whole), fetch: quote!(let #held = call.value::<#whole>()?;), pass: quote!(#held) },
-    })
-}
-
-/// The type inside a `Result`, and whether there was one.
-fn returned(output: &ReturnType) -> (bool, Type) {
-    let ReturnType::Type(_, kind) = output else { return (false, syn::parse_quote!(())) };
-    match generic(kind, "Result") {
-        Some(inner) => (true, inner),
-        None => (false, (**kind).clone()),
-    }
-}
-
-fn outputs(returned: &Type, num_returns: Option<usize>) -> Result<Vec<Output>> {
-    match (num_returns, returned) {
-        (None | Some(1), whole) => Ok(vec![one(whole)]),
-        (Some(wanted), Type::Tuple(tuple)) if tuple.elems.len() == wanted => Ok(tuple.elems.iter().map(one).collect()),
-        (Some(wanted), whole) => Err(Error::new(whole.span(), format!("num_returns = {wanted} needs a tuple of {wanted}"))),
-    }
-}
-
-fn one(kind: &Type) -> Output {
-    if let Some(draft) = generic(kind, "Draft") {
-        return Output { value: quote!(#draft), wrap: |result| result };
-    }
-    match generic(kind, "Vec") {
-        Some(Type::Path(element)) if NUMBERS.iter().any(|number| element.path.is_ident(number)) => {
-            Output { value: quote!([#element]), wrap: |result| quote!(::plasmon::macros::Numbers(#result)) }
-        }
-        _ => Output { value: quote!(#kind), wrap: |result| quote!(::plasmon::macros::Plain(#result)) },
-    }
-}
-
-/// The plain numbers, by the names that a signature has for them.
-const NUMBERS: [&str; 14] = ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64"];
-
-/// `T` of a path that ends with `name<T, ..>`.
-fn generic(kind: &Type, name: &str) -> Option<Type> {
-    let Type::Path(path) = kind else { return None };
-    let last = path.path.segments.last().filter(|last| last.ident == name)?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
-    arguments.args.iter().find_map(|argument| match argument {
-        GenericArgument::Type(inner) => Some(inner.clone()),
-        _ => None,
-    })
 }

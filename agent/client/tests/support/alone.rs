@@ -62,9 +62,9 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
     assert!(processes.is_empty() && sessions.is_empty(), "{name} left {processes:?} and {sessions:?}");
 }
 
-/// Processes that live and belong to the test with this scratch directory: its environment is theirs.
+/// Processes that live and belong to the test with this scratch directory, or one inside: its environment is theirs.
 fn processes_of(directory: &std::path::Path) -> Vec<u32> {
-    let mark = format!("{DIRECTORY}={}\0", directory.display());
+    let mark = format!("{DIRECTORY}={}", directory.display());
     let belongs = |pid: &u32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.windows(mark.len()).any(|window| window == mark.as_bytes())
@@ -113,6 +113,15 @@ impl Child {
         Self(child.expect("this test can be started again"))
     }
 
+    /// Like [`Child::start`], with a scratch directory of its own inside this one, for an agent of its own.
+    pub(crate) fn start_apart(role: &str) -> Self {
+        let name = std::env::var(TEST).expect("a process of a test");
+        let directory = directory().join(role);
+        std::fs::create_dir(&directory).expect("the scratch directory is writable");
+        let child = command(&name).env(ROLE, role).env(DIRECTORY, directory).stdout(Stdio::null()).spawn();
+        Self(child.expect("this test can be started again"))
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
@@ -124,13 +133,14 @@ impl Child {
         self.0.wait().expect("it ends");
     }
 
-    /// Waits for an end without an error.
+    /// Waits for an end without an error. A child may have patience of its own to lose.
     pub(crate) fn succeed(mut self) {
+        let deadline = Instant::now() + 4 * super::PATIENCE;
         let mut status = None;
-        super::eventually("a child ends", || {
+        while status.is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
             status = self.0.try_wait().expect("it ends");
-            status.is_some()
-        });
+        }
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{EventKind, EventRow, Ledger, ObjectRow, ProcessRow, ReferenceRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, EventKind, EventRow, Ledger, ObjectRow, ProcessRow, ReferenceRow, StoreRow, TaskRow};
 use plasmon_protocol::stream::{Body, Detail, Frame, MAX_WINDOW, PostMortem, Request, Rows, Target, VERSION, View, Window};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
@@ -169,6 +169,13 @@ impl Viewer {
         rows
     }
 
+    /// Every actor.
+    pub(crate) fn actors(&mut self) -> Vec<ActorRow> {
+        let Rows::Actors(rows) = self.table(Table::Actors) else { panic!("no actors") };
+        rows
+    }
+
+    /// Every object.
     pub(crate) fn objects(&mut self) -> Vec<ObjectRow> {
         let Rows::Objects(rows) = self.table(Table::Objects) else { panic!("no objects") };
         rows

@@ -47,6 +47,8 @@ impl Outbox for Told {
 
     fn end_job(&mut self, _: JobId) {}
 
+    fn withdraw(&mut self, _: ProcessId, _: u32) {}
+
     fn kill(&mut self, process: ProcessId) {
         self.killed.push(process);
     }
@@ -127,7 +129,7 @@ impl Node {
     }
 
     fn lose(&mut self, process: ProcessId, departure: Departure) {
-        self.core.on_process_lost(process, &departure, &mut self.told);
+        self.core.on_process_lost(process, departure, &mut self.told);
         assert_eq!(self.core.check(), Ok(()));
     }
 

@@ -60,7 +60,8 @@ impl Model {
         match message {
             ToClient::Leased { request, lease, offset, length } => self.observe_grant(to, *request, *lease, *offset, *length),
             ToClient::Slots { request, first } => {
-                self.take_ask(to, *request, |ask| ask.memory.is_none())?;
+                let ask = self.take_ask(to, *request, |ask| ask.memory.is_none())?;
+                ensure(!ask.hopeless, || format!("process {to} is lent more slots than are left to others"))?;
                 let block = first / SLOT_BLOCK;
                 let whole = first % SLOT_BLOCK == 0 && block < self.blocks;
                 ensure(whole && !self.is_block_busy(block), || format!("slots from {first} on are lent to {to} and are not free"))?;
@@ -69,7 +70,8 @@ impl Model {
             }
             ToClient::Refused { request, error } => self.observe_refusal(to, *request, error),
             ToClient::Resolved { request, outcome } => self.observe_answer(to, *request, outcome),
-            ToClient::Run { task, function, arguments, returns } => self.observe_run(to, *task, function, arguments, *returns),
+            ToClient::Run { task, function, arguments, returns, .. } => self.observe_run(to, *task, function, arguments, *returns),
+            ToClient::Found { actor, .. } => Err(format!("process {to} is given actor {actor:?}, which it did not look for")),
             ToClient::Exit => {
                 let worker = self.processes.get_mut(&to).filter(|worker| worker.activity == Activity::Idle);
                 let worker = worker.ok_or_else(|| format!("process {to} is told to end and is not idle"))?;
@@ -124,7 +126,7 @@ impl Model {
             Error::System { .. } if self.refused => self.take_ask(to, request, |ask| ask.memory.is_some()).map(drop),
             Error::System { .. } => {
                 let ask = self.take_ask(to, request, |ask| ask.memory.is_none())?;
-                if ask.hopeless { Ok(()) } else { wrong("but a block is free") }
+                if ask.hopeless { Ok(()) } else { wrong("but there are blocks enough") }
             }
             _ => wrong("for a reason that is none"),
         }

@@ -8,6 +8,12 @@ use loom::cell::Cell;
 /// A shared `T`.
 pub(crate) struct Place<T: ?Sized>(Arc<T>);
 
+impl<T: ?Sized> std::fmt::Debug for Place<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Place")
+    }
+}
+
 impl<T: ?Sized> Clone for Place<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))

@@ -1,0 +1,107 @@
+//! The life of a worker that has become an actor: it runs calls until it is told to end, then drops the actor's value.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::Receiver;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use plasmon_protocol::local::{self, ToClient};
+
+use super::{Job, Worker};
+use crate::registry::State;
+
+/// Runs calls until the agent says that nobody can call any more.
+pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: &Receiver<Vec<u8>>) {
+    if max_concurrency <= 1 {
+        while let Ok(message) = calls.recv() {
+            if !run(&message, |job| worker.run_alone(job, State::clone(&state)).is_ok()) {
+                break;
+            }
+        }
+    } else {
+        let crew = Crew { queue: Mutex::default(), changed: Condvar::new() };
+        std::thread::scope(|scope| {
+            let mut threads = 0;
+            while let Ok(message) = calls.recv() {
+                // The agent sends no more calls than may run.
+                if matches!(local::decode("the agent", &message), Ok(ToClient::Run { .. })) {
+                    if crew.give(message) && threads < max_concurrency {
+                        threads += 1;
+                        let (crew, state) = (&crew, &state);
+                        let started = std::thread::Builder::new().name(format!("call {threads}"));
+                        let body = move || crew.work(|message| run(message, |job| worker.run_beside(job, State::clone(state)).is_ok()));
+                        // Without a thread more, the call waits for one of the others.
+                        if started.spawn_scoped(scope, body).is_err() && threads == 1 {
+                            break;
+                        }
+                    }
+                } else {
+                    break;
+                }
+            }
+            crew.end();
+        });
+    }
+    // Its destructor may still put, get and drop references.
+    drop(state);
+}
+
+/// Decodes a call and runs it; false when it is none, or the agent is gone.
+fn run(message: &[u8], call: impl FnOnce(&Job<'_>) -> bool) -> bool {
+    match local::decode("the agent", message) {
+        Ok(ToClient::Run { task, work, function, arguments, .. }) => call(&Job { task, work, name: function, arguments: &arguments }),
+        _ => false,
+    }
+}
+
+/// Threads that run calls side by side; begun in the order in which they came.
+struct Crew {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    calls: VecDeque<Vec<u8>>,
+    idle: usize,
+    ended: bool,
+}
+
+impl Crew {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a call; true when no thread is free for it.
+    fn give(&self, call: Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        queue.calls.push_back(call);
+        self.changed.notify_one();
+        queue.calls.len() > queue.idle
+    }
+
+    fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    fn work(&self, mut run: impl FnMut(&[u8]) -> bool) {
+        loop {
+            let mut queue = self.lock();
+            queue.idle += 1;
+            let call = loop {
+                if let Some(call) = queue.calls.pop_front() {
+                    break call;
+                }
+                if queue.ended {
+                    return;
+                }
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            };
+            queue.idle -= 1;
+            drop(queue);
+            if !run(&call) {
+                return;
+            }
+        }
+    }
+}
