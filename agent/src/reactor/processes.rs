@@ -7,7 +7,7 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{EventKind, ProcessType, Severity};
 
 use super::actors::End;
-use super::{Activity, Core, Job, Outbox, Process, Root, Violation};
+use super::{Activity, Core, Departure, Job, Outbox, Process, Root, Violation};
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
 
@@ -58,6 +58,9 @@ impl Core {
         if !self.dismissed.contains(&process) {
             self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} dropped: {}", violation.0));
         }
+        if let Some(process) = self.process_mut(process) {
+            process.violation.get_or_insert_with(|| violation.0.clone());
+        }
         out.kill(process);
     }
 
@@ -70,11 +73,14 @@ impl Core {
         }
     }
 
-    /// A process is gone, and its ring was drained to the last published byte. `how` it went is for people.
-    pub fn on_process_lost(&mut self, id: ProcessId, how: &str, out: &mut impl Outbox) {
+    /// A process is gone, and its ring was drained to the last published byte.
+    pub fn on_process_lost(&mut self, id: ProcessId, departure: impl Into<Departure>, out: &mut impl Outbox) {
+        let departure = departure.into();
         if id.0 == 0 {
             return;
         }
+        let how = &*departure.how;
+        self.examine(id, &departure);
         let Some(mut process) = self.processes.get_mut(id.0 as usize).and_then(Option::take) else { return };
         // It must be there while its rows are released, or their sums would not be kept.
         let (requests, leases) = (std::mem::take(&mut process.requests), std::mem::take(&mut process.leases));

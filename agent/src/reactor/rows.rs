@@ -297,7 +297,7 @@ impl Tables for Core {
     }
 
     fn post_mortem(&self) -> Vec<PostMortemRow> {
-        Vec::new()
+        self.post_mortems.rows()
     }
 
     fn events(&self) -> Vec<EventRow> {
