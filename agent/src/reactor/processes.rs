@@ -174,7 +174,8 @@ impl Core {
     pub(super) fn end_job(&mut self, id: JobId, cause: &str, out: &mut impl Outbox) {
         let Some(job) = self.jobs.remove(&id) else { return };
         out.end_job(id);
-        self.cancel_tasks(job.pending.into_iter().collect(), cause);
+        let cancelled = job.pending.into_iter().filter(|task| !self.hand_over(*task)).collect();
+        self.cancel_tasks(cancelled, cause);
         let mut actors: Vec<ObjectKey> =
             self.actors.values().filter(|actor| actor.job == id && actor.lives()).map(|actor| actor.key).collect();
         actors.sort_unstable();
@@ -188,6 +189,17 @@ impl Core {
                 out.kill(worker);
             }
         }
+    }
+
+    /// A call that runs in an actor of another job goes on as one of that job's: the actor may not lose its arguments under its hands.
+    fn hand_over(&mut self, key: TaskKey) -> bool {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker.is_some()) else { return false };
+        let Role::Method(actor) = task.role else { return false };
+        let Some(id) = self.actors.get(&actor).map(|actor| actor.job) else { return false };
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        task.job = id;
+        job.pending.insert(key);
+        true
     }
 
     /// The process itself, or the agent when it is gone: in whose name counts are kept.
