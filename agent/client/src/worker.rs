@@ -87,6 +87,8 @@ fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Er
 
 /// The whole life of a worker process.
 pub(crate) fn main(channel: Channel) -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::become_worker();
     failpoint!("booted");
     let (inbox, tasks) = std::sync::mpsc::channel();
     let client = match connect::worker(channel, inbox) {

@@ -11,6 +11,7 @@ use crate::registry::State;
 
 /// Runs calls until the agent says that nobody can call any more.
 pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: &Receiver<Vec<u8>>) {
+    failpoint!("actor_ready");
     if max_concurrency <= 1 {
         while let Ok(message) = calls.recv() {
             if !run(&message, |job| worker.run_alone(job, State::clone(&state)).is_ok()) {
@@ -41,6 +42,7 @@ pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: 
             crew.end();
         });
     }
+    failpoint!("actor_over");
     // Its destructor may still put, get and drop references.
     drop(state);
 }

@@ -125,6 +125,22 @@ impl Child {
         Self(child.expect("this test can be started again"))
     }
 
+    /// Starts `program`, this one or a copy of it, as `role` from a shell that did `first` before: what it does to its process is the
+    /// program's.
+    pub(crate) fn start_after(first: &str, program: &std::path::Path, role: &str) -> Self {
+        let name = std::env::var(TEST).expect("a process of a test");
+        let child = Command::new("sh")
+            .args(["-c", &format!("{first}\nexec \"$0\" \"$@\"")])
+            .arg(program)
+            .args(arguments(&name))
+            .env(ROLE, role)
+            .env_remove("PLASMON_ADDRESS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.expect("a shell can be started"))
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
@@ -158,8 +174,13 @@ impl Drop for Child {
 
 fn command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).stdin(Stdio::null()).env_remove("PLASMON_ADDRESS");
+    command.args(arguments(test)).stdin(Stdio::null()).env_remove("PLASMON_ADDRESS");
     command
+}
+
+/// What makes this program run one test.
+fn arguments(test: &str) -> [&str; 4] {
+    ["--exact", test, "--nocapture", "--test-threads=1"]
 }
 
 /// The function that a closure is the body of: `crate::test::{{closure}}` without what is around it.
