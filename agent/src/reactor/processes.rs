@@ -168,7 +168,9 @@ impl Core {
     pub(super) fn end_job(&mut self, id: JobId, cause: &str, out: &mut impl Outbox) {
         let Some(job) = self.jobs.remove(&id) else { return };
         out.end_job(id);
-        self.cancel_tasks(job.pending.into_iter().collect(), cause);
+        let (elsewhere, own): (Vec<TaskKey>, Vec<TaskKey>) = job.pending.into_iter().partition(|task| self.runs_elsewhere(*task, id));
+        elsewhere.into_iter().for_each(|call| self.entrust(call));
+        self.cancel_tasks(own, cause);
         let mut actors: Vec<ObjectKey> =
             self.actors.values().filter(|actor| actor.job == id && actor.lives()).map(|actor| actor.key).collect();
         actors.sort_unstable();
@@ -181,6 +183,25 @@ impl Core {
                 self.dismissed.insert(worker);
                 out.kill(worker);
             }
+        }
+    }
+
+    /// Whether a task of a job is a call that an actor of another job runs: it goes on, because that actor may be reading what the call
+    /// holds.
+    fn runs_elsewhere(&self, task: TaskKey, job: JobId) -> bool {
+        let worker = self.tasks.get(&task).and_then(|task| task.worker);
+        worker.and_then(|worker| self.process(worker)).is_some_and(|worker| worker.job != job)
+    }
+
+    /// What a task holds, it holds in the agent's name from here on.
+    fn entrust(&mut self, key: TaskKey) {
+        let agent = ProcessId(0);
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.holder != agent) else { return };
+        let (holder, holds, site) = (std::mem::replace(&mut task.holder, agent), task.holds.clone(), task.site);
+        for object in holds {
+            let held = self.hold(agent, object, Count::Submitted, site);
+            debug_assert_eq!(held, Ok(()), "a held object lives");
+            self.release(holder, object, Count::Submitted);
         }
     }
 
