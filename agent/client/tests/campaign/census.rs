@@ -124,8 +124,7 @@ impl Census {
             wrong.push(format!("{} tasks wait and {} run, with {} CPUs", node.tasks_pending, node.tasks_running, node.used_cpus));
         }
         objects(&report, held, &mut wrong);
-        let actors = self.viewer.actors().iter().filter(|actor| actor.ended_ms.is_none()).filter_map(|actor| actor.pid).collect();
-        holders(&report, &expected, &workers, &actors, &mut wrong);
+        holders(&report, &expected, &workers, &mut wrong);
         ledger(&report, &rows, &mut wrong);
         self.system(&expected, &rows, &workers, &mut wrong);
         wrong
@@ -220,13 +219,15 @@ fn objects(report: &Report, held: &Ids, wrong: &mut Vec<String>) {
 }
 
 /// Only the living hold anything; workers that are no actors and the agent only what is inside of what they, or the dead, put.
-fn holders(report: &Report, drivers: &BTreeSet<u32>, workers: &BTreeSet<u32>, actors: &BTreeSet<u32>, wrong: &mut Vec<String>) {
+fn holders(report: &Report, drivers: &BTreeSet<u32>, workers: &BTreeSet<u32>, wrong: &mut Vec<String>) {
     for row in &report.references {
         let counts = (row.local, row.pinned, row.submitted);
         let right = match row.process_type {
             ProcessType::Driver => drivers.contains(&row.pid) && row.submitted == 0,
-            ProcessType::Worker if actors.contains(&row.pid) => row.submitted == 0,
-            ProcessType::Worker => workers.contains(&row.pid) && counts == (0, 0, 0),
+            ProcessType::Worker => {
+                let keeps = row.submitted == 0 && row.call_site.function.contains("::Vault::");
+                workers.contains(&row.pid) && (keeps || counts == (0, 0, 0))
+            }
             // A detached actor's handle is the agent's.
             ProcessType::Agent => counts == (0, 0, 0) || row.reference_type == ReferenceType::ActorHandle,
         };

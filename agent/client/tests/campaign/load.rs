@@ -1,6 +1,6 @@
 //! The mixed load of one thread: puts, nested references, tasks, actors, views, all from one seed, all checked.
 
-use plasmon::{Pinned, TaskOptions};
+use plasmon::{ActorOptions, Pinned, TaskOptions};
 
 use crate::content::{Ids, Series, Tree};
 use crate::item::{Item, What};
@@ -184,7 +184,8 @@ impl Load {
     fn use_vault(&mut self) -> Result<(), Trouble> {
         let series = Series::short(&mut self.random);
         let Some(index) = self.held.iter().position(|item| matches!(&item.what, What::Vault(_)) && !item.is_failed()) else {
-            self.held.push(Item::pending(What::Vault(Own::new(Vault::remote()?))));
+            let options = ActorOptions::new().max_concurrency(1 + 2 * self.random.below(2) as u32);
+            self.held.push(Item::pending(What::Vault(Own::new(Vault::options(options).remote()?))));
             return Ok(());
         };
         let held = self.numbers();
