@@ -2,20 +2,42 @@
 
 CARGO ?= cargo
 
-.PHONY: help test lint bench demo
+.PHONY: help test campaign fuzz sanitize lint bench demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-test: ## Run every test: the workspace, the memory models, the simulator
+test: ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
 	$(CARGO) test --workspace
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator
+	$(CARGO) test --package plasmon --features failpoints --test campaign
+
+campaign: ## Kill processes under load, KILLS=50000 of them, SEED=1 as it was with that seed
+	$(CARGO) test --release --package plasmon --features failpoints --test campaign -- --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED))
+
+fuzz: ## Feed every decoder with nonsense for longer than the tests do; INPUTS=1000000 SEED=7
+	FUZZ_INPUTS=$(or $(INPUTS),200000) FUZZ_SEED=$(or $(SEED),1) $(CARGO) test --workspace --test fuzz
+
+# A named target keeps build scripts and macros free of the sanitizers, which a stable compiler has once it is told so.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SANITIZE = RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --target $(HOST)
+ADDRESS = RUSTFLAGS="$(RUSTFLAGS) -Zsanitizer=address" $(SANITIZE) --target-dir target/address
+# Without call sites: a thread that looks for their names and one that writes a report would wait for each other.
+THREAD = RUSTFLAGS="$(RUSTFLAGS) -Zsanitizer=thread -Zunstable-options -Cunsafe-allow-abi-mismatch=sanitizer" PLASMON_SITES=off \
+	TSAN_OPTIONS="atexit_sleep_ms=0 suppressions=$(CURDIR)/protocol/memory/tsan.txt" $(SANITIZE) --target-dir target/thread
+# Threads that contend for a lock of the standard library look like a race, so the thread sanitizer runs fewer tests.
+sanitize: ## Run the memory crate and the client under the address and the thread sanitizer
+	$(ADDRESS) --package plasmon-memory --lib --test processes
+	$(ADDRESS) --package plasmon --lib --test objects --test memory --test references --test containment --test tasks --test actors
+	$(THREAD) --package plasmon-memory --lib --test processes
+	$(THREAD) --package plasmon --lib --test objects --test memory
 
 lint: ## Check format, lints and who imports whom
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --package plasmon --features failpoints --test campaign -- --deny warnings
 	.ci/imports
 
 bench: ## Measure everything beside its floor; ONLY=put measures one group

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::{AgentOptions, Config, Kind};
 use crate::log;
 use crate::machine::Machine;
+use crate::node::shell::Stop;
 use crate::running::Agent;
 
 /// Run the agent of this node: object store, scheduler and live stream, without a dashboard
@@ -46,7 +47,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Runs an agent until SIGTERM or SIGINT.
+/// Runs an agent until SIGTERM, SIGINT or SIGHUP; then until its running tasks have ended, for at most the drain time. A second signal
+/// ends it at once.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
@@ -62,19 +64,31 @@ pub fn run(options: AgentOptions) -> Result<(), Error> {
     log::start(log::Target::Stderr)?;
     let refused = |error: std::io::Error| Error::system("wait for signals", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
-    let agent = runtime.block_on(async {
+    runtime.block_on(async {
         // Before the agent starts: a signal that comes early must not end it half made.
         let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(refused)?;
-        let agent = Agent::start(&config, "itself")?;
+        let mut told = async || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM".to_owned(),
+                _ = interrupt.recv() => "SIGINT".to_owned(),
+                _ = hangup.recv() => "SIGHUP".to_owned(),
+            }
+        };
+        let mut agent = Agent::start(&config, "itself")?;
+        agent.stop(Stop::Drain { cause: told().await, limit: config.drain_timeout() });
+        let mut again = None;
         tokio::select! {
-            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
-            _ = hangup.recv() => tracing::info!(signal = "SIGHUP", "stopping"),
+            () = agent.ended() => {}
+            cause = told() => again = Some(cause),
         }
-        Ok::<_, Error>(agent)
-    })?;
-    drop(agent);
-    Ok(())
+        if let Some(cause) = again {
+            agent.stop(Stop::Now { cause: format!("a second signal, {cause}") });
+            agent.ended().await;
+        }
+        // The stream ends and the session's directory goes with it.
+        drop(agent);
+        Ok(())
+    })
 }

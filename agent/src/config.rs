@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::size::Bytes;
@@ -26,6 +27,8 @@ const EMBEDDED_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 const STORE_PERCENT: u64 = 30;
 /// The smallest store.
 const STORE_MIN: Bytes = Bytes(1 << 20);
+/// How long tasks may go on after SIGTERM when nothing is said, seconds.
+const DRAIN_SECONDS: u32 = 30;
 /// A store is a whole number of these.
 const STORE_UNIT: u64 = 4096;
 
@@ -59,6 +62,8 @@ pub struct Config {
     pub num_cpus: Cpus,
     /// Capacity of the object store, bytes; a multiple of 4096.
     pub object_store_memory: Bytes,
+    /// How long running and queued tasks may go on after the agent was told to end, seconds.
+    pub drain_timeout: u32,
 }
 
 impl Config {
@@ -91,9 +96,16 @@ impl Config {
             temp_dir: absolute("--temp-dir", &options.temp_dir.unwrap_or_else(crate::session::temp_dir))?,
             num_cpus: options.num_cpus.unwrap_or_else(|| Cpus::from_cpus(machine.cpus)),
             object_store_memory: store,
+            drain_timeout: options.drain_timeout.unwrap_or(DRAIN_SECONDS),
         };
         config.validate(machine)?;
         Ok(config)
+    }
+
+    /// How long running and queued tasks may go on after the agent was told to end.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout.into())
     }
 
     /// The configuration that [`Self::to_json`] wrote, checked again for `machine`.

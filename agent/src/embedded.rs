@@ -1,9 +1,11 @@
 //! An agent that a program started for itself: the program's own executable, re-executed. It is configured through the socket that
-//! it inherits, and ends when the other end of that socket does.
+//! it inherits, and ends when the other end of that socket does, or its starter: a process forked from that may hold the end for longer.
 
 use plasmon_memory::channel::Channel;
+use plasmon_memory::process::Pidfd;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::local;
+use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -31,13 +33,14 @@ pub struct Ready {
     pub token_file: String,
 }
 
-/// Runs an agent for whoever holds the other end of `channel`; returns when that end is closed and everything is gone.
+/// Runs an agent for the process that made `channel` and started this one; returns when its end of `channel` is closed, or it has ended,
+/// and everything is gone.
 ///
 /// # Errors
 /// Whatever keeps it from starting; the other end was told.
 pub fn run(channel: &Channel) -> Result<(), Error> {
-    let agent = match start(channel) {
-        Ok(agent) => agent,
+    let (starter, agent) = match starter(channel).and_then(|starter| Ok((starter, start(channel)?))) {
+        Ok(both) => both,
         Err(error) => {
             answer(channel, &Err(error.clone()));
             return Err(error);
@@ -53,9 +56,20 @@ pub fn run(channel: &Channel) -> Result<(), Error> {
         }),
     );
     // Nothing more is said on this socket: the next thing to come is its end.
-    while let Ok(Some(_)) = channel.recv() {}
+    let mut ends = [PollFd::new(channel, PollFlags::IN), PollFd::new(&starter, PollFlags::IN)];
+    while rustix::event::poll(&mut ends, None) == Err(rustix::io::Errno::INTR) {}
     drop(agent);
     Ok(())
+}
+
+/// The process that made the socket and started this one.
+fn starter(channel: &Channel) -> Result<Pidfd, Error> {
+    let refused = |error: std::io::Error| Error::system("watch the process that starts the agent", error);
+    let pid = channel.peer_pid().map_err(refused)?;
+    let starter = Pidfd::open(pid).map_err(refused)?;
+    // Asked afterwards: as long as it is the parent, its number is nobody else's.
+    let parent = rustix::process::getppid().and_then(|parent| u32::try_from(parent.as_raw_nonzero().get()).ok());
+    if parent == Some(pid) { Ok(starter) } else { Err(refused(std::io::Error::from(rustix::io::Errno::SRCH))) }
 }
 
 fn start(channel: &Channel) -> Result<Agent, Error> {

@@ -2,20 +2,26 @@
 //!
 //! - [`shell`]: the node's thread: drains rings, runs the core, sleeps.
 //! - [`effects`]: what the core wants done.
-//! - [`peer`]: one connected client: its rings, its socket, its life.
+//! - [`peer`]: one connected client: its rings, its socket, its life; [`line`] is the socket.
 //! - [`listener`]: how clients connect.
 //! - [`backing`]: puts memory behind the pool, ahead of need.
-//! - [`workers`]: starts worker processes, and tells how they ended.
+//! - [`program`]: what workers are started from.
+//! - [`workers`]: starts worker processes, and tells how they ended; [`spawner`] does it off the node's thread.
+//! - [`descriptors`]: how near the limit of open files is.
 //! - [`sampling`]: looks at machine and processes once a second.
 //! - [`handle`]: how other threads ask.
 
 pub mod backing;
+pub mod descriptors;
 pub mod effects;
 pub mod handle;
+pub mod line;
 pub mod listener;
 pub mod peer;
+pub mod program;
 pub mod sampling;
 pub mod shell;
+pub mod spawner;
 pub mod workers;
 
 /// The clock of the whole agent: milliseconds since the Unix epoch at the start, then by a clock that never goes back.

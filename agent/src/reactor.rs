@@ -2,13 +2,17 @@
 //! effects leave through [`Outbox`]; there are no sockets, clocks or threads here, so a simulator can drive everything.
 //!
 //! - [`objects`]: objects are put, held, resolved and freed.
+//! - [`owed`]: answers that wait for room.
 //! - [`containment`]: references inside objects.
 //! - [`memory`]: leases are asked for, backed, granted, recalled.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
 //! - [`workers`]: who runs tasks and calls.
+//! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
+//! - [`post_mortem`]: what those held that ended as they should not have.
 //! - [`tick`]: what time brings.
+//! - [`drain`]: how work comes to an end.
 //! - [`rows`] and [`detail`]: what people see.
 //! - [`check`]: every invariant, by a walk over everything.
 
@@ -16,12 +20,16 @@ mod actors;
 pub mod check;
 mod containment;
 mod detail;
+mod drain;
 mod memory;
 mod messages;
 mod objects;
+mod owed;
+mod post_mortem;
 mod process;
 mod processes;
 mod rows;
+mod stopped;
 mod tasks;
 mod tick;
 mod workers;
@@ -45,6 +53,7 @@ use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
 pub use memory::CREATE_GRACE_MS;
+pub use post_mortem::{Departure, MAX_POST_MORTEM, POST_MORTEM_MS};
 pub use process::{Activity, Job, Process, Root, Usage};
 
 /// Events kept for viewers.
@@ -58,6 +67,12 @@ pub const MAX_INLINED: u64 = 256 << 20;
 pub trait Outbox {
     /// Sends a message to a client.
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>);
+    /// Whether a client reads what it is sent, as far as can be seen: what it has not read fits its ring. What the core sends without having
+    /// been asked for right now, it sends only then; [`Core::on_room`] tells when there is room again.
+    fn has_room(&self, to: ProcessId) -> bool {
+        let _ = to;
+        true
+    }
     /// Writes a slot's entry: the object's state (`None`: free) and, in memory, where it is.
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64);
     /// Tells a leaseholder that one more object in its lease is gone.
@@ -74,6 +89,8 @@ pub trait Outbox {
     fn share_program(&mut self, of: JobId, to: JobId);
     /// A job has ended: no worker is started for it any more.
     fn end_job(&mut self, job: JobId);
+    /// Asks a worker's `run`th task back; [`Core::on_withdrawn`] tells when all that it had said by then was heard.
+    fn withdraw(&mut self, worker: ProcessId, run: u32);
     /// Ends a process that was told to go, or may not stay.
     fn kill(&mut self, process: ProcessId);
 }
@@ -132,6 +149,7 @@ pub struct Core {
     /// The backing failed at some point; tried again on the next create.
     backing_failed: bool,
     events: VecDeque<EventRow>,
+    post_mortems: post_mortem::PostMortems,
     event_count: u64,
     counters: Counters,
     machine: Machine,
@@ -148,6 +166,8 @@ pub struct Core {
     dispatch_wanted: bool,
     /// Processes told to go away, so that their end is no surprise.
     dismissed: BTreeSet<ProcessId>,
+    /// Which work is taken.
+    intake: drain::Intake,
     /// The process whose end is being worked off: still in the table, but nothing is held in its name any more.
     dying: Option<ProcessId>,
 }
@@ -215,6 +235,7 @@ impl Core {
             backing: 0,
             backing_failed: false,
             events: VecDeque::new(),
+            post_mortems: post_mortem::PostMortems::default(),
             event_count: 0,
             counters: Counters::default(),
             machine: Machine::default(),
@@ -225,6 +246,7 @@ impl Core {
             changes: 0,
             dispatch_wanted: false,
             dismissed: BTreeSet::new(),
+            intake: drain::Intake::default(),
             dying: None,
             config,
         };

@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use crate::config::Config;
 use crate::node::effects::Effects;
 use crate::node::handle::NodeHandle;
-use crate::node::shell::{Command, Identity, Remote, Shell};
-use crate::node::{Clock, backing, sampling};
+use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
+use crate::node::{Clock, backing, sampling, spawner};
 use crate::reactor::{Core, CoreConfig};
 use crate::session::{Address, Session};
 use crate::telemetry::door::Door;
@@ -37,8 +37,11 @@ const POISON: &str = "PLASMON_POISON";
 pub struct Agent {
     session: Session,
     address: Address,
+    starter: String,
     remote: Remote,
     node: Option<JoinHandle<()>>,
+    /// Done when the node has ended.
+    ended: oneshot::Receiver<()>,
     end_stream: Option<oneshot::Sender<()>>,
     stream: Option<JoinHandle<()>>,
 }
@@ -58,13 +61,13 @@ impl Agent {
         let listen = stream.local_addr().map_err(|error| Error::system("read the stream's address", error))?;
         let node_id = random_node()?;
         let viewers = Arc::new(AtomicU32::new(0));
-        let (remote, node) = start_node(config, &session, starter, node_id, listen, Arc::clone(&viewers))?;
+        let (remote, node, ended) = start_node(config, &session, starter, node_id, listen, Arc::clone(&viewers))?;
         let questions = remote.clone();
         let handle = NodeHandle::new(move |question| questions.tell(Command::Question(question)));
         let server =
             Server::new(handle, Door::new(&token, config.allow_host.clone())).source_roots(source_roots()).count_viewers_in(viewers);
-        let (end_stream, ended) = oneshot::channel();
-        let stream = start_stream(stream, server, remote.clone(), ended)?;
+        let (end_stream, told) = oneshot::channel();
+        let stream = start_stream(stream, server, remote.clone(), told)?;
         let address = Address {
             pid: std::process::id(),
             node: node_id,
@@ -76,7 +79,8 @@ impl Agent {
         };
         session.publish(&address)?;
         tracing::info!(node = %node_id, %listen, session = %session.path().display(), "agent ready");
-        Ok(Self { session, address, remote, node: Some(node), end_stream: Some(end_stream), stream: Some(stream) })
+        let starter = starter.to_owned();
+        Ok(Self { session, address, starter, remote, node: Some(node), ended, end_stream: Some(end_stream), stream: Some(stream) })
     }
 
     /// How to reach it.
@@ -90,14 +94,25 @@ impl Agent {
     pub fn session(&self) -> PathBuf {
         self.session.path()
     }
+
+    /// Lets the node end like this; [`Agent::ended`] tells when it has. The stream and the session last until the agent is dropped.
+    pub fn stop(&self, stop: Stop) {
+        self.remote.tell(Command::Stop(stop));
+    }
+
+    /// Returns when the node has ended. To be asked once.
+    pub async fn ended(&mut self) {
+        // Dropped without a word: ended as well.
+        let _ = (&mut self.ended).await;
+    }
 }
 
 impl Drop for Agent {
-    /// Ends workers, stream and session, in this order; returns when they are gone.
+    /// Ends workers, stream and session, in this order and without waiting for tasks; returns when they are gone.
     fn drop(&mut self) {
         // First, so that nobody finds an agent that is about to go.
         self.session.withdraw();
-        self.remote.tell(Command::Stop);
+        self.stop(Stop::Soon { cause: format!("its starter, {}, ended", self.starter) });
         for thread in [self.node.take(), self.stream.take()].into_iter().flatten() {
             if let Some(end) = self.end_stream.take() {
                 // The stream may have ended by itself.
@@ -118,7 +133,7 @@ fn start_node(
     node: NodeId,
     listen: SocketAddr,
     viewers: Arc<AtomicU32>,
-) -> Result<(Remote, JoinHandle<()>), Error> {
+) -> Result<(Remote, JoinHandle<()>, oneshot::Receiver<()>), Error> {
     let capacity = config.object_store_memory.0;
     let pool = Arc::new(
         Pool::create(capacity).map_err(|error| Error::system(format!("make an object store of {}", config.object_store_memory), error))?,
@@ -141,21 +156,28 @@ fn start_node(
     let remote = Remote::new(commands, Arc::clone(&control));
     let (back, backing_requests) = mpsc::channel();
     let (watched, watched_lists) = mpsc::channel();
+    let (errands, errand_queue) = mpsc::channel();
+    let (alive, ended) = oneshot::channel();
     let effects = Effects::new(slots, Arc::clone(&pool), back, std::env::var_os(POISON).is_some());
     let identity =
         Identity { starter: starter.to_owned(), session: session.path(), logs: session.logs(), listen: listen.to_string().into(), viewers };
-    let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), watched)
+    let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), (watched, errands))
         .map_err(|error| Error::system("wait for clients", error))?;
     let teller = remote.clone();
     spawn("backing", move || backing::run(&pool, &backing_requests, |progress| teller.tell(Command::Backing(progress))))?;
     let teller = remote.clone();
     spawn("sampling", move || sampling::run(&watched_lists, |seen| teller.tell(Command::Seen(seen))))?;
+    let teller = remote.clone();
+    let logs = session.logs();
+    spawn("spawner", move || spawner::run(&errand_queue, &logs, |report| teller.tell(Command::Done(report))))?;
     let node = spawn("node", move || {
         let alarm = Alarm;
         shell.run();
         std::mem::forget(alarm);
+        // Nobody may wait for it.
+        let _ = alive.send(());
     })?;
-    Ok((remote, node))
+    Ok((remote, node, ended))
 }
 
 /// Without its node an agent only looks alive: better none. Its clients notice, and the next start sweeps.

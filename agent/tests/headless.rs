@@ -3,6 +3,14 @@
 
 #[path = "headless/daemon.rs"]
 mod daemon;
+#[path = "headless/descriptors.rs"]
+mod descriptors;
+#[path = "headless/guest.rs"]
+mod guest;
+#[path = "headless/quotas.rs"]
+mod quotas;
+#[path = "headless/starting.rs"]
+mod starting;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -99,6 +107,7 @@ fn what_is_wrong_with_options_is_named() {
         (vec!["--num-cpus=-1"], vec!["--num-cpus", "-1"]),
         (vec!["--object-store-memory", "1000TB"], vec!["--object-store-memory", "more than there is"]),
         (vec!["--object-store-memory", "12"], vec!["--object-store-memory", "less than 1 MiB"]),
+        (vec!["--drain-timeout", "1.5"], vec!["--drain-timeout", "1.5"]),
         (vec!["--allow-host", "http://box"], vec!["--allow-host", "http://box"]),
         (vec!["--temp-dir", "/nonexistent/temp"], vec!["/nonexistent/temp"]),
         (vec!["--frobnicate"], vec!["--frobnicate"]),

@@ -175,6 +175,14 @@ pub enum Error {
         /// How that became known, naming the starter where it ended the agent.
         cause: String,
     },
+    /// The agent is about to end and takes no new work.
+    #[error("agent {node} takes no new work: it is draining ({cause})")]
+    Draining {
+        /// The agent's node.
+        node: NodeId,
+        /// What told it to end.
+        cause: String,
+    },
     /// This process has no connection (never made, shut down, or forked away from one that had).
     #[error("this process is not connected to an agent: {cause}")]
     NotConnected {
@@ -293,6 +301,7 @@ impl Error {
             Self::UnknownFunction { .. } => "unknown_function",
             Self::Infeasible { .. } => "infeasible",
             Self::AgentDied { .. } => "agent_died",
+            Self::Draining { .. } => "draining",
             Self::NotConnected { .. } => "not_connected",
             Self::Connect { .. } => "connect",
             Self::Version { .. } => "version",
@@ -327,6 +336,7 @@ impl Error {
             Self::UnknownFunction { .. } => "driver and worker must be the same program; mark the function #[plasmon::remote]",
             Self::Infeasible { .. } => "ask for less with .options(num_cpus), or start the agent with more --num-cpus",
             Self::AgentDied { .. } => "start a new agent with `plasmon agent`, or call init() again",
+            Self::Draining { .. } => "start another agent with `plasmon agent`; this one ends when its running tasks have",
             Self::NotConnected { .. } => "call plasmon::init() in this process first",
             Self::Connect { .. } => "check that the agent runs and that the address is right",
             Self::Version { .. } => "build both sides from the same release",

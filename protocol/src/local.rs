@@ -26,6 +26,8 @@ pub const INLINE: usize = 1 << 10;
 pub const SLOT_BLOCK: u32 = 1024;
 /// Leases that one process can hold at once.
 pub const MAX_LEASES: usize = 1 << 16;
+/// Call sites that one client may define; what comes after them is the unknown one, 0.
+pub const MAX_SITES: u32 = 65_536;
 /// References in one [`ToAgent::Stage`].
 pub const MAX_STAGED: usize = 1000;
 /// The longest string of a message, bytes; longer ones are cut by the sender.
@@ -82,6 +84,13 @@ pub struct AgentHello {
 /// The second packet's payload.
 pub type Welcome = Result<AgentHello, Error>;
 
+/// The agent's last packet on a connection that it ends on purpose.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Farewell {
+    /// Why, for people.
+    pub cause: String,
+}
+
 /// A range of the pool that holds one object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
@@ -131,6 +140,8 @@ pub enum Ending {
     },
     /// The task could not be run at all.
     Refused(Error),
+    /// The agent had taken the task back before it began.
+    Withdrawn,
 }
 
 /// How an actor lives.

@@ -37,6 +37,8 @@ impl Site {
         }
         let file = self.file.rsplit('/').next().unwrap_or(&self.file);
         match self.short_function() {
+            // No place of its own.
+            _ if self.line == 0 => file.to_owned(),
             "" => format!("{file}:{}", self.line),
             function => format!("{function} {file}:{}", self.line),
         }
@@ -294,7 +296,7 @@ pub struct ProcessRow {
     pub job: JobId,
     /// The executable's file name.
     pub name: Arc<str>,
-    /// `running`, `idle`, `starting`, `blocked`.
+    /// `running`, `idle`, `starting`, `blocked`, `leaving`, or `stopped` by a signal or a debugger.
     pub state: Arc<str>,
     /// Resident set size, bytes.
     pub rss_bytes: u64,

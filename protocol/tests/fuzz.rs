@@ -12,7 +12,7 @@ use plasmon_fuzz::corpus;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, NodeId, ObjectId, TaskId};
 use plasmon_protocol::local::{self, ClientHello, ToAgent, ToClient, Welcome};
-use plasmon_protocol::record::{EventRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
 use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
 use plasmon_protocol::size::{Bytes, cells};
 use plasmon_protocol::stream::{Body, Frame, Request};
@@ -131,6 +131,8 @@ fn filter() {
             texts::filtered(&text, &TaskRow::default()),
             texts::filtered(&text, &EventRow::default()),
             texts::filtered(&text, &StoreRow::default()),
+            texts::filtered(&text, &ActorRow::default()),
+            texts::filtered(&text, &PostMortemRow::default()),
         ];
         taken.contains(&true)
     });

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plasmon_memory::channel::{Channel, inherit};
+use plasmon_memory::channel::{Channel, inherit, open_standard};
 use plasmon_protocol::local::BOOT;
 
 static RAN: AtomicBool = AtomicBool::new(false);
@@ -27,12 +27,21 @@ pub(crate) fn took_care() -> bool {
 extern "C" fn before_main() {
     RAN.store(true, Ordering::Relaxed);
     let Ok(boot) = std::env::var(BOOT) else { return };
+    // SAFETY: before `main` there is one thread.
+    unsafe { std::env::remove_var(BOOT) };
     let Some((role, fd)) = boot.split_once(':') else { return };
     // A descriptor that did not come from the agent means: a child of a worker, an ordinary program again.
     let Some(fd) = fd.parse().ok().and_then(|fd| inherit(fd).ok()) else { return };
     let channel = Channel::from_fd(fd);
+    // A starter without standard streams has none to pass on; without `/dev/null` there is nothing better.
+    let _ = open_standard();
     // Else tools would show the number of a descriptor, by which the executable was opened.
     let _ = rustix::thread::set_name(if role == "agent" { c"plasmon-agent" } else { c"plasmon-worker" });
+    if role == "worker" {
+        // Also where this process is stopped, or the thread that watches the socket gets no turn. An agent that is gone already is seen
+        // by the socket.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    }
     let code = std::panic::catch_unwind(|| match role {
         "worker" => crate::worker::main(channel),
         #[cfg(feature = "embedded")]

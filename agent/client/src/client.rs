@@ -1,11 +1,14 @@
-//! One connection to an agent, used by every thread of the process.
+//! One connection to an agent, used by every thread of the process. A forked child has its parent's in its memory, and none of what it
+//! leads to: whoever can be there asks [`Client::alive`] or [`Client::is_here`] before any lock and before any shared word.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
+use plasmon_memory::fork::{Mark, Own};
 use plasmon_memory::pool::Pool;
 use plasmon_memory::ring::Producer;
 use plasmon_memory::slot::{AgentRest, AgentState, SlotTable};
@@ -13,7 +16,7 @@ use plasmon_memory::words::ClientWords;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, AgentHello, MAX_STAGED, ToAgent};
+use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, ToAgent};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
@@ -24,9 +27,14 @@ use crate::writer::Writer;
 /// How long a thread whose ring is full sleeps between two looks.
 const FULL: Duration = Duration::from_micros(50);
 
-/// The connection.
-pub struct Client {
+/// The connection, of the process that made it.
+pub struct Client(Own<Connection>);
+
+/// What a connection consists of.
+pub struct Connection {
     pub(crate) hello: AgentHello,
+    /// The process that is connected.
+    pid: u32,
     /// Tells this connection from earlier ones of the same process.
     pub(crate) serial: u64,
     pub(crate) pool: Arc<Pool>,
@@ -46,9 +54,11 @@ pub struct Client {
     channel: Mutex<Option<Channel>>,
     /// Set by the end of the connection: nothing is sent any more.
     closed: AtomicBool,
-    /// Why the connection ended, where it did not end on purpose.
-    pub(crate) death: OnceLock<Error>,
-    /// Views into the pool that live.
+    /// What the agent said when it ended the connection.
+    farewell: OnceLock<String>,
+    /// Why it ended; there when `closed` is set.
+    end: OnceLock<Error>,
+    /// Views into the pool that live, and the service thread.
     views: AtomicUsize,
 }
 
@@ -78,10 +88,22 @@ impl std::fmt::Debug for Client {
     }
 }
 
+impl Deref for Client {
+    type Target = Connection;
+
+    #[inline]
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
 impl Client {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(mark: Mark, parts: Parts) -> Self {
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::install();
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        Self {
+        let connection = Connection {
+            pid: std::process::id(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             writer: Mutex::new(Writer::default()),
             requests: Requests::default(),
@@ -93,13 +115,31 @@ impl Client {
             own_bell: parts.own_bell,
             channel: Mutex::new(Some(parts.channel)),
             closed: AtomicBool::new(false),
-            death: OnceLock::new(),
+            farewell: OnceLock::new(),
+            end: OnceLock::new(),
             views: AtomicUsize::new(0),
             pool: Arc::new(parts.pool),
             slots: parts.slots,
             words: parts.words,
             hello: parts.hello,
-        }
+        };
+        Self(Own::new(mark, connection))
+    }
+
+    /// Whether this is the process that is connected, and not one that was forked from it. Costs a load.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.0.is_here()
+    }
+
+    /// The id of the process that is connected.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What a forked child is told instead of being served.
+    pub(crate) fn forked_away(&self) -> Error {
+        forked_from(self.pid)
     }
 
     /// Sends a message that nobody waits for.
@@ -120,6 +160,8 @@ impl Client {
 
     /// The right to send several messages that no other thread's come between.
     pub(crate) fn sender(&self) -> Result<Sender<'_>, Error> {
+        // Before the lock too: who is woken by the connection's end may be called by a thread that holds it.
+        self.alive()?;
         let outbound = self.outbound.lock().unwrap_or_else(PoisonError::into_inner);
         self.alive()?;
         Ok(Sender { client: self, outbound })
@@ -135,42 +177,78 @@ impl Client {
     /// # Errors
     /// Why not.
     pub(crate) fn alive(&self) -> Result<(), Error> {
+        if !self.is_here() {
+            return Err(self.forked_away());
+        }
         if !self.closed.load(Ordering::SeqCst) {
             return Ok(());
         }
-        Err(self.death.get().cloned().unwrap_or_else(|| Error::NotConnected { cause: "it was shut down".to_owned() }))
+        Err(self.end.get().cloned().unwrap_or_else(shut_down))
     }
 
     /// The agent is gone, or has dropped this process.
     pub(crate) fn die(&self) {
-        if self.closed.swap(true, Ordering::SeqCst) {
+        // Asked for first: the end of the connection may close the socket.
+        let said = self.farewell();
+        let cause = said
+            .unwrap_or_else(|| format!("process {} closed the connection; it was started by {}", self.hello.agent_pid, self.hello.starter));
+        if !self.end_with(Error::AgentDied { node: self.hello.node, cause }) {
             return;
         }
-        let starter = &self.hello.starter;
-        let cause = format!("process {} closed the connection; it was started by {starter}", self.hello.agent_pid);
-        let error = Error::AgentDied { node: self.hello.node, cause };
-        let _ = self.death.set(error.clone());
-        self.requests.fail_all(&error);
         if self.worker {
             // Whatever the task is doing, nobody wants it any more; nor anything that would run at an orderly exit beside it.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
     }
 
+    /// Why the agent ended the connection, if it said so.
+    fn farewell(&self) -> Option<String> {
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        // It comes once, and more than one thread may notice the end.
+        if let Some(said) = self.farewell.get() {
+            return Some(said.clone());
+        }
+        let channel = channel.as_ref()?;
+        let mut events = [PollFd::new(channel, PollFlags::IN)];
+        if !rustix::event::poll(&mut events, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
+            return None;
+        }
+        let (bytes, _) = channel.recv().ok()??;
+        let said = local::decode::<Farewell>("the agent", &bytes).ok()?.cause;
+        Some(self.farewell.get_or_init(|| said).clone())
+    }
+
     /// Ends the connection on purpose.
     pub(crate) fn close(&self) {
+        if !self.is_here() {
+            return;
+        }
         // The last word; an agent that is gone needs none.
         let _ = self.push_urgent(&ToAgent::Bye);
-        self.closed.store(true, Ordering::SeqCst);
-        self.requests.fail_all(&Error::NotConnected { cause: "it was shut down".to_owned() });
+        failpoint!("bye_said");
+        self.end_with(shut_down());
         self.wake_service();
         self.close_if_unused();
     }
 
+    /// Nothing is sent from here on, and everybody who waits is told why. False when the connection had ended already.
+    fn end_with(&self, error: Error) -> bool {
+        let first = self.end.set(error.clone()).is_ok();
+        if first {
+            self.closed.store(true, Ordering::SeqCst);
+            self.requests.fail_all(&error);
+        }
+        first
+    }
+
     /// The socket closes when nothing of this process looks into the pool any more: then the agent may use all its memory anew.
     fn close_if_unused(&self) {
-        if self.closed.load(Ordering::SeqCst) && self.views.load(Ordering::SeqCst) == 0 {
-            drop(self.channel.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if self.closed.load(Ordering::SeqCst)
+            && self.views.load(Ordering::SeqCst) == 0
+            && let Some(channel) = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            // Closing would not do while a forked child has the descriptor too.
+            channel.hang_up();
         }
     }
 
@@ -179,7 +257,7 @@ impl Client {
     }
 
     pub(crate) fn view_closed(&self) {
-        if self.views.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if self.is_here() && self.views.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.close_if_unused();
         }
     }
@@ -189,6 +267,9 @@ impl Client {
     /// # Errors
     /// The connection has ended.
     pub(crate) fn enter(&self) -> Result<InPool<'_>, Error> {
+        if !self.is_here() {
+            return Err(self.forked_away());
+        }
         // Counted first, looked second; `close` does it the other way round. One of both sees the other.
         self.view_opened();
         let guard = InPool(self);
@@ -229,6 +310,17 @@ impl Client {
     pub(crate) fn id(&self, key: ObjectKey) -> plasmon_protocol::id::ObjectId {
         key.on(self.hello.node)
     }
+}
+
+fn shut_down() -> Error {
+    Error::NotConnected { cause: "it was shut down".to_owned() }
+}
+
+/// What a process is told that was forked from a connected one.
+pub(crate) fn forked_from(pid: u32) -> Error {
+    let cause =
+        format!("it was forked from process {pid}, whose connection, references and views it cannot use; it needs an init() of its own");
+    Error::NotConnected { cause }
 }
 
 /// See [`Client::enter`].
@@ -276,11 +368,14 @@ impl Sender<'_> {
 
     /// Stages references for the next message.
     pub(crate) fn stage(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
-        references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))
+        references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))?;
+        failpoint!("staged");
+        Ok(())
     }
 
     /// Sees to it that the agent reads what was sent: soon, or at once.
     pub(crate) fn finish(mut self, urgent: bool) {
+        failpoint!("before_wake");
         let rest = self.client.slots.agent_rest_after_push();
         let ring = match rest.state() {
             AgentState::Awake => false,

@@ -1,12 +1,15 @@
 //! Hello and welcome: from a socket to a connection.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
+use plasmon_memory::fork::Mark;
 use plasmon_memory::link::ClientLink;
 use plasmon_memory::pool::Pool;
 use plasmon_memory::slot::SlotTable;
@@ -17,13 +20,16 @@ use plasmon_protocol::record::ProcessType;
 use crate::client::{Client, Parts};
 use crate::service;
 
+/// How long an agent may take to let a client in. One that stands still, or has no descriptor left, would take for ever.
+const WELCOME: Duration = Duration::from_secs(10);
+
 /// What a worker is sent, handed to its main thread.
 pub(crate) type Inbox = std::sync::mpsc::Sender<Vec<u8>>;
 
 /// Connects as a driver to the agent that listens at `socket`.
 pub(crate) fn driver(socket: &Path) -> Result<Arc<Client>, Error> {
     let action = || format!("connect to the agent at {}", socket.display());
-    let channel = Channel::connect(socket).map_err(|error| Error::Connect { action: action(), cause: error.to_string() })?;
+    let channel = Channel::connect_within(socket, WELCOME).map_err(|error| Error::Connect { action: action(), cause: told(&error) })?;
     let executable = File::open("/proc/self/exe").map_err(|error| Error::system("open this program's executable", error))?;
     meet(channel, ProcessType::Driver, Some(executable), None).map_err(|error| match error {
         Error::Connect { cause, .. } => Error::Connect { action: action(), cause },
@@ -47,20 +53,21 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
         directory: std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default(),
     };
     let descriptors: Vec<_> = executable.iter().map(AsFd::as_fd).collect();
-    channel.send(&local::encode(&hello)?, &descriptors).map_err(|error| lost(error.to_string()))?;
-    let (bytes, descriptors) = channel
-        .recv()
-        .map_err(|error| lost(error.to_string()))?
-        .ok_or_else(|| lost("it closed the connection without a word".to_owned()))?;
+    let mark = Mark::of_this_process().map_err(|error| Error::system("mark this process's memory", error))?;
+    channel.send(&local::encode(&hello)?, &descriptors).map_err(|error| lost(told(&error)))?;
+    failpoint!("hello_sent");
+    let (bytes, descriptors) =
+        channel.recv().map_err(|error| lost(told(&error)))?.ok_or_else(|| lost("it closed the connection without a word".to_owned()))?;
     let hello = local::decode::<Welcome>("the agent", &bytes)??;
     if hello.version != VERSION {
         return Err(Error::Version { ours: format!("client {VERSION}"), theirs: format!("agent {}", hello.version) });
     }
     let [pool, slots, client_segment, agent_segment, agent_bell, own_bell] =
         <[_; 6]>::try_from(descriptors).map_err(|got| lost(format!("{} descriptors came with its welcome instead of 6", got.len())))?;
+    failpoint!("welcomed");
     let mapped = |error: std::io::Error| Error::system("map the object store", error);
     let (ring, inbound, words) = ClientLink::open(client_segment, agent_segment).map_err(mapped)?.split();
-    let client = Arc::new(Client::new(Parts {
+    let parts = Parts {
         pool: Pool::open(pool, hello.capacity).map_err(mapped)?,
         slots: SlotTable::open(slots, hello.slots).map_err(mapped)?,
         words,
@@ -70,9 +77,19 @@ fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, i
         channel,
         worker: inbox.is_some(),
         hello,
-    }));
+    };
+    let client = Arc::new(Client::new(mark, parts));
+    failpoint!("mapped");
     service::start(&client, inbound, inbox)?;
     Ok(client)
+}
+
+/// The system's words, or what they stand for here.
+fn told(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock => format!("it does not answer within {WELCOME:?}: it stands still, or may not open more files"),
+        _ => error.to_string(),
+    }
 }
 
 /// Whether a message is one for a worker's main thread.

@@ -16,7 +16,7 @@ use crate::object_ref::ObjectRef;
 use crate::writer::{self, Room};
 
 /// An object that is being written, in shared memory already. [`Draft::seal`] makes it an object; a task may also return it.
-/// Dropped without that, its room is free again.
+/// Dropped without that, its room is free again. In a process that is forked from the draft's, dereferencing it panics.
 pub struct Draft<T: ?Sized> {
     client: Arc<Client>,
     room: Option<Room>,
@@ -33,11 +33,7 @@ pub fn create<N: Number>(length: usize) -> Result<Draft<[N]>, Error> {
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::PutObject, Location::caller());
     let bytes = length.checked_mul(size_of::<N>()).map_or(u64::MAX, |bytes| bytes as u64);
-    let inside = client.enter()?;
     let room = writer::single(&client, bytes, site)?;
-    // From here on the draft counts itself.
-    client.view_opened();
-    drop(inside);
     Ok(Draft { client, room: Some(room), site, kind: PhantomData })
 }
 
@@ -49,6 +45,7 @@ impl<N: Number> Draft<[N]> {
     pub fn seal(mut self) -> Result<ObjectRef<[N]>, Error> {
         let client = Arc::clone(&self.client);
         let room = self.take()?;
+        failpoint!("drafted");
         let key = writer::publish(&client, room, self.site, &[], false)?;
         Ok(ObjectRef::adopt(&client, key))
     }
@@ -58,31 +55,22 @@ impl<N: Number> Draft<[N]> {
     }
 }
 
-impl<T: ?Sized> Drop for Draft<T> {
-    fn drop(&mut self) {
-        if let Some(room) = self.room.take() {
-            writer::abandon(&self.client, room);
-        }
-        self.client.view_closed();
-    }
-}
-
 impl<N: Number> Deref for Draft<[N]> {
     type Target = [N];
 
     fn deref(&self) -> &[N] {
-        self.room.as_ref().and_then(|room| bytes_as_numbers(room.draft.bytes())).unwrap_or_default()
+        self.room.as_ref().and_then(|room| bytes_as_numbers(room.bytes())).unwrap_or_default()
     }
 }
 
 impl<N: Number> DerefMut for Draft<[N]> {
     fn deref_mut(&mut self) -> &mut [N] {
-        self.room.as_mut().and_then(|room| bytes_as_numbers_mut(room.draft.bytes_mut())).unwrap_or_default()
+        self.room.as_mut().and_then(|room| bytes_as_numbers_mut(room.bytes_mut())).unwrap_or_default()
     }
 }
 
 impl<T: ?Sized> fmt::Debug for Draft<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Draft({} bytes)", self.room.as_ref().map_or(0, |room| room.draft.len()))
+        write!(f, "Draft({} bytes)", self.room.as_ref().map_or(0, Room::len))
     }
 }

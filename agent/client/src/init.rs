@@ -1,27 +1,96 @@
 //! The process's one connection: made by [`init`], ended by [`shutdown`].
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
+use plasmon_memory::fork::PerProcess;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{NodeId, ProcessId};
 use plasmon_protocol::size::Bytes;
 
 use crate::boot;
-use crate::client::Client;
+use crate::client::{Client, forked_from};
 use crate::connect;
 
 /// Where an agent is, when [`Options::address`] does not say: its session directory or the socket in it.
 const ADDRESS: &str = "PLASMON_ADDRESS";
 
-static CONNECTION: RwLock<Option<Arc<Client>>> = RwLock::new(None);
-/// The agent that this process started, if it did. Held while connecting and disconnecting.
-static STARTED: Mutex<Option<Started>> = Mutex::new(None);
+static PROCESS: PerProcess<Process> = PerProcess::new(Process::new);
+
+/// What this process has. A forked child begins with nothing: the agent that its parent started lives with the parent.
+struct Process {
+    connection: RwLock<Option<Arc<Client>>>,
+    /// The agent that this process started, if it did. Held while connecting and disconnecting.
+    started: Mutex<Option<Started>>,
+    parent: Option<Parent>,
+}
+
+/// The connected process that this one was forked from, directly or not.
+#[derive(Clone, Debug)]
+struct Parent {
+    pid: u32,
+    /// Its agent's session.
+    session: PathBuf,
+}
+
+impl Process {
+    fn new(parents: Option<&Self>) -> Self {
+        let parent = parents.and_then(|parents| {
+            let connection = match parents.connection.try_read() {
+                Ok(connection) => connection,
+                Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                // A thread of the parent's was connecting or disconnecting: as good as not connected.
+                Err(TryLockError::WouldBlock) => return parents.parent.clone(),
+            };
+            match &*connection {
+                Some(client) => Some(Parent { pid: client.pid(), session: PathBuf::from(&client.hello.session) }),
+                None => parents.parent.clone(),
+            }
+        });
+        Self { connection: RwLock::new(None), started: Mutex::new(None), parent }
+    }
+
+    /// # Errors
+    /// [`Error::System`] when the process has no memory left.
+    fn current() -> Result<&'static Self, Error> {
+        PROCESS.get().map_err(|error| Error::system("mark this process's memory", error))
+    }
+
+    fn started(&self) -> MutexGuard<'_, Option<Started>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn client(&self) -> Option<Arc<Client>> {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn connection(&self) -> Result<Arc<Client>, Error> {
+        self.client().ok_or_else(|| match &self.parent {
+            Some(parent) => forked_from(parent.pid),
+            None => Error::NotConnected { cause: "init() was not called".to_owned() },
+        })
+    }
+
+    fn adopt(&self, client: &Arc<Client>) {
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(client));
+    }
+
+    fn disconnect(&self, started: &mut Option<Started>) -> Result<(), Error> {
+        let client = self.connection.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(client) = client {
+            client.close();
+        }
+        match started.take() {
+            Some(own) => own.end(),
+            None => Ok(()),
+        }
+    }
+}
 
 /// How to connect.
 ///
-/// With an address, or `PLASMON_ADDRESS`, to that agent. With any option of an agent, to one of its own, which it starts. Else to
-/// this user's newest live agent, or to one that it starts.
+/// With an address, or `PLASMON_ADDRESS`, to that agent. With any option of an agent, to one of its own, which it starts. Else a process
+/// that was forked from a connected one to the same agent, and any other to this user's newest live agent, or to one that it starts.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Options {
     address: Option<PathBuf>,
@@ -89,21 +158,24 @@ impl Options {
     /// [`Error::Connect`] when there is no such agent; what kept an agent of its own from starting; [`Error::Version`].
     pub fn init(self) -> Result<Info, Error> {
         boot::took_care();
-        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = current() {
+        let process = Process::current()?;
+        let mut started = process.started();
+        if let Some(client) = process.client() {
             if client.alive().is_ok() {
                 return Ok(Info::of(&client, started.as_ref()));
             }
-            disconnect(&mut started)?;
+            process.disconnect(&mut started)?;
         }
         let wants_own = self.wants_own();
         let address = self.address.clone().or_else(|| std::env::var_os(ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from));
         let client = match address {
             Some(address) => connect::driver(&socket_of(&address))?,
             None => {
-                let newest = if wants_own { None } else { newest(self.temp_dir.as_deref())? };
+                let parents = process.parent.as_ref().filter(|_| !wants_own && self.temp_dir.is_none());
+                let parents = parents.and_then(|parent| connect::driver(&socket_of(&parent.session)).ok());
+                let newest = if wants_own || parents.is_some() { None } else { newest(self.temp_dir.as_deref())? };
                 // One that ends just now is as good as none.
-                match newest.and_then(|socket| connect::driver(&socket).ok()) {
+                match parents.or_else(|| newest.and_then(|socket| connect::driver(&socket).ok())) {
                     Some(client) => client,
                     None => {
                         let own = Started::start(&self)?;
@@ -122,7 +194,7 @@ impl Options {
             }
         };
         let info = Info::of(&client, started.as_ref());
-        adopt(&client);
+        process.adopt(&client);
         Ok(info)
     }
 }
@@ -139,7 +211,7 @@ pub fn init() -> Result<Info, Error> {
 /// Whether this process is connected.
 #[must_use]
 pub fn is_initialized() -> bool {
-    current().is_some_and(|client| client.alive().is_ok())
+    connection().is_ok_and(|client| client.alive().is_ok())
 }
 
 /// The connection's facts.
@@ -147,37 +219,27 @@ pub fn is_initialized() -> bool {
 /// # Errors
 /// [`Error::NotConnected`].
 pub fn info() -> Result<Info, Error> {
-    let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Info::of(&*connection()?, started.as_ref()))
+    let process = Process::current()?;
+    let started = process.started();
+    Ok(Info::of(&*process.connection()?, started.as_ref()))
 }
 
 /// Ends the connection. An agent that this process started ends with it: when this returns, the agent, its workers, its socket and
-/// its session directory are gone.
+/// its session directory are gone. In a forked child this does nothing to its parent's connection and agent.
 ///
 /// # Errors
 /// [`Error::System`] when the agent's end cannot be seen.
 pub fn shutdown() -> Result<(), Error> {
-    disconnect(&mut STARTED.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn disconnect(started: &mut Option<Started>) -> Result<(), Error> {
-    let client = CONNECTION.write().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(client) = client {
-        client.close();
-    }
-    match started.take() {
-        Some(own) => own.end(),
-        None => Ok(()),
-    }
+    let process = Process::current()?;
+    process.disconnect(&mut process.started())
 }
 
 /// Makes `client` the process's connection.
 pub(crate) fn adopt(client: &Arc<Client>) {
-    *CONNECTION.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(client));
-}
-
-fn current() -> Option<Arc<Client>> {
-    CONNECTION.read().unwrap_or_else(PoisonError::into_inner).clone()
+    // It was marked already when it connected.
+    if let Ok(process) = Process::current() {
+        process.adopt(client);
+    }
 }
 
 /// The process's connection.
@@ -185,7 +247,7 @@ fn current() -> Option<Arc<Client>> {
 /// # Errors
 /// [`Error::NotConnected`] without one.
 pub(crate) fn connection() -> Result<Arc<Client>, Error> {
-    current().ok_or_else(|| Error::NotConnected { cause: "init() was not called".to_owned() })
+    Process::current()?.connection()
 }
 
 /// Facts about the connection.
@@ -244,6 +306,7 @@ mod started {
     use std::os::unix::process::CommandExt;
     use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
 
     use command_fds::{CommandFdExt, FdMapping};
     use plasmon_agent::config::{AgentOptions, Config, Kind};
@@ -255,6 +318,8 @@ mod started {
 
     use super::Options;
 
+    /// How long an agent may take to be ready.
+    const READY: Duration = Duration::from_secs(60);
     /// The number that the agent finds its socket under.
     const AGENT_FD: i32 = 3;
 
@@ -301,7 +366,8 @@ mod started {
                     Ok(started)
                 }
                 Err(error) => {
-                    // It failed to start and says why; its own end follows.
+                    // It failed to start and says why; its own end follows, unless it stands still.
+                    let _ = started.child.kill();
                     let _ = started.end();
                     Err(error)
                 }
@@ -311,15 +377,26 @@ mod started {
         fn meet(&self, order: &Order) -> Result<Ready, Error> {
             let lost = |cause: String| Error::Connect { action: "start an agent".to_owned(), cause };
             self.life.send(&local::encode(order)?, &[]).map_err(|error| lost(error.to_string()))?;
-            let answer = self.life.recv().map_err(|error| lost(error.to_string()))?;
+            self.life.set_patience(READY).map_err(|error| lost(error.to_string()))?;
+            let answer = self.life.recv().map_err(|error| match error.kind() {
+                std::io::ErrorKind::WouldBlock => lost(format!("it was not ready within {READY:?}")),
+                _ => lost(error.to_string()),
+            })?;
             let (bytes, _) = answer.ok_or_else(|| lost("it ended before it was ready".to_owned()))?;
             local::decode::<Result<Ready, Error>>("the agent", &bytes)?
         }
 
         /// Lets the agent end, and waits until it has.
         pub(super) fn end(mut self) -> Result<(), Error> {
-            drop(self.life);
-            self.child.wait().map(drop).map_err(|error| Error::system("wait for the agent's end", error))
+            // A forked child may have the descriptor too.
+            self.life.hang_up();
+            match self.child.wait() {
+                // Reaped by somebody else, or by the system for a program that ignores its children's ends: gone, too.
+                Err(error) if error.raw_os_error() != Some(rustix::io::Errno::CHILD.raw_os_error()) => {
+                    Err(Error::system("wait for the agent's end", error))
+                }
+                _ => Ok(()),
+            }
         }
     }
 }

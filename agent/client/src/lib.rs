@@ -26,6 +26,9 @@
 //! through serde.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[macro_use]
+mod failpoint;
+
 mod actor;
 mod argument;
 mod boot;
@@ -42,6 +45,7 @@ mod scope;
 mod service;
 mod site;
 mod task;
+mod turn;
 mod value;
 mod worker;
 mod writer;

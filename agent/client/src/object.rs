@@ -137,6 +137,9 @@ impl Fetch {
     /// Looks whether the object can be read; asks the agent when it cannot.
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
         let client = &self.handle.client;
+        if !client.is_here() {
+            return Err(client.forked_away());
+        }
         if let Some(bytes) = self.inline.take() {
             return Ok(Step::Done(Fetched::inline(client, self.handle.key, bytes, self.location)));
         }
@@ -149,6 +152,7 @@ impl Fetch {
             None => {
                 let (request, pending) = client.requests.open()?;
                 client.push_urgent(&ToAgent::Get { request, key: self.handle.key })?;
+                failpoint!("get_asked");
                 self.pending = Some((request, Arc::clone(&pending)));
                 Ok(Step::Wait(pending))
             }
@@ -175,6 +179,7 @@ impl Fetch {
 impl Drop for Fetch {
     fn drop(&mut self) {
         if let Some((request, _)) = self.pending.take()
+            && self.handle.client.is_here()
             && self.handle.client.requests.close(request)
         {
             let _ = self.handle.client.push(&ToAgent::Cancel { request });

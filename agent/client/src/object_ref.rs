@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use plasmon_memory::slot::{SlotEntry, SlotState};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::local::ToAgent;
@@ -29,10 +30,14 @@ impl Handle {
     /// The object's key for messages of `client`.
     ///
     /// # Errors
-    /// [`Error::ObjectLost`] when the reference is of an earlier connection, whose agent counted it.
+    /// [`Error::ObjectLost`] when the reference is of an earlier connection, whose agent counted it; [`Error::NotConnected`] when it is
+    /// of the process that this one was forked from.
     pub(crate) fn key_on(&self, client: &Arc<Client>) -> Result<ObjectKey, Error> {
         if Arc::ptr_eq(&self.client, client) {
             return Ok(self.key);
+        }
+        if !self.client.is_here() {
+            return Err(self.client.forked_away());
         }
         let cause = "its reference is of a connection that has ended".to_owned();
         Err(Error::ObjectLost { object: self.client.id(self.key), cause })
@@ -41,6 +46,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        failpoint!("handle_dropped");
         // Without an agent there is no count.
         let _ = self.client.push(&ToAgent::DropLocal { key: self.key });
     }
@@ -122,7 +128,16 @@ impl<'de, T: ?Sized> Deserialize<'de> for ObjectRef<T> {
             let cause = "it belongs to another node".to_owned();
             return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
         }
+        // Whatever is inside an object lives as long as it. The agent would drop this process for a word of anything else, and bytes that
+        // somebody made up must not bring that about.
+        let key = id.key();
+        let there = |entry: SlotEntry| entry.generation == key.generation && entry.state != SlotState::Free;
+        if !reading.client.slots.read(key.slot).is_some_and(there) {
+            let cause = "nothing that holds it was found with it".to_owned();
+            return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
+        }
         reading.client.push(&ToAgent::AddLocal { key: id.key(), site: reading.site }).map_err(serde::de::Error::custom)?;
+        failpoint!("borrowed");
         Ok(Self::adopt(&reading.client, id.key()))
     }
 }

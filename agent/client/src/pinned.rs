@@ -42,7 +42,22 @@ impl Pin {
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
+        self.check();
         self.view.as_slice()
+    }
+
+    /// The memory is where it was when the view was taken.
+    #[inline]
+    fn check(&self) {
+        if !self.client.is_here() {
+            self.refuse();
+        }
+    }
+
+    /// There is nothing to return: the pages of the view are not there.
+    #[cold]
+    fn refuse(&self) -> ! {
+        panic!("a view of object {} was read in a forked child: {}", self.id(), self.client.forked_away());
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -53,6 +68,7 @@ impl Pin {
     /// ring.
     pub(crate) fn count(&mut self, site: u32) {
         if !self.counted {
+            failpoint!("pinned");
             self.counted = self.client.push(&ToAgent::AddPin { key: self.key, site }).is_ok();
         }
     }
@@ -65,9 +81,13 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
+        if !self.client.is_here() {
+            return;
+        }
         if let Some(index) = self.index.take() {
             self.client.words.pins().unpin(index);
         }
+        failpoint!("unpinned");
         if self.counted {
             let _ = self.client.push(&ToAgent::DropPin { key: self.key });
         }
@@ -77,6 +97,9 @@ impl Drop for Pin {
 
 /// A view into an object in shared memory: the very bytes that were put, readable as a slice. The object stays in memory as long as
 /// a view of it lives.
+///
+/// A process that is forked from the view's has no shared memory: there, dereferencing it panics, and a slice that was taken before
+/// the fork must not be read.
 pub struct Pinned<T: ?Sized> {
     pin: Arc<Pin>,
     kind: PhantomData<fn() -> Box<T>>,
@@ -111,6 +134,7 @@ impl<N: Number> Deref for Pinned<[N]> {
     type Target = [N];
 
     fn deref(&self) -> &[N] {
+        self.pin.check();
         self.pin.view.as_numbers().unwrap_or_default()
     }
 }

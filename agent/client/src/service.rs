@@ -18,12 +18,39 @@ use crate::writer;
 pub(crate) fn start(client: &Arc<Client>, inbound: Consumer, inbox: Option<Inbox>) -> Result<(), Error> {
     let refused = |error: std::io::Error| Error::system("start the thread plasmon", error);
     let socket = client.watch_channel().map_err(refused)?;
-    let client = Arc::clone(client);
-    std::thread::Builder::new().name("plasmon".to_owned()).spawn(move || run(&client, inbound, inbox.as_ref(), socket)).map_err(refused)?;
-    Ok(())
+    // The thread reads shared words to its end: the connection closes after that.
+    client.view_opened();
+    let serve = {
+        let client = Arc::clone(client);
+        move || run(&client, inbound, inbox.as_ref(), socket)
+    };
+    match std::thread::Builder::new().name("plasmon".to_owned()).spawn(serve) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            client.view_closed();
+            client.close();
+            Err(refused(error))
+        }
+    }
 }
 
-fn run(client: &Client, mut inbound: Consumer, inbox: Option<&Inbox>, socket: OwnedFd) {
+/// The thread's share of the connection. Whatever ends the thread, nobody waits for answers that nobody would deliver.
+struct Serving<'a>(&'a Client);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_closed() {
+            self.0.die();
+        }
+        // The last to go: its end tells the agent that this process looks at nothing any more.
+        self.0.view_closed();
+    }
+}
+
+fn run(client: &Client, inbound: Consumer, inbox: Option<&Inbox>, socket: OwnedFd) {
+    let _serving = Serving(client);
+    // Dropped before that: nothing is read and watched when the connection closes.
+    let (mut inbound, socket) = (inbound, socket);
     let mut bytes = Vec::new();
     let mut recalls = 0;
     loop {
@@ -36,6 +63,7 @@ fn run(client: &Client, mut inbound: Consumer, inbox: Option<&Inbox>, socket: Ow
         let recall = client.words.recall();
         if recall != recalls {
             recalls = recall;
+            failpoint!("recalled");
             writer::return_idle(client);
         }
         client.sites.name_functions(client);
@@ -45,11 +73,6 @@ fn run(client: &Client, mut inbound: Consumer, inbox: Option<&Inbox>, socket: Ow
         }
         client.words.set_sleeping(false);
     }
-    if !client.is_closed() {
-        client.die();
-    }
-    // The socket must be the last to go: its end tells the agent that this process looks at nothing any more.
-    drop(socket);
 }
 
 /// Sleeps until the agent rings; false when it is gone.

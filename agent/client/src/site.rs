@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::Location;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use plasmon_protocol::local::{MAX_TEXT, ToAgent};
+use plasmon_memory::fork::PerProcess;
+use plasmon_protocol::local::{MAX_SITES, MAX_TEXT, ToAgent};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
-use crate::registry::RemoteFunction;
+use crate::registry::{REMOTE_FUNCTIONS, RemoteFunction};
 
 /// A place of the program's: the address of its constant location or of its remote function, and how references come to be there.
 type Place = (usize, SiteKind);
@@ -17,6 +19,31 @@ type Place = (usize, SiteKind);
 thread_local! {
     /// What this thread has used before: the connection's serial number, and its numbers.
     static KNOWN: RefCell<(u64, HashMap<Place, u32, foldhash::fast::FixedState>)> = RefCell::default();
+}
+
+/// Stacks are read under a lock of the whole program. A process that was forked while a thread of its parent held it would wait for
+/// ever, so its sites have no names.
+static STACKS: PerProcess<Stacks> = PerProcess::new(|parents| Stacks {
+    readers: AtomicUsize::new(0),
+    readable: parents.is_none_or(|parents| parents.readable && parents.readers.load(Ordering::SeqCst) == 0),
+});
+
+#[derive(Debug)]
+struct Stacks {
+    /// Threads that hold the lock, or wait for it.
+    readers: AtomicUsize,
+    readable: bool,
+}
+
+impl Stacks {
+    /// Runs `read`, which reads stacks or symbols; `None` when it would never end.
+    fn read<T>(read: impl FnOnce() -> T) -> Option<T> {
+        let stacks = STACKS.get().ok().filter(|stacks| stacks.readable)?;
+        stacks.readers.fetch_add(1, Ordering::SeqCst);
+        let result = read();
+        stacks.readers.fetch_sub(1, Ordering::SeqCst);
+        Some(result)
+    }
 }
 
 /// The sites of one connection.
@@ -41,6 +68,13 @@ struct Unnamed {
     calls: Vec<usize>,
 }
 
+impl Inner {
+    /// The number of the next place; `None` when the agent takes no more of this process.
+    fn next(&self) -> Option<u32> {
+        (self.last < MAX_SITES).then_some(self.last + 1)
+    }
+}
+
 impl Sites {
     /// The number of the caller's place. The agent is told on first use, before the number is used.
     pub(crate) fn number(&self, client: &Client, kind: SiteKind, location: &'static Location<'static>) -> u32 {
@@ -62,7 +96,7 @@ impl Sites {
         if let Some(number) = inner.numbers.get(&place) {
             return *number;
         }
-        let number = inner.last + 1;
+        let Some(number) = inner.next() else { return 0 };
         let message = ToAgent::Site { site: number, kind: place.1, file: cut(location.file()), line: location.line(), function: "" };
         // Under the lock, so that numbers are defined in order.
         if client.push(&message).is_err() {
@@ -71,12 +105,16 @@ impl Sites {
         inner.last = number;
         inner.numbers.insert(place, number);
         let mut calls = Vec::new();
-        backtrace::trace(|frame| {
-            calls.push(frame.ip() as usize);
-            calls.len() < 64
+        let read = Stacks::read(|| {
+            backtrace::trace(|frame| {
+                calls.push(frame.ip() as usize);
+                calls.len() < 64
+            });
         });
-        inner.unnamed.push(Unnamed { number, location, calls });
-        client.wake_service();
+        if read.is_some() {
+            inner.unnamed.push(Unnamed { number, location, calls });
+            client.wake_service();
+        }
         number
     }
 
@@ -90,7 +128,7 @@ impl Sites {
         if let Some(number) = inner.numbers.get(&place) {
             return *number;
         }
-        let number = inner.last + 1;
+        let Some(number) = inner.next() else { return 0 };
         let message = ToAgent::Site { site: number, kind, file: cut(function.file), line: function.line, function: cut(function.name) };
         if client.push(&message).is_err() {
             return 0;
@@ -104,7 +142,7 @@ impl Sites {
     pub(crate) fn name_functions(&self, client: &Client) {
         loop {
             let Some(place) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).unnamed.pop() else { return };
-            if let Some(function) = function_of(&place) {
+            if let Some(function) = Stacks::read(|| function_of(&place)).flatten() {
                 // Without an agent nobody asks for the name.
                 let _ = client.push(&ToAgent::SiteName { site: place.number, function: cut(&function) });
             }
@@ -182,7 +220,22 @@ fn is_library(name: &str) -> bool {
     let path = name.trim_start_matches(['<', '&']);
     const OWN: [&str; 7] = ["plasmon::", "plasmon_memory::", "plasmon_protocol::", "backtrace::", "core::", "std::", "alloc::"];
     let written = name.contains("::__plasmon_run_") || (name.contains("::__plasmon_remote_") && name.ends_with("::remote"));
-    OWN.iter().any(|own| path.starts_with(own)) || written || !name.contains("::")
+    OWN.iter().any(|own| path.starts_with(own)) || written || is_actor_call(name) || !name.contains("::")
+}
+
+/// What the macro writes for an actor: `Type::remote`, `TypeCreation::remote`, and the methods of `TypeHandle`.
+fn is_actor_call(name: &str) -> bool {
+    let path = path_of(name);
+    let Some((class, method)) = path.rsplit_once("::") else { return false };
+    let class = class.rsplit("::").next().unwrap_or(class);
+    let calls = match method {
+        "remote" => (class.strip_suffix("Creation").unwrap_or(class), "new"),
+        _ => (class.strip_suffix("Handle").unwrap_or_default(), method),
+    };
+    REMOTE_FUNCTIONS.iter().any(|function| {
+        let mut parts = function.name.rsplit("::");
+        (parts.next(), parts.next()) == (Some(calls.1), Some(calls.0))
+    })
 }
 
 fn cut(text: &str) -> &str {
@@ -209,6 +262,16 @@ mod tests {
         ] {
             assert_eq!(path_of(name), path);
         }
+    }
+
+    #[test]
+    fn no_place_is_defined_beyond_what_the_agent_takes() {
+        let mut inner = Inner::default();
+        while let Some(number) = inner.next() {
+            assert_eq!(number, inner.last + 1);
+            inner.last = number;
+        }
+        assert_eq!(inner.last, MAX_SITES);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::argument::Encoded;
 use crate::client::Client;
+use crate::failpoint::copy;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
 use crate::value;
@@ -84,7 +85,7 @@ pub(crate) fn prepare<'a>(client: &Arc<Client>, site: u32, arguments: &'a [Encod
                     inlined += bytes.len();
                     Argument::Inline(bytes)
                 } else {
-                    let key = writer::put(client, bytes.len() as u64, site, &[], true, |room| room.copy_from_slice(bytes))?;
+                    let key = writer::put(client, bytes.len() as u64, site, &[], true, |room| copy(room, bytes))?;
                     prepared.blocks.push(Handle { client: Arc::clone(client), key });
                     Argument::Block(key)
                 }
@@ -108,12 +109,14 @@ pub(crate) fn send<'a>(
     for _ in 0..returns {
         keys.push(writer::slot(client)?);
     }
+    failpoint!("before_submit");
     let mut sender = client.sender()?;
     // Numbered under the sender's lock: the agent takes tasks in the order of their numbers.
     let number = client.tasks.fetch_add(1, Ordering::Relaxed) + 1;
     sender.stage(&nested)?;
     sender.push(&message(number, wire, keys.clone()))?;
     sender.finish(true);
+    failpoint!("submitted");
     drop(blocks);
     for key in &keys {
         writer::settle_slot(client, *key, true);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
+use crate::failpoint::copy;
 use crate::object_ref::Handle;
 use crate::pinned::{Pin, Pinned};
 use crate::scope::{self, Reading};
@@ -154,7 +155,7 @@ impl<T: Serialize + DeserializeOwned> Value for T {
     fn write(&self, client: &Arc<Client>, site: u32) -> Result<ObjectKey, Error> {
         let (bytes, contains) = encode(self)?;
         let contains = keys(client, &contains)?;
-        writer::put(client, bytes.len() as u64, site, &contains, false, |room| room.copy_from_slice(&bytes))
+        writer::put(client, bytes.len() as u64, site, &contains, false, |room| copy(room, &bytes))
     }
 
     fn read(fetched: Fetched) -> Result<T, Error> {
@@ -167,7 +168,7 @@ impl<N: Number> Value for [N] {
 
     fn write(&self, client: &Arc<Client>, site: u32) -> Result<ObjectKey, Error> {
         let bytes = numbers_as_bytes(self);
-        writer::put(client, bytes.len() as u64, site, &[], false, |room| room.copy_from_slice(bytes))
+        writer::put(client, bytes.len() as u64, site, &[], false, |room| copy(room, bytes))
     }
 
     fn read(fetched: Fetched) -> Result<Pinned<[N]>, Error> {

@@ -18,10 +18,12 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
 use crate::connect;
+use crate::failpoint::copy;
 use crate::init;
 use crate::object;
 use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction, State};
 use crate::request::Answer;
+use crate::turn::Turn;
 use crate::value::{Fetched, keys};
 use crate::writer;
 
@@ -59,6 +61,7 @@ impl<'a> Blocking<'a> {
             return Self(None);
         }
         let _ = client.push_urgent(&ToAgent::Blocked);
+        failpoint!("blocked");
         Self(Some((client, task.epoch)))
     }
 }
@@ -85,6 +88,9 @@ fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Er
 
 /// The whole life of a worker process.
 pub(crate) fn main(channel: Channel) -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::become_worker();
+    failpoint!("booted");
     let (inbox, tasks) = std::sync::mpsc::channel();
     let client = match connect::worker(channel, inbox) {
         Ok(client) => client,
@@ -94,10 +100,12 @@ pub(crate) fn main(channel: Channel) -> ExitCode {
     remember_panics();
     let functions: HashMap<&str, &'static RemoteFunction> = REMOTE_FUNCTIONS.iter().map(|function| (function.name, function)).collect();
     let worker = Worker { client: Arc::clone(&client), functions };
+    let mut run = 0_u32;
     while let Ok(message) = tasks.recv() {
+        run = run.wrapping_add(1);
         let Ok(ToClient::Run { task, work, function, arguments, .. }) = local::decode("the agent", &message) else { break };
         let job = Job { task, work, name: function, arguments: &arguments };
-        match (worker.run_alone(&job, None), work) {
+        match (worker.run_unless_withdrawn(&job, run), work) {
             (Ok(Some(state)), Work::Constructor { max_concurrency }) => {
                 actor::serve(&worker, state, max_concurrency, &tasks);
                 break;
@@ -137,23 +145,34 @@ struct Job<'a> {
 }
 
 impl Worker {
-    /// Runs a task that has the worker for itself: while it waits for something, its CPU serves others. Returns the actor that a
-    /// constructor has made.
-    fn run_alone(&self, job: &Job<'_>, actor: Option<State>) -> Result<Option<State>, Error> {
+    /// Runs a task or a constructor, unless the agent has taken it back: then it runs elsewhere.
+    fn run_unless_withdrawn(&self, job: &Job<'_>, run: u32) -> Result<Option<State>, Error> {
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
-        let (ending, made) = self.call(job, actor);
+        failpoint!("task_started");
+        let withdrawn = self.client.words.is_withdrawn(run);
+        let (ending, made) = if withdrawn { (Ending::Withdrawn, None) } else { self.call(job, None, None) };
+        failpoint!("before_ended");
         turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })?;
         Ok(made)
     }
 
+    /// Runs a call that has the worker for itself: while it waits for something, its CPU serves others.
+    fn run_alone(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
+        turn(&self.client, true, &ToAgent::Started { task: job.task })?;
+        let (ending, _) = self.call(job, Some(actor), None);
+        failpoint!("before_ended");
+        turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })
+    }
+
     /// Runs a call beside others of the same actor.
-    fn run_beside(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
+    fn run_beside(&self, job: &Job<'_>, actor: State, turn: Turn) -> Result<(), Error> {
         self.client.push(&ToAgent::Started { task: job.task })?;
-        let (ending, _) = self.call(job, Some(actor));
+        let (ending, _) = self.call(job, Some(actor), Some(turn));
+        failpoint!("before_ended");
         self.client.push_urgent(&ToAgent::Ended { task: job.task, ending })
     }
 
-    fn call(&self, job: &Job<'_>, actor: Option<State>) -> (Ending, Option<State>) {
+    fn call(&self, job: &Job<'_>, actor: Option<State>, turn: Option<Turn>) -> (Ending, Option<State>) {
         let client = &self.client;
         let Some(function) = self.functions.get(job.name).copied() else {
             let executable = std::env::args().next().unwrap_or_default();
@@ -164,11 +183,20 @@ impl Worker {
         // What the call holds is dropped after its results were sent: the references inside them are counted by then.
         let called = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let arguments: Vec<Given> = job.arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
-            let mut call =
-                Call { client: Arc::clone(client), site, arguments: arguments.into_iter(), results: Vec::new(), held: Vec::new(), actor };
+            let mut call = Call {
+                client: Arc::clone(client),
+                site,
+                arguments: arguments.into_iter(),
+                results: Vec::new(),
+                held: Vec::new(),
+                actor,
+                turn,
+            };
             (function.run)(&mut call)?;
+            failpoint!("before_output");
             for result in std::mem::take(&mut call.results) {
                 send(client, job.task, result, site)?;
+                failpoint!("output_sent");
             }
             Ok(call.actor.take())
         }));
@@ -222,11 +250,11 @@ fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Res
         Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&keys(client, &contains)?, Value::Inline(&bytes)),
         Outgoing::Encoded { bytes, contains } => {
             let contains = keys(client, &contains)?;
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(&bytes), |value| publish(&contains, value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, &bytes), |value| publish(&contains, value))
         }
         Outgoing::Numbers(numbers) => {
             let bytes = (*numbers).as_ref();
-            writer::output(client, bytes.len() as u64, site, |room| room.copy_from_slice(bytes), |value| publish(&[], value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |value| publish(&[], value))
         }
         Outgoing::Draft(room) => writer::output_draft(client, room, |value| publish(&[], value)),
     }

@@ -2,6 +2,7 @@
 //! without asking, as soon as the agent's word says that nothing in it is held any more.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use plasmon_memory::pool::{Draft, WriteRange};
 use plasmon_memory::slot::SlotState;
@@ -43,15 +44,91 @@ pub(crate) struct Writer {
     used: VecDeque<ObjectKey>,
 }
 
-/// Room for one object that is not published yet.
+/// Room for one object that is not published yet. Dropped without that, it goes back to the agent.
 pub(crate) struct Room {
-    pub(crate) draft: Draft,
-    pub(crate) lease: u32,
+    client: Arc<Client>,
+    /// There until it is published.
+    draft: Option<Draft>,
+    lease: u32,
+}
+
+impl Room {
+    /// The connection stays open for as long as there is room to write into.
+    fn new(client: &Arc<Client>, draft: Draft, lease: u32) -> Self {
+        client.view_opened();
+        Self { client: Arc::clone(client), draft: Some(draft), lease }
+    }
+
+    /// Bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.draft.as_ref().map_or(0, Draft::len)
+    }
+
+    /// What has been written so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.check();
+        self.draft.as_ref().map_or(&[], Draft::bytes)
+    }
+
+    /// The bytes to write.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.check();
+        self.draft.as_mut().map_or(&mut [], Draft::bytes_mut)
+    }
+
+    /// The memory is where it was when the draft began.
+    #[inline]
+    fn check(&self) {
+        if !self.client.is_here() {
+            self.refuse();
+        }
+    }
+
+    /// There is nothing to return: the pages of the draft are not there.
+    #[cold]
+    fn refuse(&self) -> ! {
+        panic!("a draft of {} bytes was used in a forked child: {}", self.len(), self.client.forked_away());
+    }
+
+    /// Ends the writing: what follows is the message that publishes it.
+    fn finish(mut self) -> Memory {
+        let Some(draft) = self.draft.take() else { return Memory::default() };
+        let memory = Memory { lease: self.lease, offset: draft.offset(), length: draft.len() };
+        drop(draft);
+        let mut writer = self.client.writer();
+        if let Some(lease) = writer.singles.iter_mut().find(|single| single.number == self.lease) {
+            lease.published = lease.published.wrapping_add(1);
+            lease.drafting = false;
+        }
+        drop(writer);
+        memory
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let draft = self.draft.take();
+        if !self.client.is_here() {
+            // The parent's lease, and its lock.
+            std::mem::forget(draft);
+            return;
+        }
+        if draft.is_some() {
+            drop(draft);
+            // The agent takes the lease for one that an object is being written into.
+            let mut writer = self.client.writer();
+            let index = writer.singles.iter().position(|single| single.number == self.lease);
+            if let Some(lease) = index.map(|index| writer.singles.swap_remove(index)) {
+                give_back(&self.client, lease);
+            }
+        }
+        self.client.view_closed();
+    }
 }
 
 /// Publishes what `fill` writes as a new object: calls `fill` with exactly `length` bytes, then tells the agent.
 pub(crate) fn put(
-    client: &Client,
+    client: &Arc<Client>,
     length: u64,
     site: u32,
     contains: &[ObjectKey],
@@ -61,7 +138,7 @@ pub(crate) fn put(
     let _inside = client.enter()?;
     if length > SMALL {
         let mut room = single(client, length, site)?;
-        fill(room.draft.bytes_mut());
+        fill(room.bytes_mut());
         return publish(client, room, site, contains, hidden);
     }
     let key = slot(client)?;
@@ -92,6 +169,7 @@ fn small(
                 && let Some((offset, bytes)) = chunk.range.take(length)
             {
                 fill(bytes);
+                failpoint!("copied");
                 publish(Memory { lease: chunk.number, offset, length })?;
                 chunk.published = chunk.published.wrapping_add(1);
                 return Ok(());
@@ -104,14 +182,10 @@ fn small(
 
 /// Publishes a draft as a new object.
 pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[ObjectKey], hidden: bool) -> Result<ObjectKey, Error> {
-    let key = match slot(client) {
-        Ok(key) => key,
-        Err(error) => {
-            abandon(client, room);
-            return Err(error);
-        }
-    };
-    let memory = finish(client, room);
+    let _inside = client.enter()?;
+    let key = slot(client)?;
+    let memory = room.finish();
+    failpoint!("sealed");
     let mut sender = client.sender()?;
     sender.stage(contains)?;
     sender.push(&ToAgent::Put { key, memory, site, hidden })?;
@@ -126,33 +200,9 @@ pub(crate) fn settle_slot(client: &Client, key: ObjectKey, used: bool) {
     client.writer().used.push_back(ObjectKey { generation, ..key });
 }
 
-/// Ends the writing of a draft: what follows is the message that publishes it.
-fn finish(client: &Client, room: Room) -> Memory {
-    let Room { draft, lease } = room;
-    let memory = Memory { lease, offset: draft.offset(), length: draft.len() };
-    drop(draft);
-    let mut writer = client.writer();
-    if let Some(lease) = writer.singles.iter_mut().find(|single| single.number == lease) {
-        lease.published = lease.published.wrapping_add(1);
-        lease.drafting = false;
-    }
-    memory
-}
-
-/// Gives up a draft. Its lease goes back: the agent takes it for one that an object is being written into.
-pub(crate) fn abandon(client: &Client, room: Room) {
-    let Room { draft, lease } = room;
-    drop(draft);
-    let mut writer = client.writer();
-    let index = writer.singles.iter().position(|single| single.number == lease);
-    if let Some(lease) = index.map(|index| writer.singles.swap_remove(index)) {
-        give_back(client, lease);
-    }
-}
-
 /// A task's result: written into this worker's own memory, and published through `send`.
 pub(crate) fn output(
-    client: &Client,
+    client: &Arc<Client>,
     length: u64,
     site: u32,
     fill: impl FnOnce(&mut [u8]),
@@ -163,39 +213,41 @@ pub(crate) fn output(
         return small(client, length, site, fill, |memory| send(Value::Memory(memory)));
     }
     let mut room = single(client, length, site)?;
-    fill(room.draft.bytes_mut());
+    fill(room.bytes_mut());
     output_draft(client, room, send)
 }
 
 /// A task's result that was written as a draft.
 pub(crate) fn output_draft(client: &Client, room: Room, send: impl FnOnce(Value<'_>) -> Result<(), Error>) -> Result<(), Error> {
-    send(Value::Memory(finish(client, room)))
+    let _inside = client.enter()?;
+    send(Value::Memory(room.finish()))
 }
 
 /// Room for one object in a lease of its own.
-pub(crate) fn single(client: &Client, length: u64, site: u32) -> Result<Room, Error> {
+pub(crate) fn single(client: &Arc<Client>, length: u64, site: u32) -> Result<Room, Error> {
+    let _inside = client.enter()?;
     {
         let mut writer = client.writer();
         // The smallest idle one that fits, and is not far too large.
         let limit = length.saturating_mul(2).max(1 << 16);
         let idle = writer.singles.iter_mut().filter(|single| (length..=limit).contains(&single.range.len()) && single.is_idle(client));
-        if let Some(room) = idle.min_by_key(|single| single.range.len()).and_then(|single| begin(single, length)) {
+        if let Some(room) = idle.min_by_key(|single| single.range.len()).and_then(|single| begin(client, single, length)) {
             return Ok(room);
         }
     }
     let mut lease = request(client, length, false, site)?;
-    let room = begin(&mut lease, length);
+    let room = begin(client, &mut lease, length);
     client.writer().singles.push(lease);
     room.ok_or_else(|| Error::Protocol { who: "the agent".to_owned(), cause: format!("a lease too short for {length} bytes") })
 }
 
-fn begin(lease: &mut Lease, length: u64) -> Option<Room> {
+fn begin(client: &Arc<Client>, lease: &mut Lease, length: u64) -> Option<Room> {
     if !lease.range.reset() {
         return None;
     }
     let draft = lease.range.draft(length)?;
     lease.drafting = true;
-    Some(Room { draft, lease: lease.number })
+    Some(Room::new(client, draft, lease.number))
 }
 
 /// Asks the agent for a lease, and waits.
@@ -204,11 +256,18 @@ fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease,
     client.push_urgent(&ToAgent::Lease { request, bytes, chunk, site })?;
     match pending.wait(None) {
         Some(Answer::Leased { lease, offset, length }) => {
-            let range = client
-                .pool
-                .write_range(offset, length)
-                .map_err(|error| Error::system(format!("write into {length} bytes of the object store"), error))?;
-            Ok(Lease { number: lease, range, published: 0, drafting: false })
+            failpoint!("leased");
+            match client.pool.write_range(offset, length) {
+                Ok(range) => {
+                    failpoint!("writable");
+                    Ok(Lease { number: lease, range, published: 0, drafting: false })
+                }
+                Err(error) => {
+                    // Without an agent nobody wants it back.
+                    let _ = client.push_urgent(&ToAgent::Return { lease });
+                    Err(Error::system(format!("write into {length} bytes of the object store"), error))
+                }
+            }
         }
         Some(Answer::Refused(error)) => Err(error),
         _ => Err(Error::Protocol { who: "the agent".to_owned(), cause: "no lease in answer to a request for one".to_owned() }),
@@ -230,6 +289,7 @@ fn give_back(client: &Client, lease: Lease) {
     let number = lease.number;
     // Read-only again before the agent may lend it to others.
     lease.range.release();
+    failpoint!("released");
     // Without an agent nobody wants it back.
     let _ = client.push_urgent(&ToAgent::Return { lease: number });
 }
@@ -247,6 +307,7 @@ pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
         client.push_urgent(&ToAgent::Slots { request })?;
         match pending.wait(None) {
             Some(Answer::Slots { first }) => {
+                failpoint!("slots_given");
                 client.writer().add_slots(client, first);
             }
             Some(Answer::Refused(error)) => return Err(error),

@@ -271,6 +271,44 @@ fn calls_run_side_by_side_where_they_may() {
 }
 
 #[test]
+fn calls_that_may_run_side_by_side_keep_their_order_where_it_shows() {
+    struct Diary {
+        pages: Vec<u64>,
+    }
+    #[plasmon::actor(max_concurrency = 8)]
+    impl Diary {
+        fn new() -> Self {
+            Self { pages: Vec::new() }
+        }
+
+        fn write(&mut self, page: u64) {
+            self.pages.push(page);
+        }
+
+        fn length(&self) -> u64 {
+            self.pages.len() as u64
+        }
+
+        fn read(&self) -> Vec<u64> {
+            self.pages.clone()
+        }
+    }
+    alone(|| {
+        start(2.0);
+        let diary = Diary::remote().unwrap();
+        let mut lengths = Vec::new();
+        for page in 0..2000 {
+            diary.write(page).unwrap();
+            lengths.push(diary.length().unwrap());
+        }
+        assert!(plasmon::get(&diary.read().unwrap()).unwrap().iter().copied().eq(0..2000));
+        for (page, length) in lengths.iter().enumerate() {
+            assert_eq!(plasmon::get(length).unwrap(), page as u64 + 1);
+        }
+    });
+}
+
+#[test]
 fn an_actor_holds_its_cpu_only_when_it_says_so() {
     alone(|| {
         start(1.0);

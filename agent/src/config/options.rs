@@ -47,6 +47,9 @@ pub struct AgentOptions {
     #[arg(long, env = "PLASMON_OBJECT_STORE_MEMORY", value_name = "SIZE", value_parser = parse_size)]
     #[serde(deserialize_with = "size")]
     pub object_store_memory: Option<Bytes>,
+    /// Let running and queued tasks go on for this many seconds after SIGTERM [default: 30]
+    #[arg(long, env = "PLASMON_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = parse_seconds)]
+    pub drain_timeout: Option<u32>,
     /// Print the configuration that all of this amounts to, as TOML, and exit
     #[arg(long)]
     #[serde(skip)]
@@ -123,6 +126,7 @@ impl AgentOptions {
             temp_dir: self.temp_dir.or(below.temp_dir),
             num_cpus: self.num_cpus.or(below.num_cpus),
             object_store_memory: self.object_store_memory.or(below.object_store_memory),
+            drain_timeout: self.drain_timeout.or(below.drain_timeout),
             print_config: self.print_config || below.print_config,
         }
     }
@@ -134,6 +138,10 @@ fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn parse_cpus(text: &str) -> Result<Cpus, String> {
     text.parse().map_err(cause)
+}
+
+fn parse_seconds(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "it is not a whole number of seconds")
 }
 
 fn parse_size(text: &str) -> Result<Bytes, String> {

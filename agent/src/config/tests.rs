@@ -42,6 +42,7 @@ fn the_defaults_hold() {
         temp_dir: "/x".into(),
         num_cpus: "4".parse().unwrap(),
         object_store_memory: Bytes(3 * GIB / 4096 * 4096),
+        drain_timeout: 30,
     };
     assert_eq!(Config { object_store_memory: expected.object_store_memory, ..config.clone() }, expected);
     assert!(config.object_store_memory.0.abs_diff(3 * GIB) < 8192 && config.object_store_memory.0.is_multiple_of(4096));
@@ -54,7 +55,7 @@ fn the_defaults_hold() {
 #[test]
 fn every_flag_arrives() {
     let flags = "--listen 0.0.0.0:7000 --allow-host Node-1.Example --allow-host b --insecure-plaintext --token-file /t --temp-dir /x \
-        --num-cpus 1.5 --object-store-memory 512mib";
+        --num-cpus 1.5 --object-store-memory 512mib --drain-timeout 7";
     let config = resolve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
     let expected = Config {
         listen: "0.0.0.0:7000".parse().unwrap(),
@@ -64,6 +65,7 @@ fn every_flag_arrives() {
         temp_dir: "/x".into(),
         num_cpus: "1.5".parse().unwrap(),
         object_store_memory: Bytes(512 << 20),
+        drain_timeout: 7,
     };
     assert_eq!(config, expected);
     assert_eq!(Config::from_json(&config.to_json().unwrap(), &MACHINE).unwrap(), config);

@@ -10,7 +10,8 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToClient;
 use plasmon_protocol::record::ObjectState;
 
-use super::peer::{Peer, Program};
+use super::peer::Peer;
+use super::program::Program;
 use crate::reactor::Outbox;
 
 /// The outside of the core.
@@ -29,11 +30,28 @@ pub struct Effects {
     freed: Vec<(ProcessId, u32, ObjectKey)>,
     /// Clients whose idle leases are wanted back, and that were not told yet.
     recalls: Vec<ProcessId>,
+    /// Workers whose tasks were asked back since all rings were last drained.
+    pub withdrawals: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
     /// Processes to end.
     pub kills: Vec<ProcessId>,
+    /// Some client has a backlog.
+    crowded: bool,
     buffer: Vec<u8>,
+}
+
+/// What a flush left.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Flushed {
+    /// A freed range is still pinned, or a withdrawal is not settled: nobody tells when that changes.
+    pub soon: bool,
+    /// A client's ring is full: nobody tells when it is no more.
+    pub full: bool,
+    /// Some client has read of its full ring since it was last tried.
+    pub moved: bool,
+    /// Clients whose rings were full and have room now.
+    pub roomy: Vec<ProcessId>,
 }
 
 impl Effects {
@@ -49,8 +67,10 @@ impl Effects {
             poison,
             freed: Vec::new(),
             recalls: Vec::new(),
+            withdrawals: Vec::new(),
             starts: Vec::new(),
             kills: Vec::new(),
+            crowded: false,
             buffer: Vec::new(),
         }
     }
@@ -67,14 +87,15 @@ impl Effects {
         &self.pool
     }
 
-    /// Ends a batch: tells leaseholders what is gone, retries what found no room, and wakes who sleeps. True when some client's
-    /// ring is still full.
-    pub fn flush(&mut self) -> bool {
+    /// Ends a batch: tells leaseholders what is gone, retries what found no room, and wakes who sleeps.
+    pub fn flush(&mut self) -> Flushed {
         self.tell_freed();
         self.tell_recalls();
         // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
-        let mut stuck = !self.freed.is_empty();
-        for peer in self.peers.values_mut().filter(|peer| peer.touched || !peer.backlog.is_empty()) {
+        let mut flushed = Flushed { soon: !self.freed.is_empty() || !self.withdrawals.is_empty(), ..Flushed::default() };
+        self.crowded = false;
+        for (process, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.touched || !peer.backlog.is_empty()) {
+            let before = peer.backlog.len();
             while let Some(message) = peer.backlog.front() {
                 if !peer.link.producer().push(message) {
                     break;
@@ -82,12 +103,18 @@ impl Effects {
                 peer.backlog.pop_front();
             }
             peer.touched = false;
-            stuck |= !peer.backlog.is_empty();
+            flushed.moved |= peer.backlog.len() < before;
+            if !peer.backlog.is_empty() {
+                flushed.full = true;
+                self.crowded = true;
+            } else if before > 0 {
+                flushed.roomy.push(*process);
+            }
             if peer.link.words().must_wake() {
                 peer.doorbell.ring();
             }
         }
-        stuck
+        flushed
     }
 
     /// A range is reused only when no pin table names the object that was there. Counts say so already; this holds even if they
@@ -124,14 +151,20 @@ impl Effects {
 
 impl Outbox for Effects {
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
-        let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.dropped) else { return };
+        let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.dropped && !peer.gone) else { return };
         self.buffer.clear();
         let Ok(bytes) = plasmon_protocol::local::encode_into(message, std::mem::take(&mut self.buffer)) else { return };
         self.buffer = bytes;
         if !peer.backlog.is_empty() || !peer.link.producer().push(&self.buffer) {
             peer.backlog.push_back(self.buffer.clone());
+            self.crowded = true;
         }
         peer.touched = true;
+    }
+
+    fn has_room(&self, to: ProcessId) -> bool {
+        // Asked before each message: nearly always nobody has a backlog.
+        !self.crowded || self.peers.get(&to).is_none_or(|peer| peer.backlog.is_empty())
     }
 
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64) {
@@ -184,6 +217,13 @@ impl Outbox for Effects {
 
     fn end_job(&mut self, job: JobId) {
         self.programs.remove(&job);
+    }
+
+    fn withdraw(&mut self, worker: ProcessId, run: u32) {
+        if let Some(peer) = self.peers.get(&worker) {
+            peer.link.words().withdraw(run);
+            self.withdrawals.push(worker);
+        }
     }
 
     fn kill(&mut self, process: ProcessId) {

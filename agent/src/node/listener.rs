@@ -10,15 +10,16 @@ use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::local::{self, AgentHello, ClientHello, VERSION, Welcome};
+use plasmon_protocol::local::{self, AgentHello, ClientHello, MAX_TEXT, VERSION, Welcome};
 
-use super::peer::Program;
+use super::line::Line;
+use super::program::Program;
 
 /// A connection that has not said hello.
 #[derive(Debug)]
 pub struct Newcomer {
     /// The socket.
-    pub channel: Channel,
+    pub line: Line,
     /// The worker that was started with this socket, and its process id; `None` for a driver.
     pub worker: Option<(ProcessId, u32)>,
     /// When it connected, milliseconds since the Unix epoch.
@@ -29,6 +30,12 @@ pub struct Newcomer {
 const HELLO_MS: u64 = 5000;
 
 impl Newcomer {
+    /// The process that connects; 0 when the system does not tell.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.worker.map_or_else(|| self.line.peer_pid().unwrap_or(0), |(_, pid)| pid)
+    }
+
     /// When its hello is overdue, milliseconds since the Unix epoch.
     #[must_use]
     pub fn overdue_ms(&self) -> Option<u64> {
@@ -43,7 +50,7 @@ pub struct Introduction {
     pub hello: ClientHello,
     /// Its life.
     pub pidfd: Pidfd,
-    /// What its workers are started from; drivers only.
+    /// What its workers are started from, but for the environment; drivers only.
     pub program: Option<Program>,
 }
 
@@ -61,21 +68,26 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
             theirs: format!("client {} (local protocol {})", hello.release, hello.version),
         });
     }
-    let uid = newcomer.channel.peer_uid().map_err(|error| refuse(error.to_string()))?;
+    for (what, text) in [("release", &hello.release), ("path", &hello.executable), ("directory", &hello.directory)] {
+        if text.len() > MAX_TEXT {
+            return Err(refuse(format!("its hello has a {what} of {} bytes", text.len())));
+        }
+    }
+    let uid = newcomer.line.peer_uid().map_err(|error| refuse(error.to_string()))?;
     if uid != rustix::process::getuid().as_raw() {
         return Err(refuse(format!("it runs as user {uid}, the agent as {}", rustix::process::getuid().as_raw())));
     }
     // The socket tells who is there; for a started worker, the agent knows better than the pair's maker.
     let pid = match newcomer.worker {
         Some((_, pid)) => pid,
-        None => newcomer.channel.peer_pid().map_err(|error| refuse(error.to_string()))?,
+        None => newcomer.line.peer_pid().map_err(|error| refuse(error.to_string()))?,
     };
-    let pidfd = Pidfd::open(pid).map_err(|error| refuse(format!("process {pid} cannot be watched: {error}")))?;
+    let pidfd = Pidfd::open(pid).map_err(|error| Error::system(format!("watch process {pid}"), error))?;
     let program = match (newcomer.worker, descriptors.into_iter().next()) {
         (Some(_), _) => None,
         (None, Some(executable)) => {
             let (path, directory) = (hello.executable.clone(), PathBuf::from(&hello.directory));
-            Some(Program { executable, path, directory, environment: super::workers::environment(pid) })
+            Some(Program { executable, path, directory, environment: Vec::new() })
         }
         (None, None) => return Err(refuse("no descriptor of its executable came with its hello".to_owned())),
     };
@@ -116,7 +128,7 @@ impl Equipment {
     ) -> io::Result<()> {
         let welcome: Welcome = Ok(hello);
         let bytes = local::encode(&welcome).map_err(io::Error::other)?;
-        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd(), bell.fd(), self.doorbell.fd().as_fd()])
+        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd()?, bell.fd(), self.doorbell.fd().as_fd()])
     }
 }
 

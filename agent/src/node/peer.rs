@@ -1,33 +1,42 @@
 //! One connected client: its rings, its socket, its life.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
-use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
+
+use super::line::Line;
 
 /// A client that has said hello.
 #[derive(Debug)]
 pub struct Peer {
     /// Both rings and the shared words.
     pub link: AgentLink,
-    /// Its end of the socket. Closed by dropping.
-    pub channel: Option<Channel>,
+    /// Its socket, until either side ends it.
+    pub line: Option<Line>,
     /// Its life.
     pub pidfd: Pidfd,
     /// Wakes its service thread.
     pub doorbell: Doorbell,
-    /// Encoded messages that its ring had no room for; bounded, since every message answers a request of the client's or is within
-    /// its window.
+    /// Encoded messages that its ring had no room for. While there are any, the client's own ring is not read, and nothing is sent that
+    /// it did not ask for; so what is kept for a client that never reads is at most
+    ///
+    /// - here, the answers to one message (64 KiB), refusals of its creates that waited for room (2^14 of at most 1 KiB), one task and a
+    ///   few words (64 KiB): less than 20 MiB;
+    /// - in [`Peer::unread`], one ring of its own, 1 MiB;
+    /// - in the core, its questions: at most 2^20 requests of 64 bytes.
     pub backlog: VecDeque<Vec<u8>>,
+    /// Bytes taken out of its ring, and how many of them were worked off. The rest waits until the backlog is gone.
+    pub unread: (Vec<u8>, usize),
     /// Something was sent since it was last woken.
     pub touched: bool,
-    /// It broke the protocol: its ring is not read any more.
+    /// It has ended: nothing is sent to it any more.
+    pub gone: bool,
+    /// It may not stay: its ring is not read any more.
     pub dropped: bool,
+    /// Why it may not stay, where its own end would not tell.
+    pub reason: Option<String>,
     /// Its socket closed at this time (milliseconds); its end must follow soon.
     pub hung_up_ms: Option<u64>,
     /// Whether it is this agent's child, whose end it reaps.
@@ -45,17 +54,20 @@ impl Peer {
     pub fn overdue_ms(&self) -> Option<u64> {
         self.hung_up_ms.map(|at| at + if self.child { LEAVE_MS } else { HANG_UP_MS })
     }
-}
 
-/// What a driver's workers are started from. Complete when the driver connects: workers may be started after its end.
-#[derive(Debug)]
-pub struct Program {
-    /// The executable, held open.
-    pub executable: OwnedFd,
-    /// Its path, as `argv[0]`.
-    pub path: String,
-    /// The working directory.
-    pub directory: PathBuf,
-    /// The environment that the driver was started with.
-    pub environment: Vec<(OsString, OsString)>,
+    /// Whether something that it published can be worked off.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        !self.dropped && self.backlog.is_empty() && (self.unread.1 < self.unread.0.len() || !self.link.is_empty())
+    }
+
+    /// Ends the connection, for the reason that there is or for this one. What it has published and what was not sent is forgotten.
+    pub fn hang_up(&mut self, otherwise: &str) {
+        self.dropped = true;
+        self.backlog = VecDeque::new();
+        self.unread = (Vec::new(), 0);
+        if let Some(line) = self.line.take() {
+            line.part(self.reason.as_deref().unwrap_or(otherwise));
+        }
+    }
 }

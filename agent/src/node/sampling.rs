@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plasmon_protocol::id::ProcessId;
 
-use crate::machine::{HeadRoom, Sampler};
+use crate::machine::{HeadRoom, Sample, Sampler, State};
 use crate::reactor::Usage;
 
 /// How often, while somebody is there.
@@ -23,6 +23,8 @@ pub struct Seen {
     pub available_bytes: u64,
     /// What each process uses.
     pub usages: Vec<(ProcessId, Usage)>,
+    /// Those that stand still, stopped by a signal or a debugger.
+    pub stopped: Vec<ProcessId>,
 }
 
 /// Samples until the senders of lists are gone.
@@ -45,14 +47,15 @@ pub fn run(lists: &Receiver<Watched>, mut report: impl FnMut(Seen)) {
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let pids: Vec<u32> = watched.iter().map(|(_, pid)| *pid).collect();
-        let usages = sampler
-            .sample(&pids)
-            .into_iter()
-            .filter_map(|sample| {
-                let (process, _) = watched.iter().find(|(_, pid)| *pid == sample.pid)?;
-                Some((*process, Usage { rss_bytes: sample.rss_bytes, shared_bytes: sample.shared_bytes, cpu_percent: sample.cpu_percent }))
-            })
-            .collect();
-        report(Seen { total_bytes, available_bytes: head_room.as_ref().map_or(0, HeadRoom::bytes), usages });
+        let (mut usages, mut stopped) = (Vec::new(), Vec::new());
+        for sample in sampler.sample(&pids) {
+            let Some((process, _)) = watched.iter().find(|(_, pid)| *pid == sample.pid) else { continue };
+            let Sample { rss_bytes, shared_bytes, cpu_percent, state, .. } = sample;
+            usages.push((*process, Usage { rss_bytes, shared_bytes, cpu_percent }));
+            if state == State::Stopped {
+                stopped.push(*process);
+            }
+        }
+        report(Seen { total_bytes, available_bytes: head_room.as_ref().map_or(0, HeadRoom::bytes), usages, stopped });
     }
 }

@@ -2,6 +2,8 @@
 
 mod arrivals;
 mod departures;
+mod ending;
+mod rings;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,28 +14,31 @@ use std::time::Duration;
 
 use plasmon_memory::channel::Listener;
 use plasmon_memory::doorbell::Doorbell;
-use plasmon_memory::process::Pidfd;
-use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_memory::slot::AgentState;
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::local::{self, ToAgent};
 use rustix::event::{Timespec, epoll};
 
 use super::Clock;
 use super::backing::Progress;
-use super::effects::Effects;
+use super::effects::{Effects, Flushed};
 use super::handle::Question;
 use super::listener::Newcomer;
 use super::peer::Peer;
 use super::sampling::{Seen, Watched};
-use crate::reactor::{Core, Machine, Violation};
+use super::spawner::{Errand, Report};
+use crate::reactor::{Core, Machine};
+use arrivals::{Introduced, Starting};
+use ending::Phase;
+
+pub use ending::Stop;
 
 /// How long the thread dozes after work before it really sleeps: clients without hurry need not wake it meanwhile.
 const NAP: Duration = Duration::from_millis(1);
 /// `off`: call sites are not recorded, until `SIGUSR1` switches them on.
 const SITES: &str = "PLASMON_SITES";
-/// How often a client with a full ring is tried again.
+/// How soon a client with a full ring is tried again, and how seldom when it does not read at all.
 const RETRY: Duration = Duration::from_millis(2);
+const RETRY_AT_MOST: Duration = Duration::from_millis(64);
 
 /// What other threads tell the node's thread.
 pub enum Command {
@@ -45,8 +50,10 @@ pub enum Command {
     Seen(Seen),
     /// Record call sites if they are not, and the other way round.
     SwitchSites,
+    /// The spawner did this.
+    Done(Report),
     /// End.
-    Stop,
+    Stop(Stop),
 }
 
 /// Tells the node's thread, and wakes it. Cheap to clone.
@@ -100,15 +107,16 @@ pub struct Shell {
     commands: Receiver<Command>,
     newcomers: HashMap<u32, Newcomer>,
     next_newcomer: u32,
+    introduced: HashMap<u32, Introduced>,
     /// When accepting goes on, while it rests.
     listen_again_ms: Option<u64>,
-    /// Workers that were started and have not said hello.
-    starting: HashMap<ProcessId, Pidfd>,
+    starting: HashMap<ProcessId, Starting>,
+    errands: Sender<Errand>,
     watched: Sender<Watched>,
     viewers: u32,
     /// Clients record call sites.
     sites: bool,
-    stopping: bool,
+    phase: Phase,
     buffer: Vec<u8>,
 }
 
@@ -141,7 +149,7 @@ impl Shell {
         clock: Clock,
         listener: Listener,
         (commands, control): (Receiver<Command>, Arc<Doorbell>),
-        watched: Sender<Watched>,
+        (watched, errands): (Sender<Watched>, Sender<Errand>),
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let bell = Doorbell::create()?;
@@ -161,43 +169,51 @@ impl Shell {
             commands,
             newcomers: HashMap::new(),
             next_newcomer: 0,
+            introduced: HashMap::new(),
             listen_again_ms: None,
             starting: HashMap::new(),
+            errands,
             watched,
             viewers: 0,
             sites: std::env::var_os(SITES).is_none_or(|sites| sites != "off"),
-            stopping: false,
+            phase: Phase::Serving,
             buffer: Vec::new(),
         })
     }
 
-    /// Serves until told to stop; then ends the workers and returns.
+    /// Serves until told to stop; then ends the workers, each of which is reaped, and returns.
     pub fn run(mut self) {
         let mut quiet = 0_u32;
+        let mut retry = RETRY;
         let mut events = Vec::with_capacity(64);
         loop {
             self.core.set_now(self.clock.now_ms());
             let drained = self.drain_all();
+            self.settle_withdrawals();
             self.take_commands();
-            if self.stopping {
-                break;
-            }
             self.core.on_tick(self.clock.now_ms(), &mut self.effects);
             self.lose_hung_up();
             self.lose_silent();
-            let stuck = self.settle();
+            self.lose_garbled();
+            self.advance();
+            if matches!(self.phase, Phase::Over) {
+                break;
+            }
+            let flushed = self.settle();
+            retry = if flushed.moved || !flushed.full { RETRY } else { (retry * 2).min(RETRY_AT_MOST) };
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
-            let limit = if stuck { Some(limit.map_or(RETRY, |limit| limit.min(RETRY))) } else { limit };
+            let again = if flushed.soon { Some(RETRY) } else { flushed.full.then_some(retry) };
+            let limit = [limit, again].into_iter().flatten().min();
             self.effects.slots().set_agent_state(state);
             let limit = if self.has_work() { Some(Duration::ZERO) } else { limit };
             self.wait(limit, &mut events);
             self.effects.slots().set_agent_state(AgentState::Awake);
+            tracing::trace!(events = events.len(), "awake");
             for event in events.drain(..) {
                 self.on_event(event);
             }
         }
-        self.end_workers();
     }
 
     fn wait(&self, limit: Option<Duration>, events: &mut Vec<u64>) {
@@ -209,14 +225,14 @@ impl Shell {
     }
 
     fn has_work(&self) -> bool {
-        self.effects.peers.values().any(|peer| !peer.dropped && peer.backlog.is_empty() && !peer.link.is_empty())
+        self.effects.peers.values().any(|peer| peer.has_unread())
     }
 
     fn deadline(&self) -> Option<Duration> {
         let now_ms = self.clock.now_ms();
         let hung_up = self.effects.peers.values().filter(|peer| !peer.dropped).filter_map(Peer::overdue_ms).min();
         let silent = self.newcomers.values().filter_map(Newcomer::overdue_ms).min();
-        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms].into_iter().flatten().min()?;
+        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms, self.next_phase_ms()].into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now_ms).max(1)))
     }
 
@@ -231,39 +247,6 @@ impl Shell {
             kind if kind == Kind::End as u64 => self.on_end(ProcessId(which)),
             _ => self.on_starting_end(ProcessId(which)),
         }
-    }
-
-    /// Drains every ring once; how many bytes there were. A client that does not read its answers is not heard until it does, so that
-    /// what the agent keeps for it stays bounded.
-    fn drain_all(&mut self) -> usize {
-        let processes: Vec<ProcessId> =
-            self.effects.peers.iter().filter(|(_, peer)| !peer.dropped && peer.backlog.is_empty()).map(|(process, _)| *process).collect();
-        processes.into_iter().map(|process| self.drain(process)).sum()
-    }
-
-    fn drain(&mut self, process: ProcessId) -> usize {
-        let Some(peer) = self.effects.peers.get_mut(&process).filter(|peer| !peer.dropped) else { return 0 };
-        let mut bytes = std::mem::take(&mut self.buffer);
-        bytes.clear();
-        let drained = peer.link.consumer().drain(&mut bytes);
-        let result = match drained {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                let messages = Frames::new(&bytes, max_message(TO_AGENT)).map(|frame| {
-                    let frame = frame.map_err(|error| Violation(error.to_string()))?;
-                    local::decode::<ToAgent<'_>>("it", frame).map_err(|error| Violation(error.to_string()))
-                });
-                self.core.on_messages(process, messages, &mut self.effects)
-            }
-            Err(error) => Err(Violation(error.to_string())),
-        };
-        let length = bytes.len();
-        self.buffer = bytes;
-        if let Err(violation) = result {
-            tracing::warn!(process = process.0, reason = violation.0, "client dropped");
-            self.core.on_violation(process, &violation, &mut self.effects);
-        }
-        length
     }
 
     fn take_commands(&mut self) {
@@ -286,6 +269,7 @@ impl Shell {
                         viewers: self.viewers,
                     };
                     self.core.on_sample(machine, seen.usages);
+                    self.core.on_stopped(&seen.stopped, &mut self.effects);
                 }
                 Command::SwitchSites => {
                     self.sites = !self.sites;
@@ -294,13 +278,16 @@ impl Shell {
                     }
                     self.core.on_sites_switched(self.sites);
                 }
-                Command::Stop => self.stopping = true,
+                Command::Done(Report::Environment { newcomer, environment }) => self.on_environment(newcomer, environment),
+                Command::Done(Report::Worker { worker, started }) => self.on_started(worker, started),
+                Command::Stop(stop) => self.stop(stop),
             }
         }
     }
 
-    /// Does what the last changes left to do outside of the core. True when a client's ring is full.
-    fn settle(&mut self) -> bool {
+    /// Does what the last changes left to do outside of the core.
+    fn settle(&mut self) -> Flushed {
+        let mut moved = false;
         loop {
             for (worker, job) in std::mem::take(&mut self.effects.starts) {
                 self.start_worker(worker, job);
@@ -308,8 +295,14 @@ impl Shell {
             for process in std::mem::take(&mut self.effects.kills) {
                 self.kill(process);
             }
-            if self.effects.starts.is_empty() && self.effects.kills.is_empty() {
-                return self.effects.flush();
+            let mut flushed = self.effects.flush();
+            moved |= flushed.moved;
+            let roomy = std::mem::take(&mut flushed.roomy);
+            for process in &roomy {
+                self.core.on_room(*process, &mut self.effects);
+            }
+            if roomy.is_empty() && self.effects.starts.is_empty() && self.effects.kills.is_empty() {
+                return Flushed { moved, ..flushed };
             }
         }
     }

@@ -1,12 +1,10 @@
 //! Starts worker processes, and tells how a process ended.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -16,19 +14,33 @@ use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::BOOT;
 use rustix::process::{WaitId, WaitIdOptions};
 
-use super::peer::Program;
+use super::line::Line;
+use super::program::Program;
+use crate::reactor::Departure;
 
 /// The number that a worker finds its socket under.
 const WORKER_FD: i32 = 3;
 
+/// A process that was started and has not said hello.
+#[derive(Debug)]
+pub struct Started {
+    /// The agent's end of its socket. It does not wait.
+    pub line: Line,
+    /// Its process id.
+    pub pid: u32,
+    /// Its life; nobody has reaped it.
+    pub pidfd: Pidfd,
+}
+
 /// Starts a worker from the driver's executable: the file that the driver runs, even if another one lies at its path by now.
-/// Its output goes to a file of its own in `logs`.
+/// Its output goes to a file of its own in `logs`; signals of the agent's terminal don't reach it.
 ///
 /// # Errors
-/// What the system says.
-pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(Channel, u32)> {
+/// What the system says; then no process is left.
+pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<Started> {
     let (ours, theirs) = Channel::pair()?;
-    let log = File::options().create(true).append(true).open(logs.join(format!("worker-{worker}.log")))?;
+    ours.set_nonblocking(true)?;
+    let log = File::options().create(true).append(true).open(log_of(worker, logs))?;
     let mut command = Command::new(format!("/proc/self/fd/{}", program.executable.as_raw_fd()));
     command
         .arg0(&program.path)
@@ -39,41 +51,55 @@ pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<(C
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
+        .process_group(0)
         .fd_mappings(vec![FdMapping { parent_fd: theirs.into_fd(), child_fd: WORKER_FD }])
         .map_err(io::Error::other)?;
-    let child = command.spawn()?;
-    Ok((ours, child.id()))
+    let mut child = command.spawn()?;
+    match Pidfd::open(child.id()) {
+        Ok(pidfd) => Ok(Started { line: Line::new(ours), pid: child.id(), pidfd }),
+        Err(error) => {
+            // Nobody could ever see its end.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error)
+        }
+    }
 }
 
-/// The environment that a process was started with; this process's own when it cannot be read.
-#[must_use]
-pub fn environment(pid: u32) -> Vec<(OsString, OsString)> {
-    let Ok(bytes) = std::fs::read(format!("/proc/{pid}/environ")) else {
-        return std::env::vars_os().filter(|(name, _)| name != BOOT).collect();
-    };
-    bytes
-        .split(|byte| *byte == 0)
-        .filter_map(|entry| {
-            let at = entry.iter().position(|byte| *byte == b'=')?;
-            let (name, value) = (entry.get(..at)?, entry.get(at + 1..)?);
-            (!name.is_empty() && name != BOOT.as_bytes()).then(|| (OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
-        })
-        .collect()
+/// Kills a child and reaps it; waits until it is gone.
+pub fn bury(child: &Pidfd) {
+    let _ = child.kill();
+    // Fails only where there is nobody to reap.
+    while matches!(rustix::process::waitid(WaitId::PidFd(child.fd()), WaitIdOptions::EXITED), Err(rustix::io::Errno::INTR)) {}
 }
 
-/// How a process ended, for people. Only the parent is told, and only once: this reaps.
+/// Where a worker's output goes.
+fn log_of(worker: ProcessId, logs: &Path) -> PathBuf {
+    logs.join(format!("worker-{worker}.log"))
+}
+
+/// A worker has ended: what it said stays as long as the session; when it said nothing, nothing stays.
+pub fn forget(worker: ProcessId, logs: &Path) {
+    let log = log_of(worker, logs);
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+        // The session takes it along when it goes.
+        let _ = std::fs::remove_file(log);
+    }
+}
+
+/// How a process ended. Only the parent is told, and only once: this reaps.
 #[must_use]
-pub fn how_it_ended(pidfd: &Pidfd, child: bool) -> String {
+pub fn how_it_ended(pidfd: &Pidfd, child: bool) -> Departure {
     if !child {
-        return "ended".to_owned();
+        return "ended".into();
     }
     match rustix::process::waitid(WaitId::PidFd(pidfd.fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
         Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, Some(signal)) => format!("signal {signal}{}", name_of(signal)),
-            _ => "ended".to_owned(),
+            (Some(code), _) => Departure { exit_code: Some(code), ..format!("exit code {code}").into() },
+            (None, Some(signal)) => Departure { signal: Some(signal), ..format!("signal {signal}{}", name_of(signal)).into() },
+            _ => "ended".into(),
         },
-        _ => "ended".to_owned(),
+        _ => "ended".into(),
     }
 }
 

@@ -159,6 +159,9 @@ impl Core {
             let Some(worker) = actor.worker.filter(|_| actor.running.len() < actor.max_concurrency as usize) else { return };
             let tasks = &self.tasks;
             let ready = |call| tasks.get(&call).is_some_and(|call| call.status == TaskStatus::PendingNodeAssignment);
+            if !out.has_room(worker) {
+                return;
+            }
             let Some(call) = actor.calls.next(ready) else { return };
             actor.running.push(call);
             self.run(call, worker, Work::Method, out);

@@ -11,6 +11,12 @@ use crate::store::lease::LeaseIndex;
 
 /// How long a create waits for room before it is refused, milliseconds (Ray's `oom_grace_period`).
 pub const CREATE_GRACE_MS: u64 = 2000;
+/// Creates of one process that may wait for room at once: each is a thread of the process's that waits.
+const MAX_CREATES: usize = 1 << 14;
+/// Sites that an error names as those that hold most.
+const MAX_HOLDERS: usize = 3;
+/// Bytes that an error shows of a call site.
+const MAX_SITE: usize = 200;
 /// How far ahead of need the pool is backed, bytes.
 const AHEAD: u64 = 64 << 20;
 
@@ -28,12 +34,22 @@ pub(super) struct Create {
 }
 
 impl Core {
-    pub(super) fn on_lease(&mut self, from: ProcessId, request: u32, bytes: u64, chunk: bool, site: u32, out: &mut impl Outbox) {
+    pub(super) fn on_lease(
+        &mut self,
+        from: ProcessId,
+        request: u32,
+        bytes: u64,
+        chunk: bool,
+        site: u32,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
         let site = self.site_from(from, site);
         let deadline_ms = self.now_ms + CREATE_GRACE_MS;
         let create = Create { process: from, request, bytes, chunk, site, deadline_ms, lease: None };
         if bytes > self.store.capacity() {
             self.refuse(create, out);
+        } else if self.waits_too_often(from) {
+            return Err(Violation(format!("{MAX_CREATES} creates that wait for room at once")));
         } else if !self.creates.is_empty() || !self.try_grant(create, out) {
             self.event(
                 EventKind::CreateQueued,
@@ -44,6 +60,13 @@ impl Core {
             self.creates.push_back(create);
             self.recall(out);
         }
+        Ok(())
+    }
+
+    fn waits_too_often(&self, process: ProcessId) -> bool {
+        // Nearly always nobody waits.
+        self.creates.len() + self.unbacked.len() >= MAX_CREATES
+            && self.creates.iter().chain(&self.unbacked).filter(|create| create.process == process).count() >= MAX_CREATES
     }
 
     pub(super) fn on_return(&mut self, from: ProcessId, number: u32, out: &mut impl Outbox) -> Result<(), Violation> {
@@ -58,12 +81,14 @@ impl Core {
 
     pub(super) fn on_slots(&mut self, from: ProcessId, request: u32, out: &mut impl Outbox) {
         match self.slots.lend(from) {
-            Some(first) => {
+            Ok(first) => {
                 self.objects.grow(first + plasmon_protocol::local::SLOT_BLOCK);
                 out.send(from, &ToClient::Slots { request, first });
             }
-            None => {
-                let error = Error::system("name another object", format!("all {} slots are in use", self.config.slots));
+            Err(own) => {
+                let cause =
+                    format!("this process has names for {own} objects of {}, and as many must be left for others", self.config.slots);
+                let error = Error::system("name another object", cause);
                 out.send(from, &ToClient::Refused { request, error });
             }
         }
@@ -217,18 +242,25 @@ impl Core {
 
     /// The error of a create without room: what was asked, what is free, and who holds most.
     pub(super) fn store_full(&self, asked: u64, site: SiteId) -> Error {
-        let mut sites: Vec<_> = self.sites.iter().filter(|(_, _, weight)| weight.bytes > 0).collect();
-        sites.sort_by_key(|(id, _, weight)| (std::cmp::Reverse(weight.bytes), *id));
-        let holders = sites
-            .into_iter()
-            .take(3)
-            .map(|(_, site, weight)| Holder { site: site.short(), bytes: Bytes(weight.bytes), objects: weight.objects })
-            .collect();
+        let mut holders: Vec<(u64, SiteId, u64)> = Vec::with_capacity(MAX_HOLDERS + 1);
+        for (id, _, weight) in self.sites.iter().filter(|(_, _, weight)| weight.bytes > 0) {
+            if holders.len() < MAX_HOLDERS || holders.last().is_some_and(|(least, ..)| *least < weight.bytes) {
+                let place = holders.partition_point(|(bytes, ..)| *bytes >= weight.bytes);
+                holders.insert(place, (weight.bytes, id, weight.objects));
+                holders.truncate(MAX_HOLDERS);
+            }
+        }
+        let shown = |id| {
+            let mut text = self.sites.get(id).short();
+            text.truncate(text.floor_char_boundary(MAX_SITE));
+            text
+        };
+        let holders = holders.into_iter().map(|(bytes, id, objects)| Holder { site: shown(id), bytes: Bytes(bytes), objects }).collect();
         Error::ObjectStoreFull {
             asked: Bytes(asked),
             free: Bytes(self.store.free_bytes()),
             capacity: Bytes(self.store.capacity()),
-            site: self.sites.get(site).short(),
+            site: shown(site),
             holders,
         }
     }

@@ -1,11 +1,11 @@
 //! One message from a client: what may be in it, and where it goes.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::local::{MAX_STAGED, MAX_TEXT, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, ToAgent};
 
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
-use crate::references::sites::MAX_SITES;
+use crate::references::sites::Cost;
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
 
@@ -13,7 +13,7 @@ use crate::scheduler::task::Role;
 const MAX_STAGED_TOTAL: usize = 1 << 20;
 
 impl Core {
-    /// A batch of messages from one client, in their order.
+    /// A batch of messages from one client, in their order, up to the first whose answer the client has no room for.
     ///
     /// # Errors
     /// [`Violation`] at the first message that breaks the protocol; those before it hold, those after it are not looked at.
@@ -29,7 +29,9 @@ impl Core {
             return Ok(());
         }
         let mut result = Ok(());
-        for message in messages {
+        let mut messages = messages.into_iter();
+        while out.has_room(from) {
+            let Some(message) = messages.next() else { break };
             self.counters.messages += 1;
             result = message.and_then(|message| self.on_message(from, message, out));
             self.drain_doomed(out);
@@ -53,10 +55,7 @@ impl Core {
             ToAgent::AddPin { key, site } => self.on_add(from, key, Count::Pinned, site),
             ToAgent::DropPin { key } => self.on_drop(from, key, Count::Pinned),
             ToAgent::Stage { references } => self.on_stage(from, &references),
-            ToAgent::Lease { request, bytes, chunk, site } => {
-                self.on_lease(from, request, bytes, chunk, site, out);
-                Ok(())
-            }
+            ToAgent::Lease { request, bytes, chunk, site } => self.on_lease(from, request, bytes, chunk, site, out),
             ToAgent::Return { lease } => self.on_return(from, lease, out),
             ToAgent::Slots { request } => {
                 self.on_slots(from, request, out);
@@ -92,13 +91,17 @@ impl Core {
             ToAgent::Site { site, kind, file, line, function } => {
                 bounded("file", file)?;
                 bounded("function", function)?;
-                let id = self.sites.intern(kind, file, line, function);
+                let mut cost = self.process(from).map_or_else(Default::default, |process| process.sites_cost);
+                let id = self.sites.intern(kind, file, line, function, &mut cost);
+                self.charge_sites(from, cost);
                 self.define_site(from, site, id)
             }
             ToAgent::SiteName { site, function } => {
                 bounded("function", function)?;
                 let id = self.site_from(from, site);
-                self.sites.name(id, function);
+                let mut cost = self.process(from).map_or_else(Default::default, |process| process.sites_cost);
+                self.sites.name(id, function, &mut cost);
+                self.charge_sites(from, cost);
                 Ok(())
             }
             ToAgent::Bye => {
@@ -108,9 +111,15 @@ impl Core {
         }
     }
 
+    fn charge_sites(&mut self, from: ProcessId, cost: Cost) {
+        if let Some(process) = self.process_mut(from) {
+            process.sites_cost = cost;
+        }
+    }
+
     fn define_site(&mut self, from: ProcessId, number: u32, id: SiteId) -> Result<(), Violation> {
         let Some(process) = self.process_mut(from) else { return Ok(()) };
-        if number as usize != process.sites.len() || process.sites.len() > MAX_SITES {
+        if number as usize != process.sites.len() || number > MAX_SITES {
             return Err(Violation(format!("call site {number} defined after {}", process.sites.len() - 1)));
         }
         process.sites.push(id);

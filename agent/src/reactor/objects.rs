@@ -139,8 +139,11 @@ impl Core {
         let lease = self.lease_of(writer, memory.lease)?;
         let class = Counts::default().class();
         self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
-        self.store.leave_object(lease, memory.offset, memory.length, class);
+        let idle = self.store.leave_object(lease, memory.offset, memory.length, class);
         out.freed(writer, memory.lease, ObjectKey::default());
+        if idle {
+            self.bound_slack(writer, out);
+        }
         Ok(())
     }
 
@@ -178,6 +181,9 @@ impl Core {
         let Some(object) = self.objects.get_mut(key) else {
             return Err(Violation(format!("reference to object {} which is not there", key.on(self.config.node))));
         };
+        if *count_mut(&mut object.counts, count) == u32::MAX {
+            return Err(Violation(format!("object {} held more often than can be counted", key.on(self.config.node))));
+        }
         let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
         let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);
@@ -278,10 +284,7 @@ impl Core {
             self.release(captor, inner, Count::Captured);
         }
         for waiter in cold.waiters {
-            if let Some(process) = self.process_mut(waiter.process) {
-                process.requests.remove(&waiter.request);
-                self.answer_lost(waiter.process, waiter.request, key, out);
-            }
+            self.tell(waiter, key, out);
         }
     }
 
@@ -305,14 +308,14 @@ impl Core {
         if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }
-        object.cold_mut().waiters.push(Waiter { process: from, request, wants_value });
+        object.cold_mut().waiters.insert(Waiter { process: from, request, wants_value });
         Ok(())
     }
 
     pub(super) fn on_cancel(&mut self, from: ProcessId, request: u32) {
         let Some(key) = self.process_mut(from).and_then(|process| process.requests.remove(&request)) else { return };
         if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
-            cold.waiters.retain(|waiter| waiter.process != from || waiter.request != request);
+            cold.forget(from, request);
         }
     }
 
@@ -325,10 +328,7 @@ impl Core {
         let dependents = std::mem::take(&mut cold.dependents);
         let error = failed.then(|| plasmon_protocol::local::decode::<Error>("the agent", &cold.value).ok()).flatten();
         for waiter in waiters {
-            if let Some(process) = self.process_mut(waiter.process) {
-                process.requests.remove(&waiter.request);
-                self.answer(waiter, key, out);
-            }
+            self.tell(waiter, key, out);
         }
         for task in dependents {
             match &error {
@@ -338,7 +338,7 @@ impl Core {
         }
     }
 
-    fn answer(&self, waiter: Waiter, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn answer(&self, waiter: Waiter, key: ObjectKey, out: &mut impl Outbox) {
         let Some(object) = self.objects.get(key) else { return };
         let value: &[u8] = match (&object.cold, waiter.wants_value) {
             (Some(cold), true) => &cold.value,
@@ -352,7 +352,7 @@ impl Core {
         out.send(waiter.process, &ToClient::Resolved { request: waiter.request, outcome });
     }
 
-    fn answer_lost(&self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn answer_lost(&self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {
         let error = Error::ObjectLost { object: key.on(self.config.node), cause: "nobody holds a reference to it".to_owned() };
         let value = plasmon_protocol::local::encode(&error).unwrap_or_default();
         out.send(process, &ToClient::Resolved { request, outcome: Outcome::Failed(&value) });

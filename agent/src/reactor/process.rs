@@ -1,12 +1,13 @@
 //! A process and a job as the core knows them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ProcessType;
 
+use crate::references::sites::Cost;
 use crate::references::table::NONE;
 use crate::store::lease::LeaseIndex;
 
@@ -23,6 +24,8 @@ pub enum Activity {
     Busy(TaskKey),
     /// A worker that is an actor.
     Actor(ObjectKey),
+    /// A worker whose task was taken back before it began, and that has not said yet that it knows.
+    Withdrawn(TaskKey),
     /// A worker that was told to end.
     Leaving,
 }
@@ -69,16 +72,28 @@ pub struct Process {
     pub(super) vacant_leases: Vec<u32>,
     /// The agent's numbers of its call sites, by its own.
     pub(super) sites: Vec<SiteId>,
+    /// What those of them that it was the first to name take of the agent's memory.
+    pub(super) sites_cost: Cost,
     /// References for the next message that takes them.
     pub(super) staged: Vec<ObjectKey>,
     /// Answers that it waits for: the object of each request.
     pub(super) requests: HashMap<u32, ObjectKey, foldhash::fast::FixedState>,
+    /// Those of them that have an answer and wait for room in its ring.
+    pub(super) owed: VecDeque<super::owed::Owed>,
     /// The number of its newest task.
     pub(super) last_task: u32,
     /// Thousandths of a CPU that its task has reserved at this moment.
     pub(super) reserved: u32,
     /// Its task waits in a `get` and gave its CPU back.
     pub(super) blocked: bool,
+    /// What it did that the protocol forbids.
+    pub(super) violation: Option<String>,
+    /// Tasks and constructors that it was sent.
+    pub(super) runs: u32,
+    /// It stood still when it was last looked at.
+    pub(super) stopped: bool,
+    /// The task that it was sent last was asked back.
+    pub(super) withdrawing: bool,
 }
 
 impl Process {
@@ -100,11 +115,17 @@ impl Process {
             leases: Vec::new(),
             vacant_leases: Vec::new(),
             sites: vec![SiteId(0)],
+            sites_cost: Cost::default(),
             staged: Vec::new(),
             requests: HashMap::default(),
+            owed: VecDeque::new(),
             last_task: 0,
             reserved: 0,
             blocked: false,
+            violation: None,
+            runs: 0,
+            stopped: false,
+            withdrawing: false,
         }
     }
 

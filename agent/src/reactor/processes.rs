@@ -7,9 +7,12 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{EventKind, ProcessType, Severity};
 
 use super::actors::End;
-use super::{Activity, Core, Job, Outbox, Process, Root, Violation};
+use super::{Activity, Core, Departure, Job, Outbox, Process, Root, Violation};
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
+
+/// Bytes that an event shows of what a process without a name has done.
+const MAX_CAUSE: usize = 500;
 
 impl Core {
     /// A driver has connected: its number, and that of its new job.
@@ -55,21 +58,36 @@ impl Core {
         if !self.dismissed.contains(&process) {
             self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} dropped: {}", violation.0));
         }
+        if let Some(process) = self.process_mut(process) {
+            process.violation.get_or_insert_with(|| violation.0.clone());
+        }
         out.kill(process);
     }
 
-    /// A process is gone, and its ring was drained to the last published byte. `how` it went is for people.
-    pub fn on_process_lost(&mut self, id: ProcessId, how: &str, out: &mut impl Outbox) {
+    /// A process that wanted to connect is not let in. One that tries again and again for the same reason is told of once.
+    pub fn on_refused(&mut self, pid: u32, cause: &str) {
+        let shown = &cause[..cause.floor_char_boundary(MAX_CAUSE)];
+        let message = format!("process {pid} not let in: {shown}");
+        if self.events.back().is_none_or(|last| last.message != message) {
+            self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), message);
+        }
+    }
+
+    /// A process is gone, and its ring was drained to the last published byte.
+    pub fn on_process_lost(&mut self, id: ProcessId, departure: impl Into<Departure>, out: &mut impl Outbox) {
+        let departure = departure.into();
         if id.0 == 0 {
             return;
         }
+        let how = &*departure.how;
+        self.examine(id, &departure);
         let Some(mut process) = self.processes.get_mut(id.0 as usize).and_then(Option::take) else { return };
         // It must be there while its rows are released, or their sums would not be kept.
         let (requests, leases) = (std::mem::take(&mut process.requests), std::mem::take(&mut process.leases));
         self.processes[id.0 as usize] = Some(process);
         for (request, key) in requests {
             if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
-                cold.waiters.retain(|waiter| waiter.process != id || waiter.request != request);
+                cold.forget(id, request);
             }
         }
         self.dying = Some(id);

@@ -130,9 +130,10 @@ impl Core {
         };
         let task = running.and_then(|key| self.tasks.get(&key)).map(|task| Arc::clone(&task.function));
         let state = match process.activity {
+            _ if process.stopped => "stopped",
             Activity::Free => "running",
             Activity::Starting => "starting",
-            Activity::Idle => "idle",
+            Activity::Idle | Activity::Withdrawn(_) => "idle",
             Activity::Busy(_) | Activity::Actor(_) if process.blocked => "blocked",
             Activity::Actor(_) if task.is_none() => "idle",
             Activity::Busy(_) | Activity::Actor(_) => "running",
@@ -296,7 +297,7 @@ impl Tables for Core {
     }
 
     fn post_mortem(&self) -> Vec<PostMortemRow> {
-        Vec::new()
+        self.post_mortems.rows()
     }
 
     fn events(&self) -> Vec<EventRow> {

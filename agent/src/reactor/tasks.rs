@@ -111,7 +111,9 @@ impl Core {
         };
         self.status_changed(None, TaskStatus::PendingArgsAvail);
         self.tasks.insert(key, task);
-        if let Some(job) = self.jobs.get_mut(&job) {
+        if let Some(error) = self.refuses_task_of(from) {
+            self.failing.push((key, error));
+        } else if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.insert(key);
             let queued = match role {
                 Role::Method(actor) => self.queue_call(key, actor),
@@ -182,7 +184,7 @@ impl Core {
             match self.objects.get_mut(object) {
                 Some(object) if object.state == Some(ObjectState::Pending) => {
                     waits_for += 1;
-                    object.cold_mut().dependents.push(key);
+                    object.cold_mut().dependents.insert(key);
                 }
                 Some(object) if object.state == Some(ObjectState::Failed) => {
                     error = object.cold.as_ref().and_then(|cold| local::decode::<Error>("the agent", &cold.value).ok());
@@ -254,7 +256,7 @@ impl Core {
 
     pub(super) fn on_ended(&mut self, from: ProcessId, key: TaskKey, ending: Ending, out: &mut impl Outbox) -> Result<(), Violation> {
         match &ending {
-            Ending::Finished => {}
+            Ending::Finished | Ending::Withdrawn => {}
             Ending::Failed(message) => bounded("error", message)?,
             Ending::Panicked { message, place } => {
                 bounded("panic", message)?;
@@ -266,6 +268,9 @@ impl Core {
                     return Err(Violation(format!("error of {length} bytes")));
                 }
             }
+        }
+        if ending == Ending::Withdrawn {
+            return self.on_task_declined(from, key, out);
         }
         let Some(task) = self.running(from, key)? else {
             self.leave_actor(from, key);
@@ -292,6 +297,7 @@ impl Core {
                 self.fail_task(key, Error::TaskPanicked { task: id, name, pid, site, message, place }, out)
             }
             Ending::Refused(error) => self.fail_task(key, error, out),
+            Ending::Withdrawn => {}
         }
         Ok(())
     }
@@ -337,6 +343,7 @@ impl Core {
         match self.process(from).map(|process| process.activity) {
             Some(Activity::Busy(current)) if current == key => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
             Some(Activity::Actor(actor)) if runs(actor) => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
+            Some(Activity::Withdrawn(current)) if current == key => Ok(None),
             Some(_) => Err(Violation(format!("word of task {} which it does not run", key.on(self.config.node)))),
             None => Ok(None),
         }
@@ -379,7 +386,7 @@ impl Core {
         let Some(task) = self.tasks.get(&key) else { return };
         for object in task.holds.clone() {
             if let Some(cold) = self.objects.get_mut(object).and_then(|object| object.cold.as_mut()) {
-                cold.dependents.retain(|dependent| *dependent != key);
+                cold.dependents.remove(&key);
             }
         }
     }

@@ -20,7 +20,7 @@ impl Core {
     /// Sends ready tasks to idle workers while CPUs last, and starts the workers that are missing. Jobs take turns; a task that
     /// does not fit stops those behind it, so that it is not starved by smaller ones.
     pub(super) fn dispatch(&mut self, out: &mut impl Outbox) {
-        let mut progress = true;
+        let mut progress = !self.is_closed();
         while progress && !self.ready.is_empty() {
             progress = false;
             for job in self.ready.jobs_after(self.last_job) {
@@ -29,7 +29,7 @@ impl Core {
                 if !self.cpus.fits(milli) {
                     return;
                 }
-                let Some(worker) = self.jobs.get_mut(&job).and_then(|job| job.idle.pop()) else {
+                let Some(worker) = self.take_idle(job) else {
                     self.want_workers(job, milli, out);
                     continue;
                 };
@@ -41,12 +41,21 @@ impl Core {
                 };
                 if let Some(process) = self.process_mut(worker) {
                     process.activity = Activity::Busy(key);
+                    process.runs = process.runs.wrapping_add(1);
+                    process.withdrawing = false;
                 }
                 self.take_cpu(worker, milli);
                 self.run(key, worker, work, out);
                 progress = true;
             }
         }
+    }
+
+    /// The most recently used idle worker that does not stand still.
+    fn take_idle(&mut self, id: JobId) -> Option<ProcessId> {
+        let moves = |worker: &ProcessId| self.process(*worker).is_some_and(|process| !process.stopped);
+        let index = self.jobs.get(&id)?.idle.iter().rposition(moves)?;
+        Some(self.jobs.get_mut(&id)?.idle.remove(index))
     }
 
     /// Starts as many workers as the job could use now.
@@ -186,7 +195,7 @@ impl Core {
         }
     }
 
-    fn make_idle(&mut self, worker: ProcessId, id: JobId, out: &mut impl Outbox) {
+    pub(super) fn make_idle(&mut self, worker: ProcessId, id: JobId, out: &mut impl Outbox) {
         self.dispatch_wanted = true;
         let most = self.cpus.total().div_ceil(1000).max(1) as usize;
         let Some(job) = self.jobs.get_mut(&id) else {

@@ -5,10 +5,19 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use plasmon_protocol::id::SiteId;
+use plasmon_protocol::local;
 use plasmon_protocol::record::{Site, SiteKind};
 
 /// More places than this share one entry, so that a program that makes up places cannot fill the agent's memory.
-pub const MAX_SITES: usize = 65_536;
+const MAX_SITES: usize = local::MAX_SITES as usize;
+/// What the sites of all clients, and those that one client was the first to name, may take of the agent's memory, bytes. What is beyond
+/// shares the site `(other)`.
+const ALL_COST: usize = 48 << 20;
+const CLIENT_COST: usize = 12 << 20;
+/// A site without its texts, bytes.
+const ENTRY_COST: usize = 256;
+/// The file of the sites for which there was no place.
+const OTHER: &str = "(other)";
 /// How far back growth looks, milliseconds.
 pub const GROWTH_MS: u64 = 60_000;
 
@@ -32,9 +41,14 @@ struct Entry {
     dirty: bool,
 }
 
+/// What the sites that one client was the first to name take of the agent's memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cost(usize);
+
 /// All sites of one agent. Number 0 is the unknown one.
 #[derive(Debug)]
 pub struct Sites {
+    cost: usize,
     entries: Vec<Entry>,
     index: HashMap<(SiteKind, Box<str>, u32), SiteId, foldhash::fast::FixedState>,
     dirty: Vec<SiteId>,
@@ -42,34 +56,57 @@ pub struct Sites {
 
 impl Default for Sites {
     fn default() -> Self {
-        let mut sites = Self { entries: Vec::new(), index: HashMap::default(), dirty: Vec::new() };
+        let mut sites = Self { cost: 0, entries: Vec::new(), index: HashMap::default(), dirty: Vec::new() };
         sites.push(Site::default());
         sites
     }
 }
 
 impl Sites {
-    /// The number of a place; the same place has the same number whichever process names it.
-    pub fn intern(&mut self, kind: SiteKind, file: &str, line: u32, function: &str) -> SiteId {
+    /// The number of a place; the same place has the same number whichever client names it. A place that is new is on the client's cost.
+    pub fn intern(&mut self, kind: SiteKind, file: &str, line: u32, function: &str, client: &mut Cost) -> SiteId {
         let place = (kind, Box::from(file), line);
         if let Some(&id) = self.index.get(&place) {
-            self.name(id, function);
+            self.name(id, function, client);
             return id;
         }
-        if self.entries.len() >= MAX_SITES {
-            return SiteId(0);
+        // The file's name is in the index too.
+        if self.entries.len() >= MAX_SITES || !self.afford(ENTRY_COST + 2 * file.len() + function.len(), client) {
+            return self.other(kind);
         }
         let id = self.push(Site { id: SiteId(0), kind, function: function.to_owned(), file: file.to_owned(), line });
         self.index.insert(place, id);
         id
     }
 
-    /// Tells a place's enclosing function; the first name stays.
-    pub fn name(&mut self, id: SiteId, function: &str) {
+    /// The site of all places of this kind for which there is no place.
+    fn other(&mut self, kind: SiteKind) -> SiteId {
+        let place = (kind, Box::from(OTHER), 0);
+        if let Some(&id) = self.index.get(&place) {
+            return id;
+        }
+        let id = self.push(Site { id: SiteId(0), kind, function: String::new(), file: OTHER.to_owned(), line: 0 });
+        self.index.insert(place, id);
+        id
+    }
+
+    fn afford(&mut self, cost: usize, client: &mut Cost) -> bool {
+        if self.cost + cost > ALL_COST || client.0 + cost > CLIENT_COST {
+            return false;
+        }
+        self.cost += cost;
+        client.0 += cost;
+        true
+    }
+
+    /// Tells a place's enclosing function; the first name stays. A name that is too much is left out.
+    pub fn name(&mut self, id: SiteId, function: &str, client: &mut Cost) {
+        let unnamed = self.entries.get(id.0 as usize).is_some_and(|entry| entry.site.function.is_empty() && entry.site.file != OTHER);
+        if !unnamed || function.is_empty() || !self.afford(function.len(), client) {
+            return;
+        }
         if let Some(entry) = self.entries.get_mut(id.0 as usize)
             && id.0 != 0
-            && entry.site.function.is_empty()
-            && !function.is_empty()
         {
             entry.site = Arc::new(Site { function: function.to_owned(), ..(*entry.site).clone() });
         }
@@ -138,18 +175,20 @@ mod tests {
 
     #[test]
     fn a_place_is_one_site_and_learns_its_name_once() {
-        let mut sites = Sites::default();
-        let a = sites.intern(SiteKind::PutObject, "src/a.rs", 3, "");
-        assert_eq!(sites.intern(SiteKind::PutObject, "src/a.rs", 3, "app::f"), a);
-        assert_eq!(sites.intern(SiteKind::PutObject, "src/a.rs", 3, "app::g"), a);
+        let (mut sites, mut client) = (Sites::default(), Cost::default());
+        let a = sites.intern(SiteKind::PutObject, "src/a.rs", 3, "", &mut client);
+        assert_eq!(sites.intern(SiteKind::PutObject, "src/a.rs", 3, "app::f", &mut client), a);
+        let cost = client;
+        assert_eq!(sites.intern(SiteKind::PutObject, "src/a.rs", 3, "app::g", &mut client), a);
+        assert_eq!(client, cost);
         assert_eq!(sites.get(a).short(), "f a.rs:3");
-        assert_ne!(sites.intern(SiteKind::TaskCall, "src/a.rs", 3, ""), a);
+        assert_ne!(sites.intern(SiteKind::TaskCall, "src/a.rs", 3, "", &mut client), a);
     }
 
     #[test]
     fn growth_looks_back_one_minute() {
         let mut sites = Sites::default();
-        let id = sites.intern(SiteKind::PutObject, "a", 1, "");
+        let id = sites.intern(SiteKind::PutObject, "a", 1, "", &mut Cost::default());
         for second in 0..200_u64 {
             sites.weigh(id, |weight| weight.bytes += 10);
             sites.sample(second * 1000);
@@ -159,12 +198,55 @@ mod tests {
         assert_eq!(sites.growth(id, 400_000).0, 0);
     }
 
+    /// What everything interned takes, as [`Sites::afford`] counts it.
+    fn texts(sites: &Sites) -> usize {
+        sites.entries.iter().map(|entry| 2 * entry.site.file.len() + entry.site.function.len()).sum()
+    }
+
     #[test]
-    fn made_up_places_share_one_entry_in_the_end() {
+    fn made_up_places_share_one_entry_of_their_kind_in_the_end() {
         let mut sites = Sites::default();
         for line in 0..MAX_SITES as u32 + 10 {
-            sites.intern(SiteKind::PutObject, "a", line, "");
+            // Each from a client of its own: no client's share is the limit.
+            sites.intern(SiteKind::PutObject, "a", line, "", &mut Cost::default());
         }
-        assert_eq!(sites.intern(SiteKind::PutObject, "b", 1, ""), SiteId(0));
+        let (put, task) = (SiteKind::PutObject, SiteKind::TaskCall);
+        let other = sites.intern(put, "b", 1, "", &mut Cost::default());
+        assert_eq!(sites.get(other).to_string(), "(put object) (other)");
+        assert_eq!(sites.intern(put, "c", 7, "f", &mut Cost::default()), other);
+        assert_eq!(sites.get(other).function, "");
+        assert_eq!(sites.get(sites.index[&(put, Box::from(OTHER), 0)]).kind, put);
+        let tasks = sites.intern(task, "b", 1, "", &mut Cost::default());
+        assert_eq!((sites.get(tasks).kind, sites.get(tasks).short()), (task, "(other)".to_owned()));
+    }
+
+    #[test]
+    fn long_texts_of_one_client_leave_room_for_others() {
+        let (mut sites, mut hog) = (Sites::default(), Cost::default());
+        let long = "x".repeat(4096);
+        let mut shared = 0;
+        for line in 0..MAX_SITES as u32 {
+            let id = sites.intern(SiteKind::PutObject, &long, line, &long, &mut hog);
+            shared += usize::from(sites.get(id).file == OTHER);
+        }
+        assert!(shared > 60_000, "{shared}");
+        assert!(texts(&sites) <= CLIENT_COST + ENTRY_COST);
+        let honest = sites.intern(SiteKind::PutObject, "src/a.rs", 3, "app::f", &mut Cost::default());
+        assert_eq!(sites.get(honest).short(), "f a.rs:3");
+        // Names that come later are on the same account.
+        let mut late = Cost::default();
+        for line in 0..20_000 {
+            let id = sites.intern(SiteKind::TaskCall, "b", line, "", &mut late);
+            sites.name(id, &long, &mut late);
+        }
+        assert!(texts(&sites) <= 2 * CLIENT_COST + ENTRY_COST, "{}", texts(&sites));
+        // Nor is it any better with many of them.
+        for client in 0..20_u32 {
+            let mut cost = Cost::default();
+            for line in 0..2000 {
+                sites.intern(SiteKind::PutObject, &format!("{client}{long}"), line, "", &mut cost);
+            }
+        }
+        assert!(texts(&sites) <= ALL_COST, "{}", texts(&sites));
     }
 }

@@ -1,5 +1,7 @@
 //! The objects, dense by slot: no hashing on the way from a key to its object.
 
+use std::collections::BTreeSet;
+
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ObjectState;
 
@@ -42,7 +44,7 @@ impl Counts {
 }
 
 /// Someone who asked for a value that is not there yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Waiter {
     /// The asker.
     pub process: ProcessId,
@@ -62,13 +64,22 @@ pub struct Cold {
     /// Who holds the captured references in its name.
     pub captor: ProcessId,
     /// Who waits for its value.
-    pub waiters: Vec<Waiter>,
+    pub waiters: BTreeSet<Waiter>,
     /// Tasks that wait for its value.
-    pub dependents: Vec<TaskKey>,
+    pub dependents: BTreeSet<TaskKey>,
     /// The task that makes it.
     pub task: Option<TaskKey>,
     /// That task's attempt, from 1, once it ended.
     pub attempt: u32,
+}
+
+impl Cold {
+    /// The answer to that request is no longer wanted.
+    pub fn forget(&mut self, process: ProcessId, request: u32) {
+        for wants_value in [true, false] {
+            self.waiters.remove(&Waiter { process, request, wants_value });
+        }
+    }
 }
 
 /// Where an object in the pool is.

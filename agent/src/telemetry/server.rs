@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::machine::unique_bytes;
+use crate::node::descriptors;
 use crate::node::handle::NodeHandle;
 use crate::telemetry::detail::{Details, UniqueBytes};
 use crate::telemetry::door::{Door, Refusal};
@@ -136,6 +137,7 @@ impl Server {
         let (tell, away) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut shutdown = pin!(shutdown);
+        let mut refused = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -145,7 +147,8 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => match Arc::clone(&handshakes).try_acquire_owned() {
-                    Ok(permit) => {
+                    Ok(permit) if descriptors::suffice_for_viewer() => {
+                        refused = false;
                         let (shared, away) = (Arc::clone(&shared), away.clone());
                         tasks.spawn(async move {
                             if let Some((stream, rest, seat)) = arrive(stream, peer, &shared).await {
@@ -157,11 +160,13 @@ impl Server {
                         });
                     }
                     // Not worth a task, or there would be as many of those.
-                    Err(_) => drop(stream.try_write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")),
+                    _ => drop(stream.try_write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")),
                 },
                 Err(cause) => {
                     // Descriptors have run out, most likely; trying again at once would only burn time.
-                    tracing::warn!(%cause, "cannot accept a viewer");
+                    if !std::mem::replace(&mut refused, true) {
+                        tracing::warn!(%cause, "viewers wait");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

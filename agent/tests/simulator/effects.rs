@@ -92,6 +92,10 @@ impl Outbox for Recorder {
         self.effects.push(Effect::EndJob(job));
     }
 
+    fn withdraw(&mut self, worker: ProcessId, _run: u32) {
+        unreachable!("nobody stands still here, and worker {worker} was asked for its task");
+    }
+
     fn kill(&mut self, process: ProcessId) {
         self.effects.push(Effect::Kill(process));
     }

@@ -4,13 +4,15 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    SocketAddrUnix, SocketFlags, SocketType,
+    Shutdown, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
 
 use crate::segment::invalid;
@@ -34,7 +36,7 @@ impl Channel {
     /// What the system says.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        Ok((Self(one), Self(other)))
+        Ok((Self(beyond_standard(one)?), Self(beyond_standard(other)?)))
     }
 
     /// Connects to a [`Listener`].
@@ -45,6 +47,32 @@ impl Channel {
         let socket = socket()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
         Ok(Self(socket))
+    }
+
+    /// Like [`Channel::connect`], with [`Channel::set_patience`] from the begin: a listener that does not accept is waited for no longer.
+    ///
+    /// # Errors
+    /// As for [`Channel::connect`]; would block when the listener's queue stays full.
+    pub fn connect_within(path: &Path, limit: Duration) -> io::Result<Self> {
+        let channel = Self(socket()?);
+        channel.set_patience(limit)?;
+        rustix::net::connect(&channel.0, &SocketAddrUnix::new(path)?)?;
+        Ok(channel)
+    }
+
+    /// How long [`Channel::send`] and [`Channel::recv`] wait before they fail with "would block"; for ever at first.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_patience(&self, limit: Duration) -> io::Result<()> {
+        sockopt::set_socket_timeout(&self.0, sockopt::Timeout::Send, Some(limit))?;
+        Ok(sockopt::set_socket_timeout(&self.0, sockopt::Timeout::Recv, Some(limit))?)
+    }
+
+    /// Ends the connection, whoever else has a descriptor of this end: a forked child may hold one for long.
+    pub fn hang_up(&self) {
+        // The other end may be gone, which is the same.
+        let _ = rustix::net::shutdown(&self.0, Shutdown::Both);
     }
 
     /// An end that came from elsewhere, as from [`inherit`].
@@ -93,7 +121,8 @@ impl Channel {
     /// Receives one packet; `None` when the other end is gone and everything was received. Descriptors are close-on-exec.
     ///
     /// # Errors
-    /// Invalid data for a packet that is too large in bytes or descriptors (it is dropped, descriptors and all).
+    /// Invalid data for a packet that is too large in bytes or descriptors, or whose descriptors this process may not open (it is
+    /// dropped, descriptors and all).
     pub fn recv(&self) -> io::Result<Option<Packet>> {
         let mut bytes = vec![0; MAX_PACKET];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
@@ -106,17 +135,33 @@ impl Channel {
         let mut descriptors = Vec::new();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = message {
-                descriptors.extend(rights);
+                for right in rights {
+                    descriptors.push(beyond_standard(right)?);
+                }
             }
         }
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-            return Err(invalid(format!("a packet of more than {MAX_PACKET} bytes or {MAX_DESCRIPTORS} descriptors arrived")));
+        if received.flags.contains(ReturnFlags::TRUNC) {
+            return Err(invalid(format!("a packet of more than {MAX_PACKET} bytes arrived")));
+        }
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            let arrived = descriptors.len();
+            return Err(invalid(format!(
+                "only {arrived} descriptors of a packet arrived: it has more than {MAX_DESCRIPTORS}, or this process may not open more files"
+            )));
         }
         if received.bytes == 0 {
             return Ok(None);
         }
         bytes.truncate(received.bytes);
         Ok(Some((bytes, descriptors)))
+    }
+
+    /// Ends the connection for everybody who has a copy of either end: nothing is sent or received any more, but for what was sent before.
+    ///
+    /// # Errors
+    /// What the system says; not connected when the other end is gone.
+    pub fn shutdown(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both)?)
     }
 
     /// The user id of the process that made the other end.
@@ -164,7 +209,7 @@ impl Listener {
     /// # Errors
     /// Would block when there is none and the listener does not wait; else what the system says.
     pub fn accept(&self) -> io::Result<Channel> {
-        Ok(Channel(retry(|| rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC))?))
+        Ok(Channel(beyond_standard(retry(|| rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC))?)?))
     }
 
     /// Whether [`Listener::accept`] fails with "would block" instead of waiting. Connections always begin as waiting ones.
@@ -209,8 +254,33 @@ pub fn inherit(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The same file under a number above those of the standard streams. A program that was started without one of them, or closed it, gets
+/// its number for the next file, and writes its output there.
+///
+/// # Errors
+/// What the system says.
+pub fn beyond_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?) }
+}
+
+/// Opens the standard streams that are closed, on `/dev/null`, so that no other file gets their numbers. For a program that has just
+/// begun.
+///
+/// # Errors
+/// What the system says.
+pub fn open_standard() -> io::Result<()> {
+    loop {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())?;
+        if null.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        // Stays open, and is inherited as such streams are.
+        let _ = null.into_raw_fd();
+    }
+}
+
 fn socket() -> io::Result<OwnedFd> {
-    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    beyond_standard(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
 fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {

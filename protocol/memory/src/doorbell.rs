@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 
+use crate::channel::beyond_standard;
+
 /// A doorbell; all descriptors of it are the same bell.
 #[derive(Debug)]
 pub struct Doorbell(OwnedFd);
@@ -16,7 +18,7 @@ impl Doorbell {
     /// # Errors
     /// What the system says.
     pub fn create() -> io::Result<Self> {
-        Ok(Self(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+        Ok(Self(beyond_standard(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)?))
     }
 
     /// One that another process made with [`Doorbell::create`].

@@ -13,6 +13,7 @@
 //! | [`doorbell`] | wakes a sleeper | either |
 //! | [`channel`] | packets and descriptors over a unix socket | either |
 //! | [`process`] | another process, named without races | - |
+//! | [`fork`] | what a forked child must not take for its own | - |
 //!
 //! # Rules that hold everywhere
 //! - Every shared word has one writing process. Publication is one release store, so a crash loses only what was not published,
@@ -35,10 +36,22 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("plasmon-memory needs Linux: sealed memory files, eventfd and pidfd");
 
+/// A point at which a test lets a client die in the middle of a step: no code at all without the feature `failpoints`.
+macro_rules! failpoint {
+    ($label:literal) => {
+        #[cfg(feature = "failpoints")]
+        $crate::failpoint::pass($label)
+    };
+}
+
 #[cfg(not(loom))]
 pub mod channel;
 #[cfg(not(loom))]
 pub mod doorbell;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(loom))]
+pub mod fork;
 #[cfg(not(loom))]
 pub mod link;
 #[cfg(all(test, loom))]

@@ -5,7 +5,7 @@
 //! processors fetch cache lines in pairs.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use plasmon_protocol::local::{MAX_LEASES, PAGE, VERSION};
@@ -35,6 +35,7 @@ const AGENT_MAGIC: u64 = u64::from_le_bytes(*b"PLSMagnt") ^ VERSION as u64;
 const RECALL: u64 = 3 * LINE;
 const WANTS_SPACE: u64 = 4 * LINE;
 const SITES: u64 = 5 * LINE;
+const WITHDRAWN: u64 = 6 * LINE;
 const FREED: u64 = 8 * LINE;
 const AGENT_DATA: u64 = (FREED + MAX_LEASES as u64 * 4).next_multiple_of(PAGE);
 /// Bytes of the agent segment.
@@ -46,6 +47,7 @@ fn words(client: &Arc<Segment>, agent: &Arc<Segment>) -> io::Result<Words> {
         recall: Word(Place::at(agent, RECALL)?),
         wants_space: Word(Place::at(agent, WANTS_SPACE)?),
         sites: Word(Place::at(agent, SITES)?),
+        withdrawn: Word(Place::at(agent, WITHDRAWN)?),
         freed: Place::many(agent, FREED, MAX_LEASES)?,
     })
 }
@@ -53,7 +55,7 @@ fn words(client: &Arc<Segment>, agent: &Arc<Segment>) -> io::Result<Words> {
 /// The agent's end of one client. Dropped only after the client's death or its [`Bye`](plasmon_protocol::local::ToAgent::Bye).
 #[derive(Debug)]
 pub struct AgentLink {
-    client: Arc<Segment>,
+    client_fd: OwnedFd,
     agent: Arc<Segment>,
     producer: Producer,
     consumer: Consumer,
@@ -67,17 +69,19 @@ impl AgentLink {
     /// # Errors
     /// What the system says.
     pub fn create() -> io::Result<Self> {
-        let client = Segment::create("plasmon-client", CLIENT_SEGMENT)?;
-        rustix::io::pwrite(client.fd(), &CLIENT_MAGIC.to_le_bytes(), MAGIC)?;
+        let made = Segment::create("plasmon-client", CLIENT_SEGMENT)?;
+        let client_fd = made.fd()?.try_clone_to_owned()?;
+        drop(made);
+        rustix::io::pwrite(&client_fd, &CLIENT_MAGIC.to_le_bytes(), MAGIC)?;
         // The agent only reads it from here on, so that no mistake of its own can write there.
-        let client = Arc::new(Segment::open(client.fd().try_clone_to_owned()?, CLIENT_SEGMENT, false)?);
+        let client = Arc::new(Segment::open(client_fd.try_clone()?, CLIENT_SEGMENT, false)?);
         let agent = Arc::new(Segment::create_exclusive("plasmon-agent", AGENT_SEGMENT)?);
         let link = Self {
             producer: Producer::over(Place::at(&agent, HEAD)?, Place::at(&client, TAIL)?, Bytes::at(&agent, AGENT_DATA, TO_CLIENT)?),
             consumer: Consumer::over(Place::at(&client, HEAD)?, Place::at(&agent, TAIL)?, Bytes::at(&client, CLIENT_DATA, TO_AGENT)?),
             pins: PinScanner::over(Place::many(&client, PIN_WORDS, PINS)?),
             words: AgentWords(words(&client, &agent)?),
-            client,
+            client_fd,
             agent,
         };
         link.words.set_sites(true);
@@ -87,11 +91,14 @@ impl AgentLink {
 
     /// The client segment, for passing on.
     pub fn client_fd(&self) -> BorrowedFd<'_> {
-        self.client.fd()
+        self.client_fd.as_fd()
     }
 
     /// The agent segment, for passing on.
-    pub fn agent_fd(&self) -> BorrowedFd<'_> {
+    ///
+    /// # Errors
+    /// None here: this is its maker.
+    pub fn agent_fd(&self) -> io::Result<BorrowedFd<'_>> {
         self.agent.fd()
     }
 

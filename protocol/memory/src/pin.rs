@@ -92,6 +92,7 @@ impl PinTable {
         let index = pin.0 as usize;
         if let (Some(place), Some(bits)) = (self.pins.get(index), self.taken.get(index / 64)) {
             place.store(0, Ordering::Release);
+            failpoint!("mid_unpin");
             bits.fetch_and(!(1 << (index % 64)), Ordering::Release);
         }
     }
@@ -103,6 +104,7 @@ impl PinTable {
             return PinOutcome::NotInMemory(slots.read(key.slot).unwrap_or_default());
         }
         let Some(pin) = self.pin(key) else { return PinOutcome::TableFull };
+        failpoint!("mid_pin");
         fence(Ordering::SeqCst);
         match slots.read(key.slot) {
             Some(SlotEntry { generation, state: SlotState::InMemory, offset, length }) if generation == key.generation => {
@@ -213,7 +215,7 @@ mod tests {
     fn table(pins: usize) -> (PinTable, PinScanner) {
         let bytes = (pins * 8) as u64;
         let segment = Arc::new(Segment::create("plasmon-test", bytes).unwrap());
-        let reader = Arc::new(Segment::open(segment.fd().try_clone_to_owned().unwrap(), bytes, false).unwrap());
+        let reader = Arc::new(Segment::open(segment.fd().unwrap().try_clone_to_owned().unwrap(), bytes, false).unwrap());
         (PinTable::over(Place::many(&segment, 0, pins).unwrap()), PinScanner::over(Place::many(&reader, 0, pins).unwrap()))
     }
 

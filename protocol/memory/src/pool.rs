@@ -61,7 +61,10 @@ impl Pool {
     }
 
     /// The descriptor, for passing on.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    ///
+    /// # Errors
+    /// Unsupported in a process that did not make it.
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         self.segment.fd()
     }
 

@@ -7,6 +7,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use crate::channel::beyond_standard;
+
 /// A process.
 #[derive(Debug)]
 pub struct Pidfd(OwnedFd);
@@ -19,7 +21,7 @@ impl Pidfd {
     pub fn open(pid: u32) -> io::Result<Self> {
         let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let known = known.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{pid} is no process id")))?;
-        Ok(Self(rustix::process::pidfd_open(known, PidfdFlags::empty())?))
+        Ok(Self(beyond_standard(rustix::process::pidfd_open(known, PidfdFlags::empty())?)?))
     }
 
     /// The descriptor: readable once the process has ended. Close-on-exec.

@@ -103,7 +103,9 @@ impl Producer {
         #[expect(clippy::cast_possible_truncation, reason = "at most a quarter of the ring")]
         let prefix = (message.len() as u32).to_le_bytes();
         self.write(self.pushed, &prefix);
+        failpoint!("mid_ring_write");
         self.write(self.pushed.wrapping_add(PREFIX as u64), message);
+        failpoint!("before_publication");
         self.pushed = self.pushed.wrapping_add(need);
         self.head.store(self.pushed, Ordering::Release);
         true
@@ -243,6 +245,12 @@ impl<'a> Frames<'a> {
     #[must_use]
     pub fn new(bytes: &'a [u8], limit: usize) -> Self {
         Self { bytes, limit }
+    }
+
+    /// The bytes behind the messages that were taken.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
     }
 }
 

@@ -11,6 +11,8 @@ use plasmon_protocol::local::PAGE;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::MprotectFlags;
 
+use crate::channel::beyond_standard;
+
 /// No one can change the size under a map, so no access inside it can fault.
 const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
@@ -19,7 +21,8 @@ const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(Sea
 pub struct Segment {
     map: MmapRaw,
     writable: bool,
-    fd: OwnedFd,
+    /// Its maker's. Others close it once they have the map: in a forked child it would hold the memory for as long as that lives.
+    fd: Option<OwnedFd>,
 }
 
 impl Segment {
@@ -46,10 +49,11 @@ impl Segment {
             Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
             other => other?,
         };
+        let fd = beyond_standard(fd)?;
         rustix::fs::ftruncate(&fd, len)?;
-        let segment = Self::map(fd, len, true)?;
-        rustix::fs::fcntl_add_seals(&segment.fd, SIZE_SEALS | seals)?;
-        Ok(segment)
+        let segment = Self::map(&fd, len, true)?;
+        rustix::fs::fcntl_add_seals(&fd, SIZE_SEALS | seals)?;
+        Ok(Self { fd: Some(fd), ..segment })
     }
 
     /// Maps a segment that another process made.
@@ -65,23 +69,26 @@ impl Segment {
         if u64::try_from(size) != Ok(len) {
             return Err(invalid(format!("the memory file has {size} bytes instead of {len}")));
         }
-        Self::map(fd, len, writable)
+        Self::map(&fd, len, writable)
     }
 
-    fn map(fd: OwnedFd, len: u64, writable: bool) -> io::Result<Self> {
+    fn map(fd: &OwnedFd, len: u64, writable: bool) -> io::Result<Self> {
         let length = usize::try_from(len).ok().filter(|&length| length > 0 && isize::try_from(length).is_ok());
         let length =
             length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("a segment of {len} bytes cannot be mapped")))?;
         let mut options = MmapOptions::new();
         options.len(length);
-        let map = if writable { options.map_raw(&fd)? } else { options.map_raw_read_only(&fd)? };
+        let map = if writable { options.map_raw(fd)? } else { options.map_raw_read_only(fd)? };
         map.advise(Advice::DontFork)?;
-        Ok(Self { map, writable, fd })
+        Ok(Self { map, writable, fd: None })
     }
 
     /// The descriptor, for passing on.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    ///
+    /// # Errors
+    /// Unsupported in a process that did not make it.
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "only its maker passes a segment on"))
     }
 
     /// Bytes; never 0.
@@ -135,7 +142,7 @@ impl Segment {
         match self.map.advise_range(Advice::PopulateWrite, offset as usize, count as usize) {
             // A kernel before 5.14 does not know the advice.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-                Ok(rustix::fs::fallocate(&self.fd, FallocateFlags::empty(), offset, count)?)
+                Ok(rustix::fs::fallocate(self.fd()?, FallocateFlags::empty(), offset, count)?)
             }
             other => other,
         }
@@ -154,9 +161,9 @@ mod tests {
     fn sizes_are_sealed_and_checked() {
         let segment = Segment::create("plasmon-test", 8192).unwrap();
         assert_eq!(segment.len(), 8192);
-        assert!(rustix::fs::ftruncate(segment.fd(), 4096).is_err(), "it can shrink");
-        assert!(rustix::fs::ftruncate(segment.fd(), 16384).is_err(), "it can grow");
-        let fd = segment.fd().try_clone_to_owned().unwrap();
+        assert!(rustix::fs::ftruncate(segment.fd().unwrap(), 4096).is_err(), "it can shrink");
+        assert!(rustix::fs::ftruncate(segment.fd().unwrap(), 16384).is_err(), "it can grow");
+        let fd = segment.fd().unwrap().try_clone_to_owned().unwrap();
         assert_eq!(Segment::open(fd, 4096, false).unwrap_err().kind(), io::ErrorKind::InvalidData);
         let unsealed = rustix::fs::memfd_create("plasmon-test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::ftruncate(&unsealed, 4096).unwrap();
@@ -169,12 +176,12 @@ mod tests {
     #[test]
     fn an_exclusive_segment_has_one_writer() {
         let segment = Segment::create_exclusive("plasmon-test", 4096).unwrap();
-        let clone = || segment.fd().try_clone_to_owned().unwrap();
+        let clone = || segment.fd().unwrap().try_clone_to_owned().unwrap();
         assert!(Segment::open(clone(), 4096, true).is_err(), "a second writer");
         let reader = Segment::open(clone(), 4096, false).unwrap();
         assert!(reader.protect(0, 4096, true).is_err(), "a reader turned writer");
-        assert!(rustix::io::pwrite(segment.fd(), b"x", 0).is_err(), "written through the descriptor");
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&segment.fd()));
+        assert!(rustix::io::pwrite(segment.fd().unwrap(), b"x", 0).is_err(), "written through the descriptor");
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&segment.fd().unwrap()));
         if let Ok(again) = std::fs::OpenOptions::new().read(true).write(true).open(path) {
             assert!(Segment::open(again.into(), 4096, true).is_err(), "written through a second opening");
         }
@@ -198,7 +205,7 @@ mod tests {
         for writable in [true, false] {
             let name = format!("plasmon-fork-{writable}");
             let made = Segment::create(&name, 4096).unwrap();
-            let segment = Segment::open(made.fd().try_clone_to_owned().unwrap(), 4096, writable).unwrap();
+            let segment = Segment::open(made.fd().unwrap().try_clone_to_owned().unwrap(), 4096, writable).unwrap();
             let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
             let head = format!("memfd:{name} ");
             let flags = smaps.split(&head).skip(1).map(|map| map.split_once("VmFlags:").unwrap().1.lines().next().unwrap());

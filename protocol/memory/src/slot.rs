@@ -178,7 +178,10 @@ impl SlotTable {
     }
 
     /// The descriptor, for passing on.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    ///
+    /// # Errors
+    /// Unsupported in a process that did not make it.
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         self.segment.fd()
     }
 }
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn what_the_agent_publishes_clients_read_and_cannot_write() {
         let table = SlotTable::create(5000).unwrap();
-        let client = SlotTable::open(table.fd().try_clone_to_owned().unwrap(), 5000).unwrap();
+        let client = SlotTable::open(table.fd().unwrap().try_clone_to_owned().unwrap(), 5000).unwrap();
         assert_eq!(client.read(4999), Some(SlotEntry::default()));
         assert!(table.publish(4999, 7, SlotState::InMemory, 1 << 40, 12));
         let entry = SlotEntry { generation: 7, state: SlotState::InMemory, offset: 1 << 40, length: 12 };
@@ -327,7 +330,7 @@ mod tests {
         assert_eq!(table.read(100), None);
         assert_eq!(table.read(u32::MAX), None);
         // 101 slots need as many pages as 100.
-        let error = SlotTable::open(table.fd().try_clone_to_owned().unwrap(), 101).unwrap_err();
+        let error = SlotTable::open(table.fd().unwrap().try_clone_to_owned().unwrap(), 101).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct Words {
     pub(crate) recall: Word,
     pub(crate) wants_space: Word,
     pub(crate) sites: Word,
+    pub(crate) withdrawn: Word,
     /// For each lease.
     pub(crate) freed: Place<[AtomicU32]>,
 }
@@ -50,6 +51,14 @@ impl AgentWords {
     /// Switches the recording of call sites. On at first.
     pub fn set_sites(&self, on: bool) {
         self.0.sites.set(on.into());
+    }
+
+    /// Takes back the task that a worker was sent as its `run`th, counting from 1 and around, unless it has begun: whoever drains the
+    /// worker's ring after this call and finds no word of a begin knows that there will be none.
+    pub fn withdraw(&self, run: u32) {
+        self.0.withdrawn.set(run);
+        // Pairs with the fence in `ClientWords::is_withdrawn`: either that side sees this word, or this one that the task has begun.
+        fence(Ordering::SeqCst);
     }
 
     /// Whether the client says that it sleeps: a hint, good for statistics.
@@ -102,6 +111,14 @@ impl ClientWords {
     #[inline]
     pub fn sites(&self) -> bool {
         self.words.sites.get() != 0
+    }
+
+    /// Whether the agent has taken back the task that this worker was sent as its `run`th. Asked after the word that it begins was pushed,
+    /// and before it does; the answer yes needs another word.
+    pub fn is_withdrawn(&self, run: u32) -> bool {
+        // Pairs with the fence in `AgentWords::withdraw`.
+        fence(Ordering::SeqCst);
+        self.words.withdrawn.get() == run
     }
 
     /// Says whether the service thread sleeps. Before it really sleeps it must look once more, after this call, at

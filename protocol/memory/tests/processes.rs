@@ -70,7 +70,14 @@ impl Agent {
     /// Lets the child begin.
     fn welcome(&self) {
         let link = &self.link;
-        let fds = [self.pool.fd(), self.slots.fd(), link.client_fd(), link.agent_fd(), self.bell.fd(), self.client_bell.fd()];
+        let fds = [
+            self.pool.fd().unwrap(),
+            self.slots.fd().unwrap(),
+            link.client_fd(),
+            link.agent_fd().unwrap(),
+            self.bell.fd(),
+            self.client_bell.fd(),
+        ];
         self.channel.send(b"welcome", &fds).unwrap();
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn requests() -> Examples {
         ("watch_site", watch(Target::Site(SiteId(3)))),
         ("watch_task", watch(Target::Task(task.on(NODE)))),
         ("watch_process", watch(Target::Process(ProcessId(4)))),
+        ("watch_actor", watch(Target::Actor(KEY.on(NODE).into()))),
         ("report", Request::Report { id: 3 }),
         ("ack", Request::Ack { seq: 9 }),
     ])
@@ -53,7 +54,8 @@ pub(crate) fn frames() -> Examples {
         rows: Rows::Events(vec![Default::default()]),
     };
     let detail = |detail| Body::Detail { id: 2, detail: Some(Box::new(detail)) };
-    let report = |references, last| Body::Report { id: 3, store: Some(Box::default()), references, last };
+    let report =
+        |references, last| Body::Report { id: 3, store: Some(Box::default()), post_mortem: vec![Default::default()], references, last };
     let error = Body::Error { id: Some(1), code: "invalid".into(), message: "no".into(), hint: "do".into() };
     let frame = |(name, body)| (name, Frame { seq: 1, at_ms: 1_700_000_000_000, missed: 2, body });
     written(
@@ -65,12 +67,16 @@ pub(crate) fn frames() -> Examples {
             ("processes", snapshot(Rows::Processes(vec![Default::default()]))),
             ("tasks", snapshot(Rows::Tasks(vec![Default::default()]))),
             ("store", snapshot(Rows::Store(vec![Default::default()]))),
+            ("actors", snapshot(Rows::Actors(vec![Default::default()]))),
+            ("post_mortem", snapshot(Rows::PostMortem(vec![Default::default()]))),
             ("groups", snapshot(Rows::Groups(vec![Default::default()]))),
             ("delta", delta),
             ("object", detail(Detail::Object(Default::default()))),
             ("site", detail(Detail::Site(Default::default()))),
             ("task", detail(Detail::Task(Default::default()))),
             ("process", detail(Detail::Process(Default::default()))),
+            ("actor", detail(Detail::Actor(Default::default()))),
+            ("dead", detail(Detail::PostMortem(Default::default()))),
             ("gone", Body::Detail { id: 2, detail: None }),
             ("report", report(vec![reference.clone(), reference], false)),
             ("report_end", report(Vec::new(), true)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use plasmon_protocol::error::{Error, Holder};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{
-    self, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, ToAgent, ToClient, VERSION, Value, Welcome,
+    self, Actor, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, ToAgent, ToClient, VERSION, Value, Welcome, Work,
 };
 use plasmon_protocol::record::{ProcessType, SiteKind};
 use plasmon_protocol::size::Bytes;
@@ -64,9 +64,25 @@ pub(crate) fn welcomes() -> Examples {
 pub(crate) fn to_agent() -> Examples {
     let ended = |ending| ToAgent::Ended { task: TASK, ending };
     let arguments = vec![Argument::Inline(b"abc"), Argument::Object(KEY), Argument::Block(KEY), Argument::Value(KEY, b"de")];
-    let submit = ToAgent::Submit { number: 1, function: "app::f", arguments, returns: vec![KEY], milli_cpus: 1000, retries: 3, site: 1 };
+    let submit = ToAgent::Submit {
+        number: 1,
+        function: "app::f",
+        arguments: arguments.clone(),
+        returns: vec![KEY],
+        milli_cpus: 1000,
+        retries: 3,
+        site: 1,
+    };
     let panicked = Ending::Panicked { message: "no".into(), place: "app.rs:1:2".into() };
+    let function = "app::Counter::new";
+    let options = Actor { name: "counter", detached: true, max_concurrency: 4, placed_milli_cpus: 1000, milli_cpus: 0 };
+    let create = ToAgent::CreateActor { number: 1, request: 1, actor: KEY, function, arguments: arguments.clone(), options, site: 1 };
+    let call = ToAgent::Call { number: 2, actor: KEY, function, arguments: arguments.clone(), returns: vec![KEY], site: 1 };
     encoded([
+        ("create_actor", create),
+        ("call", call),
+        ("kill_actor", ToAgent::KillActor { actor: KEY, site: 1 }),
+        ("find_actor", ToAgent::FindActor { request: 1, name: "counter", site: 1 }),
         ("put", ToAgent::Put { key: KEY, memory: MEMORY, site: 1, hidden: false }),
         ("add_local", ToAgent::AddLocal { key: KEY, site: 1 }),
         ("drop_local", ToAgent::DropLocal { key: KEY }),
@@ -98,6 +114,7 @@ pub(crate) fn to_agent() -> Examples {
 pub(crate) fn to_client() -> Examples {
     let resolved = |outcome| ToClient::Resolved { request: 1, outcome };
     let arguments = vec![Argument::Inline(b"abc"), Argument::Value(KEY, b"de"), Argument::Block(KEY)];
+    let run = |work| ToClient::Run { task: TASK, work, function: "app::f", arguments: arguments.clone(), returns: 1 };
     encoded([
         ("leased", ToClient::Leased { request: 1, lease: 2, offset: 8192, length: 4096 }),
         ("refused", ToClient::Refused { request: 1, error: Error::system("lease", "no") }),
@@ -105,7 +122,10 @@ pub(crate) fn to_client() -> Examples {
         ("resolved_in_memory", resolved(Outcome::InMemory)),
         ("resolved_inline", resolved(Outcome::Inline(b"abc"))),
         ("resolved_failed", resolved(Outcome::Failed(b"\x02"))),
-        ("run", ToClient::Run { task: TASK, work: plasmon_protocol::local::Work::Task, function: "app::f", arguments, returns: 1 }),
+        ("found", ToClient::Found { request: 1, actor: KEY, class: "app::Counter" }),
+        ("run", run(Work::Task)),
+        ("run_constructor", run(Work::Constructor { max_concurrency: 4 })),
+        ("run_method", run(Work::Method)),
         ("exit", ToClient::Exit),
     ])
 }
@@ -119,6 +139,15 @@ pub(crate) fn errors() -> Examples {
     let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone() };
     let panicked = Error::TaskPanicked { task, name: name.clone(), pid: 7, site: site.clone(), message, place: "a.rs:1:2".into() };
     let crashed = Error::WorkerCrashed { task, name: name.clone(), pid: 7, site, how: "signal 9".into(), attempt: 2 };
+    let (actor, class) = (object.into(), "app::Counter".to_owned());
+    let died = Error::ActorDied {
+        actor,
+        class: class.clone(),
+        name: "counter".into(),
+        pid: 7,
+        site: "main app.rs:7".into(),
+        cause: cause.clone(),
+    };
     encoded([
         ("object_store_full", full),
         ("get_timeout", Error::GetTimeout { object, after: Duration::from_millis(1500) }),
@@ -131,7 +160,11 @@ pub(crate) fn errors() -> Examples {
         ("task_cancelled", Error::TaskCancelled { task, name: name.clone(), job: 1, cause: cause.clone() }),
         ("unknown_function", Error::UnknownFunction { name: name.clone(), executable: "program".into() }),
         ("infeasible", Error::Infeasible { name, asked: "9".into(), total: "2".into() }),
+        ("actor_died", died),
+        ("no_actor", Error::NoActor { name: "counter".into() }),
+        ("actor_name_taken", Error::ActorNameTaken { name: "counter".into(), class, site: "main app.rs:7".into() }),
         ("agent_died", Error::AgentDied { node: NODE, cause: cause.clone() }),
+        ("draining", Error::Draining { node: NODE, cause: cause.clone() }),
         ("not_connected", Error::NotConnected { cause: cause.clone() }),
         ("connect", Error::Connect { action: "connect".into(), cause: cause.clone() }),
         ("version", Error::Version { ours: "1".into(), theirs: "2".into() }),

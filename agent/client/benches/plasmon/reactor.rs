@@ -51,6 +51,8 @@ impl Outbox for Nobody {
 
     fn end_job(&mut self, _: JobId) {}
 
+    fn withdraw(&mut self, _: ProcessId, _: u32) {}
+
     fn kill(&mut self, _: ProcessId) {}
 }
 

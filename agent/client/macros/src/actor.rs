@@ -1,7 +1,7 @@
 //! What `#[plasmon::actor]` writes.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, LitInt, Meta, Result, Token, Type, parse2};
@@ -154,7 +154,7 @@ fn create(class: &Class, function: &ImplItemFn, options: &[TokenStream]) -> Resu
     let creation = format_ident!("{name}Creation");
     let entry = entry(
         class,
-        "new",
+        &function.sig.ident,
         &quote! {
             #(#fetches)*
             let actor = <#name>::new(#(#passes),*)#fails;
@@ -246,16 +246,18 @@ fn method(class: &Class, function: &ImplItemFn, alone: bool, num_returns: Option
         #(#fetches)*
         let actor = call.actor::<#name>()?;
         #bindings = actor.#lock().unwrap_or_else(::std::sync::PoisonError::into_inner);
+        call.locked();
         let #bind = <#name>::#ident(#borrow, #(#passes),*)#fails;
         ::std::mem::drop(actor);
         #(#gives)*
         ::std::result::Result::Ok(())
     };
-    Ok((method, entry(class, &ident.to_string(), &body)))
+    Ok((method, entry(class, ident, &body)))
 }
 
 /// Makes a function known to workers.
-fn entry(Class { name, .. }: &Class, function: &str, body: &TokenStream) -> TokenStream {
+fn entry(Class { name, .. }: &Class, function: &Ident, body: &TokenStream) -> TokenStream {
+    let line = quote_spanned!(function.span()=> ::std::line!());
     quote! {
         const _: () = {
             #[allow(clippy::unit_arg, clippy::let_unit_value)]
@@ -266,9 +268,9 @@ fn entry(Class { name, .. }: &Class, function: &str, body: &TokenStream) -> Toke
             #[::plasmon::macros::linkme::distributed_slice(::plasmon::macros::REMOTE_FUNCTIONS)]
             #[linkme(crate = ::plasmon::macros::linkme)]
             static ENTRY: ::plasmon::macros::RemoteFunction = ::plasmon::macros::RemoteFunction {
-                name: ::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name), "::", #function),
+                name: ::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name), "::", ::std::stringify!(#function)),
                 file: ::std::file!(),
-                line: ::std::line!(),
+                line: #line,
                 run,
             };
         };

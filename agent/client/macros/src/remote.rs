@@ -1,7 +1,7 @@
 //! What `#[plasmon::remote]` writes.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, ItemFn, LitInt, Result, Token, parse2};
 
@@ -71,6 +71,7 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
     let fails = fails(fallible);
     let cpus = attribute.num_cpus.as_ref().map(|cpus| quote!(.num_cpus((#cpus) as f64)));
     let retries = attribute.max_retries.as_ref().map(|retries| quote!(.max_retries(#retries)));
+    let line = quote_spanned!(name.span()=> ::std::line!());
     let path = quote!(::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name)));
     quote! {
         #[doc(hidden)]
@@ -124,6 +125,6 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
         #[linkme(crate = ::plasmon::macros::linkme)]
         #[allow(non_upper_case_globals)]
         static #entry: ::plasmon::macros::RemoteFunction =
-            ::plasmon::macros::RemoteFunction { name: #path, file: ::std::file!(), line: ::std::line!(), run: #run };
+            ::plasmon::macros::RemoteFunction { name: #path, file: ::std::file!(), line: #line, run: #run };
     }
 }

@@ -62,15 +62,18 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
     assert!(processes.is_empty() && sessions.is_empty(), "{name} left {processes:?} and {sessions:?}");
 }
 
-/// Processes that live and belong to the test with this scratch directory: its environment is theirs.
+/// Processes that live and belong to the test with this scratch directory, or one inside: its environment is theirs.
 fn processes_of(directory: &std::path::Path) -> Vec<u32> {
-    let mark = format!("{DIRECTORY}={}\0", directory.display());
+    let mark = format!("{DIRECTORY}={}", directory.display());
     let belongs = |pid: &u32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.windows(mark.len()).any(|window| window == mark.as_bytes())
     };
+    // What names functions for a sanitizer ends a moment after the process that it serves.
+    let serves = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "llvm-symbolizer");
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(belongs).filter(|pid| super::is_alive(*pid)).collect()
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(belongs).filter(|pid| super::is_alive(*pid) && !serves(pid)).collect()
 }
 
 /// What this process is in its test; `None` in the main one.
@@ -113,6 +116,31 @@ impl Child {
         Self(child.expect("this test can be started again"))
     }
 
+    /// Like [`Child::start`], with a scratch directory of its own inside this one, for an agent of its own.
+    pub(crate) fn start_apart(role: &str) -> Self {
+        let name = std::env::var(TEST).expect("a process of a test");
+        let directory = directory().join(role);
+        std::fs::create_dir(&directory).expect("the scratch directory is writable");
+        let child = command(&name).env(ROLE, role).env(DIRECTORY, directory).stdout(Stdio::null()).spawn();
+        Self(child.expect("this test can be started again"))
+    }
+
+    /// Starts `program`, this one or a copy of it, as `role` from a shell that did `first` before: what it does to its process is the
+    /// program's.
+    pub(crate) fn start_after(first: &str, program: &std::path::Path, role: &str) -> Self {
+        let name = std::env::var(TEST).expect("a process of a test");
+        let child = Command::new("sh")
+            .args(["-c", &format!("{first}\nexec \"$0\" \"$@\"")])
+            .arg(program)
+            .args(arguments(&name))
+            .env(ROLE, role)
+            .env_remove("PLASMON_ADDRESS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.expect("a shell can be started"))
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
@@ -124,13 +152,14 @@ impl Child {
         self.0.wait().expect("it ends");
     }
 
-    /// Waits for an end without an error.
+    /// Waits for an end without an error. A child may have patience of its own to lose.
     pub(crate) fn succeed(mut self) {
+        let deadline = Instant::now() + 4 * super::PATIENCE;
         let mut status = None;
-        super::eventually("a child ends", || {
+        while status.is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
             status = self.0.try_wait().expect("it ends");
-            status.is_some()
-        });
+        }
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
     }
 }
@@ -145,8 +174,13 @@ impl Drop for Child {
 
 fn command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).stdin(Stdio::null()).env_remove("PLASMON_ADDRESS");
+    command.args(arguments(test)).stdin(Stdio::null()).env_remove("PLASMON_ADDRESS");
     command
+}
+
+/// What makes this program run one test.
+fn arguments(test: &str) -> [&str; 4] {
+    ["--exact", test, "--nocapture", "--test-threads=1"]
 }
 
 /// The function that a closure is the body of: `crate::test::{{closure}}` without what is around it.

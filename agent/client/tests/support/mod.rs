@@ -4,8 +4,11 @@
 mod alone;
 mod content;
 mod flag;
+mod fork;
 mod rows;
 mod shared;
+mod signal;
+mod standalone;
 mod viewer;
 
 use std::time::{Duration, Instant};
@@ -13,8 +16,11 @@ use std::time::{Duration, Instant};
 pub(crate) use alone::{Child, alone, directory, role, sessions, start, start_sized};
 pub(crate) use content::{Random, check, content};
 pub(crate) use flag::Flag;
+pub(crate) use fork::{Forked, close_standard, leave};
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
 pub(crate) use shared::{attach, descriptors, publish, worker_pids};
+pub(crate) use signal::{go_on, stop};
+pub(crate) use standalone::Standalone;
 pub(crate) use viewer::{Report, Viewer};
 
 /// How long anything may take that takes milliseconds on an idle machine.

@@ -10,10 +10,10 @@ pub(crate) struct Place {
     pub(crate) line: u32,
 }
 
-/// The line of a remote function: that of its attribute.
+/// The line of a remote function, whose attribute has one line before it.
 macro_rules! line_of {
     () => {
-        $crate::support::Place { file: file!(), line: line!() + 1 }
+        $crate::support::Place { file: file!(), line: line!() + 2 }
     };
 }
 pub(crate) use line_of;

@@ -1,33 +1,34 @@
-//! How processes go: by themselves, dead, thrown out, or all at once when the node ends.
+//! How processes go: by themselves, dead, or thrown out.
 
 use std::io;
-use std::time::{Duration, Instant};
 
-use plasmon_memory::process::Pidfd;
 use plasmon_protocol::id::ProcessId;
 
 use super::Shell;
 use crate::node::workers;
-use crate::reactor::Violation;
-
-/// How long workers may take to end when the node does.
-const DRAIN: Duration = Duration::from_secs(2);
+use crate::reactor::{Departure, Violation};
 
 impl Shell {
     pub(super) fn on_channel(&mut self, process: ProcessId) {
         let Some(peer) = self.effects.peers.get_mut(&process) else { return };
-        let Some(channel) = &peer.channel else { return };
-        match channel.recv() {
+        let Some(line) = &peer.line else { return };
+        match line.recv() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(Some(_)) => {
-                let violation = Violation("a packet after its hello".to_owned());
-                self.core.on_violation(process, &violation, &mut self.effects);
-            }
+            Ok(Some(_)) => self.throw_out(process, &Violation("a packet after its hello".to_owned())),
             Ok(None) | Err(_) => {
-                peer.channel = None;
+                peer.line = None;
                 peer.hung_up_ms = Some(self.clock.now_ms());
             }
         }
+    }
+
+    /// Drops a client for what it did.
+    pub(super) fn throw_out(&mut self, process: ProcessId, violation: &Violation) {
+        tracing::warn!(process = process.0, reason = violation.0, "client dropped");
+        if let Some(peer) = self.effects.peers.get_mut(&process) {
+            peer.reason.get_or_insert_with(|| format!("dropped: {}", violation.0));
+        }
+        self.core.on_violation(process, violation, &mut self.effects);
     }
 
     /// Processes whose sockets closed: drivers at once when they said that they end, else when their end was not seen in time; workers
@@ -52,67 +53,65 @@ impl Shell {
             } else if let Some(peer) = self.effects.peers.get_mut(&process) {
                 // A worker without a socket has no business: its end is waited for.
                 peer.hung_up_ms = None;
+                peer.reason.get_or_insert_with(|| "killed: it closed its socket and did not end".to_owned());
                 let _ = peer.pidfd.kill();
             }
+        }
+    }
+
+    /// Clients whose rings have no room because they wrote nonsense about what they have read.
+    pub(super) fn lose_garbled(&mut self) {
+        let waiting = self.effects.peers.iter_mut().filter(|(_, peer)| !peer.dropped && !peer.backlog.is_empty());
+        let garbled: Vec<(ProcessId, Violation)> = waiting
+            .filter_map(|(process, peer)| Some((*process, Violation(peer.link.producer().is_drained().err()?.to_string()))))
+            .collect();
+        for (process, violation) in garbled {
+            self.throw_out(process, &violation);
         }
     }
 
     pub(super) fn on_end(&mut self, process: ProcessId) {
-        let Some(peer) = self.effects.peers.get(&process) else { return };
-        if peer.pidfd.has_ended() {
-            let how = workers::how_it_ended(&peer.pidfd, peer.child);
-            self.lose(process, &how);
+        let Some(peer) = self.effects.peers.get(&process).filter(|peer| peer.pidfd.has_ended()) else { return };
+        let mut departure = workers::how_it_ended(&peer.pidfd, peer.child);
+        if let Some(reason) = peer.reason.clone() {
+            departure.how = reason.into();
         }
+        self.lose(process, departure);
     }
 
-    pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
-        // What it published before its end counts: one look takes all of it.
-        self.drain(process);
-        self.effects.peers.remove(&process);
-        self.core.on_process_lost(process, how, &mut self.effects);
+    /// A process is gone, and reaped if it was a child.
+    pub(super) fn lose(&mut self, process: ProcessId, departure: impl Into<Departure>) {
+        // What it published before its end counts.
+        self.drain_to_the_end(process);
+        if self.effects.peers.remove(&process).is_some_and(|peer| peer.child) {
+            workers::forget(process, &self.identity.logs);
+        }
+        self.core.on_process_lost(process, departure, &mut self.effects);
+        self.descriptors_came_free();
         self.watch();
     }
 
     pub(super) fn on_starting_end(&mut self, worker: ProcessId) {
-        let Some(pidfd) = self.starting.get(&worker).filter(|pidfd| pidfd.has_ended()) else { return };
-        let how = workers::how_it_ended(pidfd, true);
-        self.starting.remove(&worker);
+        let Some(pidfd) = self.starting.get(&worker).and_then(|starting| starting.pidfd.as_ref()).filter(|pidfd| pidfd.has_ended()) else {
+            return;
+        };
+        let mut departure = workers::how_it_ended(pidfd, true);
+        let reason = self.starting.remove(&worker).and_then(|starting| starting.reason).map(Into::into);
+        departure.how = format!("before it was ready: {}", reason.unwrap_or(departure.how)).into();
+        workers::forget(worker, &self.identity.logs);
         self.newcomers.retain(|_, newcomer| newcomer.worker.is_none_or(|(starting, _)| starting != worker));
-        self.core.on_process_lost(worker, &format!("before it was ready: {how}"), &mut self.effects);
+        self.core.on_process_lost(worker, departure, &mut self.effects);
+        self.descriptors_came_free();
     }
 
     /// Ends a worker; shuts a driver out, which is not ours to end. Its memory is reused only after its own end.
     pub(super) fn kill(&mut self, process: ProcessId) {
-        if let Some(pidfd) = self.starting.get(&process) {
-            let _ = pidfd.kill();
-        }
+        self.condemn(process, "not wanted any more");
         if let Some(peer) = self.effects.peers.get_mut(&process) {
-            peer.dropped = true;
-            peer.channel = None;
+            peer.hang_up("it may not stay");
             if peer.child {
                 let _ = peer.pidfd.kill();
             }
-        }
-    }
-
-    /// Every worker sees its socket close and ends; one that does not is killed. No child is left behind.
-    pub(super) fn end_workers(&mut self) {
-        self.newcomers.clear();
-        let mut children: Vec<Pidfd> = self.starting.drain().map(|(_, pidfd)| pidfd).collect();
-        children.extend(std::mem::take(&mut self.effects.peers).into_values().filter(|peer| peer.child).map(|peer| peer.pidfd));
-        let deadline = Instant::now() + DRAIN;
-        for child in &children {
-            while !child.has_ended() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            if !child.has_ended() {
-                let _ = child.kill();
-                while !child.has_ended() {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            }
-            let how = workers::how_it_ended(child, true);
-            tracing::debug!(how, "worker ended");
         }
     }
 }

@@ -72,7 +72,8 @@ impl Model {
         match message {
             ToClient::Leased { request, lease, offset, length } => self.observe_grant(to, *request, *lease, *offset, *length),
             ToClient::Slots { request, first } => {
-                self.take_ask(to, *request, |ask| ask.memory.is_none())?;
+                let ask = self.take_ask(to, *request, |ask| ask.memory.is_none())?;
+                ensure(!ask.hopeless, || format!("process {to} is lent more slots than are left to others"))?;
                 let block = first / SLOT_BLOCK;
                 let whole = first % SLOT_BLOCK == 0 && block < self.blocks;
                 ensure(whole && !self.is_block_busy(block), || format!("slots from {first} on are lent to {to} and are not free"))?;
@@ -142,7 +143,7 @@ impl Model {
             Error::System { .. } if self.refused => self.take_ask(to, request, |ask| ask.memory.is_some()).map(drop),
             Error::System { .. } => {
                 let ask = self.take_ask(to, request, |ask| ask.memory.is_none())?;
-                if ask.hopeless { Ok(()) } else { wrong("but a block is free") }
+                if ask.hopeless { Ok(()) } else { wrong("but there are blocks enough") }
             }
             Error::NoActor { .. } | Error::ActorNameTaken { .. } => {
                 self.take_expected(to, request, error, |answer, _| matches!(answer, Answer::Refused(code) if *code == error.code()))

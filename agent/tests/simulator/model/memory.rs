@@ -14,7 +14,7 @@ pub(crate) struct Ask {
     /// Bytes and whether a chunk is wanted; `None` for slots.
     pub(crate) memory: Option<(u64, bool)>,
     pub(crate) deadline_ms: u64,
-    /// No block of slots was free when it arrived.
+    /// When it arrived, no more blocks of slots were free than the process had.
     pub(crate) hopeless: bool,
 }
 

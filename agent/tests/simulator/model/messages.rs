@@ -106,7 +106,7 @@ impl Model {
             ToAgent::Output { task, value } => self.output(from, *task, value),
             ToAgent::Ended { task, ending } => {
                 let longest = match ending {
-                    Ending::Finished | Ending::Refused(_) => 0,
+                    Ending::Finished | Ending::Refused(_) | Ending::Withdrawn => 0,
                     Ending::Failed(message) => message.len(),
                     Ending::Panicked { message, place } => message.len().max(place.len()),
                 };
@@ -132,7 +132,9 @@ impl Model {
 
     fn ask(&mut self, process: ProcessId, request: u32, memory: Option<(u64, bool)>) {
         let before = self.asks.iter().filter(|ask| ask.memory.is_none()).count();
-        let hopeless = memory.is_none() && (0..self.blocks).filter(|block| !self.is_block_busy(*block)).count() <= before;
+        let free = (0..self.blocks).filter(|block| !self.is_block_busy(*block)).count();
+        let own = self.lent.values().filter(|owner| **owner == process).count();
+        let hopeless = memory.is_none() && free <= own + 2 * before;
         self.asks.push(Ask { process, request, memory, deadline_ms: self.now_ms + CREATE_GRACE_MS, hopeless });
     }
 
@@ -339,6 +341,7 @@ impl Model {
     }
 
     fn ended(&mut self, from: ProcessId, key: TaskKey, ending: &Ending) -> Verdict {
+        allowed(*ending != Ending::Withdrawn, "a task declined that nobody asked back")?;
         let Some(task) = self.run_by(from, key)? else { return Ok(()) };
         allowed(*ending != Ending::Finished || task.outputs >= task.returns.len(), "an end without all results")?;
         task.worker = None;
@@ -358,6 +361,7 @@ impl Model {
                 Ending::Failed(_) => self.fail(key, &Codes::from(["task_failed"])),
                 Ending::Panicked { .. } => self.fail(key, &Codes::from(["task_panicked"])),
                 Ending::Refused(error) => self.fail(key, &Codes::from([error.code()])),
+                Ending::Withdrawn => {}
             }
         }
         Ok(())

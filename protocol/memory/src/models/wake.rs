@@ -1,4 +1,4 @@
-//! Who sleeps is woken by what it must see.
+//! Who sleeps is woken by what it must see; a task that did not begin is taken back from whoever does not wake.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -139,5 +139,22 @@ fn a_client_hears_everything() {
             client.set_sleeping(false);
         }
         agent.join().unwrap();
+    });
+}
+
+/// A task that the agent takes back runs at one place: the worker's or another one.
+#[test]
+fn a_task_runs_here_or_there() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring(16);
+        let (agent, _, client) = words();
+        let worker = thread::spawn(move || {
+            assert!(producer.push(b"s"));
+            !client.is_withdrawn(1)
+        });
+        agent.withdraw(1);
+        let begun = consumer.drain(&mut Vec::new()).unwrap() > 0;
+        let runs = worker.join().unwrap();
+        assert!(begun || !runs, "taken back, and it runs");
     });
 }

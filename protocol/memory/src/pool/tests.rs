@@ -4,7 +4,7 @@ const CAPACITY: u64 = 64 * PAGE;
 
 fn pools() -> (Arc<Pool>, Arc<Pool>) {
     let agent = Pool::create(CAPACITY).unwrap();
-    let client = Pool::open(agent.fd().try_clone_to_owned().unwrap(), CAPACITY).unwrap();
+    let client = Pool::open(agent.fd().unwrap().try_clone_to_owned().unwrap(), CAPACITY).unwrap();
     (Arc::new(agent), Arc::new(client))
 }
 
@@ -128,5 +128,5 @@ fn ranges_are_checked() {
     assert_eq!(client.view(CAPACITY, 0).unwrap().as_slice(), b"");
     assert!(client.write_range(CAPACITY, 0).unwrap().is_empty());
     assert!(Pool::create(0).is_err() && Pool::create(PAGE + 1).is_err());
-    assert!(Pool::open(agent.fd().try_clone_to_owned().unwrap(), CAPACITY - PAGE).is_err());
+    assert!(Pool::open(agent.fd().unwrap().try_clone_to_owned().unwrap(), CAPACITY - PAGE).is_err());
 }

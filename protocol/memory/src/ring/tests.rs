@@ -20,7 +20,8 @@ struct Ring {
 
 fn ring(capacity: usize) -> Ring {
     let make = |bytes| Arc::new(Segment::create("plasmon-test", bytes).unwrap());
-    let read_only = |segment: &Segment| Arc::new(Segment::open(segment.fd().try_clone_to_owned().unwrap(), segment.len(), false).unwrap());
+    let read_only =
+        |segment: &Segment| Arc::new(Segment::open(segment.fd().unwrap().try_clone_to_owned().unwrap(), segment.len(), false).unwrap());
     let (ours, theirs) = (make(DATA + capacity as u64), make(128));
     let (ours_read, theirs_read) = (read_only(&ours), read_only(&theirs));
     let word = |segment, offset| Place::at(segment, offset).unwrap();

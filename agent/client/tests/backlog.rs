@@ -1,0 +1,60 @@
+//! A client that does not read while very many answers become due: it costs the agent little, and gets all of them in the end.
+
+#[path = "../../tests/headless/guest.rs"]
+mod guest;
+mod support;
+
+use guest::{Guest, own_bytes};
+use plasmon_protocol::local::{Outcome, ToAgent, ToClient};
+use support::{Flag, Viewer, alone, eventually, start};
+
+const QUESTIONS: u32 = 200_000;
+
+/// Just small enough to travel inside of messages.
+#[plasmon::remote]
+fn answer(flag: &str) -> Vec<u8> {
+    Flag::named(flag).wait();
+    vec![7; 1000]
+}
+
+#[plasmon::remote]
+fn double(number: u32) -> u32 {
+    2 * number
+}
+
+#[test]
+fn answers_wait_until_there_is_room_for_them() {
+    alone(|| {
+        let info = start(1.0);
+        let mut viewer = Viewer::here();
+        let task = answer.remote("go").unwrap();
+        let mut mute = Guest::at(&info.session.join("agent.sock"), "/bin/true");
+        let key = task.id().key();
+        mute.push(&ToAgent::AddLocal { key, site: 0 });
+        for request in 0..QUESTIONS {
+            mute.push(&ToAgent::Get { request, key });
+        }
+        // Answered when all before it was read.
+        mute.slots(QUESTIONS).unwrap();
+        let before = own_bytes(info.agent_pid);
+        Flag::named("go").raise();
+        assert_eq!(plasmon::get(&task).unwrap().len(), 1000);
+        assert_eq!(plasmon::get(&double.remote(4).unwrap()), Ok(8));
+        let grown = own_bytes(info.agent_pid).saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown} bytes for {QUESTIONS} answers of 1000 bytes");
+        let mut expected = 0;
+        while expected < QUESTIONS {
+            mute.next(|message| match message {
+                ToClient::Resolved { request, outcome: Outcome::Inline(bytes) } => {
+                    assert!(request == expected && bytes.len() >= 1000, "{request} instead of {expected}, {} bytes", bytes.len());
+                    expected += 1;
+                }
+                message => panic!("{message:?}"),
+            });
+        }
+        mute.slots(QUESTIONS + 1).unwrap();
+        drop((task, mute));
+        eventually("it is gone", || viewer.processes().iter().all(|row| &*row.name != "true"));
+        viewer.until_empty();
+    });
+}

@@ -1,0 +1,50 @@
+//! The limit of open files is reached: clients that connect wait, everybody else goes on.
+
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+
+use super::daemon::{Daemon, Place, hello, until};
+use super::guest::{Guest, Knocking};
+
+#[test]
+fn clients_wait_for_descriptors_and_the_agent_does_not_spin() {
+    for limit in [64, 256] {
+        let place = Place::new();
+        let log = place.path().join("log");
+        let mut command = place.command(&["--listen", "127.0.0.1:0", "--object-store-memory", "16MiB"]);
+        command.env("PLASMON_LOG", "info,plasmon_agent::node::shell=trace").stderr(File::create(&log).unwrap());
+        let daemon = Daemon::adopt(&place, command.stdout(Stdio::null()).spawn().unwrap());
+        let lines = |part: &str| std::fs::read_to_string(&log).unwrap().lines().filter(|line| line.contains(part)).count();
+        let pid = Pid::from_raw(daemon.child.id().cast_signed());
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(limit) }).unwrap();
+        let socket = &daemon.found.address.socket;
+        let mut first = Guest::at(socket, "/bin/true");
+        let mut waiting: Vec<Knocking> = (0..100).map(|_| Knocking::at(socket, "/bin/true")).collect();
+        until("accepting to rest", || (lines("clients that connect wait") == 1).then_some(()));
+        // Those that are in go on, and viewers come.
+        first.slots(1).unwrap();
+        hello(&daemon);
+        assert!(daemon.descriptors() < limit as usize);
+        let wakes = lines("awake");
+        std::thread::sleep(Duration::from_millis(500));
+        let wakes = lines("awake") - wakes;
+        assert!(wakes < 100, "{wakes} rounds with nothing to do");
+        assert_eq!(lines("clients that connect wait"), 1);
+        // Nobody is turned away: one after the other comes in, as others go.
+        let mut served = 0;
+        while !waiting.is_empty() {
+            let at = until("the next to be let in", || waiting.iter().position(Knocking::is_answered));
+            let mut guest = waiting.swap_remove(at).enter().unwrap();
+            guest.slots(1).unwrap();
+            served += 1;
+        }
+        assert_eq!(served, 100);
+        until("accepting to go on", || (lines("clients that connect are taken again") == lines("clients that connect wait")).then_some(()));
+        assert!(lines("WARN") <= 1 + 100, "one line for each change");
+        first.slots(2).unwrap();
+        assert_eq!(daemon.end(Signal::TERM), Some(0));
+    }
+}
