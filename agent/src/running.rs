@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::machine::HeadRoom;
 use crate::node::effects::Effects;
 use crate::node::handle::NodeHandle;
 use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
@@ -164,9 +165,13 @@ fn start_node(
     let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), (watched, errands))
         .map_err(|error| Error::system("wait for clients", error))?;
     let teller = remote.clone();
-    spawn("backing", move || backing::run(&pool, &backing_requests, |progress| teller.tell(Command::Backing(progress))))?;
+    let head_room = Arc::new(HeadRoom::open().ok());
+    let shared = Arc::clone(&head_room);
+    spawn("backing", move || {
+        backing::run(&pool, shared.as_ref().as_ref(), &backing_requests, |progress| teller.tell(Command::Backing(progress)))
+    })?;
     let teller = remote.clone();
-    spawn("sampling", move || sampling::run(&watched_lists, |seen| teller.tell(Command::Seen(seen))))?;
+    spawn("sampling", move || sampling::run(&watched_lists, head_room.as_ref().as_ref(), |seen| teller.tell(Command::Seen(seen))))?;
     let teller = remote.clone();
     let logs = session.logs();
     spawn("spawner", move || spawner::run(&errand_queue, &logs, |report| teller.tell(Command::Done(report))))?;

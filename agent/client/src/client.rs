@@ -289,6 +289,10 @@ impl Client {
         self.closed.load(Ordering::Acquire)
     }
 
+    pub(crate) fn wake_agent(&self) {
+        self.agent_bell.ring();
+    }
+
     pub(crate) fn wake_service(&self) {
         self.own_bell.ring();
     }

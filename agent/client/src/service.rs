@@ -60,6 +60,9 @@ fn run(client: &Client, inbound: Consumer, inbox: Option<&Inbox>, socket: OwnedF
         if read.is_err() || client.is_closed() {
             break;
         }
+        if !bytes.is_empty() && client.words.wants_space() {
+            client.wake_agent();
+        }
         let recall = client.words.recall();
         if recall != recalls {
             recalls = recall;
@@ -69,6 +72,11 @@ fn run(client: &Client, inbound: Consumer, inbox: Option<&Inbox>, socket: OwnedF
         client.sites.name_functions(client);
         client.words.set_sleeping(true);
         if inbound.is_empty() && client.words.recall() == recall && !sleep(client, &socket) {
+            // What the agent said before it ended counts.
+            bytes.clear();
+            if inbound.drain(&mut bytes).is_ok() {
+                let _ = deliver(client, &bytes, inbox);
+            }
             break;
         }
         client.words.set_sleeping(false);

@@ -1,4 +1,5 @@
 //! The agent is killed, or stands still: what becomes of its workers, of its clients and of what it leaves.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
 

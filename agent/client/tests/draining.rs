@@ -1,13 +1,16 @@
 //! An agent that is told to end while tasks run.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "../../tests/headless/guest.rs"]
+mod guest;
 mod support;
 
-use std::os::fd::AsFd;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
+use guest::Knocking;
 use plasmon::{Error, ObjectRef, Options};
-use plasmon_memory::channel::Channel;
-use plasmon_protocol::local::{ClientHello, VERSION, Welcome, decode, encode};
-use plasmon_protocol::record::{EventKind, ProcessType};
+use plasmon_protocol::record::EventKind;
 use rustix::process::Signal;
 use support::{Flag, Standalone, Viewer, alone, check, content, eventually, is_alive, start, worker_pids};
 use tokio::signal::unix::SignalKind;
@@ -47,6 +50,23 @@ fn until_notice(viewer: &mut Viewer, part: &str) {
     eventually(part, || viewer.events().iter().any(|event| event.kind == EventKind::Notice && event.message.contains(part)));
 }
 
+fn poll<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+#[track_caller]
+fn until_ready<F: Future>(mut future: Pin<&mut F>) -> F::Output {
+    let mut output = None;
+    eventually("the result is there", || {
+        output = poll(future.as_mut());
+        output.is_some()
+    });
+    output.unwrap()
+}
+
 /// The connection's end, whose cause names these.
 #[track_caller]
 fn ended_by(parts: &[&str]) {
@@ -68,6 +88,9 @@ fn running_and_queued_tasks_end_before_the_agent_does() {
         let queued = double.remote(50).unwrap();
         let put = plasmon::put(&content(3, 1000)[..]).unwrap();
         Flag::named("runs").wait();
+        // Both results are asked for before they are there.
+        let (mut first, mut second) = (pin!(running.into_future()), pin!(queued.into_future()));
+        assert!(poll(first.as_mut()).is_none() && poll(second.as_mut()).is_none());
         agent.signal(Signal::TERM);
         until_notice(&mut viewer, "draining (SIGTERM)");
         // The rest of the program goes on, but for new tasks.
@@ -76,34 +99,17 @@ fn running_and_queued_tasks_end_before_the_agent_does() {
         let Err(Error::Draining { cause, .. }) = plasmon::get(&refused) else { panic!("a task was taken") };
         assert_eq!(cause, "SIGTERM");
         // Nor is anybody let in.
-        let socket = Channel::connect(&agent.session.join("agent.sock")).unwrap();
-        let error = knock(&socket);
-        assert!(matches!(&error, Error::Draining { cause, .. } if cause == "SIGTERM"), "{error}");
+        let error = Knocking::at(&agent.session.join("agent.sock"), "/bin/true").enter().err();
+        assert!(matches!(&error, Some(Error::Draining { cause, .. }) if cause == "SIGTERM"), "{error:?}");
         let workers = worker_pids(&mut viewer);
         assert!(!workers.is_empty());
         Flag::named("go").raise();
-        assert_eq!(plasmon::get(&running), Ok(8));
-        assert_eq!(plasmon::get(&queued), Ok(100));
+        assert_eq!(until_ready(first), Ok(8));
+        assert_eq!(until_ready(second), Ok(100));
         agent.succeed();
         ended_by(&["SIGTERM"]);
         assert!(workers.iter().all(|pid| !is_alive(*pid)));
     });
-}
-
-/// Says hello like a driver: why it is not let in.
-fn knock(socket: &Channel) -> Error {
-    let hello = ClientHello {
-        version: VERSION,
-        release: "test".to_owned(),
-        process_type: ProcessType::Driver,
-        pid: std::process::id(),
-        executable: "test".to_owned(),
-        directory: "/".to_owned(),
-    };
-    let executable = std::fs::File::open("/proc/self/exe").unwrap();
-    socket.send(&encode(&hello).unwrap(), &[executable.as_fd()]).unwrap();
-    let (bytes, _) = socket.recv().unwrap().unwrap();
-    decode::<Welcome>("the agent", &bytes).unwrap().unwrap_err()
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! A client that breaks the protocol: it is dropped, and everybody who has to do with it is told why.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
 

@@ -23,14 +23,13 @@ pub enum Progress {
 }
 
 /// Serves requests until nobody can make any more; each says how far the pool should be backed.
-pub fn run(pool: &Arc<Pool>, requests: &Receiver<u64>, mut report: impl FnMut(Progress)) {
+pub fn run(pool: &Arc<Pool>, head_room: Option<&HeadRoom>, requests: &Receiver<u64>, mut report: impl FnMut(Progress)) {
     let mut backed = 0;
-    let head_room = HeadRoom::open().ok();
     while let Ok(target) = latest(requests) {
         let target = target.min(pool.capacity());
         while backed < target {
             let step = STEP.min(target - backed);
-            let room = head_room.as_ref().map_or(u64::MAX, HeadRoom::bytes);
+            let room = head_room.map_or(u64::MAX, HeadRoom::bytes);
             let failure = if room < step + RESERVE {
                 Some(format!("only {} of memory are available on this machine", plasmon_protocol::size::Bytes(room)))
             } else {

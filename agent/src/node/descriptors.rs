@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit};
 /// Descriptors that one client costs.
 pub const CLIENT: u64 = 6;
 /// What clients always leave, if the limit allows it; viewers leave half of it.
-const RESERVE: std::ops::RangeInclusive<u64> = 24..=64;
+const RESERVE: std::ops::RangeInclusive<u64> = 16..=64;
 
 /// Whether one more client may be let in, beside `on_their_way` that have a socket and nothing else yet. `estimate` is about how many
 /// descriptors are open: far from the limit nothing is counted.

@@ -103,6 +103,10 @@ impl Effects {
                 peer.backlog.pop_front();
             }
             peer.touched = false;
+            if before > 0 {
+                // It rings when it has read. Should that be missed, its ring is looked at again anyway.
+                peer.link.words().set_wants_space(!peer.backlog.is_empty());
+            }
             flushed.moved |= peer.backlog.len() < before;
             if !peer.backlog.is_empty() {
                 flushed.full = true;

@@ -28,10 +28,9 @@ pub struct Seen {
 }
 
 /// Samples until the senders of lists are gone.
-pub fn run(lists: &Receiver<Watched>, mut report: impl FnMut(Seen)) {
+pub fn run(lists: &Receiver<Watched>, head_room: Option<&HeadRoom>, mut report: impl FnMut(Seen)) {
     let Ok(mut sampler) = Sampler::new() else { return };
     let total_bytes = crate::machine::Machine::read().map_or(0, |machine| machine.total_bytes);
-    let head_room = HeadRoom::open().ok();
     let mut watched = Watched::new();
     loop {
         let next = if watched.is_empty() { lists.recv().map_err(|_| RecvTimeoutError::Disconnected) } else { lists.recv_timeout(INTERVAL) };
@@ -56,6 +55,6 @@ pub fn run(lists: &Receiver<Watched>, mut report: impl FnMut(Seen)) {
                 stopped.push(*process);
             }
         }
-        report(Seen { total_bytes, available_bytes: head_room.as_ref().map_or(0, HeadRoom::bytes), usages, stopped });
+        report(Seen { total_bytes, available_bytes: head_room.map_or(0, HeadRoom::bytes), usages, stopped });
     }
 }

@@ -117,6 +117,8 @@ pub struct Shell {
     /// Clients record call sites.
     sites: bool,
     phase: Phase,
+    /// When a client last said something, milliseconds since the Unix epoch.
+    heard_ms: u64,
     buffer: Vec<u8>,
 }
 
@@ -177,6 +179,7 @@ impl Shell {
             viewers: 0,
             sites: std::env::var_os(SITES).is_none_or(|sites| sites != "off"),
             phase: Phase::Serving,
+            heard_ms: 0,
             buffer: Vec::new(),
         })
     }

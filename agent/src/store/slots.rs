@@ -103,8 +103,8 @@ mod tests {
         assert_eq!(take_all(&mut slots, 3), 15);
         // What a process has left behind is everybody's.
         slots.orphan(ProcessId(1));
-        assert_eq!(take_all(&mut slots, 3), 22);
-        assert_eq!(take_all(&mut slots, 2), 4);
+        assert_eq!(take_all(&mut slots, 3), 30);
+        assert_eq!(take_all(&mut slots, 2), 8);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::guest::{Guest, Knocking};
 
 #[test]
 fn clients_wait_for_descriptors_and_the_agent_does_not_spin() {
-    for limit in [64, 256] {
+    for limit in [64, 128] {
         let place = Place::new();
         let log = place.path().join("log");
         let mut command = place.command(&["--listen", "127.0.0.1:0", "--object-store-memory", "16MiB"]);
@@ -22,7 +22,8 @@ fn clients_wait_for_descriptors_and_the_agent_does_not_spin() {
         prlimit(pid, Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(limit) }).unwrap();
         let socket = &daemon.found.address.socket;
         let mut first = Guest::at(socket, "/bin/true");
-        let mut waiting: Vec<Knocking> = (0..100).map(|_| Knocking::at(socket, "/bin/true")).collect();
+        // Not so many that the system counts too many descriptors that are under way in sockets.
+        let mut waiting: Vec<Knocking> = (0..limit / 3).map(|_| Knocking::at(socket, "/bin/true")).collect();
         until("accepting to rest", || (lines("clients that connect wait") == 1).then_some(()));
         // Those that are in go on, and viewers come.
         first.slots(1).unwrap();
@@ -41,9 +42,9 @@ fn clients_wait_for_descriptors_and_the_agent_does_not_spin() {
             guest.slots(1).unwrap();
             served += 1;
         }
-        assert_eq!(served, 100);
+        assert_eq!(served, limit / 3);
         until("accepting to go on", || (lines("clients that connect are taken again") == lines("clients that connect wait")).then_some(()));
-        assert!(lines("WARN") <= 1 + 100, "one line for each change");
+        assert!(lines("WARN") as u64 <= 1 + limit / 3, "one line for each change");
         first.slots(2).unwrap();
         assert_eq!(daemon.end(Signal::TERM), Some(0));
     }

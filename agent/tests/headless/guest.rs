@@ -1,5 +1,6 @@
 //! A driver that speaks the local protocol by itself: it does what no program linked to the client library would.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs::File;
 use std::os::fd::AsFd;

@@ -74,8 +74,8 @@ fn a_client_that_never_reads_costs_little_and_loses_nothing() {
             rounds += 1;
         }
     }
-    // Two of its rings are on the way, one in the agent: that many questions at least.
-    assert!(asked > 200_000, "{asked}");
+    // One of its rings is full, and one more is in the agent.
+    assert!(asked > 100_000, "{asked}");
     let grown = own_bytes(daemon.child.id()).saturating_sub(before);
     assert!(grown < 8 << 20, "{grown} bytes for {asked} questions");
     for request in 1..=asked {

@@ -17,9 +17,9 @@ fn children(pid: u32) -> usize {
 #[test]
 fn what_is_no_worker_is_named_and_reaped() {
     let place = Place::new();
-    let daemon = Daemon::start(&place, &["--num-cpus", "2"]);
     let text = place.file("no-program", b"neither a program nor a script");
     for (program, cause) in [(text.to_str().unwrap(), "not started: "), ("/bin/true", "before it was ready: exit code 0")] {
+        let daemon = Daemon::start(&place, &["--num-cpus", "2"]);
         let before = daemon.descriptors();
         let mut guest = Guest::at(&daemon.found.address.socket, program);
         let key = ObjectKey { slot: guest.slots(0).unwrap(), generation: 1 };
@@ -35,6 +35,6 @@ fn what_is_no_worker_is_named_and_reaped() {
         until("every attempt to be reaped", || (children(daemon.child.id()) == 0).then_some(()));
         drop(guest);
         until("what it held to be given back", || (daemon.descriptors() <= before).then_some(()));
+        assert_eq!(daemon.end(Signal::TERM), Some(0));
     }
-    assert_eq!(daemon.end(Signal::TERM), Some(0));
 }

@@ -276,7 +276,11 @@ impl Shell {
         if let Err(error) = joined {
             match newcomer.worker {
                 Some(_) => self.condemn(process, &format!("not let in: {error}")),
-                None => self.lose(process, format!("gone before it was let in: {error}")),
+                None => {
+                    // Gone, or too much is under way to unprivileged users' processes; the one who is still there is told.
+                    self.lose(process, format!("not let in: {error}"));
+                    self.refuse(&newcomer, Error::system("hand over shared memory", error));
+                }
             }
             return;
         }

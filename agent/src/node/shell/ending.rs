@@ -6,6 +6,8 @@ use plasmon_protocol::id::ProcessId;
 
 use super::Shell;
 
+/// How long the agent waits for another word from drivers when the last task has ended: they may want to fetch what it made.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long workers may take to end after `SIGTERM`.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same when somebody waits for the agent's end.
@@ -16,7 +18,8 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// How the node is told to end. Each goes before those above it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stop {
-    /// Take no new work, end when the work is done or this time is over. Workers get 5 s after that.
+    /// Take no new work, end when the work is done and drivers have been silent for a second, or this time is over. Workers get 5 s after
+    /// that.
     Drain {
         /// What told it, for people.
         cause: String,
@@ -39,10 +42,11 @@ pub enum Stop {
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
     Serving,
-    /// Until this time (milliseconds since the Unix epoch).
+    /// Until this time (milliseconds since the Unix epoch). Whether there was work to wait for.
     Draining {
         until_ms: u64,
         cause: String,
+        worked: bool,
     },
     /// Workers were told to end, and are killed at this time.
     Ending {
@@ -62,7 +66,7 @@ impl Shell {
             (Stop::Drain { cause, limit }, Phase::Serving) => {
                 tracing::info!(cause, limit = limit.as_secs(), "draining");
                 self.core.on_drain(&cause, limit);
-                self.phase = Phase::Draining { until_ms: now_ms + limit.as_millis() as u64, cause };
+                self.phase = Phase::Draining { until_ms: now_ms + limit.as_millis() as u64, cause, worked: false };
             }
             (Stop::Soon { cause }, Phase::Serving | Phase::Draining { .. }) => self.end(&cause, LITTLE_PATIENCE),
             (Stop::Now { cause }, Phase::Serving | Phase::Draining { .. } | Phase::Ending { .. }) => {
@@ -73,26 +77,36 @@ impl Shell {
         }
     }
 
-    /// Takes the next step towards the end when it is time.
+    /// Takes the next steps towards the end, as far as it is time for them.
     pub(super) fn advance(&mut self) {
         let now_ms = self.clock.now_ms();
-        match &self.phase {
-            Phase::Draining { cause, .. } if self.core.is_idle() => {
-                let cause = cause.clone();
+        if let Phase::Draining { until_ms, cause, worked } = &mut self.phase {
+            let idle = self.core.is_idle();
+            *worked |= !idle;
+            let (until_ms, cause, worked) = (*until_ms, cause.clone(), *worked);
+            if idle && (!worked || self.linger_until_ms() <= now_ms) {
                 self.end(&cause, PATIENCE);
+            } else if until_ms <= now_ms {
+                self.end(&format!("{cause}, and its time for running tasks is over"), PATIENCE);
             }
-            Phase::Draining { until_ms, cause } if *until_ms <= now_ms => {
-                let cause = format!("{cause}, and its time for running tasks is over");
-                self.end(&cause, PATIENCE);
-            }
-            Phase::Ending { kill_ms } if *kill_ms <= now_ms && self.has_children() => self.kill_workers(),
+        }
+        if matches!(self.phase, Phase::Ending { kill_ms } if kill_ms <= now_ms) && self.has_children() {
+            self.kill_workers();
+        }
+        match self.phase {
             Phase::Ending { .. } | Phase::Killing { .. } if !self.has_children() => self.phase = Phase::Over,
-            Phase::Killing { leave_ms } if *leave_ms <= now_ms => {
+            Phase::Killing { leave_ms } if leave_ms <= now_ms => {
                 tracing::error!("killed workers are still there; the agent ends without them");
                 self.phase = Phase::Over;
             }
             _ => {}
         }
+    }
+
+    /// Until when drivers may fetch what the last tasks made; 0 when there is no driver.
+    fn linger_until_ms(&self) -> u64 {
+        let drivers = self.effects.peers.values().any(|peer| !peer.child && !peer.dropped && peer.line.is_some());
+        if drivers { self.heard_ms + LINGER.as_millis() as u64 } else { 0 }
     }
 
     /// Whether no worker is started any more.
@@ -103,6 +117,7 @@ impl Shell {
     /// When [`Shell::advance`] must be called at the latest.
     pub(super) fn next_phase_ms(&self) -> Option<u64> {
         match &self.phase {
+            Phase::Draining { until_ms, .. } if self.core.is_idle() => Some(self.linger_until_ms().min(*until_ms)),
             Phase::Draining { until_ms: at, .. } | Phase::Ending { kill_ms: at } | Phase::Killing { leave_ms: at } => Some(*at),
             Phase::Serving | Phase::Over => None,
         }

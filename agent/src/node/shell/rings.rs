@@ -13,7 +13,11 @@ impl Shell {
     pub(super) fn drain_all(&mut self) -> usize {
         let processes: Vec<ProcessId> =
             self.effects.peers.iter().filter(|(_, peer)| !peer.dropped && peer.backlog.is_empty()).map(|(process, _)| *process).collect();
-        processes.into_iter().map(|process| self.drain(process)).sum()
+        let drained = processes.into_iter().map(|process| self.drain(process)).sum();
+        if drained > 0 {
+            self.heard_ms = self.clock.now_ms();
+        }
+        drained
     }
 
     /// Right after all rings were drained: what a worker had said when its task was asked back is heard by now, unless its ring waits
