@@ -159,7 +159,7 @@ fn what_a_killed_worker_held_is_listed_and_no_longer_held() {
     assert_eq!(node.core.totals().references, rows - 1);
     assert!(node.core.references().iter().all(|row| row.pid != 11));
     let PostMortem { process, references } = node.entry(worker).unwrap();
-    assert_eq!(node.core.post_mortem(), [process.clone()]);
+    assert_eq!(node.core.post_mortem(), std::slice::from_ref(&process));
     assert_eq!((process.pid, process.process_type, process.signal, process.exit_code), (11, ProcessType::Worker, Some(9), None));
     assert_eq!((&*process.how, process.task.as_deref(), &*process.name), ("signal 9 SIGKILL", Some("sorter::merge"), "sorter"));
     assert_eq!((process.references, process.held_bytes, process.heap_bytes), (1, 3 * ALIGNMENT, 5_000));
