@@ -67,7 +67,7 @@ fn a_killed_worker_leaves_its_rows_and_how_it_died_and_nothing_else() {
         assert!(references.iter().all(|row| row.call_site.function.ends_with("hoard") && row.call_site.line > 0), "{references:#?}");
 
         let Rows::PostMortem(rows) = viewer.table(Table::PostMortem) else { panic!("no post-mortem") };
-        assert_eq!(rows, [process.clone()]);
+        assert_eq!(rows, std::slice::from_ref(&process));
         let detail = viewer.detail(Target::Process(process.process));
         assert_eq!(detail, Some(Detail::PostMortem(PostMortem { process: process.clone(), references })));
         let text = Report::new(report.store, report.references, process.died_ms)
