@@ -54,7 +54,8 @@ pub(crate) fn frames() -> Examples {
         rows: Rows::Events(vec![Default::default()]),
     };
     let detail = |detail| Body::Detail { id: 2, detail: Some(Box::new(detail)) };
-    let report = |references, last| Body::Report { id: 3, store: Some(Box::default()), references, last };
+    let report =
+        |references, last| Body::Report { id: 3, store: Some(Box::default()), post_mortem: vec![Default::default()], references, last };
     let error = Body::Error { id: Some(1), code: "invalid".into(), message: "no".into(), hint: "do".into() };
     let frame = |(name, body)| (name, Frame { seq: 1, at_ms: 1_700_000_000_000, missed: 2, body });
     written(

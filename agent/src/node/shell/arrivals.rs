@@ -53,7 +53,7 @@ impl Shell {
             Err(error) => {
                 tracing::warn!(worker = worker.0, %error, "a worker does not start");
                 self.starting.remove(&worker);
-                self.core.on_process_lost(worker, &format!("not started: {error}"), &mut self.effects);
+                self.core.on_process_lost(worker, format!("not started: {error}"), &mut self.effects);
                 return;
             }
         };
@@ -73,7 +73,7 @@ impl Shell {
                 tracing::warn!(worker = worker.0, %error, "a worker cannot be watched");
                 self.bury(pidfd);
                 self.starting.remove(&worker);
-                self.core.on_process_lost(worker, &format!("not watched: {error}"), &mut self.effects);
+                self.core.on_process_lost(worker, format!("not watched: {error}"), &mut self.effects);
             }
         }
     }
@@ -276,7 +276,7 @@ impl Shell {
         if let Err(error) = joined {
             match newcomer.worker {
                 Some(_) => self.condemn(process, &format!("not let in: {error}")),
-                None => self.lose(process, &format!("gone before it was let in: {error}")),
+                None => self.lose(process, format!("gone before it was let in: {error}")),
             }
             return;
         }
