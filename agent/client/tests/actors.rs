@@ -93,7 +93,7 @@ fn a_call_waits_for_its_arguments_and_holds_up_those_after_it() {
         start(2.0);
         let counter = Counter::remote(0).unwrap();
         let flag = Flag::named("later");
-        let first = counter.add(&later.remote("later").unwrap()).unwrap();
+        let first = counter.add(later.remote("later").unwrap()).unwrap();
         let second = counter.add(1).unwrap();
         let (ready, _) = plasmon::wait(&[first.clone(), second.clone()], 1, Some(Duration::from_millis(50))).unwrap();
         assert!(ready.is_empty());
