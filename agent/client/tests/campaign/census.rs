@@ -225,7 +225,7 @@ fn holders(report: &Report, drivers: &BTreeSet<u32>, workers: &BTreeSet<u32>, wr
         let right = match row.process_type {
             ProcessType::Driver => drivers.contains(&row.pid) && row.submitted == 0,
             ProcessType::Worker => {
-                let keeps = row.submitted == 0 && row.call_site.function.contains("::Vault::");
+                let keeps = row.submitted == 0 && row.call_site.file.ends_with("vault.rs");
                 workers.contains(&row.pid) && (keeps || counts == (0, 0, 0))
             }
             // A detached actor's handle is the agent's.

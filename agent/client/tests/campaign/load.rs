@@ -197,7 +197,10 @@ impl Load {
             (11..13, _) => own.read()?,
             (13, _) => return own.shelve(),
             (14, _) => return Ok(plasmon::kill(&own.handle(&mut Ids::new())?)?),
-            _ => return Ok(drop(self.held.swap_remove(index))),
+            _ => {
+                drop(self.held.swap_remove(index));
+                return Ok(());
+            }
         };
         self.held.push(Item::pending(What::Number(call, number)));
         Ok(())

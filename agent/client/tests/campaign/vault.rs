@@ -76,7 +76,7 @@ pub(crate) fn shared(series: Series, reference: &Numbers, ids: &mut Ids) -> Resu
     ids.insert(reference.id());
     match plasmon::get(reference) {
         Err(error @ plasmon::Error::TaskCancelled { .. }) => Err(Trouble::Typed(error)),
-        other => series.check(&*other?),
+        other => series.check(&other?),
     }
 }
 
