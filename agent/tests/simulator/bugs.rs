@@ -138,7 +138,7 @@ impl Subject {
         last: bool,
         out: &mut Recorder,
     ) -> (Result<(), Violation>, usize) {
-        if last && self.strikes(Bug::ForgetsTailOfTheDead) {
+        if last && self.bug == Some(Bug::ForgetsTailOfTheDead) {
             return (Ok(()), batch.len());
         }
         let batch = self.bend(from, batch);

@@ -334,7 +334,7 @@ impl Client {
                 if (work == Work::Method) != self.actor.is_some() {
                     return self.tolerate(format!("process {} is to run {work:?}: it is an actor for {:?} calls", self.id, self.actor));
                 }
-                let before = self.heard.insert(task.process, task.number).filter(|_| work == Work::Method);
+                let before = if work == Work::Method { self.heard.insert(task.process, task.number) } else { None };
                 if before.is_some_and(|before| before >= task.number) {
                     return self.tolerate(format!("actor {} is called by {task:?} after {before:?}", self.id));
                 }

@@ -68,12 +68,16 @@ impl World {
     /// A process ends at this very point.
     pub(crate) fn die(&mut self, id: ProcessId) -> Check {
         self.note(|| format!("process {id} dies"));
-        self.condemned.remove(&id);
+        let shut_out = self.condemned.remove(&id) && self.random.chance(50);
         let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
         if client.phase == Phase::Starting {
             return self.lose(id);
         }
         client.die();
+        if shut_out {
+            // Nothing was read any more from the moment when it was to be killed.
+            client.ring.clear();
+        }
         Ok(())
     }
 
@@ -83,8 +87,12 @@ impl World {
         if left == 0 {
             return Ok(());
         }
-        let most = if self.clients[&id].hostile { 1 } else { self.random.between(1, left) };
-        self.deliver(id, most as usize, false)
+        let most = match self.clients[&id].hostile {
+            true => 1,
+            false if self.random.chance(50) => left,
+            false => self.random.between(1, left),
+        };
+        self.deliver(id, most as usize, most == left)
     }
 
     /// Somebody does nothing for a while, as after `SIGSTOP`; or goes on.
