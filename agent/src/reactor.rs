@@ -10,6 +10,7 @@
 //! - [`workers`]: who runs tasks and calls.
 //! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
+//! - [`post_mortem`]: what those held that ended as they should not have.
 //! - [`tick`]: what time brings.
 //! - [`drain`]: how work comes to an end.
 //! - [`rows`] and [`detail`]: what people see.
@@ -24,6 +25,7 @@ mod memory;
 mod messages;
 mod objects;
 mod owed;
+mod post_mortem;
 mod process;
 mod processes;
 mod rows;
@@ -51,6 +53,7 @@ use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
 pub use memory::CREATE_GRACE_MS;
+pub use post_mortem::{Departure, MAX_POST_MORTEM, POST_MORTEM_MS};
 pub use process::{Activity, Job, Process, Root, Usage};
 
 /// Events kept for viewers.
@@ -146,6 +149,7 @@ pub struct Core {
     /// The backing failed at some point; tried again on the next create.
     backing_failed: bool,
     events: VecDeque<EventRow>,
+    post_mortems: post_mortem::PostMortems,
     event_count: u64,
     counters: Counters,
     machine: Machine,
@@ -231,6 +235,7 @@ impl Core {
             backing: 0,
             backing_failed: false,
             events: VecDeque::new(),
+            post_mortems: post_mortem::PostMortems::default(),
             event_count: 0,
             counters: Counters::default(),
             machine: Machine::default(),

@@ -14,9 +14,11 @@
 //! The simulator itself is tested with planted bugs ([`simulator::bugs::Bug`]): it must find each.
 
 mod simulator {
+    pub(crate) mod actors;
     pub(crate) mod bugs;
     pub(crate) mod client;
     pub(crate) mod effects;
+    pub(crate) mod fate;
     pub(crate) mod hostile;
     pub(crate) mod model;
     pub(crate) mod program;

@@ -210,9 +210,9 @@ columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
     "task", Text, "its id", |row| Cell::text(row.task_id.hex());
 ]);
 
-columns!(ActorRow, Actors, "held", |row| row.actor_id.hex(), [
-    "held", Bytes, "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
+columns!(ActorRow, Actors, "heap", |row| row.actor_id.hex(), [
     "heap", Bytes, "its worker's resident minus shared", |row| Cell::Bytes(row.heap_bytes);
+    "held", Bytes, "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
     "class", Text, "its type", |row| Cell::text(&*row.class);
     "name", Text, "the name that it can be found by", |row| optional(row.name.as_deref(), Cell::text);
     "status", Text, "where it is in its life", |row| Cell::text(row.status.word());

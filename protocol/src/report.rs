@@ -7,6 +7,7 @@ pub use harmless::harmless;
 pub use options::{GroupBy, ReportOptions, SortBy, Units};
 
 use crate::record::{ReferenceRow, ReferenceTotals, StoreRow};
+use crate::stream::PostMortem;
 use sums::Sums;
 
 mod clock;
@@ -14,16 +15,19 @@ mod harmless;
 mod json;
 mod options;
 mod page;
+mod post_mortem;
 mod sums;
 mod table;
 mod text;
 
-/// Every reference of a node and its store at one instant.
+/// Every reference of a node and its store at one instant, and what processes held that died shortly before.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Report {
     store: StoreRow,
     /// Largest object first, then by pid and object.
     references: Vec<ReferenceRow>,
+    /// The latest death first.
+    post_mortem: Vec<PostMortem>,
     now_ms: u64,
 }
 
@@ -32,13 +36,33 @@ impl Report {
     #[must_use]
     pub fn new(store: StoreRow, mut references: Vec<ReferenceRow>, now_ms: u64) -> Self {
         references.sort_by(|a, b| compare(SortBy::ObjectSize, false, a, b));
-        Self { store, references, now_ms }
+        Self { store, references, post_mortem: Vec::new(), now_ms }
+    }
+
+    /// With the processes that died as they should not have, in any order. They count in no total.
+    #[must_use]
+    pub fn with_post_mortem(mut self, mut post_mortem: Vec<PostMortem>) -> Self {
+        post_mortem.sort_by_key(|dead| (Reverse(dead.process.died_ms), dead.process.process));
+        self.post_mortem = post_mortem;
+        self
+    }
+
+    /// Processes that died as they should not have, the latest death first.
+    #[must_use]
+    pub fn post_mortem(&self) -> &[PostMortem] {
+        &self.post_mortem
     }
 
     /// The store at that instant.
     #[must_use]
     pub fn store(&self) -> &StoreRow {
         &self.store
+    }
+
+    /// When it was taken, milliseconds since the Unix epoch by the agent's clock.
+    #[must_use]
+    pub fn at_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// The rows, largest object first, then by pid and object.

@@ -208,6 +208,9 @@ pub enum Body {
         /// The store as it was when the request arrived; in the first part only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         store: Option<Box<StoreRow>>,
+        /// Processes that died as they should not have, in the first parts; what they held is in no row and no total.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        post_mortem: Vec<PostMortem>,
         /// Rows of this part.
         references: Vec<ReferenceRow>,
         /// Whether this is the last part.

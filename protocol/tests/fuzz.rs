@@ -96,16 +96,15 @@ fn frame() {
         let Ok(frame) = serde_json::from_slice::<Frame>(bytes) else { return false };
         let again = serde_json::to_string(&frame).unwrap();
         assert_eq!(serde_json::from_str::<Frame>(&again).unwrap(), frame);
-        if let Body::Report { store, references, .. } = frame.body {
-            report(*store.unwrap_or_default(), references, frame.at_ms);
+        if let Body::Report { store, post_mortem, references, .. } = frame.body {
+            report(&Report::new(*store.unwrap_or_default(), references, frame.at_ms).with_post_mortem(post_mortem));
         }
         true
     });
 }
 
 /// A report of any rows can be printed in every way, and nothing in it speaks to a terminal.
-fn report(store: StoreRow, references: Vec<ReferenceRow>, now_ms: u64) {
-    let report = Report::new(store, references, now_ms);
+fn report(report: &Report) {
     for (group_by, sort_by) in [(GroupBy::NodeAddress, SortBy::ObjectSize), (GroupBy::StackTrace, SortBy::Age), (GroupBy::Pid, SortBy::Pid)]
     {
         for (no_format, width) in [(false, 80), (true, usize::MAX)] {

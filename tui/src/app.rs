@@ -6,6 +6,7 @@ pub mod page;
 pub mod prompt;
 pub mod route;
 pub mod rows;
+pub mod split;
 pub mod subscribe;
 pub mod tree;
 
@@ -155,9 +156,7 @@ impl App {
     /// A dashboard before its first message.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let mut roots: Vec<Place> = Page::ALL.iter().map(|page| Place::new(Route::root(*page))).collect();
-        // The newest task first: what has ended long ago is of least interest.
-        roots[Page::Tasks.number() - 1].list.sort = Some(plasmon_protocol::stream::Sort { column: "age".to_owned(), ascending: true });
+        let roots = Page::ALL.iter().map(|page| Place::new(Route::root(*page))).collect();
         Self {
             settings,
             size: (80, 24),
@@ -205,6 +204,7 @@ impl App {
             }
             Msg::Progress(text) => self.progress = text,
         }
+        self.focus();
         self.settle();
         self.subscribe(&mut effects);
         effects
@@ -250,7 +250,12 @@ impl App {
     /// The contexts that keys are looked for in.
     #[must_use]
     pub fn contexts(&self) -> &'static [Context] {
-        if self.overlay.is_some() { &[Context::Prompt] } else { self.place().route.contexts() }
+        let contexts = self.place().route.contexts();
+        match &self.overlay {
+            Some(_) => &[Context::Prompt],
+            None if self.parts().len() == 1 => contexts.strip_prefix(&[Context::Split]).unwrap_or(contexts),
+            None => contexts,
+        }
     }
 
     /// What the screen shows: the replica, or the picture of it that is held still.

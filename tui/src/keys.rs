@@ -102,9 +102,11 @@ impl fmt::Display for Key {
 pub enum Context {
     /// The tree of sites.
     Sites,
-    /// The table of references.
-    References,
-    /// A page about one site, process or object.
+    /// Tables whose rows fold.
+    Groups,
+    /// A view of two tables.
+    Split,
+    /// A page about one site, process, actor or object.
     Page,
     /// Any table that the agent sorts and filters.
     Table,
@@ -118,15 +120,16 @@ pub enum Context {
 
 impl Context {
     /// All of them, in the order of the help.
-    pub const ALL: &[Self] = &[Self::Everywhere, Self::Rows, Self::Table, Self::References, Self::Sites, Self::Page, Self::Prompt];
+    pub const ALL: &[Self] = &[Self::Everywhere, Self::Rows, Self::Table, Self::Groups, Self::Split, Self::Sites, Self::Page, Self::Prompt];
 
     /// What people call it.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::Sites => "Sites",
-            Self::References => "References",
-            Self::Page => "A site's, process's or object's page",
+            Self::Groups => "References, tasks, actors",
+            Self::Split => "Views of two tables",
+            Self::Page => "A site's, process's, actor's or object's page",
             Self::Table => "Tables",
             Self::Rows => "Moving",
             Self::Everywhere => "Everywhere",
@@ -172,6 +175,8 @@ pub enum Action {
     Reverse,
     /// Fold rows by the next column.
     Group,
+    /// Go to the other table of the view.
+    OtherTable,
     /// Fold or unfold the file of the selected site.
     Fold,
     /// Fold or unfold all files.
@@ -236,11 +241,14 @@ bindings! {
         Char('Z') => FoldAll, "", "fold or unfold all files";
         Char('r') => ListReferences, "references", "list the references to what was created at the selected site";
     }
-    References {
-        Char('b') => Group, "by", "fold rows by type, site, process, node, and unfold them again";
+    Groups {
+        Char('b') => Group, "by", "fold rows: by type, site, process, node; actors by class, tasks by name; and unfold them again";
+    }
+    Split {
+        Char('o') => OtherTable, "other table", "go to the other table: actors and tasks, processes and post-mortem; `j` and `k` lead there too";
     }
     Page {
-        Char('r') => ListReferences, "references", "list the references of this site, process or object";
+        Char('r') => ListReferences, "references", "list the references of this site, process, actor or object";
     }
     Table {
         Char('/') => Filter, "filter", "filter rows: `site:remember size>1m !type:pinned age<10m`";
@@ -264,8 +272,8 @@ bindings! {
         Char('1') => View(Page::Overview), "", "overview: where the memory goes";
         Char('2') => View(Page::References), "", "references: who holds which object, and why";
         Char('3') => View(Page::Sites), "", "sites: which line of code created what is held";
-        Char('4') => View(Page::Processes), "", "processes: heaps, and what each one holds";
-        Char('5') => View(Page::Tasks), "", "tasks: what runs and what waits";
+        Char('4') => View(Page::Processes), "", "processes: heaps, what each one holds, and what the dead held";
+        Char('5') => View(Page::Tasks), "", "tasks and actors: what runs, what waits, and for how long";
         Char('6') => View(Page::Events), "", "events: what happened";
         Tab => NextView, "", "next view";
         BackTab => PreviousView, "", "previous view";

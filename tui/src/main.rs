@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
+use plasmon_protocol::report::{GroupBy, ReportOptions, SortBy, Units};
 use plasmon_tui::DashboardOptions;
 
 /// See inside the shared memory of parallel programs: who holds what, and which line of code made it
@@ -247,8 +247,7 @@ fn report(found: &Found, memory: &Memory) -> Result<(), Failure> {
         width: width(),
     };
     loop {
-        let (store, references, at_ms) = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
-        let report = Report::new(store, references, at_ms);
+        let report = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let written = if memory.json {
             serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from).and_then(|()| writeln!(out))

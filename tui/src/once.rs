@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use plasmon_protocol::record::{ReferenceRow, Site, StoreRow};
-use plasmon_protocol::stream::{Body, Request};
+use plasmon_protocol::report::Report;
+use plasmon_protocol::stream::{Body, PostMortem, Request};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -24,17 +25,18 @@ struct Part {
     #[serde(default)]
     store: Option<Box<StoreRow>>,
     #[serde(default)]
+    post_mortem: Vec<PostMortem>,
+    #[serde(default)]
     references: Vec<ReferenceRow>,
     #[serde(default)]
     last: bool,
 }
 
-/// The store and all references, as of the moment when the agent got the request, and the agent's clock, milliseconds since
-/// the Unix epoch.
+/// The store, all references and the dead of the last minute, as of the moment when the agent got the request.
 ///
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
-pub fn fetch_report(url: &str, token: Option<&str>) -> Result<(StoreRow, Vec<ReferenceRow>, u64), Error> {
+pub fn fetch_report(url: &str, token: Option<&str>) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
     runtime.block_on(fetch(&door))
@@ -44,11 +46,11 @@ pub fn fetch_report(url: &str, token: Option<&str>) -> Result<(StoreRow, Vec<Ref
 ///
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
-pub async fn fetch(door: &Door) -> Result<(StoreRow, Vec<ReferenceRow>, u64), Error> {
+pub async fn fetch(door: &Door) -> Result<Report, Error> {
     let (mut connection, node) = door.connect().await?;
     connection.send(&Request::Report { id: ID }).await?;
     let mut store = StoreRow { node, ..StoreRow::default() };
-    let mut references = Vec::new();
+    let (mut references, mut post_mortem) = (Vec::new(), Vec::new());
     loop {
         let text = connection.text().await?;
         let part: Part = serde_json::from_str(&text).map_err(|error| connection.unreadable(&error))?;
@@ -68,17 +70,27 @@ pub async fn fetch(door: &Door) -> Result<(StoreRow, Vec<ReferenceRow>, u64), Er
             harmless(&mut row.node.version);
             store = *row;
         }
+        post_mortem.extend(part.post_mortem.into_iter().map(|mut dead| {
+            let texts = [&mut dead.process.name, &mut dead.process.how].into_iter().chain(&mut dead.process.task);
+            texts.for_each(harmless);
+            dead.references.iter_mut().for_each(harmless_row);
+            dead
+        }));
         references.extend(part.references.into_iter().map(|mut row| {
-            harmless(&mut row.node_ip);
-            harmless_site(&mut row.call_site);
-            harmless_site(&mut row.created_site);
+            harmless_row(&mut row);
             row
         }));
         if part.last {
             connection.close().await;
-            return Ok((store, references, part.at_ms));
+            return Ok(Report::new(store, references, part.at_ms).with_post_mortem(post_mortem));
         }
     }
+}
+
+fn harmless_row(row: &mut ReferenceRow) {
+    harmless(&mut row.node_ip);
+    harmless_site(&mut row.call_site);
+    harmless_site(&mut row.created_site);
 }
 
 fn harmless(text: &mut Arc<str>) {

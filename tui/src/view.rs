@@ -1,5 +1,6 @@
 //! The screen: one file for one region. Every function reads the [`App`] and draws what is visible, nothing else.
 
+pub mod actors;
 pub mod chart;
 pub mod columns;
 pub mod events;
@@ -12,10 +13,12 @@ pub mod overlay;
 pub mod overview;
 pub mod pages;
 pub mod paint;
+pub mod post_mortem;
 pub mod processes;
 pub mod references;
 pub mod sites;
 pub mod source;
+pub mod split;
 pub mod table;
 pub mod tasks;
 pub mod theme;
@@ -43,10 +46,11 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
         Route::View(Page::Overview) => overview::draw(app, &mut paint, body),
         Route::View(Page::References) | Route::References { .. } => references::draw(app, &mut paint, body),
         Route::View(Page::Sites) => sites::draw(app, &mut paint, body),
-        Route::View(Page::Processes) => processes::draw(app, &mut paint, body),
-        Route::View(Page::Tasks) => tasks::draw(app, &mut paint, body),
+        Route::View(Page::Processes | Page::Tasks) => split::draw(app, &mut paint, body),
         Route::View(Page::Events) => events::draw(app, &mut paint, body),
-        Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } => pages::draw(app, &mut paint, body),
+        Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
+            pages::draw(app, &mut paint, body);
+        }
     }
     if matches!(app.link, LinkState::Lost { .. }) {
         paint.dim(body);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use plasmon_protocol::id::NodeId;
-use plasmon_protocol::record::{NodeRow, ReferenceRow, Site, StoreRow};
-use plasmon_protocol::stream::{Body, Frame, Request, VERSION};
+use plasmon_protocol::record::{NodeRow, PostMortemRow, ReferenceRow, Site, StoreRow};
+use plasmon_protocol::stream::{Body, Frame, PostMortem, Request, VERSION};
 use plasmon_tui::link::websocket::{Door, WebSocketLink};
 use plasmon_tui::link::{Link, LinkError, LinkEvent};
 use plasmon_tui::once;
@@ -123,16 +123,20 @@ async fn a_report_is_collected_from_its_parts() {
         let mut socket = welcome(&listener, VERSION).await;
         assert_eq!(request(&mut socket).await, Some(Request::Report { id: 1 }));
         let store = Some(Box::new(StoreRow { objects: 3, ..StoreRow::default() }));
-        say(&mut socket, 2, Body::Report { id: 1, store, references: vec![row(1), row(2)], last: false }).await;
+        let process = PostMortemRow { pid: 9, how: "signal 9\u{1b}".into(), ..PostMortemRow::default() };
+        let post_mortem = vec![PostMortem { process, references: vec![row(9)] }];
+        say(&mut socket, 2, Body::Report { id: 1, store, post_mortem, references: vec![row(1), row(2)], last: false }).await;
         assert_eq!(request(&mut socket).await, Some(Request::Ack { seq: 2 }));
-        say(&mut socket, 3, Body::Report { id: 1, store: None, references: vec![row(3)], last: true }).await;
+        say(&mut socket, 3, Body::Report { id: 1, store: None, post_mortem: Vec::new(), references: vec![row(3)], last: true }).await;
         while request(&mut socket).await.is_some() {}
     };
     let (report, ()) = tokio::join!(once::fetch(&door), serve);
-    let (store, references, at_ms) = report.unwrap();
-    assert_eq!((store.objects, at_ms), (3, 7));
-    assert_eq!(references.iter().map(|row| row.pid).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(references.iter().all(|row| row.call_site.function == "f\u{fffd}"));
+    let report = report.unwrap();
+    assert_eq!((report.store().objects, report.at_ms()), (3, 7));
+    assert_eq!(report.references().iter().map(|row| row.pid).collect::<Vec<_>>(), [1, 2, 3]);
+    let [dead] = report.post_mortem() else { panic!("{report:?}") };
+    assert_eq!((dead.process.pid, &*dead.process.how), (9, "signal 9\u{fffd}"));
+    assert!(report.references().iter().chain(&dead.references).all(|row| row.call_site.function == "f\u{fffd}"));
 }
 
 #[tokio::test]

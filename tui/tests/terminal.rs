@@ -1,6 +1,8 @@
 //! The real backend into a terminal emulator: what arrives is what was drawn, and the terminal is left as it was found.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "support/actors.rs"]
+mod actors;
 #[path = "support/agent.rs"]
 mod agent;
 #[path = "support/sample.rs"]

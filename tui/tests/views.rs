@@ -1,6 +1,8 @@
 //! Every view of the sample, as text at three sizes, as a picture, and without colours.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "support/actors.rs"]
+mod actors;
 #[path = "support/agent.rs"]
 mod agent;
 #[path = "support/sample.rs"]
@@ -30,12 +32,19 @@ const VIEWS: &[(&str, &str)] = &[
     ("sites_folded", "3z"),
     ("processes", "4"),
     ("tasks", "5"),
+    ("tasks_below", "5o"),
+    ("tasks_by_name", "5ob"),
+    ("actors_filtered", "5/status:alive⏎"),
     ("events", "6"),
     ("site", "3⏎"),
     ("object", "3⏎⏎"),
     ("object_shared", "2/type:pinned⏎⏎"),
     ("process", "4j⏎"),
-    ("task", "5⏎"),
+    ("post_mortem", "4o⏎"),
+    ("task", "5o⏎"),
+    ("actor", "5⏎"),
+    ("actor_dead", "5jjj⏎"),
+    ("references_actors", "2/type:actor⏎"),
     ("help", "2?"),
     ("sort", "2s"),
     ("palette", "3:ref"),
@@ -50,6 +59,16 @@ fn every_view_at_three_sizes() {
             stage.keys(keys);
             insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), stage.text());
         }
+    }
+}
+
+/// The smallest screen that anything is drawn on.
+#[test]
+fn two_tables_share_a_small_screen() {
+    for (name, keys) in [("tasks", "5"), ("tasks_below", "5oG"), ("processes", "4"), ("actor", "5⏎"), ("post_mortem", "4o⏎")] {
+        let mut stage = Stage::new(60, 16);
+        stage.keys(keys);
+        insta::assert_snapshot!(format!("{name}_60x16"), stage.text());
     }
 }
 
@@ -84,7 +103,9 @@ fn styles(buffer: &Buffer) -> String {
 
 #[test]
 fn without_colour_nothing_is_coloured_and_the_rest_stays() {
-    for (name, keys) in [("overview", ""), ("sites", "3"), ("references", "2"), ("events", "6"), ("site", "3⏎")] {
+    for (name, keys) in
+        [("overview", ""), ("sites", "3"), ("references", "2"), ("events", "6"), ("site", "3⏎"), ("tasks", "5"), ("processes", "4")]
+    {
         let mut stage = Stage::new(80, 24);
         stage.keys(keys);
         let buffer = stage.buffer(&Theme::new(false));

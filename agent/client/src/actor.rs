@@ -154,6 +154,7 @@ pub fn get_actor<A: Actor>(name: &str) -> Result<A::Handle, Error> {
     client.push_urgent(&ToAgent::FindActor { request, name, site })?;
     match pending.wait(None) {
         Some(Answer::Found { actor, class }) => {
+            failpoint!("actor_found");
             let handle = ActorHandle { object: ObjectRef::adopt(&client, actor) };
             if class != A::CLASS {
                 return Err(Error::invalid("actor", name, format!("it is a {class}, not a {}", A::CLASS)));
@@ -213,6 +214,7 @@ pub fn create<A: Actor>(
         },
         site,
     });
+    failpoint!("actor_asked");
     let refused = match (sent, named) {
         (Err(error), _) => Some(error),
         (Ok(_), None) => None,

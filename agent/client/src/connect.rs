@@ -21,7 +21,7 @@ use crate::client::{Client, Parts};
 use crate::service;
 
 /// How long an agent may take to let a client in. One that stands still, or has no descriptor left, would take for ever.
-const WELCOME: Duration = Duration::from_secs(20);
+const WELCOME: Duration = Duration::from_secs(10);
 
 /// What a worker is sent, handed to its main thread.
 pub(crate) type Inbox = std::sync::mpsc::Sender<Vec<u8>>;

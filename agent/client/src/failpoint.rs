@@ -6,7 +6,7 @@
 //! Each death is a line `WHO LABEL` in the file `PLASMON_FAILPOINT_LOG`, if that is set.
 
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::{install, pass};
+pub(crate) use armed::{become_worker, install, pass};
 
 /// A point: passed by, unless an order names it.
 macro_rules! failpoint {
@@ -35,13 +35,14 @@ mod armed {
     use std::fs::File;
     use std::io::Write;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-    use plasmon_protocol::local::BOOT;
     use rustix::process::{Pid, Signal, getpid, kill_process};
 
     const ORDERS: &str = "PLASMON_FAILPOINT";
     const LOG: &str = "PLASMON_FAILPOINT_LOG";
+
+    static WORKER: AtomicBool = AtomicBool::new(false);
 
     struct Order {
         who: &'static str,
@@ -62,14 +63,18 @@ mod armed {
         }
     }
 
+    /// Orders to workers are this process's. Before its first point.
+    pub(crate) fn become_worker() {
+        WORKER.store(true, Ordering::Relaxed);
+    }
+
     /// Points inside the memory crate are passed here too. Only for clients: an agent in the same executable has no points.
     pub(crate) fn install() {
         plasmon_memory::failpoint::install(pass);
     }
 
     fn orders() -> Vec<Order> {
-        let worker = std::env::var(BOOT).is_ok_and(|boot| boot.starts_with("worker"));
-        let who = if worker { "worker" } else { "driver" };
+        let who = if WORKER.load(Ordering::Relaxed) { "worker" } else { "driver" };
         let list = std::env::var(ORDERS).unwrap_or_default();
         list.split(',').filter_map(|order| order.strip_prefix(who)?.strip_prefix(':')).filter_map(|order| parse(who, order)).collect()
     }

@@ -45,6 +45,7 @@ mod scope;
 mod service;
 mod site;
 mod task;
+mod turn;
 mod value;
 mod worker;
 mod writer;

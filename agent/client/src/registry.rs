@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::draft::Draft;
 use crate::object_ref::Handle;
 use crate::pinned::Pinned;
+use crate::turn::Turn;
 use crate::value::{self, Fetched};
 use crate::writer::Room;
 
@@ -79,6 +80,8 @@ pub struct Call {
     pub(crate) held: Vec<crate::pinned::Pin>,
     /// The actor that a method is called of, or that a constructor has made.
     pub(crate) actor: Option<State>,
+    /// When its turn is to take the actor's lock; `None` where calls run one after the other.
+    pub(crate) turn: Option<Turn>,
 }
 
 /// An actor's value, an `RwLock` of its type: methods that take `&self` run side by side, those that take `&mut self` alone.
@@ -131,14 +134,22 @@ impl Call {
         self.actor = Some(Arc::new(RwLock::new(actor)));
     }
 
-    /// The actor that the method is called of.
+    /// The actor that the method is called of; waits for the call's turn to take its lock.
     ///
     /// # Errors
     /// It is of another type.
     pub fn actor<T: Send + Sync + 'static>(&self) -> Result<Arc<RwLock<T>>, Error> {
+        if let Some(turn) = &self.turn {
+            turn.wait();
+        }
         let actor = self.actor.clone().and_then(|actor| actor.downcast().ok());
         let cause = "the actor is of another type; its handle was decoded as what it is not";
         actor.ok_or_else(|| Error::invalid("actor", std::any::type_name::<T>(), cause))
+    }
+
+    /// The actor's lock was taken: the next call's turn.
+    pub fn locked(&mut self) {
+        self.turn = None;
     }
 
     /// The next result.

@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::Location;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use plasmon_memory::fork::PerProcess;
 use plasmon_protocol::local::{MAX_SITES, MAX_TEXT, ToAgent};
 use plasmon_protocol::record::SiteKind;
 
@@ -17,6 +19,31 @@ type Place = (usize, SiteKind);
 thread_local! {
     /// What this thread has used before: the connection's serial number, and its numbers.
     static KNOWN: RefCell<(u64, HashMap<Place, u32, foldhash::fast::FixedState>)> = RefCell::default();
+}
+
+/// Stacks are read under a lock of the whole program. A process that was forked while a thread of its parent held it would wait for
+/// ever, so its sites have no names.
+static STACKS: PerProcess<Stacks> = PerProcess::new(|parents| Stacks {
+    readers: AtomicUsize::new(0),
+    readable: parents.is_none_or(|parents| parents.readable && parents.readers.load(Ordering::SeqCst) == 0),
+});
+
+#[derive(Debug)]
+struct Stacks {
+    /// Threads that hold the lock, or wait for it.
+    readers: AtomicUsize,
+    readable: bool,
+}
+
+impl Stacks {
+    /// Runs `read`, which reads stacks or symbols; `None` when it would never end.
+    fn read<T>(read: impl FnOnce() -> T) -> Option<T> {
+        let stacks = STACKS.get().ok().filter(|stacks| stacks.readable)?;
+        stacks.readers.fetch_add(1, Ordering::SeqCst);
+        let result = read();
+        stacks.readers.fetch_sub(1, Ordering::SeqCst);
+        Some(result)
+    }
 }
 
 /// The sites of one connection.
@@ -78,12 +105,16 @@ impl Sites {
         inner.last = number;
         inner.numbers.insert(place, number);
         let mut calls = Vec::new();
-        backtrace::trace(|frame| {
-            calls.push(frame.ip() as usize);
-            calls.len() < 64
+        let read = Stacks::read(|| {
+            backtrace::trace(|frame| {
+                calls.push(frame.ip() as usize);
+                calls.len() < 64
+            });
         });
-        inner.unnamed.push(Unnamed { number, location, calls });
-        client.wake_service();
+        if read.is_some() {
+            inner.unnamed.push(Unnamed { number, location, calls });
+            client.wake_service();
+        }
         number
     }
 
@@ -111,7 +142,7 @@ impl Sites {
     pub(crate) fn name_functions(&self, client: &Client) {
         loop {
             let Some(place) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).unnamed.pop() else { return };
-            if let Some(function) = function_of(&place) {
+            if let Some(function) = Stacks::read(|| function_of(&place)).flatten() {
                 // Without an agent nobody asks for the name.
                 let _ = client.push(&ToAgent::SiteName { site: place.number, function: cut(&function) });
             }

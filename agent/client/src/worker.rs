@@ -23,6 +23,7 @@ use crate::init;
 use crate::object;
 use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction, State};
 use crate::request::Answer;
+use crate::turn::Turn;
 use crate::value::{Fetched, keys};
 use crate::writer;
 
@@ -87,6 +88,8 @@ fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Er
 
 /// The whole life of a worker process.
 pub(crate) fn main(channel: Channel) -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::become_worker();
     failpoint!("booted");
     let (inbox, tasks) = std::sync::mpsc::channel();
     let client = match connect::worker(channel, inbox) {
@@ -147,7 +150,7 @@ impl Worker {
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
         failpoint!("task_started");
         let withdrawn = self.client.words.is_withdrawn(run);
-        let (ending, made) = if withdrawn { (Ending::Withdrawn, None) } else { self.call(job, None) };
+        let (ending, made) = if withdrawn { (Ending::Withdrawn, None) } else { self.call(job, None, None) };
         failpoint!("before_ended");
         turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })?;
         Ok(made)
@@ -156,19 +159,20 @@ impl Worker {
     /// Runs a call that has the worker for itself: while it waits for something, its CPU serves others.
     fn run_alone(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
-        let (ending, _) = self.call(job, Some(actor));
+        let (ending, _) = self.call(job, Some(actor), None);
+        failpoint!("before_ended");
         turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })
     }
 
     /// Runs a call beside others of the same actor.
-    fn run_beside(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
+    fn run_beside(&self, job: &Job<'_>, actor: State, turn: Turn) -> Result<(), Error> {
         self.client.push(&ToAgent::Started { task: job.task })?;
-        let (ending, _) = self.call(job, Some(actor));
+        let (ending, _) = self.call(job, Some(actor), Some(turn));
         failpoint!("before_ended");
         self.client.push_urgent(&ToAgent::Ended { task: job.task, ending })
     }
 
-    fn call(&self, job: &Job<'_>, actor: Option<State>) -> (Ending, Option<State>) {
+    fn call(&self, job: &Job<'_>, actor: Option<State>, turn: Option<Turn>) -> (Ending, Option<State>) {
         let client = &self.client;
         let Some(function) = self.functions.get(job.name).copied() else {
             let executable = std::env::args().next().unwrap_or_default();
@@ -179,8 +183,15 @@ impl Worker {
         // What the call holds is dropped after its results were sent: the references inside them are counted by then.
         let called = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let arguments: Vec<Given> = job.arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
-            let mut call =
-                Call { client: Arc::clone(client), site, arguments: arguments.into_iter(), results: Vec::new(), held: Vec::new(), actor };
+            let mut call = Call {
+                client: Arc::clone(client),
+                site,
+                arguments: arguments.into_iter(),
+                results: Vec::new(),
+                held: Vec::new(),
+                actor,
+                turn,
+            };
             (function.run)(&mut call)?;
             failpoint!("before_output");
             for result in std::mem::take(&mut call.results) {

@@ -93,7 +93,7 @@ fn a_call_waits_for_its_arguments_and_holds_up_those_after_it() {
         start(2.0);
         let counter = Counter::remote(0).unwrap();
         let flag = Flag::named("later");
-        let first = counter.add(&later.remote("later").unwrap()).unwrap();
+        let first = counter.add(later.remote("later").unwrap()).unwrap();
         let second = counter.add(1).unwrap();
         let (ready, _) = plasmon::wait(&[first.clone(), second.clone()], 1, Some(Duration::from_millis(50))).unwrap();
         assert!(ready.is_empty());
@@ -267,6 +267,44 @@ fn calls_run_side_by_side_where_they_may() {
         let calls: Vec<_> = (0..6).map(|_| meeting.meet().unwrap()).collect();
         let pids: Vec<u32> = calls.iter().map(|call| plasmon::get(call).unwrap()).collect();
         assert!(pids.iter().all(|pid| *pid == pids[0]));
+    });
+}
+
+#[test]
+fn calls_that_may_run_side_by_side_keep_their_order_where_it_shows() {
+    struct Diary {
+        pages: Vec<u64>,
+    }
+    #[plasmon::actor(max_concurrency = 8)]
+    impl Diary {
+        fn new() -> Self {
+            Self { pages: Vec::new() }
+        }
+
+        fn write(&mut self, page: u64) {
+            self.pages.push(page);
+        }
+
+        fn length(&self) -> u64 {
+            self.pages.len() as u64
+        }
+
+        fn read(&self) -> Vec<u64> {
+            self.pages.clone()
+        }
+    }
+    alone(|| {
+        start(2.0);
+        let diary = Diary::remote().unwrap();
+        let mut lengths = Vec::new();
+        for page in 0..2000 {
+            diary.write(page).unwrap();
+            lengths.push(diary.length().unwrap());
+        }
+        assert!(plasmon::get(&diary.read().unwrap()).unwrap().iter().copied().eq(0..2000));
+        for (page, length) in lengths.iter().enumerate() {
+            assert_eq!(plasmon::get(length).unwrap(), page as u64 + 1);
+        }
     });
 }
 

@@ -1,6 +1,5 @@
 //! Little memory: a control group smaller than the store, and a `/dev/shm` smaller than it. Both need root, and say so where they
 //! are not tested.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
 

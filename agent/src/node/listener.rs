@@ -82,7 +82,7 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
         Some((_, pid)) => pid,
         None => newcomer.line.peer_pid().map_err(|error| refuse(error.to_string()))?,
     };
-    let pidfd = Pidfd::open(pid).map_err(|error| refuse(format!("process {pid} cannot be watched: {error}")))?;
+    let pidfd = Pidfd::open(pid).map_err(|error| Error::system(format!("watch process {pid}"), error))?;
     let program = match (newcomer.worker, descriptors.into_iter().next()) {
         (Some(_), _) => None,
         (None, Some(executable)) => {

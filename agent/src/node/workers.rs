@@ -16,6 +16,7 @@ use rustix::process::{WaitId, WaitIdOptions};
 
 use super::line::Line;
 use super::program::Program;
+use crate::reactor::Departure;
 
 /// The number that a worker finds its socket under.
 const WORKER_FD: i32 = 3;
@@ -86,19 +87,19 @@ pub fn forget(worker: ProcessId, logs: &Path) {
     }
 }
 
-/// How a process ended, for people. Only the parent is told, and only once: this reaps.
+/// How a process ended. Only the parent is told, and only once: this reaps.
 #[must_use]
-pub fn how_it_ended(pidfd: &Pidfd, child: bool) -> String {
+pub fn how_it_ended(pidfd: &Pidfd, child: bool) -> Departure {
     if !child {
-        return "ended".to_owned();
+        return "ended".into();
     }
     match rustix::process::waitid(WaitId::PidFd(pidfd.fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
         Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, Some(signal)) => format!("signal {signal}{}", name_of(signal)),
-            _ => "ended".to_owned(),
+            (Some(code), _) => Departure { exit_code: Some(code), ..format!("exit code {code}").into() },
+            (None, Some(signal)) => Departure { signal: Some(signal), ..format!("signal {signal}{}", name_of(signal)).into() },
+            _ => "ended".into(),
         },
-        _ => "ended".to_owned(),
+        _ => "ended".into(),
     }
 }
 

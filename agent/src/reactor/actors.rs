@@ -53,6 +53,10 @@ impl Core {
             let (name, calls) = (options.name.len(), options.max_concurrency);
             return Err(Violation(format!("actor with a name of {name} bytes that runs {calls} calls side by side")));
         }
+        if options.milli_cpus > options.placed_milli_cpus {
+            let (lives, placed) = (options.milli_cpus, options.placed_milli_cpus);
+            return Err(Violation(format!("actor that reserves {lives} thousandths of a CPU in a place of {placed}")));
+        }
         let Some(creator) = self.process(from) else { return Ok(()) };
         let (creator_pid, parent) = (creator.pid, creator.job);
         let site = self.site_from(from, constructor.site);
@@ -66,6 +70,7 @@ impl Core {
             out.send(from, &ToClient::Refused { request, error });
             return Ok(());
         }
+        self.can_submit(from, &constructor)?;
         self.create(from, key, site, false)?;
         let number = TaskKey { process: from, number: constructor.number };
         if let Some(object) = self.objects.get_mut(key) {

@@ -42,7 +42,6 @@ impl Core {
     /// # Errors
     /// The first invariant that does not hold, in words.
     pub fn check(&self) -> Result<(), String> {
-        let ensure = |holds: bool, what: String| if holds { Ok(()) } else { Err(what) };
         let mut rows = 0;
         let mut visible = (0, 0);
         let mut inlined = (0, 0);
@@ -53,16 +52,16 @@ impl Core {
             let mut holders = 0;
             for row in self.references.holders(object.first_row).take(object.rows as usize) {
                 holders += 1;
-                ensure(row.key == key, format!("{key:?} has a row of {:?}", row.key))?;
-                ensure(self.process(row.process).is_some(), format!("{key:?} is held by dead process {}", row.process))?;
+                ensure(row.key == key, || format!("{key:?} has a row of {:?}", row.key))?;
+                ensure(self.process(row.process).is_some(), || format!("{key:?} is held by dead process {}", row.process))?;
                 sum.local += row.count(Count::Local);
                 sum.pinned += row.count(Count::Pinned);
                 sum.submitted += row.count(Count::Submitted);
                 sum.captured += row.count(Count::Captured);
             }
-            ensure(holders == object.rows, format!("{key:?} counts {} rows and has {holders}", object.rows))?;
-            ensure(sum == object.counts, format!("{key:?} sums to {:?} and has {sum:?}", object.counts))?;
-            ensure(!sum.is_zero(), format!("{key:?} is kept though nobody holds it"))?;
+            ensure(holders == object.rows, || format!("{key:?} counts {} rows and has {holders}", object.rows))?;
+            ensure(sum == object.counts, || format!("{key:?} sums to {:?} and has {sum:?}", object.counts))?;
+            ensure(!sum.is_zero(), || format!("{key:?} is kept though nobody holds it"))?;
             if !object.hidden {
                 rows += u64::from(holders);
                 visible = (visible.0 + 1, visible.1 + object.length);
@@ -72,108 +71,104 @@ impl Core {
                 Some(ObjectState::InMemory) => {
                     let place = object.place.ok_or_else(|| format!("{key:?} is in memory but nowhere"))?;
                     let lease = self.store.lease(place.lease).ok_or_else(|| format!("{key:?} lies in a lease that is gone"))?;
-                    ensure(
-                        place.offset >= lease.offset && place.offset + object.length <= lease.end(),
-                        format!("{key:?} lies outside of its lease"),
-                    )?;
+                    ensure(place.offset >= lease.offset && place.offset + object.length <= lease.end(), || {
+                        format!("{key:?} lies outside of its lease")
+                    })?;
                     let entry = lease_live.entry(place.lease.0).or_default();
                     *entry = (entry.0 + 1, entry.1 + lease.extent(place.offset, object.length));
                     classes[object.counts.class() as usize] += object.length;
                 }
-                _ => ensure(object.place.is_none(), format!("{key:?} has a place without a value"))?,
+                _ => ensure(object.place.is_none(), || format!("{key:?} has a place without a value"))?,
             }
-            ensure(object.state != Some(ObjectState::Actor) || object.actor, format!("{key:?} is no actor's"))?;
+            ensure(object.state != Some(ObjectState::Actor) || object.actor, || format!("{key:?} is no actor's"))?;
         }
         let mut leased = 0;
         for (index, lease) in self.store.leases() {
             leased += lease.length;
             let (live, extent) = lease_live.get(&index.0).copied().unwrap_or_default();
-            ensure(
-                (live, extent) == (lease.live, lease.live_extent),
-                format!("lease {index:?} counts {} objects and has {live}", lease.live),
-            )?;
-            ensure(lease.owner.is_some() || lease.live > 0, format!("lease {index:?} has neither owner nor objects"))?;
+            ensure((live, extent) == (lease.live, lease.live_extent), || {
+                format!("lease {index:?} counts {} objects and has {live}", lease.live)
+            })?;
+            ensure(lease.owner.is_some() || lease.live > 0, || format!("lease {index:?} has neither owner nor objects"))?;
         }
         let ledger = self.ledger();
-        ensure(ledger.unattributed_bytes == 0, format!("{} bytes unattributed", ledger.unattributed_bytes))?;
-        ensure(leased + ledger.free_bytes == ledger.capacity_bytes, "leases and free ranges don't fill the pool".to_owned())?;
+        ensure(ledger.unattributed_bytes == 0, || format!("{} bytes unattributed", ledger.unattributed_bytes))?;
+        ensure(leased + ledger.free_bytes == ledger.capacity_bytes, || "leases and free ranges don't fill the pool".to_owned())?;
         let lines = [ledger.pinned_bytes, ledger.argument_bytes, ledger.referenced_bytes, ledger.captured_bytes];
-        ensure(lines == classes, format!("ledger {lines:?}, objects {classes:?}"))?;
+        ensure(lines == classes, || format!("ledger {lines:?}, objects {classes:?}"))?;
         let totals = self.totals();
-        ensure(totals.references == rows, format!("{} references counted, {rows} there", totals.references))?;
-        ensure((totals.unique_objects, totals.unique_bytes) == visible, format!("totals {totals:?}, objects {visible:?}"))?;
-        ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, format!("inlined {inlined:?}"))?;
+        ensure(totals.references == rows, || format!("{} references counted, {rows} there", totals.references))?;
+        ensure((totals.unique_objects, totals.unique_bytes) == visible, || format!("totals {totals:?}, objects {visible:?}"))?;
+        ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, || format!("inlined {inlined:?}"))?;
         self.check_processes()?;
         self.check_actors()
     }
 
     fn check_actors(&self) -> Result<(), String> {
-        let ensure = |holds: bool, what: String| if holds { Ok(()) } else { Err(what) };
         for (key, actor) in &self.actors {
             let handle = self.objects.get(*key);
-            ensure(
-                actor.lives() == handle.is_some_and(|handle| handle.state != Some(ObjectState::Failed)),
-                format!("{key:?} is {} as an actor", actor.status),
-            )?;
-            ensure(actor.running.len() <= actor.max_concurrency as usize, format!("{key:?} runs {} calls", actor.running.len()))?;
+            ensure(actor.lives() == handle.is_some_and(|handle| handle.state != Some(ObjectState::Failed)), || {
+                format!("{key:?} is {} as an actor", actor.status)
+            })?;
+            ensure(actor.running.len() <= actor.max_concurrency as usize, || format!("{key:?} runs {} calls", actor.running.len()))?;
             for call in actor.calls.iter() {
                 let waits = |task: &Task| task.role == Role::Method(*key) && task.is_pending() && task.worker.is_none();
-                ensure(self.tasks.get(&call).is_some_and(waits), format!("call {call:?} does not wait for {key:?}"))?;
+                ensure(self.tasks.get(&call).is_some_and(waits), || format!("call {call:?} does not wait for {key:?}"))?;
             }
             let busy = actor.running.len() < actor.max_concurrency as usize && actor.status == ActorStatus::Alive;
             let served = !busy || actor.calls.clone().next(|call| self.tasks[&call].status == TaskStatus::PendingNodeAssignment).is_none();
-            ensure(served, format!("{key:?} could run a call and does not"))?;
+            ensure(served, || format!("{key:?} could run a call and does not"))?;
             if let Some(worker) = actor.worker.filter(|_| actor.lives()) {
-                ensure(
-                    self.process(worker).is_some_and(|process| process.activity == Activity::Actor(*key)),
-                    format!("{key:?} is not its worker's actor"),
-                )?;
+                ensure(self.process(worker).is_some_and(|process| process.activity == Activity::Actor(*key)), || {
+                    format!("{key:?} is not its worker's actor")
+                })?;
             }
             if actor.lives() {
-                ensure(self.jobs.contains_key(&actor.job), format!("{key:?} outlived its job"))?;
-                ensure(actor.name.iter().all(|name| self.actor_names.get(name) == Some(key)), format!("{key:?} lost its name"))?;
+                ensure(self.jobs.contains_key(&actor.job), || format!("{key:?} outlived its job"))?;
+                ensure(actor.name.iter().all(|name| self.actor_names.get(name) == Some(key)), || format!("{key:?} lost its name"))?;
             } else {
-                ensure(actor.calls.is_empty() && actor.running.is_empty(), format!("{key:?} is dead and has calls"))?;
+                ensure(actor.calls.is_empty() && actor.running.is_empty(), || format!("{key:?} is dead and has calls"))?;
             }
         }
         let named = self.actor_names.values().filter(|key| self.actors.get(*key).is_some_and(Actor::lives)).count();
-        ensure(named == self.actor_names.len(), "a dead actor has a name".to_owned())?;
+        ensure(named == self.actor_names.len(), || "a dead actor has a name".to_owned())?;
         for (id, job) in &self.jobs {
             let workers = |actors: bool| {
                 let of_job =
                     self.living_processes().filter(|(_, process)| process.process_type == ProcessType::Worker && process.job == *id);
                 of_job.filter(|(_, process)| matches!(process.activity, Activity::Actor(_)) == actors).count()
             };
-            ensure(
-                (workers(true), workers(false)) == (job.actors as usize, job.workers as usize),
-                format!("job {id} counts {} actors and {} workers", job.actors, job.workers),
-            )?;
+            ensure((workers(true), workers(false)) == (job.actors as usize, job.workers as usize), || {
+                format!("job {id} counts {} actors and {} workers", job.actors, job.workers)
+            })?;
         }
         Ok(())
     }
 
     fn check_processes(&self) -> Result<(), String> {
-        let ensure = |holds: bool, what: String| if holds { Ok(()) } else { Err(what) };
         let mut reserved = 0;
         for (id, process) in self.living_processes() {
             reserved += u64::from(process.reserved);
             let rows = self.references.of_process(process.first_reference);
             let mine: Vec<_> = rows.filter_map(|row| self.objects.get(row.key)).filter(|object| !object.hidden).collect();
-            ensure(mine.len() as u64 == process.rows, format!("process {id} counts {} rows and has {}", process.rows, mine.len()))?;
+            ensure(mine.len() as u64 == process.rows, || format!("process {id} counts {} rows and has {}", process.rows, mine.len()))?;
             let bytes: u64 = mine.iter().map(|object| object.length).sum();
-            ensure(bytes == process.held_bytes, format!("process {id} counts {} bytes and holds {bytes}", process.held_bytes))?;
+            ensure(bytes == process.held_bytes, || format!("process {id} counts {} bytes and holds {bytes}", process.held_bytes))?;
             if let Activity::Busy(task) = process.activity {
-                ensure(
-                    self.tasks.get(&task).is_none_or(|task| task.worker.is_none_or(|worker| worker == id)),
-                    format!("task {task:?} runs elsewhere"),
-                )?;
+                ensure(self.tasks.get(&task).is_none_or(|task| task.worker.is_none_or(|worker| worker == id)), || {
+                    format!("task {task:?} runs elsewhere")
+                })?;
             }
-            ensure(process.first_reference != NONE || mine.is_empty(), format!("process {id} lost its rows"))?;
+            ensure(process.first_reference != NONE || mine.is_empty(), || format!("process {id} lost its rows"))?;
         }
-        ensure(reserved == self.cpus.used(), format!("{} CPUs used, {reserved} reserved by workers", self.cpus.used()))?;
-        ensure(
-            self.doomed.is_empty() && self.failing.is_empty() && self.serving.is_empty() && self.unreferenced.is_empty(),
-            "a change was not settled".to_owned(),
-        )
+        ensure(reserved == self.cpus.used(), || format!("{} CPUs used, {reserved} reserved by workers", self.cpus.used()))?;
+        ensure(self.doomed.is_empty() && self.failing.is_empty() && self.serving.is_empty() && self.unreferenced.is_empty(), || {
+            "a change was not settled".to_owned()
+        })
     }
+}
+
+/// Words are made only for what does not hold: this runs after every step of a simulation.
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
 }

@@ -15,7 +15,10 @@ impl Core {
             Target::Actor(id) if id.node() == self.config.node => self.actor_detail(id.key()).map(Detail::Actor),
             Target::Object(_) | Target::Task(_) | Target::Actor(_) => None,
             Target::Site(id) => self.site_detail(id).map(Detail::Site),
-            Target::Process(id) => self.process_detail(id).map(Detail::Process),
+            Target::Process(id) => {
+                let alive = self.process_detail(id).map(Detail::Process);
+                alive.or_else(|| self.post_mortems.get(id).map(Detail::PostMortem))
+            }
         }
     }
 
@@ -87,7 +90,7 @@ impl Core {
     }
 
     /// What a process holds, largest first.
-    fn largest_references(&self, process: &Process) -> Vec<ReferenceRow> {
+    pub(super) fn largest_references(&self, process: &Process) -> Vec<ReferenceRow> {
         let rows = self.references.of_process(process.first_reference);
         let mut rows: Vec<_> = rows.filter_map(|row| Some((row, self.objects.get(row.key).filter(|object| !object.hidden)?))).collect();
         rows.sort_by_key(|(row, object)| (std::cmp::Reverse(object.length), row.since_ms, row.key));

@@ -24,6 +24,10 @@ impl Core {
         messages: impl IntoIterator<Item = Result<ToAgent<'a>, Violation>>,
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
+        if self.process(from).is_none() {
+            // Nobody is there to be answered, and nothing may be held or lent in its name.
+            return Ok(());
+        }
         let mut result = Ok(());
         let mut messages = messages.into_iter();
         while out.has_room(from) {
@@ -31,6 +35,10 @@ impl Core {
             self.counters.messages += 1;
             result = message.and_then(|message| self.on_message(from, message, out));
             self.drain_doomed(out);
+            // Before the next message, which may ask for their names.
+            while let Some(actor) = self.unreferenced.pop() {
+                self.end_unreferenced(actor, out);
+            }
             if result.is_err() {
                 break;
             }

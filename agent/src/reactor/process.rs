@@ -86,6 +86,8 @@ pub struct Process {
     pub(super) reserved: u32,
     /// Its task waits in a `get` and gave its CPU back.
     pub(super) blocked: bool,
+    /// What it did that the protocol forbids.
+    pub(super) violation: Option<String>,
     /// Tasks and constructors that it was sent.
     pub(super) runs: u32,
     /// It stood still when it was last looked at.
@@ -120,6 +122,7 @@ impl Process {
             last_task: 0,
             reserved: 0,
             blocked: false,
+            violation: None,
             runs: 0,
             stopped: false,
             withdrawing: false,

@@ -7,7 +7,7 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{EventKind, ProcessType, Severity};
 
 use super::actors::End;
-use super::{Activity, Core, Job, Outbox, Process, Root, Violation};
+use super::{Activity, Core, Departure, Job, Outbox, Process, Root, Violation};
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
 
@@ -58,6 +58,9 @@ impl Core {
         if !self.dismissed.contains(&process) {
             self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} dropped: {}", violation.0));
         }
+        if let Some(process) = self.process_mut(process) {
+            process.violation.get_or_insert_with(|| violation.0.clone());
+        }
         out.kill(process);
     }
 
@@ -70,11 +73,14 @@ impl Core {
         }
     }
 
-    /// A process is gone, and its ring was drained to the last published byte. `how` it went is for people.
-    pub fn on_process_lost(&mut self, id: ProcessId, how: &str, out: &mut impl Outbox) {
+    /// A process is gone, and its ring was drained to the last published byte.
+    pub fn on_process_lost(&mut self, id: ProcessId, departure: impl Into<Departure>, out: &mut impl Outbox) {
+        let departure = departure.into();
         if id.0 == 0 {
             return;
         }
+        let how = &*departure.how;
+        self.examine(id, &departure);
         let Some(mut process) = self.processes.get_mut(id.0 as usize).and_then(Option::take) else { return };
         // It must be there while its rows are released, or their sums would not be kept.
         let (requests, leases) = (std::mem::take(&mut process.requests), std::mem::take(&mut process.leases));
@@ -168,7 +174,8 @@ impl Core {
     pub(super) fn end_job(&mut self, id: JobId, cause: &str, out: &mut impl Outbox) {
         let Some(job) = self.jobs.remove(&id) else { return };
         out.end_job(id);
-        self.cancel_tasks(job.pending.into_iter().collect(), cause);
+        let cancelled = job.pending.into_iter().filter(|task| !self.hand_over(*task)).collect();
+        self.cancel_tasks(cancelled, cause);
         let mut actors: Vec<ObjectKey> =
             self.actors.values().filter(|actor| actor.job == id && actor.lives()).map(|actor| actor.key).collect();
         actors.sort_unstable();
@@ -182,6 +189,17 @@ impl Core {
                 out.kill(worker);
             }
         }
+    }
+
+    /// A call that runs in an actor of another job goes on as one of that job's: the actor may not lose its arguments under its hands.
+    fn hand_over(&mut self, key: TaskKey) -> bool {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker.is_some()) else { return false };
+        let Role::Method(actor) = task.role else { return false };
+        let Some(id) = self.actors.get(&actor).map(|actor| actor.job) else { return false };
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        task.job = id;
+        job.pending.insert(key);
+        true
     }
 
     /// The process itself, or the agent when it is gone: in whose name counts are kept.

@@ -81,7 +81,7 @@ impl Core {
             call_site: Arc::clone(self.sites.get(task.site)),
             num_cpus: f64::from(task.milli_cpus) / 1000.0,
             waits_for: if task.status == TaskStatus::PendingArgsAvail { task.waits_for } else { 0 },
-            blocked: task.blocked,
+            blocked: task.blocked && task.is_pending(),
             submitted_ms: task.submitted_ms,
             started_ms: task.started_ms,
             ended_ms: task.ended_ms,
@@ -297,7 +297,7 @@ impl Tables for Core {
     }
 
     fn post_mortem(&self) -> Vec<PostMortemRow> {
-        Vec::new()
+        self.post_mortems.rows()
     }
 
     fn events(&self) -> Vec<EventRow> {

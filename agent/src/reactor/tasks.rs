@@ -43,19 +43,11 @@ impl Core {
         job: JobId,
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
+        self.can_submit(from, &submission)?;
         let Submission { number, function, arguments, returns, milli_cpus, retries, site } = submission;
-        bounded("function", function)?;
-        let inlined: usize =
-            arguments.iter().map(|argument| if let local::Argument::Inline(bytes) = argument { bytes.len() } else { 0 }).sum();
-        if inlined > MAX_INLINED_ARGUMENTS || arguments.len() > MAX_ARGUMENTS {
-            return Err(Violation(format!("{} arguments with {inlined} bytes inlined", arguments.len())));
-        }
         let nested = self.take_staged(from);
         let now_ms = self.now_ms;
         let Some(process) = self.process_mut(from) else { return Ok(()) };
-        if number <= process.last_task {
-            return Err(Violation(format!("task {number} submitted after task {}", process.last_task)));
-        }
         process.last_task = number;
         let site = process.site(site);
         let key = TaskKey { process: from, number };
@@ -77,15 +69,11 @@ impl Core {
                     holds.push(*object);
                     Argument::Block(*object)
                 }
-                local::Argument::Value(..) => return Err(Violation("argument that only the agent may send".to_owned())),
+                local::Argument::Value(..) => return Err(only_from_agent()),
             });
         }
         holds.sort_unstable();
         holds.dedup();
-        // Before anything is held for the task: what a refused task held would have no end.
-        if let Some(missing) = holds.iter().find(|object| self.objects.get(**object).is_none()) {
-            return Err(Violation(format!("argument with object {} which is not there", missing.on(self.config.node))));
-        }
         for result in returns {
             self.create(from, *result, site, false)?;
             self.hold(from, *result, Count::Local, site)?;
@@ -139,6 +127,32 @@ impl Core {
             self.cancel_tasks(vec![key], "its driver ended");
         }
         Ok(())
+    }
+
+    /// Whether a task may be submitted so. Asked before anything is changed: what a refused task or actor held would have no end.
+    pub(super) fn can_submit(&self, from: ProcessId, submission: &Submission<'_>) -> Result<(), Violation> {
+        let Submission { number, function, arguments, .. } = *submission;
+        bounded("function", function)?;
+        let Some(process) = self.process(from) else { return Ok(()) };
+        if number <= process.last_task {
+            return Err(Violation(format!("task {number} submitted after task {}", process.last_task)));
+        }
+        let there = |object: &ObjectKey| match self.objects.get(*object) {
+            Some(_) => Ok(()),
+            None => Err(Violation(format!("argument with object {} which is not there", object.on(self.config.node)))),
+        };
+        let mut inlined = 0;
+        for argument in arguments {
+            match argument {
+                local::Argument::Inline(bytes) => inlined += bytes.len(),
+                local::Argument::Object(object) | local::Argument::Block(object) => there(object)?,
+                local::Argument::Value(..) => return Err(only_from_agent()),
+            }
+        }
+        if inlined > MAX_INLINED_ARGUMENTS || arguments.len() > MAX_ARGUMENTS {
+            return Err(Violation(format!("{} arguments with {inlined} bytes inlined", arguments.len())));
+        }
+        process.staged.iter().try_for_each(there)
     }
 
     /// Counts the arguments that have no value yet; without any, the task is ready or has failed already.
@@ -427,4 +441,8 @@ impl Core {
         let site: SiteId = task.site;
         self.sites.get(site).short()
     }
+}
+
+fn only_from_agent() -> Violation {
+    Violation("argument that only the agent may send".to_owned())
 }

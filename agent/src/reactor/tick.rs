@@ -14,6 +14,9 @@ impl Core {
     /// Time has passed.
     pub fn on_tick(&mut self, now_ms: u64, out: &mut impl Outbox) {
         self.set_now(now_ms);
+        if self.post_mortems.expire(self.now_ms) {
+            self.changes += 1;
+        }
         if !self.creates.is_empty() {
             self.expire_creates(out);
             self.settle(out);
@@ -23,7 +26,7 @@ impl Core {
     /// When [`Core::on_tick`] should be called at the latest, milliseconds since the Unix epoch; `None` when nothing waits.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        self.next_create_deadline()
+        self.next_create_deadline().into_iter().chain(self.post_mortems.next_deadline()).min()
     }
 
     /// The shell has sampled the machine and the processes; sites are sampled with it.

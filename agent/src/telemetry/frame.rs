@@ -4,7 +4,7 @@
 use plasmon_protocol::column::{Record, RowKey};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{ReferenceRow, StoreRow};
-use plasmon_protocol::stream::{Body, Detail, Frame, MAX_DETAIL, MAX_FRAME, Rows, Totals};
+use plasmon_protocol::stream::{Body, Detail, Frame, MAX_DETAIL, MAX_FRAME, PostMortem, Rows, Totals};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -200,22 +200,29 @@ fn shorten(value: &mut Value, longest: usize) {
     }
 }
 
-/// A part of a report: as many of `rows` as fit one frame, at least one, and how many those are.
+/// A part of a report: as many of the `dead`, and then of the `rows`, as fit one frame, at least one of them, and how many those are.
+/// Of one who held more than fits a frame, the smaller half of the list is left out, as often as need be; its row has the count.
 ///
 /// # Errors
 /// See [`write_rows`].
-pub fn report_part(id: u32, store: Option<&StoreRow>, rows: &[ReferenceRow]) -> Result<(Payload, usize), Error> {
+pub fn report_part(
+    id: u32,
+    store: Option<&StoreRow>,
+    dead: &[PostMortem],
+    rows: &[ReferenceRow],
+) -> Result<(Payload, (usize, usize)), Error> {
     let mut text = format!(r#""type":"report","id":{id}"#);
     if let Some(store) = store {
         text.push_str(r#","store":"#);
         text.push_str(&write_row(store, &[]).map_err(unwritable)?);
     }
-    text.push_str(r#","references":["#);
     let mut left = (MAX_FRAME - ENVELOPE).saturating_sub(text.len());
+    let (examined, rows_fit) = if dead.is_empty() { (0, true) } else { push_dead(&mut text, &mut left, dead)? };
     let mut taken = 0;
-    for row in rows {
+    text.push_str(r#","references":["#);
+    for row in if rows_fit { rows } else { &[] } {
         let json = write_row(row, &[]).map_err(unwritable)?;
-        if !take(&mut left, json.len() + 1) && taken > 0 {
+        if !take(&mut left, json.len() + 1) && taken + examined > 0 {
             break;
         }
         if taken > 0 {
@@ -224,8 +231,39 @@ pub fn report_part(id: u32, store: Option<&StoreRow>, rows: &[ReferenceRow]) -> 
         text.push_str(&json);
         taken += 1;
     }
-    text.push_str(if taken == rows.len() { r#"],"last":true"# } else { r#"],"last":false"# });
-    Ok((Payload(text), taken))
+    let last = (examined, taken) == (dead.len(), rows.len());
+    text.push_str(if last { r#"],"last":true"# } else { r#"],"last":false"# });
+    Ok((Payload(text), (examined, taken)))
+}
+
+/// As many of the `dead` as fit, at least one, and whether those were all.
+fn push_dead(text: &mut String, left: &mut usize, dead: &[PostMortem]) -> Result<(usize, bool), Error> {
+    text.push_str(r#","post_mortem":["#);
+    let mut taken = 0;
+    for entry in dead {
+        let mut json = write_row(entry, &[]).map_err(unwritable)?;
+        if taken == 0 && json.len() + 1 > *left {
+            let mut value = serde_json::to_value(entry).map_err(unwritable)?;
+            clip(&mut value);
+            json = value.to_string();
+            let mut longest = MAX_DETAIL;
+            while json.len() + 1 > *left && longest > 0 {
+                longest /= 2;
+                shorten(&mut value, longest);
+                json = value.to_string();
+            }
+        }
+        if !take(left, json.len() + 1) {
+            break;
+        }
+        if taken > 0 {
+            text.push(',');
+        }
+        text.push_str(&json);
+        taken += 1;
+    }
+    text.push(']');
+    Ok((taken, taken == dead.len()))
 }
 
 /// A frame that carries no rows.

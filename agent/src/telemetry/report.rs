@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{ReferenceRow, StoreRow};
+use plasmon_protocol::stream::{Detail, PostMortem, Target};
 
 use crate::telemetry::frame::{Payload, report_part};
 use crate::telemetry::tables::Tables;
@@ -14,8 +15,10 @@ pub(super) struct Report {
     /// The clock of the report's instant, milliseconds since the Unix epoch.
     pub(super) at_ms: u64,
     store: Option<StoreRow>,
+    dead: Vec<PostMortem>,
     rows: Vec<ReferenceRow>,
-    sent: usize,
+    /// How many of the dead, and of the rows, were sent.
+    sent: (usize, usize),
     /// What the copy took of the node's time.
     pub(super) took: Duration,
 }
@@ -25,7 +28,11 @@ impl Report {
     pub(super) fn of(tables: &dyn Tables, id: u32) -> Self {
         let began = Instant::now();
         let (at_ms, store, rows) = (tables.now_ms(), tables.store(), tables.references());
-        Self { id, at_ms, store: Some(store), rows, sent: 0, took: began.elapsed() }
+        let dead = tables.post_mortem().into_iter().filter_map(|row| match tables.detail(Target::Process(row.process)) {
+            Some(Detail::PostMortem(entry)) => Some(entry),
+            _ => None,
+        });
+        Self { id, at_ms, store: Some(store), dead: dead.collect(), rows, sent: (0, 0), took: began.elapsed() }
     }
 
     /// The viewer's number for it.
@@ -35,9 +42,10 @@ impl Report {
 
     /// The next part, and whether it is the last.
     pub(super) fn next(&mut self) -> Result<(Payload, bool), Error> {
-        let rest = self.rows.get(self.sent..).unwrap_or_default();
-        let (payload, taken) = report_part(self.id, self.store.take().as_ref(), rest)?;
-        self.sent += taken;
-        Ok((payload, self.sent == self.rows.len()))
+        let dead = self.dead.get(self.sent.0..).unwrap_or_default();
+        let rows = self.rows.get(self.sent.1..).unwrap_or_default();
+        let (payload, taken) = report_part(self.id, self.store.take().as_ref(), dead, rows)?;
+        self.sent = (self.sent.0 + taken.0, self.sent.1 + taken.1);
+        Ok((payload, self.sent == (self.dead.len(), self.rows.len())))
     }
 }

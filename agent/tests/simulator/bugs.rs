@@ -2,11 +2,14 @@
 //! bent, as a mistake in the core or in its shell would do it. The simulator must notice each.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use plasmon_agent::reactor::{Core, Violation};
-use plasmon_protocol::id::{ObjectKey, ProcessId};
-use plasmon_protocol::local::{Outcome, ToAgent, ToClient, decode, encode};
-use plasmon_protocol::record::ObjectState;
+use plasmon_agent::telemetry::tables::Tables;
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::local::{Ending, Outcome, ToAgent, ToClient, Work, decode, encode};
+use plasmon_protocol::record::{ActorStatus, ObjectState};
 
 use super::effects::{Effect, Recorder};
 use super::random::Random;
@@ -34,10 +37,25 @@ pub(crate) enum Bug {
     GrantsRangeTwice,
     RunsTaskTwice,
     SparesWorkersOfEndedJob,
+    SendsCallsOutOfOrder,
+    ReleasesCalledHandle,
+    ForgetsDetachment,
+    EndsDetachedWithDriver,
+    KeepsNameOfTheDead,
+    SwallowsCallsOfTheDead,
+    RunsTooManyCalls,
+    KeepsCpuOfConstructor,
+    ForgetsEndOfJob,
+    ForgetsProgramOfJob,
+    SparesUnreferencedActors,
+    KillsAnotherActor,
+    LosesEndOfConstructor,
+    RunsMethodAsTask,
+    FindsWithoutCounting,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -59,6 +77,21 @@ impl Bug {
         Self::GrantsRangeTwice,
         Self::RunsTaskTwice,
         Self::SparesWorkersOfEndedJob,
+        Self::SendsCallsOutOfOrder,
+        Self::ReleasesCalledHandle,
+        Self::ForgetsDetachment,
+        Self::EndsDetachedWithDriver,
+        Self::KeepsNameOfTheDead,
+        Self::SwallowsCallsOfTheDead,
+        Self::RunsTooManyCalls,
+        Self::KeepsCpuOfConstructor,
+        Self::ForgetsEndOfJob,
+        Self::ForgetsProgramOfJob,
+        Self::SparesUnreferencedActors,
+        Self::KillsAnotherActor,
+        Self::LosesEndOfConstructor,
+        Self::RunsMethodAsTask,
+        Self::FindsWithoutCounting,
     ];
 }
 
@@ -71,11 +104,25 @@ pub(crate) struct Subject {
     random: Random,
     last_key: Option<ObjectKey>,
     last_range: Option<u64>,
+    /// A call that is kept back until another is sent.
+    kept_back: Option<Effect>,
+    /// Actors by the names that they were given, and who created detached ones.
+    named: BTreeMap<String, ObjectKey>,
+    detached: Vec<(ProcessId, ObjectKey)>,
 }
 
 impl Subject {
     pub(crate) fn new(core: Core, bug: Option<Bug>, seed: u64) -> Self {
-        Self { core, bug, random: Random::new(!seed), last_key: None, last_range: None }
+        Self {
+            core,
+            bug,
+            random: Random::new(!seed),
+            last_key: None,
+            last_range: None,
+            kept_back: None,
+            named: BTreeMap::new(),
+            detached: Vec::new(),
+        }
     }
 
     /// Whether the bug strikes, now that it could.
@@ -94,7 +141,7 @@ impl Subject {
         if last && self.strikes(Bug::ForgetsTailOfTheDead) {
             return (Ok(()), batch.len());
         }
-        let batch = self.bend(batch);
+        let batch = self.bend(from, batch);
         let mut read = 0;
         let messages = batch.iter().map(|bytes| {
             read += 1;
@@ -105,6 +152,12 @@ impl Subject {
     }
 
     pub(crate) fn on_process_lost(&mut self, process: ProcessId, out: &mut Recorder) {
+        let theirs: Vec<ObjectKey> = self.detached.iter().filter(|(creator, _)| *creator == process).map(|(_, actor)| *actor).collect();
+        for actor in theirs {
+            if self.strikes(Bug::EndsDetachedWithDriver) {
+                drop(self.core.on_messages(process, [Ok(ToAgent::KillActor { actor, site: 0 })], out));
+            }
+        }
         if !self.strikes(Bug::KeepsWhatTheDeadHeld) {
             self.core.on_process_lost(process, "killed", out);
         }
@@ -115,7 +168,7 @@ impl Subject {
         self.core.on_backed(end, out);
     }
 
-    fn bend<'a>(&mut self, batch: &'a [Vec<u8>]) -> Cow<'a, [Vec<u8>]> {
+    fn bend<'a>(&mut self, from: ProcessId, batch: &'a [Vec<u8>]) -> Cow<'a, [Vec<u8>]> {
         if self.bug.is_none() {
             return Cow::Borrowed(batch);
         }
@@ -135,6 +188,43 @@ impl Subject {
                     let memory = plasmon_protocol::local::Memory { offset: memory.offset + 64, ..memory };
                     bent.push(encode(&ToAgent::Put { key, memory, site, hidden }).expect("it was decoded before"));
                 }
+                ToAgent::CreateActor { number, request, actor, function, arguments, mut options, site } => {
+                    self.named.insert(options.name.to_owned(), actor);
+                    if options.detached {
+                        self.detached.push((from, actor));
+                    }
+                    if self.strikes(Bug::ForgetsDetachment) {
+                        options.detached = false;
+                    }
+                    if self.strikes(Bug::RunsTooManyCalls) {
+                        options.max_concurrency += 1;
+                    }
+                    if self.strikes(Bug::KeepsCpuOfConstructor) {
+                        options.milli_cpus = options.placed_milli_cpus;
+                    }
+                    let message = ToAgent::CreateActor { number, request, actor, function, arguments, options, site };
+                    bent.push(encode(&message).expect("it was decoded before"));
+                }
+                ToAgent::Call { actor, .. } if self.is_dead(actor) && self.strikes(Bug::SwallowsCallsOfTheDead) => {}
+                ToAgent::Call { actor, .. } => {
+                    bent.push(bytes.clone());
+                    if self.strikes(Bug::ReleasesCalledHandle) {
+                        bent.push(encode(&ToAgent::DropLocal { key: actor }).expect("it is a message"));
+                    }
+                }
+                ToAgent::KillActor { actor, site } if self.strikes(Bug::KillsAnotherActor) => {
+                    let other = self.named.values().find(|other| **other != actor).copied().unwrap_or(actor);
+                    bent.push(encode(&ToAgent::KillActor { actor: other, site }).expect("it was decoded before"));
+                }
+                ToAgent::FindActor { name, .. } => {
+                    bent.push(bytes.clone());
+                    if let Some(key) = self.named.get(name).copied().filter(|key| !self.is_dead(*key))
+                        && self.strikes(Bug::FindsWithoutCounting)
+                    {
+                        bent.push(encode(&ToAgent::DropLocal { key }).expect("it is a message"));
+                    }
+                }
+                ToAgent::Ended { task, ending: Ending::Finished } if self.constructs(task) && self.strikes(Bug::LosesEndOfConstructor) => {}
                 ToAgent::AddLocal { key, site } => {
                     let other = self.last_key.replace(key).filter(|other| *other != key);
                     let key = other.filter(|_| self.strikes(Bug::TakesWrongKey)).unwrap_or(key);
@@ -152,6 +242,16 @@ impl Subject {
         Cow::Owned(bent)
     }
 
+    fn is_dead(&self, actor: ObjectKey) -> bool {
+        let row = self.core.actors().into_iter().find(|row| row.actor_id.key() == actor);
+        row.is_none_or(|row| row.status == ActorStatus::Dead)
+    }
+
+    fn constructs(&self, task: TaskKey) -> bool {
+        let row = self.core.tasks().into_iter().find(|row| row.task_id.key() == task);
+        row.is_some_and(|row| row.actor.is_some() && row.name.ends_with("::new"))
+    }
+
     /// What the core wanted done, as the bug lets it happen.
     pub(crate) fn effects(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
         if self.bug.is_none() {
@@ -164,6 +264,30 @@ impl Subject {
                 (Effect::Freed { .. }, _) if self.strikes(Bug::LosesFreed) => {}
                 (Effect::Reset { .. }, _) if self.strikes(Bug::ForgetsLeaseReset) => {}
                 (Effect::Kill(_), _) if self.strikes(Bug::SparesWorkersOfEndedJob) => {}
+                (Effect::EndJob(_), _) if self.strikes(Bug::ForgetsEndOfJob) => {}
+                (Effect::ShareProgram { .. }, _) if self.strikes(Bug::ForgetsProgramOfJob) => {}
+                (_, Some(ToClient::Exit)) if self.strikes(Bug::SparesUnreferencedActors) => {}
+                (Effect::Send(to, _), Some(ToClient::Run { task, work: Work::Method, function, arguments, returns }))
+                    if self.strikes(Bug::RunsMethodAsTask) =>
+                {
+                    let message = ToClient::Run { task, work: Work::Task, function, arguments, returns };
+                    bent.push(Effect::Send(*to, encode(&message).expect("it was decoded before")));
+                }
+                (Effect::Send(..), Some(ToClient::Run { work: Work::Method, .. }))
+                    if self.kept_back.is_none() && self.strikes(Bug::SendsCallsOutOfOrder) =>
+                {
+                    self.kept_back = Some(effect);
+                }
+                (Effect::Send(..), Some(ToClient::Run { work: Work::Method, .. })) => {
+                    bent.push(effect);
+                    bent.extend(self.kept_back.take());
+                }
+                (Effect::Send(to, _), Some(ToClient::Refused { request, error: Error::NoActor { name } })) => {
+                    let before = self.named.get(&name).copied().filter(|_| self.strikes(Bug::KeepsNameOfTheDead));
+                    let message = before.map(|actor| ToClient::Found { request, actor, class: "app::Counter" });
+                    let bytes = message.map(|message| encode(&message).expect("it is a message"));
+                    bent.push(bytes.map_or_else(|| effect.clone(), |bytes| Effect::Send(*to, bytes)));
+                }
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::LosesAnswer) => {}
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::DoublesAnswer) => bent.extend([effect.clone(), effect]),
                 (_, Some(ToClient::Run { .. })) if self.strikes(Bug::RunsTaskTwice) => bent.extend([effect.clone(), effect]),

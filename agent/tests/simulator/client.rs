@@ -1,9 +1,9 @@
 //! What an honest client library keeps: its end of the ring, its leases and slots, its handles and views.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{ALIGNMENT, Memory, SLOT_BLOCK, ToAgent, ToClient, decode, encode};
+use plasmon_protocol::local::{ALIGNMENT, Ending, Memory, SLOT_BLOCK, ToAgent, ToClient, Work, decode, encode};
 use plasmon_protocol::record::ObjectState;
 
 use super::model::Model;
@@ -37,15 +37,21 @@ pub(crate) struct OwnLease {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Request {
-    Lease { chunk: bool },
+    Lease {
+        chunk: bool,
+    },
     Slots,
     Value(ObjectKey),
+    /// A name for this new actor.
+    Name(ObjectKey),
+    Find,
 }
 
-/// The task that a worker runs.
+/// A task that a worker runs.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) key: TaskKey,
+    pub(crate) work: Work,
     pub(crate) returns: u32,
     pub(crate) outputs: u32,
     pub(crate) started: bool,
@@ -61,6 +67,8 @@ pub(crate) struct Client {
     pub(crate) phase: Phase,
     /// Told to end, or about to be killed.
     pub(crate) leaving: bool,
+    /// It does nothing and reads nothing until it goes on.
+    pub(crate) stopped: bool,
     pub(crate) said_bye: bool,
     /// Written, but not yet visible to the agent: lost with the process.
     pub(crate) unpublished: Vec<Vec<u8>>,
@@ -76,7 +84,14 @@ pub(crate) struct Client {
     pub(crate) last_request: u32,
     pub(crate) last_task: u32,
     pub(crate) sites: u32,
-    pub(crate) task: Option<Running>,
+    /// What it runs; the first is what it goes on with.
+    pub(crate) tasks: Vec<Running>,
+    /// How many calls it runs side by side, once it is an actor.
+    pub(crate) actor: Option<u32>,
+    /// Actors that it created.
+    pub(crate) created: BTreeSet<ObjectKey>,
+    /// The newest call that it was sent of each caller.
+    pub(crate) heard: BTreeMap<ProcessId, u32>,
     pub(crate) recalled: bool,
 }
 
@@ -89,6 +104,7 @@ impl Client {
             hostile,
             phase: if worker { Phase::Starting } else { Phase::Alive },
             leaving: false,
+            stopped: false,
             said_bye: false,
             unpublished: Vec::new(),
             ring: VecDeque::new(),
@@ -102,7 +118,10 @@ impl Client {
             last_request: 0,
             last_task: 0,
             sites: 0,
-            task: None,
+            tasks: Vec::new(),
+            actor: None,
+            created: BTreeSet::new(),
+            heard: BTreeMap::new(),
             recalled: false,
         }
     }
@@ -233,10 +252,25 @@ impl Client {
     /// What this client may use without a handle: what its task's arguments keep, and what it views.
     pub(crate) fn reach(&self, view: View<'_>) -> Vec<ObjectKey> {
         let mut reach: Vec<ObjectKey> = self.handles.keys().chain(self.pins.keys()).copied().collect();
-        if let Some(task) = self.task.as_ref().and_then(|running| view.model.tasks.get(&running.key)) {
+        for task in self.tasks.iter().filter_map(|running| view.model.tasks.get(&running.key)) {
             reach.extend(&task.holds);
         }
         reach
+    }
+
+    /// Handles among all that it holds.
+    pub(crate) fn actors(&self, view: View<'_>) -> Vec<ObjectKey> {
+        let is_handle = |key: &ObjectKey| self.created.contains(key) || view.model.objects.get(key).is_some_and(|object| object.actor);
+        self.handles.keys().copied().filter(is_handle).collect()
+    }
+
+    /// More messages lie in its inbox than it can have asked for.
+    pub(crate) fn is_flooded(&self) -> bool {
+        let window = self.actor.unwrap_or(1).max(1) as usize;
+        // An actor that did not read on does not know how many calls it runs; its end comes on top.
+        let runs =
+            self.tasks.iter().map(|running| if let Work::Constructor { max_concurrency } = running.work { max_concurrency } else { 1 });
+        !self.hostile && self.inbox.len() > self.requests.len() + window.max(runs.max().unwrap_or(1) as usize) + 1
     }
 
     /// References inside values that this client can read.
@@ -273,20 +307,50 @@ impl Client {
                 let Some(Request::Slots) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
                 self.blocks.push(first);
             }
-            ToClient::Refused { request, .. } | ToClient::Resolved { request, .. } | ToClient::Found { request, .. } => {
-                if self.requests.remove(&request).is_none() {
-                    return self.tolerate(unasked());
+            ToClient::Refused { request, .. } => match self.requests.remove(&request) {
+                // No message has used the slot.
+                Some(Request::Name(key)) => {
+                    self.used.remove(&key.slot);
+                    self.created.remove(&key);
                 }
+                Some(_) => {}
+                None => return self.tolerate(unasked()),
+            },
+            ToClient::Resolved { request, .. } => match self.requests.remove(&request) {
+                Some(Request::Name(key)) => drop(self.handles.insert(key, 1)),
+                Some(_) => {}
+                None => return self.tolerate(unasked()),
+            },
+            ToClient::Found { request, actor, .. } => {
+                let Some(Request::Find) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
+                *self.handles.entry(actor).or_default() += 1;
             }
-            ToClient::Run { task, returns, .. } => {
-                let running = Running { key: task, returns, outputs: 0, started: false, blocked: false };
-                if self.task.replace(running).is_some() {
-                    return self.tolerate(format!("process {} gets a task while it runs one", self.id));
+            ToClient::Run { task, work, returns, .. } => {
+                self.tasks.push(Running { key: task, work, returns, outputs: 0, started: false, blocked: false });
+                let most = self.actor.unwrap_or(1) as usize;
+                if self.tasks.len() > most {
+                    return self.tolerate(format!("process {} gets a task beside {most} that it runs", self.id));
+                }
+                if (work == Work::Method) != self.actor.is_some() {
+                    return self.tolerate(format!("process {} is to run {work:?}: it is an actor for {:?} calls", self.id, self.actor));
+                }
+                let before = self.heard.insert(task.process, task.number).filter(|_| work == Work::Method);
+                if before.is_some_and(|before| before >= task.number) {
+                    return self.tolerate(format!("actor {} is called by {task:?} after {before:?}", self.id));
                 }
             }
             ToClient::Exit => self.leaving = true,
         }
         Ok(())
+    }
+
+    /// Its task has ended, as far as it is concerned; a constructor that ended well has made it an actor.
+    pub(crate) fn end_task(&mut self, ending: Ending) {
+        let Running { key, work, .. } = self.tasks.remove(0);
+        if let (Work::Constructor { max_concurrency }, Ending::Finished) = (work, &ending) {
+            self.actor = Some(max_concurrency);
+        }
+        self.write(&ToAgent::Ended { task: key, ending });
     }
 
     /// A hostile client asks for anything under any number.

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value, decode};
+use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
 use plasmon_protocol::record::SiteKind;
 
 use super::client::{Client, View};
@@ -34,13 +34,7 @@ impl Client {
                 }
             }
         }
-        let of_actors = matches!(
-            decode("a client", &bytes),
-            Ok(ToAgent::CreateActor { .. } | ToAgent::Call { .. } | ToAgent::KillActor { .. } | ToAgent::FindActor { .. })
-        );
-        if !of_actors {
-            self.ring.push_back(bytes);
-        }
+        self.ring.push_back(bytes);
     }
 
     /// Any message, its fields drawn from what is there and what is beside it.
@@ -65,7 +59,7 @@ impl Client {
         let memory = Memory { lease, offset, length: random.pick(&[0, 1, 64, 5000, u64::MAX]).unwrap_or(0) };
         let name = if random.chance(50) { self.name(view, random) } else { None }.unwrap_or(a);
         let tasks: Vec<TaskKey> = view.model.tasks.keys().copied().collect();
-        let task = match &self.task {
+        let task = match self.tasks.first() {
             Some(running) if random.chance(60) => running.key,
             _ => random.pick(&tasks).unwrap_or(TaskKey { process: ProcessId(1), number: 1 }),
         };
@@ -74,7 +68,9 @@ impl Client {
         let bytes = vec![1; random.pick(&[0, 9, INLINE, INLINE + 1]).unwrap_or(0)];
         let bytes = &bytes[..];
         let site = number;
-        let message = match random.below(19) {
+        let actors: Vec<ObjectKey> = view.model.actors.keys().copied().collect();
+        let actor = random.pick(&actors).filter(|_| random.chance(80)).unwrap_or(a);
+        let message = match random.below(24) {
             0 => ToAgent::Put { key: name, memory, site, hidden: random.chance(50) },
             1 => ToAgent::AddLocal { key: a, site },
             2 => ToAgent::DropLocal { key: a },
@@ -98,8 +94,7 @@ impl Client {
                     _ => Argument::Inline(bytes),
                 };
                 let returns = if random.chance(70) { vec![name] } else { vec![name, name, c] };
-                self.last_task += 1;
-                let number = if random.chance(80) { self.last_task } else { number };
+                let number = self.some_number(random);
                 let milli_cpus = random.pick(&[0, 1, 1000, u32::MAX]).unwrap_or(0);
                 ToAgent::Submit {
                     number,
@@ -111,6 +106,24 @@ impl Client {
                     site,
                 }
             }
+            20 => {
+                let options = local::Actor {
+                    name: random.pick(&["", "counter", "zoe", &long]).unwrap_or_default(),
+                    detached: random.chance(50),
+                    max_concurrency: random.pick(&[0, 1, 1, 2, u32::MAX]).unwrap_or(0),
+                    placed_milli_cpus: random.pick(&[0, 1000, u32::MAX]).unwrap_or(0),
+                    milli_cpus: random.pick(&[0, 0, 1, u32::MAX]).unwrap_or(0),
+                };
+                let arguments = vec![if random.chance(70) { Argument::Inline(bytes) } else { Argument::Object(name) }];
+                let number = self.some_number(random);
+                ToAgent::CreateActor { number, request, actor: name, function: text, arguments, options, site }
+            }
+            21 => {
+                let number = self.some_number(random);
+                ToAgent::Call { number, actor, function: text, arguments: vec![Argument::Object(b)], returns: vec![name], site }
+            }
+            22 => ToAgent::KillActor { actor, site },
+            23 => ToAgent::FindActor { request, name: if random.chance(50) { text } else { "counter" }, site },
             14 => ToAgent::Started { task },
             15 => ToAgent::Output { task, value: if random.chance(50) { Value::Inline(bytes) } else { Value::Memory(memory) } },
             16 => {
@@ -132,5 +145,11 @@ impl Client {
             self.write(&ToAgent::Stage { references: vec![b, c] });
         }
         self.write(&message);
+    }
+
+    /// A task's number, mostly the next.
+    fn some_number(&mut self, random: &mut Random) -> u32 {
+        self.last_task += 1;
+        if random.chance(80) { self.last_task } else { random.below(6) as u32 }
     }
 }

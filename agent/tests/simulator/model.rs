@@ -3,22 +3,27 @@
 //! which range) is not predicted but watched and judged.
 //!
 //! - [`messages`]: what a message changes, and which messages are forbidden.
+//! - [`actors`]: who lives, and who may be called.
 //! - [`processes`]: who comes and goes.
+//! - [`settle`]: what follows from a change: frees, failures, answers.
 //! - [`effects`]: whether what the core wanted done may be done.
 //! - [`memory`]: leases and the ledger.
 //! - [`compare`]: model and core side by side.
 
+mod actors;
 mod compare;
 mod effects;
 mod memory;
 mod messages;
 mod processes;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
+pub(crate) use actors::{Actor, End};
 pub(crate) use memory::{Ask, Lease};
 
 /// The first thing that is not as it must be, in words.
@@ -38,6 +43,7 @@ pub(crate) enum Activity {
     Starting,
     Idle,
     Busy(TaskKey),
+    Actor(ObjectKey),
     Leaving,
 }
 
@@ -61,6 +67,8 @@ pub(crate) struct Object {
     pub(crate) state: ObjectState,
     pub(crate) creator: ProcessId,
     pub(crate) hidden: bool,
+    /// What an actor's handles refer to.
+    pub(crate) actor: bool,
     /// Bytes from the pool's begin, when it is in memory.
     pub(crate) offset: u64,
     pub(crate) length: u64,
@@ -81,13 +89,32 @@ pub(crate) enum Argument {
     Block(ObjectKey),
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    Function,
+    Constructor(ObjectKey),
+    Method(ObjectKey),
+}
+
+impl Role {
+    pub(crate) fn actor(self) -> Option<ObjectKey> {
+        match self {
+            Self::Function => None,
+            Self::Constructor(actor) | Self::Method(actor) => Some(actor),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Task {
+    pub(crate) role: Role,
     pub(crate) job: JobId,
     pub(crate) function: String,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) returns: Vec<ObjectKey>,
     pub(crate) holds: BTreeSet<ObjectKey>,
+    /// Handles among its arguments whose actors took calls while it waited: it does not fail when they end.
+    pub(crate) met: BTreeSet<ObjectKey>,
     pub(crate) holder: ProcessId,
     pub(crate) milli: u32,
     pub(crate) retries: u32,
@@ -102,6 +129,11 @@ pub(crate) struct Task {
 impl Task {
     pub(crate) fn is_pending(&self) -> bool {
         !matches!(self.status, TaskStatus::Finished | TaskStatus::Failed)
+    }
+
+    /// It needs a CPU and a worker, which a call does not.
+    pub(crate) fn waits_for_worker(&self) -> bool {
+        self.status == TaskStatus::PendingNodeAssignment && !matches!(self.role, Role::Method(_))
     }
 
     /// The objects whose values it needs, each once.
@@ -120,6 +152,10 @@ pub(crate) enum Answer {
     InMemory,
     Inline(Vec<u8>),
     Failed(Codes),
+    /// A handle to the actor that was looked for.
+    Found(ObjectKey),
+    /// No actor, for this reason.
+    Refused(&'static str),
 }
 
 #[derive(Debug)]
@@ -143,6 +179,9 @@ pub(crate) struct Model {
     pub(crate) objects: BTreeMap<ObjectKey, Object>,
     pub(crate) rows: BTreeMap<(ObjectKey, ProcessId), [u32; 4]>,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
+    /// All that ever were.
+    pub(crate) actors: BTreeMap<ObjectKey, Actor>,
+    last_job: JobId,
     pub(crate) leases: Vec<Lease>,
     /// Memory and slots that were asked for and not answered, in the order of arrival.
     pub(crate) asks: Vec<Ask>,
@@ -155,6 +194,15 @@ pub(crate) struct Model {
     pub(crate) backing: u64,
     expected: Vec<Expected>,
     kills: BTreeSet<ProcessId>,
+    /// Told to be killed and not gone.
+    killed: BTreeSet<ProcessId>,
+    /// Actors' workers to be told to end.
+    exits: BTreeSet<ProcessId>,
+    /// Jobs that begin with the program of another, and jobs that end, with this change.
+    programs: Vec<(JobId, JobId)>,
+    ended_jobs: BTreeSet<JobId>,
+    /// Actors whose handles are all gone, to end with this change.
+    unreferenced: Vec<ObjectKey>,
     /// Tasks that fail with this change.
     failing: Vec<(TaskKey, &'static str)>,
     /// Why they fail.
@@ -178,6 +226,8 @@ impl Model {
             objects: BTreeMap::new(),
             rows: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            actors: BTreeMap::new(),
+            last_job: JobId(0),
             leases: Vec::new(),
             asks: Vec::new(),
             generations: BTreeMap::new(),
@@ -186,6 +236,11 @@ impl Model {
             backing: 0,
             expected: Vec::new(),
             kills: BTreeSet::new(),
+            killed: BTreeSet::new(),
+            exits: BTreeSet::new(),
+            programs: Vec::new(),
+            ended_jobs: BTreeSet::new(),
+            unreferenced: Vec::new(),
             failing: Vec::new(),
             causes: Codes::new(),
             refused: false,
@@ -219,150 +274,11 @@ impl Model {
         if self.processes.contains_key(&process) { process } else { AGENT }
     }
 
-    /// Nothing is kept that nobody holds.
-    fn free_unheld(&mut self) {
-        while std::mem::take(&mut self.dropped) {
-            let unheld: Vec<ObjectKey> = self.objects.keys().copied().filter(|key| self.counts(*key) == [0; 4]).collect();
-            for key in unheld {
-                self.free(key);
-            }
-        }
-    }
-
-    fn free(&mut self, key: ObjectKey) {
-        let Some(object) = self.objects.remove(&key) else { return };
-        let captor = self.living(object.captor);
-        for inner in object.contains {
-            assert!(self.take(inner, captor, CAPTURED), "the model lost a captured count");
-        }
-        self.leave_leases(key);
-        // While tasks fail, the one that makes it may fail before or after its last holder lets go.
-        let mut codes = self.causes.clone();
-        codes.insert("object_lost");
-        for (process, request, wants_value) in object.waiters {
-            self.expect(process, request, wants_value, Answer::Failed(codes.clone()));
-        }
-    }
-
-    fn expect(&mut self, process: ProcessId, request: u32, wants_value: bool, answer: Answer) {
-        if let Some(asker) = self.processes.get_mut(&process) {
-            asker.requests.remove(&request);
-            self.expected.push(Expected { process, request, wants_value, answer });
-        }
-    }
-
-    /// An object has its value, or never will: all that wait for it are told.
-    fn answer_waiters(&mut self, key: ObjectKey) {
-        let Some(object) = self.objects.get_mut(&key) else { return };
-        for (process, request, wants_value) in std::mem::take(&mut object.waiters) {
-            let mut answer = self.answer(key);
-            if let Answer::Failed(codes) = &mut answer
-                && self.rows.get(&(key, process)).is_none_or(|counts| counts[LOCAL] + counts[PINNED] == 0)
-            {
-                // It let go of the object itself: when all that held it ends at once, either may come first.
-                codes.insert("object_lost");
-            }
-            self.expect(process, request, wants_value, answer);
-        }
-    }
-
-    fn answer(&self, key: ObjectKey) -> Answer {
-        let object = &self.objects[&key];
-        match object.state {
-            ObjectState::Inlined => Answer::Inline(object.value.clone()),
-            ObjectState::Failed => Answer::Failed(object.codes.clone()),
-            ObjectState::InMemory | ObjectState::Pending | ObjectState::Actor => Answer::InMemory,
-        }
-    }
-
-    /// A task has ended in any way: what it held is free of it.
-    fn end(&mut self, key: TaskKey, status: TaskStatus) {
-        let Some(task) = self.tasks.get_mut(&key) else { return };
-        task.status = status;
-        let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));
-        for object in holds {
-            assert!(self.take(object, holder, SUBMITTED), "the model lost a submitted count");
-        }
-    }
-
-    /// A task has ended with an error, which is the value of all its results.
-    fn fail(&mut self, key: TaskKey, codes: &Codes) {
-        let Some(task) = self.tasks.get(&key).filter(|task| task.is_pending()) else { return };
-        let returns = task.returns.clone();
-        self.end(key, TaskStatus::Failed);
-        for result in returns {
-            self.fail_object(result, codes);
-        }
-    }
-
-    fn fail_object(&mut self, key: ObjectKey, codes: &Codes) {
-        if let Some(object) = self.objects.get_mut(&key).filter(|object| object.state == ObjectState::Pending) {
-            object.state = ObjectState::Failed;
-            object.codes.clone_from(codes);
-            self.answer_waiters(key);
-        }
-    }
-
-    /// What follows from the last change: frees, failures, and failures of those that needed what failed.
-    fn settle(&mut self) {
-        self.causes = self.failing.iter().map(|(_, code)| *code).collect();
-        let mut first = true;
-        loop {
-            self.free_unheld();
-            let mut failing: BTreeMap<TaskKey, Codes> = BTreeMap::new();
-            for (key, code) in &self.failing {
-                failing.entry(*key).or_default().insert(code);
-            }
-            for (key, task) in self.tasks.iter().filter(|(_, task)| task.status == TaskStatus::PendingArgsAvail) {
-                if u64::from(task.milli) > self.milli_cpus {
-                    failing.entry(*key).or_default().insert("infeasible");
-                    continue;
-                }
-                for object in
-                    task.needs().iter().filter_map(|need| self.objects.get(need)).filter(|object| object.state == ObjectState::Failed)
-                {
-                    failing.entry(*key).or_default().extend(object.codes.iter());
-                }
-            }
-            failing.retain(|key, _| self.tasks[key].is_pending());
-            if failing.is_empty() {
-                break;
-            }
-            // Of several causes at once, any may come first to a task further down.
-            if std::mem::take(&mut first) {
-                self.causes = failing.values().flatten().copied().collect();
-            } else {
-                failing.values_mut().for_each(|codes| codes.extend(&self.causes));
-            }
-            for (key, codes) in failing {
-                self.fail(key, &codes);
-            }
-        }
-        self.failing.clear();
-        self.causes.clear();
-        let ready: Vec<TaskKey> = self
-            .tasks
-            .iter()
-            .filter(|(_, task)| task.status == TaskStatus::PendingArgsAvail && self.waits_for(task) == 0)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in ready {
-            if let Some(task) = self.tasks.get_mut(&key) {
-                task.status = TaskStatus::PendingNodeAssignment;
-            }
-        }
-    }
-
-    /// How many of a task's arguments have no value yet.
-    fn waits_for(&self, task: &Task) -> usize {
-        let needs = task.needs();
-        needs.iter().filter(|need| self.objects.get(need).is_none_or(|object| object.state == ObjectState::Pending)).count()
-    }
-
-    /// Thousandths of a CPU that running tasks have reserved.
+    /// Thousandths of a CPU that running tasks and living actors have reserved.
     pub(crate) fn used_cpus(&self) -> u64 {
         let busy = self.processes.values().filter(|process| !process.blocked).filter_map(|process| match process.activity {
             Activity::Busy(task) => self.tasks.get(&task).map(|task| u64::from(task.milli)),
+            Activity::Actor(actor) => self.actors.get(&actor).map(|actor| u64::from(actor.milli)),
             _ => None,
         });
         busy.sum()

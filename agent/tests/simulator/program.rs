@@ -2,11 +2,19 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{Argument, Ending, SMALL, ToAgent, Value};
+use plasmon_protocol::local::{Argument, Ending, SMALL, ToAgent, Value, Work};
 use plasmon_protocol::record::SiteKind;
 
 use super::client::{Client, Request, View};
 use super::random::Random;
+
+/// What goes with a task or a call.
+pub(super) struct Prepared<'a> {
+    pub(super) arguments: Vec<Argument<'a>>,
+    pub(super) returns: Vec<ObjectKey>,
+    /// Put for it alone.
+    pub(super) block: Option<ObjectKey>,
+}
 
 impl Client {
     /// One step of the program, and of the library's own thread.
@@ -18,7 +26,7 @@ impl Client {
             }
         }
         if self.leaving {
-            self.leave(random);
+            self.leave(view, random);
         } else if self.worker {
             self.work(view, random);
         } else {
@@ -29,8 +37,11 @@ impl Client {
         }
     }
 
-    /// Told to end: some say goodbye, none starts anything.
-    fn leave(&mut self, random: &mut Random) {
+    /// Told to end: some say goodbye, and none starts anything but what an actor's destructor does.
+    fn leave(&mut self, view: View<'_>, random: &mut Random) {
+        if self.actor.is_some() && !self.said_bye && random.chance(50) {
+            self.drive(view, random);
+        }
         if !self.said_bye && random.chance(50) {
             self.said_bye = true;
             self.write(&ToAgent::Bye);
@@ -39,11 +50,18 @@ impl Client {
     }
 
     fn work(&mut self, view: View<'_>, random: &mut Random) {
-        let Some(running) = &mut self.task else {
-            // Between tasks only what the last one left in globals is let go.
-            self.let_go(random);
+        if self.tasks.is_empty() {
+            // Between tasks only what the last one left in globals is let go; what an actor has stored, more rarely.
+            if self.actor.is_none() || random.chance(20) {
+                self.let_go(random);
+            }
             return;
-        };
+        }
+        let which = random.below(self.tasks.len() as u64) as usize;
+        self.tasks.swap(0, which);
+        // Calls that run side by side don't give back what they don't have.
+        let alone = self.actor.is_none_or(|calls| calls == 1);
+        let running = &mut self.tasks[0];
         let task = running.key;
         if !running.started {
             running.started = true;
@@ -56,7 +74,7 @@ impl Client {
         } else {
             match random.weighted(&[40, 25, 35]) {
                 0 => self.drive(view, random),
-                1 if random.chance(30) => {
+                1 if alone && random.chance(30) => {
                     running.blocked = true;
                     self.write(&ToAgent::Blocked);
                     self.ask_for_value(view, random);
@@ -69,9 +87,10 @@ impl Client {
 
     /// A task's function takes the references out of its arguments.
     fn open_arguments(&mut self, view: View<'_>, random: &mut Random) {
-        let holds =
-            self.task.as_ref().and_then(|running| view.model.tasks.get(&running.key)).map(|task| task.holds.iter().copied().collect());
-        let holds: Vec<ObjectKey> = holds.unwrap_or_default();
+        let Some(task) = self.tasks.first().and_then(|running| view.model.tasks.get(&running.key)) else { return };
+        // The actor's own handle is none of its arguments.
+        let itself = task.role.actor();
+        let holds: Vec<ObjectKey> = task.holds.iter().copied().filter(|key| Some(*key) != itself).collect();
         for _ in 0..random.between(1, 3) {
             if let Some(key) = random.pick(&holds) {
                 self.add_handle(key);
@@ -81,7 +100,7 @@ impl Client {
 
     /// The next result, or the end.
     pub(crate) fn go_on(&mut self, view: View<'_>, random: &mut Random) {
-        let Some(running) = &self.task else { return };
+        let Some(running) = self.tasks.first() else { return };
         let (task, missing) = (running.key, running.returns.saturating_sub(running.outputs));
         if missing == 0 || random.chance(8) {
             let ending = match (missing, random.below(if missing == 0 { 10 } else { 4 })) {
@@ -90,7 +109,9 @@ impl Client {
                 (1.., _) => Ending::Refused(Error::UnknownFunction { name: "f".to_owned(), executable: "x".to_owned() }),
                 (0, _) => Ending::Finished,
             };
-            if random.chance(70) {
+            // What an actor has got in a call, it may store.
+            let stores = self.actor.is_some() || running.work != Work::Task;
+            if random.chance(if stores { 15 } else { 70 }) {
                 for key in self.held() {
                     self.drop_handle(key);
                 }
@@ -100,22 +121,21 @@ impl Client {
                     self.drop_pin(key);
                 }
             }
-            self.task = None;
-            self.write(&ToAgent::Ended { task, ending });
+            self.end_task(ending);
             return;
         }
         let memory = if random.chance(50) { self.room(random.below(3000), true, view) } else { None };
         let bytes = vec![task.number as u8; random.below(40) as usize];
         let value = memory.map_or(Value::Inline(&bytes), Value::Memory);
         self.stage(random);
-        if let Some(running) = &mut self.task {
+        if let Some(running) = self.tasks.first_mut() {
             running.outputs += 1;
         }
         self.write(&ToAgent::Output { task, value });
     }
 
     fn drive(&mut self, view: View<'_>, random: &mut Random) {
-        match random.weighted(&[22, 7, 3, 22, 8, 8, 10, 12, 3, 14, 4, 2, 2]) {
+        match random.weighted(&[22, 7, 3, 22, 8, 8, 10, 12, 3, 14, 4, 2, 2, 20]) {
             0 => {
                 self.put(random.below(3000), random.chance(40), false, view, random);
             }
@@ -155,12 +175,13 @@ impl Client {
                 }
             }
             11 => self.name_site(random),
-            _ => self.ask_for_slots(),
+            12 => self.ask_for_slots(),
+            _ => self.direct(view, random),
         }
     }
 
     /// A new object; `None` when there is no name or no room yet.
-    fn put(&mut self, bytes: u64, nested: bool, hidden: bool, view: View<'_>, random: &mut Random) -> Option<ObjectKey> {
+    pub(super) fn put(&mut self, bytes: u64, nested: bool, hidden: bool, view: View<'_>, random: &mut Random) -> Option<ObjectKey> {
         let chunk = bytes <= SMALL.min(view.model.capacity / 16);
         let key = self.name(view, random)?;
         let Some(memory) = self.room(bytes, chunk, view) else {
@@ -177,7 +198,7 @@ impl Client {
     }
 
     /// References for the next message that takes them.
-    fn stage(&mut self, random: &mut Random) {
+    pub(super) fn stage(&mut self, random: &mut Random) {
         let held = self.held();
         for _ in 0..random.below(3) {
             let references: Vec<ObjectKey> = (0..random.below(4)).filter_map(|_| random.pick(&held)).collect();
@@ -213,54 +234,67 @@ impl Client {
     }
 
     fn submit(&mut self, view: View<'_>, random: &mut Random) {
+        let inline = vec![7; random.below(40) as usize];
+        let Some(prepared) = self.prepare(&[5, 70, 25], &inline, view, random) else { return };
+        let milli_cpus = random.pick(&[0, 500, 1000, 1000, 1000, 2000]).unwrap_or(1000);
+        let milli_cpus = if random.chance(3) { 1_000_000 } else { milli_cpus };
+        let retries = random.pick(&[0, 0, 1, 2]).unwrap_or(0);
+        let message = ToAgent::Submit {
+            number: self.last_task,
+            function: "app::work",
+            arguments: prepared.arguments,
+            returns: prepared.returns.clone(),
+            milli_cpus,
+            retries,
+            site: self.sites,
+        };
+        self.write(&message);
+        self.sent(prepared.returns, prepared.block);
+    }
+
+    /// What goes with a task or a call: its number, its arguments, with references inside some of them, and names for so many
+    /// results as are likely. `None` when there are no names.
+    pub(super) fn prepare<'a>(&mut self, results: &[u64], inline: &'a [u8], view: View<'_>, random: &mut Random) -> Option<Prepared<'a>> {
         let block = if random.chance(15) { self.put(random.below(3000), false, true, view, random) } else { None };
         let held = self.held();
-        let inline = vec![7; random.below(40) as usize];
         let mut arguments = Vec::new();
         for _ in 0..random.below(3) {
             match random.pick(&held).filter(|key| random.chance(65) && Some(*key) != block) {
                 Some(key) => arguments.push(Argument::Object(key)),
-                None => arguments.push(Argument::Inline(&inline)),
+                None => arguments.push(Argument::Inline(inline)),
             }
         }
         arguments.extend(block.map(Argument::Block));
-        let wanted = random.weighted(&[5, 70, 25]);
+        let wanted = random.weighted(results);
         let mut returns = Vec::new();
         for _ in 0..wanted {
             let Some(key) = self.name(view, random) else { break };
             returns.push(key);
         }
-        if returns.len() == wanted {
-            if random.chance(30) {
-                self.stage(random);
-            }
-            self.last_task += 1 + u32::from(random.chance(5));
-            let milli_cpus = random.pick(&[0, 500, 1000, 1000, 1000, 2000]).unwrap_or(1000);
-            let milli_cpus = if random.chance(3) { 1_000_000 } else { milli_cpus };
-            let retries = random.pick(&[0, 0, 1, 2]).unwrap_or(0);
-            let message = ToAgent::Submit {
-                number: self.last_task,
-                function: "app::work",
-                arguments,
-                returns: returns.clone(),
-                milli_cpus,
-                retries,
-                site: self.sites,
-            };
-            self.write(&message);
-            self.handles.extend(returns.into_iter().map(|key| (key, 1)));
-        } else {
+        if returns.len() < wanted {
             for key in returns {
                 self.unname(key);
             }
+            self.sent(Vec::new(), block);
+            return None;
         }
+        if random.chance(30) {
+            self.stage(random);
+        }
+        self.last_task += 1 + u32::from(random.chance(5));
+        Some(Prepared { arguments, returns, block })
+    }
+
+    /// The message is written: its results are held, the block that was put for it is its alone.
+    pub(super) fn sent(&mut self, returns: Vec<ObjectKey>, block: Option<ObjectKey>) {
+        self.handles.extend(returns.into_iter().map(|key| (key, 1)));
         if let Some(key) = block {
             self.drop_handle(key);
         }
     }
 
     /// A name that no message carried is free again.
-    fn unname(&mut self, key: ObjectKey) {
+    pub(super) fn unname(&mut self, key: ObjectKey) {
         self.used.remove(&key.slot);
     }
 

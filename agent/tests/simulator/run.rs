@@ -4,16 +4,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::local::ToAgent;
+use plasmon_protocol::record::ActorStatus;
 
 use super::bugs::Bug;
 use super::client::{Client, Phase};
-use super::model::Check;
+use super::model::{Actor, Check};
 use super::world::World;
 
 /// Steps of chance in one seed; the way to rest and to the end come on top.
 pub(crate) const STEPS: u32 = 200;
 /// After so many rounds without new work, everything must have ended.
 const MAX_ROUNDS: u32 = 300;
+/// After so many, actors may have to go, so that others can run.
+const PATIENCE: u32 = 12;
 
 /// Runs a seed. What happened is told only if `traced`.
 pub(crate) fn run(seed: u64, bug: Option<Bug>, traced: bool) -> (Check, Vec<String>) {
@@ -26,8 +29,12 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>, traced: bool) -> (Check, Vec<Stri
     (result, world.take_trace())
 }
 
-fn is_alive(client: &Client) -> bool {
+pub(crate) fn is_alive(client: &Client) -> bool {
     client.phase == Phase::Alive
+}
+
+fn goes_on(client: &Client) -> bool {
+    is_alive(client) && !client.stopped
 }
 
 impl World {
@@ -55,8 +62,8 @@ impl World {
     /// Some programs go on, some of what they published arrives, some of what they were told is read; and sometimes more.
     fn step(&mut self) -> Check {
         for _ in 0..self.random.between(1, 3) {
-            let busy = |client: &Client| is_alive(client) && (!client.worker || client.task.is_some() || client.leaving);
-            let picked = if self.random.chance(90) { self.pick(busy) } else { self.pick(is_alive) };
+            let busy = |client: &Client| goes_on(client) && (!client.worker || !client.tasks.is_empty() || client.leaving);
+            let picked = if self.random.chance(90) { self.pick(busy) } else { self.pick(goes_on) };
             let Some(id) = picked else { continue };
             for _ in 0..self.random.between(1, 4) {
                 self.with(
@@ -74,7 +81,7 @@ impl World {
                 let most = if hostile { 1 } else { self.random.between(1, 8) as usize };
                 self.deliver(id, most, false)?;
             }
-            if let Some(id) = self.pick(|client| is_alive(client) && !client.inbox.is_empty()) {
+            if let Some(id) = self.pick(|client| goes_on(client) && !client.inbox.is_empty()) {
                 for _ in 0..self.random.between(1, 4) {
                     self.with(id, |client, _, _| client.read()).unwrap_or(Ok(()))?;
                 }
@@ -83,71 +90,17 @@ impl World {
         if self.random.chance(40) { self.surprise() } else { Ok(()) }
     }
 
-    /// What comes neither from a program nor from the core.
-    fn surprise(&mut self) -> Check {
-        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20]) {
-            0 => {
-                let passed_ms = self.random.pick(&[1, 50, 600, 2500]).unwrap_or(1);
-                self.tick(passed_ms)
-            }
-            1 if self.model.backed < self.model.backing => {
-                let step = self.model.capacity / self.random.between(1, 8);
-                self.back((self.model.backed + step).min(self.model.backing))
-            }
-            2 if self.model.backed < self.model.backing => self.fail_backing(),
-            3 => match self.pick(|client| client.phase == Phase::Starting) {
-                Some(id) if self.random.chance(15) => self.lose(id),
-                Some(id) => self.connect_worker(id),
-                None => Ok(()),
-            },
-            4 => match self.pick_condemned() {
-                Some(id) => self.die(id),
-                None => Ok(()),
-            },
-            5 => self.pick(|client| is_alive(client) && client.worker).map_or(Ok(()), |id| self.die(id)),
-            6 => self.pick(|client| is_alive(client) && !client.worker).map_or(Ok(()), |id| self.die(id)),
-            7 => self.pick(|client| client.phase == Phase::Dead).map_or(Ok(()), |id| self.reap(id)),
-            8 => {
-                self.connect_driver();
-                Ok(())
-            }
-            _ => {
-                if self.random.chance(50) {
-                    self.sample();
-                } else if self.random.chance(30)
-                    && let Some(id) = self.pick(|client| is_alive(client) && !client.worker)
-                {
-                    self.with(id, |client, _, _| client.leaving = true);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn pick_condemned(&mut self) -> Option<ProcessId> {
-        let mut those: Vec<ProcessId> = self.condemned.iter().copied().collect();
-        those.extend(self.those(|client| client.said_bye && is_alive(client)));
-        self.random.pick(&those)
-    }
-
-    /// A process ends at this very point.
-    fn die(&mut self, id: ProcessId) -> Check {
-        self.note(|| format!("process {id} dies"));
-        self.condemned.remove(&id);
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
-        if client.phase == Phase::Starting {
-            return self.lose(id);
-        }
-        client.die();
-        Ok(())
-    }
-
     /// No new work: all tasks end, all that was asked for is answered.
     fn rest(&mut self) -> Check {
         for id in self.those(|client| client.hostile && is_alive(client)) {
             self.die(id)?;
         }
-        for _ in 0..MAX_ROUNDS {
+        self.clients.values_mut().for_each(|client| client.stopped = false);
+        for round in 0..MAX_ROUNDS {
+            if round % PATIENCE == PATIENCE - 1 {
+                // They may reserve what others wait for, as long as they live.
+                self.end_actors(|actor| actor.milli > 0 || actor.status == ActorStatus::PendingCreation)?;
+            }
             for id in self.those(|_| true) {
                 self.rest_one(id)?;
                 self.verify()?;
@@ -186,7 +139,8 @@ impl World {
                     client.give_back(lease);
                 }
             }
-            if let Some(running) = &mut client.task {
+            for _ in 0..client.tasks.len() {
+                let Some(running) = client.tasks.first_mut() else { break };
                 let task = running.key;
                 if !std::mem::replace(&mut running.started, true) {
                     client.write(&ToAgent::Started { task });
@@ -194,6 +148,9 @@ impl World {
                     client.write(&ToAgent::Unblocked);
                 }
                 client.go_on(view, random);
+                if !client.tasks.is_empty() {
+                    client.tasks.rotate_left(1);
+                }
             }
             client.publish();
             Ok(())
@@ -205,8 +162,30 @@ impl World {
         Ok(())
     }
 
+    /// A driver comes that ends actors, whoever has handles to them.
+    fn end_actors(&mut self, which: impl Fn(&Actor) -> bool) -> Check {
+        let actors: Vec<ObjectKey> =
+            self.model.actors.iter().filter(|(_, actor)| actor.lives() && which(actor)).map(|(key, _)| *key).collect();
+        if actors.is_empty() {
+            return Ok(());
+        }
+        let id = self.connect_driver();
+        self.with(id, |client, _, _| {
+            client.hostile = false;
+            actors.iter().for_each(|actor| client.write(&ToAgent::KillActor { actor: *actor, site: 0 }));
+            client.write(&ToAgent::Bye);
+            client.publish();
+        });
+        self.deliver(id, actors.len() + 1, false)?;
+        self.verify()?;
+        self.die(id)?;
+        self.reap(id)?;
+        self.verify()
+    }
+
     /// Everybody drops all it has: nothing may be left, though everybody lives.
     fn let_go(&mut self) -> Check {
+        self.end_actors(|actor| actor.detached)?;
         for round in 0..2 {
             for id in self.those(is_alive) {
                 self.with(id, |client, view, _| {

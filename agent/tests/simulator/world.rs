@@ -11,7 +11,7 @@ use plasmon_protocol::record::ObjectState;
 use super::bugs::{Bug, Subject};
 use super::client::{Client, Phase, View};
 use super::effects::{Effect, Recorder};
-use super::model::{Check, Model};
+use super::model::{Activity, Check, Model};
 use super::random::Random;
 
 /// One slot of the slot table.
@@ -39,7 +39,9 @@ pub(crate) struct World {
     pub(crate) clients: BTreeMap<ProcessId, Client>,
     /// Processes that the shell is about to kill.
     pub(crate) condemned: BTreeSet<ProcessId>,
-    recorder: Recorder,
+    /// Processes that are gone, and the last that each sent.
+    pub(crate) gone: BTreeMap<ProcessId, Vec<u8>>,
+    pub(crate) recorder: Recorder,
     /// How often a client keeps no rule, percent.
     hostility: u64,
     /// How fast what was published arrives, percent.
@@ -73,6 +75,7 @@ impl World {
             shared: SharedMemory::default(),
             clients: BTreeMap::new(),
             condemned: BTreeSet::new(),
+            gone: BTreeMap::new(),
             recorder: Recorder::default(),
             hostility,
             haste,
@@ -106,13 +109,14 @@ impl World {
         self.clients.get_mut(&id).map(|client| act(client, view, &mut self.random))
     }
 
-    pub(crate) fn connect_driver(&mut self) {
+    pub(crate) fn connect_driver(&mut self) -> ProcessId {
         let pid = 100 + self.clients.len() as u32;
         let (process, job) = self.subject.core.on_driver_connected(pid, "app");
         self.model.driver_connected(process, job, pid);
         let hostile = self.random.chance(self.hostility);
         self.note(|| format!("driver {process} connects as job {job}, hostile: {hostile}"));
         self.clients.insert(process, Client::new(process, false, hostile));
+        process
     }
 
     pub(crate) fn connect_worker(&mut self, id: ProcessId) -> Check {
@@ -140,6 +144,9 @@ impl World {
             return Ok(());
         }
         let batch: Vec<Vec<u8>> = client.ring.drain(..count).collect();
+        if let Some(last) = batch.last() {
+            self.gone.insert(id, last.clone());
+        }
         let hostile = client.hostile;
         let mut verdict = Ok(());
         let mut read = 0;
@@ -158,7 +165,12 @@ impl World {
         match (&result, verdict) {
             (Ok(()), Ok(())) => Ok(()),
             (Err(violation), Err(_)) if looked_at == read => {
-                let ending = self.model.processes.get(&id).is_some_and(|process| !self.model.jobs.contains_key(&process.job));
+                // Who was told to end may speak of what was taken from it.
+                let ending = self
+                    .model
+                    .processes
+                    .get(&id)
+                    .is_some_and(|process| process.activity == Activity::Leaving || !self.model.jobs.contains_key(&process.job));
                 if !hostile && !ending {
                     return Err(format!("honest process {id} is blamed: {}", violation.0));
                 }
@@ -190,6 +202,7 @@ impl World {
         self.note(|| format!("process {id} is lost"));
         self.clients.remove(&id);
         self.condemned.remove(&id);
+        self.gone.entry(id).or_default();
         let blocks: Vec<u32> = self.model.lent.iter().filter(|(_, owner)| **owner == id).map(|(block, _)| *block).collect();
         self.model.process_lost(id);
         self.subject.on_process_lost(id, &mut self.recorder);
@@ -232,7 +245,7 @@ impl World {
     }
 
     /// Judges what the core wanted done, and does it.
-    fn carry_out(&mut self) -> Check {
+    pub(crate) fn carry_out(&mut self) -> Check {
         let effects = self.subject.effects(std::mem::take(&mut self.recorder.effects));
         for effect in effects {
             self.note(|| format!("    {effect:?}"));
@@ -285,6 +298,9 @@ impl World {
     /// Everything that can be checked.
     pub(crate) fn verify(&mut self) -> Check {
         self.model.nothing_missing()?;
+        if let Some(client) = self.clients.values().find(|client| client.is_flooded()) {
+            return Err(format!("{} messages wait for process {}: {:?}", client.inbox.len(), client.id, client.requests));
+        }
         self.model.compare(&self.subject.core, &self.shared)
     }
 }

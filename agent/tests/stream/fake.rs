@@ -75,7 +75,11 @@ impl Tables for Rows {
     }
 
     fn post_mortem(&self) -> Vec<PostMortemRow> {
-        Vec::new()
+        let entries = self.details.values().filter_map(|detail| match detail {
+            Detail::PostMortem(entry) => Some(entry.process.clone()),
+            _ => None,
+        });
+        entries.collect()
     }
 
     fn tasks(&self) -> Vec<TaskRow> {

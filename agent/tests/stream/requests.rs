@@ -1,11 +1,13 @@
 //! What a viewer may ask, and what happens when it asks something else.
 
+use std::sync::Arc;
+
 use futures_util::SinkExt;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectId, ProcessId, SiteId};
-use plasmon_protocol::record::{ObjectRow, ProcessRow, Site, SiteRow};
+use plasmon_protocol::record::{ObjectRow, PostMortemRow, ProcessRow, Site, SiteRow};
 use plasmon_protocol::stream::{
-    Body, Detail, MAX_REQUEST, ObjectDetail, ProcessDetail, Request, SiteDetail, Sort, Target, VERSION, View, Window,
+    Body, Detail, MAX_REQUEST, ObjectDetail, PostMortem, ProcessDetail, Request, SiteDetail, Sort, Target, VERSION, View, Window,
 };
 use tokio_tungstenite::tungstenite::Message;
 
@@ -144,7 +146,7 @@ async fn a_report_comes_in_parts_without_acknowledgements() {
     for wanted in [3, 4] {
         let mut got = Vec::new();
         for part in 0.. {
-            let Body::Report { id, store, references, last } = client.frame().await.body else { panic!("no report") };
+            let Body::Report { id, store, references, last, .. } = client.frame().await.body else { panic!("no report") };
             assert_eq!((id, store.is_some()), (wanted, part == 0));
             assert!(!references.is_empty());
             got.extend(references);
@@ -157,8 +159,55 @@ async fn a_report_comes_in_parts_without_acknowledgements() {
     }
     agent.change(|rows| rows.references.clear());
     client.send(&Request::Report { id: 5 }).await;
-    let Body::Report { id: 5, store: Some(_), references, last: true } = client.frame().await.body else { panic!("no report") };
+    let Body::Report { id: 5, store: Some(_), references, last: true, .. } = client.frame().await.body else { panic!("no report") };
     assert!(references.is_empty());
+}
+
+/// A process that died with so many references, with so much to say of each.
+fn dead(process: u32, references: u32, text: usize) -> PostMortem {
+    let rows = (0..references).map(|n| {
+        let mut row = reference(process, n, Some(u64::from(references - n)));
+        row.call_site = Arc::new(Site { function: "f".repeat(text), ..Site::default() });
+        row
+    });
+    let how = "signal 9".into();
+    let row = PostMortemRow { process: ProcessId(process), how, references: u64::from(references), ..PostMortemRow::default() };
+    PostMortem { process: row, references: rows.collect() }
+}
+
+#[tokio::test]
+async fn the_dead_come_first_and_every_part_fits_a_frame() {
+    let agent = Agent::start().await;
+    let all: Vec<_> = (0..1_000).map(|n| reference(n % 9, n, Some(u64::from(n)))).collect();
+    // As many as an agent keeps, with as much as it keeps of each: too much for a frame; of the last one, even alone.
+    let mut entries: Vec<PostMortem> = (100..199).map(|process| dead(process, 100, 40)).collect();
+    entries.push(dead(199, 100, 900));
+    agent.change(|rows| {
+        rows.references = all.clone();
+        rows.details.extend(entries.iter().map(|entry| (Target::Process(entry.process.process), Detail::PostMortem(entry.clone()))));
+    });
+    let mut client = Client::connect(&agent.address).await;
+    client.send(&Request::Report { id: 3 }).await;
+    let (mut got, mut died) = (Vec::new(), Vec::new());
+    for part in 0.. {
+        let Body::Report { store, post_mortem, references, last, .. } = client.frame().await.body else { panic!("no report") };
+        assert_eq!(store.is_some(), part == 0);
+        assert!(!post_mortem.is_empty() || !references.is_empty(), "every part brings the report on");
+        assert!(post_mortem.is_empty() || got.is_empty(), "the dead come first");
+        died.extend(post_mortem);
+        got.extend(references);
+        if last {
+            break;
+        }
+    }
+    assert_eq!(got, all);
+    died.sort_by_key(|entry| entry.process.process);
+    let cut = died.pop().unwrap();
+    let whole = entries.pop().unwrap();
+    assert_eq!(died, entries);
+    assert_eq!(cut.process, whole.process, "the count of what it held is exact");
+    assert!((25..100).contains(&cut.references.len()), "{}", cut.references.len());
+    assert_eq!(cut.references, whole.references[..cut.references.len()], "the largest are kept");
 }
 
 #[tokio::test]

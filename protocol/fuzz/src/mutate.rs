@@ -52,7 +52,7 @@ impl Mutator {
             }
             1 => {
                 if let Some(byte) = bytes.get_mut(at) {
-                    *byte = self.random.next() as u8;
+                    *byte = self.random.number() as u8;
                 }
             }
             2 => {

@@ -7,9 +7,9 @@ use serde::{Serialize, Serializer};
 
 use super::page::SiteText;
 use super::{Report, harmless};
-use crate::id::{NodeId, ObjectId};
+use crate::id::{ActorId, JobId, NodeId, ObjectId};
 use crate::record::{Ledger, ReferenceRow, ReferenceTotals, Site};
-use crate::stream::VERSION;
+use crate::stream::{PostMortem, VERSION};
 
 pub(super) fn value(report: &Report) -> serde_json::Value {
     // Only maps whose keys are no strings fail, and there are none.
@@ -26,7 +26,7 @@ impl Serialize for Report {
             store,
             totals: self.totals(),
             references: References(self),
-            post_mortem: [],
+            post_mortem: self.post_mortem.iter().map(|dead| PostMortemJson::of(dead, self.now_ms)).collect(),
         }
         .serialize(serializer)
     }
@@ -39,8 +39,8 @@ struct ReportJson<'a> {
     store: StoreJson<'a>,
     totals: ReferenceTotals,
     references: References<'a>,
-    /// What processes that died held; the agent keeps no such list yet.
-    post_mortem: [(); 0],
+    /// What processes that died held; in no row and no total above.
+    post_mortem: Vec<PostMortemJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -105,6 +105,48 @@ impl<'a> ReferenceJson<'a> {
             pinned: row.pinned,
             submitted: row.submitted,
             captured: row.captured,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PostMortemJson<'a> {
+    pid: u32,
+    process_type: &'static str,
+    job: JobId,
+    name: Cow<'a, str>,
+    how: Cow<'a, str>,
+    signal: Option<i32>,
+    exit_code: Option<i32>,
+    task: Option<Cow<'a, str>>,
+    actor_id: Option<ActorId>,
+    heap_bytes: u64,
+    held_bytes: u64,
+    /// How many it held; the list has the largest only.
+    reference_count: u64,
+    lived_ms: u64,
+    dead_ms: u64,
+    references: Vec<ReferenceJson<'a>>,
+}
+
+impl<'a> PostMortemJson<'a> {
+    fn of(PostMortem { process, references }: &'a PostMortem, now_ms: u64) -> Self {
+        Self {
+            pid: process.pid,
+            process_type: process.process_type.word(),
+            job: process.job,
+            name: harmless(&process.name),
+            how: harmless(&process.how),
+            signal: process.signal,
+            exit_code: process.exit_code,
+            task: process.task.as_deref().map(harmless),
+            actor_id: process.actor,
+            heap_bytes: process.heap_bytes,
+            held_bytes: process.held_bytes,
+            reference_count: process.references,
+            lived_ms: process.died_ms.saturating_sub(process.since_ms),
+            dead_ms: now_ms.saturating_sub(process.died_ms),
+            references: references.iter().map(|row| ReferenceJson::of(row, now_ms)).collect(),
         }
     }
 }

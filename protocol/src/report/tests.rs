@@ -6,8 +6,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use crate::error::Error;
-use crate::id::{NodeId, ObjectId, ObjectKey, ProcessId};
-use crate::record::{Ledger, NodeRow, ProcessType, ReferenceType, Site, SiteKind, TaskStatus};
+use crate::id::{JobId, NodeId, ObjectId, ObjectKey, ProcessId};
+use crate::record::{Ledger, NodeRow, PostMortemRow, ProcessType, ReferenceType, Site, SiteKind, TaskStatus};
 
 const NOW: u64 = 1_700_000_000_000;
 const NODE: NodeId = NodeId([0x7f, 0x3a, 0x11, 0x02, 0x9b, 0xc4, 0x00, 0x01]);
@@ -79,6 +79,87 @@ fn references() -> Vec<ReferenceRow> {
 
 fn report() -> Report {
     Report::new(store(), references(), NOW)
+}
+
+/// Two workers: one that was killed with more than is kept of it, and one that crashed with nothing.
+fn dead() -> Vec<PostMortem> {
+    let get = site(SiteKind::GetObject, "demo::work::{{closure}}", "src/demo.rs", 97);
+    let mut pinned = row(1, 4714, ReferenceType::PinnedInMemory, Some(8_388_862), get);
+    pinned.pinned = 2;
+    let killed = PostMortemRow {
+        process: ProcessId(4714),
+        pid: 4714,
+        process_type: ProcessType::Worker,
+        job: JobId(1),
+        name: "demo".into(),
+        how: "signal 9 SIGKILL".into(),
+        signal: Some(9),
+        task: Some("demo::stages::sort_region".into()),
+        heap_bytes: 36 << 20,
+        references: 120,
+        held_bytes: 8_400_000,
+        since_ms: NOW - 60_000,
+        died_ms: NOW - 21_400,
+        ..PostMortemRow::default()
+    };
+    let crashed = PostMortemRow {
+        process: ProcessId(4715),
+        pid: 4715,
+        how: "exit code 101".into(),
+        signal: None,
+        exit_code: Some(101),
+        task: None,
+        references: 0,
+        held_bytes: 0,
+        died_ms: NOW - 3_000,
+        ..killed.clone()
+    };
+    vec![PostMortem { process: killed, references: vec![pinned] }, PostMortem { process: crashed, references: Vec::new() }]
+}
+
+#[test]
+fn the_dead_stand_behind_everything_that_lives_and_in_no_total() {
+    let with = report().with_post_mortem(dead());
+    assert_eq!(with.totals(), report().totals());
+    for width in WIDTHS {
+        let options = ReportOptions { width, ..ReportOptions::default() };
+        let text = with.text(&options);
+        assert!(text.lines().all(|line| line.width() <= width), "{text}");
+        let (alive, rest) = text.split_once("\n--- Post-mortem: ").unwrap();
+        let (dead, stats) = rest.split_once("\n\n--- Aggregate").unwrap();
+        let without = report().text(&options);
+        let (alive_alone, stats_alone) = without.split_once("\n--- Aggregate").unwrap();
+        assert_eq!((alive, stats), (alive_alone, stats_alone), "nothing else changes");
+        insta::assert_snapshot!(format!("post_mortem_{width}"), dead);
+    }
+    let only = ReportOptions { stats_only: true, ..ReportOptions::default() };
+    assert_eq!(with.text(&only), report().text(&only));
+    let most = ReportOptions { limit: Some(0), ..ReportOptions::default() };
+    assert!(with.text(&most).contains("… 120 more rows not shown"), "{}", with.text(&most));
+}
+
+#[test]
+fn the_dead_in_json() {
+    let json = report().with_post_mortem(dead()).json();
+    assert_eq!(json["references"], report().json()["references"]);
+    assert_eq!(json["totals"], report().json()["totals"]);
+    let [crashed, killed] = &json["post_mortem"].as_array().unwrap()[..] else { panic!("{json}") };
+    assert_eq!((&crashed["pid"], &crashed["signal"], &crashed["exit_code"]), (&4715.into(), &serde_json::Value::Null, &101.into()));
+    assert_eq!((&killed["reference_count"], &killed["dead_ms"], &killed["lived_ms"]), (&120.into(), &21_400.into(), &38_600.into()));
+    let names = |row: &serde_json::Value| row.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&killed["references"][0]), names(&json["references"][0]), "rows of the dead are rows");
+    insta::assert_snapshot!("post_mortem_json", serde_json::to_string_pretty(&json["post_mortem"]).unwrap());
+}
+
+#[test]
+fn what_the_dead_were_called_reaches_no_terminal_raw() {
+    let mut dead = dead();
+    dead[0].process.how = "dropped: \u{1b}]0;x\u{7}".repeat(40).into();
+    dead[0].process.task = Some("a::\u{202e}b".repeat(100).into());
+    let report = report().with_post_mortem(dead);
+    let text = report.text(&ReportOptions { width: 80, ..ReportOptions::default() });
+    assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::options::{GroupBy, ReportOptions};
 use super::page::{Side, SiteText, end, pad, width};
 use super::sums::{Group, Sums, groups};
 use super::table::Table;
-use super::{Report, harmless, utc};
+use super::{Report, harmless, post_mortem, utc};
 use crate::record::{Ledger, ReferenceType};
 
 /// Between values of one line.
@@ -26,6 +26,9 @@ pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
             references_by_group(&mut page, report, options);
         }
     }
+    if !options.stats_only {
+        post_mortem::text(&mut page, report, options);
+    }
     page.push('\n');
     aggregate(&mut page, report);
     page.push('\n');
@@ -33,7 +36,7 @@ pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
     page
 }
 
-fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -73,7 +76,7 @@ fn references_by_group(page: &mut String, report: &Report, options: &ReportOptio
 }
 
 /// Values behind a few words, in as many lines as they need; nothing when there are none.
-fn list(page: &mut String, words: &str, values: &[String], options: &ReportOptions) {
+pub(super) fn list(page: &mut String, words: &str, values: &[String], options: &ReportOptions) {
     let Some((first, rest)) = values.split_first() else { return };
     let mut line = format!("{words}{first}");
     for value in rest {

@@ -3,7 +3,7 @@
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::{ReferenceRow, Site};
-use plasmon_protocol::stream::{Body, Detail, Frame, Request, Rows, Sort, Target, Totals, View, Window};
+use plasmon_protocol::stream::{Body, Detail, Frame, PostMortem, Request, Rows, Sort, Target, Totals, View, Window};
 use serde::Serialize;
 
 use super::messages::Examples;
@@ -54,7 +54,7 @@ pub(crate) fn frames() -> Examples {
         rows: Rows::Events(vec![Default::default()]),
     };
     let detail = |detail| Body::Detail { id: 2, detail: Some(Box::new(detail)) };
-    let report = |references, last| Body::Report { id: 3, store: Some(Box::default()), references, last };
+    let report = |post_mortem, references, last| Body::Report { id: 3, store: Some(Box::default()), post_mortem, references, last };
     let error = Body::Error { id: Some(1), code: "invalid".into(), message: "no".into(), hint: "do".into() };
     let frame = |(name, body)| (name, Frame { seq: 1, at_ms: 1_700_000_000_000, missed: 2, body });
     written(
@@ -77,8 +77,9 @@ pub(crate) fn frames() -> Examples {
             ("actor", detail(Detail::Actor(Default::default()))),
             ("dead", detail(Detail::PostMortem(Default::default()))),
             ("gone", Body::Detail { id: 2, detail: None }),
-            ("report", report(vec![reference.clone(), reference], false)),
-            ("report_end", report(Vec::new(), true)),
+            ("report", report(Vec::new(), vec![reference.clone(), reference.clone()], false)),
+            ("report_dead", report(vec![PostMortem { references: vec![reference], ..PostMortem::default() }], Vec::new(), false)),
+            ("report_end", report(Vec::new(), Vec::new(), true)),
             ("error", error),
         ]
         .map(frame),

@@ -164,6 +164,7 @@ pub(crate) fn errors() -> Examples {
         ("no_actor", Error::NoActor { name: "counter".into() }),
         ("actor_name_taken", Error::ActorNameTaken { name: "counter".into(), class, site: "main app.rs:7".into() }),
         ("agent_died", Error::AgentDied { node: NODE, cause: cause.clone() }),
+        ("draining", Error::Draining { node: NODE, cause: cause.clone() }),
         ("not_connected", Error::NotConnected { cause: cause.clone() }),
         ("connect", Error::Connect { action: "connect".into(), cause: cause.clone() }),
         ("version", Error::Version { ours: "1".into(), theirs: "2".into() }),

@@ -1,6 +1,7 @@
 //! What each action does.
 
-use plasmon_protocol::record::{EventRow, ProcessRow, ReferenceRow, Site, SiteRow, TaskRow};
+use plasmon_protocol::column::Table;
+use plasmon_protocol::record::{ActorRow, EventKind, EventRow, PostMortemRow, ProcessRow, ReferenceRow, Site, SiteRow, TaskRow};
 use plasmon_protocol::stream::{Detail, GroupRow, Sort};
 use tui_input::Input;
 
@@ -12,8 +13,20 @@ use super::tree::TreeRow;
 use super::{App, Effect, Mood};
 use crate::keys::Action;
 
-/// Columns that references are folded by, in the order of the key.
-const GROUPS: &[&str] = &["type", "created", "pid", "node"];
+/// Columns that a table's rows are folded by, in the order of the key.
+fn groups(table: Table) -> &'static [&'static str] {
+    match table {
+        Table::References => &["type", "created", "pid", "node"],
+        Table::Actors => &["class", "status", "job"],
+        Table::Tasks => &["name", "status", "pid"],
+        _ => &[],
+    }
+}
+
+/// The page of a process that died.
+fn dead(row: &PostMortemRow) -> Route {
+    Route::Process { id: row.process, label: format!("{} {}, dead", row.process_type, row.pid) }
+}
 
 impl List {
     /// Forgets where one was: the rows are others now.
@@ -71,7 +84,7 @@ impl App {
             Action::Open => self.open_selected(),
             Action::Back => self.back(),
             Action::Filter => {
-                if self.place().route.table().is_some() {
+                if self.place().table().is_some() {
                     self.overlay = Some(Overlay::Filter(Input::new(self.place().list.filter.clone())));
                 }
             }
@@ -88,11 +101,13 @@ impl App {
                 }
             }
             Action::Group => {
+                let groups = self.place().table().map(groups).unwrap_or_default();
                 let list = &mut self.place_mut().list;
-                let next = list.group.and_then(|group| GROUPS.iter().position(|known| *known == group)).map_or(0, |at| at + 1);
-                list.group = GROUPS.get(next).copied();
+                let next = list.group.and_then(|group| groups.iter().position(|known| *known == group)).map_or(0, |at| at + 1);
+                list.group = groups.get(next).copied();
                 list.rewind();
             }
+            Action::OtherTable => self.other_table(),
             Action::Fold => self.fold(),
             Action::FoldAll => self.fold_all(),
             Action::ListReferences => self.list_references(),
@@ -115,7 +130,7 @@ impl App {
 
     /// Sorts by a column, the largest first; once more, the smallest.
     pub(super) fn sort_by(&mut self, column: &'static str) {
-        let Some(table) = self.place().route.table() else { return };
+        let Some(table) = self.place().table() else { return };
         let again = self.sorted_by().is_some_and(|sort| sort.column == column && !sort.ascending);
         let list = &mut self.place_mut().list;
         let own = column == default_sort(table) && !again;
@@ -167,13 +182,37 @@ impl App {
     }
 
     fn open_selected(&mut self) {
-        if let Some(place) = self.opening() {
+        if let Some(filter) = self.unfolding() {
+            let list = &mut self.place_mut().list;
+            (list.group, list.filter) = (None, filter);
+            list.rewind();
+        } else if let Some(place) = self.opening() {
             self.open(place);
         } else if self.place().route == Route::View(Page::Sites) {
             self.fold();
         } else if self.place().route == Route::View(Page::Events) {
-            self.flash(Mood::Refused, "an event has no page of its own");
+            let refusal = match self.selected::<EventRow>(Slot::Main).map(|row| row.kind) {
+                Some(EventKind::ProcessDied | EventKind::ProcessDropped | EventKind::ActorDied) => {
+                    "what it held was listed for a minute after its death"
+                }
+                _ => "an event has no page of its own",
+            };
+            self.flash(Mood::Refused, refusal);
         }
+    }
+
+    /// The filter that shows the rows of the selected group, where they show in the same place.
+    fn unfolding(&self) -> Option<String> {
+        let place = self.place();
+        let column = place.list.group.filter(|_| place.table() != Some(Table::References))?;
+        let group = self.selected::<GroupRow>(Slot::Main)?;
+        Some(narrowed(&place.list.filter, column, &group.key))
+    }
+
+    /// The process of the selected event, when it died lately.
+    fn post_mortem(&self) -> Option<&PostMortemRow> {
+        let pid = self.selected::<EventRow>(Slot::Main)?.pid?;
+        self.window(Slot::Dead)?.of::<PostMortemRow>()?.iter().find(|row| row.pid == pid)
     }
 
     /// The place that opens from what is selected.
@@ -188,18 +227,21 @@ impl App {
                     let group = self.selected::<GroupRow>(Slot::Main).filter(|group| !group.key.is_empty())?;
                     return Some(self.references(&group.key, column, &group.key));
                 }
-                None => Route::Object(self.selected::<ReferenceRow>(Slot::Main)?.object_id),
+                None => page::held(self.selected::<ReferenceRow>(Slot::Main)?),
             },
-            Route::View(Page::Processes) => {
-                let row = self.selected::<ProcessRow>(Slot::Main)?;
-                Route::Process { id: row.process, label: format!("{} {}", row.process_type, row.pid) }
-            }
-            Route::View(Page::Tasks) => {
-                let row = self.selected::<TaskRow>(Slot::Main)?;
-                Route::Task { id: row.task_id, label: task_label(&row.name) }
-            }
-            Route::View(Page::Events) => return None,
-            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } => {
+            Route::View(Page::Processes) => match self.selected::<ProcessRow>(Slot::Main) {
+                Some(row) => Route::Process { id: row.process, label: format!("{} {}", row.process_type, row.pid) },
+                None => dead(self.selected::<PostMortemRow>(Slot::Main)?),
+            },
+            Route::View(Page::Tasks) => match self.selected::<ActorRow>(Slot::Main) {
+                Some(row) => Route::Actor { id: row.actor_id, label: task_label(&row.class) },
+                None => {
+                    let row = self.selected::<TaskRow>(Slot::Main)?;
+                    Route::Task { id: row.task_id, label: task_label(&row.name) }
+                }
+            },
+            Route::View(Page::Events) => dead(self.post_mortem()?),
+            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
                 page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor)?.route()
             }
         };
@@ -209,7 +251,7 @@ impl App {
     /// The references with `column` exactly `value`, within the filter of the place that they open from.
     fn references(&self, label: &str, column: &str, value: &str) -> Place {
         let mut place = Place::new(Route::References { label: label.to_owned() });
-        let within = if self.place().route.table() == Some(plasmon_protocol::column::Table::References) {
+        let within = if self.place().table() == Some(Table::References) {
             place.list.sort = self.place().list.sort.clone();
             self.place().list.filter.as_str()
         } else {
@@ -228,10 +270,15 @@ impl App {
                 Some(self.references("references", "object", &hex))
             }
             (_, Some(Detail::Process(detail))) => Some(self.references("references", "pid", &detail.process.pid.to_string())),
+            (_, Some(Detail::Actor(detail))) => detail.actor.pid.map(|pid| self.references("references", "pid", &pid.to_string())),
+            (_, Some(Detail::PostMortem(_))) => {
+                return self.flash(Mood::Refused, "it holds nothing any more: what it held is listed here only");
+            }
             _ => None,
         };
         match place {
             Some(place) => self.open(place),
+            None if self.detail(Slot::Main).is_some() => self.flash(Mood::Refused, "it has no process"),
             None => self.flash(Mood::Refused, "no site is selected"),
         }
     }
@@ -280,8 +327,16 @@ impl App {
                 .selected::<ReferenceRow>(Slot::Main)
                 .map(|row| row.object_id.hex())
                 .or_else(|| self.selected::<GroupRow>(Slot::Main).map(|row| row.key.clone())),
-            Route::View(Page::Processes) => self.selected::<ProcessRow>(Slot::Main).map(|row| row.pid.to_string()),
-            Route::View(Page::Tasks) => self.selected::<TaskRow>(Slot::Main).map(|row| row.task_id.hex()),
+            Route::View(Page::Processes) => self
+                .selected::<ProcessRow>(Slot::Main)
+                .map(|row| row.pid)
+                .or_else(|| self.selected::<PostMortemRow>(Slot::Main).map(|row| row.pid))
+                .map(|pid| pid.to_string()),
+            Route::View(Page::Tasks) => self
+                .selected::<TaskRow>(Slot::Main)
+                .map(|row| row.task_id.hex())
+                .or_else(|| self.selected::<ActorRow>(Slot::Main).map(|row| row.actor_id.hex()))
+                .or_else(|| self.selected::<GroupRow>(Slot::Main).map(|row| row.key.clone())),
             Route::View(Page::Events) => self.selected::<EventRow>(Slot::Main).map(|row| row.message.clone()),
             Route::Site { .. } => match self.detail(Slot::Main)? {
                 Detail::Site(detail) => Some(place_of(&detail.site.site)),
@@ -289,6 +344,7 @@ impl App {
             },
             Route::Object(id) => Some(id.hex()),
             Route::Task { id, .. } => Some(id.hex()),
+            Route::Actor { id, .. } => Some(id.hex()),
             Route::Process { .. } => {
                 page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor).map(|item| item.copied())
             }

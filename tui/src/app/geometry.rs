@@ -59,8 +59,20 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
             Shape { facts, excerpt, rows: body.saturating_sub(facts + above) }
         }
         Route::Object(_) => Shape { facts: 5, excerpt: beside, rows: body.saturating_sub(5) },
-        Route::Task { .. } | Route::Process { .. } => Shape { facts: 5, excerpt: Excerpt::None, rows: body.saturating_sub(5) },
+        Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
+            Shape { facts: 5, excerpt: Excerpt::None, rows: body.saturating_sub(5) }
+        }
     }
+}
+
+/// Lines for the rows of two tables, one above the other, each below its title and the names of its columns. The upper one has
+/// what it needs as long as the lower one has too, and never more than half beyond that.
+#[must_use]
+pub fn halves(body: u16, upper: u64, lower: u64) -> (u16, u16) {
+    let lines = |rows: u64| u16::try_from(rows.max(1)).unwrap_or(u16::MAX);
+    let room = body.saturating_sub(4);
+    let above = lines(upper).min((room / 2).max(room.saturating_sub(lines(lower))));
+    (above, room - above)
 }
 
 /// Lines of the overview's regions, their titles included.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plasmon_protocol::column::RowKey;
-use plasmon_protocol::record::{ObjectRow, ReferenceRow, TaskRow};
+use plasmon_protocol::record::{ObjectRow, ReferenceRow, ReferenceType, TaskRow};
 use plasmon_protocol::stream::Detail;
 
 use super::route::Route;
@@ -36,7 +36,7 @@ impl Item<'_> {
     pub fn route(&self) -> Route {
         match self {
             Self::Holder(row) => Route::Process { id: row.process, label: format!("{} {}", row.process_type, row.pid) },
-            Self::Reference(row) => Route::Object(row.object_id),
+            Self::Reference(row) => held(row),
             Self::Object(row) => Route::Object(row.object_id),
             Self::Task(row) => Route::Task { id: row.task_id, label: task_label(&row.name) },
         }
@@ -51,6 +51,15 @@ impl Item<'_> {
             Self::Object(row) => row.object_id.hex(),
             Self::Task(row) => row.task_id.hex(),
         }
+    }
+}
+
+/// The page of what a reference is to.
+#[must_use]
+pub fn held(row: &ReferenceRow) -> Route {
+    match row.reference_type {
+        ReferenceType::ActorHandle => Route::Actor { id: row.object_id.into(), label: "actor".to_owned() },
+        _ => Route::Object(row.object_id),
     }
 }
 
@@ -133,7 +142,7 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             vec![section("Holds", detail.process.references, &detail.references, Item::Reference, "it holds no references")]
         }
         Detail::PostMortem(detail) => vec![section(
-            "Held when it died · in no other row and in no total",
+            "Held when it died · in no other table, in no total",
             detail.process.references,
             &detail.references,
             Item::Reference,

@@ -88,13 +88,13 @@ impl App {
     /// The columns that the table of this place can be sorted by.
     #[must_use]
     pub fn sortables(&self) -> Vec<Sortable> {
-        self.place().route.table().map(sortable).unwrap_or_default()
+        self.place().table().map(sortable).unwrap_or_default()
     }
 
     /// What is wrong with the filter that is being typed, if anything.
     #[must_use]
     pub fn filter_error(&self) -> Option<FilterError> {
-        match (&self.overlay, self.place().route.table()) {
+        match (&self.overlay, self.place().table()) {
             (Some(Overlay::Filter(input)), Some(table)) => check(table, input.value()).err(),
             _ => None,
         }
@@ -169,7 +169,7 @@ impl App {
     /// Takes a filter; whether it could be read.
     fn set_filter(&mut self, text: &str) -> bool {
         let text = text.trim();
-        let Some(table) = self.place().route.table() else { return true };
+        let Some(table) = self.place().table() else { return true };
         if check(table, text).is_err() {
             return false;
         }

@@ -1,9 +1,9 @@
-//! Places: six views, and the pages that open from them. The stack of places is the line of breadcrumbs.
+//! Places: six views, some of them of two tables, and the pages that open from them. The stack of places is the line of breadcrumbs.
 
 use std::collections::BTreeSet;
 
 use plasmon_protocol::column::{Record, RowKey, Table};
-use plasmon_protocol::id::{ObjectId, ProcessId, SiteId, TaskId};
+use plasmon_protocol::id::{ActorId, ObjectId, ProcessId, SiteId, TaskId};
 use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
 use plasmon_protocol::stream::{Sort, Target};
 
@@ -18,9 +18,9 @@ pub enum Page {
     References,
     /// Which lines of code created what is held.
     Sites,
-    /// Heaps, and what each process holds.
+    /// Heaps, what each process holds, and what those held that died lately.
     Processes,
-    /// What runs and what waits.
+    /// Actors, and what runs and what waits.
     Tasks,
     /// What happened.
     Events,
@@ -38,8 +38,19 @@ impl Page {
             Self::References => "References",
             Self::Sites => "Sites",
             Self::Processes => "Processes",
-            Self::Tasks => "Tasks",
+            Self::Tasks => "Tasks and actors",
             Self::Events => "Events",
+        }
+    }
+
+    /// Its name where there is little room.
+    #[must_use]
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::References => "Refs",
+            Self::Processes => "Procs",
+            Self::Tasks => "Tasks",
+            other => other.title(),
         }
     }
 
@@ -76,10 +87,17 @@ pub enum Route {
         /// What the breadcrumb says.
         label: String,
     },
-    /// What one process holds.
+    /// What one process holds, or held when it died.
     Process {
         /// Which.
         id: ProcessId,
+        /// What the breadcrumb says.
+        label: String,
+    },
+    /// What one actor does and holds.
+    Actor {
+        /// Which.
+        id: ActorId,
         /// What the breadcrumb says.
         label: String,
     },
@@ -92,17 +110,23 @@ impl Route {
         Self::View(page)
     }
 
-    /// The table that it is a window over, if it is one.
+    /// The tables that it is a window over, top to bottom: none, one or two.
     #[must_use]
-    pub fn table(&self) -> Option<Table> {
+    pub fn tables(&self) -> &'static [Table] {
         match self {
-            Self::View(Page::References) | Self::References { .. } => Some(Table::References),
-            Self::View(Page::Sites) => Some(Table::Sites),
-            Self::View(Page::Processes) => Some(Table::Processes),
-            Self::View(Page::Tasks) => Some(Table::Tasks),
-            Self::View(Page::Events) => Some(Table::Events),
-            _ => None,
+            Self::View(Page::References) | Self::References { .. } => &[Table::References],
+            Self::View(Page::Sites) => &[Table::Sites],
+            Self::View(Page::Processes) => &[Table::Processes, Table::PostMortem],
+            Self::View(Page::Tasks) => &[Table::Actors, Table::Tasks],
+            Self::View(Page::Events) => &[Table::Events],
+            _ => &[],
         }
+    }
+
+    /// Which of its tables is shown even when it is empty.
+    #[must_use]
+    pub fn main_table(&self) -> usize {
+        usize::from(*self == Self::View(Page::Tasks))
     }
 
     /// What it watches in detail, if anything.
@@ -113,6 +137,7 @@ impl Route {
             Self::Site { id, .. } => Some(Target::Site(*id)),
             Self::Task { id, .. } => Some(Target::Task(*id)),
             Self::Process { id, .. } => Some(Target::Process(*id)),
+            Self::Actor { id, .. } => Some(Target::Actor(*id)),
             Self::View(_) | Self::References { .. } => None,
         }
     }
@@ -123,11 +148,15 @@ impl Route {
         match self {
             Self::View(Page::Overview) | Self::Task { .. } => &[Context::Rows, Context::Everywhere],
             Self::View(Page::References) | Self::References { .. } => {
-                &[Context::References, Context::Table, Context::Rows, Context::Everywhere]
+                &[Context::Groups, Context::Table, Context::Rows, Context::Everywhere]
             }
+            Self::View(Page::Processes) => &[Context::Split, Context::Table, Context::Rows, Context::Everywhere],
+            Self::View(Page::Tasks) => &[Context::Split, Context::Groups, Context::Table, Context::Rows, Context::Everywhere],
             Self::View(Page::Sites) => &[Context::Sites, Context::Table, Context::Rows, Context::Everywhere],
             Self::View(_) => &[Context::Table, Context::Rows, Context::Everywhere],
-            Self::Object(_) | Self::Site { .. } | Self::Process { .. } => &[Context::Page, Context::Rows, Context::Everywhere],
+            Self::Object(_) | Self::Site { .. } | Self::Process { .. } | Self::Actor { .. } => {
+                &[Context::Page, Context::Rows, Context::Everywhere]
+            }
         }
     }
 
@@ -137,7 +166,11 @@ impl Route {
         match self {
             Self::View(page) => page.title().to_owned(),
             Self::Object(id) => format!("object {}", short_id(&id.hex())),
-            Self::References { label } | Self::Site { label, .. } | Self::Task { label, .. } | Self::Process { label, .. } => label.clone(),
+            Self::References { label }
+            | Self::Site { label, .. }
+            | Self::Task { label, .. }
+            | Self::Process { label, .. }
+            | Self::Actor { label, .. } => label.clone(),
         }
     }
 }
@@ -174,15 +207,35 @@ pub struct List {
 pub struct Place {
     /// What.
     pub route: Route,
-    /// How.
+    /// How: the table that keys are for.
     pub list: List,
+    /// How the other table of a view of two is looked at.
+    pub rest: List,
+    /// Which of the route's tables keys are for.
+    pub focus: usize,
+    /// Whether that was decided: until both tables have come, it is a guess.
+    pub decided: bool,
+    /// How many rows each of the two was last seen with: its room while its rows are on their way.
+    pub counts: [Option<u64>; 2],
 }
 
 impl Place {
     /// A place as it is first entered.
     #[must_use]
     pub fn new(route: Route) -> Self {
-        Self { route, list: List::default() }
+        let focus = route.main_table();
+        let mut list = List::default();
+        if route == Route::View(Page::Tasks) {
+            // The newest task first: what has ended long ago is of least interest.
+            list.sort = Some(Sort { column: "age".to_owned(), ascending: true });
+        }
+        Self { route, list, rest: List::default(), focus, decided: false, counts: [None; 2] }
+    }
+
+    /// The table that keys are for, if there is one.
+    #[must_use]
+    pub fn table(&self) -> Option<Table> {
+        self.route.tables().get(self.focus).copied()
     }
 }
 

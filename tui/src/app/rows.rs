@@ -3,7 +3,6 @@
 use plasmon_protocol::column::RowKey;
 
 use super::App;
-use super::geometry::shape;
 use super::page::{self, Line};
 use super::route::{Page, Route};
 use super::subscribe::Slot;
@@ -47,7 +46,7 @@ impl App {
         match &self.place().route {
             Route::View(Page::Overview) => {
                 // Only what can be seen can be selected.
-                let visible = usize::from(shape(&self.place().route, self.size).rows);
+                let visible = usize::from(self.height());
                 let keys = &self.window(Slot::Sites)?.keys;
                 Some(Listing::All(keys.iter().take(visible).cloned().collect()))
             }
@@ -56,7 +55,7 @@ impl App {
                 Some(Listing::All(rows.iter().map(|row| row.key(sites)).collect()))
             }
             Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(Listing::Window),
-            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } => {
+            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
                 self.detail(Slot::Main).map(|detail| Listing::All(page::keys(&page::sections(detail))))
             }
         }
@@ -95,7 +94,7 @@ impl App {
             (cursor, listing.key_at(cursor))
         };
         let (line, lines) = self.surface(cursor, len);
-        let height = u64::from(shape(&self.place().route, self.size).rows.max(1));
+        let height = u64::from(self.height().max(1));
         let mut offset = list.offset.min(lines.saturating_sub(height)).clamp(line.saturating_sub(height - 1), line);
         if cursor == 0 && line < height {
             // What stands above the first row is shown with it.
@@ -107,9 +106,11 @@ impl App {
 
     /// Moves the selection.
     pub(super) fn step(&mut self, action: Action) {
+        let Some(len) = self.listing().map(|listing| listing.len()) else { return };
+        let action = self.crossed(action, len).unwrap_or(action);
         let Some(listing) = self.listing() else { return };
         let len = listing.len();
-        let height = u64::from(shape(&self.place().route, self.size).rows.max(2));
+        let height = u64::from(self.height().max(2));
         let at = self.place().list.cursor;
         let to = match action {
             Action::Down => at + 1,

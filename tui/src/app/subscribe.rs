@@ -6,7 +6,7 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::stream::{Detail, Request, Sort, Target, View, Window};
 
 use super::geometry::{Excerpt, shape};
-use super::route::{Page, Route, default_sort};
+use super::route::{Page, Route};
 use super::tree::TreeRow;
 use super::{App, Effect, LinkState};
 use crate::model::{self, Watched};
@@ -15,6 +15,8 @@ use crate::model::{self, Watched};
 pub const SITES: u32 = 200;
 /// Rows of the overview's lists that are asked for.
 const FEW: u32 = 30;
+/// Processes that died lately: all that an agent keeps.
+const DEAD: u32 = 100;
 
 /// What a subscription is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -23,6 +25,10 @@ pub enum Slot {
     Store,
     /// The rows or the thing that the place is about.
     Main,
+    /// The other table of a view of two.
+    Rest,
+    /// Processes that died lately, for the events of their deaths.
+    Dead,
     /// The site whose source stands beside it.
     Aside,
     /// The overview's sites.
@@ -96,6 +102,12 @@ impl Subscriptions {
         if let Some(known) = self.slots.values_mut().find(|known| known.id == id) {
             known.refused = Some(why.to_owned());
         }
+    }
+
+    pub(super) fn swap(&mut self, one: Slot, other: Slot) {
+        let (first, second) = (self.slots.remove(&one), self.slots.remove(&other));
+        self.slots.extend(first.map(|known| (other, known)));
+        self.slots.extend(second.map(|known| (one, known)));
     }
 
     fn id(&self, slot: Slot) -> Option<u32> {
@@ -185,8 +197,13 @@ impl App {
         let route = &self.place().route;
         if let Some(target) = route.target() {
             wants.insert(Slot::Main, Want::Thing(target));
-        } else if let Some(table) = route.table() {
-            wants.insert(Slot::Main, Want::View(self.table_view(table)));
+        } else if !route.tables().is_empty() {
+            for slot in [Slot::Main, Slot::Rest] {
+                wants.extend(self.table(slot).map(|table| (slot, Want::View(self.table_view(slot, table)))));
+            }
+            if *route == Route::View(Page::Events) {
+                wants.insert(Slot::Dead, few(Table::PostMortem, DEAD));
+            }
         } else {
             wants.insert(Slot::Sites, few(Table::Sites, FEW));
             wants.insert(Slot::Events, few(Table::Events, FEW));
@@ -218,8 +235,8 @@ impl App {
         (id.0 != 0).then_some(Target::Site(id))
     }
 
-    fn table_view(&self, table: Table) -> View {
-        let list = &self.place().list;
+    fn table_view(&self, slot: Slot, table: Table) -> View {
+        let list = self.list(slot);
         let mut view = View {
             table,
             columns: Vec::new(),
@@ -231,17 +248,18 @@ impl App {
         if table == Table::Sites {
             return view;
         }
+        // A table that shares the screen is asked for as if it had all of it: its part changes with the other's.
         let height = u64::from(shape(&self.place().route, self.size).rows.max(1));
         let (first, end) = (list.offset, list.offset + height);
         let margin = (height / 2).clamp(4, 30);
         let fresh = Window { start: first.saturating_sub(margin), len: u32::try_from(height + 2 * margin).unwrap_or(u32::MAX).min(500) };
-        view.window = match self.subscriptions.slots.get(&Slot::Main) {
+        view.window = match self.subscriptions.slots.get(&slot) {
             Some(Subscription { want: Want::View(old), answered, .. }) => {
                 view.window = old.window;
                 let covers = old.window.start <= first && end <= old.window.start + u64::from(old.window.len);
                 // An agent may cut a window whose rows do not fit a frame; then only what is visible is asked for.
-                let cut = *answered
-                    && self.window(Slot::Main).is_some_and(|shown| shown.start + (shown.keys.len() as u64) < end.min(shown.count()));
+                let cut =
+                    *answered && self.window(slot).is_some_and(|shown| shown.start + (shown.keys.len() as u64) < end.min(shown.count()));
                 match (*old == view && covers, cut) {
                     (true, false) => old.window,
                     (true, true) => Window { start: first, len: height as u32 },
@@ -256,8 +274,6 @@ impl App {
     /// The column that sorts the table of this place, and whether the smallest come first.
     #[must_use]
     pub fn sorted_by(&self) -> Option<Sort> {
-        let table = self.place().route.table()?;
-        let chosen = self.place().list.sort.clone();
-        Some(chosen.unwrap_or_else(|| Sort { column: default_sort(table).to_owned(), ascending: false }))
+        self.sort_of(Slot::Main)
     }
 }

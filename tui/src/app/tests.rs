@@ -1,11 +1,12 @@
 use plasmon_protocol::column::Table;
-use plasmon_protocol::id::{NodeId, ObjectKey, SiteId};
-use plasmon_protocol::record::{NodeRow, ReferenceRow, Site, SiteRow};
-use plasmon_protocol::stream::{Body, Request, Rows, Target, Totals};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::record::{ActorRow, EventKind, EventRow, NodeRow, PostMortemRow, ReferenceRow, Site, SiteRow, TaskRow};
+use plasmon_protocol::stream::{Body, GroupRow, Request, Rows, Target, Totals};
 
 use super::*;
 use crate::app::act::narrowed;
 use crate::app::prompt::check;
+use crate::app::route::default_sort;
 
 fn connected() -> (App, Vec<Effect>) {
     let mut app = App::new(Settings::default());
@@ -75,8 +76,9 @@ fn a_new_connection_asks_for_everything_and_a_lost_one_for_nothing() {
     assert_eq!(press(&mut app, "4"), []);
     let effects = app.update(Msg::Connected(Box::new(NodeRow { node: NodeId([7; 8]), ..NodeRow::default() })));
     id_of(&effects, Table::Processes);
+    id_of(&effects, Table::PostMortem);
     id_of(&effects, Table::Store);
-    assert_eq!(effects.len(), 2, "{effects:?}");
+    assert_eq!(effects.len(), 3, "{effects:?}");
 }
 
 #[test]
@@ -219,6 +221,116 @@ fn the_sort_is_chosen_by_letter_and_reversed_by_the_same() {
     assert!(app.sorted_by().unwrap().ascending);
     press(&mut app, "S");
     assert!(!app.sorted_by().unwrap().ascending);
+}
+
+fn rows(app: &App, effects: &[Effect], seq: u64, table: Table, rows: Rows) -> Msg {
+    let id = id_of(effects, table);
+    let count = crate::model::window::len(&rows) as u64;
+    let totals = Totals { rows: count, matched: count, ..Totals::default() };
+    assert!(app.link == LinkState::Live);
+    Msg::Frame(Box::new(Frame { seq, at_ms: 5_000, missed: 0, body: Body::Snapshot { id, totals, start: 0, rows } }))
+}
+
+fn actor(slot: u32) -> ActorRow {
+    ActorRow { actor_id: ObjectKey { slot, generation: 1 }.on(NodeId([7; 8])).into(), class: "a::B".into(), ..ActorRow::default() }
+}
+
+fn task(number: u32) -> TaskRow {
+    TaskRow { task_id: TaskKey { process: ProcessId(1), number }.on(NodeId([7; 8])), ..TaskRow::default() }
+}
+
+/// A dashboard on the view of two actors above three tasks.
+fn actors_and_tasks() -> App {
+    let (mut app, _) = connected();
+    let effects = press(&mut app, "5");
+    app.update(rows(&app, &effects, 1, Table::Tasks, Rows::Tasks(vec![task(1), task(2), task(3)])));
+    app.update(rows(&app, &effects, 2, Table::Actors, Rows::Actors(vec![actor(1), actor(2)])));
+    app
+}
+
+#[test]
+fn steps_beyond_the_end_of_a_table_lead_to_the_other() {
+    let mut app = actors_and_tasks();
+    assert_eq!(app.place().table(), Some(Table::Actors), "the upper one has the keys at first");
+    assert_eq!(press(&mut app, "jj"), [], "nothing is asked for again");
+    assert_eq!((app.place().table(), app.place().list.cursor), (Some(Table::Tasks), 0));
+    press(&mut app, "j");
+    assert_eq!(app.place().list.selected, Some(task(2).task_id.hex()));
+    press(&mut app, "kk");
+    assert_eq!((app.place().table(), app.place().list.cursor), (Some(Table::Actors), 1));
+    press(&mut app, "o");
+    assert_eq!((app.place().table(), app.place().list.cursor), (Some(Table::Tasks), 0));
+    press(&mut app, "jjjj");
+    assert_eq!((app.place().table(), app.place().list.cursor), (Some(Table::Tasks), 2), "there is nothing below the lower one");
+    press(&mut app, "⏎");
+    assert_eq!(app.place().route.target(), Some(Target::Task(task(3).task_id)));
+    press(&mut app, "⎋");
+    assert_eq!((app.place().table(), app.parts().len()), (Some(Table::Tasks), 2), "as it was left, while the rows are on their way");
+    let mut app = actors_and_tasks();
+    press(&mut app, "j⏎");
+    assert_eq!(app.place().route.target(), Some(Target::Actor(actor(2).actor_id)));
+}
+
+#[test]
+fn each_table_of_a_view_has_its_own_filter_sort_and_folds() {
+    let mut app = actors_and_tasks();
+    let effects = press(&mut app, "/status:alive⏎");
+    let asked = |effects: &[Effect]| match effects.last() {
+        Some(Effect::Send(Request::Subscribe { view, .. })) => (view.table, view.filter.clone(), view.group.clone()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(asked(&effects), (Table::Actors, "status:alive".to_owned(), None));
+    let effects = press(&mut app, "ob");
+    assert_eq!(asked(&effects), (Table::Tasks, String::new(), Some("name".to_owned())));
+    let sort = |app: &App| app.sorted_by().unwrap().column;
+    press(&mut app, "ss");
+    assert_eq!(sort(&app), "status");
+    press(&mut app, "o");
+    assert_eq!((sort(&app).as_str(), app.place().list.filter.as_str()), (default_sort(Table::Actors), "status:alive"));
+}
+
+#[test]
+fn a_group_of_tasks_opens_into_its_tasks() {
+    let mut app = actors_and_tasks();
+    let effects = press(&mut app, "ob");
+    let group = GroupRow { key: "a::f".into(), rows: 2, ..GroupRow::default() };
+    let id = id_of(&effects, Table::Tasks);
+    let totals = Totals { rows: 3, matched: 3, groups: 1, ..Totals::default() };
+    let body = Body::Snapshot { id, totals, start: 0, rows: Rows::Groups(vec![group]) };
+    app.update(Msg::Frame(Box::new(Frame { seq: 3, at_ms: 5_000, missed: 0, body })));
+    press(&mut app, "⏎");
+    assert_eq!((app.place().list.filter.as_str(), app.place().list.group), ("name=\"a::f\"", None));
+    assert!(app.crumbs().count() == 1, "in the same place");
+    press(&mut app, "⎋");
+    assert_eq!(app.place().list.filter, "");
+}
+
+#[test]
+fn a_table_that_empties_gives_its_room_and_the_keys_away() {
+    let mut app = actors_and_tasks();
+    assert_eq!(app.parts().iter().map(|part| part.rows).collect::<Vec<_>>(), [2, 15]);
+    let id = *app.model().windows.iter().find(|(_, window)| matches!(window.rows, Rows::Actors(_))).unwrap().0;
+    let body = Body::Snapshot { id, totals: Totals::default(), start: 0, rows: Rows::Actors(Vec::new()) };
+    app.update(Msg::Frame(Box::new(Frame { seq: 3, at_ms: 5_000, missed: 0, body })));
+    assert_eq!((app.place().table(), app.parts().len(), app.height()), (Some(Table::Tasks), 1, 19));
+    press(&mut app, "o");
+    assert_eq!(app.place().table(), Some(Table::Tasks), "there is no other table to go to");
+    assert!(!app.contexts().contains(&crate::keys::Context::Split));
+}
+
+#[test]
+fn a_death_opens_what_the_dead_held_while_it_is_listed() {
+    let (mut app, _) = connected();
+    let effects = press(&mut app, "6");
+    let died = |number, pid| EventRow { number, kind: EventKind::ProcessDied, pid: Some(pid), ..EventRow::default() };
+    app.update(rows(&app, &effects, 1, Table::Events, Rows::Events(vec![died(2, 11), died(1, 10)])));
+    let dead = PostMortemRow { process: ProcessId(4), pid: 11, ..PostMortemRow::default() };
+    app.update(rows(&app, &effects, 2, Table::PostMortem, Rows::PostMortem(vec![dead])));
+    press(&mut app, "⏎");
+    assert_eq!(app.place().route.target(), Some(Target::Process(ProcessId(4))));
+    press(&mut app, "⎋j⏎");
+    assert_eq!(app.place().route, Route::View(Page::Events));
+    assert_eq!(app.flash_line().map(|flash| flash.mood), Some(Mood::Refused));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The columns of every kind of row, for views and pages alike.
 
 use plasmon_protocol::record::{
-    EventRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity, Site, SiteRow, TaskRow,
+    ActorRow, ActorStatus, EventRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity,
+    Site, SiteRow, TaskRow,
 };
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::GroupRow;
@@ -24,6 +25,7 @@ fn some(number: u64) -> Text {
 fn size(bytes: Option<u64>, state: ObjectState) -> Text {
     match (bytes, state) {
         (_, ObjectState::Failed) => ("error".to_owned(), Role::Bad),
+        (_, ObjectState::Actor) => ("-".to_owned(), Role::Dim),
         (Some(bytes), _) => plain(cells(bytes)),
         (None, _) => ("-".to_owned(), Role::Dim),
     }
@@ -130,7 +132,7 @@ pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
 ];
 
 /// Groups of references.
-pub const GROUPS: &[Column<GroupRow>] = &[
+pub const REFERENCE_GROUPS: &[Column<GroupRow>] = &[
     Column::figure("size", "size", 5, 9, |row, _| plain(cells(row.bytes))),
     Column::figure("rows", "", 5, 9, |row, _| plain(count(row.rows))),
     Column::figure("objects", "", 7, 9, |row, _| plain(count(row.unique.unique_objects))),
@@ -141,6 +143,13 @@ pub const GROUPS: &[Column<GroupRow>] = &[
     Column::figure("task", "", 5, 3, |row, _| some(row.by_type[2])),
     Column::figure("local", "", 5, 3, |row, _| some(row.by_type[3])),
     Column::figure("captured", "", 8, 3, |row, _| some(row.by_type[4])),
+];
+
+/// Groups of rows that weigh nothing, or what they hold.
+pub const GROUPS: &[Column<GroupRow>] = &[
+    Column::figure("held", "", 5, 8, |row, _| if row.bytes == 0 { ("-".to_owned(), Role::Dim) } else { plain(cells(row.bytes)) }),
+    Column::figure("rows", "", 5, 9, |row, _| plain(count(row.rows))),
+    Column::wide("group", "", 20, 1, 9, |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) }),
 ];
 
 /// Who holds one object, the types in a word where there is little room.
@@ -227,11 +236,67 @@ pub const PROCESSES: &[Column<ProcessRow>] = &[
     Column::figure("done", "done", 5, 2, |row, _| some(row.tasks_done)),
     Column::figure("age", "age", 4, 5, |row, now| plain(age(now, row.since_ms))),
     Column::figure("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
-    Column::wide("runs", "task", 8, 1, 9, |row, _| match &row.task {
-        Some(task) => plain(task_label(task)),
-        None => (row.name.to_string(), Role::Dim),
+    Column::wide("runs", "task", 8, 1, 9, |row, _| match (&row.actor, &row.task) {
+        (Some(actor), None) => plain(format!("actor {}", task_label(actor))),
+        (_, Some(task)) => plain(call_label(task, row.actor.is_some())),
+        (None, None) => (row.name.to_string(), Role::Dim),
     }),
 ];
+
+/// Processes that died as they should not have.
+pub const POST_MORTEM: &[Column<PostMortemRow>] = &[
+    Column::figure("pid", "pid", 7, 9, |row, _| plain(row.pid.to_string())),
+    Column::word("type", "type", 6, 8, |row, _| plain(row.process_type.word())),
+    Column::figure("held", "held", 5, 9, |row, _| plain(cells(row.held_bytes))),
+    Column::figure("refs", "references", 5, 9, |row, _| some(row.references)),
+    Column::figure("heap", "heap", 5, 6, |row, _| plain(cells(row.heap_bytes))),
+    Column::figure("died", "died", 4, 9, |row, now| plain(age(now, row.died_ms))),
+    Column::figure("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
+    Column::wide("how", "how", 16, 1, 9, |row, _| (row.how.to_string(), Role::Bad)),
+    Column::wide("was running", "task", 12, 1, 7, |row, _| match &row.task {
+        Some(task) => plain(call_label(task, row.actor.is_some())),
+        None => ("nothing".to_owned(), Role::Dim),
+    }),
+    Column::word("program", "name", 10, 1, |row, _| (row.name.to_string(), Role::Dim)),
+];
+
+/// Actors.
+pub const ACTORS: &[Column<ActorRow>] = &[
+    Column::wide("actor", "class", 11, 2, 9, |row, _| plain(task_label(&row.class))),
+    Column::wide("name", "name", 8, 1, 4, |row, _| row.name.as_ref().map_or_else(|| (String::new(), Role::Dim), |name| plain(&**name))),
+    Column::figure("pid", "pid", 7, 6, |row, _| row.pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
+    Column::word("status", "status", 6, 7, |row, _| match row.status {
+        ActorStatus::PendingCreation => ("starts".to_owned(), Role::Text),
+        ActorStatus::Alive => ("alive".to_owned(), Role::Ok),
+        ActorStatus::Dead => ("dead".to_owned(), Role::Dim),
+    }),
+    Column::figure("heap", "heap", 5, 8, |row, _| memory(row.heap_bytes)),
+    Column::figure("held", "held", 5, 8, |row, _| memory(row.held_bytes)),
+    Column::figure("queued", "queued", 6, 9, |row, _| (count(row.queued.into()), if row.queued > 0 { Role::Warn } else { Role::Dim })),
+    Column::figure("running", "running", 7, 3, |row, _| some(row.running.into())),
+    Column::figure("done", "done", 5, 9, |row, _| some(row.calls_done)),
+    Column::figure("for", "since", 4, 9, |row, now| row.call_since_ms.map_or((String::new(), Role::Dim), |since| plain(age(now, since)))),
+    Column::wide("current call", "call", 10, 3, 9, |row, _| match (&row.cause, &row.call) {
+        (Some(cause), _) => (cause.clone(), Role::Dim),
+        (None, Some(call)) => plain(task_label(call)),
+        (None, None) => ("-".to_owned(), Role::Dim),
+    }),
+    Column::figure("handles", "handles", 7, 2, |row, _| some(row.handles.into())),
+    Column::figure("age", "age", 4, 2, |row, now| plain(age(now, row.created_ms))),
+];
+
+fn memory(bytes: u64) -> Text {
+    (cells(bytes), if bytes == 0 { Role::Dim } else { Role::Text })
+}
+
+/// A function without its path; a method with its type.
+fn call_label(name: &std::sync::Arc<str>, method: bool) -> String {
+    let mut parts = name.rsplit("::");
+    match (parts.next(), parts.next().filter(|_| method)) {
+        (Some(last), Some(class)) => format!("{class}::{last}"),
+        _ => task_label(name),
+    }
+}
 
 /// Tasks.
 pub const TASKS: &[Column<TaskRow>] = &[
@@ -247,7 +312,7 @@ pub const TASKS: &[Column<TaskRow>] = &[
         };
         (word.to_owned(), if row.blocked { Role::Warn } else { Role::status(row.status) })
     }),
-    Column::wide("task", "name", 14, 1, 9, |row, _| plain(task_label(&row.name))),
+    Column::wide("task", "name", 14, 1, 9, |row, _| plain(call_label(&row.name, row.actor.is_some()))),
     Column::figure("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
     Column::figure("waits", "waits", 5, 7, |row, _| some(row.waits_for.into())),
     Column::figure("try", "attempt", 3, 4, |row, _| (row.attempt.to_string(), if row.attempt > 1 { Role::Warn } else { Role::Dim })),

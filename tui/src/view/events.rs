@@ -30,10 +30,10 @@ pub fn line(app: &App, paint: &mut Paint<'_>, line: Rect, row: &EventRow) {
 /// Draws the whole view.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let words = Words { title: "Events", empty: "nothing happened yet", totals };
-    title(app, paint, area, &words);
+    title(app, Slot::Main, paint, area, &words);
     let found = app.window(Slot::Main).and_then(|window| window.of::<EventRow>().map(|rows| (window, rows)));
     let Some((window, rows)) = found.filter(|(window, _)| window.count() > 0) else {
-        return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why_empty(app, &words));
+        return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why_empty(app, Slot::Main, &words));
     };
     let head = Rect { y: area.y + 1, height: 1, ..area };
     paint.text(head.x + MARGIN, head.y, 8, "time", Role::Column);

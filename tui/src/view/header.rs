@@ -72,6 +72,8 @@ fn state(app: &App) -> (String, Role) {
 fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let y = area.y + 1;
     let mut x = area.x + MARGIN;
+    let wide = |title: fn(Page) -> &'static str| Page::ALL.iter().map(|page| width(title(*page)) + 4).sum::<u16>();
+    let name = if MARGIN + wide(Page::title) <= area.width + 2 { Page::title } else { Page::short };
     for page in Page::ALL {
         let current = *page == app.view();
         let number = if current { Role::Accent } else { Role::Dim };
@@ -80,7 +82,7 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
         if current {
             style = style.underlined();
         }
-        x = paint.styled(x, y, area.right().saturating_sub(x), page.title(), style) + 2;
+        x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + 2;
     }
 }
 

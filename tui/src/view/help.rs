@@ -74,12 +74,21 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("rss", "resident memory, the store's pages that it touched included"),
             ("held", "bytes of the distinct objects that it holds"),
             ("slack", "bytes of the store leased to it that carry no object"),
+            ("post-mortem", "processes that died as they should not have, for a minute: what they held is released, and in no total"),
         ],
         Route::View(Page::Tasks) | Route::Task { .. } => &[
             ("args", "waits for objects that it needs"),
             ("queued", "waits for CPUs or a worker"),
             ("sent", "given to a worker that has not begun"),
             ("blocked", "waits in a `get`, its CPU given back meanwhile"),
+            ("heap", "of an actor: resident memory of its process less what is shared"),
+            ("held", "of an actor: bytes of the distinct objects that it holds"),
+            ("calls", "of an actor: waiting ones, running ones, those that ended; and since when the oldest one runs"),
+        ],
+        Route::Actor { .. } => &[
+            ("calls", "those that run first, then those that wait, in their order"),
+            ("handles", "the actor ends, after its calls, when the last of them goes; a detached one does not"),
+            ("holds", "what its process holds, what it keeps between calls included"),
         ],
         Route::Object(_) => &[
             ("held by", "every process with a reference; the object goes when none is left here or in the sections below"),

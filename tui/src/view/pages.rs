@@ -13,6 +13,7 @@ use super::theme::Role;
 use crate::app::App;
 use crate::app::geometry::{Excerpt, shape};
 use crate::app::page::{Item, Line, Section, lines, sections};
+use crate::app::route::short_id;
 use crate::app::subscribe::Slot;
 use crate::model::Watched;
 
@@ -90,7 +91,7 @@ fn facts(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
 fn object(row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
     let size = row.size_bytes.map_or_else(|| "size not known yet".to_owned(), size);
     let made = match row.task {
-        Some(task) => fact("made by task", crate::app::route::short_id(&task.hex())),
+        Some(task) => fact("made by task", short_id(&task.hex())),
         None => fact("put by", row.creator_pid.to_string()),
     };
     vec![
@@ -161,7 +162,11 @@ fn task(row: &TaskRow, now: u64) -> Vec<Vec<Fact>> {
             fact("age", age(now, row.submitted_ms)),
             ran,
         ],
-        vec![fact("submitted", row.call_site.to_string()), fact("by", row.submitter_pid.to_string())],
+        vec![
+            fact("submitted", row.call_site.to_string()),
+            fact("by", row.submitter_pid.to_string()),
+            fact("call of actor", row.actor.map(|actor| short_id(&actor.hex())).unwrap_or_default()),
+        ],
         row.error.iter().map(|error| ("", error.clone(), Role::Bad)).collect(),
     ]
 }
@@ -183,6 +188,7 @@ fn process(row: &ProcessRow, unique: Option<u64>, executable: &str, now: u64) ->
             fact("age", age(now, row.since_ms)),
         ],
         vec![
+            fact("actor", row.actor.as_deref().unwrap_or("")),
             fact("runs", row.task.as_deref().unwrap_or("nothing").to_owned()),
             fact("ended", things(row.tasks_done, "task", "tasks")),
             fact("job", row.job.to_string()),
@@ -210,12 +216,14 @@ fn signal(number: i32) -> String {
 }
 
 fn post_mortem(row: &PostMortemRow, now: u64) -> Vec<Vec<Fact>> {
+    // How it ended may say it already.
+    let unsaid = |number: &i32| !row.how.contains(&number.to_string());
     vec![
         vec![
             ("", format!("{} {}", row.process_type, row.pid), Role::Title),
             ("", row.how.to_string(), Role::Bad),
-            fact("signal", row.signal.map(signal).unwrap_or_default()),
-            fact("exit code", row.exit_code.map(|code| code.to_string()).unwrap_or_default()),
+            fact("signal", row.signal.filter(unsaid).map(signal).unwrap_or_default()),
+            fact("exit code", row.exit_code.filter(unsaid).map(|code| code.to_string()).unwrap_or_default()),
         ],
         vec![
             fact("died", format!("{} ago", age(now, row.died_ms))),
@@ -228,7 +236,7 @@ fn post_mortem(row: &PostMortemRow, now: u64) -> Vec<Vec<Fact>> {
         vec![
             ("held", size(row.held_bytes), Role::Title),
             fact("by", things(row.references, "reference", "references")),
-            ("", "all of it was released; this list goes a minute after the death".to_owned(), Role::Dim),
+            ("", "all released; listed for a minute".to_owned(), Role::Dim),
         ],
     ]
 }
@@ -240,9 +248,12 @@ fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
         _ => fact("runs", "nothing"),
     };
     let end = match (&row.cause, row.ended_ms) {
-        (Some(cause), Some(ended)) => vec![("", format!("died {} ago: {cause}", age(now, ended)), Role::Bad)],
+        (Some(cause), Some(ended)) => {
+            vec![("", format!("died {} ago: {cause}", age(now, ended)), Role::Bad), fact("done", grouped(row.calls_done))]
+        }
         _ => vec![calls, fact("queued", grouped(row.queued.into())), fact("done", grouped(row.calls_done))],
     };
+    let alive = |figure: String| if row.status == ActorStatus::Dead { String::new() } else { figure };
     let status = match row.status {
         ActorStatus::Alive => Role::Ok,
         ActorStatus::PendingCreation => Role::Text,
@@ -253,9 +264,9 @@ fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
         vec![
             ("", row.status.to_string(), status),
             fact("worker", row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
-            fact("heap", size(row.heap_bytes)),
-            fact("holds", size(row.held_bytes)),
-            fact("cpus", cpus(row.num_cpus)),
+            fact("heap", alive(size(row.heap_bytes))),
+            fact("holds", alive(size(row.held_bytes))),
+            fact("cpus", alive(cpus(row.num_cpus))),
             fact("age", age(now, row.created_ms)),
             fact("", if row.detached { "detached" } else { "" }),
         ],

@@ -8,6 +8,7 @@ use super::format::{size, things};
 use super::paint::Paint;
 use super::window::{Words, table};
 use crate::app::App;
+use crate::app::subscribe::Slot;
 use crate::model::Window;
 
 fn totals(window: &Window) -> String {
@@ -18,7 +19,7 @@ fn totals(window: &Window) -> String {
 }
 
 /// Draws it.
-pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+pub fn draw(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect) {
     let words = Words { title: "Processes", empty: "no process is connected", totals };
-    table::<ProcessRow>(app, paint, area, PROCESSES, &words);
+    table::<ProcessRow>(app, slot, paint, area, PROCESSES, &words);
 }

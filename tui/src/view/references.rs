@@ -4,10 +4,10 @@ use plasmon_protocol::record::ReferenceRow;
 use plasmon_protocol::stream::GroupRow;
 use ratatui::layout::Rect;
 
-use super::columns::{GROUPS, REFERENCES, REFERENCES_NARROW};
+use super::columns::{REFERENCE_GROUPS, REFERENCES, REFERENCES_NARROW};
 use super::format::{grouped, size, things};
 use super::paint::Paint;
-use super::window::{Words, table};
+use super::window::{Words, is_folded, table};
 use crate::app::App;
 use crate::app::geometry::WIDE;
 use crate::app::subscribe::Slot;
@@ -28,9 +28,9 @@ fn totals(window: &Window) -> String {
 /// Draws it.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let words = Words { title: "References", empty: "no process holds a reference: nothing was put, or all of it was dropped", totals };
-    if app.place().list.group.is_some() || app.window(Slot::Main).is_some_and(|window| window.of::<GroupRow>().is_some()) {
-        return table::<GroupRow>(app, paint, area, GROUPS, &words);
+    if is_folded(app, Slot::Main) {
+        return table::<GroupRow>(app, Slot::Main, paint, area, REFERENCE_GROUPS, &words);
     }
     let columns = if area.width >= WIDE { REFERENCES } else { REFERENCES_NARROW };
-    table::<ReferenceRow>(app, paint, area, columns, &words);
+    table::<ReferenceRow>(app, Slot::Main, paint, area, columns, &words);
 }

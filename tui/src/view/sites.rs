@@ -51,9 +51,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         Excerpt::None | Excerpt::Above(_) => area,
     };
     let words = Words { title: "Sites", empty: "no object is alive, so no line of code has created one", totals };
-    title(app, paint, left, &words);
+    title(app, Slot::Main, paint, left, &words);
     let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {
-        return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, &words));
+        return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, Slot::Main, &words));
     };
     let fitted = table::fit(FIGURES, left.width);
     table::head(paint, Rect { y: left.y + 1, height: 1, ..left }, FIGURES, app.sorted_by().as_ref());

@@ -1,14 +1,16 @@
 //! The table of tasks.
 
 use plasmon_protocol::record::TaskRow;
+use plasmon_protocol::stream::GroupRow;
 use ratatui::layout::Rect;
 
-use super::columns::TASKS;
+use super::columns::{GROUPS, TASKS};
 use super::format::{grouped, things};
 use super::paint::Paint;
 use super::theme::Role;
-use super::window::{Words, table};
+use super::window::{Words, is_folded, table};
 use crate::app::App;
+use crate::app::subscribe::Slot;
 use crate::model::Window;
 
 fn totals(window: &Window) -> String {
@@ -21,9 +23,13 @@ fn totals(window: &Window) -> String {
 }
 
 /// Draws it.
-pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
+pub fn draw(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect) {
     let words = Words { title: "Tasks", empty: "no task was submitted yet", totals };
-    table::<TaskRow>(app, paint, area, TASKS, &words);
+    if is_folded(app, slot) {
+        // Tasks weigh nothing.
+        return table::<GroupRow>(app, slot, paint, area, &GROUPS[1..], &words);
+    }
+    table::<TaskRow>(app, slot, paint, area, TASKS, &words);
     if let Some(node) = &app.model().node {
         let failed = if node.tasks_failed > 0 { Role::Bad } else { Role::Dim };
         let counts = [
@@ -33,7 +39,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
             (format!(" · {} failed", grouped(node.tasks_failed)), failed),
         ];
         let wide: u16 = counts.iter().map(|(text, _)| super::format::width(text)).sum();
-        if app.place().list.filter.is_empty() && area.width >= wide + 24 {
+        if app.list(slot).filter.is_empty() && area.width >= wide + 24 {
             let parts: Vec<(&str, Role)> = counts.iter().map(|(text, role)| (text.as_str(), *role)).collect();
             let x = area.right() - wide - 3;
             paint.text(x - 1, area.y, 1, " ", Role::Text);

@@ -1,5 +1,6 @@
 //! A view that is one window over a table: title, column names, visible rows.
 
+use plasmon_protocol::stream::GroupRow;
 use ratatui::layout::Rect;
 
 use super::paint::Paint;
@@ -21,9 +22,9 @@ pub struct Words {
 }
 
 /// The title's rule: totals at the left, what is asked for at the right.
-pub fn title(app: &App, paint: &mut Paint<'_>, area: Rect, words: &Words) {
-    let list = &app.place().list;
-    let totals = app.window(Slot::Main).map(words.totals).unwrap_or_default();
+pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &Words) {
+    let list = app.list(slot);
+    let totals = app.window(slot).map(words.totals).unwrap_or_default();
     let gap = if totals.is_empty() { "" } else { "  " };
     let mut note: Vec<(String, Role)> = Vec::new();
     if !list.filter.is_empty() {
@@ -52,27 +53,33 @@ pub fn title(app: &App, paint: &mut Paint<'_>, area: Rect, words: &Words) {
 
 /// What stands in for rows that are not there: why.
 #[must_use]
-pub fn why_empty(app: &App, words: &Words) -> String {
-    let list = &app.place().list;
-    match app.window(Slot::Main) {
-        None => app.why_not(Slot::Main),
+pub fn why_empty(app: &App, slot: Slot, words: &Words) -> String {
+    let list = app.list(slot);
+    match app.window(slot) {
+        None => app.why_not(slot),
         Some(_) if !list.filter.is_empty() => format!("no row passes the filter `{}`", list.filter),
         Some(_) => words.empty.to_owned(),
     }
 }
 
+/// Whether the rows are folded, or still are until the others come.
+#[must_use]
+pub fn is_folded(app: &App, slot: Slot) -> bool {
+    app.list(slot).group.is_some() || app.window(slot).is_some_and(|window| window.of::<GroupRow>().is_some())
+}
+
 /// Draws the whole view. `R` is the kind of rows that it expects; rows of another kind are of the place before.
-pub fn table<R: Tabled + 'static>(app: &App, paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], words: &Words) {
-    title(app, paint, area, words);
+pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], words: &Words) {
+    title(app, slot, paint, area, words);
     let head = Rect { y: area.y + 1, height: 1, ..area };
     let rows = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
-    let found = app.window(Slot::Main).and_then(|window| window.of::<R>().map(|rows| (window, rows)));
+    let found = app.window(slot).and_then(|window| window.of::<R>().map(|rows| (window, rows)));
     let Some((window, found)) = found.filter(|(window, _)| window.count() > 0) else {
-        return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, words));
+        return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, slot, words));
     };
     let fitted = table::fit(columns, area.width);
-    table::head(paint, head, columns, app.sorted_by().as_ref());
-    let list = &app.place().list;
+    table::head(paint, head, columns, app.sort_of(slot).as_ref());
+    let list = app.list(slot);
     let now = app.agent_now_ms();
     for row in 0..rows.height {
         let place = list.offset + u64::from(row);
@@ -88,7 +95,7 @@ pub fn table<R: Tabled + 'static>(app: &App, paint: &mut Paint<'_>, area: Rect, 
                 paint.text(line.x + super::paint::MARGIN, line.y, 1, "…", Role::Dim);
             }
         }
-        if place == list.cursor {
+        if place == list.cursor && slot == Slot::Main {
             table::select(paint, line);
         }
     }

@@ -6,7 +6,7 @@ use plasmon_protocol::record::{
     ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, SiteRow, StoreRow, TaskRow,
 };
 use plasmon_protocol::stream::{
-    Body, Detail, GroupRow, ObjectDetail, ProcessDetail, Request, Rows, SiteDetail, Source, Target, TaskDetail, Totals, View,
+    Body, Detail, GroupRow, ObjectDetail, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Source, Target, TaskDetail, Totals, View,
 };
 
 /// All rows of one instant.
@@ -20,7 +20,9 @@ pub(crate) struct Agent {
     pub(crate) processes: Vec<ProcessRow>,
     pub(crate) tasks: Vec<TaskRow>,
     pub(crate) actors: Vec<ActorRow>,
-    pub(crate) post_mortem: Vec<PostMortemRow>,
+    /// Calls of actors, for their pages.
+    pub(crate) calls: Vec<TaskRow>,
+    pub(crate) post_mortem: Vec<PostMortem>,
     pub(crate) events: Vec<EventRow>,
     /// Source lines of the program, from line 1, by file.
     pub(crate) sources: Vec<(String, Vec<String>)>,
@@ -65,30 +67,60 @@ fn unique(rows: &[ReferenceRow]) -> ReferenceTotals {
     }
 }
 
-fn groups(rows: &[ReferenceRow], column: &str) -> Vec<GroupRow> {
-    let column = ReferenceRow::column(column).unwrap();
-    let key = |row: &ReferenceRow| match (column.cell)(row) {
+fn text<R: Record>(cell: Cell<'_>, row: &R) -> String {
+    match cell {
         Cell::Text(text) => text.into_owned(),
         Cell::Count(number) => number.to_string(),
-        cell => format!("{cell:?}"),
+        Cell::None => "-".to_owned(),
+        cell => panic!("{cell:?} of {}", row.key()),
+    }
+}
+
+/// Rows folded by a column, the heaviest group first.
+fn groups<R: Record>(rows: &[R], column: &str, bytes: fn(&R) -> u64, more: fn(&[&R], &mut GroupRow)) -> Vec<GroupRow> {
+    let column = R::column(column).unwrap();
+    let mut members: std::collections::BTreeMap<RowKey, Vec<&R>> = std::collections::BTreeMap::new();
+    for row in rows {
+        members.entry(text((column.cell)(row), row)).or_default().push(row);
+    }
+    let group = |(key, rows): (RowKey, Vec<&R>)| {
+        let sum = rows.iter().map(|row| bytes(row)).sum();
+        let mut group = GroupRow { key, rows: rows.len() as u64, bytes: sum, ..GroupRow::default() };
+        more(&rows, &mut group);
+        group
     };
-    let mut names: Vec<RowKey> = rows.iter().map(key).collect();
-    names.sort();
-    names.dedup();
-    let mut groups: Vec<GroupRow> = names
-        .into_iter()
-        .map(|name| {
-            let rows: Vec<ReferenceRow> = rows.iter().filter(|row| key(row) == name).cloned().collect();
-            let bytes = rows.iter().filter_map(|row| row.size_bytes).sum();
-            let mut by_type = [0; 5];
-            for row in &rows {
-                by_type[ReferenceType::ALL.iter().position(|kind| *kind == row.reference_type).unwrap()] += 1;
-            }
-            GroupRow { key: name, rows: rows.len() as u64, bytes, unique: unique(&rows), by_type }
-        })
-        .collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.bytes));
+    let mut groups: Vec<GroupRow> = members.into_iter().map(group).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse((group.bytes, group.rows)));
     groups
+}
+
+/// The window over a table that `view` asks for.
+fn shown<R: Record>(
+    all: &[R],
+    view: &View,
+    now_ms: u64,
+    bytes: fn(&R) -> u64,
+    more: fn(&[&R], &mut GroupRow),
+    rows: fn(Vec<R>) -> Rows,
+) -> (Totals, u64, Rows) {
+    let mut found = matching(all, view, now_ms);
+    found.totals.bytes = found.rows.iter().map(bytes).sum();
+    if let Some(column) = &view.group {
+        let groups = groups(&found.rows, column, bytes, more);
+        found.totals.groups = groups.len() as u64;
+        let (start, groups) = windowed(&groups, view);
+        return (found.totals, start, Rows::Groups(groups));
+    }
+    let (start, shown) = windowed(&found.rows, view);
+    (found.totals, start, rows(shown))
+}
+
+fn by_type(rows: &[&ReferenceRow], group: &mut GroupRow) {
+    let rows: Vec<ReferenceRow> = rows.iter().map(|row| (*row).clone()).collect();
+    for row in &rows {
+        group.by_type[ReferenceType::ALL.iter().position(|kind| *kind == row.reference_type).unwrap()] += 1;
+    }
+    group.unique = unique(&rows);
 }
 
 impl Agent {
@@ -102,60 +134,24 @@ impl Agent {
     }
 
     fn snapshot(&self, id: u32, view: &View) -> Body {
+        let now = self.now_ms;
         let (totals, start, rows) = match view.table {
             Table::References => {
-                let mut found = matching(&self.references, view, self.now_ms);
-                found.totals.unique = unique(&found.rows);
-                found.totals.bytes = found.rows.iter().filter_map(|row| row.size_bytes).sum();
-                match &view.group {
-                    Some(column) => {
-                        let groups = groups(&found.rows, column);
-                        found.totals.groups = groups.len() as u64;
-                        let (start, rows) = windowed(&groups, view);
-                        (found.totals, start, Rows::Groups(rows))
-                    }
-                    None => {
-                        let (start, rows) = windowed(&found.rows, view);
-                        (found.totals, start, Rows::References(rows))
-                    }
-                }
+                let (mut totals, start, rows) =
+                    shown(&self.references, view, now, |row| row.size_bytes.unwrap_or(0), by_type, Rows::References);
+                totals.unique = unique(&matching(&self.references, view, now).rows);
+                (totals, start, rows)
             }
-            Table::Sites => {
-                let mut found = matching(&self.sites, view, self.now_ms);
-                found.totals.bytes = found.rows.iter().map(|row| row.held_bytes).sum();
-                let (start, rows) = windowed(&found.rows, view);
-                (found.totals, start, Rows::Sites(rows))
-            }
-            Table::Processes => {
-                let found = matching(&self.processes, view, self.now_ms);
-                let (start, rows) = windowed(&found.rows, view);
-                (found.totals, start, Rows::Processes(rows))
-            }
-            Table::Tasks => {
-                let found = matching(&self.tasks, view, self.now_ms);
-                let (start, rows) = windowed(&found.rows, view);
-                (found.totals, start, Rows::Tasks(rows))
-            }
-            Table::Actors => {
-                let found = matching(&self.actors, view, self.now_ms);
-                let (start, rows) = windowed(&found.rows, view);
-                (found.totals, start, Rows::Actors(rows))
-            }
+            Table::Sites => shown(&self.sites, view, now, |row| row.held_bytes, |_, _| {}, Rows::Sites),
+            Table::Processes => shown(&self.processes, view, now, |row| row.held_bytes, |_, _| {}, Rows::Processes),
+            Table::Tasks => shown(&self.tasks, view, now, |_| 0, |_, _| {}, Rows::Tasks),
+            Table::Actors => shown(&self.actors, view, now, |row| row.held_bytes, |_, _| {}, Rows::Actors),
             Table::PostMortem => {
-                let found = matching(&self.post_mortem, view, self.now_ms);
-                let (start, rows) = windowed(&found.rows, view);
-                (found.totals, start, Rows::PostMortem(rows))
+                let rows: Vec<PostMortemRow> = self.post_mortem.iter().map(|dead| dead.process.clone()).collect();
+                shown(&rows, view, now, |row| row.held_bytes, |_, _| {}, Rows::PostMortem)
             }
-            Table::Events => {
-                let found = matching(&self.events, view, self.now_ms);
-                let (start, rows) = windowed(&found.rows, view);
-                (found.totals, start, Rows::Events(rows))
-            }
-            Table::Objects => {
-                let found = matching(&self.objects, view, self.now_ms);
-                let (start, rows) = windowed(&found.rows, view);
-                (found.totals, start, Rows::Objects(rows))
-            }
+            Table::Events => shown(&self.events, view, now, |_| 0, |_, _| {}, Rows::Events),
+            Table::Objects => shown(&self.objects, view, now, |row| row.size_bytes.unwrap_or(0), |_, _| {}, Rows::Objects),
             Table::Store => (Totals { rows: 1, matched: 1, ..Totals::default() }, 0, Rows::Store(vec![self.store.clone()])),
         };
         Body::Snapshot { id, totals, start, rows }
@@ -205,7 +201,10 @@ impl Agent {
                 let arguments = self.objects.iter().filter(|row| row.created_site.id.0 == 3).take(2).cloned().collect();
                 Detail::Task(TaskDetail { task, arguments, results })
             }
-            Target::Actor(_) => return None,
+            Target::Actor(id) => Detail::Actor(crate::actors::detail(self, *id)?),
+            Target::Process(id) if self.post_mortem.iter().any(|dead| dead.process.process == *id) => {
+                Detail::PostMortem(self.post_mortem.iter().find(|dead| dead.process.process == *id)?.clone())
+            }
             Target::Process(id) => {
                 let process = self.processes.iter().find(|row| row.process == *id)?.clone();
                 let mut references: Vec<_> = self.references.iter().filter(|row| row.process == *id).cloned().collect();

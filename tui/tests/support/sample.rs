@@ -8,6 +8,7 @@ use plasmon_protocol::record::{
     Severity, Site, SiteKind, SiteRow, StoreRow, TaskRow, TaskStatus,
 };
 
+use crate::actors;
 use crate::agent::Agent;
 
 /// The instant: 14:03:22 of some day, by UTC.
@@ -32,12 +33,15 @@ const PLACES: &[Place] = &[
     (SiteKind::PutObject, "sorter::progress::Meter::publish", "src/progress.rs", 19, 1, 64, 0, 1),
 ];
 
-const PIDS: [(ProcessType, u32); 5] = [
+const PIDS: [(ProcessType, u32); 8] = [
     (ProcessType::Agent, 4700),
     (ProcessType::Driver, 4711),
     (ProcessType::Worker, 4720),
     (ProcessType::Worker, 4721),
     (ProcessType::Worker, 4722),
+    (ProcessType::Worker, 4731),
+    (ProcessType::Worker, 4732),
+    (ProcessType::Worker, 4733),
 ];
 
 fn site(number: usize) -> Arc<Site> {
@@ -63,6 +67,7 @@ fn task(number: u32) -> TaskId {
 pub(crate) fn agent() -> Agent {
     let mut agent = Agent { now_ms: NOW_MS, ..Agent::default() };
     objects(&mut agent);
+    actors::add(&mut agent);
     sites(&mut agent);
     tasks(&mut agent);
     processes(&mut agent);
@@ -232,39 +237,44 @@ fn tasks(agent: &mut Agent) {
 fn processes(agent: &mut Agent) {
     for (number, (kind, pid)) in PIDS.into_iter().enumerate() {
         let held: Vec<_> = agent.references.iter().filter(|row| row.process.0 == number as u32).collect();
-        let heap = [9, 210, 34, 33, 29][number] * MIB + number as u64 * 3000;
-        let running = [None, None, Some("demo::sort_chunk"), Some("demo::sort_chunk"), None][number];
+        let heap = [9, 210, 34, 33, 29, 41, 12, 6][number] * MIB + number as u64 * 3000;
+        let running = [2, 3, 5, 6].contains(&number);
+        let actor = agent.actors.iter().find(|row| row.pid == Some(pid));
+        let runs = actor.map_or(Some("demo::sort_chunk"), |actor| actor.call.as_deref()).filter(|_| running);
         agent.processes.push(ProcessRow {
             process: ProcessId(number as u32),
             pid,
             process_type: kind,
             job: JobId(u32::from(number > 0)),
             name: if kind == ProcessType::Agent { "plasmon-agent".into() } else { "demo".into() },
-            state: if running.is_some() || number < 2 { "running".into() } else { "idle".into() },
-            rss_bytes: heap + [3, 190, 41, 40, 12][number] * MIB,
-            shared_bytes: [3, 190, 41, 40, 12][number] * MIB,
+            state: if running || number < 2 { "running".into() } else { "idle".into() },
+            rss_bytes: heap + [3, 190, 41, 40, 12, 9, 8, 8][number] * MIB,
+            shared_bytes: [3, 190, 41, 40, 12, 9, 8, 8][number] * MIB,
             heap_bytes: heap,
-            cpu_percent: [1.4, 12.0, 96.8, 94.1, 0.0][number],
-            task: running.map(Into::into),
-            actor: None,
+            cpu_percent: [1.4, 12.0, 96.8, 94.1, 0.0, 31.0, 3.2, 0.0][number],
+            task: runs.map(Into::into),
+            actor: actor.map(|actor| Arc::clone(&actor.class)),
             references: held.len() as u64,
             held_bytes: held.iter().filter_map(|row| row.size_bytes).sum(),
-            slack_bytes: [0, 3, 1, 1, 1][number] * MIB / 2,
-            tasks_done: [0, 0, 611, 598, 603][number],
-            since_ms: NOW_MS - [847, 846, 844, 844, 220][number] * 1000,
+            slack_bytes: [0, 3, 1, 1, 1, 0, 0, 0][number] * MIB / 2,
+            tasks_done: [0, 0, 611, 598, 603, 1204, 88_213, 1804][number],
+            since_ms: NOW_MS - [847, 846, 844, 844, 20, 840, 840, 839][number] * 1000,
         });
     }
 }
 
 fn events(agent: &mut Agent) {
-    let told: [(u64, EventKind, Severity, &str, Option<u32>); 8] = [
+    let told: [(u64, EventKind, Severity, &str, Option<u32>); 11] = [
         (847, EventKind::AgentStarted, Severity::Info, "agent 0.1.0 ready, store 1.00 GiB, 2 cpus", Some(4700)),
         (846, EventKind::DriverConnected, Severity::Info, "driver 4711 (demo) connected", Some(4711)),
         (844, EventKind::WorkerStarted, Severity::Info, "worker 4719 ready in 41 ms", Some(4719)),
         (844, EventKind::WorkerStarted, Severity::Info, "worker 4720 ready in 43 ms", Some(4720)),
-        (221, EventKind::ProcessDied, Severity::Error, "worker 4719 was killed by signal 9 running sort_chunk", Some(4719)),
-        (221, EventKind::TaskRetried, Severity::Warning, "sort_chunk is tried again, attempt 2 of 4", Some(4719)),
-        (220, EventKind::WorkerStarted, Severity::Info, "worker 4722 ready in 39 ms", Some(4722)),
+        (840, EventKind::ActorCreated, Severity::Info, "actor Index 'index' lives in worker 4731", Some(4731)),
+        (34, EventKind::ProcessDied, Severity::Error, "worker 4730 died (exit code 101)", Some(4730)),
+        (34, EventKind::ActorDied, Severity::Error, "actor Probe died: worker 4730 died (exit code 101)", Some(4730)),
+        (21, EventKind::ProcessDied, Severity::Error, "worker 4719 died (signal 9 SIGKILL)", Some(4719)),
+        (21, EventKind::TaskRetried, Severity::Warning, "sort_chunk is tried again, attempt 2 of 4", Some(4719)),
+        (20, EventKind::WorkerStarted, Severity::Info, "worker 4722 ready in 39 ms", Some(4722)),
         (12, EventKind::LeasesRecalled, Severity::Info, "called back 3.00 MiB of idle leases from 2 processes", None),
     ];
     for (number, (ago, kind, severity, message, pid)) in told.into_iter().enumerate() {
@@ -318,16 +328,16 @@ fn store(agent: &mut Agent) {
             machine_available_bytes: 8_200_000_000,
             agent_heap_bytes: 9 * MIB,
             driver_heap_bytes: 210 * MIB,
-            worker_heap_bytes: 96 * MIB,
+            worker_heap_bytes: 155 * MIB,
             store_backed_bytes: 504 * MIB,
             shared_read_bytes: pinned,
             drivers: 1,
-            workers: 3,
+            workers: 6,
             tasks_pending: 9,
             tasks_running: 2,
             tasks_finished: 1812,
             tasks_failed: 1,
-            actors: 0,
+            actors: 3,
         },
         ledger,
         objects: agent.objects.len() as u64,

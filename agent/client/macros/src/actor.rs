@@ -246,6 +246,7 @@ fn method(class: &Class, function: &ImplItemFn, alone: bool, num_returns: Option
         #(#fetches)*
         let actor = call.actor::<#name>()?;
         #bindings = actor.#lock().unwrap_or_else(::std::sync::PoisonError::into_inner);
+        call.locked();
         let #bind = <#name>::#ident(#borrow, #(#passes),*)#fails;
         ::std::mem::drop(actor);
         #(#gives)*

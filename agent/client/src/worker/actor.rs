@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use plasmon_protocol::local::{self, ToClient};
 
 use super::{Job, Worker};
 use crate::registry::State;
+use crate::turn::{Turn, Turns};
 
 /// Runs calls until the agent says that nobody can call any more.
 pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: &Receiver<Vec<u8>>) {
+    failpoint!("actor_ready");
     if max_concurrency <= 1 {
         while let Ok(message) = calls.recv() {
             if !run(&message, |job| worker.run_alone(job, State::clone(&state)).is_ok()) {
@@ -18,7 +20,7 @@ pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: 
             }
         }
     } else {
-        let crew = Crew { queue: Mutex::default(), changed: Condvar::new() };
+        let crew = Crew { queue: Mutex::default(), changed: Condvar::new(), turns: Arc::default() };
         std::thread::scope(|scope| {
             let mut threads = 0;
             while let Ok(message) = calls.recv() {
@@ -28,7 +30,9 @@ pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: 
                         threads += 1;
                         let (crew, state) = (&crew, &state);
                         let started = std::thread::Builder::new().name(format!("call {threads}"));
-                        let body = move || crew.work(|message| run(message, |job| worker.run_beside(job, State::clone(state)).is_ok()));
+                        let body = move || {
+                            crew.work(|message, turn| run(message, |job| worker.run_beside(job, State::clone(state), turn).is_ok()))
+                        };
                         // Without a thread more, the call waits for one of the others.
                         if started.spawn_scoped(scope, body).is_err() && threads == 1 {
                             break;
@@ -41,6 +45,7 @@ pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: 
             crew.end();
         });
     }
+    failpoint!("actor_over");
     // Its destructor may still put, get and drop references.
     drop(state);
 }
@@ -57,11 +62,14 @@ fn run(message: &[u8], call: impl FnOnce(&Job<'_>) -> bool) -> bool {
 struct Crew {
     queue: Mutex<Queue>,
     changed: Condvar,
+    turns: Arc<Turns>,
 }
 
 #[derive(Default)]
 struct Queue {
     calls: VecDeque<Vec<u8>>,
+    /// Calls taken out so far.
+    begun: u64,
     idle: usize,
     ended: bool,
 }
@@ -84,7 +92,7 @@ impl Crew {
         self.changed.notify_all();
     }
 
-    fn work(&self, mut run: impl FnMut(&[u8]) -> bool) {
+    fn work(&self, mut run: impl FnMut(&[u8], Turn) -> bool) {
         loop {
             let mut queue = self.lock();
             queue.idle += 1;
@@ -98,8 +106,10 @@ impl Crew {
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             };
             queue.idle -= 1;
+            let turn = Turn::new(&self.turns, queue.begun);
+            queue.begun += 1;
             drop(queue);
-            if !run(&call) {
+            if !run(&call, turn) {
                 return;
             }
         }

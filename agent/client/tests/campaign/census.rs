@@ -89,6 +89,25 @@ impl Census {
         }
     }
 
+    /// Waits until no task runs and none waits: what those who have died left behind is done or cancelled.
+    ///
+    /// # Errors
+    /// Something still runs after a long while.
+    pub(crate) fn calm(&mut self) -> Result<(), String> {
+        self.viewer = Viewer::of(&self.info.session);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let node = self.viewer.report().store.node;
+            if (node.tasks_pending, node.tasks_running) == (0, 0) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("tasks don't end\n{}", self.picture()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     fn look(&mut self, drivers: &BTreeSet<u32>, held: &Ids) -> Vec<String> {
         let mut wrong = Vec::new();
         let report = self.viewer.report();
@@ -199,14 +218,18 @@ fn objects(report: &Report, held: &Ids, wrong: &mut Vec<String>) {
     }
 }
 
-/// Only the living hold anything, and workers only what is inside of what they put.
+/// Only the living hold anything; workers that are no actors and the agent only what is inside of what they, or the dead, put.
 fn holders(report: &Report, drivers: &BTreeSet<u32>, workers: &BTreeSet<u32>, wrong: &mut Vec<String>) {
     for row in &report.references {
-        let inside = row.reference_type == ReferenceType::CapturedInObject;
+        let counts = (row.local, row.pinned, row.submitted);
         let right = match row.process_type {
-            ProcessType::Driver => drivers.contains(&row.pid) && row.reference_type != ReferenceType::UsedByPendingTask,
-            ProcessType::Worker => workers.contains(&row.pid) && inside,
-            ProcessType::Agent => inside,
+            ProcessType::Driver => drivers.contains(&row.pid) && row.submitted == 0,
+            ProcessType::Worker => {
+                let keeps = row.submitted == 0 && row.call_site.file.ends_with("vault.rs");
+                workers.contains(&row.pid) && (keeps || counts == (0, 0, 0))
+            }
+            // A detached actor's handle is the agent's.
+            ProcessType::Agent => counts == (0, 0, 0) || row.reference_type == ReferenceType::ActorHandle,
         };
         if !right {
             return wrong.push(format!("a row of nobody, or of the wrong kind: {row:#?}"));

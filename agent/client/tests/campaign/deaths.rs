@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use plasmon::{Info, Options};
 use rustix::process::Signal;
 
+use crate::board::Board;
 use crate::census::Census;
 use crate::content::Ids;
 use crate::fleet::{Driver, Heard, log_of_deaths};
@@ -67,7 +68,7 @@ pub(crate) fn run(plan: Plan, directory: PathBuf, tally: &mut Tally) -> Result<(
     let hands = (0..HANDS).map(|_| Hand::start(random.next())).collect();
     let mut deaths = Deaths { random, directory, info, drivers: Vec::new(), hands, tally, turn: 0, own: None };
     deaths.hands.iter().for_each(|hand| hand.tell(Order::Go));
-    let mut goal = 0;
+    let (mut board, mut goal) = (Board::new()?, 0);
     // The last round is for the points where nobody has died by chance.
     while goal < plan.kills || !deaths.missed().is_empty() {
         if goal < plan.kills {
@@ -76,15 +77,20 @@ pub(crate) fn run(plan: Plan, directory: PathBuf, tally: &mut Tally) -> Result<(
         } else {
             deaths.die_everywhere()?;
         }
-        let (held, alive) = deaths.rest().map_err(|wrong| format!("{wrong}\n{}", census.picture()))?;
+        let began = Instant::now();
+        let (mut held, alive) = deaths.rest().map_err(|wrong| format!("{wrong}\n{}", census.picture()))?;
+        census.calm()?;
+        held.extend(board.settle()?);
         census.check(&alive, &held).map_err(|wrong| format!("after {} kills: {wrong}", deaths.tally.kills()))?;
         deaths.check_self()?;
+        deaths.tally.resting += began.elapsed();
         deaths.tally.round(held.len(), deaths.labelled());
         deaths.go_on();
     }
     let Deaths { drivers, hands, .. } = deaths;
     drop(drivers);
     hands.into_iter().for_each(Hand::leave);
+    board.end()?;
     census.check(&BTreeSet::new(), &Ids::new()).map_err(|wrong| format!("at the end: {wrong}"))?;
     tally.heap_after = census.agent_heap();
     drop(census);

@@ -4,11 +4,14 @@ use plasmon::ObjectRef;
 
 use crate::content::{Ids, Numbers, Series, Tree};
 use crate::trouble::Trouble;
+use crate::vault::{KEPT, Own};
 
 /// A reference, with what is behind it.
 pub(crate) enum What {
     Numbers(Numbers, Series),
     Number(ObjectRef<u64>, u64),
+    /// How many entries a vault had that others use too.
+    Count(ObjectRef<u64>),
     Tree(ObjectRef<Tree>, u64, u32),
     /// A reference to a tree that a worker put.
     Grown(ObjectRef<ObjectRef<Tree>>, u64, u32),
@@ -16,9 +19,11 @@ pub(crate) enum What {
     Passed(ObjectRef<Vec<Numbers>>, Vec<Series>),
     /// A reference to the result of a worker's task.
     Relayed(ObjectRef<Numbers>, Series),
+    /// An actor that keeps references.
+    Vault(Own),
 }
 
-/// A thing that is held. What it turned out to be the first time, it stays.
+/// A thing that is held. What it turned out to be the first time, it stays; but actors die.
 pub(crate) struct Item {
     pub(crate) what: What,
     fate: Option<Fate>,
@@ -67,19 +72,27 @@ impl Item {
             Err(Trouble::Typed(error)) => Fate::Failed(error.code()),
             Err(Trouble::Wrong(what)) => return Err(Trouble::Wrong(format!("{what}, in {}", self.name()))),
         };
+        let mortal = matches!(self.what, What::Vault(_)) && fate == Fate::Failed("actor_died");
         match self.fate.replace(fate) {
+            Some(Fate::Value) if mortal => Ok(()),
             Some(before) if before != fate => Err(Trouble::Wrong(format!("{} was {before:?} and is {fate:?}", self.name()))),
             _ => Ok(()),
         }
     }
 
-    fn get(&self, ids: &mut Ids) -> Result<(), Trouble> {
-        match &self.what {
+    fn get(&mut self, ids: &mut Ids) -> Result<(), Trouble> {
+        match &mut self.what {
+            What::Vault(own) => own.get(ids),
             What::Numbers(reference, series) => series.get(reference, ids),
             What::Number(reference, expected) => {
                 ids.insert(reference.id());
                 let number = plasmon::get(reference)?;
                 if number == *expected { Ok(()) } else { Err(Trouble::Wrong(format!("wrong bytes: {number:x} instead of {expected:x}"))) }
+            }
+            What::Count(reference) => {
+                ids.insert(reference.id());
+                let number = plasmon::get(reference)?;
+                if (1..=KEPT as u64).contains(&number) { Ok(()) } else { Err(Trouble::Wrong(format!("wrong bytes: {number:x} entries"))) }
             }
             What::Tree(reference, seed, depth) => Tree::get(reference, *seed, *depth, ids),
             What::Grown(reference, seed, depth) => {
@@ -93,7 +106,7 @@ impl Item {
                     return Err(Trouble::Wrong(format!("wrong bytes: {} references instead of {}", inside.len(), parts.len())));
                 }
                 ids.extend(inside.iter().map(ObjectRef::id));
-                inside.iter().zip(parts).try_for_each(|(reference, series)| series.get(reference, ids))
+                inside.iter().zip(parts.iter()).try_for_each(|(reference, series)| series.get(reference, ids))
             }
             What::Relayed(reference, series) => {
                 ids.insert(reference.id());
@@ -105,7 +118,8 @@ impl Item {
     fn name(&self) -> String {
         match &self.what {
             What::Numbers(reference, series) => format!("numbers {} of {series:x?}", reference.id()),
-            What::Number(reference, _) => format!("number {}", reference.id()),
+            What::Number(reference, _) | What::Count(reference) => format!("number {}", reference.id()),
+            What::Vault(own) => own.name(),
             What::Tree(reference, seed, _) => format!("tree {} of seed {seed:x}", reference.id()),
             What::Grown(reference, seed, _) => format!("grown tree {} of seed {seed:x}", reference.id()),
             What::Passed(reference, _) => format!("passed references {}", reference.id()),

@@ -44,6 +44,8 @@ pub(crate) const LABELS: &[Label] = &[
     driver("handle_dropped", 100),
     driver("before_submit", 20),
     driver("submitted", 20),
+    driver("actor_asked", 1),
+    driver("actor_found", 4),
     driver("bye_said", 1),
     worker("booted", 1),
     worker("hello_sent", 1),
@@ -72,6 +74,8 @@ pub(crate) const LABELS: &[Label] = &[
     worker("handle_dropped", 3),
     worker("before_submit", 1),
     worker("submitted", 1),
+    worker("actor_ready", 1),
+    worker("actor_over", 1),
     worker("bye_said", 1),
 ];
 

@@ -1,12 +1,13 @@
-//! The mixed load of one thread: puts, nested references, tasks, views, all from one seed, all checked.
+//! The mixed load of one thread: puts, nested references, tasks, actors, views, all from one seed, all checked.
 
-use plasmon::{Pinned, TaskOptions};
+use plasmon::{ActorOptions, Pinned, TaskOptions};
 
 use crate::content::{Ids, Series, Tree};
 use crate::item::{Item, What};
 use crate::support::Random;
 use crate::tasks::{grow, hoard, look, look_inside, make, mix, mixed, pass_on, relay, stumble, write};
 use crate::trouble::Trouble;
+use crate::vault::{BOARD, Own, Vault, deposit, shared};
 
 /// Items held at most.
 const HELD: usize = 24;
@@ -63,6 +64,8 @@ impl Load {
             57..59 => self.burst(),
             59..61 => self.wait(),
             61..66 => self.clone_and_drop(),
+            66..73 => self.use_vault(),
+            73..78 => self.use_board(),
             _ => self.submit(),
         }
     }
@@ -175,6 +178,58 @@ impl Load {
             What::Numbers(reference, series) if item.is_value() => Some((reference.clone(), *series)),
             _ => None,
         })
+    }
+
+    /// One call of an actor that is this load's alone.
+    fn use_vault(&mut self) -> Result<(), Trouble> {
+        let series = Series::short(&mut self.random);
+        let Some(index) = self.held.iter().position(|item| matches!(&item.what, What::Vault(_)) && !item.is_failed()) else {
+            let options = ActorOptions::new().max_concurrency(1 + 2 * self.random.below(2) as u32);
+            self.held.push(Item::pending(What::Vault(Own::new(Vault::options(options).remote()?))));
+            return Ok(());
+        };
+        let held = self.numbers();
+        let What::Vault(own) = &mut self.held[index].what else { return Ok(()) };
+        let (call, number) = match (self.random.below(16), held) {
+            (0..5, Some(entry)) => own.store(entry)?,
+            (0..8, _) => own.store((make.remote(series)?, series))?,
+            (8..11, _) => return own.make(series),
+            (11..13, _) => own.read()?,
+            (13, _) => return own.shelve(),
+            (14, _) => return Ok(plasmon::kill(&own.handle(&mut Ids::new())?)?),
+            _ => {
+                drop(self.held.swap_remove(index));
+                return Ok(());
+            }
+        };
+        self.held.push(Item::pending(What::Number(call, number)));
+        Ok(())
+    }
+
+    /// One call of the actor that all programs share.
+    fn use_board(&mut self) -> Result<(), Trouble> {
+        let board = plasmon::get_actor::<Vault>(BOARD)?;
+        let series = Series::short(&mut self.random);
+        match (self.random.below(8), self.numbers()) {
+            (0..4, _) => {
+                let mut ids = Ids::new();
+                for (reference, series) in plasmon::get(&board.give()?)? {
+                    match shared(series, &reference, &mut ids) {
+                        Ok(()) => {}
+                        // Its maker died, as it may have.
+                        Err(Trouble::Typed(error)) if error.code() != "agent_died" => self.refused += 1,
+                        other => return other,
+                    }
+                }
+                self.verified += ids.len() as u64;
+                return Ok(());
+            }
+            (4, Some(entry)) => drop(board.store(vec![entry])?),
+            (4..6, _) => drop(board.store(vec![(make.remote(series)?, series)])?),
+            (6, _) => self.held.push(Item::pending(What::Count(deposit.remote(&board, series)?))),
+            _ => self.held.push(Item::pending(What::Count(board.store(vec![(plasmon::put(&series.numbers()[..])?, series)])?))),
+        }
+        Ok(())
     }
 
     fn submit(&mut self) -> Result<(), Trouble> {

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program reports")]
 
 mod agents;
+mod board;
 mod census;
 mod content;
 mod deaths;
@@ -24,6 +25,7 @@ mod support;
 mod tally;
 mod tasks;
 mod trouble;
+mod vault;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     /// Drivers killed that had started the agent.
     pub(crate) starters: u64,
     rounds: u64,
+    /// Time in which nobody was killed, because everybody came to rest and was looked at.
+    pub(crate) resting: Duration,
     /// The agent's own memory before and after, bytes.
     pub(crate) heap_before: u64,
     pub(crate) heap_after: u64,
@@ -51,6 +53,7 @@ impl Tally {
             refused: 0,
             starters: 0,
             rounds: 0,
+            resting: Duration::ZERO,
             heap_before: 0,
             heap_after: 0,
         }
@@ -75,8 +78,9 @@ impl Tally {
             let rate = self.kills() as f64 / self.began.elapsed().as_secs_f64();
             let (random, rounds, verified) = (self.at_random(), self.rounds, self.verified);
             println!(
-                "campaign: {random} of {} killed, {labelled} more at points; round {rounds}: {held} objects held, {verified} reads right; {rate:.0} kills/s",
-                self.goal
+                "campaign: {random} of {} killed, {labelled} more at points; round {rounds}: {held} objects held, {verified} reads right; {rate:.0} kills/s, {:.0} % at rest",
+                self.goal,
+                100.0 * self.resting.as_secs_f64() / self.began.elapsed().as_secs_f64()
             );
         }
     }

@@ -29,7 +29,11 @@ impl From<Error> for Trouble {
             Error::TaskPanicked { message, .. } => message == STUMBLED,
             // Three of a job's workers in a row were killed before they were ready.
             Error::System { action, .. } => action.starts_with("start a worker for job"),
-            Error::ObjectStoreFull { .. } => true,
+            Error::ActorDied { cause, .. } => {
+                ["SIGKILL", "killed by process", "start a worker for job"].iter().any(|why| cause.contains(why))
+            }
+            // The one that everybody shares dies too.
+            Error::NoActor { .. } | Error::ObjectStoreFull { .. } => true,
             Error::AgentDied { .. } => AGENT_IS_MORTAL.load(Ordering::Relaxed),
             _ => false,
         };

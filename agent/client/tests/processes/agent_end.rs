@@ -64,6 +64,8 @@ fn threads_that_wait_for_an_agent_are_told_of_its_end() {
         assert!(!plasmon::is_initialized());
         drop((full, slow));
         died(plasmon::put(&1_u8), agent);
+        // The next one sweeps what the dead one has left.
+        start(1.0);
     });
 }
 
@@ -103,5 +105,6 @@ fn threads_that_push_into_a_full_ring_are_told_of_the_agents_end() {
         threads.into_iter().for_each(|thread| died(thread.join().unwrap(), agent));
         died(plasmon::put(&1_u8), agent);
         drop((held, put));
+        start(1.0);
     });
 }

@@ -86,7 +86,7 @@ fn call_everything(held: &mut Held, parent: u32) {
     refused(plasmon::get(&held.pending), parent);
     refused(plasmon::get_timeout(&held.pending, Duration::ZERO), parent);
     refused(plasmon::wait(std::slice::from_ref(&held.numbers), 1, None), parent);
-    refused(plasmon::wait(&[held.pending.clone()], 0, Some(Duration::ZERO)), parent);
+    refused(plasmon::wait(std::slice::from_ref(&held.pending), 0, Some(Duration::ZERO)), parent);
     let Poll::Ready(result) = poll(&mut held.future) else { panic!("a future of the parent's waits") };
     refused(result, parent);
     let Poll::Ready(result) = poll(&mut Box::pin(held.pending.clone().into_future())) else { panic!("it waits") };

@@ -15,8 +15,8 @@ const FORKS: usize = 60;
 const CONNECTS: usize = 20;
 
 #[plasmon::remote]
-fn sum(numbers: &[u64]) -> u64 {
-    numbers.iter().fold(0, |so_far, number| so_far.wrapping_add(*number))
+fn total(numbers: &[u64]) -> u64 {
+    numbers.iter().fold(0, |sum, number| sum.wrapping_add(*number))
 }
 
 /// Everything that takes a lock or touches shared memory, over and over. Returns what it still holds, with what it should read.
@@ -37,8 +37,8 @@ fn work(seed: u64, done: &AtomicBool, rounds: &AtomicU64) -> Result<Vec<Numbers>
             }
             3 => {
                 let numbers = content(random.next(), 50);
-                let expected = numbers.iter().fold(0_u64, |so_far, number| so_far.wrapping_add(*number));
-                results.push((sum.remote(&plasmon::put(&numbers[..])?)?, expected));
+                let expected = numbers.iter().fold(0_u64, |sum, number| sum.wrapping_add(*number));
+                results.push((total.remote(&plasmon::put(&numbers[..])?)?, expected));
             }
             4 if !results.is_empty() => {
                 let (result, expected) = results.swap_remove(random.below(results.len() as u64) as usize);
@@ -67,7 +67,7 @@ fn visit(held: &mut Option<Numbers>, connect: bool) {
         plasmon::put(&1_u8).map(drop),
         plasmon::create::<u64>(9000).map(drop),
         plasmon::get(&held).map(drop),
-        sum.remote(&held).map(drop),
+        total.remote(&held).map(drop),
         plasmon::info().map(drop),
         plasmon::wait(std::slice::from_ref(&held), 1, None).map(drop),
     ]

@@ -69,8 +69,11 @@ fn processes_of(directory: &std::path::Path) -> Vec<u32> {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.windows(mark.len()).any(|window| window == mark.as_bytes())
     };
+    // What names functions for a sanitizer ends a moment after the process that it serves.
+    let serves = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "llvm-symbolizer");
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(belongs).filter(|pid| super::is_alive(*pid)).collect()
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(belongs).filter(|pid| super::is_alive(*pid) && !serves(pid)).collect()
 }
 
 /// What this process is in its test; `None` in the main one.
@@ -122,6 +125,22 @@ impl Child {
         Self(child.expect("this test can be started again"))
     }
 
+    /// Starts `program`, this one or a copy of it, as `role` from a shell that did `first` before: what it does to its process is the
+    /// program's.
+    pub(crate) fn start_after(first: &str, program: &std::path::Path, role: &str) -> Self {
+        let name = std::env::var(TEST).expect("a process of a test");
+        let child = Command::new("sh")
+            .args(["-c", &format!("{first}\nexec \"$0\" \"$@\"")])
+            .arg(program)
+            .args(arguments(&name))
+            .env(ROLE, role)
+            .env_remove("PLASMON_ADDRESS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.expect("a shell can be started"))
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
@@ -155,8 +174,13 @@ impl Drop for Child {
 
 fn command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).stdin(Stdio::null()).env_remove("PLASMON_ADDRESS");
+    command.args(arguments(test)).stdin(Stdio::null()).env_remove("PLASMON_ADDRESS");
     command
+}
+
+/// What makes this program run one test.
+fn arguments(test: &str) -> [&str; 4] {
+    ["--exact", test, "--nocapture", "--test-threads=1"]
 }
 
 /// The function that a closure is the body of: `crate::test::{{closure}}` without what is around it.

@@ -63,6 +63,14 @@ impl Forked {
     }
 }
 
+/// Closes the standard streams of this process, as careless daemons do: the next files get their numbers.
+pub(crate) fn close_standard() {
+    for stream in 0..3 {
+        // SAFETY: nothing of this program owns them; what is printed from here on goes nowhere, if the library keeps its promise.
+        unsafe { rustix::io::close(stream) };
+    }
+}
+
 /// Ends this process with nothing run at its end.
 pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: ends the process.

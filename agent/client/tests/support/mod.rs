@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) use alone::{Child, alone, directory, role, sessions, start, start_sized};
 pub(crate) use content::{Random, check, content};
 pub(crate) use flag::Flag;
-pub(crate) use fork::{Forked, leave};
+pub(crate) use fork::{Forked, close_standard, leave};
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
 pub(crate) use shared::{attach, descriptors, publish, worker_pids};
 pub(crate) use signal::{go_on, stop};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{ActorRow, EventKind, EventRow, Ledger, ObjectRow, ProcessRow, ReferenceRow, StoreRow, TaskRow};
-use plasmon_protocol::stream::{Body, Detail, Frame, MAX_WINDOW, Request, Rows, Target, VERSION, View, Window};
+use plasmon_protocol::stream::{Body, Detail, Frame, MAX_WINDOW, PostMortem, Request, Rows, Target, VERSION, View, Window};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
@@ -23,6 +23,7 @@ pub(crate) struct Viewer {
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) store: StoreRow,
+    pub(crate) post_mortem: Vec<PostMortem>,
     pub(crate) references: Vec<ReferenceRow>,
 }
 
@@ -93,15 +94,16 @@ impl Viewer {
         self.last += 1;
         let ours = self.last;
         self.send(&Request::Report { id: ours });
-        let (mut store, mut references) = (None, Vec::new());
+        let (mut store, mut post_mortem, mut references) = (None, Vec::new(), Vec::new());
         loop {
             match self.next().body {
-                Body::Report { id, store: head, references: rows, last } if id == ours => {
+                Body::Report { id, store: head, post_mortem: died, references: rows, last } if id == ours => {
                     store = store.or(head);
+                    post_mortem.extend(died);
                     references.extend(rows);
                     if last {
                         let store = *store.expect("the first part has the store");
-                        let report = Report { store, references };
+                        let report = Report { store, post_mortem, references };
                         report.check();
                         return report;
                     }

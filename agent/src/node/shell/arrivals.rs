@@ -55,7 +55,7 @@ impl Shell {
             Err(error) => {
                 tracing::warn!(worker = worker.0, %error, "a worker does not start");
                 self.starting.remove(&worker);
-                self.core.on_process_lost(worker, &format!("not started: {error}"), &mut self.effects);
+                self.core.on_process_lost(worker, format!("not started: {error}"), &mut self.effects);
                 return;
             }
         };
@@ -75,7 +75,7 @@ impl Shell {
                 tracing::warn!(worker = worker.0, %error, "a worker cannot be watched");
                 self.bury(pidfd);
                 self.starting.remove(&worker);
-                self.core.on_process_lost(worker, &format!("not watched: {error}"), &mut self.effects);
+                self.core.on_process_lost(worker, format!("not watched: {error}"), &mut self.effects);
             }
         }
     }
@@ -293,7 +293,7 @@ impl Shell {
                 Some(_) => self.condemn(process, &format!("not let in: {error}")),
                 None => {
                     // Gone, or too much is under way to unprivileged users' processes; the one who is still there is told.
-                    self.lose(process, &format!("not let in: {error}"));
+                    self.lose(process, format!("not let in: {error}"));
                     self.refuse(&newcomer, Error::system("hand over shared memory", error));
                 }
             }

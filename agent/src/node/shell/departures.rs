@@ -6,7 +6,7 @@ use plasmon_protocol::id::ProcessId;
 
 use super::Shell;
 use crate::node::workers;
-use crate::reactor::Violation;
+use crate::reactor::{Departure, Violation};
 
 impl Shell {
     pub(super) fn on_channel(&mut self, process: ProcessId) {
@@ -72,19 +72,21 @@ impl Shell {
 
     pub(super) fn on_end(&mut self, process: ProcessId) {
         let Some(peer) = self.effects.peers.get(&process).filter(|peer| peer.pidfd.has_ended()) else { return };
-        let how = workers::how_it_ended(&peer.pidfd, peer.child);
-        let how = peer.reason.clone().unwrap_or(how);
-        self.lose(process, &how);
+        let mut departure = workers::how_it_ended(&peer.pidfd, peer.child);
+        if let Some(reason) = peer.reason.clone() {
+            departure.how = reason.into();
+        }
+        self.lose(process, departure);
     }
 
     /// A process is gone, and reaped if it was a child.
-    pub(super) fn lose(&mut self, process: ProcessId, how: &str) {
+    pub(super) fn lose(&mut self, process: ProcessId, departure: impl Into<Departure>) {
         // What it published before its end counts.
         self.drain_to_the_end(process);
         if self.effects.peers.remove(&process).is_some_and(|peer| peer.child) {
             workers::forget(process, &self.identity.logs);
         }
-        self.core.on_process_lost(process, how, &mut self.effects);
+        self.core.on_process_lost(process, departure, &mut self.effects);
         self.descriptors_came_free();
         self.watch();
     }
@@ -93,11 +95,12 @@ impl Shell {
         let Some(pidfd) = self.starting.get(&worker).and_then(|starting| starting.pidfd.as_ref()).filter(|pidfd| pidfd.has_ended()) else {
             return;
         };
-        let how = workers::how_it_ended(pidfd, true);
-        let how = self.starting.remove(&worker).and_then(|starting| starting.reason).unwrap_or(how);
+        let mut departure = workers::how_it_ended(pidfd, true);
+        let reason = self.starting.remove(&worker).and_then(|starting| starting.reason).map(Into::into);
+        departure.how = format!("before it was ready: {}", reason.unwrap_or(departure.how)).into();
         workers::forget(worker, &self.identity.logs);
         self.newcomers.retain(|_, newcomer| newcomer.worker.is_none_or(|(starting, _)| starting != worker));
-        self.core.on_process_lost(worker, &format!("before it was ready: {how}"), &mut self.effects);
+        self.core.on_process_lost(worker, departure, &mut self.effects);
         self.descriptors_came_free();
     }
 

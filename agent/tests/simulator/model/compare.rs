@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use plasmon_agent::reactor::Core;
 use plasmon_agent::telemetry::tables::Tables;
-use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::record::{ObjectState, ReferenceType, TaskRow, TaskStatus};
+use plasmon_protocol::id::{ObjectKey, ProcessId};
+use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectState, ReferenceType, TaskStatus};
 
-use super::{Activity, CAPTURED, Check, Model, PINNED, SUBMITTED};
+use super::{Activity, Actor, CAPTURED, Check, Model, PINNED, Role, SUBMITTED};
 use crate::simulator::world::{Entry, SharedMemory};
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -18,12 +18,14 @@ impl Model {
     /// Everything that can be seen of the core, and what it has written into shared memory.
     pub(crate) fn compare(&self, core: &Core, shared: &SharedMemory) -> Check {
         core.check()?;
+        self.compare_tasks(core)?;
+        self.compare_actors(core)?;
         self.compare_rows(core)?;
         self.compare_slots(shared)?;
         self.compare_words(shared)?;
         self.compare_ledger(core)?;
-        self.compare_tasks(core)?;
         self.check_dispatch()?;
+        self.check_calls()?;
         self.check_waiting()
     }
 
@@ -35,7 +37,8 @@ impl Model {
             ensure(row.is_some_and(|(at, row)| at == key && row.process == key.1 && row.counts == *counts), || {
                 format!("rows differ: {key:?} holds {counts:?}, the core has {row:?}")
             })?;
-            let reference_type = reference_type(counts);
+            let handle = self.objects.get(&key.0).is_some_and(|object| object.actor);
+            let reference_type = if handle { ReferenceType::ActorHandle } else { reference_type(counts) };
             ensure(row.is_some_and(|(_, row)| row.reference_type == reference_type), || {
                 format!("{key:?} is {reference_type}, the core has {row:?}")
             })?;
@@ -93,15 +96,16 @@ impl Model {
     }
 
     fn compare_tasks(&self, core: &Core) -> Check {
-        let rows: BTreeMap<TaskKey, TaskRow> = core.tasks().into_iter().map(|row| (row.task_id.key(), row)).collect();
+        let rows = core.tasks();
         ensure(rows.len() == self.tasks.len(), || format!("{} tasks, the core has {}", self.tasks.len(), rows.len()))?;
-        for (key, task) in &self.tasks {
-            let row = rows.get(key).ok_or_else(|| format!("the core lost task {key:?}"))?;
+        for row in &rows {
+            let task = self.tasks.get(&row.task_id.key()).ok_or_else(|| format!("the core has a task more: {row:?}"))?;
             let waits_for = if task.status == TaskStatus::PendingArgsAvail { self.waits_for(task) } else { 0 };
             let same = row.status == task.status
+                && row.job == task.job
                 && row.attempt == task.attempt.max(1)
                 && row.worker_pid == task.worker_pid
-                && row.blocked == task.blocked
+                && row.blocked == (task.blocked && task.is_pending())
                 && row.waits_for as usize == waits_for
                 && row.error.is_some() == (task.status == TaskStatus::Failed);
             ensure(same, || format!("{task:?} waits for {waits_for}, the core has {row:?}"))?;
@@ -119,13 +123,61 @@ impl Model {
             count(|status| status == TaskStatus::Failed),
         ];
         let theirs = [node.tasks_pending, node.tasks_running, node.tasks_finished, node.tasks_failed];
-        ensure(ours == theirs, || format!("tasks {ours:?}, the core counts {theirs:?}"))
+        ensure(ours == theirs, || format!("tasks {ours:?}, the core counts {theirs:?}"))?;
+        let living = self.actors.values().filter(|actor| actor.lives()).count();
+        ensure(node.actors as usize == living, || format!("{living} actors live, the core counts {}", node.actors))
+    }
+
+    fn compare_actors(&self, core: &Core) -> Check {
+        if self.actors.is_empty() {
+            return Ok(());
+        }
+        let mut queued: BTreeMap<ObjectKey, u32> = BTreeMap::new();
+        for task in self.tasks.values().filter(|task| task.is_pending() && task.worker.is_none()) {
+            if let Role::Method(actor) = task.role {
+                *queued.entry(actor).or_default() += 1;
+            }
+        }
+        let rows = core.actors();
+        ensure(rows.len() == self.actors.len(), || format!("{} actors, the core has {}", self.actors.len(), rows.len()))?;
+        for row in rows {
+            let key = row.actor_id.key();
+            let actor = self.actors.get(&key).ok_or_else(|| format!("the core has an actor more: {row:?}"))?;
+            let handles = self.rows.range((key, ProcessId(0))..=(key, ProcessId(u32::MAX))).count();
+            let queued = queued.get(&key).copied().unwrap_or(0);
+            let same = row.status == actor.status
+                && *row.class == *actor.class
+                && row.name.as_deref() == actor.name.as_deref()
+                && row.detached == actor.detached
+                && row.job == actor.job
+                && row.pid == actor.worker_pid
+                && (row.num_cpus * 1000.0).round() as u32 == actor.milli
+                && row.max_concurrency as usize == actor.max_concurrency
+                && row.handles as usize == handles
+                && row.queued == queued
+                && row.running as usize == actor.running.len()
+                && row.calls_done == actor.calls_done
+                && row.ended_ms.is_some() != actor.lives()
+                && row.cause.is_some_and(|cause| !cause.is_empty()) != actor.lives();
+            ensure(same, || format!("{actor:?} with {handles} handles and {queued} calls, the core has {:?}", core_actor(core, key)))?;
+        }
+        Ok(())
+    }
+
+    /// An actor with a place for a call has none waiting that could run.
+    fn check_calls(&self) -> Check {
+        let places = |actor: &Actor| actor.status == ActorStatus::Alive && actor.running.len() < actor.max_concurrency;
+        for (key, actor) in self.actors.iter().filter(|(_, actor)| places(actor)) {
+            let waiting = self.next_call(*key);
+            ensure(waiting.is_none(), || format!("{actor:?} idles beside its call {waiting:?}"))?;
+        }
+        Ok(())
     }
 
     /// While a CPU is free for every ready task, none of them waits beside an idle worker of its job.
     fn check_dispatch(&self) -> Check {
         let used = self.used_cpus();
-        let ready: Vec<_> = self.tasks.values().filter(|task| task.status == TaskStatus::PendingNodeAssignment).collect();
+        let ready: Vec<_> = self.tasks.values().filter(|task| task.waits_for_worker()).collect();
         if ready.iter().any(|task| task.milli > 0 && used + u64::from(task.milli) > self.milli_cpus) {
             return Ok(());
         }
@@ -139,6 +191,9 @@ impl Model {
         ensure(self.processes.len() == 1, || format!("processes are left: {:?}", self.processes.keys()))?;
         ensure(self.rows.is_empty() && self.objects.is_empty(), || format!("rows are left: {:?}", self.rows))?;
         ensure(self.leases.is_empty() && self.lent.is_empty(), || format!("leases are left: {:?} {:?}", self.leases, self.lent))?;
+        let living = self.actors.values().find(|actor| actor.lives());
+        ensure(living.is_none(), || format!("an actor is left: {living:?}"))?;
+        ensure(self.jobs.is_empty(), || format!("jobs are left: {:?}", self.jobs))?;
         let pending = self.tasks.iter().find(|(_, task)| task.is_pending());
         ensure(pending.is_none(), || format!("a task is left: {pending:?}"))?;
         let ledger = core.ledger();
@@ -147,6 +202,10 @@ impl Model {
         let processes: Vec<ProcessId> = core.processes().iter().map(|row| row.process).filter(|process| process.0 != 0).collect();
         ensure(processes.is_empty(), || format!("the core still has processes {processes:?}"))
     }
+}
+
+fn core_actor(core: &Core, key: ObjectKey) -> Option<ActorRow> {
+    core.actors().into_iter().find(|row| row.actor_id.key() == key)
 }
 
 fn reference_type(counts: &[u32; 4]) -> ReferenceType {

@@ -2,11 +2,11 @@
 //! from each other; tasks go to idle workers of their own job.
 
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Outcome, PAGE, SLOT_BLOCK, ToClient, decode};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::local::{self, Outcome, PAGE, SLOT_BLOCK, ToClient, Work, decode};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
-use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model};
+use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role};
 use crate::simulator::effects::Effect;
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -25,15 +25,24 @@ impl Model {
                 ensure(self.processes.contains_key(process), || format!("recall from process {process}, which is gone"))
             }
             Effect::Start(process, job) => self.observe_start(*process, *job),
-            Effect::Kill(process) => ensure(self.kills.remove(process), || format!("process {process} is killed for nothing")),
+            Effect::Kill(process) => {
+                let wanted = self.kills.remove(process);
+                ensure(wanted || self.killed.contains(process), || format!("process {process} is killed for nothing"))?;
+                self.killed.insert(*process);
+                Ok(())
+            }
             Effect::Back(end) => {
                 ensure(*end <= self.capacity, || format!("backing of {end} bytes, beyond the capacity"))?;
                 self.backing = self.backing.max(*end);
                 Ok(())
             }
-            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } | Effect::ShareProgram { .. } | Effect::EndJob(_) => {
+            Effect::ShareProgram { of, to } => {
+                let wanted = self.programs.iter().position(|wanted| *wanted == (*of, *to));
+                self.programs.remove(wanted.ok_or_else(|| format!("job {to} gets the program of {of}"))?);
                 Ok(())
             }
+            Effect::EndJob(job) => ensure(self.ended_jobs.remove(job), || format!("job {job} is told to have ended")),
+            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
         }
     }
 
@@ -41,6 +50,9 @@ impl Model {
     pub(crate) fn nothing_missing(&mut self) -> Check {
         ensure(self.expected.is_empty(), || format!("not answered: {:?}", self.expected))?;
         ensure(self.kills.is_empty(), || format!("not killed: {:?}", self.kills))?;
+        ensure(self.exits.is_empty(), || format!("not told to end: {:?}", self.exits))?;
+        ensure(self.programs.is_empty(), || format!("jobs without a program: {:?}", self.programs))?;
+        ensure(self.ended_jobs.is_empty(), || format!("jobs not told to have ended: {:?}", self.ended_jobs))?;
         self.refused = false;
         ensure(self.asks.iter().all(|ask| ask.memory.is_some()), || format!("slots neither lent nor refused: {:?}", self.asks))
     }
@@ -70,8 +82,13 @@ impl Model {
             }
             ToClient::Refused { request, error } => self.observe_refusal(to, *request, error),
             ToClient::Resolved { request, outcome } => self.observe_answer(to, *request, outcome),
-            ToClient::Run { task, function, arguments, returns, .. } => self.observe_run(to, *task, function, arguments, *returns),
-            ToClient::Found { actor, .. } => Err(format!("process {to} is given actor {actor:?}, which it did not look for")),
+            ToClient::Found { request, actor, class } => {
+                let class_of = self.actors.get(actor).map_or("", |actor| &actor.class);
+                ensure(class_of == *class, || format!("actor {actor:?} is found as a {class}"))?;
+                self.take_expected(to, *request, message, |answer, _| matches!(answer, Answer::Found(key) if key == actor))
+            }
+            ToClient::Run { task, work, function, arguments, returns } => self.observe_run(to, *task, *work, function, arguments, *returns),
+            ToClient::Exit if self.exits.remove(&to) => Ok(()),
             ToClient::Exit => {
                 let worker = self.processes.get_mut(&to).filter(|worker| worker.activity == Activity::Idle);
                 let worker = worker.ok_or_else(|| format!("process {to} is told to end and is not idle"))?;
@@ -128,6 +145,9 @@ impl Model {
                 let ask = self.take_ask(to, request, |ask| ask.memory.is_none())?;
                 if ask.hopeless { Ok(()) } else { wrong("but there are blocks enough") }
             }
+            Error::NoActor { .. } | Error::ActorNameTaken { .. } => {
+                self.take_expected(to, request, error, |answer, _| matches!(answer, Answer::Refused(code) if *code == error.code()))
+            }
             _ => wrong("for a reason that is none"),
         }
     }
@@ -145,6 +165,11 @@ impl Model {
             (Answer::Failed(codes), Outcome::Failed(bytes)) => (!wants_value && bytes.is_empty()) || is_error(bytes, codes),
             _ => false,
         };
+        self.take_expected(to, request, outcome, right)
+    }
+
+    /// An answer is given, which must be one of those to be given.
+    fn take_expected(&mut self, to: ProcessId, request: u32, given: &impl std::fmt::Debug, right: impl Fn(&Answer, bool) -> bool) -> Check {
         let index = self
             .expected
             .iter()
@@ -154,7 +179,7 @@ impl Model {
                 self.expected.remove(index);
                 Ok(())
             }
-            None => Err(format!("request {request} of {to} is answered {outcome:?}; to be answered: {:?}", self.expected)),
+            None => Err(format!("request {request} of {to} is answered {given:?}; to be answered: {:?}", self.expected)),
         }
     }
 
@@ -162,20 +187,39 @@ impl Model {
         ensure(self.jobs.contains_key(&job), || format!("worker {process} is started for job {job}, which has ended"))?;
         ensure(!self.processes.contains_key(&process), || format!("worker {process} is started twice"))?;
         let starting = self.processes.values().filter(|worker| worker.job == job && worker.activity == Activity::Starting).count();
-        let queued = self.tasks.values().filter(|task| task.job == job && task.status == TaskStatus::PendingNodeAssignment).count();
+        let queued = self.tasks.values().filter(|task| task.job == job && task.waits_for_worker()).count();
         ensure(starting < queued, || format!("worker {process} is started for {queued} tasks, with {starting} on their way"))?;
         self.worker_starts(process, job);
         Ok(())
     }
 
-    fn observe_run(&mut self, to: ProcessId, key: TaskKey, function: &str, arguments: &[local::Argument<'_>], returns: u32) -> Check {
+    fn observe_run(
+        &mut self,
+        to: ProcessId,
+        key: TaskKey,
+        work: Work,
+        function: &str,
+        arguments: &[local::Argument<'_>],
+        returns: u32,
+    ) -> Check {
         let what = || format!("task {key:?} is sent to {to}");
         let used = self.used_cpus();
         let task = self.tasks.get(&key).ok_or_else(|| format!("{} and is unknown", what()))?;
         ensure(task.status == TaskStatus::PendingNodeAssignment, || format!("{} and is {}", what(), task.status))?;
+        let (role, milli) = (task.role, task.milli);
         let worker = &self.processes[&to];
-        ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
-        ensure(task.milli == 0 || used + u64::from(task.milli) <= self.milli_cpus, || format!("{} without a CPU", what()))?;
+        let wanted = match role {
+            Role::Function => Work::Task,
+            Role::Constructor(actor) => Work::Constructor { max_concurrency: self.actors[&actor].max_concurrency as u32 },
+            Role::Method(_) => Work::Method,
+        };
+        ensure(work == wanted, || format!("{} as {work:?} instead of {wanted:?}", what()))?;
+        if let Role::Method(actor) = role {
+            self.observe_call(to, key, actor)?;
+        } else {
+            ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
+        }
+        ensure(milli == 0 || used + u64::from(milli) <= self.milli_cpus, || format!("{} without a CPU", what()))?;
         ensure(task.function == function && task.returns.len() == returns as usize, || {
             format!("{} as {function} with {returns} results", what())
         })?;
@@ -197,12 +241,33 @@ impl Model {
         (task.worker, task.worker_pid, task.status) = (Some(to), Some(pid), TaskStatus::SubmittedToWorker);
         task.attempt += 1;
         task.outputs = 0;
-        let worker = self.processes.get_mut(&to).expect("it was there before");
-        (worker.activity, worker.blocked) = (Activity::Busy(key), false);
+        if let Role::Method(actor) = role {
+            let actor = self.actors.get_mut(&actor).expect("it was there before");
+            actor.running.push(key);
+            actor.last_caller = key.process;
+        } else {
+            let worker = self.processes.get_mut(&to).expect("it was there before");
+            (worker.activity, worker.blocked) = (Activity::Busy(key), false);
+        }
         Ok(())
+    }
+
+    /// A call goes to its actor, in its caller's order, in its caller's turn, and beside no more than the actor wants.
+    fn observe_call(&self, to: ProcessId, key: TaskKey, called: ObjectKey) -> Check {
+        let actor = self.actors.get(&called).ok_or_else(|| format!("{key:?} is sent to actor {called:?}, which is none"))?;
+        ensure(self.processes[&to].activity == Activity::Actor(called), || format!("call {key:?} is sent to {to}, not to {actor:?}"))?;
+        ensure(actor.running.len() < actor.max_concurrency, || format!("call {key:?} is sent to {actor:?}, which has no place for it"))?;
+        let next = self.next_call(called);
+        ensure(next == Some(key), || format!("call {key:?} is sent to {actor:?} before {next:?}"))
     }
 }
 
+/// Whether these bytes are an error of one of the kinds; one that tells of an actor's death says which, and why.
 fn is_error(bytes: &[u8], codes: &Codes) -> bool {
-    decode::<Error>("the agent", bytes).is_ok_and(|error| codes.contains(error.code()))
+    let Ok(error) = decode::<Error>("the agent", bytes) else { return false };
+    let told = match &error {
+        Error::ActorDied { class, cause, .. } => !class.is_empty() && !cause.is_empty(),
+        _ => true,
+    };
+    told && codes.contains(error.code())
 }

@@ -1,16 +1,29 @@
 //! What each message changes. A forbidden message changes nothing.
 
+use std::collections::BTreeSet;
+
 use plasmon_agent::reactor::CREATE_GRACE_MS;
-use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
-use super::{Activity, Answer, Argument, Ask, CAPTURED, Codes, LOCAL, Model, Object, PINNED, Process, SUBMITTED, Task};
+use super::{Activity, Answer, Argument, Ask, CAPTURED, Codes, End, LOCAL, Model, Object, PINNED, Process, Role, SUBMITTED, Task};
 
 /// Why a message is forbidden.
 pub(crate) type Verdict = Result<(), &'static str>;
 
-fn allowed(holds: bool, otherwise: &'static str) -> Verdict {
+/// A task as its submitter describes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Submission<'a> {
+    pub(super) number: u32,
+    pub(super) function: &'a str,
+    pub(super) arguments: &'a [local::Argument<'a>],
+    pub(super) returns: &'a [ObjectKey],
+    pub(super) milli: u32,
+    pub(super) retries: u32,
+}
+
+pub(super) fn allowed(holds: bool, otherwise: &'static str) -> Verdict {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
@@ -19,6 +32,9 @@ impl Model {
     pub(crate) fn deliver(&mut self, from: ProcessId, message: &ToAgent<'_>) -> Verdict {
         let verdict = self.apply(from, message);
         self.free_unheld();
+        while let Some(actor) = self.unreferenced.pop() {
+            self.end_actor(actor, End::Unreferenced);
+        }
         verdict
     }
 
@@ -26,7 +42,7 @@ impl Model {
         self.settle();
     }
 
-    fn sender(&mut self, from: ProcessId) -> &mut Process {
+    pub(super) fn sender(&mut self, from: ProcessId) -> &mut Process {
         self.processes.get_mut(&from).expect("only the living send")
     }
 
@@ -66,12 +82,21 @@ impl Model {
                 Ok(())
             }
             ToAgent::Submit { number, function, arguments, returns, milli_cpus, retries, .. } => {
-                allowed(function.len() <= MAX_TEXT, "a function's name is too long")?;
-                self.submit(from, *number, function, arguments, returns, *milli_cpus, *retries)
+                let task = Submission { number: *number, function, arguments, returns, milli: *milli_cpus, retries: *retries };
+                let job = self.sender(from).job;
+                self.submit(from, &task, Role::Function, job)
             }
-            ToAgent::CreateActor { .. } | ToAgent::Call { .. } | ToAgent::KillActor { .. } | ToAgent::FindActor { .. } => {
-                unreachable!("nobody here knows of actors")
+            ToAgent::CreateActor { number, request, actor, function, arguments, options, .. } => {
+                let milli = options.placed_milli_cpus;
+                let constructor = Submission { number: *number, function, arguments, returns: &[], milli, retries: 0 };
+                self.create_actor(from, *request, *actor, options, &constructor)
             }
+            ToAgent::Call { number, actor, function, arguments, returns, .. } => {
+                let call = Submission { number: *number, function, arguments, returns, milli: 0, retries: 0 };
+                self.call(from, *actor, &call)
+            }
+            ToAgent::KillActor { actor, .. } => self.kill_actor(*actor),
+            ToAgent::FindActor { request, name, .. } => self.find_actor(from, *request, name),
             ToAgent::Started { task } => {
                 if let Some(task) = self.run_by(from, *task)?.filter(|task| task.is_pending()) {
                     task.status = TaskStatus::Running;
@@ -119,14 +144,14 @@ impl Model {
         Ok(())
     }
 
-    fn take_staged(&mut self, from: ProcessId) -> Vec<ObjectKey> {
+    pub(super) fn take_staged(&mut self, from: ProcessId) -> Vec<ObjectKey> {
         let mut staged = std::mem::take(&mut self.sender(from).staged);
         staged.sort_unstable();
         staged.dedup();
         staged
     }
 
-    fn may_create(&self, from: ProcessId, key: ObjectKey) -> Verdict {
+    pub(super) fn may_create(&self, from: ProcessId, key: ObjectKey) -> Verdict {
         allowed(self.lent.get(&(key.slot / SLOT_BLOCK)) == Some(&from), "a slot of somebody else")?;
         let slot = ObjectKey { slot: key.slot, generation: 0 }..=ObjectKey { slot: key.slot, generation: u32::MAX };
         allowed(self.objects.range(slot).next().is_none(), "a slot that is taken")?;
@@ -134,12 +159,13 @@ impl Model {
         allowed(key.generation == last.wrapping_add(1).max(1), "a wrong generation")
     }
 
-    fn create(&mut self, from: ProcessId, key: ObjectKey, hidden: bool) {
+    pub(super) fn create(&mut self, from: ProcessId, key: ObjectKey, hidden: bool) {
         self.generations.insert(key.slot, key.generation);
         let object = Object {
             state: ObjectState::Pending,
             creator: from,
             hidden,
+            actor: false,
             offset: 0,
             length: 0,
             contains: Vec::new(),
@@ -192,40 +218,46 @@ impl Model {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
-    fn submit(
-        &mut self,
-        from: ProcessId,
-        number: u32,
-        function: &str,
-        arguments: &[local::Argument<'_>],
-        returns: &[ObjectKey],
-        milli: u32,
-        retries: u32,
-    ) -> Verdict {
-        let nested = self.take_staged(from);
-        let sender = self.sender(from);
-        allowed(number > sender.last_task, "a task's number out of turn")?;
-        let job = sender.job;
-        let mut kept = Vec::new();
-        for argument in arguments {
-            kept.push(match argument {
-                local::Argument::Inline(bytes) => Argument::Inline(bytes.to_vec()),
-                local::Argument::Object(key) => Argument::Object(*key),
-                local::Argument::Block(key) => Argument::Block(*key),
+    /// Whether a task may be submitted so, its results aside.
+    pub(super) fn may_submit(&self, from: ProcessId, task: &Submission<'_>) -> Verdict {
+        allowed(task.function.len() <= MAX_TEXT, "a function's name is too long")?;
+        allowed(task.number > self.processes[&from].last_task, "a task's number out of turn")?;
+        for argument in task.arguments {
+            match argument {
+                local::Argument::Inline(_) => {}
+                local::Argument::Object(key) | local::Argument::Block(key) => {
+                    allowed(self.objects.contains_key(key), "an argument that is not there")?;
+                }
                 local::Argument::Value(..) => return Err("an argument that only the agent sends"),
-            });
+            }
         }
-        let key = TaskKey { process: from, number };
-        let task = Task {
+        let nested = &self.processes[&from].staged;
+        allowed(nested.iter().all(|object| self.objects.contains_key(object)), "a reference to nothing in an argument")
+    }
+
+    pub(super) fn submit(&mut self, from: ProcessId, submission: &Submission<'_>, role: Role, job: JobId) -> Verdict {
+        self.may_submit(from, submission)?;
+        for (index, result) in submission.returns.iter().enumerate() {
+            self.may_create(from, *result)?;
+            allowed(!submission.returns[..index].contains(result), "a result twice")?;
+        }
+        let arguments = submission.arguments.iter().filter_map(|argument| match argument {
+            local::Argument::Inline(bytes) => Some(Argument::Inline(bytes.to_vec())),
+            local::Argument::Object(key) => Some(Argument::Object(*key)),
+            local::Argument::Block(key) => Some(Argument::Block(*key)),
+            local::Argument::Value(..) => None,
+        });
+        let mut task = Task {
+            role,
             job,
-            function: function.to_owned(),
-            arguments: kept,
-            returns: returns.to_vec(),
-            holds: nested.into_iter().collect(),
+            function: submission.function.to_owned(),
+            arguments: arguments.collect(),
+            returns: submission.returns.to_vec(),
+            holds: self.take_staged(from).into_iter().collect(),
+            met: BTreeSet::new(),
             holder: from,
-            milli,
-            retries,
+            milli: submission.milli,
+            retries: submission.retries,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
             worker: None,
@@ -233,29 +265,38 @@ impl Model {
             outputs: 0,
             blocked: false,
         };
-        let holds: std::collections::BTreeSet<ObjectKey> = task.holds.union(&task.needs()).copied().collect();
-        allowed(holds.iter().all(|object| self.objects.contains_key(object)), "an argument that is not there")?;
-        for (index, result) in returns.iter().enumerate() {
-            self.may_create(from, *result)?;
-            allowed(!returns[..index].contains(result), "a result twice")?;
-        }
-        self.sender(from).last_task = number;
-        for result in returns {
+        task.holds.extend(task.needs());
+        task.met = task.needs();
+        task.met.retain(|need| self.objects[need].state == ObjectState::Actor);
+        // Whoever is called, or is being made, is kept until the call has ended.
+        task.holds.extend(role.actor());
+        self.sender(from).last_task = submission.number;
+        for result in &task.returns {
             self.create(from, *result, false);
         }
-        for object in &holds {
+        for object in &task.holds {
             self.add(*object, from, SUBMITTED);
         }
-        self.tasks.insert(key, Task { holds, ..task });
+        let key = TaskKey { process: from, number: submission.number };
+        self.tasks.insert(key, task);
         if !self.jobs.contains_key(&job) {
             self.failing.push((key, "task_cancelled"));
+        } else if let Role::Method(actor) = role
+            && !self.actors[&actor].lives()
+        {
+            self.failing.push((key, "actor_died"));
         }
         Ok(())
     }
 
     /// The task that a worker speaks of; `None` when it is not its any more.
     fn run_by(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, &'static str> {
-        allowed(self.processes[&from].activity == Activity::Busy(key), "word of a task that it does not run")?;
+        let runs = match self.processes[&from].activity {
+            Activity::Busy(task) => task == key,
+            Activity::Actor(actor) => self.actors[&actor].running.contains(&key),
+            _ => false,
+        };
+        allowed(runs, "word of a task that it does not run")?;
         Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from)))
     }
 
@@ -305,10 +346,15 @@ impl Model {
         allowed(*ending != Ending::Finished || task.outputs >= task.returns.len(), "an end without all results")?;
         task.worker = None;
         task.blocked = false;
-        let pending = task.is_pending();
-        let sender = self.sender(from);
-        sender.activity = Activity::Idle;
-        sender.blocked = false;
+        let (pending, role) = (task.is_pending(), task.role);
+        match role {
+            Role::Constructor(actor) if pending && *ending == Ending::Finished => self.actor_ready(actor, from),
+            Role::Method(actor) => self.leave_actor(actor, key, from),
+            Role::Function | Role::Constructor(_) => {
+                let sender = self.sender(from);
+                (sender.activity, sender.blocked) = (Activity::Idle, false);
+            }
+        }
         if pending {
             match ending {
                 Ending::Finished => self.end(key, TaskStatus::Finished),
@@ -322,11 +368,15 @@ impl Model {
     }
 
     fn block(&mut self, from: ProcessId, blocked: bool) -> Verdict {
+        let key = match self.processes[&from].activity {
+            Activity::Busy(key) => Some(key),
+            Activity::Actor(actor) => self.actors[&actor].running.first().copied(),
+            _ => return Ok(()),
+        };
         let sender = self.sender(from);
-        let Activity::Busy(key) = sender.activity else { return Ok(()) };
         allowed(sender.blocked != blocked, "blocked or unblocked twice")?;
         sender.blocked = blocked;
-        if let Some(task) = self.tasks.get_mut(&key) {
+        if let Some(task) = key.and_then(|key| self.tasks.get_mut(&key)) {
             task.blocked = blocked;
         }
         Ok(())

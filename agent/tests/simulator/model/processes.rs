@@ -3,7 +3,7 @@
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::TaskStatus;
 
-use super::{AGENT, Activity, CAPTURED, Model, Process, SUBMITTED};
+use super::{AGENT, Activity, CAPTURED, End, Model, Process, Role, SUBMITTED};
 
 /// Starts that may fail in a row.
 const MAX_FAILED_STARTS: u32 = 3;
@@ -11,7 +11,7 @@ const MAX_FAILED_STARTS: u32 = 3;
 impl Model {
     pub(crate) fn driver_connected(&mut self, process: ProcessId, job: JobId, pid: u32) {
         self.processes.insert(process, Process::new(pid, job, Activity::Free));
-        self.jobs.insert(job, 0);
+        self.begin_job(job.0);
     }
 
     /// Whether somebody waits for the worker.
@@ -48,6 +48,7 @@ impl Model {
         for task in self.tasks.values_mut().filter(|task| task.is_pending() && task.holder == id) {
             task.holder = AGENT;
         }
+        self.killed.remove(&id);
         self.free_unheld();
         self.asks.retain(|ask| ask.process != id);
         self.orphan_leases(id);
@@ -61,22 +62,37 @@ impl Model {
         self.settle();
     }
 
-    /// Queued tasks of a dead submitter whose results nobody can ever get.
+    /// Queued tasks of a dead submitter whose results nobody can ever get. Calls are run for what they do to their actors.
     fn fail_unwanted(&mut self, submitter: ProcessId) {
         let unwanted: Vec<TaskKey> = self
             .tasks
             .iter()
-            .filter(|(key, task)| key.process == submitter && task.is_pending() && task.worker.is_none())
+            .filter(|(key, task)| key.process == submitter && task.is_pending() && task.worker.is_none() && task.role == Role::Function)
             .filter(|(_, task)| task.returns.iter().all(|result| !self.objects.contains_key(result)))
             .map(|(key, _)| *key)
             .collect();
         self.failing.extend(unwanted.into_iter().map(|key| (key, "task_cancelled")));
     }
 
-    fn end_job(&mut self, job: JobId) {
-        self.jobs.remove(&job);
+    pub(super) fn end_job(&mut self, job: JobId) {
+        if self.jobs.remove(&job).is_none() {
+            return;
+        }
+        self.ended_jobs.insert(job);
+        // What runs in an actor of another job goes on there.
+        for task in self.tasks.values_mut().filter(|task| task.job == job && task.is_pending() && task.worker.is_some()) {
+            if let Role::Method(actor) = task.role
+                && self.jobs.contains_key(&self.actors[&actor].job)
+            {
+                task.job = self.actors[&actor].job;
+            }
+        }
         let cancelled = self.tasks.iter().filter(|(_, task)| task.job == job && task.is_pending());
         self.failing.extend(cancelled.map(|(key, _)| (*key, "task_cancelled")));
+        let actors: Vec<ObjectKey> = self.actors.iter().filter(|(_, actor)| actor.job == job).map(|(key, _)| *key).collect();
+        for actor in actors {
+            self.end_actor(actor, End::AtOnce);
+        }
         for (id, worker) in self.processes.iter_mut().filter(|(id, process)| **id != AGENT && process.job == job) {
             worker.dismissed = true;
             self.kills.insert(*id);
@@ -90,9 +106,12 @@ impl Model {
             *failed += 1;
             if *failed >= MAX_FAILED_STARTS {
                 *failed = 0;
-                let queued = self.tasks.iter().filter(|(_, task)| task.job == lost.job && task.status == TaskStatus::PendingNodeAssignment);
+                let queued = self.tasks.iter().filter(|(_, task)| task.job == lost.job && task.waits_for_worker());
                 self.failing.extend(queued.map(|(key, _)| (*key, "system")));
             }
+        }
+        if let Activity::Actor(actor) = lost.activity {
+            self.end_actor(actor, End::AtOnce);
         }
         let Activity::Busy(key) = lost.activity else { return };
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id) && task.is_pending()) else { return };

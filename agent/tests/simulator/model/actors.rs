@@ -1,0 +1,228 @@
+//! Actors: who lives, who may be called, and what their ends bring.
+
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME};
+use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
+
+use super::messages::{Submission, Verdict, allowed};
+use super::{AGENT, Activity, Answer, Codes, Expected, LOCAL, Model, Role, Task};
+
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub(crate) job: JobId,
+    pub(crate) class: String,
+    pub(crate) name: Option<String>,
+    pub(crate) detached: bool,
+    pub(crate) status: ActorStatus,
+    pub(crate) constructor: TaskKey,
+    pub(crate) worker: Option<ProcessId>,
+    pub(crate) worker_pid: Option<u32>,
+    /// Thousandths of a CPU that it reserves once its constructor has ended.
+    pub(crate) milli: u32,
+    pub(crate) max_concurrency: usize,
+    /// Calls that were sent and have not ended, in the order of sending.
+    pub(crate) running: Vec<TaskKey>,
+    /// Whose call was sent last.
+    pub(crate) last_caller: ProcessId,
+    pub(crate) calls_done: u64,
+}
+
+impl Actor {
+    pub(crate) fn lives(&self) -> bool {
+        self.status != ActorStatus::Dead
+    }
+}
+
+/// How an actor ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Its worker is told to end by itself.
+    Unreferenced,
+    /// Its worker is killed.
+    AtOnce,
+}
+
+impl Model {
+    pub(super) fn create_actor(
+        &mut self,
+        from: ProcessId,
+        request: u32,
+        key: ObjectKey,
+        options: &local::Actor<'_>,
+        constructor: &Submission<'_>,
+    ) -> Verdict {
+        allowed(options.name.len() <= MAX_NAME, "an actor's name that is too long")?;
+        allowed((1..=MAX_CONCURRENCY).contains(&options.max_concurrency), "too few or too many calls side by side")?;
+        allowed(options.milli_cpus <= options.placed_milli_cpus, "an actor that grows after it was placed")?;
+        if self.named(options.name).is_some() {
+            self.take_staged(from);
+            self.expect_now(from, request, Answer::Refused("actor_name_taken"));
+            return Ok(());
+        }
+        self.may_create(from, key)?;
+        self.may_submit(from, constructor)?;
+        self.create(from, key, false);
+        if let Some(object) = self.objects.get_mut(&key) {
+            object.actor = true;
+        }
+        let parent = self.sender(from).job;
+        let detached = options.detached && self.jobs.contains_key(&parent);
+        let job = if detached { self.begin_job(self.last_job.0 + 1) } else { parent };
+        if detached {
+            self.add(key, AGENT, LOCAL);
+            self.programs.push((parent, job));
+        }
+        if !options.name.is_empty() {
+            self.expect_now(from, request, Answer::InMemory);
+        }
+        let actor = Actor {
+            job,
+            class: constructor.function.rsplit_once("::").map_or(constructor.function, |(class, _)| class).to_owned(),
+            name: Some(options.name.to_owned()).filter(|name| !name.is_empty()),
+            detached,
+            status: ActorStatus::PendingCreation,
+            constructor: TaskKey { process: from, number: constructor.number },
+            worker: None,
+            worker_pid: None,
+            milli: options.milli_cpus,
+            max_concurrency: options.max_concurrency as usize,
+            running: Vec::new(),
+            last_caller: AGENT,
+            calls_done: 0,
+        };
+        self.actors.insert(key, actor);
+        self.submit(from, constructor, Role::Constructor(key), job)
+    }
+
+    /// The living actor with that name.
+    fn named(&self, name: &str) -> Option<ObjectKey> {
+        let named = |actor: &Actor| actor.lives() && actor.name.as_deref() == Some(name);
+        self.actors.iter().find(|(_, actor)| named(actor)).map(|(key, _)| *key)
+    }
+
+    pub(super) fn begin_job(&mut self, number: u32) -> JobId {
+        self.last_job = JobId(number);
+        self.jobs.insert(self.last_job, 0);
+        self.last_job
+    }
+
+    fn expect_now(&mut self, process: ProcessId, request: u32, answer: Answer) {
+        self.expected.push(Expected { process, request, wants_value: true, answer });
+    }
+
+    pub(super) fn must_be_handle(&self, key: ObjectKey) -> Verdict {
+        allowed(self.objects.get(&key).is_some_and(|object| object.actor), "a handle that is none")
+    }
+
+    pub(super) fn call(&mut self, from: ProcessId, actor: ObjectKey, call: &Submission<'_>) -> Verdict {
+        self.must_be_handle(actor)?;
+        let job = self.sender(from).job;
+        self.submit(from, call, Role::Method(actor), job)
+    }
+
+    pub(super) fn kill_actor(&mut self, actor: ObjectKey) -> Verdict {
+        self.must_be_handle(actor)?;
+        self.end_actor(actor, End::AtOnce);
+        Ok(())
+    }
+
+    pub(super) fn find_actor(&mut self, from: ProcessId, request: u32, name: &str) -> Verdict {
+        allowed(name.len() <= MAX_NAME, "a name that is too long")?;
+        let found = self.named(name);
+        if let Some(key) = found {
+            self.add(key, from, LOCAL);
+        }
+        self.expect_now(from, request, found.map_or(Answer::Refused("no_actor"), Answer::Found));
+        Ok(())
+    }
+
+    /// A constructor has ended well.
+    pub(super) fn actor_ready(&mut self, key: ObjectKey, worker: ProcessId) {
+        let process = self.sender(worker);
+        (process.activity, process.blocked) = (Activity::Actor(key), false);
+        let pid = process.pid;
+        let actor = self.actors.get_mut(&key).expect("its constructor ran");
+        (actor.status, actor.worker, actor.worker_pid) = (ActorStatus::Alive, Some(worker), Some(pid));
+        if let Some(object) = self.objects.get_mut(&key) {
+            object.state = ObjectState::Actor;
+        }
+        for task in self.tasks.values_mut().filter(|task| task.status == TaskStatus::PendingArgsAvail && task.needs().contains(&key)) {
+            task.met.insert(key);
+        }
+        self.answer_waiters(key);
+    }
+
+    /// A call has ended in the actor that it ran in.
+    pub(super) fn leave_actor(&mut self, key: ObjectKey, call: TaskKey, worker: ProcessId) {
+        self.sender(worker).blocked = false;
+        if let Some(actor) = self.actors.get_mut(&key) {
+            actor.running.retain(|running| *running != call);
+            actor.calls_done += 1;
+        }
+    }
+
+    /// An actor ends: its calls fail, its worker goes, and with a detached one all that it started.
+    pub(super) fn end_actor(&mut self, key: ObjectKey, end: End) {
+        let Some(actor) = self.actors.get_mut(&key).filter(|actor| actor.lives()) else { return };
+        actor.status = ActorStatus::Dead;
+        actor.running.clear();
+        let (detached, job, constructor) = (actor.detached, actor.job, actor.constructor);
+        let mut worker = actor.worker;
+        let constructs = self.tasks.get(&constructor).filter(|task| task.is_pending());
+        if let Some(task) = constructs {
+            worker = worker.or(task.worker);
+            self.failing.push((constructor, "actor_died"));
+        }
+        let calls: Vec<TaskKey> = self.calls_of(key).map(|(call, _)| *call).collect();
+        self.failing.extend(calls.into_iter().map(|call| (call, "actor_died")));
+        self.causes.insert("actor_died");
+        if let Some((worker, process)) = worker.and_then(|worker| Some((worker, self.processes.get_mut(&worker)?))) {
+            (process.activity, process.blocked, process.dismissed) = (Activity::Leaving, false, true);
+            match end {
+                End::Unreferenced => self.exits.insert(worker),
+                End::AtOnce => self.kills.insert(worker),
+            };
+        }
+        self.fail_object(key, &Codes::from(["actor_died"]));
+        if detached {
+            assert!(self.take(key, AGENT, LOCAL), "the model lost a detached actor's handle");
+            self.end_job(job);
+        }
+    }
+
+    /// An actor's calls that have not ended.
+    pub(super) fn calls_of(&self, actor: ObjectKey) -> impl Iterator<Item = (&TaskKey, &Task)> {
+        self.tasks.iter().filter(move |(_, task)| task.role == Role::Method(actor) && task.is_pending())
+    }
+
+    /// The callers whose next call of an actor could be sent to it, with that call. A call without its arguments holds up those
+    /// behind it.
+    pub(super) fn ready_calls(&self, actor: ObjectKey) -> Vec<TaskKey> {
+        let mut first: Vec<(TaskKey, TaskStatus)> = Vec::new();
+        for (key, call) in self.calls_of(actor).filter(|(_, call)| call.worker.is_none()) {
+            if first.last().is_none_or(|(before, _)| before.process != key.process) {
+                first.push((*key, call.status));
+            }
+        }
+        first.into_iter().filter(|(_, status)| *status == TaskStatus::PendingNodeAssignment).map(|(key, _)| key).collect()
+    }
+
+    /// The call that an actor has to be sent next: callers take turns by their numbers.
+    pub(super) fn next_call(&self, actor: ObjectKey) -> Option<TaskKey> {
+        let ready = self.ready_calls(actor);
+        let last = self.actors.get(&actor)?.last_caller;
+        ready.iter().find(|call| call.process > last).or(ready.first()).copied()
+    }
+
+    /// Whether a call may still fail with its actor's end, by what happens at this very moment.
+    pub(super) fn may_die(&self, actor: ObjectKey, failing: impl Fn(TaskKey) -> bool) -> bool {
+        self.actors.get(&actor).is_some_and(|actor| match actor.status {
+            ActorStatus::Dead => true,
+            ActorStatus::Alive => false,
+            ActorStatus::PendingCreation => {
+                let constructor = &self.tasks[&actor.constructor];
+                constructor.status == TaskStatus::PendingArgsAvail || failing(actor.constructor)
+            }
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! What follows from a change: objects that nobody holds go, tasks that cannot run fail, whoever waits is answered.
+
+use std::collections::BTreeMap;
+
+use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::record::{ObjectState, TaskStatus};
+
+use super::{Answer, CAPTURED, Codes, End, Expected, LOCAL, Model, Object, PINNED, Role, SUBMITTED, Task};
+
+impl Model {
+    /// Nothing is kept that nobody holds.
+    pub(super) fn free_unheld(&mut self) {
+        while std::mem::take(&mut self.dropped) {
+            let unheld: Vec<ObjectKey> = self.objects.keys().copied().filter(|key| self.counts(*key) == [0; 4]).collect();
+            for key in unheld {
+                self.free(key);
+            }
+        }
+    }
+
+    pub(super) fn free(&mut self, key: ObjectKey) {
+        let Some(object) = self.objects.remove(&key) else { return };
+        if object.actor {
+            self.unreferenced.push(key);
+        }
+        let captor = self.living(object.captor);
+        for inner in object.contains {
+            assert!(self.take(inner, captor, CAPTURED), "the model lost a captured count");
+        }
+        self.leave_leases(key);
+        // While tasks fail, the one that makes it may fail before or after its last holder lets go.
+        let mut codes = self.causes.clone();
+        codes.insert("object_lost");
+        for (process, request, wants_value) in object.waiters {
+            self.expect(process, request, wants_value, Answer::Failed(codes.clone()));
+        }
+    }
+
+    pub(super) fn expect(&mut self, process: ProcessId, request: u32, wants_value: bool, answer: Answer) {
+        if let Some(asker) = self.processes.get_mut(&process) {
+            asker.requests.remove(&request);
+            self.expected.push(Expected { process, request, wants_value, answer });
+        }
+    }
+
+    /// An object has its value, or never will: all that wait for it are told.
+    pub(super) fn answer_waiters(&mut self, key: ObjectKey) {
+        let Some(object) = self.objects.get_mut(&key) else { return };
+        for (process, request, wants_value) in std::mem::take(&mut object.waiters) {
+            let mut answer = self.answer(key);
+            if let Answer::Failed(codes) = &mut answer
+                && self.rows.get(&(key, process)).is_none_or(|counts| counts[LOCAL] + counts[PINNED] == 0)
+            {
+                // It let go of the object itself: when all that held it ends at once, either may come first.
+                codes.insert("object_lost");
+            }
+            self.expect(process, request, wants_value, answer);
+        }
+    }
+
+    pub(super) fn answer(&self, key: ObjectKey) -> Answer {
+        let object = &self.objects[&key];
+        match object.state {
+            ObjectState::Inlined => Answer::Inline(object.value.clone()),
+            ObjectState::Failed => Answer::Failed(object.codes.clone()),
+            ObjectState::Actor => Answer::Inline(Vec::new()),
+            ObjectState::InMemory | ObjectState::Pending => Answer::InMemory,
+        }
+    }
+
+    /// A task has ended in any way: what it held is free of it.
+    pub(super) fn end(&mut self, key: TaskKey, status: TaskStatus) {
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        task.status = status;
+        let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));
+        for object in holds {
+            assert!(self.take(object, holder, SUBMITTED), "the model lost a submitted count");
+        }
+    }
+
+    /// A task has ended with an error, which is the value of all its results.
+    pub(super) fn fail(&mut self, key: TaskKey, codes: &Codes) {
+        let Some(task) = self.tasks.get(&key).filter(|task| task.is_pending()) else { return };
+        let (role, returns) = (task.role, task.returns.clone());
+        self.end(key, TaskStatus::Failed);
+        for result in returns {
+            self.fail_object(result, codes);
+        }
+        if let Role::Constructor(actor) = role {
+            self.end_actor(actor, End::AtOnce);
+        }
+    }
+
+    pub(super) fn fail_object(&mut self, key: ObjectKey, codes: &Codes) {
+        let fails = |object: &&mut Object| matches!(object.state, ObjectState::Pending | ObjectState::Actor);
+        if let Some(object) = self.objects.get_mut(&key).filter(fails) {
+            object.state = ObjectState::Failed;
+            object.codes.clone_from(codes);
+            self.answer_waiters(key);
+        }
+    }
+
+    /// What follows from the last change: frees, failures, and failures of those that needed what failed.
+    pub(super) fn settle(&mut self) {
+        self.causes.extend(self.failing.iter().map(|(_, code)| *code));
+        let mut first = true;
+        loop {
+            self.free_unheld();
+            let mut failing: BTreeMap<TaskKey, Codes> = BTreeMap::new();
+            for (key, code) in &self.failing {
+                failing.entry(*key).or_default().insert(code);
+            }
+            for (key, task) in self.tasks.iter().filter(|(_, task)| task.status == TaskStatus::PendingArgsAvail) {
+                if u64::from(task.milli) > self.milli_cpus {
+                    failing.entry(*key).or_default().insert("infeasible");
+                    continue;
+                }
+                let needs = task.needs();
+                let wanting = needs.difference(&task.met).filter_map(|need| self.objects.get(need));
+                for object in wanting.filter(|object| object.state == ObjectState::Failed) {
+                    failing.entry(*key).or_default().extend(object.codes.iter());
+                }
+            }
+            failing.retain(|key, _| self.tasks[key].is_pending());
+            if failing.is_empty() {
+                let Some(actor) = self.unreferenced.pop() else { break };
+                self.end_actor(actor, End::Unreferenced);
+                continue;
+            }
+            let dying: Vec<TaskKey> = failing.keys().copied().filter(|key| self.may_fail_with_actor(*key, &failing)).collect();
+            for key in dying {
+                failing.entry(key).or_default().insert("actor_died");
+            }
+            // Of several causes at once, any may come first to a task further down.
+            if std::mem::take(&mut first) {
+                self.causes.extend(failing.values().flatten());
+                let waits = |key: &TaskKey| self.tasks[key].status == TaskStatus::PendingArgsAvail;
+                failing.iter_mut().filter(|(key, _)| waits(key)).for_each(|(_, codes)| codes.extend(&self.causes));
+            } else {
+                failing.values_mut().for_each(|codes| codes.extend(&self.causes));
+            }
+            for (key, codes) in failing {
+                self.fail(key, &codes);
+            }
+        }
+        self.failing.clear();
+        self.causes.clear();
+        let ready: Vec<TaskKey> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.status == TaskStatus::PendingArgsAvail && self.waits_for(task) == 0)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in ready {
+            if let Some(task) = self.tasks.get_mut(&key) {
+                task.status = TaskStatus::PendingNodeAssignment;
+            }
+        }
+    }
+
+    pub(super) fn may_fail_with_actor(&self, call: TaskKey, failing: &BTreeMap<TaskKey, Codes>) -> bool {
+        matches!(self.tasks[&call].role, Role::Method(actor) if self.may_die(actor, |constructor| failing.contains_key(&constructor)))
+    }
+
+    /// How many of a task's arguments have no value yet.
+    pub(super) fn waits_for(&self, task: &Task) -> usize {
+        let needs = task.needs();
+        needs.iter().filter(|need| self.objects.get(need).is_none_or(|object| object.state == ObjectState::Pending)).count()
+    }
+}

@@ -1,0 +1,35 @@
+//! The table of actors.
+
+use plasmon_protocol::record::ActorRow;
+use plasmon_protocol::stream::GroupRow;
+use ratatui::layout::Rect;
+
+use super::columns::{ACTORS, GROUPS};
+use super::format::{grouped, things};
+use super::paint::Paint;
+use super::window::{Words, is_folded, table};
+use crate::app::App;
+use crate::app::subscribe::Slot;
+use crate::model::Window;
+
+fn totals(window: &Window) -> String {
+    let totals = &window.totals;
+    let all = things(totals.rows, "actor", "actors");
+    let all = if totals.matched == totals.rows { all } else { format!("{} of {all}", grouped(totals.matched)) };
+    match window.of::<ActorRow>() {
+        Some(rows) if rows.len() as u64 == totals.matched => {
+            let queued: u64 = rows.iter().map(|row| u64::from(row.queued)).sum();
+            format!("{all} · {} wait", things(queued, "call", "calls"))
+        }
+        _ => all,
+    }
+}
+
+/// Draws it.
+pub fn draw(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect) {
+    let words = Words { title: "Actors", empty: "no actor was created yet", totals };
+    if is_folded(app, slot) {
+        return table::<GroupRow>(app, slot, paint, area, GROUPS, &words);
+    }
+    table::<ActorRow>(app, slot, paint, area, ACTORS, &words);
+}
