@@ -20,6 +20,8 @@ use crate::node::workers::Started;
 
 /// How often it is looked whether accepting can go on, while it rests, milliseconds. An end of a client is looked at once.
 const ACCEPT_REST_MS: u64 = 1000;
+/// How long a connection may be silent while open files are near their limit, milliseconds.
+const SILENT_MS: u64 = 1000;
 /// Connections that are not let in yet; more are turned away.
 const MAX_NEWCOMERS: usize = 256;
 
@@ -95,7 +97,7 @@ impl Shell {
 
     pub(super) fn accept(&mut self) {
         loop {
-            if !self.has_descriptors() && self.longest_silent().is_none() {
+            if !self.may_accept() {
                 return self.rest_accepting("open files are near their limit");
             }
             let channel = match self.listener.accept() {
@@ -124,6 +126,18 @@ impl Shell {
         descriptors::suffice(64 + u64::from(self.viewers) + clients * descriptors::CLIENT, on_their_way)
     }
 
+    /// Whether there is room for one more client. Connections that have been silent for a while make room for it.
+    fn may_accept(&mut self) -> bool {
+        while !self.has_descriptors() {
+            let silent = self.longest_silent().filter(|(since_ms, _)| since_ms + SILENT_MS <= self.clock.now_ms());
+            let Some((_, number)) = silent else { return false };
+            // It may have spoken, and not been heard yet.
+            self.on_newcomer(number);
+            self.close_silent(number, "no hello came, and open files are near their limit");
+        }
+        true
+    }
+
     fn rest_accepting(&mut self, cause: &str) {
         let _ = epoll::delete(&self.epoll, self.listener.fd());
         if self.listen_again_ms.is_none() {
@@ -134,7 +148,7 @@ impl Shell {
 
     /// Goes on accepting, if it rests and there is room.
     fn accept_again(&mut self) {
-        if self.has_descriptors() && epoll::add(&self.epoll, self.listener.fd(), token(Kind::Listener, 0), epoll::EventFlags::IN).is_ok() {
+        if self.may_accept() && epoll::add(&self.epoll, self.listener.fd(), token(Kind::Listener, 0), epoll::EventFlags::IN).is_ok() {
             self.listen_again_ms = None;
             tracing::info!("clients that connect are taken again");
         } else {
@@ -152,8 +166,8 @@ impl Shell {
     /// Whether there is place for one more connection. Silent ones do not keep others out: where there is none, those that have been
     /// silent for longest are closed.
     fn make_place(&mut self) -> bool {
-        while self.newcomers.len() + self.introduced.len() >= MAX_NEWCOMERS || !self.has_descriptors() {
-            let Some(number) = self.longest_silent() else { return false };
+        while self.newcomers.len() + self.introduced.len() >= MAX_NEWCOMERS {
+            let Some((_, number)) = self.longest_silent() else { return false };
             // It may have spoken, and not been heard yet.
             self.on_newcomer(number);
             self.close_silent(number, "no hello came, and others want to connect");
@@ -161,9 +175,10 @@ impl Shell {
         true
     }
 
-    fn longest_silent(&self) -> Option<u32> {
+    /// Since when, and its number.
+    fn longest_silent(&self) -> Option<(u64, u32)> {
         let drivers = self.newcomers.iter().filter(|(_, newcomer)| newcomer.worker.is_none());
-        drivers.map(|(number, newcomer)| (newcomer.since_ms, *number)).min().map(|(_, number)| number)
+        drivers.map(|(number, newcomer)| (newcomer.since_ms, *number)).min()
     }
 
     fn close_silent(&mut self, number: u32, cause: &str) {
