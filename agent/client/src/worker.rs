@@ -79,6 +79,10 @@ impl Drop for Blocking<'_> {
 
 /// A task begins or ends; `message` says so to the agent.
 fn turn(client: &Client, reserved: bool, message: &ToAgent<'_>) -> Result<(), Error> {
+    if !client.is_here() {
+        // A child that the task forked came back out of it; another thread may have held the lock at that moment.
+        return Err(client.forked_away());
+    }
     let mut task = task();
     task.epoch += 1;
     task.reserved = reserved;

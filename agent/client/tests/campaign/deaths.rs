@@ -23,8 +23,10 @@ use crate::tasks::{mix, mixed};
 const DRIVERS: usize = 4;
 /// Threads at work in this process, which is never killed.
 const HANDS: usize = 2;
-/// Kills in a round.
+/// Kills in a round, at least: long campaigns have longer ones.
 const ROUND: u64 = 40;
+/// Rounds of a campaign, at most, beside those for single points.
+const ROUNDS: u64 = 200;
 /// The store's size, bytes: small, so that memory is short now and then.
 const STORE: u64 = 64 << 20;
 /// How long anybody may take to come to rest.
@@ -72,7 +74,7 @@ pub(crate) fn run(plan: Plan, directory: PathBuf, tally: &mut Tally) -> Result<(
     // The last round is for the points where nobody has died by chance.
     while goal < plan.kills || !deaths.missed().is_empty() {
         if goal < plan.kills {
-            goal = plan.kills.min(goal + ROUND);
+            goal = plan.kills.min(goal + ROUND.max(plan.kills / ROUNDS));
             deaths.round(goal)?;
         } else {
             deaths.die_everywhere()?;

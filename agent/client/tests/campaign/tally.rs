@@ -43,7 +43,7 @@ impl Tally {
             began: now,
             told: now,
             goal,
-            pace_us: 30_000,
+            pace_us: 12_000,
             workers: 0,
             drivers: 0,
             labelled: 0,
