@@ -63,6 +63,13 @@ fn add_through(counter: CounterHandle, amount: u64) -> Result<u64, Error> {
     plasmon::get(&counter.add(amount)?)
 }
 
+#[plasmon::remote]
+fn hold_handle(counter: CounterHandle, flag: &str) {
+    Flag::named("held").say(&std::process::id().to_string());
+    Flag::named(flag).wait();
+    drop(counter);
+}
+
 #[test]
 fn an_actor_keeps_its_state_and_runs_calls_in_order() {
     alone(|| {
@@ -220,6 +227,14 @@ fn calls_of_a_dead_actor_name_it_and_what_ended_it() {
         let counter = Counter::remote(1).unwrap();
         let error = plasmon::get(&counter.exit(3).unwrap()).unwrap_err();
         assert!(matches!(&error, Error::ActorDied { cause, .. } if cause.contains("exit code 3")), "{error}");
+
+        let counter = Counter::remote(1).unwrap();
+        let pid = plasmon::get(&counter.pid().unwrap()).unwrap();
+        let running = counter.hold("never").unwrap();
+        support::kill(pid);
+        for call in [plasmon::get(&running).unwrap_err(), plasmon::get(&counter.panic().unwrap()).unwrap_err()] {
+            assert!(matches!(&call, Error::ActorDied { cause, pid: died, .. } if cause.contains("SIGKILL") && *died == pid), "{call}");
+        }
     });
 }
 
@@ -338,7 +353,20 @@ fn every_process_with_a_handle_has_one_row() {
         assert_eq!(rows.len(), 1, "{rows:?}");
         assert_eq!((rows[0].reference_type, rows[0].pid), (ReferenceType::ActorHandle, std::process::id()));
         assert_eq!(rows[0].call_site.kind.word(), "(actor call)");
-        drop((counter, copies));
+        let inside = plasmon::put(&copies).unwrap();
+        let holder = hold_handle.remote(&counter, "go").unwrap();
+        let worker: u32 = Flag::named("held").wait().parse().unwrap();
+        drop(copies);
+        let report = viewer.report();
+        let mut rows: Vec<_> = report.references.iter().filter(|row| row.object_id.0 == counter.id().0).collect();
+        rows.sort_by_key(|row| row.pid == worker);
+        let counts: Vec<_> = rows.iter().map(|row| (row.reference_type, row.pid, row.local, row.submitted, row.captured)).collect();
+        let handle = ReferenceType::ActorHandle;
+        assert_eq!(counts, [(handle, std::process::id(), 1, 1, 1), (handle, worker, 1, 0, 0)]);
+        assert_eq!(rows[1].call_site.kind.word(), "(deserialize task arg)");
+        Flag::named("go").raise();
+        plasmon::get(&holder).unwrap();
+        drop((counter, inside, holder));
         viewer.until_empty();
     });
 }

@@ -53,10 +53,10 @@ impl Core {
 
     /// A client broke the protocol. Its end follows through [`Core::on_process_lost`].
     pub fn on_violation(&mut self, process: ProcessId, violation: &Violation, out: &mut impl Outbox) {
-        let Some(pid) = self.process(process).map(|process| process.pid) else { return };
+        let Some((pid, name)) = self.process(process).map(|process| (process.pid, Arc::clone(&process.name))) else { return };
         // One that was told to go may well speak of what went before it.
         if !self.dismissed.contains(&process) {
-            self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} dropped: {}", violation.0));
+            self.event(EventKind::ProcessDropped, Severity::Error, Some(pid), format!("process {pid} ({name}) dropped: {}", violation.0));
         }
         if let Some(process) = self.process_mut(process) {
             process.violation.get_or_insert_with(|| violation.0.clone());

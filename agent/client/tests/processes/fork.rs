@@ -26,8 +26,20 @@ fn pid_of() -> u32 {
     std::process::id()
 }
 
+struct Idle;
+
+#[plasmon::actor(num_cpus = 0)]
+impl Idle {
+    fn new() -> Self {
+        Self
+    }
+
+    fn poke(&self) {}
+}
+
 /// Something of everything that a process can hold.
 struct Held {
+    idle: IdleHandle,
     text: ObjectRef<String>,
     numbers: Numbers,
     view: Pinned<[u64]>,
@@ -38,12 +50,15 @@ struct Held {
 
 impl Held {
     fn new() -> Self {
+        let idle = Idle::remote().unwrap();
+        idle.ready().unwrap();
         let numbers = plasmon::put(&content(1, 5000)[..]).unwrap();
         let view = plasmon::get(&numbers).unwrap();
         let pending = wait_for.remote("go").unwrap();
         let mut future = Box::pin(pending.clone().into_future());
         assert!(poll(&mut future).is_pending());
-        Self { text: plasmon::put(&"text".to_owned()).unwrap(), numbers, view, draft: plasmon::create(5000).unwrap(), pending, future }
+        let (text, draft) = (plasmon::put(&"text".to_owned()).unwrap(), plasmon::create(5000).unwrap());
+        Self { idle, text, numbers, view, draft, pending, future }
     }
 }
 
@@ -81,6 +96,12 @@ fn call_everything(held: &mut Held, parent: u32) {
     refused(plasmon::create::<u64>(10), parent);
     refused(pid_of.remote(), parent);
     refused(wait_for.options(plasmon::TaskOptions::new()).remote("go"), parent);
+    refused(Idle::remote(), parent);
+    refused(held.idle.poke(), parent);
+    refused(held.idle.clone().ready(), parent);
+    refused(plasmon::get_actor::<Idle>("idle"), parent);
+    refused(plasmon::kill(&held.idle), parent);
+    refused(plasmon::put(&vec![held.idle.clone()]), parent);
     refused(plasmon::get(&held.text), parent);
     refused(plasmon::get(&held.numbers), parent);
     refused(plasmon::get(&held.pending), parent);
@@ -111,10 +132,10 @@ fn a_forked_child_is_told_to_connect_by_itself_and_can() {
         Forked::start(|| {
             let mut held = held.take().unwrap();
             call_everything(&mut held, parent);
-            let Held { text, numbers, view, draft, pending, future } = held;
+            let Held { idle, text, numbers, view, draft, pending, future } = held;
             refused(draft.seal(), parent);
             drop((text.clone(), numbers.clone(), view.clone(), pending.clone()));
-            drop((text, numbers, view, pending, future));
+            drop((idle, text, numbers, view, pending, future));
         })
         .succeed();
         Forked::start(|| {
@@ -161,7 +182,7 @@ fn a_forked_child_is_told_to_connect_by_itself_and_can() {
         assert_eq!(plasmon::get(&held.pending), plasmon::get(&pid_of.remote().unwrap()));
         let Poll::Ready(Ok(_)) = poll(&mut held.future) else { panic!("the task has ended") };
         assert_eq!(plasmon::get(&held.text).unwrap(), "text");
-        drop((held.text, held.numbers, held.view, held.pending, held.future));
+        drop((held.idle, held.text, held.numbers, held.view, held.pending, held.future));
         viewer.until_empty();
     });
 }
