@@ -8,7 +8,7 @@ use guest::{Guest, own_bytes};
 use plasmon_protocol::local::{Outcome, ToAgent, ToClient};
 use support::{Flag, Viewer, alone, eventually, start};
 
-const QUESTIONS: u32 = 50_000;
+const QUESTIONS: u32 = 20_000;
 
 /// Just small enough to travel inside of messages.
 #[plasmon::remote]
@@ -40,7 +40,7 @@ fn answers_wait_until_there_is_room_for_them() {
         assert_eq!(plasmon::get(&task).unwrap().len(), 1000);
         assert_eq!(plasmon::get(&double.remote(4).unwrap()), Ok(8));
         let grown = own_bytes(info.agent_pid).saturating_sub(before);
-        assert!(grown < 16 << 20, "{grown} bytes for {QUESTIONS} answers of 1000 bytes");
+        assert!(grown < 8 << 20, "{grown} bytes for {QUESTIONS} answers of 1000 bytes");
         let mut expected = 0;
         while expected < QUESTIONS {
             mute.next(|message| match message {

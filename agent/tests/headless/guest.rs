@@ -11,6 +11,7 @@ use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::ClientLink;
 use plasmon_memory::ring::{Consumer, Frames, Producer, TO_CLIENT, max_message};
+use plasmon_memory::words::ClientWords;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::local::{self, AgentHello, ClientHello, Farewell, ToAgent, ToClient, VERSION, Welcome};
 use plasmon_protocol::record::ProcessType;
@@ -50,9 +51,9 @@ impl Knocking {
         let (bytes, descriptors) = self.0.recv().unwrap().expect("an answer");
         let hello = local::decode::<Welcome>("the agent", &bytes)??;
         let [_pool, _slots, client, agent, agent_bell, own_bell] = <[_; 6]>::try_from(descriptors).unwrap();
-        let (ring, inbound, _) = ClientLink::open(client, agent).unwrap().split();
+        let (ring, inbound, words) = ClientLink::open(client, agent).unwrap().split();
         let (agent_bell, own_bell) = (Doorbell::from_fd(agent_bell), Doorbell::from_fd(own_bell));
-        Ok(Guest { hello, channel: self.0, ring, inbound, agent_bell, _own_bell: own_bell, bytes: Vec::new(), read: 0 })
+        Ok(Guest { hello, channel: self.0, ring, inbound, words, agent_bell, _own_bell: own_bell, bytes: Vec::new(), read: 0 })
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) struct Guest {
     channel: Channel,
     ring: Producer,
     inbound: Consumer,
+    words: ClientWords,
     agent_bell: Doorbell,
     _own_bell: Doorbell,
     bytes: Vec<u8>,
@@ -100,6 +102,8 @@ impl Guest {
             if self.inbound.drain(&mut self.bytes).unwrap() == 0 {
                 assert!(Instant::now() < deadline, "no message came");
                 std::thread::sleep(Duration::from_millis(1));
+            } else if self.words.wants_space() {
+                self.agent_bell.ring();
             }
         }
         let mut frames = Frames::new(&self.bytes[self.read..], max_message(TO_CLIENT));
