@@ -107,7 +107,13 @@ pub(crate) fn send<'a>(
     let Prepared { wire, nested, blocks } = prepared;
     let mut keys = Vec::with_capacity(returns);
     for _ in 0..returns {
-        keys.push(writer::slot(client)?);
+        match writer::slot(client) {
+            Ok(key) => keys.push(key),
+            Err(error) => {
+                keys.into_iter().for_each(|key| writer::settle_slot(client, key, false));
+                return Err(error);
+            }
+        }
     }
     failpoint!("before_submit");
     let mut sender = client.sender()?;

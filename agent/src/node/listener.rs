@@ -26,8 +26,10 @@ pub struct Newcomer {
     pub since_ms: u64,
 }
 
-/// How long a client may take to say hello, milliseconds. A worker is watched by its pidfd instead.
+/// How long a client may take to say hello, milliseconds.
 const HELLO_MS: u64 = 5000;
+/// How long a worker may take that was started, milliseconds: its program may be slow to load. Then it is given up for another.
+const READY_MS: u64 = 60_000;
 
 impl Newcomer {
     /// The process that connects; 0 when the system does not tell.
@@ -39,7 +41,7 @@ impl Newcomer {
     /// When its hello is overdue, milliseconds since the Unix epoch.
     #[must_use]
     pub fn overdue_ms(&self) -> Option<u64> {
-        self.worker.is_none().then_some(self.since_ms + HELLO_MS)
+        Some(self.since_ms + if self.worker.is_some() { READY_MS } else { HELLO_MS })
     }
 }
 

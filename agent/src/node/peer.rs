@@ -55,7 +55,13 @@ impl Peer {
         self.hung_up_ms.map(|at| at + if self.child { LEAVE_MS } else { HANG_UP_MS })
     }
 
-    /// Whether something that it published can be worked off.
+    /// Whether something that was taken out of its ring was not worked off.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.unread.1 < self.unread.0.len()
+    }
+
+    /// Whether there is something to work off, and room for its answers.
     #[must_use]
     pub fn has_unread(&self) -> bool {
         !self.dropped && self.backlog.is_empty() && (self.unread.1 < self.unread.0.len() || !self.link.is_empty())

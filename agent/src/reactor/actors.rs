@@ -16,6 +16,8 @@ use crate::scheduler::actor::Actor;
 use crate::scheduler::calls::Calls;
 use crate::scheduler::task::Role;
 
+/// Bytes of the cause of an actor's end.
+const MAX_CAUSE: usize = 1024;
 /// Ended actors kept for viewers.
 const MAX_ENDED_ACTORS: usize = 1000;
 
@@ -259,6 +261,8 @@ impl Core {
         let Some(actor) = self.actors.get_mut(&key).filter(|actor| actor.lives()) else { return };
         actor.status = ActorStatus::Dead;
         actor.ended_ms = Some(now_ms);
+        // Each actor of a chain may have died of the one before: what they say of it must not grow.
+        let cause = &cause[..cause.floor_char_boundary(MAX_CAUSE)];
         actor.cause = Some(cause.to_owned());
         let mut calls = std::mem::take(&mut actor.running);
         calls.extend(actor.calls.take());

@@ -34,8 +34,11 @@ pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: 
                             crew.work(|message, turn| run(message, |job| worker.run_beside(job, State::clone(state), turn).is_ok()))
                         };
                         // Without a thread more, the call waits for one of the others.
-                        if started.spawn_scoped(scope, body).is_err() && threads == 1 {
-                            break;
+                        if started.spawn_scoped(scope, body).is_err() {
+                            threads -= 1;
+                            if threads == 0 {
+                                break;
+                            }
                         }
                     }
                 } else {

@@ -199,7 +199,13 @@ impl Shell {
         let overdue = |newcomer: &Newcomer| newcomer.overdue_ms().is_some_and(|at| at <= now_ms);
         let silent: Vec<u32> = self.newcomers.iter().filter(|(_, newcomer)| overdue(newcomer)).map(|(number, _)| *number).collect();
         for number in silent {
-            self.close_silent(number, "no hello came in time");
+            match self.newcomers.get(&number).and_then(|newcomer| newcomer.worker) {
+                Some((worker, _)) => {
+                    self.newcomers.remove(&number);
+                    self.condemn(worker, "no hello came in time");
+                }
+                None => self.close_silent(number, "no hello came in time"),
+            }
         }
         if self.listen_again_ms.is_some_and(|at| at <= now_ms) {
             self.accept_again();

@@ -24,9 +24,13 @@ impl Shell {
     /// for it to read its answers.
     pub(super) fn settle_withdrawals(&mut self) {
         for worker in std::mem::take(&mut self.effects.withdrawals) {
+            // All that it had said by then: first what was taken out of its ring before, then what is in it.
+            if self.effects.peers.get(&worker).is_some_and(|peer| peer.backlog.is_empty()) && self.drain(worker) > 0 {
+                self.drain(worker);
+            }
             match self.effects.peers.get(&worker) {
                 Some(peer) if peer.dropped => {}
-                Some(peer) if !peer.backlog.is_empty() => self.effects.withdrawals.push(worker),
+                Some(peer) if !peer.backlog.is_empty() || peer.is_behind() => self.effects.withdrawals.push(worker),
                 Some(_) => self.core.on_withdrawn(worker, &mut self.effects),
                 None => {}
             }
@@ -75,11 +79,17 @@ impl Shell {
 
     /// A process is gone: all that it published counts, and nobody answers it.
     pub(super) fn drain_to_the_end(&mut self, process: ProcessId) {
-        if let Some(peer) = self.effects.peers.get_mut(&process) {
-            peer.gone = true;
-            peer.backlog.clear();
+        let Some(peer) = self.effects.peers.get_mut(&process) else { return };
+        peer.gone = true;
+        peer.backlog.clear();
+        // First what was taken out of the ring before, then what is in it. One that only closed its socket may go on writing.
+        let mut left = peer.unread.0.len() + TO_AGENT;
+        while left > 0 {
+            let read = self.drain(process);
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
         }
-        // First what was taken out of the ring before, then what is in it.
-        while self.drain(process) > 0 {}
     }
 }
