@@ -92,6 +92,8 @@ fn an_agent_that_stands_still_loses_nothing() {
         let expected = digest(&numbers);
         let before = plasmon::put(&numbers[..]).unwrap();
         let running: Vec<_> = (0..20).map(|_| read.remote(&before).unwrap()).collect();
+        // It has heard of all that.
+        viewer.report();
         agent.signal(Signal::STOP);
         eventually("it stands still", || std::fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap().contains(") T "));
         // What needs no word of the agent's goes on; the rest is written down for it.
