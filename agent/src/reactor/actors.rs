@@ -82,9 +82,8 @@ impl Core {
         out.publish(key, Some(ObjectState::Pending), 0, 0);
         self.hold(from, key, Count::Local, site)?;
         let mut job = parent;
-        if options.detached && self.jobs.contains_key(&parent) {
+        if let Some(name) = self.jobs.get(&parent).filter(|_| options.detached).map(|job| Arc::clone(&job.name)) {
             // What a detached actor starts lives as long as it does, whatever becomes of its creator's job.
-            let name = self.jobs.get(&parent).map_or_else(|| Arc::from("worker"), |job| Arc::clone(&job.name));
             job = self.begin_job(Root::Actor(key), name);
             out.share_program(parent, job);
             self.hold(ProcessId(0), key, Count::Local, site)?;

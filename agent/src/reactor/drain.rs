@@ -36,9 +36,7 @@ impl Core {
         let unfinished = self.counters.running + self.counters.pending;
         let severity = if unfinished == 0 { Severity::Info } else { Severity::Error };
         self.event(EventKind::Notice, severity, None, format!("the agent ends ({cause}); {unfinished} tasks are cut off"));
-        let workers = (0..self.processes.len() as u32).map(ProcessId);
-        let workers: Vec<_> =
-            workers.filter(|id| self.process(*id).is_some_and(|process| process.process_type == ProcessType::Worker)).collect();
+        let workers: Vec<ProcessId> = self.workers().map(|(id, _)| id).collect();
         self.dismissed.extend(workers);
     }
 

@@ -5,7 +5,7 @@ use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, ToAgent};
 
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
-use crate::references::sites::Cost;
+use crate::references::sites::{Cost, Sites};
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
 
@@ -91,17 +91,13 @@ impl Core {
             ToAgent::Site { site, kind, file, line, function } => {
                 bounded("file", file)?;
                 bounded("function", function)?;
-                let mut cost = self.process(from).map_or_else(Default::default, |process| process.sites_cost);
-                let id = self.sites.intern(kind, file, line, function, &mut cost);
-                self.charge_sites(from, cost);
+                let id = self.charge_sites(from, |sites, cost| sites.intern(kind, file, line, function, cost));
                 self.define_site(from, site, id)
             }
             ToAgent::SiteName { site, function } => {
                 bounded("function", function)?;
                 let id = self.site_from(from, site);
-                let mut cost = self.process(from).map_or_else(Default::default, |process| process.sites_cost);
-                self.sites.name(id, function, &mut cost);
-                self.charge_sites(from, cost);
+                self.charge_sites(from, |sites, cost| sites.name(id, function, cost));
                 Ok(())
             }
             ToAgent::Bye => {
@@ -111,10 +107,14 @@ impl Core {
         }
     }
 
-    fn charge_sites(&mut self, from: ProcessId, cost: Cost) {
+    /// Changes the sites at a client's expense.
+    fn charge_sites<T>(&mut self, from: ProcessId, change: impl FnOnce(&mut Sites, &mut Cost) -> T) -> T {
+        let mut cost = self.process(from).map_or_else(Cost::default, |process| process.sites_cost);
+        let changed = change(&mut self.sites, &mut cost);
         if let Some(process) = self.process_mut(from) {
             process.sites_cost = cost;
         }
+        changed
     }
 
     fn define_site(&mut self, from: ProcessId, number: u32, id: SiteId) -> Result<(), Violation> {

@@ -81,15 +81,10 @@ impl Core {
         if self.dismissed.contains(&id) || process.activity == Activity::Starting || id.0 == 0 {
             return;
         }
-        let call = match process.activity {
-            Activity::Busy(task) => Some(task),
-            Activity::Actor(actor) => self.actors.get(&actor).and_then(|actor| actor.running.first().copied()),
-            _ => None,
-        };
-        let task = call.and_then(|call| self.tasks.get(&call));
+        let task = self.task_of(process);
         let actor = match process.activity {
             Activity::Actor(actor) => Some(actor),
-            _ => task.and_then(|task| task.actor()),
+            _ => task.and_then(|task| task.role.actor()),
         };
         let process_row = PostMortemRow {
             process: id,
@@ -102,7 +97,7 @@ impl Core {
             exit_code: departure.exit_code,
             task: task.map(|task| task.function.clone()),
             actor: actor.map(|actor| actor.on(self.config.node).into()),
-            heap_bytes: process.usage.rss_bytes.saturating_sub(process.usage.shared_bytes),
+            heap_bytes: process.usage.heap_bytes(),
             references: process.rows,
             held_bytes: process.held_bytes,
             since_ms: process.since_ms,

@@ -41,6 +41,14 @@ pub struct Usage {
     pub cpu_percent: f32,
 }
 
+impl Usage {
+    /// Resident set minus shared: what Ray calls worker heap, bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> u64 {
+        self.rss_bytes.saturating_sub(self.shared_bytes)
+    }
+}
+
 /// One process: a driver, a worker, or the agent itself.
 #[derive(Debug)]
 pub struct Process {

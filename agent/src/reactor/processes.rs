@@ -182,13 +182,16 @@ impl Core {
         for actor in actors {
             self.end_actor(actor, &format!("job {id} is over: {cause}"), End::Over, out);
         }
-        for index in 0..self.processes.len() {
-            let worker = ProcessId(index as u32);
-            if self.process(worker).is_some_and(|process| process.job == id && process.process_type == ProcessType::Worker) {
-                self.dismissed.insert(worker);
-                out.kill(worker);
-            }
+        let workers: Vec<ProcessId> = self.workers().filter(|(_, process)| process.job == id).map(|(id, _)| id).collect();
+        for worker in workers {
+            self.dismissed.insert(worker);
+            out.kill(worker);
         }
+    }
+
+    /// All workers that have not ended, starting ones included.
+    pub(super) fn workers(&self) -> impl Iterator<Item = (ProcessId, &Process)> {
+        self.living_processes().filter(|(_, process)| process.process_type == ProcessType::Worker)
     }
 
     /// A call that runs in an actor of another job goes on as one of that job's: the actor may not lose its arguments under its hands.

@@ -75,7 +75,7 @@ impl Core {
             status: task.status,
             attempt: task.attempt.max(1),
             job: task.job,
-            actor: task.actor().map(|actor| actor.on(self.config.node).into()),
+            actor: task.role.actor().map(|actor| actor.on(self.config.node).into()),
             submitter_pid: self.pid(task.key.process),
             worker_pid: task.worker_pid,
             call_site: Arc::clone(self.sites.get(task.site)),
@@ -110,7 +110,7 @@ impl Core {
             calls_done: actor.calls_done,
             call: current.map(|call| Arc::clone(&call.function)),
             call_since_ms: current.and_then(|call| call.started_ms),
-            heap_bytes: worker.map_or(0, |worker| worker.usage.rss_bytes.saturating_sub(worker.usage.shared_bytes)),
+            heap_bytes: worker.map_or(0, |worker| worker.usage.heap_bytes()),
             references: worker.map_or(0, |worker| worker.rows),
             held_bytes: worker.map_or(0, |worker| worker.held_bytes),
             created_ms: actor.created_ms,
@@ -119,16 +119,22 @@ impl Core {
         }
     }
 
+    /// The task that a process runs; of an actor's calls the one that was sent first.
+    pub(super) fn task_of(&self, process: &Process) -> Option<&Task> {
+        let key = match process.activity {
+            Activity::Busy(key) => key,
+            Activity::Actor(actor) => *self.actors.get(&actor)?.running.first()?,
+            _ => return None,
+        };
+        self.tasks.get(&key)
+    }
+
     pub(super) fn process_row(&self, id: ProcessId, process: &Process) -> ProcessRow {
         let actor = match process.activity {
             Activity::Actor(key) => self.actors.get(&key),
             _ => None,
         };
-        let running = match process.activity {
-            Activity::Busy(key) => Some(key),
-            _ => actor.and_then(|actor| actor.running.first().copied()),
-        };
-        let task = running.and_then(|key| self.tasks.get(&key)).map(|task| Arc::clone(&task.function));
+        let task = self.task_of(process).map(|task| Arc::clone(&task.function));
         let state = match process.activity {
             _ if process.stopped => "stopped",
             Activity::Free => "running",
@@ -148,7 +154,7 @@ impl Core {
             state: state.into(),
             rss_bytes: process.usage.rss_bytes,
             shared_bytes: process.usage.shared_bytes,
-            heap_bytes: process.usage.rss_bytes.saturating_sub(process.usage.shared_bytes),
+            heap_bytes: process.usage.heap_bytes(),
             cpu_percent: process.usage.cpu_percent,
             task,
             actor: actor.map(|actor| Arc::clone(&actor.class)),
@@ -217,7 +223,7 @@ impl Tables for Core {
     fn node(&self) -> NodeRow {
         let heap = |process_type: ProcessType| {
             let of_type = self.living_processes().filter(|(_, process)| process.process_type == process_type);
-            of_type.map(|(_, process)| process.usage.rss_bytes.saturating_sub(process.usage.shared_bytes)).sum()
+            of_type.map(|(_, process)| process.usage.heap_bytes()).sum()
         };
         let count = |process_type: ProcessType| {
             let connected = |process: &Process| process.process_type == process_type && process.activity != Activity::Starting;

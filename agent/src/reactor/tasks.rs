@@ -53,10 +53,7 @@ impl Core {
         let key = TaskKey { process: from, number };
         let mut holds = nested;
         // A handle counts as held until the calls that were made through it, and the constructor, have ended.
-        holds.extend(match role {
-            Role::Function => None,
-            Role::Constructor(actor) | Role::Method(actor) => Some(actor),
-        });
+        holds.extend(role.actor());
         let mut kept = Vec::with_capacity(arguments.len());
         for argument in arguments {
             kept.push(match argument {

@@ -35,7 +35,7 @@ impl Core {
                 };
                 self.ready.pop(job);
                 self.last_job = job;
-                let work = match self.tasks.get(&key).and_then(|task| self.actors.get(&task.actor()?)) {
+                let work = match self.tasks.get(&key).and_then(|task| self.actors.get(&task.role.actor()?)) {
                     Some(actor) => Work::Constructor { max_concurrency: actor.max_concurrency },
                     None => Work::Task,
                 };
@@ -62,12 +62,12 @@ impl Core {
     fn want_workers(&mut self, id: JobId, milli: u32, out: &mut impl Outbox) {
         let queued = self.ready.length_of(id) as u64;
         let free = match milli {
-            0 => self.cpus.total().div_ceil(1000).max(1),
+            0 => self.cpus.whole(),
             milli => (self.cpus.total().saturating_sub(self.cpus.used()) / u64::from(milli)).max(1),
         };
-        let at_once = self.cpus.total().div_ceil(1000).max(1) * 2;
+        let at_once = self.cpus.whole() * 2;
         // Tasks that reserve CPUs are bounded by them; those that reserve none, by this.
-        let most = if milli == 0 { self.cpus.total().div_ceil(1000).max(1) * 2 } else { u64::MAX };
+        let most = if milli == 0 { at_once } else { u64::MAX };
         loop {
             let Some(job) = self.jobs.get(&id) else { return };
             let active = u64::from(job.workers - job.blocked);
@@ -88,7 +88,7 @@ impl Core {
 
     /// Makes place for a worker of `job`: an idle one of another job goes, when the node has its share of workers already.
     fn dismiss_idle_of_others(&mut self, job: JobId, out: &mut impl Outbox) {
-        let share = self.cpus.total().div_ceil(1000).max(1) * 2;
+        let share = self.cpus.whole() * 2;
         let active: u64 = self.jobs.values().map(|job| u64::from(job.workers - job.blocked)).sum();
         if active < share {
             return;
@@ -197,7 +197,7 @@ impl Core {
 
     pub(super) fn make_idle(&mut self, worker: ProcessId, id: JobId, out: &mut impl Outbox) {
         self.dispatch_wanted = true;
-        let most = self.cpus.total().div_ceil(1000).max(1) as usize;
+        let most = self.cpus.whole() as usize;
         let Some(job) = self.jobs.get_mut(&id) else {
             self.dismiss(worker, out);
             return;

@@ -21,6 +21,12 @@ impl Cpus {
         self.total
     }
 
+    /// Whole CPUs that the node offers, a part of one counting as one; at least 1.
+    #[must_use]
+    pub fn whole(&self) -> u64 {
+        self.total.div_ceil(1000).max(1)
+    }
+
     /// Thousandths that are reserved.
     #[must_use]
     pub fn used(&self) -> u64 {

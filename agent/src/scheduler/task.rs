@@ -28,6 +28,17 @@ pub enum Role {
     Method(ObjectKey),
 }
 
+impl Role {
+    /// The actor that is created or called.
+    #[must_use]
+    pub fn actor(self) -> Option<ObjectKey> {
+        match self {
+            Self::Function => None,
+            Self::Constructor(actor) | Self::Method(actor) => Some(actor),
+        }
+    }
+}
+
 /// One task. It holds its objects (`submitted` counts) in the submitter's name until it ends.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -78,15 +89,6 @@ pub struct Task {
 }
 
 impl Task {
-    /// The actor that it creates or calls.
-    #[must_use]
-    pub fn actor(&self) -> Option<ObjectKey> {
-        match self.role {
-            Role::Function => None,
-            Role::Constructor(actor) | Role::Method(actor) => Some(actor),
-        }
-    }
-
     /// Whether it has not ended.
     #[must_use]
     pub fn is_pending(&self) -> bool {
