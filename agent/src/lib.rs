@@ -25,5 +25,6 @@ pub mod references;
 pub mod running;
 pub mod scheduler;
 pub mod session;
+pub mod spill;
 pub mod store;
 pub mod telemetry;

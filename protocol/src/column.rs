@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use crate::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow};
 
 /// The tables that can be subscribed to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub enum Table {
     PostMortem,
     /// [`EventRow`]
     Events,
+    /// [`SpillFileRow`]
+    SpillFiles,
     /// [`StoreRow`], a single row
     Store,
 }
@@ -179,6 +181,8 @@ columns!(ObjectRow, Objects, "size", |row| row.object_id.hex(), [
     "captured", Count, "objects that contain it", |row| Cell::Count(u64::from(row.captured));
     "contains", Count, "references inside it", |row| Cell::Count(u64::from(row.contains));
     "task", Text, "the task that makes it", |row| optional(row.task, |task| Cell::text(task.hex()));
+    "file", Count, "the spill file with a copy", |row| optional(row.file, |file| Cell::Count(u64::from(file.0)));
+    "restores", Count, "how often it was read back", |row| Cell::Count(u64::from(row.restores));
     "object", Text, "its id", |row| Cell::text(row.object_id.hex());
 ]);
 
@@ -275,6 +279,24 @@ columns!(EventRow, Events, "number", |row| row.number.to_string(), [
     "kind", Text, "what happened", |row| Cell::text(row.kind.word());
     "pid", Count, "the process concerned", |row| optional(row.pid, |pid| Cell::Count(u64::from(pid)));
     "message", Text, "in one line", |row| Cell::text(&*row.message);
+]);
+
+columns!(SpillFileRow, SpillFiles, "live", |row| row.file.to_string(), [
+    "live", Bytes, "bytes of objects that live", |row| Cell::Bytes(row.live_bytes);
+    "dead", Bytes, "bytes of objects that were freed", |row| Cell::Bytes(row.dead_bytes);
+    "headers", Bytes, "headers and alignment", |row| Cell::Bytes(row.header_bytes);
+    "size", Bytes, "the whole file", |row| Cell::Bytes(row.file_bytes);
+    "file", Count, "its number", |row| Cell::Count(u64::from(row.file.0));
+    "objects", Count, "objects that live", |row| Cell::Count(u64::from(row.objects));
+    "written", Count, "objects that were written", |row| Cell::Count(u64::from(row.written));
+    "restored", Count, "objects read back from it", |row| Cell::Count(row.restored);
+    "state", Text, "where it is in its life", |row| Cell::text(row.state.word());
+    "cause", Text, "why its objects were spilled", |row| Cell::text(row.cause.word());
+    "cut", Text, "why it was cut where it was", |row| Cell::text(row.cut.word());
+    "age", Since, "since its writing began", |row| Cell::Since(row.created_ms);
+    "write", Count, "milliseconds of writing", |row| Cell::Count(row.write_ms);
+    "name", Text, "its name", |row| Cell::text(&*row.name);
+    "place", Text, "where it lies", |row| Cell::text(&*row.place);
 ]);
 
 columns!(StoreRow, Store, "capacity", |_row| "store".to_owned(), [

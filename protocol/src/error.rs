@@ -25,6 +25,16 @@ pub enum Error {
         /// The creation sites that hold most, largest first, at most three.
         holders: Vec<Holder>,
     },
+    /// The store has no room for an object, and external storage takes no more.
+    #[error("out of disk: {asked} asked at {site}, and nothing can be spilled: {cause}")]
+    OutOfDisk {
+        /// Bytes that the create or get asked for.
+        asked: Bytes,
+        /// Where it was called, `function file:line`.
+        site: String,
+        /// What stands in the way: a limit with its value, or what the system said of which file.
+        cause: String,
+    },
     /// A `get` or `wait` reached its time limit.
     #[error("timed out after {after:?} waiting for object {object}")]
     GetTimeout {
@@ -287,6 +297,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::ObjectStoreFull { .. } => "object_store_full",
+            Self::OutOfDisk { .. } => "out_of_disk",
             Self::GetTimeout { .. } => "get_timeout",
             Self::ObjectLost { .. } => "object_lost",
             Self::Decode { .. } => "decode",
@@ -318,6 +329,9 @@ impl Error {
         match self {
             Self::ObjectStoreFull { .. } => {
                 "drop references that are no longer needed, or start the agent with a larger --object-store-memory"
+            }
+            Self::OutOfDisk { .. } => {
+                "make room on the disk, raise --spill-limit, or give another --spill-dir; the Spill view of `plasmon` shows what is there"
             }
             Self::GetTimeout { .. } => "the Tasks view of `plasmon` shows what the task that makes it waits for",
             Self::ObjectLost { .. } => "keep an ObjectRef for as long as the object is needed",

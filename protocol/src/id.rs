@@ -118,6 +118,10 @@ narrow_id!(
     ProcessId
 );
 narrow_id!(
+    /// One spill file of one agent; never reused. File 0 is none.
+    SpillFileId
+);
+narrow_id!(
     /// One interned call site of one agent. Site 0 is unknown.
     SiteId
 );

@@ -238,12 +238,14 @@ pub enum ToAgent<'a> {
         /// The client's number for the request.
         request: u32,
     },
-    /// Answer when the object has a value, with the value.
+    /// Answer when the object has a value, with the value. One in the pool is pinned by count from the answer on ([`Outcome::Pinned`]).
     Get {
         /// The client's number for the request.
         request: u32,
         /// The object.
         key: ObjectKey,
+        /// Where the program gets it.
+        site: u32,
     },
     /// Answer when the object has a value or an error, without it.
     Wait {
@@ -435,8 +437,11 @@ pub enum ToClient<'a> {
 /// What became of an object.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Outcome<'a> {
-    /// It is in the pool; the slot table says where.
-    InMemory,
+    /// Answers [`ToAgent::Wait`]: it has a value.
+    Ready,
+    /// Answers [`ToAgent::Get`]: it is in the pool, where the slot table says, and stays there until [`ToAgent::DropPin`], which whoever
+    /// gets this owes, wanted or not.
+    Pinned(ObjectKey),
     /// Its encoded value.
     Inline(&'a [u8]),
     /// There is no value. Empty for [`ToAgent::Wait`]; else an encoded [`Error`].

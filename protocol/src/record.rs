@@ -1,6 +1,7 @@
 //! The rows that people see. Every row is a plain value; times are milliseconds since the Unix epoch, by the agent's clock,
 //! so that a row which does not change is not sent again only because it grew older.
 
+mod spill;
 pub(crate) mod words;
 
 use std::fmt;
@@ -8,9 +9,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ActorId, JobId, NodeId, ObjectId, ProcessId, SiteId, TaskId};
+use crate::id::{ActorId, JobId, NodeId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 
-pub use words::{ActorStatus, EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, TaskStatus};
+pub use spill::{MAX_QUEUE, SpillFileRow, SpillRow, WaitRow};
+pub use words::{
+    ActorStatus, EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, SpillCause, SpillCut, SpillFileState, TaskStatus,
+};
 
 /// A place in a program. `function` is the path of the enclosing function where it is known.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
@@ -134,6 +138,18 @@ pub struct ObjectRow {
     pub contains: u32,
     /// The task that makes it, if any.
     pub task: Option<TaskId>,
+    /// The spill file with a copy of it.
+    pub file: Option<SpillFileId>,
+    /// Where its record begins in that file, bytes.
+    pub file_offset: Option<u64>,
+    /// When it was written to external storage.
+    pub spilled_ms: Option<u64>,
+    /// When it was last dropped from memory.
+    pub evicted_ms: Option<u64>,
+    /// When it was last read back.
+    pub restored_ms: Option<u64>,
+    /// How often it was read back.
+    pub restores: u32,
 }
 
 /// One creation site, with the objects that were created there and still live.
@@ -340,7 +356,8 @@ pub struct EventRow {
     pub pid: Option<u32>,
 }
 
-/// The ledger: every byte of capacity in exactly one line, in order of precedence. The lines sum to `capacity_bytes`.
+/// The ledger: every byte of capacity in exactly one line. The lines sum to `capacity_bytes`. An object that is pinned counts as pinned;
+/// else what becomes of its copy (spilling, restoring, secondary) goes before who holds it (argument, referenced, captured).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ledger {
@@ -356,6 +373,12 @@ pub struct Ledger {
     pub captured_bytes: u64,
     /// Objects granted but not published yet.
     pub creating_bytes: u64,
+    /// Objects that are being written to external storage.
+    pub spilling_bytes: u64,
+    /// Objects that are being read back.
+    pub restoring_bytes: u64,
+    /// Secondary copies: objects that external storage has too.
+    pub secondary_bytes: u64,
     /// Bytes behind an object up to the next allocation unit.
     pub padding_bytes: u64,
     /// Dead bytes in chunks that also carry live ones.
@@ -377,13 +400,16 @@ pub struct Ledger {
 impl Ledger {
     /// The lines with their names, in order of precedence; they sum to the capacity.
     #[must_use]
-    pub fn lines(&self) -> [(&'static str, u64); 9] {
+    pub fn lines(&self) -> [(&'static str, u64); 12] {
         [
             ("pinned", self.pinned_bytes),
             ("argument", self.argument_bytes),
             ("referenced", self.referenced_bytes),
             ("captured", self.captured_bytes),
             ("creating", self.creating_bytes),
+            ("spilling", self.spilling_bytes),
+            ("restoring", self.restoring_bytes),
+            ("secondary", self.secondary_bytes),
             ("padding", self.padding_bytes),
             ("holes", self.hole_bytes),
             ("slack", self.slack_bytes),
@@ -391,11 +417,12 @@ impl Ledger {
         ]
     }
 
-    /// Bytes of live objects: what is used, without what surrounds it and what is still being written.
+    /// Bytes of live objects: what is used, without what surrounds it and what is still being made.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        let [pinned, argument, referenced, captured, ..] = self.lines().map(|(_, bytes)| bytes);
-        pinned.saturating_add(argument).saturating_add(referenced).saturating_add(captured)
+        let objects = [self.pinned_bytes, self.argument_bytes, self.referenced_bytes, self.captured_bytes];
+        let copies = [self.spilling_bytes, self.restoring_bytes, self.secondary_bytes];
+        objects.into_iter().chain(copies).fold(0, u64::saturating_add)
     }
 }
 
@@ -479,8 +506,10 @@ pub struct StoreRow {
     pub put_bytes: u64,
     /// Objects ever put.
     pub put_objects: u64,
-    /// Creates that wait for room.
+    /// Creates, and gets of spilled objects, that wait for room.
     pub creates_queued: u32,
+    /// External storage.
+    pub spill: SpillRow,
     /// Viewers attached.
     pub viewers: u32,
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{RowKey, Table};
-use crate::id::{ActorId, ObjectId, ProcessId, SiteId, TaskId};
+use crate::id::{ActorId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 use crate::record::{
-    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow,
+    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow,
+    TaskRow,
 };
 
 /// Version of this vocabulary; raised when an old reader would misread a frame.
@@ -136,6 +137,8 @@ pub enum Target {
     Process(ProcessId),
     /// An actor: its calls, who holds it, what it holds.
     Actor(ActorId),
+    /// A spill file: the objects in it.
+    SpillFile(SpillFileId),
 }
 
 /// What the agent sends.
@@ -269,6 +272,8 @@ pub enum Rows {
     PostMortem(Vec<PostMortemRow>),
     /// Of [`Table::Events`].
     Events(Vec<EventRow>),
+    /// Of [`Table::SpillFiles`].
+    SpillFiles(Vec<SpillFileRow>),
     /// Of [`Table::Store`].
     Store(Vec<StoreRow>),
     /// Of any table that is grouped.
@@ -307,6 +312,8 @@ pub enum Detail {
     PostMortem(PostMortem),
     /// See [`Target::Actor`].
     Actor(ActorDetail),
+    /// See [`Target::SpillFile`].
+    SpillFile(SpillFileDetail),
 }
 
 /// Lists in details are cut at this many entries; the row beside them has the exact count.
@@ -388,6 +395,16 @@ pub struct PostMortem {
     pub process: PostMortemRow,
     /// The largest of the references that it held.
     pub references: Vec<ReferenceRow>,
+}
+
+/// What lies in a spill file.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpillFileDetail {
+    /// The file.
+    pub file: SpillFileRow,
+    /// Its largest live objects.
+    pub objects: Vec<ObjectRow>,
 }
 
 /// What an actor does and holds.

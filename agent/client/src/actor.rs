@@ -219,7 +219,7 @@ pub fn create<A: Actor>(
         (Err(error), _) => Some(error),
         (Ok(_), None) => None,
         (Ok(_), Some((_, pending))) => match pending.wait(None) {
-            Some(Answer::InMemory | Answer::Inline(_)) => None,
+            Some(Answer::Ready | Answer::Inline(_)) => None,
             Some(Answer::Refused(error)) => Some(error),
             _ => Some(no_answer()),
         },

@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use plasmon_memory::channel::Channel;
@@ -156,6 +156,24 @@ impl Client {
         sender.push(message)?;
         sender.finish(true);
         Ok(())
+    }
+
+    /// Sends a message if there is room for it at this moment; true as well when nothing can be sent any more. For the thread that makes
+    /// room.
+    pub(crate) fn try_push(&self, message: &impl Serialize) -> bool {
+        if self.alive().is_err() {
+            return true;
+        }
+        // Whoever has the lock may be waiting for the same room.
+        let outbound = match self.outbound.try_lock() {
+            Ok(outbound) => outbound,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let mut sender = Sender { client: self, outbound };
+        let pushed = sender.try_push(message).unwrap_or(true);
+        sender.finish(false);
+        pushed
     }
 
     /// The right to send several messages that no other thread's come between.
@@ -343,8 +361,14 @@ pub(crate) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Appends a message; waits while the ring is full.
-    pub(crate) fn push(&mut self, message: &impl Serialize) -> Result<(), Error> {
+    /// Appends a message if the ring has room for it.
+    fn try_push(&mut self, message: &impl Serialize) -> Result<bool, Error> {
+        self.encode(message)?;
+        let outbound = &mut *self.outbound;
+        Ok(outbound.ring.push(&outbound.buffer))
+    }
+
+    fn encode(&mut self, message: &impl Serialize) -> Result<(), Error> {
         let outbound = &mut *self.outbound;
         outbound.buffer.clear();
         outbound.buffer = local::encode_into(message, std::mem::take(&mut outbound.buffer))?;
@@ -355,6 +379,13 @@ impl Sender<'_> {
                 cause: format!("a message of {size} bytes is too large to send"),
             });
         }
+        Ok(())
+    }
+
+    /// Appends a message; waits while the ring is full.
+    pub(crate) fn push(&mut self, message: &impl Serialize) -> Result<(), Error> {
+        self.encode(message)?;
+        let outbound = &mut *self.outbound;
         let mut rounds = 0_u32;
         while !outbound.ring.push(&outbound.buffer) {
             self.client.alive()?;

@@ -119,6 +119,7 @@ pub(crate) struct Fetch {
     location: &'static Location<'static>,
     pending: Option<(u32, Arc<Pending>)>,
     inline: Option<Arc<[u8]>>,
+    pinned: Option<Pin>,
 }
 
 /// What a get does next.
@@ -131,7 +132,7 @@ pub(crate) enum Step {
 
 impl Fetch {
     pub(crate) fn new(handle: &Arc<Handle>, location: &'static Location<'static>) -> Self {
-        Self { handle: Arc::clone(handle), location, pending: None, inline: None }
+        Self { handle: Arc::clone(handle), location, pending: None, inline: None, pinned: None }
     }
 
     /// Looks whether the object can be read; asks the agent when it cannot.
@@ -143,6 +144,9 @@ impl Fetch {
         if let Some(bytes) = self.inline.take() {
             return Ok(Step::Done(Fetched::inline(client, self.handle.key, bytes, self.location)));
         }
+        if let Some(pin) = self.pinned.take() {
+            return Ok(Step::Done(Fetched::pinned(pin, self.location)));
+        }
         if let Some((_, pending)) = &self.pending {
             return Ok(Step::Wait(Arc::clone(pending)));
         }
@@ -150,8 +154,9 @@ impl Fetch {
         match pin(client, self.handle.key) {
             Some(pin) => Ok(Step::Done(Fetched::pinned(pin, self.location))),
             None => {
+                let site = client.sites.number(client, SiteKind::GetObject, self.location);
                 let (request, pending) = client.requests.open()?;
-                client.push_urgent(&ToAgent::Get { request, key: self.handle.key })?;
+                client.push_urgent(&ToAgent::Get { request, key: self.handle.key, site })?;
                 failpoint!("get_asked");
                 self.pending = Some((request, Arc::clone(&pending)));
                 Ok(Step::Wait(pending))
@@ -163,7 +168,11 @@ impl Fetch {
     pub(crate) fn answered(&mut self, answer: Answer) -> Result<(), Error> {
         self.pending = None;
         match answer {
-            Answer::InMemory => Ok(()),
+            Answer::Ready => Ok(()),
+            Answer::Pinned(key) => {
+                self.pinned = Some(counted(&self.handle.client, key)?);
+                Ok(())
+            }
             Answer::Inline(bytes) => {
                 self.inline = Some(bytes);
                 Ok(())
@@ -178,35 +187,50 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        if let Some((request, _)) = self.pending.take()
-            && self.handle.client.is_here()
-            && self.handle.client.requests.close(request)
-        {
-            let _ = self.handle.client.push(&ToAgent::Cancel { request });
+        let client = &self.handle.client;
+        let Some((request, pending)) = self.pending.take().filter(|_| client.is_here()) else { return };
+        match pending.abandon() {
+            Some(answer) => drop(unclaimed(&answer).map(|release| client.push(&release))),
+            // Should the answer be under way, the service thread lets go of what it brings.
+            None if client.requests.close(request) => drop(client.push(&ToAgent::Cancel { request })),
+            None => {}
         }
     }
 }
 
-/// Pins an object in memory; `None` when only the agent knows more.
+/// What the agent must be told when nobody takes an answer.
+pub(crate) fn unclaimed(answer: &Answer) -> Option<ToAgent<'static>> {
+    match answer {
+        Answer::Pinned(key) => Some(ToAgent::DropPin { key: *key }),
+        _ => None,
+    }
+}
+
+/// A view of an object that the agent has pinned by count for this process.
+pub(crate) fn counted(client: &Arc<Client>, key: ObjectKey) -> Result<Pin, Error> {
+    let _inside = client.enter()?;
+    let entry = client.slots.read(key.slot).filter(|entry| entry.generation == key.generation && entry.state == SlotState::InMemory);
+    let view = entry.and_then(|entry| client.pool.view(entry.offset, entry.length));
+    match view {
+        Some(view) => Ok(Pin::counted(client, key, view)),
+        None => Err(Error::Protocol { who: "the agent".to_owned(), cause: format!("object {} is not where it is pinned", client.id(key)) }),
+    }
+}
+
+/// Pins an object in memory through this process's own table; `None` when it takes the agent to do it.
 pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
     // Without a connection the agent may have lent the object's memory to others.
     let _inside = client.enter().ok()?;
     match client.words.pins().pin_and_read(&client.slots, key) {
-        PinOutcome::Pinned { pin, offset, length } => Some(Pin::new(client, key, Some(pin), client.pool.view(offset, length)?)),
-        PinOutcome::NotInMemory(_) => None,
-        PinOutcome::TableFull => {
-            // A view beyond the table's size is pinned by count: the message reaches the agent before anything that could let go.
-            let entry =
-                client.slots.read(key.slot).filter(|entry| entry.generation == key.generation && entry.state == SlotState::InMemory)?;
-            Some(Pin::new(client, key, None, client.pool.view(entry.offset, entry.length)?))
-        }
+        PinOutcome::Pinned { pin, offset, length } => Some(Pin::new(client, key, pin, client.pool.view(offset, length)?)),
+        PinOutcome::NotInMemory(_) | PinOutcome::TableFull => None,
     }
 }
 
-/// Whether the agent says that the object is not made yet. An object that it has not heard of is on its way to it.
-fn is_pending(handle: &Handle) -> bool {
+/// Whether the agent says that the object is not made yet, or not in memory. One that it has not heard of is on its way to it.
+fn is_late(handle: &Handle) -> bool {
     let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
-    entry.generation == handle.key.generation && entry.state == SlotState::Pending
+    entry.generation == handle.key.generation && matches!(entry.state, SlotState::Pending | SlotState::Spilled)
 }
 
 pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
@@ -222,7 +246,7 @@ pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, 
         if let Some(deadline) = deadline {
             // Only an object that is not there is late: the answer about any other is on its way.
             let mut until = deadline;
-            while answer.is_none() && until < deadline + ANSWER && !is_pending(handle) {
+            while answer.is_none() && until < deadline + ANSWER && !is_late(handle) {
                 until += LOOK;
                 answer = pending.wait(Some(until));
             }

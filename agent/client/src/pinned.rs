@@ -27,14 +27,16 @@ pub(crate) struct Pin {
 }
 
 impl Pin {
-    /// A pin without a table entry is counted at once.
-    pub(crate) fn new(client: &Arc<Client>, key: ObjectKey, index: Option<PinIndex>, view: View) -> Self {
+    /// Through the pin table; the agent does not know of it yet.
+    pub(crate) fn new(client: &Arc<Client>, key: ObjectKey, index: PinIndex, view: View) -> Self {
         client.view_opened();
-        let mut pin = Self { client: Arc::clone(client), key, index, view, counted: false };
-        if pin.index.is_none() {
-            pin.count(0);
-        }
-        pin
+        Self { client: Arc::clone(client), key, index: Some(index), view, counted: false }
+    }
+
+    /// One that the agent has counted already.
+    pub(crate) fn counted(client: &Arc<Client>, key: ObjectKey, view: View) -> Self {
+        client.view_opened();
+        Self { client: Arc::clone(client), key, index: None, view, counted: true }
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {

@@ -15,8 +15,10 @@ pub(crate) enum Answer {
     Leased { lease: u32, offset: u64, length: u64 },
     /// A block of slots.
     Slots { first: u32 },
-    /// The object is in the pool.
-    InMemory,
+    /// The object has a value.
+    Ready,
+    /// The object is in the pool and pinned by count, for whoever gets this.
+    Pinned(ObjectKey),
     /// A handle to an actor.
     Found { actor: ObjectKey, class: String },
     /// The object's encoded value.
@@ -31,6 +33,8 @@ struct State {
     waker: Option<Waker>,
     /// Told of the answer too, under this index.
     gate: Option<(usize, Arc<Gate>)>,
+    /// Nobody waits for the answer any more.
+    abandoned: bool,
 }
 
 /// One request that is under way.
@@ -67,8 +71,19 @@ impl Pending {
         state.answer.clone()
     }
 
-    fn answer(&self, answer: Answer) {
+    /// From here on nobody waits: the answer, if it was there already.
+    pub(crate) fn abandon(&self) -> Option<Answer> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.abandoned = true;
+        state.answer.take()
+    }
+
+    /// Hands the answer over; gives it back when nobody waits for it.
+    fn answer(&self, answer: Answer) -> Option<Answer> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.abandoned {
+            return Some(answer);
+        }
         state.answer = Some(answer);
         self.answered.notify_all();
         let (waker, gate) = (state.waker.take(), state.gate.take());
@@ -80,6 +95,7 @@ impl Pending {
         if let Some((index, gate)) = gate {
             gate.arrive(index);
         }
+        None
     }
 }
 
@@ -135,11 +151,12 @@ impl Requests {
         self.lock().pending.remove(&number).is_some()
     }
 
-    /// Delivers an answer.
-    pub(crate) fn answer(&self, number: u32, answer: Answer) {
+    /// Delivers an answer; gives it back when nobody waits for it.
+    pub(crate) fn answer(&self, number: u32, answer: Answer) -> Option<Answer> {
         let pending = self.lock().pending.remove(&number);
-        if let Some(pending) = pending {
-            pending.answer(answer);
+        match pending {
+            Some(pending) => pending.answer(answer),
+            None => Some(answer),
         }
     }
 

@@ -229,16 +229,16 @@ fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Giv
     if let Some(pin) = object::pin(client, key) {
         return Ok(Given::Object(Fetched::pinned(pin, Location::caller()).at(site).block(block)));
     }
-    // Inlined, and too much for the task's message.
+    // Inlined, and too much for the task's message; or spilled.
     let (request, pending) = client.requests.open()?;
-    client.push_urgent(&ToAgent::Get { request, key })?;
+    client.push_urgent(&ToAgent::Get { request, key, site })?;
     match pending.wait(None) {
         Some(Answer::Inline(bytes)) => Ok(Given::Object(Fetched::inline(client, key, bytes, Location::caller()).at(site))),
+        Some(Answer::Pinned(key)) => {
+            Ok(Given::Object(Fetched::pinned(object::counted(client, key)?, Location::caller()).at(site).block(block)))
+        }
         Some(Answer::Refused(error)) => Err(error),
-        _ => match object::pin(client, key) {
-            Some(pin) => Ok(Given::Object(Fetched::pinned(pin, Location::caller()).at(site).block(block))),
-            None => Err(Error::ObjectLost { object: client.id(key), cause: "the argument is neither in memory nor inlined".to_owned() }),
-        },
+        _ => Err(Error::ObjectLost { object: client.id(key), cause: "the argument is neither in memory nor inlined".to_owned() }),
     }
 }
 

@@ -175,7 +175,8 @@ impl Outbox for Effects {
         let state = match state {
             None => SlotState::Free,
             Some(ObjectState::Pending) => SlotState::Pending,
-            Some(ObjectState::InMemory) => SlotState::InMemory,
+            Some(ObjectState::InMemory | ObjectState::Spilling | ObjectState::InMemoryCopy) => SlotState::InMemory,
+            Some(ObjectState::Spilled | ObjectState::Restoring) => SlotState::Spilled,
             Some(ObjectState::Inlined | ObjectState::Actor) => SlotState::Inlined,
             Some(ObjectState::Failed) => SlotState::Failed,
         };

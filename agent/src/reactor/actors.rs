@@ -91,7 +91,7 @@ impl Core {
         let name: Option<Arc<str>> = (!options.name.is_empty()).then(|| options.name.into());
         if let Some(name) = &name {
             self.actor_names.insert(Arc::clone(name), key);
-            out.send(from, &ToClient::Resolved { request, outcome: Outcome::InMemory });
+            out.send(from, &ToClient::Resolved { request, outcome: Outcome::Ready });
         }
         let actor = Actor {
             key,

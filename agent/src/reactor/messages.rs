@@ -61,8 +61,8 @@ impl Core {
                 self.on_slots(from, request, out);
                 Ok(())
             }
-            ToAgent::Get { request, key } => self.on_get(from, request, key, true, out),
-            ToAgent::Wait { request, key } => self.on_get(from, request, key, false, out),
+            ToAgent::Get { request, key, site } => self.on_get(from, request, key, Some(site), out),
+            ToAgent::Wait { request, key } => self.on_get(from, request, key, None, out),
             ToAgent::Cancel { request } => {
                 self.on_cancel(from, request);
                 Ok(())

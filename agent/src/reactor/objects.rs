@@ -274,41 +274,43 @@ impl Core {
             });
         }
         self.slots.leave(key.slot);
-        let Some(cold) = cold else { return };
+        let Some(mut cold) = cold else { return };
         if state == Some(ObjectState::Inlined) {
             self.counters.inlined_bytes -= length;
             self.counters.inlined_objects -= 1;
         }
         let captor = self.living(cold.captor);
-        for inner in cold.contains {
+        for inner in std::mem::take(&mut cold.contains) {
             self.release(captor, inner, Count::Captured);
         }
-        for waiter in cold.waiters {
+        for waiter in cold.take_waiters() {
             self.tell(waiter, key, out);
         }
     }
 
+    /// A client asks for an object's value, at its own call site `site`, or only whether it has one.
     pub(super) fn on_get(
         &mut self,
         from: ProcessId,
         request: u32,
         key: ObjectKey,
-        wants_value: bool,
+        site: Option<u32>,
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
+        let waiter = Waiter { process: from, request, wants: site.map(|site| self.site_from(from, site)) };
         let Some(object) = self.objects.get_mut(key) else {
             self.answer_lost(from, request, key, out);
             return Ok(());
         };
         if object.state != Some(ObjectState::Pending) {
-            self.answer(Waiter { process: from, request, wants_value }, key, out);
+            self.answer(waiter, key, out);
             return Ok(());
         }
         let Some(process) = self.processes.get_mut(from.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }
-        object.cold_mut().waiters.insert(Waiter { process: from, request, wants_value });
+        object.cold_mut().await_value(waiter);
         Ok(())
     }
 
@@ -324,7 +326,7 @@ impl Core {
         let Some(object) = self.objects.get_mut(key) else { return };
         let failed = object.state == Some(ObjectState::Failed);
         let Some(cold) = object.cold.as_mut() else { return };
-        let waiters = std::mem::take(&mut cold.waiters);
+        let waiters = cold.take_waiters();
         let dependents = std::mem::take(&mut cold.dependents);
         let error = failed.then(|| plasmon_protocol::local::decode::<Error>("the agent", &cold.value).ok()).flatten();
         for waiter in waiters {
@@ -338,18 +340,25 @@ impl Core {
         }
     }
 
-    pub(super) fn answer(&self, waiter: Waiter, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn answer(&mut self, waiter: Waiter, key: ObjectKey, out: &mut impl Outbox) {
+        let Waiter { process, request, wants } = waiter;
         let Some(object) = self.objects.get(key) else { return };
-        let value: &[u8] = match (&object.cold, waiter.wants_value) {
-            (Some(cold), true) => &cold.value,
+        let value: &[u8] = match (&object.cold, wants) {
+            (Some(cold), Some(_)) => &cold.value,
             _ => &[],
         };
-        let outcome = match object.state {
-            Some(ObjectState::Inlined | ObjectState::Actor) => Outcome::Inline(value),
-            Some(ObjectState::Failed) => Outcome::Failed(value),
-            _ => Outcome::InMemory,
+        let outcome = match (object.state, wants) {
+            (Some(ObjectState::Inlined | ObjectState::Actor), _) => Outcome::Inline(value),
+            (Some(ObjectState::Failed), _) => Outcome::Failed(value),
+            (_, None) => Outcome::Ready,
+            (_, Some(site)) => {
+                if self.hold(process, key, Count::Pinned, site).is_err() {
+                    return self.answer_lost(process, request, key, out);
+                }
+                Outcome::Pinned(key)
+            }
         };
-        out.send(waiter.process, &ToClient::Resolved { request: waiter.request, outcome });
+        out.send(process, &ToClient::Resolved { request, outcome });
     }
 
     pub(super) fn answer_lost(&self, process: ProcessId, request: u32, key: ObjectKey, out: &mut impl Outbox) {

@@ -6,7 +6,7 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::record::{
     ActorRow, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
-    ReferenceType, SiteRow, StoreRow, TaskRow, TaskStatus,
+    ReferenceType, SiteRow, SpillFileRow, SpillRow, StoreRow, TaskRow, TaskStatus,
 };
 use plasmon_protocol::stream::{Detail, Target};
 
@@ -65,6 +65,7 @@ impl Core {
             captured: object.counts.captured,
             contains: object.contains().len() as u32,
             task: object.task().map(|task| task.on(self.config.node)),
+            ..ObjectRow::default()
         }
     }
 
@@ -265,6 +266,7 @@ impl Tables for Core {
             put_bytes: self.counters.put_bytes,
             put_objects: self.counters.put_objects,
             creates_queued: self.creates.len() as u32,
+            spill: SpillRow::default(),
             viewers: self.machine.viewers,
         }
     }
@@ -304,6 +306,10 @@ impl Tables for Core {
 
     fn post_mortem(&self) -> Vec<PostMortemRow> {
         self.post_mortems.rows()
+    }
+
+    fn spill_files(&self) -> Vec<SpillFileRow> {
+        Vec::new()
     }
 
     fn events(&self) -> Vec<EventRow> {

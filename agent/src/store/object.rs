@@ -1,6 +1,6 @@
 //! The objects, dense by slot: no hashing on the way from a key to its object.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ObjectState;
@@ -50,8 +50,8 @@ pub struct Waiter {
     pub process: ProcessId,
     /// Its number for the request.
     pub request: u32,
-    /// Whether it wants the value, not only the news.
-    pub wants_value: bool,
+    /// Where it wants the value; `None` when it wants only the news.
+    pub wants: Option<SiteId>,
 }
 
 /// What few objects have; absent for most.
@@ -64,7 +64,7 @@ pub struct Cold {
     /// Who holds the captured references in its name.
     pub captor: ProcessId,
     /// Who waits for its value.
-    pub waiters: BTreeSet<Waiter>,
+    pub waiters: BTreeMap<(ProcessId, u32), Option<SiteId>>,
     /// Tasks that wait for its value.
     pub dependents: BTreeSet<TaskKey>,
     /// The task that makes it.
@@ -74,11 +74,20 @@ pub struct Cold {
 }
 
 impl Cold {
+    /// One more waits for its value.
+    pub fn await_value(&mut self, waiter: Waiter) {
+        self.waiters.insert((waiter.process, waiter.request), waiter.wants);
+    }
+
+    /// All who wait; nobody does from here on.
+    pub fn take_waiters(&mut self) -> Vec<Waiter> {
+        let waiters = std::mem::take(&mut self.waiters);
+        waiters.into_iter().map(|((process, request), wants)| Waiter { process, request, wants }).collect()
+    }
+
     /// The answer to that request is no longer wanted.
     pub fn forget(&mut self, process: ProcessId, request: u32) {
-        for wants_value in [true, false] {
-            self.waiters.remove(&Waiter { process, request, wants_value });
-        }
+        self.waiters.remove(&(process, request));
     }
 }
 

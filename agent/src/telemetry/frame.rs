@@ -38,6 +38,7 @@ pub fn write_rows(rows: &Rows, fields: &[String]) -> Result<Vec<RowText>, Error>
         Rows::Actors(rows) => each(rows, fields, Record::key),
         Rows::PostMortem(rows) => each(rows, fields, Record::key),
         Rows::Events(rows) => each(rows, fields, Record::key),
+        Rows::SpillFiles(rows) => each(rows, fields, Record::key),
         Rows::Store(rows) => each(rows, fields, Record::key),
         Rows::Groups(rows) => each(rows, &[], |row| row.key.clone()),
     }
@@ -91,6 +92,7 @@ pub fn rows_name(rows: &Rows) -> &'static str {
         Rows::Actors(_) => "actors",
         Rows::PostMortem(_) => "post_mortem",
         Rows::Events(_) => "events",
+        Rows::SpillFiles(_) => "spill_files",
         Rows::Store(_) => "store",
         Rows::Groups(_) => "groups",
     }

@@ -2,14 +2,16 @@
 
 use plasmon_protocol::column::{Record, Table};
 use plasmon_protocol::id::{ActorId, ObjectId, TaskId};
-use plasmon_protocol::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
+};
 use plasmon_protocol::stream::Rows;
 use serde::Serialize;
 
 use crate::telemetry::tables::Tables;
 
 /// Every table, in the order of its discriminant.
-pub const TABLES: [Table; 9] = [
+pub const TABLES: [Table; 10] = [
     Table::References,
     Table::Objects,
     Table::Sites,
@@ -18,6 +20,7 @@ pub const TABLES: [Table; 9] = [
     Table::Actors,
     Table::PostMortem,
     Table::Events,
+    Table::SpillFiles,
     Table::Store,
 ];
 
@@ -69,6 +72,7 @@ pub fn fetch(tables: &dyn Tables, table: Table) -> Rows {
         Table::Actors => Rows::Actors(tables.actors()),
         Table::PostMortem => Rows::PostMortem(tables.post_mortem()),
         Table::Events => Rows::Events(tables.events()),
+        Table::SpillFiles => Rows::SpillFiles(tables.spill_files()),
         Table::Store => Rows::Store(vec![tables.store()]),
     }
 }
@@ -85,6 +89,7 @@ pub fn count(rows: &Rows) -> usize {
         Rows::Actors(rows) => rows.len(),
         Rows::PostMortem(rows) => rows.len(),
         Rows::Events(rows) => rows.len(),
+        Rows::SpillFiles(rows) => rows.len(),
         Rows::Store(rows) => rows.len(),
         Rows::Groups(rows) => rows.len(),
     }
@@ -188,6 +193,11 @@ shown!(PostMortemRow, PostMortem, ["process"], [u8; 10], |row| digits(u64::from(
     }
 });
 shown!(EventRow, Events, ["number"], [u8; 20], |row| digits(row.number), {});
+shown!(SpillFileRow, SpillFiles, ["file"], [u8; 10], |row| digits(u64::from(row.file.0)), {
+    fn bytes(&self) -> u64 {
+        self.live_bytes
+    }
+});
 shown!(StoreRow, Store, [], (), |_row| (), {
     fn bytes(&self) -> u64 {
         self.ledger.used_bytes()

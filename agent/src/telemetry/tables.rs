@@ -2,7 +2,7 @@
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{
-    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow,
+    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
 use plasmon_protocol::stream::{Detail, Target};
 
@@ -31,6 +31,8 @@ pub trait Tables {
     fn actors(&self) -> Vec<ActorRow>;
     /// Processes that ended as they should not have, for a minute.
     fn post_mortem(&self) -> Vec<PostMortemRow>;
+    /// Every spill file.
+    fn spill_files(&self) -> Vec<SpillFileRow>;
     /// The latest events, oldest first.
     fn events(&self) -> Vec<EventRow>;
     /// One thing in detail; `None` when it is gone. Lists are cut at `MAX_DETAIL`. A site's source and a process's unique

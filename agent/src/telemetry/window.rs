@@ -8,7 +8,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::id::ObjectId;
 use plasmon_protocol::record::{
-    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, StoreRow, TaskRow,
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
 use plasmon_protocol::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
 
@@ -52,6 +52,7 @@ impl Query {
             Table::Actors => Box::new(Plan::<ActorRow>::of(&view)?),
             Table::PostMortem => Box::new(Plan::<PostMortemRow>::of(&view)?),
             Table::Events => Box::new(Plan::<EventRow>::of(&view)?),
+            Table::SpillFiles => Box::new(Plan::<SpillFileRow>::of(&view)?),
             Table::Store => Box::new(Plan::<StoreRow>::of(&view)?),
         };
         Ok(Self { view, plan })

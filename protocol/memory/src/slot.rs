@@ -23,7 +23,7 @@ pub enum SlotState {
     /// Nothing.
     #[default]
     Free = 0,
-    /// An object that is not in memory: not there yet, or spilled. Ask the agent.
+    /// An object that is not there yet. Ask the agent.
     Pending = 1,
     /// An object at the entry's offset.
     InMemory = 2,
@@ -33,6 +33,8 @@ pub enum SlotState {
     Failed = 4,
     /// An object that the agent is about to move out. Ask the agent.
     Evicting = 5,
+    /// An object that is in external storage only. Ask the agent.
+    Spilled = 6,
 }
 
 impl SlotState {
@@ -44,6 +46,7 @@ impl SlotState {
             3 => Self::Inlined,
             4 => Self::Failed,
             5 => Self::Evicting,
+            6 => Self::Spilled,
             _ => Self::Pending,
         }
     }

@@ -103,8 +103,16 @@ words!(
         /// Not made yet.
         #[default]
         Pending = "PENDING",
-        /// In the pool.
+        /// In the pool, and nowhere else: the primary copy.
         InMemory = "IN_MEMORY",
+        /// In the pool, and being written to external storage.
+        Spilling = "SPILLING",
+        /// In the pool, beside the copy in external storage: it can be dropped at once when its place is needed.
+        InMemoryCopy = "IN_MEMORY_COPY",
+        /// In external storage only.
+        Spilled = "SPILLED",
+        /// Being read from external storage into the pool.
+        Restoring = "RESTORING",
         /// Small enough to live in the agent's heap.
         Inlined = "INLINED",
         /// It has no value: the handles of a live actor refer to it.
@@ -171,10 +179,70 @@ words!(
         CreateQueued = "create_queued",
         /// A create found no room in time.
         StoreFull = "store_full",
+        /// Objects were written to external storage.
+        Spilled = "spilled",
+        /// Objects were read back from external storage.
+        Restored = "restored",
+        /// Spilling stopped, or goes on.
+        SpillState = "spill_state",
+        /// An object could not be read back.
+        ObjectLost = "object_lost",
+        /// The live part of a spill file was written anew, or the file was removed.
+        SpillFile = "spill_file",
+        /// The same objects are spilled and restored again and again.
+        Thrash = "thrash",
         /// Idle leases were called back.
         LeasesRecalled = "leases_recalled",
         /// Something that the agent noticed about itself or the machine.
         Notice = "notice",
+    }
+);
+
+words!(
+    /// Where a spill file is in its life.
+    #[derive(Default)]
+    SpillFileState {
+        /// Being written; its objects are still in memory.
+        #[default]
+        Writing = "writing",
+        /// Written and synced.
+        Ready = "ready",
+        /// Its live part is being written into another file.
+        Compacting = "compacting",
+        /// Nothing in it lives; it is being removed.
+        Deleting = "deleting",
+    }
+);
+
+words!(
+    /// Why objects were spilled.
+    #[derive(Default)]
+    SpillCause {
+        /// Primary copies took up more of the store than the threshold.
+        #[default]
+        Threshold = "threshold",
+        /// A create found no room.
+        Create = "create",
+        /// A get needed room for an object that was spilled before.
+        Restore = "restore",
+        /// Less than half of another file was live.
+        Compaction = "compaction",
+    }
+);
+
+words!(
+    /// Why a file was cut where it was.
+    #[derive(Default)]
+    SpillCut {
+        /// It has all that was to be spilled at that moment.
+        #[default]
+        Enough = "enough",
+        /// It has as many objects as a file may have.
+        Objects = "object limit",
+        /// The next object would have made it too large.
+        Size = "file size limit",
+        /// Nothing more could be spilled.
+        Exhausted = "nothing more to spill",
     }
 );
 

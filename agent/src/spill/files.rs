@@ -1,0 +1,1 @@
+//! The spill files, which objects live in them, and their ledger.

@@ -1,0 +1,1 @@
+//! When to spill, how much, and where a batch is cut.
