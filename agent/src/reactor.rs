@@ -5,6 +5,8 @@
 //! - [`owed`]: answers that wait for room.
 //! - [`containment`]: references inside objects.
 //! - [`memory`]: leases are asked for, backed, granted, recalled.
+//! - [`spilling`]: objects go to external storage; [`restoring`]: they come back; [`eviction`]: their copies leave memory;
+//!   [`compaction`]: files are written anew.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
 //! - [`workers`]: who runs tasks and calls.
@@ -13,14 +15,16 @@
 //! - [`post_mortem`]: what those held that ended as they should not have.
 //! - [`tick`]: what time brings.
 //! - [`drain`]: how work comes to an end.
-//! - [`rows`] and [`detail`]: what people see.
+//! - [`rows`], [`spill_rows`] and [`detail`]: what people see.
 //! - [`check`]: every invariant, by a walk over everything.
 
 mod actors;
 pub mod check;
+mod compaction;
 mod containment;
 mod detail;
 mod drain;
+mod eviction;
 mod memory;
 mod messages;
 mod objects;
@@ -28,7 +32,10 @@ mod owed;
 mod post_mortem;
 mod process;
 mod processes;
+mod restoring;
 mod rows;
+mod spill_rows;
+mod spilling;
 mod stopped;
 mod tasks;
 mod tick;
@@ -48,6 +55,8 @@ use crate::scheduler::actor::Actor;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::Cpus;
 use crate::scheduler::task::Task;
+use crate::spill::job::Job as IoJob;
+use crate::spill::policy::SpillConfig;
 use crate::store::Store;
 use crate::store::object::Objects;
 use crate::store::slots::Slots;
@@ -91,6 +100,11 @@ pub trait Outbox {
     fn end_job(&mut self, job: JobId);
     /// Asks a worker's `run`th task back; [`Core::on_withdrawn`] tells when all that it had said by then was heard.
     fn withdraw(&mut self, worker: ProcessId, run: u32);
+    /// Marks these objects as about to leave their places, and looks who reads them: leaves those that nobody does, and nobody begins to
+    /// until they are published again ([`plasmon_memory::pin::begin_evict_all`]).
+    fn evict(&mut self, keys: &mut Vec<ObjectKey>);
+    /// Has external storage do something; [`Core::on_io`] tells how it went.
+    fn io(&mut self, job: IoJob);
     /// Ends a process that was told to go, or may not stay.
     fn kill(&mut self, process: ProcessId);
 }
@@ -112,6 +126,8 @@ pub struct CoreConfig {
     pub milli_cpus: u64,
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
+    /// External storage.
+    pub spill: SpillConfig,
 }
 
 /// All truth of one node.
@@ -148,6 +164,7 @@ pub struct Core {
     backing: u64,
     /// The backing failed at some point; tried again on the next create.
     backing_failed: bool,
+    spill: spilling::Spill,
     events: VecDeque<EventRow>,
     post_mortems: post_mortem::PostMortems,
     event_count: u64,
@@ -234,6 +251,7 @@ impl Core {
             backed: 0,
             backing: 0,
             backing_failed: false,
+            spill: spilling::Spill::new(config.spill.clone()),
             events: VecDeque::new(),
             post_mortems: post_mortem::PostMortems::default(),
             event_count: 0,
@@ -304,6 +322,7 @@ impl Core {
         }
         // Freed objects may have given their leases back.
         self.serve_creates(out);
+        self.manage_room(out);
         self.changes += 1;
     }
 

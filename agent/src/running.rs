@@ -24,6 +24,7 @@ use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
 use crate::node::{Clock, backing, sampling, spawner};
 use crate::reactor::{Core, CoreConfig};
 use crate::session::{Address, Session};
+use crate::spill::policy::SpillConfig;
 use crate::telemetry::door::Door;
 use crate::telemetry::server::Server;
 use crate::telemetry::token::load_or_create;
@@ -151,6 +152,7 @@ fn start_node(
         slots: SLOTS,
         milli_cpus: u64::from(config.num_cpus.milli()),
         now_ms: clock.now_ms(),
+        spill: SpillConfig::default(),
     });
     let control = Arc::new(Doorbell::create().map_err(|error| Error::system("make a doorbell", error))?);
     let (commands, queue) = mpsc::channel();

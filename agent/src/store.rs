@@ -13,7 +13,7 @@ pub mod object;
 pub mod slots;
 
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, PAGE};
+use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, PAGE, SMALL};
 use plasmon_protocol::record::Ledger;
 
 use allocator::Allocator;
@@ -28,7 +28,14 @@ pub struct Store {
     leases: Vec<Option<Lease>>,
     vacant: Vec<LeaseIndex>,
     books: Books,
+    /// Objects ever entered.
+    entered: u64,
+    /// The chunk that the agent itself writes small objects into.
+    own_chunk: Option<LeaseIndex>,
 }
+
+/// The agent's name as a leaseholder. Its leases go back with their last object.
+const AGENT: (ProcessId, u32) = (ProcessId(0), 0);
 
 /// Why a process's claim to have written an object is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +51,15 @@ impl Store {
     #[must_use]
     pub fn new(capacity: u64) -> Self {
         let capacity = capacity / PAGE * PAGE;
-        Self { capacity, allocator: Allocator::new(capacity), leases: Vec::new(), vacant: Vec::new(), books: Books::default() }
+        Self {
+            capacity,
+            allocator: Allocator::new(capacity),
+            leases: Vec::new(),
+            vacant: Vec::new(),
+            books: Books::default(),
+            entered: 0,
+            own_chunk: None,
+        }
     }
 
     /// The pool's size, bytes.
@@ -103,17 +118,68 @@ impl Store {
         self.allocator.high_water()
     }
 
+    /// Leased bytes that carry no object, over all processes.
+    #[must_use]
+    pub fn slack(&self) -> u64 {
+        self.books.slack()
+    }
+
+    /// Dead bytes in chunks that also carry live ones.
+    #[must_use]
+    pub fn holes(&self) -> u64 {
+        self.books.holes()
+    }
+
+    /// Room for an object of `bytes` that the agent itself writes: a small one goes into the agent's chunk. `None` when there is none.
+    /// What is found is empty until [`Store::enter_object`].
+    pub fn own_room(&mut self, bytes: u64) -> Option<(LeaseIndex, u64)> {
+        if bytes > SMALL {
+            let index = self.grant(bytes, false, AGENT)?;
+            return Some((index, self.lease(index)?.offset));
+        }
+        let current = self.own_chunk.and_then(|index| Some((index, self.lease(index)?)));
+        if let Some((index, lease)) = current.filter(|(_, lease)| lease.end() - lease.bump >= bytes.max(1)) {
+            return Some((index, lease.bump));
+        }
+        let fair = self.chunk_for(bytes);
+        let index = self.grant(fair, true, AGENT).or_else(|| self.grant(bytes, true, AGENT))?;
+        self.own_chunk = Some(index);
+        Some((index, self.lease(index)?.offset))
+    }
+
+    /// Gives back what [`Store::own_room`] found, if nothing is in it.
+    pub fn forget_room(&mut self, index: LeaseIndex) {
+        if self.lease(index).is_some_and(|lease| lease.live == 0 && lease.is_agents()) {
+            self.give_back(index);
+        }
+    }
+
+    /// Whether a range of `bytes` is free, or would be if every idle lease came back.
+    #[must_use]
+    pub fn would_fit(&self, bytes: u64) -> bool {
+        let wanted = bytes.max(1).next_multiple_of(PAGE);
+        let idle = self.leases().filter(|(_, lease)| lease.is_idle()).map(|(_, lease)| (lease.offset, lease.length));
+        let mut ranges: Vec<(u64, u64)> = self.allocator.ranges().chain(idle).collect();
+        ranges.sort_unstable();
+        let mut run = (0, 0);
+        ranges.into_iter().any(|(offset, length)| {
+            run = if run.1 == offset { (run.0, offset + length) } else { (offset, offset + length) };
+            run.1 - run.0 >= wanted
+        })
+    }
+
     /// Leased bytes of a process that carry no object.
     #[must_use]
     pub fn slack_of(&self, process: ProcessId) -> u64 {
         self.books.slack_of(process)
     }
 
-    /// Enters an object that a process has written into its lease.
+    /// Enters an object that a process has written into its lease, in its slot.
     ///
     /// # Errors
     /// [`BadMemory`] when the range is not inside the lease, or not where the next object may be.
-    pub fn enter_object(&mut self, index: LeaseIndex, memory: Memory, class: Class) -> Result<(), BadMemory> {
+    pub fn enter_object(&mut self, index: LeaseIndex, memory: Memory, slot: u32, class: Class) -> Result<(), BadMemory> {
+        self.entered += 1;
         let lease = self.leases.get_mut(index.0 as usize).and_then(Option::as_mut).ok_or(BadMemory::OutsideOfLease)?;
         let end = memory.offset.checked_add(memory.length).ok_or(BadMemory::OutsideOfLease)?;
         if memory.offset < lease.offset || end > lease.end() || !memory.offset.is_multiple_of(ALIGNMENT) {
@@ -123,14 +189,14 @@ impl Store {
             return Err(BadMemory::Overlap);
         }
         self.books.leave_lease(lease);
-        lease.enter(memory.offset, memory.length);
+        lease.enter(memory.offset, memory.length, slot, self.entered);
         self.books.enter_lease(lease);
         self.books.enter_object(class, memory.length, lease.extent(memory.offset, memory.length));
         Ok(())
     }
 
-    /// Removes an object of `length` bytes at `offset`. An orphaned lease goes back with its last object. True when the lease stays
-    /// and has no object any more.
+    /// Removes an object of `length` bytes at `offset`. An orphaned lease, or one of the agent's own, goes back with its last object. True
+    /// when the lease stays and has no object any more.
     pub fn leave_object(&mut self, index: LeaseIndex, offset: u64, length: u64, class: Class) -> bool {
         let Some(lease) = self.leases.get_mut(index.0 as usize).and_then(Option::as_mut) else { return false };
         self.books.leave_lease(lease);
@@ -138,7 +204,7 @@ impl Store {
         lease.leave(extent);
         self.books.enter_lease(lease);
         self.books.leave_object(class, length, extent);
-        let (idle, orphaned) = (lease.live == 0, lease.owner.is_none());
+        let (idle, orphaned) = (lease.live == 0, lease.owner.is_none() || lease.is_agents());
         if idle && orphaned {
             self.give_back(index);
         }
@@ -202,6 +268,9 @@ impl Store {
     }
 
     fn give_back(&mut self, index: LeaseIndex) {
+        if self.own_chunk == Some(index) {
+            self.own_chunk = None;
+        }
         if let Some(lease) = self.leases.get_mut(index.0 as usize).and_then(Option::take) {
             self.books.leave_lease(&lease);
             self.allocator.free(lease.offset, lease.length);
@@ -225,7 +294,7 @@ mod tests {
         let mut store = Store::new(1 << 20);
         let lease = store.grant(1 << 20, false, OWNER).unwrap();
         assert!(store.grant(1, false, OWNER).is_none());
-        store.enter_object(lease, memory(0, 1 << 20), Class::Referenced).unwrap();
+        store.enter_object(lease, memory(0, 1 << 20), 0, Class::Referenced).unwrap();
         assert_eq!(store.ledger(1 << 20, 0, 0).referenced_bytes, 1 << 20);
         store.leave_object(lease, 0, 1 << 20, Class::Referenced);
         store.return_lease(lease).unwrap();
@@ -237,12 +306,12 @@ mod tests {
     fn a_chunk_counts_holes_padding_and_slack() {
         let mut store = Store::new(1 << 20);
         let lease = store.grant(PAGE, true, OWNER).unwrap();
-        store.enter_object(lease, memory(0, 10), Class::Referenced).unwrap();
-        store.enter_object(lease, memory(64, 100), Class::Captured).unwrap();
-        assert_eq!(store.enter_object(lease, memory(64, 1), Class::Referenced), Err(BadMemory::Overlap));
-        assert_eq!(store.enter_object(lease, memory(PAGE, 1), Class::Referenced), Err(BadMemory::OutsideOfLease));
-        assert_eq!(store.enter_object(lease, memory(193, 1), Class::Referenced), Err(BadMemory::OutsideOfLease));
-        assert_eq!(store.enter_object(lease, memory(u64::MAX - 63, 128), Class::Referenced), Err(BadMemory::OutsideOfLease));
+        store.enter_object(lease, memory(0, 10), 0, Class::Referenced).unwrap();
+        store.enter_object(lease, memory(64, 100), 0, Class::Captured).unwrap();
+        assert_eq!(store.enter_object(lease, memory(64, 1), 0, Class::Referenced), Err(BadMemory::Overlap));
+        assert_eq!(store.enter_object(lease, memory(PAGE, 1), 0, Class::Referenced), Err(BadMemory::OutsideOfLease));
+        assert_eq!(store.enter_object(lease, memory(193, 1), 0, Class::Referenced), Err(BadMemory::OutsideOfLease));
+        assert_eq!(store.enter_object(lease, memory(u64::MAX - 63, 128), 0, Class::Referenced), Err(BadMemory::OutsideOfLease));
         store.leave_object(lease, 0, 10, Class::Referenced);
         let ledger = store.ledger(0, 0, 0);
         assert_eq!(ledger.captured_bytes, 100);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use plasmon_memory::pin::pinned;
+use plasmon_memory::pin::{begin_evict_all, pinned};
 use plasmon_memory::slot::{SlotState, SlotTable};
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToClient;
@@ -13,6 +13,7 @@ use plasmon_protocol::record::ObjectState;
 use super::peer::Peer;
 use super::program::Program;
 use crate::reactor::Outbox;
+use crate::spill::job::Job as IoJob;
 
 /// The outside of the core.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Effects {
     pub withdrawals: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
+    /// What external storage is to do.
+    pub jobs: Vec<IoJob>,
     /// Processes to end.
     pub kills: Vec<ProcessId>,
     /// Some client has a backlog.
@@ -69,6 +72,7 @@ impl Effects {
             recalls: Vec::new(),
             withdrawals: Vec::new(),
             starts: Vec::new(),
+            jobs: Vec::new(),
             kills: Vec::new(),
             crowded: false,
             buffer: Vec::new(),
@@ -181,8 +185,8 @@ impl Outbox for Effects {
             Some(ObjectState::Failed) => SlotState::Failed,
         };
         if self.poison
-            && state == SlotState::Free
-            && let Some(entry) = self.slots.read(key.slot).filter(|entry| entry.state == SlotState::InMemory)
+            && matches!(state, SlotState::Free | SlotState::Spilled)
+            && let Some(entry) = self.slots.read(key.slot).filter(|entry| matches!(entry.state, SlotState::InMemory | SlotState::Evicting))
         {
             self.pool.poison(entry.offset, entry.length);
         }
@@ -229,6 +233,14 @@ impl Outbox for Effects {
             peer.link.words().withdraw(run);
             self.withdrawals.push(worker);
         }
+    }
+
+    fn evict(&mut self, keys: &mut Vec<ObjectKey>) {
+        begin_evict_all(&self.slots, keys, self.peers.values().map(|peer| peer.link.pins()));
+    }
+
+    fn io(&mut self, job: IoJob) {
+        self.jobs.push(job);
     }
 
     fn kill(&mut self, process: ProcessId) {

@@ -52,6 +52,8 @@ pub enum Command {
     SwitchSites,
     /// The spawner did this.
     Done(Report),
+    /// External storage did this.
+    Io(crate::spill::job::Report),
     /// End.
     Stop(Stop),
 }
@@ -283,6 +285,7 @@ impl Shell {
                 }
                 Command::Done(Report::Environment { newcomer, environment }) => self.on_environment(newcomer, environment),
                 Command::Done(Report::Worker { worker, started }) => self.on_started(worker, started),
+                Command::Io(report) => self.core.on_io(report, &mut self.effects),
                 Command::Stop(stop) => self.stop(stop),
             }
         }

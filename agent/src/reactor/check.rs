@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plasmon_protocol::id::ProcessId;
+use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::record::{ActorStatus, ObjectState, ProcessType, ReferenceType, TaskStatus};
 
 use super::rows::reference_type;
@@ -10,7 +10,8 @@ use super::{Activity, Core};
 use crate::references::table::{Count, NONE};
 use crate::scheduler::actor::Actor;
 use crate::scheduler::task::{Role, Task};
-use crate::store::object::Counts;
+use crate::store::ledger::Class;
+use crate::store::object::{Counts, Object, Residency};
 
 /// One row of truth, in a form that a model can hold too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,7 +47,8 @@ impl Core {
         let mut visible = (0, 0);
         let mut inlined = (0, 0);
         let mut lease_live: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
-        let mut classes = [0; 4];
+        let mut classes = [0; 7];
+        let mut spill = super::spilling::Spill::default();
         for (key, object) in self.objects.iter() {
             let mut sum = Counts::default();
             let mut holders = 0;
@@ -69,19 +71,32 @@ impl Core {
             match object.state {
                 Some(ObjectState::Inlined) => inlined = (inlined.0 + 1, inlined.1 + object.length),
                 Some(ObjectState::InMemory) => {
-                    let place = object.place.ok_or_else(|| format!("{key:?} is in memory but nowhere"))?;
+                    spill.count(object.residency, object.length, true);
+                    self.check_record(key, object)?;
+                    let Some(place) = object.place else { continue };
                     let lease = self.store.lease(place.lease).ok_or_else(|| format!("{key:?} lies in a lease that is gone"))?;
                     ensure(place.offset >= lease.offset && place.offset + object.length <= lease.end(), || {
                         format!("{key:?} lies outside of its lease")
                     })?;
                     let entry = lease_live.entry(place.lease.0).or_default();
                     *entry = (entry.0 + 1, entry.1 + lease.extent(place.offset, object.length));
-                    classes[object.counts.class() as usize] += object.length;
+                    classes[object.class() as usize] += object.length;
                 }
                 _ => ensure(object.place.is_none(), || format!("{key:?} has a place without a value"))?,
             }
             ensure(object.state != Some(ObjectState::Actor) || object.actor, || format!("{key:?} is no actor's"))?;
         }
+        for (held, class) in self.abandoned() {
+            let lease = self.store.lease(held.place.lease).ok_or_else(|| format!("{:?} is still used and its lease is gone", held.key))?;
+            let entry = lease_live.entry(held.place.lease.0).or_default();
+            *entry = (entry.0 + 1, entry.1 + lease.extent(held.place.offset, held.length));
+            classes[class as usize] += held.length;
+        }
+        let counted = (self.spill.primary, self.spill.secondary, self.spill.away);
+        ensure(counted == (spill.primary, spill.secondary, spill.away), || {
+            format!("primary, secondary and spilled bytes are counted as {counted:?} and are {spill:?}")
+        })?;
+        self.spill.files.check()?;
         let mut leased = 0;
         for (index, lease) in self.store.leases() {
             leased += lease.length;
@@ -94,7 +109,15 @@ impl Core {
         let ledger = self.ledger();
         ensure(ledger.unattributed_bytes == 0, || format!("{} bytes unattributed", ledger.unattributed_bytes))?;
         ensure(leased + ledger.free_bytes == ledger.capacity_bytes, || "leases and free ranges don't fill the pool".to_owned())?;
-        let lines = [ledger.pinned_bytes, ledger.argument_bytes, ledger.referenced_bytes, ledger.captured_bytes];
+        let lines = [
+            ledger.pinned_bytes,
+            ledger.spilling_bytes,
+            ledger.restoring_bytes,
+            ledger.secondary_bytes,
+            ledger.argument_bytes,
+            ledger.referenced_bytes,
+            ledger.captured_bytes,
+        ];
         ensure(lines == classes, || format!("ledger {lines:?}, objects {classes:?}"))?;
         let totals = self.totals();
         ensure(totals.references == rows, || format!("{} references counted, {rows} there", totals.references))?;
@@ -102,6 +125,26 @@ impl Core {
         ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, || format!("inlined {inlined:?}"))?;
         self.check_processes()?;
         self.check_actors()
+    }
+
+    /// Where an object's copies are agrees with what is written down about them.
+    fn check_record(&self, key: ObjectKey, object: &Object) -> Result<(), String> {
+        let record = object.record.and_then(|record| self.spill.files.record(record));
+        let written = matches!(object.residency, Residency::Secondary | Residency::Spilled | Residency::Restoring);
+        ensure(record.is_some_and(|record| (record.key, record.length) == (key, object.length)) == written, || {
+            format!("{key:?} is {:?} with the record {record:?}", object.residency)
+        })?;
+        ensure((object.residency == Residency::Spilled) == object.place.is_none(), || {
+            format!("{key:?} is {:?} at {:?}", object.residency, object.place)
+        })?;
+        ensure(object.residency == Residency::Primary || self.spill.config.is_on(), || format!("{key:?} was spilled, which is off"))
+    }
+
+    /// Bytes of objects that were freed while a job read or wrote them.
+    fn abandoned(&self) -> impl Iterator<Item = (super::spilling::Held, Class)> {
+        let writes = self.spill.writes.values().flat_map(|write| write.held.iter().map(|(held, _)| (*held, Class::Spilling)));
+        let reads = self.spill.reads.values().flat_map(|read| read.held.iter().map(|held| (*held, Class::Restoring)));
+        writes.chain(reads).filter(|(held, _)| self.objects.get(held.key).is_none())
     }
 
     fn check_actors(&self) -> Result<(), String> {

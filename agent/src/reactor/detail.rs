@@ -13,7 +13,8 @@ impl Core {
             Target::Object(id) if id.node() == self.config.node => self.object_detail(id.key()).map(Detail::Object),
             Target::Task(id) if id.node() == self.config.node => self.task_detail(id.key()).map(Detail::Task),
             Target::Actor(id) if id.node() == self.config.node => self.actor_detail(id.key()).map(Detail::Actor),
-            Target::Object(_) | Target::Task(_) | Target::Actor(_) | Target::SpillFile(_) => None,
+            Target::Object(_) | Target::Task(_) | Target::Actor(_) => None,
+            Target::SpillFile(id) => self.spill_file_detail(id).map(Detail::SpillFile),
             Target::Site(id) => self.site_detail(id).map(Detail::Site),
             Target::Process(id) => {
                 let alive = self.process_detail(id).map(Detail::Process);

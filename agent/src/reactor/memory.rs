@@ -1,13 +1,14 @@
 //! Leases are asked for, backed, granted and recalled.
 
 use plasmon_protocol::error::{Error, Holder};
-use plasmon_protocol::id::{ProcessId, SiteId};
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::local::{MAX_LEASES, ToClient};
-use plasmon_protocol::record::{EventKind, Severity};
+use plasmon_protocol::record::{EventKind, Severity, SpillCause};
 use plasmon_protocol::size::Bytes;
 
 use super::{Core, Outbox, Violation};
-use crate::store::lease::LeaseIndex;
+use crate::store::lease::{Lease, LeaseIndex};
+use crate::store::object::Place;
 
 /// How long a create waits for room before it is refused, milliseconds (Ray's `oom_grace_period`).
 pub const CREATE_GRACE_MS: u64 = 2000;
@@ -20,17 +21,44 @@ const MAX_SITE: usize = 200;
 /// How far ahead of need the pool is backed, bytes.
 const AHEAD: u64 = 64 << 20;
 
+/// What memory is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Want {
+    /// A client writes objects there; its number for the request.
+    Lease(u32),
+    /// An object comes back from external storage.
+    Restore(ObjectKey),
+}
+
 /// Someone who wants memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Create {
-    process: ProcessId,
-    request: u32,
-    bytes: u64,
-    chunk: bool,
-    site: SiteId,
-    deadline_ms: u64,
+    pub(super) process: ProcessId,
+    pub(super) bytes: u64,
+    pub(super) chunk: bool,
+    pub(super) site: SiteId,
+    pub(super) want: Want,
+    pub(super) since_ms: u64,
+    /// An event has told of its wait.
+    pub(super) told: bool,
     /// Set once the range is found and only memory behind it is missing.
-    lease: Option<(LeaseIndex, u32)>,
+    pub(super) lease: Option<(LeaseIndex, u32)>,
+    /// The same for an object that comes back.
+    pub(super) place: Option<Place>,
+}
+
+impl Create {
+    pub(super) fn new(process: ProcessId, bytes: u64, chunk: bool, site: SiteId, want: Want, now_ms: u64) -> Self {
+        Self { process, bytes, chunk, site, want, since_ms: now_ms, told: false, lease: None, place: None }
+    }
+
+    /// Why something is spilled for it.
+    pub(super) fn spill_cause(&self) -> SpillCause {
+        match self.want {
+            Want::Lease(_) => SpillCause::Create,
+            Want::Restore(_) => SpillCause::Restore,
+        }
+    }
 }
 
 impl Core {
@@ -44,23 +72,37 @@ impl Core {
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         let site = self.site_from(from, site);
-        let deadline_ms = self.now_ms + CREATE_GRACE_MS;
-        let create = Create { process: from, request, bytes, chunk, site, deadline_ms, lease: None };
+        let create = Create::new(from, bytes, chunk, site, Want::Lease(request), self.now_ms);
         if bytes > self.store.capacity() {
             self.refuse(create, out);
         } else if self.waits_too_often(from) {
             return Err(Violation(format!("{MAX_CREATES} creates that wait for room at once")));
         } else if !self.creates.is_empty() || !self.try_grant(create, out) {
-            self.event(
-                EventKind::CreateQueued,
-                Severity::Warning,
-                Some(self.pid(from)),
-                format!("create of {} at {} waits for room", Bytes(bytes), self.sites.get(site).short()),
-            );
-            self.creates.push_back(create);
-            self.recall(out);
+            self.queue_create(create);
+            if !self.spill.config.is_on() {
+                self.tell_of_wait();
+                self.recall(out);
+            }
         }
         Ok(())
+    }
+
+    /// Lets a create, or an object that is wanted back, wait for its turn.
+    pub(super) fn queue_create(&mut self, create: Create) {
+        self.creates.push_back(create);
+        self.spill.look = true;
+    }
+
+    /// Says that a create waits, once for each.
+    pub(super) fn tell_of_wait(&mut self) {
+        let Some(create) = self.creates.iter_mut().rev().take_while(|create| !create.told).last() else { return };
+        create.told = true;
+        let create = *create;
+        if let Want::Lease(_) = create.want {
+            let site = self.sites.get(create.site).short();
+            let message = format!("create of {} at {site} waits for room", Bytes(create.bytes));
+            self.event(EventKind::CreateQueued, Severity::Warning, Some(self.pid(create.process)), message);
+        }
     }
 
     fn waits_too_often(&self, process: ProcessId) -> bool {
@@ -120,7 +162,10 @@ impl Core {
                 self.take_back(create.process, lease, number);
             }
             let error = Error::system(format!("back {} of shared memory", Bytes(create.bytes)), cause);
-            out.send(create.process, &ToClient::Refused { request: create.request, error });
+            match create.want {
+                Want::Lease(request) => out.send(create.process, &ToClient::Refused { request, error }),
+                Want::Restore(key) => self.refuse_restore(key, &error, out),
+            }
         }
         self.serve_creates(out);
         self.settle(out);
@@ -137,13 +182,20 @@ impl Core {
     fn grant_backed(&mut self, out: &mut impl Outbox) {
         let waiting = std::mem::take(&mut self.unbacked);
         for create in waiting {
-            self.finish_grant(create, out);
+            match create.want {
+                Want::Lease(_) => self.finish_grant(create, out),
+                Want::Restore(key) => self.finish_restore(create, key, out),
+            }
         }
     }
 
     /// Finds a range and grants it, now or when it is backed. False when there is no room.
     fn try_grant(&mut self, create: Create, out: &mut impl Outbox) -> bool {
         let Create { process: from, bytes, chunk, .. } = create;
+        let request = match create.want {
+            Want::Lease(request) => request,
+            Want::Restore(key) => return self.try_restore(create, key, out),
+        };
         let wanted = if chunk { self.store.chunk_for(bytes) } else { bytes };
         let Some(process) = self.process(from) else { return true };
         let number = process.vacant_leases.last().copied().unwrap_or(process.leases.len() as u32);
@@ -153,7 +205,7 @@ impl Core {
                 format!("lease {} of the object store", Bytes(bytes)),
                 format!("this process holds {MAX_LEASES} leases already"),
             );
-            out.send(from, &ToClient::Refused { request: create.request, error });
+            out.send(from, &ToClient::Refused { request, error });
             return true;
         }
         let lease = self.store.grant(wanted, chunk, (from, number)).or_else(|| {
@@ -171,21 +223,26 @@ impl Core {
         true
     }
 
-    fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {
-        let Some((index, number)) = create.lease else { return };
-        let Some(lease) = self.store.lease(index) else { return };
-        let (offset, length) = (lease.offset, lease.length);
+    /// Has the pool backed ahead of what is leased.
+    pub(super) fn back_ahead(&mut self, out: &mut impl Outbox) {
         let ahead = (self.store.high_water() + AHEAD).min(self.store.capacity());
         if ahead > self.backing {
             self.backing = ahead;
             out.back(ahead);
         }
+    }
+
+    fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {
+        let (Some((index, number)), Want::Lease(request)) = (create.lease, create.want) else { return };
+        let Some(lease) = self.store.lease(index) else { return };
+        let (offset, length) = (lease.offset, lease.length);
+        self.back_ahead(out);
         if offset + length > self.backed {
             self.unbacked.push(create);
         } else {
             self.backing_failed = false;
             out.reset_lease(create.process, number);
-            out.send(create.process, &ToClient::Leased { request: create.request, lease: number, offset, length });
+            out.send(create.process, &ToClient::Leased { request, lease: number, offset, length });
         }
     }
 
@@ -217,27 +274,40 @@ impl Core {
     /// Refuses the creates that waited too long; the rest is tried again.
     pub(super) fn expire_creates(&mut self, out: &mut impl Outbox) {
         self.serve_creates(out);
-        while let Some(create) = self.creates.front().copied().filter(|create| create.deadline_ms <= self.now_ms) {
-            self.creates.pop_front();
+        while self.next_create_deadline().is_some_and(|at_ms| at_ms <= self.now_ms) {
+            let Some(create) = self.creates.pop_front() else { return };
             self.refuse(create, out);
+            self.spill.look = true;
             self.serve_creates(out);
         }
     }
 
+    /// When the first in the queue has waited long enough: a grace after its arrival, or after the last sign that room is being made.
     pub(super) fn next_create_deadline(&self) -> Option<u64> {
-        self.creates.front().map(|create| create.deadline_ms)
+        let create = self.creates.front()?;
+        Some(create.since_ms.max(self.spill.progress_ms) + CREATE_GRACE_MS)
     }
 
     /// Forgets the creates of a process that is gone.
     pub(super) fn drop_creates(&mut self, process: ProcessId) {
-        self.creates.retain(|create| create.process != process);
-        self.unbacked.retain(|create| create.process != process);
+        let stays = |create: &Create| create.process != process || matches!(create.want, Want::Restore(_));
+        self.creates.retain(stays);
+        self.unbacked.retain(stays);
+        self.spill.look = true;
     }
 
     fn refuse(&mut self, create: Create, out: &mut impl Outbox) {
-        let error = self.store_full(create.bytes, create.site);
+        let error = match &self.spill.trouble {
+            Some(cause) if create.bytes <= self.store.capacity() => {
+                Error::OutOfDisk { asked: Bytes(create.bytes), site: self.shown_site(create.site), cause: cause.clone() }
+            }
+            _ => self.store_full(create.bytes, create.site),
+        };
         self.event(EventKind::StoreFull, Severity::Error, Some(self.pid(create.process)), error.to_string());
-        out.send(create.process, &ToClient::Refused { request: create.request, error });
+        match create.want {
+            Want::Lease(request) => out.send(create.process, &ToClient::Refused { request, error }),
+            Want::Restore(key) => self.refuse_restore(key, &error, out),
+        }
     }
 
     /// The error of a create without room: what was asked, what is free, and who holds most.
@@ -250,19 +320,22 @@ impl Core {
                 holders.truncate(MAX_HOLDERS);
             }
         }
-        let shown = |id| {
-            let mut text = self.sites.get(id).short();
-            text.truncate(text.floor_char_boundary(MAX_SITE));
-            text
-        };
-        let holders = holders.into_iter().map(|(bytes, id, objects)| Holder { site: shown(id), bytes: Bytes(bytes), objects }).collect();
+        let holders =
+            holders.into_iter().map(|(bytes, id, objects)| Holder { site: self.shown_site(id), bytes: Bytes(bytes), objects }).collect();
         Error::ObjectStoreFull {
             asked: Bytes(asked),
             free: Bytes(self.store.free_bytes()),
             capacity: Bytes(self.store.capacity()),
-            site: shown(site),
+            site: self.shown_site(site),
             holders,
         }
+    }
+
+    /// A call site as errors show it.
+    fn shown_site(&self, id: SiteId) -> String {
+        let mut text = self.sites.get(id).short();
+        text.truncate(text.floor_char_boundary(MAX_SITE));
+        text
     }
 
     /// A process has a lease without objects. It is called back when somebody waits for room, or when the process keeps more of them
@@ -275,17 +348,17 @@ impl Core {
     }
 
     /// Asks everybody for the leases that they do not need.
-    fn recall(&mut self, out: &mut impl Outbox) {
+    pub(super) fn recall(&mut self, out: &mut impl Outbox) {
         let mut asked = 0;
         for (index, process) in self.processes.iter().enumerate() {
             let Some(process) = process else { continue };
-            if process.leases.iter().flatten().any(|lease| self.store.lease(*lease).is_some_and(|lease| lease.live == 0 && !lease.creating))
-            {
+            if process.leases.iter().flatten().any(|lease| self.store.lease(*lease).is_some_and(Lease::is_idle)) {
                 asked += 1;
                 out.recall(ProcessId(index as u32));
             }
         }
-        if asked > 0 {
+        // With spilling on it is the daily way to room.
+        if asked > 0 && !self.spill.config.is_on() {
             self.event(EventKind::LeasesRecalled, Severity::Info, None, format!("idle leases of {asked} processes recalled"));
         }
     }

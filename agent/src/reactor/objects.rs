@@ -8,7 +8,8 @@ use plasmon_protocol::record::ObjectState;
 use super::{Core, MAX_INLINED, Outbox, Violation};
 use crate::references::table::{Added, Count, Removed};
 use crate::store::BadMemory;
-use crate::store::object::{Counts, Object, Place, Waiter};
+use crate::store::ledger::Class;
+use crate::store::object::{Counts, Object, Place, Residency, Waiter};
 
 /// Answers that one client may wait for at once.
 const MAX_REQUESTS: usize = 1 << 20;
@@ -48,6 +49,8 @@ impl Core {
         object.actor = false;
         object.length = 0;
         object.place = None;
+        object.residency = Residency::Primary;
+        object.record = None;
         object.creator = from;
         object.site = site;
         object.created_ms = now_ms;
@@ -66,12 +69,14 @@ impl Core {
     fn place(&mut self, writer: ProcessId, key: ObjectKey, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
         let lease = self.lease_of(writer, memory.lease)?;
         let Some(object) = self.objects.get_mut(key) else { return Ok(()) };
-        let class = object.counts.class();
-        self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
+        let class = object.class();
+        self.store.enter_object(lease, memory, key.slot, class).map_err(|bad| bad_memory(bad, memory))?;
         object.place = Some(Place { lease, offset: memory.offset });
         self.set_value(key, ObjectState::InMemory, memory.length);
         self.counters.put_objects += 1;
         self.counters.put_bytes += memory.length;
+        self.spill.count(Residency::Primary, memory.length, true);
+        self.spill.exhausted = false;
         out.publish(key, Some(ObjectState::InMemory), memory.offset, memory.length);
         Ok(())
     }
@@ -138,7 +143,7 @@ impl Core {
     fn discard(&mut self, writer: ProcessId, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
         let lease = self.lease_of(writer, memory.lease)?;
         let class = Counts::default().class();
-        self.store.enter_object(lease, memory, class).map_err(|bad| bad_memory(bad, memory))?;
+        self.store.enter_object(lease, memory, ObjectKey::default().slot, class).map_err(|bad| bad_memory(bad, memory))?;
         let idle = self.store.leave_object(lease, memory.offset, memory.length, class);
         out.freed(writer, memory.lease, ObjectKey::default());
         if idle {
@@ -197,9 +202,9 @@ impl Core {
                 self.sites.weigh(object.site, |weight| weight.references += 1);
             }
         }
-        let before = object.counts.class();
+        let before = object.class();
         *count_mut(&mut object.counts, count) += 1;
-        let after = object.counts.class();
+        let after = object.class();
         if before != after && object.place.is_some() {
             self.store.reclassify(object.length, before, after);
         }
@@ -226,9 +231,14 @@ impl Core {
                 }
             }
         }
-        let before = object.counts.class();
+        let before = object.class();
         *count_mut(&mut object.counts, count) -= 1;
-        let after = object.counts.class();
+        let after = object.class();
+        if before == Class::Pinned && after != before {
+            // It may be what somebody's room waits for.
+            self.spill.exhausted = false;
+            self.spill.look |= !self.creates.is_empty();
+        }
         if object.counts.is_zero() {
             // Its bytes stay in the line that an object without holders has, until it is freed with this change.
             self.doomed.push(key);
@@ -251,19 +261,21 @@ impl Core {
         let state = object.state.take();
         let cold = object.cold.take();
         let (length, site, hidden) = (object.length, object.site, object.hidden);
+        let (class, residency, record) = (object.class(), object.residency, object.record.take());
         if object.actor {
             self.unreferenced.push(key);
         }
         let place = object.place.take();
         out.publish(key, None, 0, 0);
-        if let Some(Place { lease, offset }) = place {
-            let idle = self.store.leave_object(lease, offset, length, Counts::default().class());
-            if let Some((owner, number)) = self.store.lease(lease).and_then(|lease| lease.owner) {
-                out.freed(owner, number, key);
-                if idle {
-                    self.bound_slack(owner, out);
-                }
-            }
+        if state == Some(ObjectState::InMemory) {
+            self.spill.count(residency, length, false);
+        }
+        if let Some(place) = place.filter(|_| !self.is_in_a_job(key, residency)) {
+            self.vacate(key, place, length, class, out);
+        }
+        if let Some(record) = record.and_then(|record| self.spill.files.leave(record)) {
+            self.spill.sparse = true;
+            self.retire_file(record.file, out);
         }
         if !hidden {
             self.counters.objects -= 1;
@@ -302,7 +314,8 @@ impl Core {
             self.answer_lost(from, request, key, out);
             return Ok(());
         };
-        if object.state != Some(ObjectState::Pending) {
+        let away = waiter.wants.is_some() && object.is_away();
+        if object.state != Some(ObjectState::Pending) && !away {
             self.answer(waiter, key, out);
             return Ok(());
         }
@@ -311,6 +324,9 @@ impl Core {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }
         object.cold_mut().await_value(waiter);
+        if let Some(site) = waiter.wants.filter(|_| away) {
+            self.want_restored(key, from, site);
+        }
         Ok(())
     }
 

@@ -21,7 +21,16 @@ impl Core {
             process.owed.push_back(Owed { waiter, key });
             return;
         }
-        process.requests.remove(&waiter.request);
+        if let Some(site) = waiter.wants
+            && let Some(object) = self.objects.get_mut(key).filter(|object| object.is_away())
+        {
+            // It left memory again before it could be handed over.
+            object.cold_mut().await_value(waiter);
+            return self.want_restored(key, waiter.process, site);
+        }
+        if let Some(process) = self.process_mut(waiter.process) {
+            process.requests.remove(&waiter.request);
+        }
         if self.objects.get(key).is_some() {
             self.answer(waiter, key, out);
         } else {

@@ -6,7 +6,7 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::record::{
     ActorRow, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
-    ReferenceType, SiteRow, SpillFileRow, SpillRow, StoreRow, TaskRow, TaskStatus,
+    ReferenceType, SiteRow, SpillFileRow, StoreRow, TaskRow, TaskStatus,
 };
 use plasmon_protocol::stream::{Detail, Target};
 
@@ -42,7 +42,7 @@ impl Core {
             creator_pid: self.pid(object.creator),
             status,
             attempt,
-            state: object.state.unwrap_or_default(),
+            state: object.shown_state(),
             since_ms: row.since_ms,
             local: row.count(Count::Local),
             pinned: row.count(Count::Pinned),
@@ -52,10 +52,11 @@ impl Core {
     }
 
     pub(super) fn object_row(&self, key: ObjectKey, object: &Object) -> ObjectRow {
+        let record = object.record.and_then(|record| self.spill.files.record(record));
         ObjectRow {
             object_id: key.on(self.config.node),
             size_bytes: object.size(),
-            state: object.state.unwrap_or_default(),
+            state: object.shown_state(),
             created_site: Arc::clone(self.sites.get(object.site)),
             creator: object.creator,
             creator_pid: self.pid(object.creator),
@@ -65,7 +66,12 @@ impl Core {
             captured: object.counts.captured,
             contains: object.contains().len() as u32,
             task: object.task().map(|task| task.on(self.config.node)),
-            ..ObjectRow::default()
+            file: record.map(|record| record.file),
+            file_offset: record.map(|record| record.at),
+            spilled_ms: record.map(|record| record.spilled_ms),
+            evicted_ms: record.and_then(|record| record.evicted_ms),
+            restored_ms: record.and_then(|record| record.restored_ms),
+            restores: record.map_or(0, |record| record.restores),
         }
     }
 
@@ -266,7 +272,7 @@ impl Tables for Core {
             put_bytes: self.counters.put_bytes,
             put_objects: self.counters.put_objects,
             creates_queued: self.creates.len() as u32,
-            spill: SpillRow::default(),
+            spill: self.spill_row(),
             viewers: self.machine.viewers,
         }
     }
@@ -309,7 +315,7 @@ impl Tables for Core {
     }
 
     fn spill_files(&self) -> Vec<SpillFileRow> {
-        Vec::new()
+        self.spill_file_rows()
     }
 
     fn events(&self) -> Vec<EventRow> {

@@ -17,7 +17,8 @@ impl Core {
         if self.post_mortems.expire(self.now_ms) {
             self.changes += 1;
         }
-        if !self.creates.is_empty() {
+        if self.next_work_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.tick_spilling();
             self.expire_creates(out);
             self.settle(out);
         }
@@ -26,7 +27,12 @@ impl Core {
     /// When [`Core::on_tick`] should be called at the latest, milliseconds since the Unix epoch; `None` when nothing waits.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        self.next_create_deadline().into_iter().chain(self.post_mortems.next_deadline()).min()
+        self.next_work_ms().into_iter().chain(self.post_mortems.next_deadline()).min()
+    }
+
+    /// When somebody's wait is over, or something is to be tried again.
+    fn next_work_ms(&self) -> Option<u64> {
+        self.next_create_deadline().into_iter().chain(self.next_spill_ms()).min()
     }
 
     /// The shell has sampled the machine and the processes; sites are sampled with it.

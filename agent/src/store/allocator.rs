@@ -55,6 +55,11 @@ impl Allocator {
         self.free_bytes += length;
     }
 
+    /// The free ranges: offset and length, by offset.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.free.iter().map(|(offset, length)| (*offset, *length))
+    }
+
     /// Bytes free in all.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {

@@ -8,7 +8,7 @@ use plasmon_protocol::local::{ALIGNMENT, PAGE};
 pub struct LeaseIndex(pub u32);
 
 /// A leased range. Objects are entered in rising order; when the last one dies the range can be filled anew.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Lease {
     /// First byte, a multiple of [`PAGE`].
     pub offset: u64,
@@ -24,6 +24,10 @@ pub struct Lease {
     pub live_extent: u64,
     /// Granted for one object that was not published yet.
     pub creating: bool,
+    /// The slots of the objects that were entered since it was last empty, in the order of their places; some are gone.
+    pub slots: Vec<u32>,
+    /// When the first of them was entered: rises over all leases.
+    pub since: u64,
     /// Who writes into it, and its number for the lease; `None` once that process is gone.
     pub owner: Option<(ProcessId, u32)>,
 }
@@ -32,7 +36,18 @@ impl Lease {
     /// A lease without objects.
     #[must_use]
     pub fn new(offset: u64, length: u64, chunk: bool, owner: (ProcessId, u32)) -> Self {
-        Self { offset, length, chunk, bump: offset, live: 0, live_extent: 0, creating: !chunk, owner: Some(owner) }
+        Self {
+            offset,
+            length,
+            chunk,
+            bump: offset,
+            live: 0,
+            live_extent: 0,
+            creating: !chunk,
+            slots: Vec::new(),
+            since: 0,
+            owner: Some(owner),
+        }
     }
 
     /// One past the last byte.
@@ -49,9 +64,26 @@ impl Lease {
         ((offset + length.max(1)).next_multiple_of(unit) - offset).min(self.end() - offset)
     }
 
-    /// An object was written at `offset`; the caller has checked that it may be there.
-    pub fn enter(&mut self, offset: u64, length: u64) {
+    /// Whether the agent itself writes into it: what it restores and moves.
+    #[must_use]
+    pub fn is_agents(&self) -> bool {
+        self.owner.is_some_and(|(process, _)| process.0 == 0)
+    }
+
+    /// Nothing is in it, and it could go back.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.live == 0 && !self.creating
+    }
+
+    /// The object in `slot` was written at `offset`, as the `now`th of all; the caller has checked that it may be there.
+    pub fn enter(&mut self, offset: u64, length: u64, slot: u32, now: u64) {
         let extent = self.extent(offset, length);
+        if self.live == 0 {
+            self.slots.clear();
+            self.since = now;
+        }
+        self.slots.push(slot);
         self.bump = offset + extent;
         self.live += 1;
         self.live_extent += extent;

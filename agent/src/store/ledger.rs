@@ -10,6 +10,12 @@ use super::lease::Lease;
 pub enum Class {
     /// A process holds a view into it.
     Pinned,
+    /// It is being written to external storage.
+    Spilling,
+    /// It is being read back.
+    Restoring,
+    /// External storage has it too.
+    Secondary,
     /// A pending task needs it.
     Argument,
     /// A process holds a handle to it.
@@ -21,7 +27,7 @@ pub enum Class {
 /// The sums behind the ledger.
 #[derive(Debug, Default)]
 pub struct Books {
-    classes: [u64; 4],
+    classes: [u64; 7],
     padding: u64,
     holes: u64,
     slack: u64,
@@ -49,6 +55,18 @@ impl Books {
     #[must_use]
     pub fn slack_of(&self, process: ProcessId) -> u64 {
         self.slack_of.get(process.0 as usize).copied().unwrap_or(0)
+    }
+
+    /// Leased bytes that carry no object, over all processes.
+    #[must_use]
+    pub fn slack(&self) -> u64 {
+        self.slack
+    }
+
+    /// Dead bytes in chunks that also carry live ones.
+    #[must_use]
+    pub fn holes(&self) -> u64 {
+        self.holes
     }
 
     /// Takes a lease's own lines out, before the lease changes.
@@ -82,9 +100,12 @@ impl Books {
     /// The lines that the books keep; the rest is the store's to fill in.
     #[must_use]
     pub fn lines(&self) -> Ledger {
-        let [pinned, argument, referenced, captured] = self.classes;
+        let [pinned, spilling, restoring, secondary, argument, referenced, captured] = self.classes;
         Ledger {
             pinned_bytes: pinned,
+            spilling_bytes: spilling,
+            restoring_bytes: restoring,
+            secondary_bytes: secondary,
             argument_bytes: argument,
             referenced_bytes: referenced,
             captured_bytes: captured,

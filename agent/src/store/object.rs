@@ -1,6 +1,7 @@
 //! The objects, dense by slot: no hashing on the way from a key to its object.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ObjectState;
@@ -100,6 +101,22 @@ pub struct Place {
     pub offset: u64,
 }
 
+/// Where a value that was put into the pool is at this moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Residency {
+    /// In the pool, and nowhere else.
+    #[default]
+    Primary,
+    /// In the pool, where it must stay: it is being written to external storage.
+    Spilling,
+    /// In the pool and in external storage.
+    Secondary,
+    /// In external storage only.
+    Spilled,
+    /// In external storage, and being read back to its new place in the pool.
+    Restoring,
+}
+
 /// One slot. Free while `state` is `None`; the generation outlives its objects.
 #[derive(Clone, Debug, Default)]
 pub struct Object {
@@ -113,8 +130,12 @@ pub struct Object {
     pub actor: bool,
     /// Size in bytes; 0 while pending.
     pub length: u64,
-    /// Set while the value is in the pool.
+    /// Set while the value is in the pool, or on its way there.
     pub place: Option<Place>,
+    /// Meaningful while the state is [`ObjectState::InMemory`], which stands for all values that were put into the pool.
+    pub residency: Residency,
+    /// The number of its record in external storage, if it has one.
+    pub record: Option<NonZeroU32>,
     /// Who created it, under which site, and when (milliseconds since the Unix epoch).
     pub creator: ProcessId,
     /// The creation site.
@@ -147,6 +168,42 @@ impl Object {
     #[must_use]
     pub fn task(&self) -> Option<TaskKey> {
         self.cold.as_ref().and_then(|cold| cold.task)
+    }
+
+    /// The ledger line that its bytes in the pool stand in.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match (self.counts.class(), self.residency) {
+            (Class::Pinned, _) => Class::Pinned,
+            (_, Residency::Spilling) => Class::Spilling,
+            (_, Residency::Restoring) => Class::Restoring,
+            (_, Residency::Secondary) => Class::Secondary,
+            (by_holders, Residency::Primary | Residency::Spilled) => by_holders,
+        }
+    }
+
+    /// Where its value is, as people see it.
+    #[must_use]
+    pub fn shown_state(&self) -> ObjectState {
+        match (self.state, self.residency) {
+            (Some(ObjectState::InMemory), Residency::Spilling) => ObjectState::Spilling,
+            (Some(ObjectState::InMemory), Residency::Secondary) => ObjectState::InMemoryCopy,
+            (Some(ObjectState::InMemory), Residency::Spilled) => ObjectState::Spilled,
+            (Some(ObjectState::InMemory), Residency::Restoring) => ObjectState::Restoring,
+            (state, _) => state.unwrap_or_default(),
+        }
+    }
+
+    /// Whether its bytes are in the pool, whole.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.place.is_some() && self.residency != Residency::Restoring
+    }
+
+    /// Whether its value is in external storage only, or on its way back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.state == Some(ObjectState::InMemory) && !self.is_readable()
     }
 
     /// The size as people see it.

@@ -1,0 +1,132 @@
+//! Files of which little lives are written anew: their live records go to another file, and the old one is removed.
+
+use plasmon_protocol::id::{ObjectKey, SpillFileId};
+use plasmon_protocol::record::{EventKind, Severity, SpillCause, SpillCut};
+use plasmon_protocol::size::Bytes;
+
+use super::{Core, Outbox};
+use crate::spill::files::RecordNumber;
+use crate::spill::job::{CompactItem, CompactJob, Failure, Job as IoJob, WriteItem};
+use crate::spill::policy::Batch;
+use crate::store::object::Residency;
+
+/// How long after a failure compaction rests, milliseconds.
+const REST_MS: u64 = 5000;
+
+/// The live part of a file on its way to another one.
+#[derive(Debug)]
+pub(super) struct Compaction {
+    from: SpillFileId,
+    items: Vec<(WriteItem, RecordNumber)>,
+}
+
+impl Core {
+    /// Begins to write one sparse file anew, when nobody waits for the disk.
+    pub(super) fn start_compaction(&mut self, out: &mut impl Outbox) {
+        let busy = !self.spill.compactions.is_empty() || self.spill.writes.len() >= self.spill.config.writers.max(1);
+        if busy || !self.creates.is_empty() || self.spill.compact_ms > self.now_ms || !self.spill.sparse {
+            return;
+        }
+        let Some(from) = self.spill.files.sparse() else {
+            self.spill.sparse = false;
+            return;
+        };
+        let Some(old) = self.spill.files.get(from) else { return };
+        let from_place = old.place;
+        let room = self.spill.config.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.spill.files.sums().bytes));
+        let mut batch = Batch::default();
+        let mut old_places = Vec::with_capacity(old.records.len());
+        for (at, number) in &old.records {
+            let Some(record) = self.spill.files.record(*number) else { continue };
+            if batch.take(record.key, 0, record.length, room).is_err() {
+                // It was one file before: only the limit stands in the way.
+                self.spill.compact_ms = self.now_ms + REST_MS;
+                return;
+            }
+            old_places.push((*at, *number));
+        }
+        let bytes = batch.bytes();
+        let file = self.spill.files.begin(from_place, bytes, &batch.items, (SpillCause::Compaction, SpillCut::Enough), self.now_ms);
+        if let Some(old) = self.spill.files.get_mut(from) {
+            old.readers += 1;
+            old.state = plasmon_protocol::record::SpillFileState::Compacting;
+        }
+        let items: Vec<CompactItem> = batch
+            .items
+            .iter()
+            .zip(&old_places)
+            .map(|(item, (from, _))| CompactItem { key: item.key, length: item.length, from: *from, at: item.at })
+            .collect();
+        let pairs = batch.items.into_iter().zip(old_places).map(|(item, (_, number))| (item, number)).collect();
+        self.spill.compactions.insert(file, Compaction { from, items: pairs });
+        out.io(IoJob::Compact(CompactJob { from, from_place, file, place: from_place, items, bytes }));
+    }
+
+    pub(super) fn on_compacted(
+        &mut self,
+        file: SpillFileId,
+        result: Result<Vec<(ObjectKey, Failure)>, Failure>,
+        took_ms: u64,
+        out: &mut impl Outbox,
+    ) {
+        let Some(Compaction { from, items }) = self.spill.compactions.remove(&file) else { return };
+        if let Some(old) = self.spill.files.get_mut(from) {
+            old.readers -= 1;
+            old.state = plasmon_protocol::record::SpillFileState::Ready;
+        }
+        let place = self.spill.files.get(file).map_or(0, |file| file.place);
+        let damaged = match result {
+            Ok(damaged) => damaged,
+            Err(failure) => {
+                self.spill.files.failed(file);
+                self.spill.compact_ms = self.now_ms + REST_MS;
+                self.spill.failures += 1;
+                let message = format!("spill file {from} could not be written anew: {failure}");
+                self.event(EventKind::SpillFile, Severity::Warning, None, message);
+                out.io(IoJob::Delete { file, place });
+                return self.retire_file(from, out);
+            }
+        };
+        self.spill.files.written(file, took_ms);
+        let (mut moved, mut bytes) = (0_u64, 0);
+        for (item, number) in items {
+            // The number may be another record's by now.
+            let there = self.spill.files.record(number).is_some_and(|record| record.file == from && record.key == item.key);
+            let failure = damaged.iter().find(|(key, _)| *key == item.key).map(|(_, failure)| failure.clone());
+            match failure {
+                None if there => {
+                    self.spill.files.relocate(number, file, item.at);
+                    moved += 1;
+                    bytes += item.length;
+                }
+                None => self.spill.files.bury(file, item.length),
+                Some(failure) => {
+                    self.spill.files.bury(file, item.length);
+                    if there {
+                        self.record_damaged(item.key, number, failure, out);
+                    }
+                }
+            }
+        }
+        let message = format!("spill file {from} was written anew as {file}: {moved} objects, {}", Bytes(bytes));
+        self.event(EventKind::SpillFile, Severity::Info, None, message);
+        self.retire_file(from, out);
+        self.retire_file(file, out);
+    }
+
+    /// A record is not as it was written: an object that is in memory too has no other copy from here on, any other one is lost.
+    fn record_damaged(&mut self, key: ObjectKey, number: RecordNumber, failure: Failure, out: &mut impl Outbox) {
+        match self.objects.get(key).map(|object| object.residency) {
+            Some(Residency::Secondary) => {
+                if let Some(object) = self.objects.get_mut(key) {
+                    object.record = None;
+                }
+                self.spill.files.leave(number);
+                self.set_residency(key, Residency::Primary);
+            }
+            Some(Residency::Spilled) => self.lose_object(key, failure.to_string(), out),
+            // Being read: that will tell.
+            _ => {}
+        }
+    }
+}

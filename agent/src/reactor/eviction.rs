@@ -1,0 +1,94 @@
+//! Copies leave memory: those that external storage has too, oldest first, and never one that somebody reads.
+
+use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::record::ObjectState;
+
+use super::{Core, Outbox};
+use crate::store::lease::LeaseIndex;
+use crate::store::ledger::Class;
+use crate::store::object::{Place, Residency};
+
+impl Core {
+    /// Keeps some room free, so that most creates need not wait for an eviction.
+    pub(super) fn evict_ahead(&mut self, out: &mut impl Outbox) {
+        let reserve = self.store.slack_limit();
+        let free = self.store.free_bytes() + self.store.slack();
+        if self.spill.secondary > 0 && free < reserve && self.spill.evictable_ms <= self.now_ms {
+            let evicted = self.evict(reserve - free, out);
+            if evicted == 0 {
+                // Everything is pinned: not with every message again.
+                self.spill.evictable_ms = self.now_ms + 1;
+            }
+        }
+    }
+
+    /// Drops secondary copies of at least `wanted` bytes in all, as far as there are such: how many bytes.
+    pub(super) fn evict(&mut self, wanted: u64, out: &mut impl Outbox) -> u64 {
+        if self.spill.secondary == 0 {
+            return 0;
+        }
+        let mut leases: Vec<(u64, LeaseIndex)> =
+            self.store.leases().filter(|(_, lease)| lease.live > 0).map(|(index, lease)| (lease.since, index)).collect();
+        leases.sort_unstable();
+        let mut evicted = 0;
+        let mut leases = leases.into_iter();
+        while evicted < wanted {
+            let mut keys: Vec<ObjectKey> = Vec::new();
+            let mut bytes = 0;
+            for (_, lease) in leases.by_ref() {
+                for (key, _, length) in self.objects_in(lease) {
+                    let droppable =
+                        |object: &crate::store::object::Object| object.residency == Residency::Secondary && object.counts.pinned == 0;
+                    if self.objects.get(key).is_some_and(droppable) {
+                        keys.push(key);
+                        bytes += length;
+                    }
+                }
+                if evicted + bytes >= wanted {
+                    break;
+                }
+            }
+            if keys.is_empty() {
+                break;
+            }
+            out.evict(&mut keys);
+            for key in keys {
+                evicted += self.drop_copy(key, out);
+            }
+        }
+        evicted
+    }
+
+    /// Drops one copy that nobody reads, and that nobody begins to read: its bytes.
+    fn drop_copy(&mut self, key: ObjectKey, out: &mut impl Outbox) -> u64 {
+        let Some(object) = self.objects.get(key) else { return 0 };
+        let (Some(place), length, class) = (object.place, object.length, object.class()) else { return 0 };
+        let record = object.record;
+        self.set_residency_away(key);
+        out.publish(key, Some(ObjectState::Spilled), 0, length);
+        self.vacate(key, place, length, class, out);
+        if let Some(record) = record.and_then(|record| self.spill.files.record_mut(record)) {
+            record.evicted_ms = Some(self.now_ms);
+        }
+        length
+    }
+
+    /// An object's copy in the pool is no more: its ledger line is the caller's to close.
+    pub(super) fn set_residency_away(&mut self, key: ObjectKey) {
+        let Some(object) = self.objects.get_mut(key) else { return };
+        object.place = None;
+        self.set_residency(key, Residency::Spilled);
+    }
+
+    /// Bytes of the pool that stood in the line `class` carry no object any more; who leases them may write there again.
+    pub(super) fn vacate(&mut self, key: ObjectKey, place: Place, length: u64, class: Class, out: &mut impl Outbox) {
+        let owner = self.store.lease(place.lease).and_then(|lease| lease.owner).filter(|(owner, _)| owner.0 != 0);
+        let idle = self.store.leave_object(place.lease, place.offset, length, class);
+        if let Some((owner, number)) = owner {
+            out.freed(owner, number, key);
+            if idle {
+                self.bound_slack(owner, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Objects come back from external storage: somebody gets one, it waits for room in the same queue as creates, and all that is to be
+//! read of one file is read at once.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, SpillFileId};
+use plasmon_protocol::local::{Memory, Outcome, SMALL, ToClient};
+use plasmon_protocol::record::{EventKind, ObjectState, Severity};
+use plasmon_protocol::size::Bytes;
+
+use super::memory::{Create, Want};
+use super::spilling::Held;
+use super::{Core, Outbox};
+use crate::spill::files::RecordNumber;
+use crate::spill::job::{Failure, Job as IoJob, ReadItem, ReadJob};
+use crate::store::object::{Place, Residency};
+
+/// How many bytes of small objects are read beside one that is wanted: those that were written after it.
+const READ_AHEAD: u64 = 1 << 20;
+/// An object that comes back so often within [`THRASH_MS`] thrashes.
+const THRASH: u32 = 3;
+/// Milliseconds.
+const THRASH_MS: u64 = 60_000;
+/// Restores that are remembered.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Objects that are being read from one file.
+#[derive(Debug)]
+pub(super) struct Read {
+    file: SpillFileId,
+    pub(super) held: Vec<Held>,
+}
+
+/// Which objects came back within the last minute.
+#[derive(Debug, Default)]
+pub(super) struct Thrash {
+    restores: VecDeque<(u64, ObjectKey)>,
+    times: HashMap<ObjectKey, u32, foldhash::fast::FixedState>,
+    /// Objects that came back again and again.
+    pub(super) objects: u64,
+    told_ms: u64,
+}
+
+impl Thrash {
+    fn note(&mut self, key: ObjectKey, now_ms: u64) {
+        self.restores.push_back((now_ms, key));
+        let times = self.times.entry(key).or_default();
+        *times += 1;
+        self.objects += u64::from(*times == THRASH);
+        self.forget(now_ms);
+    }
+
+    /// Forgets what is older than a minute; true when that changes what is shown.
+    pub(super) fn forget(&mut self, now_ms: u64) -> bool {
+        let before = self.objects;
+        while let Some((at_ms, key)) = self.restores.front().copied() {
+            if at_ms + THRASH_MS > now_ms && self.restores.len() <= MAX_REMEMBERED {
+                break;
+            }
+            self.restores.pop_front();
+            if let Some(times) = self.times.get_mut(&key) {
+                self.objects -= u64::from(*times == THRASH);
+                *times -= 1;
+                if *times == 0 {
+                    self.times.remove(&key);
+                }
+            }
+        }
+        before != self.objects
+    }
+
+    /// When something is forgotten next.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        if self.objects == 0 { None } else { self.restores.front().map(|(at_ms, _)| at_ms + THRASH_MS) }
+    }
+}
+
+impl Core {
+    /// Somebody waits for an object that is in external storage only.
+    pub(super) fn want_restored(&mut self, key: ObjectKey, process: ProcessId, site: SiteId) {
+        let Some(object) = self.objects.get(key).filter(|object| object.residency == Residency::Spilled) else { return };
+        if !self.spill.wanted.insert(key) {
+            return;
+        }
+        let bytes = object.length;
+        self.queue_create(Create::new(process, bytes, bytes <= SMALL, site, Want::Restore(key), self.now_ms));
+    }
+
+    /// Finds room for an object that is wanted back. False when there is none.
+    pub(super) fn try_restore(&mut self, create: Create, key: ObjectKey, out: &mut impl Outbox) -> bool {
+        let waited_for = |object: &crate::store::object::Object| {
+            object.residency == Residency::Spilled && object.cold.as_ref().is_some_and(|cold| !cold.waiters.is_empty())
+        };
+        if !self.objects.get(key).is_some_and(waited_for) {
+            // Freed, or nobody waits any more.
+            self.spill.wanted.remove(&key);
+            return true;
+        }
+        let Some(place) = self.make_place(key) else { return false };
+        self.spill.wanted.remove(&key);
+        self.finish_restore(Create { place: Some(place), ..create }, key, out);
+        true
+    }
+
+    /// Room of the agent's own for an object that comes back; it counts as restoring from here on.
+    fn make_place(&mut self, key: ObjectKey) -> Option<Place> {
+        let length = self.objects.get(key)?.length;
+        let (lease, offset) = self.store.own_room(length)?;
+        self.set_residency(key, Residency::Restoring);
+        let object = self.objects.get_mut(key)?;
+        object.place = Some(Place { lease, offset });
+        let class = object.class();
+        if self.store.enter_object(lease, Memory { lease: 0, offset, length }, key.slot, class).is_err() {
+            debug_assert!(false, "room that was found takes an object");
+            self.store.forget_room(lease);
+            self.set_residency_away(key);
+            return None;
+        }
+        Some(Place { lease, offset })
+    }
+
+    /// Reads the object as soon as its place has memory behind it.
+    pub(super) fn finish_restore(&mut self, create: Create, key: ObjectKey, out: &mut impl Outbox) {
+        let Some(place) = create.place else { return };
+        self.back_ahead(out);
+        if place.offset + create.bytes > self.backed {
+            self.unbacked.push(create);
+        } else {
+            self.spill.to_read.push(key);
+        }
+    }
+
+    /// Takes the place back of an object that will not be read now.
+    fn unplace(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+        let Some(object) = self.objects.get(key) else { return };
+        let (Some(place), length, class) = (object.place, object.length, object.class()) else { return };
+        self.set_residency_away(key);
+        self.vacate(key, place, length, class, out);
+    }
+
+    /// An object does not come back now: whoever waits for it is told why.
+    pub(super) fn refuse_restore(&mut self, key: ObjectKey, error: &Error, out: &mut impl Outbox) {
+        self.spill.wanted.remove(&key);
+        self.unplace(key, out);
+        let value = plasmon_protocol::local::encode(error).unwrap_or_default();
+        let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
+        for waiter in cold.take_waiters() {
+            if !out.has_room(waiter.process) {
+                // It asks anew when it has read.
+                self.tell(waiter, key, out);
+            } else if let Some(process) = self.process_mut(waiter.process) {
+                process.requests.remove(&waiter.request);
+                out.send(waiter.process, &ToClient::Resolved { request: waiter.request, outcome: Outcome::Failed(&value) });
+            }
+        }
+    }
+
+    /// Reads what has got its place, one job for each file.
+    pub(super) fn start_reads(&mut self, out: &mut impl Outbox) {
+        if self.spill.to_read.is_empty() {
+            return;
+        }
+        let mut files: BTreeMap<SpillFileId, Vec<ReadItem>> = BTreeMap::new();
+        for key in std::mem::take(&mut self.spill.to_read) {
+            let Some(item) = self.read_item(key) else { continue };
+            files.entry(item.0).or_default().push(item.1);
+        }
+        for (file, mut items) in files {
+            self.read_ahead(file, &mut items);
+            items.sort_unstable_by_key(|item| item.at);
+            let Some(entry) = self.spill.files.get_mut(file) else { continue };
+            entry.readers += 1;
+            let place = entry.place;
+            let held = items.iter().filter_map(|item| {
+                let place = self.objects.get(item.key)?.place?;
+                Some(Held { key: item.key, place, length: item.length })
+            });
+            let held: Vec<Held> = held.collect();
+            self.spill.last_read += 1;
+            let number = self.spill.last_read;
+            self.spill.reading.begin(self.now_ms);
+            self.spill.reading_sums.0 += held.len() as u64;
+            self.spill.reading_sums.1 += held.iter().map(|held| held.length).sum::<u64>();
+            self.spill.reads.insert(number, Read { file, held });
+            out.io(IoJob::Read(ReadJob { number, file, place, items }));
+        }
+    }
+
+    fn read_item(&self, key: ObjectKey) -> Option<(SpillFileId, ReadItem)> {
+        let object = self.objects.get(key).filter(|object| object.residency == Residency::Restoring)?;
+        let (place, record) = (object.place?, self.spill.files.record(object.record?)?);
+        Some((record.file, ReadItem { key, at: record.at, length: object.length, into: place.offset }))
+    }
+
+    /// Small objects that were written behind a wanted one come with it, where there is room to spare: they are read for next to nothing.
+    fn read_ahead(&mut self, file: SpillFileId, items: &mut Vec<ReadItem>) {
+        let Some(last) = items.iter().filter(|item| item.length <= SMALL).map(|item| item.at).max() else { return };
+        let room = self.store.free_bytes().saturating_sub(self.store.slack_limit());
+        if room < READ_AHEAD || !self.creates.is_empty() {
+            return;
+        }
+        let Some(entry) = self.spill.files.get(file) else { return };
+        let behind: Vec<RecordNumber> =
+            entry.records.range(last + 1..).take_while(|(at, _)| **at < last + READ_AHEAD).map(|(_, number)| *number).collect();
+        for number in behind {
+            let Some((key, length)) = self.spill.files.record(number).map(|record| (record.key, record.length)) else { continue };
+            let away = self.objects.get(key).is_some_and(|object| object.residency == Residency::Spilled);
+            if !away || length > SMALL || self.spill.wanted.contains(&key) {
+                continue;
+            }
+            let Some(place) = self.make_place(key) else { return };
+            if place.offset + length > self.backed {
+                // Not worth waiting for memory.
+                self.release_place(key);
+                return;
+            }
+            items.extend(self.read_item(key).map(|(_, item)| item));
+        }
+    }
+
+    /// As [`Core::unplace`], for a place that nobody was told of.
+    fn release_place(&mut self, key: ObjectKey) {
+        let Some(object) = self.objects.get(key) else { return };
+        let (Some(place), length, class) = (object.place, object.length, object.class()) else { return };
+        self.set_residency_away(key);
+        self.store.leave_object(place.lease, place.offset, length, class);
+    }
+
+    pub(super) fn on_read(&mut self, number: u64, results: Vec<Result<(), Failure>>, out: &mut impl Outbox) {
+        let Some(Read { file, held }) = self.spill.reads.remove(&number) else { return };
+        self.spill.reading.end(self.now_ms);
+        self.spill.reading_sums.0 -= held.len() as u64;
+        self.spill.reading_sums.1 -= held.iter().map(|held| held.length).sum::<u64>();
+        self.spill.progress_ms = self.now_ms;
+        self.spill.look = true;
+        let (mut objects, mut bytes) = (0, 0);
+        for (held, result) in held.into_iter().zip(results.into_iter().map(Some).chain(std::iter::repeat(None))) {
+            if self.objects.get(held.key).is_none() {
+                self.keep_or_free(held, Residency::Restoring, out);
+                continue;
+            }
+            match result.unwrap_or_else(|| Err(Failure::Io("the read was cut short".to_owned()))) {
+                Ok(()) => {
+                    objects += 1;
+                    bytes += held.length;
+                    self.come_back(held, out);
+                }
+                Err(failure) => self.read_failed(held.key, failure, out),
+            }
+        }
+        self.spill.restored.0 += objects;
+        self.spill.restored.1 += bytes;
+        if let Some(entry) = self.spill.files.get_mut(file) {
+            entry.readers -= 1;
+            entry.restored += objects;
+        }
+        if objects > 0 {
+            let message = format!("restored {objects} objects, {} from file {file}", Bytes(bytes));
+            self.event(EventKind::Restored, Severity::Info, None, message);
+        }
+        self.retire_file(file, out);
+    }
+
+    /// An object's bytes are in the pool again.
+    fn come_back(&mut self, held: Held, out: &mut impl Outbox) {
+        self.set_residency(held.key, Residency::Secondary);
+        out.publish(held.key, Some(ObjectState::InMemory), held.place.offset, held.length);
+        let Some(object) = self.objects.get(held.key) else { return };
+        if let Some(record) = object.record.and_then(|record| self.spill.files.record_mut(record)) {
+            record.restored_ms = Some(self.now_ms);
+            record.restores += 1;
+        }
+        self.spill.thrash.note(held.key, self.now_ms);
+        if self.spill.thrash.objects > 0 && self.spill.thrash.told_ms + THRASH_MS <= self.now_ms {
+            self.spill.thrash.told_ms = self.now_ms;
+            let message =
+                "the same objects are spilled and read back again and again: the store is too small for what is in use".to_owned();
+            self.event(EventKind::Thrash, Severity::Warning, None, message);
+        }
+        self.notify(held.key, out);
+    }
+
+    /// An object could not be read back: for now, or for ever.
+    fn read_failed(&mut self, key: ObjectKey, failure: Failure, out: &mut impl Outbox) {
+        self.spill.failures += 1;
+        let site = self.objects.get(key).map_or_else(String::new, |object| self.sites.get(object.site).short());
+        let object = key.on(self.config.node);
+        let Failure::Corrupt(cause) = failure else {
+            let error = Error::ObjectLost { object, cause: format!("created at {site}, it cannot be read back now: {failure}") };
+            return self.refuse_restore(key, &error, out);
+        };
+        self.unplace(key, out);
+        self.lose_object(key, cause, out);
+    }
+
+    /// An object that is in external storage only is not there as it was written: its value is gone for ever.
+    pub(super) fn lose_object(&mut self, key: ObjectKey, cause: String, out: &mut impl Outbox) {
+        let site = self.objects.get(key).map_or_else(String::new, |object| self.sites.get(object.site).short());
+        let error = Error::ObjectLost { object: key.on(self.config.node), cause: format!("created at {site}, {cause}") };
+        self.event(EventKind::ObjectLost, Severity::Error, None, error.to_string());
+        let Some(object) = self.objects.get_mut(key) else { return };
+        object.state = Some(ObjectState::Failed);
+        let length = object.length;
+        object.cold_mut().value = plasmon_protocol::local::encode(&error).unwrap_or_default().into();
+        let record = object.record.take();
+        self.spill.count(Residency::Spilled, length, false);
+        if let Some(record) = record.and_then(|record| self.spill.files.leave(record)) {
+            self.retire_file(record.file, out);
+        }
+        out.publish(key, Some(ObjectState::Failed), 0, 0);
+        self.notify(key, out);
+    }
+}
