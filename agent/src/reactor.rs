@@ -7,6 +7,7 @@
 //! - [`memory`]: leases are asked for, backed, granted, recalled.
 //! - [`spilling`]: objects go to external storage; [`restoring`]: they come back; [`eviction`]: their copies leave memory;
 //!   [`compaction`]: files are written anew.
+//! - [`evacuation`]: what churn has left in memory is tidied up.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
 //! - [`workers`]: who runs tasks and calls.
@@ -24,6 +25,7 @@ mod compaction;
 mod containment;
 mod detail;
 mod drain;
+mod evacuation;
 mod eviction;
 mod memory;
 mod messages;
@@ -103,6 +105,8 @@ pub trait Outbox {
     /// Marks these objects as about to leave their places, and looks who reads them: leaves those that nobody does, and nobody begins to
     /// until they are published again ([`plasmon_memory::pin::begin_evict_all`]).
     fn evict(&mut self, keys: &mut Vec<ObjectKey>);
+    /// Copies an object's bytes to a place of the pool where nothing is. Nobody reads either.
+    fn relocate(&mut self, from: u64, to: u64, length: u64);
     /// Has external storage do something; [`Core::on_io`] tells how it went.
     fn io(&mut self, job: IoJob);
     /// Ends a process that was told to go, or may not stay.
@@ -165,6 +169,9 @@ pub struct Core {
     /// The backing failed at some point; tried again on the next create.
     backing_failed: bool,
     spill: spilling::Spill,
+    tidying: evacuation::Tidying,
+    /// Processes that live, the agent included.
+    living: u64,
     events: VecDeque<EventRow>,
     post_mortems: post_mortem::PostMortems,
     event_count: u64,
@@ -252,6 +259,8 @@ impl Core {
             backing: 0,
             backing_failed: false,
             spill: spilling::Spill::new(config.spill.clone()),
+            tidying: evacuation::Tidying::default(),
+            living: 1,
             events: VecDeque::new(),
             post_mortems: post_mortem::PostMortems::default(),
             event_count: 0,
@@ -323,6 +332,7 @@ impl Core {
         // Freed objects may have given their leases back.
         self.serve_creates(out);
         self.manage_room(out);
+        self.notice_slack();
         self.changes += 1;
     }
 

@@ -12,6 +12,8 @@ pub mod ledger;
 pub mod object;
 pub mod slots;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, PAGE, SMALL};
 use plasmon_protocol::record::Ledger;
@@ -116,6 +118,25 @@ impl Store {
     #[must_use]
     pub fn high_water(&self) -> u64 {
         self.allocator.high_water()
+    }
+
+    /// Bytes of all objects in the pool.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.books.live()
+    }
+
+    /// The chunks that their holders may still be writing into: the newest of each.
+    #[must_use]
+    pub fn current_chunks(&self) -> BTreeSet<LeaseIndex> {
+        let mut newest: BTreeMap<ProcessId, (u64, LeaseIndex)> = BTreeMap::new();
+        for (index, lease) in self.leases().filter(|(_, lease)| lease.chunk && !lease.is_agents()) {
+            if let Some((owner, _)) = lease.owner {
+                let entry = newest.entry(owner).or_insert((lease.since, index));
+                *entry = (*entry).max((lease.since, index));
+            }
+        }
+        newest.into_values().map(|(_, index)| index).chain(self.own_chunk).collect()
     }
 
     /// Leased bytes that carry no object, over all processes.

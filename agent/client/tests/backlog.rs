@@ -31,7 +31,7 @@ fn answers_wait_until_there_is_room_for_them() {
         let key = task.id().key();
         mute.push(&ToAgent::AddLocal { key, site: 0 });
         for request in 0..QUESTIONS {
-            mute.push(&ToAgent::Get { request, key });
+            mute.push(&ToAgent::Get { request, key, site: 0 });
         }
         // Answered when all before it was read.
         mute.slots(QUESTIONS).unwrap();

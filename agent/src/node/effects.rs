@@ -239,6 +239,13 @@ impl Outbox for Effects {
         begin_evict_all(&self.slots, keys, self.peers.values().map(|peer| peer.link.pins()));
     }
 
+    fn relocate(&mut self, from: u64, to: u64, length: u64) {
+        self.pool.relocate(from, to, length);
+        if self.poison {
+            self.pool.poison(from, length);
+        }
+    }
+
     fn io(&mut self, job: IoJob) {
         self.jobs.push(job);
     }

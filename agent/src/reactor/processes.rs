@@ -47,6 +47,7 @@ impl Core {
 
     pub(super) fn add_process(&mut self, process: Process) -> ProcessId {
         self.processes.push(Some(Box::new(process)));
+        self.living += 1;
         self.changes += 1;
         ProcessId(self.processes.len() as u32 - 1)
     }
@@ -94,6 +95,7 @@ impl Core {
         self.release_rows(id, out);
         self.dying = None;
         let Some(process) = self.processes[id.0 as usize].take() else { return };
+        self.living -= 1;
         for lease in leases.into_iter().flatten() {
             self.store.orphan(lease);
         }

@@ -20,6 +20,7 @@ impl Core {
         if self.next_work_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.tick_spilling();
             self.expire_creates(out);
+            self.tidy(out);
             self.settle(out);
         }
     }
@@ -32,7 +33,7 @@ impl Core {
 
     /// When somebody's wait is over, or something is to be tried again.
     fn next_work_ms(&self) -> Option<u64> {
-        self.next_create_deadline().into_iter().chain(self.next_spill_ms()).min()
+        [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms()].into_iter().flatten().min()
     }
 
     /// The shell has sampled the machine and the processes; sites are sampled with it.

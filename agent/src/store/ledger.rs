@@ -57,6 +57,12 @@ impl Books {
         self.slack_of.get(process.0 as usize).copied().unwrap_or(0)
     }
 
+    /// Bytes of all objects.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.classes.iter().sum()
+    }
+
     /// Leased bytes that carry no object, over all processes.
     #[must_use]
     pub fn slack(&self) -> u64 {

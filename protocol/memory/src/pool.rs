@@ -132,6 +132,18 @@ impl Pool {
         })
     }
 
+    /// Agent only: copies an object that nobody reads or writes to a place where no lease of a process and no object is. False when one is
+    /// outside the pool, they overlap, or this process is not the agent.
+    pub fn relocate(&self, from: u64, to: u64, len: u64) -> bool {
+        let (Some(source), Some(target)) = (self.segment.address(from, len), self.writable_address(to, len)) else { return false };
+        if from.abs_diff(to) < len {
+            return false;
+        }
+        // SAFETY: both inside the map, the target writable, and apart from each other; the caller knows that nobody uses either.
+        unsafe { target.copy_from_nonoverlapping(source, len as usize) };
+        true
+    }
+
     /// Agent only: writes `bytes` where no lease and no object is. False as for [`Pool::poison`].
     pub fn write(&self, offset: u64, bytes: &[u8]) -> bool {
         self.writable_address(offset, bytes.len() as u64).is_some_and(|at| {

@@ -53,6 +53,12 @@ impl Outbox for Nobody {
 
     fn withdraw(&mut self, _: ProcessId, _: u32) {}
 
+    fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
+
+    fn relocate(&mut self, _from: u64, _to: u64, _length: u64) {}
+
+    fn io(&mut self, _job: plasmon_agent::spill::job::Job) {}
+
     fn kill(&mut self, _: ProcessId) {}
 }
 
@@ -74,6 +80,7 @@ impl Driver {
             slots: 1 << 20,
             milli_cpus: 2000,
             now_ms: 0,
+            spill: plasmon_agent::spill::policy::SpillConfig::default(),
         });
         let mut nobody = Nobody::default();
         let (process, _) = core.on_driver_connected(2, "bench");

@@ -40,7 +40,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("a tail of nowhere", Some("the ring's other side is at byte"), |raw| {
         // Nobody looks at it before the ring seems to be full.
         raw.scribble(TAIL, &(1_u64 << 40).to_le_bytes());
-        let message = plasmon_protocol::local::encode(&ToAgent::Get { request: 1, key: ObjectKey::default() }).unwrap();
+        let message = plasmon_protocol::local::encode(&ToAgent::Get { request: 1, key: ObjectKey::default(), site: 0 }).unwrap();
         while !raw.is_dropped() {
             raw.ring.push(&message);
             raw.agent_bell.ring();
@@ -193,10 +193,10 @@ pub(crate) const ATTACKS: &[Attack] = &[
         let others = raw.others();
         for key in others {
             let request = raw.number();
-            raw.send(&ToAgent::Get { request, key });
+            raw.send(&ToAgent::Get { request, key, site: 0 });
             let message = raw.next();
             match decode::<ToClient<'_>>("the agent", &message).unwrap() {
-                ToClient::Resolved { outcome: Outcome::InMemory, .. } => {}
+                ToClient::Resolved { outcome: Outcome::Pinned(_), .. } => {}
                 ToClient::Resolved { outcome: Outcome::Failed(error), .. } => {
                     let error = decode::<Error>("the agent", error).unwrap();
                     assert_eq!(error.code(), "object_lost", "{error}");
