@@ -1,0 +1,1 @@
+//! Deaths while objects are spilled.
