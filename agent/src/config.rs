@@ -29,6 +29,11 @@ const STORE_PERCENT: u64 = 30;
 const STORE_MIN: Bytes = Bytes(1 << 20);
 /// How long tasks may go on after SIGTERM when nothing is said, seconds.
 const DRAIN_SECONDS: u32 = 30;
+/// The share of the store from which on objects are spilled when nothing is said.
+const SPILL_THRESHOLD: f64 = 0.8;
+/// Threads for each direction of spilling when nothing is said, and the most.
+const SPILL_THREADS: u32 = 2;
+const SPILL_THREADS_MAX: u32 = 64;
 /// A store is a whole number of these.
 const STORE_UNIT: u64 = 4096;
 
@@ -64,6 +69,21 @@ pub struct Config {
     pub object_store_memory: Bytes,
     /// How long running and queued tasks may go on after the agent was told to end, seconds.
     pub drain_timeout: u32,
+    /// Whether objects go to external storage when the store fills up.
+    pub spill: bool,
+    /// The directories where spill files go; with none, and no `spill_url`, they go to the session's own. Absolute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spill_dir: Vec<PathBuf>,
+    /// The object storage where spill files go, beside the directories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spill_url: Option<String>,
+    /// The most that may be spilled at once, bytes; `None` for what the disks hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spill_limit: Option<Bytes>,
+    /// The share of the store, more than 0 and at most 1, from which on objects are spilled.
+    pub spill_threshold: f64,
+    /// Threads that write spill files, and as many that read them; at least 1.
+    pub spill_threads: u32,
 }
 
 impl Config {
@@ -97,6 +117,12 @@ impl Config {
             num_cpus: options.num_cpus.unwrap_or_else(|| Cpus::from_cpus(machine.cpus)),
             object_store_memory: store,
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_SECONDS),
+            spill: options.spill.unwrap_or(true),
+            spill_dir: options.spill_dir.iter().map(|path| absolute("--spill-dir", path)).collect::<Result<_, _>>()?,
+            spill_url: options.spill_url,
+            spill_limit: options.spill_limit,
+            spill_threshold: options.spill_threshold.unwrap_or(SPILL_THRESHOLD),
+            spill_threads: options.spill_threads.unwrap_or(SPILL_THREADS),
         };
         config.validate(machine)?;
         Ok(config)
@@ -143,6 +169,7 @@ impl Config {
         if let Some(name) = self.allow_host.iter().find(|name| !is_host_name(name)) {
             return Err(Error::invalid("--allow-host", name, "it is not a plain host name, without scheme and port"));
         }
+        self.validate_spill()?;
         let store = self.object_store_memory;
         let refused = |cause: String| Err(Error::invalid("--object-store-memory", store.to_string(), cause));
         if store < STORE_MIN {
@@ -157,6 +184,26 @@ impl Config {
             return refused(format!("it is {over} more than there is: {machine}, of which {STORE_PERCENT} % ({default}) is the default"));
         }
         Ok(())
+    }
+
+    fn validate_spill(&self) -> Result<(), Error> {
+        if !(self.spill_threshold > 0.0 && self.spill_threshold <= 1.0) {
+            let cause = "it is not a share of the store, more than 0 and at most 1";
+            return Err(Error::invalid("--spill-threshold", self.spill_threshold.to_string(), cause));
+        }
+        if self.spill_threads == 0 || self.spill_threads > SPILL_THREADS_MAX {
+            let cause = format!("it is not between 1 and {SPILL_THREADS_MAX}");
+            return Err(Error::invalid("--spill-threads", self.spill_threads.to_string(), cause));
+        }
+        if self.spill_limit == Some(Bytes(0)) {
+            return Err(Error::invalid("--spill-limit", "0", "nothing could be spilled; say --spill off"));
+        }
+        for (index, path) in self.spill_dir.iter().enumerate() {
+            if self.spill_dir.iter().take(index).any(|other| other == path) {
+                return Err(Error::invalid("--spill-dir", path.display().to_string(), "it is given twice"));
+            }
+        }
+        self.spill_url.as_deref().map_or(Ok(()), crate::disk::places::check_url)
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! The world around it:
 //! - [`node`]: rings, sockets, clocks, worker processes.
-//! - [`telemetry`]: the live stream.
+//! - [`telemetry`]: the live stream; [`disk`]: external storage.
 //! - [`machine`]: what this machine has; [`session`]: what an agent keeps on disk; [`config`]: what it was told; [`log`].
 //!
 //! Ways to run it: [`command`] alone, [`embedded`] for a program; [`running`] is what both run.
@@ -16,6 +16,7 @@
 
 pub mod command;
 pub mod config;
+pub mod disk;
 pub mod embedded;
 pub mod log;
 pub mod machine;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 mod base;
 mod remains;
+pub(crate) mod spill;
 
 use base::Base;
 pub use remains::{Found, find_live, sweep};

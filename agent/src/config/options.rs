@@ -50,6 +50,25 @@ pub struct AgentOptions {
     /// Let running and queued tasks go on for this many seconds after SIGTERM [default: 30]
     #[arg(long, env = "PLASMON_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = parse_seconds)]
     pub drain_timeout: Option<u32>,
+    /// Move objects to external storage when the store fills up, and back when they are asked for [default: on]
+    #[arg(long, env = "PLASMON_SPILL", value_name = "on|off", value_parser = BoolishValueParser::new())]
+    pub spill: Option<bool>,
+    /// Spill to this directory; may be repeated [default: the session's directory]
+    #[arg(long, env = "PLASMON_SPILL_DIR", value_name = "DIR", value_delimiter = ',')]
+    pub spill_dir: Vec<PathBuf>,
+    /// Spill to object storage, such as s3://bucket/prefix
+    #[arg(long, env = "PLASMON_SPILL_URL", value_name = "URL")]
+    pub spill_url: Option<String>,
+    /// Spill at most so many bytes, such as 100GiB [default: what the disks hold]
+    #[arg(long, env = "PLASMON_SPILL_LIMIT", value_name = "SIZE", value_parser = parse_size)]
+    #[serde(deserialize_with = "size")]
+    pub spill_limit: Option<Bytes>,
+    /// Begin to spill when this share of the store is in use [default: 0.8]
+    #[arg(long, env = "PLASMON_SPILL_THRESHOLD", value_name = "FRACTION", value_parser = parse_fraction)]
+    pub spill_threshold: Option<f64>,
+    /// Write with so many threads, and read with as many [default: 2]
+    #[arg(long, env = "PLASMON_SPILL_THREADS", value_name = "N", value_parser = parse_threads)]
+    pub spill_threads: Option<u32>,
     /// Print the configuration that all of this amounts to, as TOML, and exit
     #[arg(long)]
     #[serde(skip)]
@@ -91,7 +110,7 @@ impl AgentOptions {
         let text = fs::read_to_string(file).map_err(|error| Error::system(format!("read {}", file.display()), error))?;
         let mut options = Self::from_toml(&text, &file.display().to_string())?;
         let directory = file.parent().unwrap_or(Path::new(""));
-        for path in [&mut options.token_file, &mut options.temp_dir].into_iter().flatten() {
+        for path in [&mut options.token_file, &mut options.temp_dir].into_iter().flatten().chain(&mut options.spill_dir) {
             *path = directory.join(&*path);
         }
         Ok(options)
@@ -127,6 +146,12 @@ impl AgentOptions {
             num_cpus: self.num_cpus.or(below.num_cpus),
             object_store_memory: self.object_store_memory.or(below.object_store_memory),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
+            spill: self.spill.or(below.spill),
+            spill_dir: if self.spill_dir.is_empty() { below.spill_dir } else { self.spill_dir },
+            spill_url: self.spill_url.or(below.spill_url),
+            spill_limit: self.spill_limit.or(below.spill_limit),
+            spill_threshold: self.spill_threshold.or(below.spill_threshold),
+            spill_threads: self.spill_threads.or(below.spill_threads),
             print_config: self.print_config || below.print_config,
         }
     }
@@ -142,6 +167,14 @@ fn parse_cpus(text: &str) -> Result<Cpus, String> {
 
 fn parse_seconds(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "it is not a whole number of seconds")
+}
+
+fn parse_fraction(text: &str) -> Result<f64, &'static str> {
+    text.trim().parse().map_err(|_| "it is not a number, such as 0.8")
+}
+
+fn parse_threads(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "it is not a whole number of threads")
 }
 
 fn parse_size(text: &str) -> Result<Bytes, String> {

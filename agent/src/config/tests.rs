@@ -43,6 +43,12 @@ fn the_defaults_hold() {
         num_cpus: "4".parse().unwrap(),
         object_store_memory: Bytes(3 * GIB / 4096 * 4096),
         drain_timeout: 30,
+        spill: true,
+        spill_dir: Vec::new(),
+        spill_url: None,
+        spill_limit: None,
+        spill_threshold: 0.8,
+        spill_threads: 2,
     };
     assert_eq!(Config { object_store_memory: expected.object_store_memory, ..config.clone() }, expected);
     assert!(config.object_store_memory.0.abs_diff(3 * GIB) < 8192 && config.object_store_memory.0.is_multiple_of(4096));
@@ -55,7 +61,8 @@ fn the_defaults_hold() {
 #[test]
 fn every_flag_arrives() {
     let flags = "--listen 0.0.0.0:7000 --allow-host Node-1.Example --allow-host b --insecure-plaintext --token-file /t --temp-dir /x \
-        --num-cpus 1.5 --object-store-memory 512mib --drain-timeout 7";
+        --num-cpus 1.5 --object-store-memory 512mib --drain-timeout 7 --spill off --spill-dir /a,/b --spill-dir /c --spill-limit 3GiB --spill-threshold 1 \
+        --spill-threads 5";
     let config = resolve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
     let expected = Config {
         listen: "0.0.0.0:7000".parse().unwrap(),
@@ -66,6 +73,12 @@ fn every_flag_arrives() {
         num_cpus: "1.5".parse().unwrap(),
         object_store_memory: Bytes(512 << 20),
         drain_timeout: 7,
+        spill: false,
+        spill_dir: vec!["/a".into(), "/b".into(), "/c".into()],
+        spill_url: None,
+        spill_limit: Some(Bytes(3 * GIB)),
+        spill_threshold: 1.0,
+        spill_threads: 5,
     };
     assert_eq!(config, expected);
     assert_eq!(Config::from_json(&config.to_json().unwrap(), &MACHINE).unwrap(), config);
@@ -75,9 +88,10 @@ fn every_flag_arrives() {
 fn the_printed_configuration_is_a_file_that_says_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.toml");
-    for flags in
-        [&["--num-cpus", "0.25", "--allow-host", "a,b"][..], &["--token-file", "relative", "--insecure-plaintext", "--listen=[::]:1"]]
-    {
+    for flags in [
+        &["--num-cpus", "0.25", "--allow-host", "a,b", "--spill-dir", "a,b", "--spill-limit", "1GB"][..],
+        &["--token-file", "relative", "--insecure-plaintext", "--listen=[::]:1", "--spill", "off", "--spill-threshold", "0.65"],
+    ] {
         let config = resolve(flags).unwrap();
         fs::write(&file, config.to_toml().unwrap()).unwrap();
         assert_eq!(resolve(&["--config", file.to_str().unwrap()]).unwrap(), config);
@@ -119,6 +133,10 @@ fn bad_flag_values_name_the_flag_and_the_value() {
         ("--num-cpus", "NaN"),
         ("--object-store-memory", "5 parsecs"),
         ("--object-store-memory", "-1"),
+        ("--spill", "maybe"),
+        ("--spill-limit", "much"),
+        ("--spill-threshold", "most"),
+        ("--spill-threads", "-1"),
     ] {
         let text = parse(&[&format!("{flag}={value}")]).unwrap_err();
         assert!(text.contains(flag) && text.contains(value), "{text}");
@@ -128,6 +146,33 @@ fn bad_flag_values_name_the_flag_and_the_value() {
     }
     assert!(parse(&["--temp-dir="]).unwrap_err().contains("--temp-dir"));
     assert!(parse(&["--no-such"]).is_err());
+}
+
+#[test]
+fn what_is_said_about_spilling_must_make_sense() {
+    for (flag, value) in [
+        ("--spill-threshold", "1.5"),
+        ("--spill-threshold", "0"),
+        ("--spill-threshold", "NaN"),
+        ("--spill-threads", "0"),
+        ("--spill-threads", "65"),
+        ("--spill-limit", "0"),
+        ("--spill-dir", "/a,/b,/a"),
+        ("--spill-url", "ftp://a/b"),
+        ("--spill-url", "s3://name:secret@bucket/prefix"),
+        ("--spill-url", "bucket"),
+    ] {
+        let text = refusal(&[&format!("{flag}={value}")]);
+        assert!(text.contains(flag) && !text.contains("secret"), "{text}");
+    }
+    assert!(refusal(&["--spill-threshold", "1.5"]).contains("1.5"));
+    let url = resolve(&["--spill-url", "s3://bucket/prefix"]);
+    if cfg!(feature = "object-storage") {
+        assert_eq!(url.unwrap().spill_url.as_deref(), Some("s3://bucket/prefix"));
+    } else {
+        assert!(url.unwrap_err().to_string().contains("feature object-storage"));
+    }
+    assert!(!resolve(&["--spill", "off", "--spill-dir", "/nowhere"]).unwrap().spill);
 }
 
 #[test]
@@ -161,10 +206,12 @@ fn bad_files_name_file_key_and_value() {
 fn paths_in_a_file_are_relative_to_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.toml");
-    fs::write(&file, "token-file = \"token\"\ntemp-dir = \"/abs\"\nobject-store-memory = \"2MB\"\nnum-cpus = 3").unwrap();
+    fs::write(&file, "token-file = \"token\"\ntemp-dir = \"/abs\"\nobject-store-memory = \"2MB\"\nnum-cpus = 3\nspill-dir = [\"here\"]")
+        .unwrap();
     let config = resolve(&["--config", file.to_str().unwrap()]).unwrap();
     assert_eq!(config.token_file, Some(directory.path().join("token")));
     assert_eq!(config.temp_dir, Path::new("/abs"));
+    assert_eq!(config.spill_dir, [directory.path().join("here")]);
     assert_eq!((config.object_store_memory, config.num_cpus.milli()), (Bytes(2_002_944), 3000));
 }
 
@@ -225,6 +272,8 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
         ("PLASMON_LISTEN", "127.0.0.1:2"),
         ("PLASMON_INSECURE_PLAINTEXT", "off"),
         ("PLASMON_ALLOW_HOST", "e1,e2"),
+        ("PLASMON_SPILL_DIR", "/e1,/e2"),
+        ("PLASMON_SPILL", "off"),
         ("PLASMON_TEMP_DIR", "/from/environment"),
         ("TMPDIR", "/from/tmpdir"),
     ];
@@ -234,6 +283,7 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
     assert_eq!(config.object_store_memory, Bytes(4 << 20));
     assert!(!config.insecure_plaintext);
     assert_eq!(config.allow_host, ["e1", "e2"]);
+    assert!(!config.spill && config.spill_dir == [Path::new("/e1"), Path::new("/e2")]);
     assert_eq!(config.temp_dir, Path::new("/from/environment"));
     assert_eq!(resolved_elsewhere("environment", &environment).unwrap().num_cpus.milli(), 2000);
     assert_eq!(resolved_elsewhere("", &[("TMPDIR", "/from/tmpdir")]).unwrap().temp_dir, Path::new("/from/tmpdir"));

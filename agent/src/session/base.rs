@@ -75,7 +75,7 @@ pub(super) fn path(temp_dir: &Path) -> PathBuf {
     temp_dir.join(format!("plasmon-{}", uid()))
 }
 
-fn uid() -> u32 {
+pub(super) fn uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 

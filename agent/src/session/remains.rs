@@ -9,7 +9,7 @@ use plasmon_protocol::error::Error;
 use rustix::fs::OFlags;
 
 use super::base::Base;
-use super::{ADDRESS, Address, LOCK, is_name};
+use super::{ADDRESS, Address, LOCK, is_name, spill};
 
 /// What a session is renamed to before it is removed starts so.
 const DEAD: &str = ".dead-";
@@ -71,7 +71,7 @@ pub fn sweep(temp_dir: &Path) -> Result<usize, Error> {
         }
     }
     for name in base.names()?.into_iter().filter(|name| name.starts_with(DEAD)) {
-        if let Err(error) = remove_tree(&base.path().join(&name)) {
+        if let Err(error) = remove_all(&base.path().join(&name), name.trim_start_matches(DEAD)) {
             tracing::warn!(session = name, %error, "a dead session stays");
         }
     }
@@ -83,7 +83,7 @@ pub(super) fn remove(base: &Base, name: &str) -> Result<(), Error> {
     let guard = base.lock()?;
     let renamed = rename_away(base, name);
     drop(guard);
-    renamed.and_then(|()| remove_tree(&away(base, name))).map_err(|error| {
+    renamed.and_then(|()| remove_all(&away(base, name), name)).map_err(|error| {
         let path = base.path().join(name);
         Error::system(format!("remove {}", path.display()), error)
     })
@@ -111,8 +111,14 @@ fn is_alive(session: &Path) -> bool {
     }
 }
 
+/// Removes what a session has elsewhere, then its directory, which has the list of that.
+fn remove_all(dead: &Path, name: &str) -> std::io::Result<()> {
+    spill::remove_places(dead, name)?;
+    remove_tree(dead)
+}
+
 /// Removes a tree that others may be removing too. Links in it are removed, not followed.
-fn remove_tree(path: &Path) -> std::io::Result<()> {
+pub(super) fn remove_tree(path: &Path) -> std::io::Result<()> {
     let mut attempt = 0;
     loop {
         attempt += 1;

@@ -1,0 +1,16 @@
+//! External storage, done: the threads that write, read back and remove spill files, and the places where these are. What is done, and
+//! when, is planned elsewhere ([`crate::spill`]).
+//!
+//! - [`target`]: a place that keeps files; [`directory`]: one on this machine; [`failing`]: one that fails when told to.
+//! - [`pools`]: the threads, which take jobs and report.
+//! - [`places`]: which places an agent has, and their removal.
+
+pub mod buffer;
+mod compact;
+pub mod directory;
+mod image;
+pub mod places;
+pub mod pools;
+mod read;
+pub mod target;
+mod write;
