@@ -17,6 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::disk::places::{Places, places};
+use crate::disk::pools::Pools;
 use crate::machine::HeadRoom;
 use crate::node::effects::Effects;
 use crate::node::handle::NodeHandle;
@@ -24,6 +26,7 @@ use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
 use crate::node::{Clock, backing, sampling, spawner};
 use crate::reactor::{Core, CoreConfig};
 use crate::session::{Address, Session};
+use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
 use crate::telemetry::door::Door;
 use crate::telemetry::server::Server;
@@ -144,7 +147,14 @@ fn start_node(
     let listener =
         Listener::bind(&session.socket()).map_err(|error| Error::system(format!("listen on {}", session.socket().display()), error))?;
     let clock = Clock::start();
-    let core = Core::new(CoreConfig {
+    let Places { targets, names, warnings } = places(config, session)?;
+    let spill = SpillConfig {
+        places: names,
+        threshold_milli: (config.spill_threshold * 1000.0).round() as u32,
+        limit: config.spill_limit.map(|limit| limit.0),
+        writers: config.spill_threads as usize,
+    };
+    let mut core = Core::new(CoreConfig {
         node,
         node_ip: listen.ip().to_string().into(),
         pid: std::process::id(),
@@ -152,8 +162,9 @@ fn start_node(
         slots: SLOTS,
         milli_cpus: u64::from(config.num_cpus.milli()),
         now_ms: clock.now_ms(),
-        spill: SpillConfig::default(),
+        spill,
     });
+    warnings.iter().for_each(|warning| core.on_warning(warning));
     let control = Arc::new(Doorbell::create().map_err(|error| Error::system("make a doorbell", error))?);
     let (commands, queue) = mpsc::channel();
     let remote = Remote::new(commands, Arc::clone(&control));
@@ -161,7 +172,14 @@ fn start_node(
     let (watched, watched_lists) = mpsc::channel();
     let (errands, errand_queue) = mpsc::channel();
     let (alive, ended) = oneshot::channel();
-    let effects = Effects::new(slots, Arc::clone(&pool), back, std::env::var_os(POISON).is_some());
+    let teller = remote.clone();
+    let disk: Box<dyn Fn(Job) + Send> = if targets.is_empty() {
+        Box::new(|_| {})
+    } else {
+        let pools = Pools::start(targets, Arc::clone(&pool), node, config.spill_threads, move |report| teller.tell(Command::Io(report)))?;
+        Box::new(move |job| pools.submit(job))
+    };
+    let effects = Effects::new(slots, Arc::clone(&pool), back, disk, std::env::var_os(POISON).is_some());
     let identity =
         Identity { starter: starter.to_owned(), session: session.path(), logs: session.logs(), listen: listen.to_string().into(), viewers };
     let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), (watched, errands))

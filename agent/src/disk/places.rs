@@ -20,6 +20,8 @@ const SCHEMES: [&str; 8] = ["s3", "s3a", "gs", "az", "abfs", "abfss", "file", "m
 pub struct Places {
     /// In the order in which jobs count them. With none there is no spilling.
     pub targets: Vec<Arc<dyn SpillTarget>>,
+    /// What people call them: a directory or a URL each.
+    pub names: Vec<Arc<str>>,
     /// What the user should know about them.
     pub warnings: Vec<String>,
 }
@@ -30,7 +32,7 @@ pub struct Places {
 /// # Errors
 /// [`Error::Invalid`] when a directory is none, or is not safe from others; [`Error::System`] when the system refuses.
 pub fn places(config: &Config, session: &Session) -> Result<Places, Error> {
-    let mut places = Places { targets: Vec::new(), warnings: Vec::new() };
+    let mut places = Places { targets: Vec::new(), names: Vec::new(), warnings: Vec::new() };
     if !config.spill {
         return Ok(places);
     }
@@ -55,9 +57,11 @@ pub fn places(config: &Config, session: &Session) -> Result<Places, Error> {
     for path in &paths {
         let directory = Directory::make(path).map_err(|failure| Error::system("use a directory for spill files", failure))?;
         places.targets.push(Arc::new(directory));
+        places.names.push(path.display().to_string().into());
     }
     if let Some(url) = &config.spill_url {
         places.targets.push(open_url(url, session.name())?);
+        places.names.push(url.as_str().into());
     }
     for warning in &places.warnings {
         tracing::warn!("{warning}");

@@ -16,7 +16,6 @@ use crate::reactor::Outbox;
 use crate::spill::job::Job as IoJob;
 
 /// The outside of the core.
-#[derive(Debug)]
 pub struct Effects {
     /// Connected clients.
     pub peers: BTreeMap<ProcessId, Peer>,
@@ -35,8 +34,7 @@ pub struct Effects {
     pub withdrawals: Vec<ProcessId>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId)>,
-    /// What external storage is to do.
-    pub jobs: Vec<IoJob>,
+    disk: Box<dyn Fn(IoJob) + Send>,
     /// Processes to end.
     pub kills: Vec<ProcessId>,
     /// Some client has a backlog.
@@ -58,9 +56,15 @@ pub struct Flushed {
 }
 
 impl Effects {
-    /// Effects over this pool and slot table. `backing` takes how far the pool should be backed.
+    /// Effects over this pool and slot table. `backing` takes how far the pool should be backed, `disk` what external storage is to do.
     #[must_use]
-    pub fn new(slots: SlotTable, pool: Arc<plasmon_memory::pool::Pool>, backing: Sender<u64>, poison: bool) -> Self {
+    pub fn new(
+        slots: SlotTable,
+        pool: Arc<plasmon_memory::pool::Pool>,
+        backing: Sender<u64>,
+        disk: Box<dyn Fn(IoJob) + Send>,
+        poison: bool,
+    ) -> Self {
         Self {
             peers: BTreeMap::new(),
             programs: HashMap::new(),
@@ -72,7 +76,7 @@ impl Effects {
             recalls: Vec::new(),
             withdrawals: Vec::new(),
             starts: Vec::new(),
-            jobs: Vec::new(),
+            disk,
             kills: Vec::new(),
             crowded: false,
             buffer: Vec::new(),
@@ -247,7 +251,7 @@ impl Outbox for Effects {
     }
 
     fn io(&mut self, job: IoJob) {
-        self.jobs.push(job);
+        (self.disk)(job);
     }
 
     fn kill(&mut self, process: ProcessId) {

@@ -18,6 +18,8 @@ const MAX_CREATES: usize = 1 << 14;
 const MAX_HOLDERS: usize = 3;
 /// Bytes that an error shows of a call site.
 const MAX_SITE: usize = 200;
+/// The part of the store that is kept for objects that come back while nothing can be spilled.
+const KEPT: u64 = 8;
 /// How far ahead of need the pool is backed, bytes.
 const AHEAD: u64 = 64 << 20;
 
@@ -197,6 +199,9 @@ impl Core {
             Want::Restore(key) => return self.try_restore(create, key, out),
         };
         let wanted = if chunk { self.store.chunk_for(bytes) } else { bytes };
+        if self.is_kept_for_restores(wanted) {
+            return false;
+        }
         let Some(process) = self.process(from) else { return true };
         let number = process.vacant_leases.last().copied().unwrap_or(process.leases.len() as u32);
         if number as usize >= MAX_LEASES {
@@ -230,6 +235,14 @@ impl Core {
             self.backing = ahead;
             out.back(ahead);
         }
+    }
+
+    /// Whether so much memory must be left for objects that come back: while nothing can be spilled, a store full of new ones could serve
+    /// no get of the old ones.
+    fn is_kept_for_restores(&self, wanted: u64) -> bool {
+        let capacity = self.store.capacity();
+        let in_trouble = self.spill.trouble.is_some() && self.spill.away.0 > 0;
+        in_trouble && self.spill.primary.saturating_add(wanted) > capacity - capacity / KEPT
     }
 
     fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {

@@ -54,6 +54,11 @@ impl Core {
         self.event(EventKind::Notice, Severity::Info, None, format!("recording of call sites switched {state}"));
     }
 
+    /// Something that the user should know, once.
+    pub fn on_warning(&mut self, message: &str) {
+        self.event(EventKind::Notice, Severity::Warning, None, message.to_owned());
+    }
+
     /// Processes with their ids in the operating system, to be sampled.
     pub fn pids(&self) -> impl Iterator<Item = (ProcessId, u32)> {
         self.processes.iter().enumerate().filter_map(|(index, process)| {

@@ -29,8 +29,8 @@ pub(crate) fn through_a_small_store(count: u64, reads: u64, seed: u64) {
 fn a_hundred_objects_through_a_store_of_75_mib() {
     alone(|| {
         start(75 * MIB, |_| {});
-        let mut viewer = Viewer::here();
         through_a_small_store(100, 1000, 7);
+        let mut viewer = Viewer::here();
         let row = spill_row(&mut viewer);
         assert!(row.spilled_bytes_total > 10 * 75 * MIB && row.restored_bytes_total > 10 * 75 * MIB, "{row:?}");
         assert!(row.spill_ms_total > 0 && row.restore_ms_total > 0, "{row:?}");
@@ -140,7 +140,7 @@ fn wait_and_time_limits_know_what_is_spilled() {
 #[test]
 fn spilling_off_writes_nothing_anywhere() {
     alone(|| {
-        start(16 * MIB, |agent| agent.spill = Some(plasmon_agent::config::Switch::Off));
+        start(16 * MIB, |agent| agent.spill = Some(false));
         let mut viewer = Viewer::here();
         let held: Vec<Known> = (0..3).map(|seed| Known::put(seed, 4 << 20)).collect();
         let more: Vec<_> = (3..6).map(|seed| Known::try_put(seed, 4 << 20)).collect();

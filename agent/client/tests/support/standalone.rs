@@ -21,8 +21,9 @@ impl Standalone {
     pub(crate) fn was_here() -> bool {
         let Some(arguments) = role().and_then(|role| role.strip_prefix(ROLE).map(str::to_owned)) else { return false };
         let directory = directory().display().to_string();
-        let fixed = ["plasmon-agent", "--listen", "127.0.0.1:0", "--object-store-memory", "64MiB", "--temp-dir", &directory];
-        let arguments = fixed.into_iter().chain(arguments.split_whitespace()).map(Into::into);
+        let fixed = ["plasmon-agent", "--listen", "127.0.0.1:0", "--temp-dir", &directory];
+        let store = if arguments.contains("--object-store-memory") { &[][..] } else { &["--object-store-memory", "64MiB"] };
+        let arguments = fixed.into_iter().chain(store.iter().copied()).chain(arguments.split_whitespace()).map(Into::into);
         assert_eq!(plasmon_agent::command::main(arguments), ExitCode::SUCCESS);
         true
     }
