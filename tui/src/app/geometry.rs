@@ -119,8 +119,10 @@ pub fn overview(size: (u16, u16)) -> Overview {
 /// Lines of the spill view's regions, their titles included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Spill {
-    /// Whether regions stand side by side: the facts and the last minutes, who waits and what happened.
+    /// Whether the facts and the last minutes stand side by side.
     pub wide: bool,
+    /// Whether who waits and what happened do.
+    pub abreast: bool,
     /// State, what is on disk, totals, what comes.
     pub facts: u16,
     /// Who waits for room.
@@ -135,16 +137,14 @@ pub struct Spill {
 #[must_use]
 pub fn spill(size: (u16, u16)) -> Spill {
     let body = body(size);
-    let wide = size.0 >= WIDE;
+    let (wide, abreast) = (size.0 >= WIDE, size.0 >= 160);
+    let middle = (body.saturating_sub(7) / 3).clamp(4, 14);
     let (facts, queue, events) = match body {
-        _ if wide => {
-            let middle = (body.saturating_sub(7) / 3).clamp(2, 14);
-            (7, middle, middle)
-        }
-        30.. => (7, 4, 6),
+        _ if abreast => (7, middle, middle),
+        30.. => (7, middle / 2, middle - middle / 2),
         18.. => (7, 3, 4),
         _ => (5, 2, 2),
     };
-    let middle = if wide { queue } else { queue + events };
-    Spill { wide, facts, queue, events, files: body.saturating_sub(facts + middle) }
+    let middle = if abreast { queue } else { queue + events };
+    Spill { wide, abreast, facts, queue, events, files: body.saturating_sub(facts + middle) }
 }

@@ -216,7 +216,8 @@ impl App {
             wants.insert(Slot::Sites, few(Table::Sites, FEW));
             wants.insert(Slot::Events, few(Table::Events, FEW));
         }
-        if let Some(Detail::Object(detail)) = self.detail(Slot::Main)
+        if matches!(route, Route::Object(_))
+            && let Some(Detail::Object(detail)) = self.detail(Slot::Main)
             && let Some(file) = detail.object.file
         {
             wants.insert(Slot::File, some(Table::SpillFiles, 1, format!("file={file}")));

@@ -8,6 +8,8 @@ use crate::app::act::narrowed;
 use crate::app::prompt::check;
 use crate::app::route::default_sort;
 
+mod storage;
+
 fn connected() -> (App, Vec<Effect>) {
     let mut app = App::new(Settings::default());
     let mut effects = app.update(Msg::Tick(1_000_000));

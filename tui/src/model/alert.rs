@@ -54,7 +54,7 @@ pub fn thrash(row: &StoreRow) -> Option<String> {
 /// What is full first, and when.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Forecast {
-    /// What.
+    /// What, and what becomes of it: `the disk is full`.
     pub what: &'static str,
     /// In how long, milliseconds.
     pub after_ms: u64,
@@ -66,10 +66,10 @@ pub struct Forecast {
 #[must_use]
 pub fn forecast(history: &History, row: &StoreRow, now_ms: u64) -> Option<Forecast> {
     let spill = &row.spill;
-    let limit = spill.limit_bytes.map(|limit| ("the spill limit", limit.saturating_sub(spill.file_bytes)));
-    let disk = spill.disk_free_bytes.map(|free| ("the disk", free));
+    let limit = spill.limit_bytes.map(|limit| ("the spill limit is reached", limit.saturating_sub(spill.file_bytes)));
+    let disk = spill.disk_free_bytes.map(|free| ("the disk is full", free));
     let spills = !spill.failing && !matches!(&*spill.state, "" | "off");
-    let store = (!spills).then_some(("the store", row.ledger.free_bytes));
+    let store = (!spills).then_some(("the store is full", row.ledger.free_bytes));
     let rise = |figure| history.rise(now_ms, SPAN_MS, figure).unwrap_or(0);
     let (files, used) = (rise(|sample| sample.file_bytes), rise(|sample| sample.used_bytes));
     let growing = [limit.map(|room| (room, files)), disk.map(|room| (room, files)), store.map(|room| (room, used))];
@@ -120,12 +120,12 @@ mod tests {
         limited.spill.limit_bytes = Some(400);
         limited.spill.disk_free_bytes = Some(5_000);
         let first = forecast(&history, &limited, 110_000).unwrap();
-        assert_eq!((first.what, first.after_ms, first.rate), ("the spill limit", 10_000, 10));
+        assert_eq!((first.what, first.after_ms, first.rate), ("the spill limit is reached", 10_000, 10));
         limited.spill.disk_free_bytes = Some(50);
-        assert_eq!(forecast(&history, &limited, 110_000).unwrap().what, "the disk");
+        assert_eq!(forecast(&history, &limited, 110_000).unwrap().what, "the disk is full");
         limited.spill = SpillRow { state: "off".into(), ..SpillRow::default() };
         let first = forecast(&history, &limited, 110_000).unwrap();
-        assert_eq!((first.what, first.after_ms), ("the store", 50_000));
+        assert_eq!((first.what, first.after_ms), ("the store is full", 50_000));
     }
 
     #[test]

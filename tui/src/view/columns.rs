@@ -210,12 +210,12 @@ pub const QUEUE: &[Column<WaitRow>] = &[
     Column::figure("", "", 2, 9, |row, _| (row.position.to_string(), Role::Dim)),
     Column::figure("pid", "", 7, 8, |row, _| plain(row.pid.to_string())),
     Column::figure("bytes", "", 5, 9, |row, _| plain(cells(row.bytes))),
-    Column::word("for", "", 19, 4, |row, _| match row.object {
-        Some(object) => plain(format!("get {}", short_id(&object.hex()))),
+    Column::word("for", "", 15, 4, |row, _| match row.object {
+        Some(object) => plain(short_id(&object.hex())),
         None => plain("create"),
     }),
     Column::figure("since", "", 4, 7, |row, now| (age(now, row.since_ms), Role::Warn)),
-    Column::wide("site", "", 12, 1, 9, |row, _| site(&row.site)),
+    Column::wide("site", "", 12, 2, 9, |row, _| site(&row.site)),
     Column::wide("reason", "", 14, 1, 3, |row, _| (row.reason.to_string(), Role::Dim)),
 ];
 

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use super::format::width;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 
@@ -22,6 +23,15 @@ pub fn line(paint: &mut Paint<'_>, mut x: u16, y: u16, end: u16, facts: &[Fact])
         x = paint.text(x, y, end.saturating_sub(x), value, *role) + 2;
     }
     x
+}
+
+/// One line of the facts that fit as a whole, the first one in any case.
+pub fn whole(paint: &mut Paint<'_>, x: u16, y: u16, end: u16, facts: &[Fact]) -> u16 {
+    facts.iter().filter(|(_, value, _)| !value.is_empty()).fold(x, |at, one| {
+        let (name, value, _) = one;
+        let wide = if name.is_empty() { width(value) } else { width(name) + 1 + width(value) };
+        if at == x || at + wide <= end { line(paint, at, y, end, std::slice::from_ref(one)) } else { end }
+    })
 }
 
 /// As many lines as there is room for.

@@ -104,8 +104,8 @@ fn object(app: &App, row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
 
 /// What became of it, in one line.
 fn told(row: &ObjectRow, now: u64) -> String {
-    let steps: Vec<String> = life::steps(row, now).into_iter().map(|(what, ago)| format!("{what} {ago} ago")).collect();
-    steps.join(" › ")
+    let steps: Vec<String> = life::steps(row, now).into_iter().map(|(what, ago)| format!("{what} {ago}")).collect();
+    format!("{} ago", steps.join(" › "))
 }
 
 /// One sentence: what would have to go for the object to go.

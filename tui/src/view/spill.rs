@@ -37,11 +37,14 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         let (left, right) = split(top, area.width * 3 / 5);
         storage(app, paint, left, false);
         history(app, paint, right);
+    } else {
+        storage(app, paint, top, true);
+    }
+    if shape.abreast {
         let (left, right) = split(take(shape.queue), area.width / 2);
         queue(app, paint, left);
         happened(app, paint, right);
     } else {
-        storage(app, paint, top, true);
         queue(app, paint, take(shape.queue));
         happened(app, paint, take(shape.events));
     }
@@ -88,7 +91,7 @@ fn storage(app: &App, paint: &mut Paint<'_>, area: Rect, curved: bool) {
         match line {
             Line::Facts(name, facts) => {
                 paint.text(x, y, NAME, name, Role::Dim);
-                facts::line(paint, x + NAME, y, end, facts);
+                facts::whole(paint, x + NAME, y, end, facts);
             }
             Line::Bar => bar(paint, x, y, end, store),
             Line::Curves => {
@@ -114,16 +117,17 @@ fn state(store: &StoreRow) -> Vec<Fact> {
         0 => String::new(),
         bytes => format!("{}, {}", size(bytes), percent(bytes, store.ledger.capacity_bytes)),
     };
-    let free = match (spill.disk_free_bytes, spill.disk_total_bytes) {
-        (Some(free), Some(total)) => format!("{} of {}", size(free), size(total)),
-        (Some(free), None) => size(free),
-        (None, _) => String::new(),
-    };
+    let known = |bytes: Option<u64>| bytes.map(size).unwrap_or_default();
     let on = role != Role::Warn;
     let limit = spill.limit_bytes.map_or_else(|| "none".to_owned(), size);
     let mut facts = vec![("", word, role)];
     if on {
-        facts.extend([fact("spills above", threshold), fact("limit", limit), fact("disk free", free)]);
+        facts.extend([
+            fact("spills above", threshold),
+            fact("limit", limit),
+            fact("disk free", known(spill.disk_free_bytes)),
+            fact("of", known(spill.disk_total_bytes)),
+        ]);
     }
     facts
 }
@@ -152,7 +156,7 @@ fn soon(app: &App, store: &StoreRow) -> Vec<Fact> {
     match forecast(&app.model().history, store, app.agent_now_ms()) {
         Some(forecast) => {
             let role = if forecast.after_ms < 600_000 { Role::Bad } else { Role::Warn };
-            facts.push(("", format!("{} is full in {}", forecast.what, span(forecast.after_ms)), role));
+            facts.push(("", format!("{} in {}", forecast.what, span(forecast.after_ms)), role));
             facts.push(fact("at", format!("+{}", forecast.pace())));
         }
         None => facts.push(("", "nothing gets full as it goes now".to_owned(), Role::Dim)),
@@ -161,8 +165,9 @@ fn soon(app: &App, store: &StoreRow) -> Vec<Fact> {
     facts
 }
 
-fn pair(bytes: u64, objects: u64) -> String {
-    format!("{} in {}", size(bytes), things(objects, "object", "objects"))
+/// Bytes, and in how many objects or files.
+fn pair(bytes: u64, number: u64) -> String {
+    format!("{} ({})", size(bytes), grouped(number))
 }
 
 fn total(spill: &SpillRow) -> Vec<Fact> {
@@ -171,7 +176,7 @@ fn total(spill: &SpillRow) -> Vec<Fact> {
         fact("spilled", pair(spill.spilled_bytes_total, spill.spilled_objects_total)),
         fact("restored", pair(spill.restored_bytes_total, spill.restored_objects_total)),
         ("failures", failed, Role::Bad),
-        fact("written", format!("{} in {}", size(spill.file_bytes_total), things(spill.files_total, "file", "files"))),
+        fact("files", pair(spill.file_bytes_total, spill.files_total)),
         fact("removed", grouped(spill.deleted_total)),
     ]
 }
@@ -180,9 +185,9 @@ fn now(spill: &SpillRow) -> Vec<Fact> {
     let some = |bytes: u64, objects: u64| if objects == 0 { String::new() } else { pair(bytes, objects) };
     vec![
         fact("only on disk", pair(spill.spilled_bytes, spill.spilled_objects)),
-        fact("in memory too", grouped(spill.objects.saturating_sub(spill.spilled_objects))),
         ("writing", some(spill.writing_bytes, spill.writing_objects), Role::Warn),
         ("reading", some(spill.reading_bytes, spill.reading_objects), Role::Warn),
+        fact("in memory too", grouped(spill.objects.saturating_sub(spill.spilled_objects))),
     ]
 }
 
