@@ -16,6 +16,7 @@ mod json;
 mod options;
 mod page;
 mod post_mortem;
+mod storage;
 mod sums;
 mod table;
 mod text;

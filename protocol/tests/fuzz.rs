@@ -12,7 +12,9 @@ use plasmon_fuzz::corpus;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, NodeId, ObjectId, TaskId};
 use plasmon_protocol::local::{self, ClientHello, ToAgent, ToClient, Welcome};
-use plasmon_protocol::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
+};
 use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
 use plasmon_protocol::size::{Bytes, cells};
 use plasmon_protocol::stream::{Body, Frame, Request};
@@ -132,6 +134,7 @@ fn filter() {
             texts::filtered(&text, &StoreRow::default()),
             texts::filtered(&text, &ActorRow::default()),
             texts::filtered(&text, &PostMortemRow::default()),
+            texts::filtered(&text, &SpillFileRow::default()),
         ];
         taken.contains(&true)
     });

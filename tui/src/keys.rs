@@ -272,9 +272,10 @@ bindings! {
         Char('1') => View(Page::Overview), "", "overview: where the memory goes";
         Char('2') => View(Page::References), "", "references: who holds which object, and why";
         Char('3') => View(Page::Sites), "", "sites: which line of code created what is held";
-        Char('4') => View(Page::Processes), "", "processes: heaps, what each one holds, and what the dead held";
+        Char('4') => View(Page::Spill), "", "spill: what is on disk, what goes there and comes back, and who waits for room";
         Char('5') => View(Page::Tasks), "", "tasks and actors: what runs, what waits, and for how long";
-        Char('6') => View(Page::Events), "", "events: what happened";
+        Char('6') => View(Page::Processes), "", "processes: heaps, what each one holds, and what the dead held";
+        Char('7') => View(Page::Events), "", "events: what happened";
         Tab => NextView, "", "next view";
         BackTab => PreviousView, "", "previous view";
         Char(' ') => Freeze, "freeze", "hold the picture still, or let it go on";

@@ -1,6 +1,7 @@
 //! The replica of what was subscribed: windows, details, the store's history and the state of the link. Pure: frames go in,
 //! and the screen reads.
 
+pub mod alert;
 pub mod clean;
 pub mod history;
 pub mod window;

@@ -3,12 +3,16 @@
 pub mod actors;
 pub mod chart;
 pub mod columns;
+pub mod curves;
+pub mod disk;
 pub mod events;
+pub mod facts;
 pub mod footer;
 pub mod format;
 pub mod header;
 pub mod help;
 pub mod ledger;
+pub mod life;
 pub mod overlay;
 pub mod overview;
 pub mod pages;
@@ -18,6 +22,7 @@ pub mod processes;
 pub mod references;
 pub mod sites;
 pub mod source;
+pub mod spill;
 pub mod split;
 pub mod table;
 pub mod tasks;
@@ -46,9 +51,10 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
         Route::View(Page::Overview) => overview::draw(app, &mut paint, body),
         Route::View(Page::References) | Route::References { .. } => references::draw(app, &mut paint, body),
         Route::View(Page::Sites) => sites::draw(app, &mut paint, body),
+        Route::View(Page::Spill) => spill::draw(app, &mut paint, body),
         Route::View(Page::Processes | Page::Tasks) => split::draw(app, &mut paint, body),
         Route::View(Page::Events) => events::draw(app, &mut paint, body),
-        Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
+        Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             pages::draw(app, &mut paint, body);
         }
     }

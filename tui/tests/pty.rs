@@ -35,7 +35,7 @@ fn demo(place: &Place, columns: u16, rows: u16) -> Screen {
     assert!(screen.look(|screen| screen.alternate_screen() && screen.hide_cursor()));
     screen.resize(columns, rows);
     screen
-        .wait_for("the new size", |text| text.lines().nth(1).is_some_and(|views| views.contains("6 Events")) && text.contains("remember"));
+        .wait_for("the new size", |text| text.lines().nth(1).is_some_and(|views| views.contains("7 Events")) && text.contains("remember"));
     screen
 }
 
@@ -76,6 +76,7 @@ fn explore(columns: u16, rows: u16) {
             Page::Overview => "─ Object store ─",
             Page::References => "─ References ",
             Page::Sites => "─ Sites ",
+            Page::Spill => "─ External storage ─",
             Page::Processes => "─ Processes ",
             Page::Tasks => "─ Tasks ",
             Page::Events => "─ Events ",
@@ -83,6 +84,7 @@ fn explore(columns: u16, rows: u16) {
         let row = match page {
             Page::Overview | Page::Sites => "remember",
             Page::References => "remember demo.rs:",
+            Page::Spill => "state",
             Page::Processes => "driver",
             Page::Tasks => "finished",
             Page::Events => "ready",
@@ -136,7 +138,7 @@ fn explore(columns: u16, rows: u16) {
     screen.hides("FROZEN");
     screen.press_for("1", &["─ Object store ─", "live"]);
     // At the root there is nowhere to go back to.
-    screen.press_for("hhh6", &["─ Events "]);
+    screen.press_for("hhh7", &["─ Events "]);
     quits(&mut screen, &place);
     assert!(screen.text().contains(SUMMARY), "{}", screen.text());
 }
@@ -278,7 +280,7 @@ fn a_key_that_comes_with_a_new_size_is_not_lost() {
     let mut screen = Screen::open(&place, 100, 30, &[]);
     screen.shows(&["─ Object store ─"]);
     for round in 0..40 {
-        let (key, title) = if round % 2 == 0 { ("4", "─ Processes ") } else { ("6", "─ Events ") };
+        let (key, title) = if round % 2 == 0 { ("6", "─ Processes ") } else { ("7", "─ Events ") };
         screen.resize(100 + round % 3, 30);
         screen.press_for(key, &[title]);
     }

@@ -9,6 +9,8 @@ mod agent;
 mod sample;
 #[path = "support/stage.rs"]
 mod stage;
+#[path = "support/storage.rs"]
+mod storage;
 
 use std::io::{self, Write};
 use std::num::NonZero;

@@ -9,6 +9,8 @@ mod agent;
 mod sample;
 #[path = "support/stage.rs"]
 mod stage;
+#[path = "support/storage.rs"]
+mod storage;
 
 use std::path::PathBuf;
 
@@ -30,17 +32,22 @@ const VIEWS: &[(&str, &str)] = &[
     ("references_of_site", "3r"),
     ("sites", "3"),
     ("sites_folded", "3z"),
-    ("processes", "4"),
+    ("spill", "4"),
+    ("spill_filtered", "4/state:ready⏎"),
+    ("file", "4⏎"),
+    ("object_spilled", "4⏎⏎"),
+    ("object_restored", "4/file=5⏎⏎⏎"),
+    ("processes", "6"),
     ("tasks", "5"),
     ("tasks_below", "5o"),
     ("tasks_by_name", "5ob"),
     ("actors_filtered", "5/status:alive⏎"),
-    ("events", "6"),
+    ("events", "7"),
     ("site", "3⏎"),
     ("object", "3⏎⏎"),
     ("object_shared", "2/type:pinned⏎⏎"),
-    ("process", "4j⏎"),
-    ("post_mortem", "4o⏎"),
+    ("process", "6j⏎"),
+    ("post_mortem", "6o⏎"),
     ("task", "5o⏎"),
     ("actor", "5⏎"),
     ("actor_dead", "5jjj⏎"),
@@ -64,8 +71,18 @@ fn every_view_at_three_sizes() {
 
 /// The smallest screen that anything is drawn on.
 #[test]
-fn two_tables_share_a_small_screen() {
-    for (name, keys) in [("tasks", "5"), ("tasks_below", "5oG"), ("processes", "4"), ("actor", "5⏎"), ("post_mortem", "4o⏎")] {
+fn a_small_screen_is_enough() {
+    for (name, keys) in [
+        ("overview", ""),
+        ("spill", "4"),
+        ("file", "4⏎"),
+        ("object_spilled", "4⏎⏎"),
+        ("tasks", "5"),
+        ("tasks_below", "5oG"),
+        ("processes", "6"),
+        ("actor", "5⏎"),
+        ("post_mortem", "6o⏎"),
+    ] {
         let mut stage = Stage::new(60, 16);
         stage.keys(keys);
         insta::assert_snapshot!(format!("{name}_60x16"), stage.text());
@@ -103,9 +120,18 @@ fn styles(buffer: &Buffer) -> String {
 
 #[test]
 fn without_colour_nothing_is_coloured_and_the_rest_stays() {
-    for (name, keys) in
-        [("overview", ""), ("sites", "3"), ("references", "2"), ("events", "6"), ("site", "3⏎"), ("tasks", "5"), ("processes", "4")]
-    {
+    for (name, keys) in [
+        ("overview", ""),
+        ("sites", "3"),
+        ("references", "2"),
+        ("events", "7"),
+        ("site", "3⏎"),
+        ("tasks", "5"),
+        ("processes", "6"),
+        ("spill", "4"),
+        ("file", "4⏎"),
+        ("object_spilled", "4⏎⏎"),
+    ] {
         let mut stage = Stage::new(80, 24);
         stage.keys(keys);
         let buffer = stage.buffer(&Theme::new(false));
@@ -142,9 +168,12 @@ fn what_is_not_of_now_says_so() {
 
 #[test]
 fn an_empty_agent_is_explained_in_every_view() {
-    for (name, keys) in [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "6"), ("nothing", "2/pid=1⏎")]
+    for (name, keys) in
+        [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "7"), ("spill", "4"), ("nothing", "2/pid=1⏎")]
     {
-        let rows = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
+        let mut rows = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
+        rows.store.spill = plasmon_protocol::record::SpillRow::default();
+        rows.store.creates_queued = 0;
         let mut stage = Stage::empty(80, 24, rows);
         stage.keys(keys);
         insta::assert_snapshot!(format!("empty_{name}_80x24"), stage.text());
@@ -170,6 +199,7 @@ fn the_pictures_are_of_this_version() {
     for (name, title, keys) in [
         ("overview.svg", "plasmon: where the memory goes", ""),
         ("sites.svg", "plasmon: which line of code holds it", "3"),
+        ("spill.svg", "plasmon: what is on disk, and why", "4"),
         ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎"),
     ] {
         let mut stage = Stage::new(120, 32);

@@ -1,14 +1,15 @@
 //! The report as scripts read it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use serde::ser::SerializeSeq;
+use serde::ser::{Error as _, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::page::SiteText;
 use super::{Report, harmless};
 use crate::id::{ActorId, JobId, NodeId, ObjectId};
-use crate::record::{Ledger, ReferenceRow, ReferenceTotals, Site};
+use crate::record::{Ledger, ReferenceRow, ReferenceTotals, Site, SpillRow, WaitRow};
 use crate::stream::{PostMortem, VERSION};
 
 pub(super) fn value(report: &Report) -> serde_json::Value {
@@ -19,7 +20,8 @@ pub(super) fn value(report: &Report) -> serde_json::Value {
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ledger = &self.store.ledger;
-        let store = StoreJson { used_bytes: ledger.used_bytes(), objects: self.store.objects, ledger };
+        let spill = SpillJson::of(&self.store.spill, self.now_ms);
+        let store = StoreJson { used_bytes: ledger.used_bytes(), objects: self.store.objects, ledger, spill };
         ReportJson {
             version: VERSION,
             node: self.store.node.node,
@@ -49,6 +51,57 @@ struct StoreJson<'a> {
     objects: u64,
     #[serde(flatten)]
     ledger: &'a Ledger,
+    spill: SpillJson<'a>,
+}
+
+/// External storage; its figures are those of the row.
+struct SpillJson<'a> {
+    row: SpillRow,
+    queue: Vec<WaitJson<'a>>,
+}
+
+impl<'a> SpillJson<'a> {
+    fn of(row: &'a SpillRow, now_ms: u64) -> Self {
+        let clean = |text: &Arc<str>| Arc::from(harmless(text).as_ref());
+        let places = row.places.iter().map(clean).collect();
+        let cleaned = SpillRow { state: clean(&row.state), places, queue: Vec::new(), ..row.clone() };
+        Self { row: cleaned, queue: row.queue.iter().map(|wait| WaitJson::of(wait, now_ms)).collect() }
+    }
+}
+
+impl Serialize for SpillJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut value = serde_json::to_value(&self.row).map_err(S::Error::custom)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("queue".to_owned(), serde_json::to_value(&self.queue).map_err(S::Error::custom)?);
+        }
+        value.serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct WaitJson<'a> {
+    position: u32,
+    pid: u32,
+    bytes: u64,
+    object_id: Option<ObjectId>,
+    site: String,
+    age_ms: u64,
+    reason: Cow<'a, str>,
+}
+
+impl<'a> WaitJson<'a> {
+    fn of(wait: &'a WaitRow, now_ms: u64) -> Self {
+        Self {
+            position: wait.position,
+            pid: wait.pid,
+            bytes: wait.bytes,
+            object_id: wait.object,
+            site: SiteText::full(&wait.site).whole().to_owned(),
+            age_ms: now_ms.saturating_sub(wait.since_ms),
+            reason: harmless(&wait.reason),
+        }
+    }
 }
 
 /// One by one, so that a long report is never there twice.

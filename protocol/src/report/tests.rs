@@ -7,7 +7,9 @@ use unicode_width::UnicodeWidthStr;
 use super::*;
 use crate::error::Error;
 use crate::id::{JobId, NodeId, ObjectId, ObjectKey, ProcessId};
-use crate::record::{Ledger, NodeRow, PostMortemRow, ProcessType, ReferenceType, Site, SiteKind, TaskStatus};
+use crate::record::{Ledger, NodeRow, PostMortemRow, ProcessType, ReferenceType, Site, SiteKind, SpillRow, TaskStatus};
+
+mod storage;
 
 const NOW: u64 = 1_700_000_000_000;
 const NODE: NodeId = NodeId([0x7f, 0x3a, 0x11, 0x02, 0x9b, 0xc4, 0x00, 0x01]);
@@ -55,7 +57,8 @@ fn store() -> StoreRow {
         ..Ledger::default()
     };
     let node = NodeRow { node: NODE, node_ip: Arc::from("127.0.0.1"), ..NodeRow::default() };
-    StoreRow { node, ledger, objects: 6, ..StoreRow::default() }
+    let spill = SpillRow { primary_bytes: ledger.used_bytes(), ..SpillRow::default() };
+    StoreRow { node, ledger, objects: 6, spill, ..StoreRow::default() }
 }
 
 /// Rows of every shape that a real program makes, in no order.

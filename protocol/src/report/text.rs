@@ -4,7 +4,7 @@ use super::options::{GroupBy, ReportOptions};
 use super::page::{Side, SiteText, end, pad, width};
 use super::sums::{Group, Sums, groups};
 use super::table::Table;
-use super::{Report, harmless, post_mortem, utc};
+use super::{Report, harmless, post_mortem, storage, utc};
 use crate::record::{Ledger, ReferenceType};
 
 /// Between values of one line.
@@ -30,7 +30,7 @@ pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
         post_mortem::text(&mut page, report, options);
     }
     page.push('\n');
-    aggregate(&mut page, report);
+    aggregate(&mut page, report, options);
     page.push('\n');
     ledger(&mut page, &report.store.ledger, options);
     page
@@ -158,7 +158,7 @@ fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
 }
 
-fn aggregate(page: &mut String, report: &Report) {
+fn aggregate(page: &mut String, report: &Report, options: &ReportOptions) {
     let ledger = &report.store.ledger;
     let (used, capacity) = (ledger.used_bytes(), ledger.capacity_bytes);
     page.push_str("--- Aggregate object store stats across all nodes ---\n");
@@ -167,9 +167,9 @@ fn aggregate(page: &mut String, report: &Report) {
         used >> 20,
         report.store.objects,
         percent(used, capacity),
-        // Every object in the store is the only copy of its value.
-        percent(used, capacity),
+        percent(report.store.spill.primary_bytes, capacity),
     ));
+    storage::text(page, report, options);
 }
 
 /// Where every byte of the capacity is: the lines that are not zero, and the check.

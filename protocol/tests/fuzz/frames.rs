@@ -1,7 +1,7 @@
 //! One example of every request and every frame of the stream.
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, SiteId, SpillFileId, TaskKey};
 use plasmon_protocol::record::{ReferenceRow, Site};
 use plasmon_protocol::stream::{Body, Detail, Frame, PostMortem, Request, Rows, Sort, Target, Totals, View, Window};
 use serde::Serialize;
@@ -36,6 +36,7 @@ pub(crate) fn requests() -> Examples {
         ("watch_task", watch(Target::Task(task.on(NODE)))),
         ("watch_process", watch(Target::Process(ProcessId(4)))),
         ("watch_actor", watch(Target::Actor(KEY.on(NODE).into()))),
+        ("watch_spill_file", watch(Target::SpillFile(SpillFileId(5)))),
         ("report", Request::Report { id: 3 }),
         ("ack", Request::Ack { seq: 9 }),
     ])
@@ -68,6 +69,7 @@ pub(crate) fn frames() -> Examples {
             ("store", snapshot(Rows::Store(vec![Default::default()]))),
             ("actors", snapshot(Rows::Actors(vec![Default::default()]))),
             ("post_mortem", snapshot(Rows::PostMortem(vec![Default::default()]))),
+            ("spill_files", snapshot(Rows::SpillFiles(vec![Default::default()]))),
             ("groups", snapshot(Rows::Groups(vec![Default::default()]))),
             ("delta", delta),
             ("object", detail(Detail::Object(Default::default()))),
@@ -75,6 +77,7 @@ pub(crate) fn frames() -> Examples {
             ("task", detail(Detail::Task(Default::default()))),
             ("process", detail(Detail::Process(Default::default()))),
             ("actor", detail(Detail::Actor(Default::default()))),
+            ("spill_file", detail(Detail::SpillFile(Default::default()))),
             ("dead", detail(Detail::PostMortem(Default::default()))),
             ("gone", Body::Detail { id: 2, detail: None }),
             ("report", report(Vec::new(), vec![reference.clone(), reference.clone()], false)),

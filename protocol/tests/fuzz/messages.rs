@@ -92,7 +92,7 @@ pub(crate) fn to_agent() -> Examples {
         ("lease", ToAgent::Lease { request: 1, bytes: 1 << 20, chunk: false, site: 1 }),
         ("return", ToAgent::Return { lease: 2 }),
         ("slots", ToAgent::Slots { request: 1 }),
-        ("get", ToAgent::Get { request: 1, key: KEY }),
+        ("get", ToAgent::Get { request: 1, key: KEY, site: 1 }),
         ("wait", ToAgent::Wait { request: 1, key: KEY }),
         ("cancel", ToAgent::Cancel { request: 1 }),
         ("submit", submit),
@@ -119,7 +119,8 @@ pub(crate) fn to_client() -> Examples {
         ("leased", ToClient::Leased { request: 1, lease: 2, offset: 8192, length: 4096 }),
         ("refused", ToClient::Refused { request: 1, error: Error::system("lease", "no") }),
         ("slots", ToClient::Slots { request: 1, first: 1024 }),
-        ("resolved_in_memory", resolved(Outcome::InMemory)),
+        ("resolved_ready", resolved(Outcome::Ready)),
+        ("resolved_pinned", resolved(Outcome::Pinned(KEY))),
         ("resolved_inline", resolved(Outcome::Inline(b"abc"))),
         ("resolved_failed", resolved(Outcome::Failed(b"\x02"))),
         ("found", ToClient::Found { request: 1, actor: KEY, class: "app::Counter" }),
@@ -136,6 +137,7 @@ pub(crate) fn errors() -> Examples {
     let holders = vec![Holder { site: site.clone(), bytes: Bytes(1 << 20), objects: 3 }];
     let message = cause.clone();
     let full = Error::ObjectStoreFull { asked: Bytes(1), free: Bytes(0), capacity: Bytes(1 << 20), site: site.clone(), holders };
+    let out_of_disk = Error::OutOfDisk { asked: Bytes(1 << 20), site: site.clone(), cause: cause.clone() };
     let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone() };
     let panicked = Error::TaskPanicked { task, name: name.clone(), pid: 7, site: site.clone(), message, place: "a.rs:1:2".into() };
     let crashed = Error::WorkerCrashed { task, name: name.clone(), pid: 7, site, how: "signal 9".into(), attempt: 2 };
@@ -150,6 +152,7 @@ pub(crate) fn errors() -> Examples {
     };
     encoded([
         ("object_store_full", full),
+        ("out_of_disk", out_of_disk),
         ("get_timeout", Error::GetTimeout { object, after: Duration::from_millis(1500) }),
         ("object_lost", Error::ObjectLost { object, cause: cause.clone() }),
         ("decode", Error::Decode { object, wanted: "u8".into(), cause: cause.clone() }),

@@ -1,7 +1,9 @@
 //! What each action does.
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{ActorRow, EventKind, EventRow, PostMortemRow, ProcessRow, ReferenceRow, Site, SiteRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventKind, EventRow, PostMortemRow, ProcessRow, ReferenceRow, Site, SiteRow, SpillFileRow, TaskRow,
+};
 use plasmon_protocol::stream::{Detail, GroupRow, Sort};
 use tui_input::Input;
 
@@ -64,6 +66,12 @@ pub fn narrowed(filter: &str, column: &str, value: &str) -> String {
 #[must_use]
 pub fn place_of(site: &Site) -> String {
     format!("{}:{}", site.file, site.line)
+}
+
+/// Where a spill file lies.
+#[must_use]
+pub fn path_of(file: &SpillFileRow) -> String {
+    format!("{}/{}", file.place.trim_end_matches('/'), file.name)
 }
 
 impl App {
@@ -240,8 +248,9 @@ impl App {
                     Route::Task { id: row.task_id, label: task_label(&row.name) }
                 }
             },
+            Route::View(Page::Spill) => Route::File(self.selected::<SpillFileRow>(Slot::Main)?.file),
             Route::View(Page::Events) => dead(self.post_mortem()?),
-            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
+            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
                 page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor)?.route()
             }
         };
@@ -338,6 +347,7 @@ impl App {
                 .or_else(|| self.selected::<ActorRow>(Slot::Main).map(|row| row.actor_id.hex()))
                 .or_else(|| self.selected::<GroupRow>(Slot::Main).map(|row| row.key.clone())),
             Route::View(Page::Events) => self.selected::<EventRow>(Slot::Main).map(|row| row.message.clone()),
+            Route::View(Page::Spill) => self.selected::<SpillFileRow>(Slot::Main).map(path_of),
             Route::Site { .. } => match self.detail(Slot::Main)? {
                 Detail::Site(detail) => Some(place_of(&detail.site.site)),
                 _ => None,
@@ -345,7 +355,7 @@ impl App {
             Route::Object(id) => Some(id.hex()),
             Route::Task { id, .. } => Some(id.hex()),
             Route::Actor { id, .. } => Some(id.hex()),
-            Route::Process { .. } => {
+            Route::Process { .. } | Route::File(_) => {
                 page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor).map(|item| item.copied())
             }
         }

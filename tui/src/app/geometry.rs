@@ -48,6 +48,7 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
     match route {
         Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size).sites.saturating_sub(1) },
         Route::View(Page::Sites) => Shape { facts: 0, excerpt: beside, rows: body.saturating_sub(2) },
+        Route::View(Page::Spill) => Shape { facts: 0, excerpt: Excerpt::None, rows: spill(size).files.saturating_sub(2) },
         Route::View(_) | Route::References { .. } => Shape { facts: 0, excerpt: Excerpt::None, rows: body.saturating_sub(2) },
         Route::Site { .. } => {
             let facts = 4;
@@ -58,8 +59,8 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
             let above = if let Excerpt::Above(lines) = excerpt { lines } else { 0 };
             Shape { facts, excerpt, rows: body.saturating_sub(facts + above) }
         }
-        Route::Object(_) => Shape { facts: 5, excerpt: beside, rows: body.saturating_sub(5) },
-        Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
+        Route::Object(_) => Shape { facts: 7, excerpt: beside, rows: body.saturating_sub(7) },
+        Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             Shape { facts: 5, excerpt: Excerpt::None, rows: body.saturating_sub(5) }
         }
     }
@@ -98,15 +99,52 @@ pub fn overview(size: (u16, u16)) -> Overview {
     let body = body(size);
     let wide = size.0 >= WIDE;
     if wide {
-        let top = 8;
+        let top = 10;
         let history = if body >= 44 { 8 } else { 6 };
         let left = body.saturating_sub(top + history);
         let events = (left / 3).clamp(4, 16);
         Overview { wide, store: top, node: top, history, sites: left.saturating_sub(events), events }
     } else {
-        let (store, node, history) = (4, 4, if body >= 30 { 5 } else { 3 });
+        let (store, node, history) = match body {
+            30.. => (5, 4, 7),
+            18.. => (5, 4, 4),
+            _ => (4, 4, 3),
+        };
         let left = body.saturating_sub(store + node + history);
         let events = (left / 3).clamp(2, 12);
         Overview { wide, store, node, history, sites: left.saturating_sub(events), events }
     }
+}
+
+/// Lines of the spill view's regions, their titles included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spill {
+    /// Whether the facts and the last minutes stand side by side.
+    pub wide: bool,
+    /// Whether who waits and what happened do.
+    pub abreast: bool,
+    /// State, what is on disk, totals, what comes.
+    pub facts: u16,
+    /// Who waits for room.
+    pub queue: u16,
+    /// What happened.
+    pub events: u16,
+    /// The table of files.
+    pub files: u16,
+}
+
+/// How the spill view is divided on a screen of this size.
+#[must_use]
+pub fn spill(size: (u16, u16)) -> Spill {
+    let body = body(size);
+    let (wide, abreast) = (size.0 >= WIDE, size.0 >= 160);
+    let middle = (body.saturating_sub(7) / 3).clamp(4, 14);
+    let (facts, queue, events) = match body {
+        _ if abreast => (7, middle, middle),
+        30.. => (7, middle / 2, middle - middle / 2),
+        18.. => (7, 3, 4),
+        _ => (5, 2, 2),
+    };
+    let middle = if abreast { queue } else { queue + events };
+    Spill { wide, abreast, facts, queue, events, files: body.saturating_sub(facts + middle) }
 }

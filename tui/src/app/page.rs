@@ -138,6 +138,13 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             section("Needs", 0, &detail.arguments, Item::Object, "it needs no objects"),
             section("Makes", 0, &detail.results, Item::Object, "nobody holds its results"),
         ],
+        Detail::SpillFile(detail) => vec![section(
+            "Objects in it, the largest first",
+            u64::from(detail.file.objects),
+            &detail.objects,
+            Item::Object,
+            "no object in it lives any more: the file is about to go",
+        )],
         Detail::Process(detail) => {
             vec![section("Holds", detail.process.references, &detail.references, Item::Reference, "it holds no references")]
         }

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::filter::{Filter, FilterError};
-use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
 use tui_input::{Input, InputRequest};
 
 use super::route::{Sortable, sortable};
@@ -39,6 +39,7 @@ pub fn check(table: Table, text: &str) -> Result<(), FilterError> {
         Table::Actors => Filter::<ActorRow>::parse(text).map(drop),
         Table::PostMortem => Filter::<PostMortemRow>::parse(text).map(drop),
         Table::Events => Filter::<EventRow>::parse(text).map(drop),
+        Table::SpillFiles => Filter::<SpillFileRow>::parse(text).map(drop),
         Table::Objects | Table::Store => Ok(()),
     }
 }
@@ -209,5 +210,7 @@ mod tests {
     fn a_filter_is_checked_against_its_table() {
         assert!(check(Table::References, "site:remember size>1m").is_ok());
         assert!(check(Table::Tasks, "size>1m").is_err());
+        assert!(check(Table::SpillFiles, "state:ready dead>1m cut:size age>1m").is_ok());
+        assert!(check(Table::SpillFiles, "pid=1").is_err());
     }
 }

@@ -1,10 +1,10 @@
-//! Places: six views, some of them of two tables, and the pages that open from them. The stack of places is the line of breadcrumbs.
+//! Places: seven views, some of them of two tables, and the pages that open from them. The stack of places is the line of breadcrumbs.
 
 use std::collections::BTreeSet;
 
 use plasmon_protocol::column::{Record, RowKey, Table};
-use plasmon_protocol::id::{ActorId, ObjectId, ProcessId, SiteId, TaskId};
-use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
+use plasmon_protocol::id::{ActorId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
+use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
 use plasmon_protocol::stream::{Sort, Target};
 
 use crate::keys::Context;
@@ -18,17 +18,19 @@ pub enum Page {
     References,
     /// Which lines of code created what is held.
     Sites,
-    /// Heaps, what each process holds, and what those held that died lately.
-    Processes,
+    /// External storage: what is on disk, what goes there and what comes back.
+    Spill,
     /// Actors, and what runs and what waits.
     Tasks,
+    /// Heaps, what each process holds, and what those held that died lately.
+    Processes,
     /// What happened.
     Events,
 }
 
 impl Page {
     /// All of them, in the order of their numbers.
-    pub const ALL: &[Self] = &[Self::Overview, Self::References, Self::Sites, Self::Processes, Self::Tasks, Self::Events];
+    pub const ALL: &[Self] = &[Self::Overview, Self::References, Self::Sites, Self::Spill, Self::Tasks, Self::Processes, Self::Events];
 
     /// Its name.
     #[must_use]
@@ -37,9 +39,19 @@ impl Page {
             Self::Overview => "Overview",
             Self::References => "References",
             Self::Sites => "Sites",
+            Self::Spill => "Spill",
             Self::Processes => "Processes",
             Self::Tasks => "Tasks and actors",
             Self::Events => "Events",
+        }
+    }
+
+    /// Its name where there is less room.
+    #[must_use]
+    pub fn medium(self) -> &'static str {
+        match self {
+            Self::Tasks => "Tasks",
+            other => other.title(),
         }
     }
 
@@ -49,8 +61,7 @@ impl Page {
         match self {
             Self::References => "Refs",
             Self::Processes => "Procs",
-            Self::Tasks => "Tasks",
-            other => other.title(),
+            other => other.medium(),
         }
     }
 
@@ -101,6 +112,8 @@ pub enum Route {
         /// What the breadcrumb says.
         label: String,
     },
+    /// What lies in one spill file.
+    File(SpillFileId),
 }
 
 impl Route {
@@ -116,6 +129,7 @@ impl Route {
         match self {
             Self::View(Page::References) | Self::References { .. } => &[Table::References],
             Self::View(Page::Sites) => &[Table::Sites],
+            Self::View(Page::Spill) => &[Table::SpillFiles],
             Self::View(Page::Processes) => &[Table::Processes, Table::PostMortem],
             Self::View(Page::Tasks) => &[Table::Actors, Table::Tasks],
             Self::View(Page::Events) => &[Table::Events],
@@ -138,6 +152,7 @@ impl Route {
             Self::Task { id, .. } => Some(Target::Task(*id)),
             Self::Process { id, .. } => Some(Target::Process(*id)),
             Self::Actor { id, .. } => Some(Target::Actor(*id)),
+            Self::File(id) => Some(Target::SpillFile(*id)),
             Self::View(_) | Self::References { .. } => None,
         }
     }
@@ -146,7 +161,7 @@ impl Route {
     #[must_use]
     pub fn contexts(&self) -> &'static [Context] {
         match self {
-            Self::View(Page::Overview) | Self::Task { .. } => &[Context::Rows, Context::Everywhere],
+            Self::View(Page::Overview) | Self::Task { .. } | Self::File(_) => &[Context::Rows, Context::Everywhere],
             Self::View(Page::References) | Self::References { .. } => {
                 &[Context::Groups, Context::Table, Context::Rows, Context::Everywhere]
             }
@@ -166,6 +181,7 @@ impl Route {
         match self {
             Self::View(page) => page.title().to_owned(),
             Self::Object(id) => format!("object {}", short_id(&id.hex())),
+            Self::File(id) => format!("file {id}"),
             Self::References { label }
             | Self::Site { label, .. }
             | Self::Task { label, .. }
@@ -264,6 +280,7 @@ pub fn sortable(table: Table) -> Vec<Sortable> {
         Table::Actors => names::<ActorRow>(),
         Table::PostMortem => names::<PostMortemRow>(),
         Table::Events => names::<EventRow>(),
+        Table::SpillFiles => names::<SpillFileRow>(),
         Table::Objects | Table::Store => Vec::new(),
     };
     let mut taken = BTreeSet::new();
@@ -286,6 +303,7 @@ pub fn default_sort(table: Table) -> &'static str {
         Table::Actors => ActorRow::DEFAULT_SORT,
         Table::PostMortem => PostMortemRow::DEFAULT_SORT,
         Table::Events => EventRow::DEFAULT_SORT,
+        Table::SpillFiles => SpillFileRow::DEFAULT_SORT,
         Table::Objects => "size",
         Table::Store => "capacity",
     }
@@ -297,7 +315,16 @@ mod tests {
 
     #[test]
     fn every_sortable_column_has_a_letter_of_its_own() {
-        for table in [Table::References, Table::Sites, Table::Processes, Table::Tasks, Table::Actors, Table::PostMortem, Table::Events] {
+        for table in [
+            Table::References,
+            Table::Sites,
+            Table::Processes,
+            Table::Tasks,
+            Table::Actors,
+            Table::PostMortem,
+            Table::Events,
+            Table::SpillFiles,
+        ] {
             let columns = sortable(table);
             let letters: BTreeSet<char> = columns.iter().map(|column| column.letter).collect();
             assert_eq!(letters.len(), columns.len(), "{table:?}");

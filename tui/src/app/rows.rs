@@ -55,7 +55,7 @@ impl App {
                 Some(Listing::All(rows.iter().map(|row| row.key(sites)).collect()))
             }
             Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(Listing::Window),
-            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } => {
+            Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
                 self.detail(Slot::Main).map(|detail| Listing::All(page::keys(&page::sections(detail))))
             }
         }

@@ -15,6 +15,8 @@ use crate::model::{self, Watched};
 pub const SITES: u32 = 200;
 /// Rows of the overview's lists that are asked for.
 const FEW: u32 = 30;
+/// Events of external storage, and of what comes of it.
+const STORAGE: &str = "kind:spill | kind=restored | kind=thrash | kind=object_lost | kind=store_full";
 /// Processes that died lately: all that an agent keeps.
 const DEAD: u32 = 100;
 
@@ -33,8 +35,10 @@ pub enum Slot {
     Aside,
     /// The overview's sites.
     Sites,
-    /// The overview's events.
+    /// The overview's events; those of external storage on its own view.
     Events,
+    /// The spill file that has a copy of the object.
+    File,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -192,7 +196,8 @@ impl App {
 
     fn wants(&self) -> BTreeMap<Slot, Want> {
         let mut wants = BTreeMap::new();
-        let few = |table, len| Want::View(View { window: Window { start: 0, len }, ..View::of(table) });
+        let some = |table, len, filter| Want::View(View { window: Window { start: 0, len }, filter, ..View::of(table) });
+        let few = |table, len| some(table, len, String::new());
         wants.insert(Slot::Store, few(Table::Store, 1));
         let route = &self.place().route;
         if let Some(target) = route.target() {
@@ -204,9 +209,18 @@ impl App {
             if *route == Route::View(Page::Events) {
                 wants.insert(Slot::Dead, few(Table::PostMortem, DEAD));
             }
+            if *route == Route::View(Page::Spill) {
+                wants.insert(Slot::Events, some(Table::Events, FEW, STORAGE.to_owned()));
+            }
         } else {
             wants.insert(Slot::Sites, few(Table::Sites, FEW));
             wants.insert(Slot::Events, few(Table::Events, FEW));
+        }
+        if matches!(route, Route::Object(_))
+            && let Some(Detail::Object(detail)) = self.detail(Slot::Main)
+            && let Some(file) = detail.object.file
+        {
+            wants.insert(Slot::File, some(Table::SpillFiles, 1, format!("file={file}")));
         }
         if matches!(shape(route, self.size).excerpt, Excerpt::Beside(_))
             && let Some(site) = self.aside()

@@ -8,6 +8,8 @@ use crate::app::act::narrowed;
 use crate::app::prompt::check;
 use crate::app::route::default_sort;
 
+mod storage;
+
 fn connected() -> (App, Vec<Effect>) {
     let mut app = App::new(Settings::default());
     let mut effects = app.update(Msg::Tick(1_000_000));
@@ -73,7 +75,7 @@ fn a_new_connection_asks_for_everything_and_a_lost_one_for_nothing() {
     let (mut app, _) = connected();
     press(&mut app, "2");
     app.update(Msg::Lost { cause: "reset".into(), hint: String::new(), retry_at_ms: 1_002_000 });
-    assert_eq!(press(&mut app, "4"), []);
+    assert_eq!(press(&mut app, "6"), []);
     let effects = app.update(Msg::Connected(Box::new(NodeRow { node: NodeId([7; 8]), ..NodeRow::default() })));
     id_of(&effects, Table::Processes);
     id_of(&effects, Table::PostMortem);
@@ -125,7 +127,7 @@ fn a_frozen_picture_stands_still_while_changes_are_counted() {
     assert_eq!(app.frozen(), Some((12_000, 3)));
     let shown = |app: &App| app.model().windows[&id].keys.len();
     assert_eq!(shown(&app), 1);
-    let id = id_of(&press(&mut app, "4"), Table::Processes);
+    let id = id_of(&press(&mut app, "6"), Table::Processes);
     let body = Body::Snapshot { id, totals: Totals::default(), start: 0, rows: Rows::Processes(Vec::new()) };
     app.update(Msg::Frame(Box::new(Frame { seq: 3, at_ms: 5_000, missed: 0, body })));
     assert!(app.model().windows.contains_key(&id), "what is opened while frozen is fetched once");
@@ -321,7 +323,7 @@ fn a_table_that_empties_gives_its_room_and_the_keys_away() {
 #[test]
 fn a_death_opens_what_the_dead_held_while_it_is_listed() {
     let (mut app, _) = connected();
-    let effects = press(&mut app, "6");
+    let effects = press(&mut app, "7");
     let died = |number, pid| EventRow { number, kind: EventKind::ProcessDied, pid: Some(pid), ..EventRow::default() };
     app.update(rows(&app, &effects, 1, Table::Events, Rows::Events(vec![died(2, 11), died(1, 10)])));
     let dead = PostMortemRow { process: ProcessId(4), pid: 11, ..PostMortemRow::default() };

@@ -59,7 +59,7 @@ fn is_harmful(char: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use plasmon_protocol::record::{EventRow, Site, SiteRow};
+    use plasmon_protocol::record::{EventRow, Site, SiteRow, SpillFileRow, SpillRow, StoreRow, WaitRow};
     use plasmon_protocol::stream::{Body, Rows, Totals};
     use std::sync::Arc;
 
@@ -93,9 +93,14 @@ mod tests {
     #[test]
     fn every_string_of_a_frame_is_cleaned() {
         let site = Arc::new(Site { function: "f\u{1b}[2J".into(), file: "\u{202e}x".into(), ..Site::default() });
+        let wait = WaitRow { site: Arc::clone(&site), reason: "\u{9d}0;x\u{9c}".into(), ..WaitRow::default() };
+        let (state, places) = ("no space\u{1b}[31m".into(), vec!["\u{9b}2J".into()]);
+        let spill = SpillRow { state, places, queue: vec![wait], ..SpillRow::default() };
         for rows in [
             Rows::Sites(vec![SiteRow { site, ..SiteRow::default() }]),
             Rows::Events(vec![EventRow { message: "\u{9d}0;title\u{9c}\n".into(), ..EventRow::default() }]),
+            Rows::SpillFiles(vec![SpillFileRow { place: "/x\u{1b}[2J".into(), name: "\u{202e}3".into(), ..SpillFileRow::default() }]),
+            Rows::Store(vec![StoreRow { spill: spill.clone(), ..StoreRow::default() }]),
         ] {
             let body = Body::Snapshot { id: 1, totals: Totals::default(), start: 0, rows };
             let text = serde_json::to_string(&Frame { seq: 1, at_ms: 2, missed: 0, body }).unwrap();

@@ -24,6 +24,12 @@ pub struct Sample {
     pub put_bytes: u64,
     /// Tasks that ended, ever.
     pub tasks_done: u64,
+    /// Bytes spilled, ever.
+    pub spilled_bytes: u64,
+    /// Bytes read back, ever.
+    pub restored_bytes: u64,
+    /// Bytes of the spill files.
+    pub file_bytes: u64,
 }
 
 /// The last minutes, oldest first.
@@ -40,7 +46,10 @@ impl History {
             used_bytes: row.ledger.used_bytes(),
             objects: row.objects,
             put_bytes: row.put_bytes,
-            tasks_done: row.node.tasks_finished + row.node.tasks_failed,
+            tasks_done: row.node.tasks_finished.saturating_add(row.node.tasks_failed),
+            spilled_bytes: row.spill.spilled_bytes_total,
+            restored_bytes: row.spill.restored_bytes_total,
+            file_bytes: row.spill.file_bytes,
         };
         let close = |at: usize| self.samples.get(at).is_some_and(|last| at_ms < last.at_ms.saturating_add(STEP_MS));
         let len = self.samples.len();
@@ -82,6 +91,16 @@ impl History {
         let from = self.before(now_ms.saturating_sub(span_ms)).or_else(|| self.samples.front().copied())?;
         let elapsed = now_ms.saturating_sub(from.at_ms.max(now_ms.saturating_sub(span_ms))).max(1000);
         Some(figure(last).saturating_sub(figure(&from)).saturating_mul(1000) / elapsed)
+    }
+
+    /// How fast a gauge rose over the last `span_ms`, or since the first sample: per second; 0 when it fell. `None` when the
+    /// samples span less than a second.
+    #[must_use]
+    pub fn rise(&self, now_ms: u64, span_ms: u64, figure: fn(&Sample) -> u64) -> Option<u64> {
+        let last = self.samples.back()?;
+        let from = self.before(now_ms.saturating_sub(span_ms)).or_else(|| self.samples.front().copied())?;
+        let elapsed = now_ms.saturating_sub(from.at_ms.max(now_ms.saturating_sub(span_ms)));
+        (elapsed >= 1000).then(|| figure(last).saturating_sub(figure(&from)).saturating_mul(1000) / elapsed)
     }
 
     /// The last sample at or before an instant.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use plasmon_protocol::column::{Record, RowKey, Table};
-use plasmon_protocol::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
+};
 use plasmon_protocol::stream::{GroupRow, Rows, Totals};
 
 /// A delta that names rows which neither it nor the window has.
@@ -76,6 +78,7 @@ tabled! {
     ActorRow, Actors, Record::key;
     PostMortemRow, PostMortem, Record::key;
     EventRow, Events, Record::key;
+    SpillFileRow, SpillFiles, Record::key;
     StoreRow, Store, Record::key;
     GroupRow, Groups, |row| row.key.clone();
 }
@@ -92,6 +95,7 @@ pub fn none(table: Table) -> Rows {
         Table::Actors => Rows::Actors(Vec::new()),
         Table::PostMortem => Rows::PostMortem(Vec::new()),
         Table::Events => Rows::Events(Vec::new()),
+        Table::SpillFiles => Rows::SpillFiles(Vec::new()),
         Table::Store => Rows::Store(Vec::new()),
     }
 }

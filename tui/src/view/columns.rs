@@ -2,7 +2,7 @@
 
 use plasmon_protocol::record::{
     ActorRow, ActorStatus, EventRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity,
-    Site, SiteRow, TaskRow,
+    Site, SiteRow, SpillFileRow, SpillFileState, TaskRow, WaitRow,
 };
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::GroupRow;
@@ -86,6 +86,10 @@ fn state_word(state: ObjectState) -> Text {
     match state {
         ObjectState::Pending => ("pending".to_owned(), Role::Dim),
         ObjectState::InMemory => plain("in memory"),
+        ObjectState::Spilling => ("spilling".to_owned(), Role::Warn),
+        ObjectState::InMemoryCopy => plain("memory + disk"),
+        ObjectState::Spilled => ("spilled".to_owned(), Role::Disk),
+        ObjectState::Restoring => ("restoring".to_owned(), Role::Warn),
         ObjectState::Inlined => plain("inlined"),
         ObjectState::Actor => plain("actor"),
         ObjectState::Failed => ("failed".to_owned(), Role::Bad),
@@ -118,7 +122,7 @@ pub const REFERENCES: &[Column<ReferenceRow>] = &[
     Column::figure("views", "pinned", 5, 2, |row, _| some(row.pinned.into())),
     Column::figure("tasks", "submitted", 5, 2, |row, _| some(row.submitted.into())),
     Column::figure("inside", "captured", 6, 2, |row, _| some(row.captured.into())),
-    Column::word("value", "state", 9, 1, |row, _| state_word(row.state)),
+    Column::word("value", "state", 13, 1, |row, _| state_word(row.state)),
     Column::word("object", "object", 15, 1, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
 ];
 
@@ -190,7 +194,7 @@ pub const HELD: &[Column<ReferenceRow>] = &[
 /// Objects.
 pub const OBJECTS: &[Column<ObjectRow>] = &[
     Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
-    Column::word("value", "", 9, 5, |row, _| state_word(row.state)),
+    Column::word("value", "", 13, 5, |row, _| state_word(row.state)),
     Column::figure("refs", "", 5, 9, |row, _| some(row.references.into())),
     Column::figure("views", "", 5, 6, |row, _| some(row.pinned.into())),
     Column::figure("inside", "", 6, 4, |row, _| some(row.captured.into())),
@@ -199,6 +203,44 @@ pub const OBJECTS: &[Column<ObjectRow>] = &[
     Column::figure("creator", "", 7, 2, |row, _| plain(row.creator_pid.to_string())),
     Column::wide("created at", "", 12, 1, 1, |row, _| site(&row.created_site)),
     Column::word("object", "", 15, 9, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
+];
+
+/// Who waits for room in the store, first come first.
+pub const QUEUE: &[Column<WaitRow>] = &[
+    Column::figure("", "", 2, 9, |row, _| (row.position.to_string(), Role::Dim)),
+    Column::figure("pid", "", 7, 8, |row, _| plain(row.pid.to_string())),
+    Column::figure("bytes", "", 5, 9, |row, _| plain(cells(row.bytes))),
+    Column::word("for", "", 15, 4, |row, _| match row.object {
+        Some(object) => plain(short_id(&object.hex())),
+        None => plain("create"),
+    }),
+    Column::figure("since", "", 4, 7, |row, now| (age(now, row.since_ms), Role::Warn)),
+    Column::wide("site", "", 12, 2, 9, |row, _| site(&row.site)),
+    Column::wide("reason", "", 14, 1, 3, |row, _| (row.reason.to_string(), Role::Dim)),
+];
+
+/// Spill files.
+pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
+    Column::figure("file", "file", 5, 9, |row, _| plain(row.file.to_string())),
+    Column::word("state", "state", 10, 8, |row, _| {
+        let role = match row.state {
+            SpillFileState::Writing => Role::Warn,
+            SpillFileState::Ready => Role::Ok,
+            SpillFileState::Compacting | SpillFileState::Deleting => Role::Dim,
+        };
+        (row.state.word().to_owned(), role)
+    }),
+    Column::figure("size", "size", 5, 7, |row, _| plain(cells(row.file_bytes))),
+    Column::figure("live", "live", 5, 9, |row, _| plain(cells(row.live_bytes))),
+    Column::figure("dead", "dead", 5, 9, |row, _| memory(row.dead_bytes)),
+    Column::figure("headers", "headers", 7, 3, |row, _| memory(row.header_bytes)),
+    Column::figure("objects", "objects", 7, 8, |row, _| plain(count(row.objects.into()))),
+    Column::figure("restored", "restored", 8, 4, |row, _| some(row.restored)),
+    Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.created_ms))),
+    Column::word("cause", "cause", 10, 6, |row, _| plain(row.cause.word())),
+    Column::word("cut", "cut", 21, 5, |row, _| (row.cut.word().to_owned(), Role::Dim)),
+    Column::wide("place", "place", 12, 1, 2, |row, _| plain(&*row.place)),
+    Column::wide("name", "name", 12, 1, 1, |row, _| (row.name.to_string(), Role::Dim)),
 ];
 
 /// Sites in one line each; the names of the figures stand in the region's rule.

@@ -73,7 +73,10 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let y = area.y + 1;
     let mut x = area.x + MARGIN;
     let wide = |title: fn(Page) -> &'static str| Page::ALL.iter().map(|page| width(title(*page)) + 4).sum::<u16>();
-    let name = if MARGIN + wide(Page::title) <= area.width + 2 { Page::title } else { Page::short };
+    let fits = |title: fn(Page) -> &'static str| MARGIN + wide(title) <= area.width + 2;
+    let names: [fn(Page) -> &'static str; 2] = [Page::title, Page::medium];
+    let name = names.into_iter().find(|name| fits(*name)).unwrap_or(Page::short);
+    let gap = if fits(name) { 2 } else { 1 };
     for page in Page::ALL {
         let current = *page == app.view();
         let number = if current { Role::Accent } else { Role::Dim };
@@ -82,7 +85,7 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
         if current {
             style = style.underlined();
         }
-        x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + 2;
+        x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + gap;
     }
 }
 

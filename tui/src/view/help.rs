@@ -47,6 +47,9 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("referenced", "objects that a process has a handle to"),
             ("captured", "objects that only other objects hold"),
             ("creating", "room granted to objects that are not published yet"),
+            ("spilling", "objects that are being written to external storage; restoring: objects that are being read back"),
+            ("secondary", "copies of objects that external storage has too: dropped first when room is needed"),
+            ("on disk", "the spill files, on the scale of the bar above: live objects, dead ones, headers"),
             ("slack", "room leased to processes that carries no object yet"),
             ("holes", "dead bytes beside live ones; padding: bytes behind an object up to the next unit"),
             ("unbacked", "of the free bytes, those with no memory behind them yet"),
@@ -68,6 +71,16 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("in 1 min", "how much `held` changed in the last minute: what only grows is a leak until proven otherwise"),
             ("refs", "references to those objects, in any process"),
             ("oldest", "the age of the oldest of them"),
+        ],
+        Route::View(Page::Spill) | Route::File(_) => &[
+            ("spills above", "spilling starts when objects that are nowhere else take up so much of the store"),
+            ("live", "bytes of objects that somebody holds; dead: bytes of objects freed since; headers: with the alignment of records"),
+            ("in memory too", "objects whose copy in the store can be dropped at once, with no second write"),
+            ("full", "when external storage, or the store where nothing spills, is full if it goes on as in the last minute"),
+            ("thrash", "the same objects go out and come back again and again: the program's working set is larger than the store"),
+            ("waits for room", "creates, and gets of spilled objects, first come first served; the first one stands at 1"),
+            ("cause", "threshold: the store was too full; create, restore: room was needed; compaction: another file was mostly dead"),
+            ("cut", "why no more went into the file: it was enough, too many objects, too large, or nothing more could be spilled"),
         ],
         Route::View(Page::Processes) | Route::Process { .. } => &[
             ("heap", "resident memory less what is shared: the process's own"),
@@ -93,6 +106,8 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
         Route::Object(_) => &[
             ("held by", "every process with a reference; the object goes when none is left here or in the sections below"),
             ("inside of", "objects that contain a reference to it"),
+            ("is", "where its value is: in the store, in a spill file, in both, or on the way"),
+            ("life", "what became of its value, the first thing first"),
         ],
         Route::View(Page::Events) => &[("order", "newest first; the agent keeps the latest only")],
     }

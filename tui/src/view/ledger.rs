@@ -67,32 +67,36 @@ pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
     }
 }
 
-/// All lines in two columns of name, size and share.
+/// All lines in two columns of name, size and share, the bytes without memory behind them last.
 pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
     let x = area.x + MARGIN;
     let half = (area.width.saturating_sub(2 * MARGIN) / 2).min(36);
     let lines = ledger.lines();
-    let rows = lines.len().div_ceil(2);
-    for (line, (name, bytes)) in lines.into_iter().enumerate() {
-        let (column, row) = (line / rows, line % rows);
-        let (x, y) = (x + half * column as u16, area.y + row as u16);
-        if y >= area.bottom() {
-            continue;
+    let rows = lines.len() / 2 + 1;
+    let place = |line: usize| (x + half * (line / rows) as u16, area.y + (line % rows) as u16);
+    let mut write = |line: usize, name: &str, bytes: u64, role: Role| {
+        let (x, y) = place(line);
+        if y < area.bottom() {
+            paint.text(x + 2, y, 11, name, Role::Dim);
+            paint.text(x + 14, y, 5, &cells(bytes), role);
+            paint.right(x + 20, y, 5, &percent(bytes, ledger.capacity_bytes), Role::Dim);
         }
-        let role = if bytes == 0 { Role::Dim } else { Role::Text };
-        let glyph = paint.theme.shade(line).to_string();
-        paint.text(x, y, 2, &glyph, Role::Ledger(line));
-        paint.text(x + 2, y, 11, name, Role::Dim);
-        paint.text(x + 14, y, 5, &cells(bytes), role);
-        paint.right(x + 20, y, 5, &percent(bytes, ledger.capacity_bytes), Role::Dim);
+    };
+    for (line, (name, bytes)) in lines.into_iter().enumerate() {
+        write(line, name, bytes, if bytes == 0 { Role::Dim } else { Role::Text });
     }
-    // Nine lines leave the last place of the second column to a part of the ninth.
-    let (x, y) = (x + half, area.y + (rows - 1) as u16);
-    if y < area.bottom() && ledger.unbacked_bytes > 0 {
-        paint.text(x + 2, y, 11, "unbacked", Role::Dim);
-        paint.text(x + 14, y, 5, &cells(ledger.unbacked_bytes), Role::Dim);
-        paint.right(x + 20, y, 5, &percent(ledger.unbacked_bytes, ledger.capacity_bytes), Role::Dim);
+    if ledger.unbacked_bytes > 0 {
+        write(lines.len(), "unbacked", ledger.unbacked_bytes, Role::Dim);
     }
+    for line in 0..lines.len() {
+        let (x, y) = place(line);
+        if y < area.bottom() {
+            paint.text(x, y, 2, &paint.theme.shade(line).to_string(), Role::Ledger(line));
+        }
+    }
+    let (x, y) = place(lines.len());
     let x = x + 27;
-    unattributed(paint, x, y, area.right().saturating_sub(x + MARGIN), ledger);
+    if y < area.bottom() {
+        unattributed(paint, x, y, area.right().saturating_sub(x + MARGIN), ledger);
+    }
 }

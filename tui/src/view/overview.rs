@@ -4,17 +4,15 @@ use plasmon_protocol::record::{EventRow, SiteRow, StoreRow};
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
-use super::chart::{curve, samples};
 use super::columns::SITES;
-use super::format::{count, percent, size, things, width};
-use super::ledger;
+use super::format::{percent, size, things, width};
 use super::paint::{MARGIN, Paint};
 use super::table;
 use super::theme::Role;
+use super::{curves, disk, ledger};
 use crate::app::App;
-use crate::app::geometry::overview;
+use crate::app::geometry::{WIDE, overview};
 use crate::app::subscribe::Slot;
-use crate::model::history::Sample;
 
 /// Draws all regions.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
@@ -54,13 +52,30 @@ fn narrow_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
     let note = store.map(|store| ledger::summary(&store.ledger)).unwrap_or_default();
     let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
     ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
-    ledger::flow(paint, Rect { y: body.y + 1, height: body.height.saturating_sub(1), ..body }, &store.ledger);
+    on_disk(paint, body, store);
+    ledger::flow(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger);
+}
+
+/// What is on disk, below the store's bar and to its scale; or what is wrong.
+fn on_disk(paint: &mut Paint<'_>, body: Rect, store: &StoreRow) {
+    let (x, y, room) = (body.x + MARGIN, body.y + 1, body.width.saturating_sub(2 * MARGIN));
+    let (text, role) = disk::words(store);
+    let at = paint.text(x, y, 8, "on disk", Role::Dim) + 1;
+    let bar = if store.spill.files == 0 { 0 } else { room.saturating_sub(8 + 2 + width(&text)).min(room / 2) };
+    let at = if bar >= 6 {
+        disk::bar(paint, at, y, bar, &store.spill, disk::scale(store));
+        at + bar + 2
+    } else {
+        at
+    };
+    paint.text(at, y, (x + room).saturating_sub(at), &text, role);
 }
 
 fn wide_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
     let note = store.map(ledger::contents).unwrap_or_default();
     let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
     ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
+    on_disk(paint, body, store);
     ledger::list(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger);
 }
 
@@ -128,70 +143,25 @@ fn node_lines(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
     line(body.y + 2, "machine", &[("in use ".to_owned(), size(machine.1))], &share);
 }
 
-/// One curve: its name, its figure now, its values.
-struct Curve {
-    name: &'static str,
-    now: String,
-    values: fn(&App, usize) -> Vec<Option<u64>>,
-}
-
-fn curves(app: &App, store: &StoreRow) -> [Curve; 4] {
-    let history = &app.model().history;
-    let now = app.agent_now_ms();
-    let rate = |figure: fn(&Sample) -> u64| history.rate_now(now, 5_000, figure).unwrap_or(0);
-    [
-        Curve {
-            name: "used",
-            now: size(store.ledger.used_bytes()),
-            values: |app, slots| app.model().history.gauge(app.agent_now_ms(), slots, |sample| sample.used_bytes),
-        },
-        Curve {
-            name: "put",
-            now: format!("{}/s", size(rate(|sample| sample.put_bytes))),
-            values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.put_bytes),
-        },
-        Curve {
-            name: "objects",
-            now: count(store.objects),
-            values: |app, slots| app.model().history.gauge(app.agent_now_ms(), slots, |sample| sample.objects),
-        },
-        Curve {
-            name: "tasks",
-            now: format!("{}/s", count(rate(|sample| sample.tasks_done))),
-            values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.tasks_done),
-        },
-    ]
-}
-
 fn history(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    const GAP: u16 = 3;
     let Some((body, store)) = begin(paint, area, "Five minutes", "", app.model().store.as_ref()) else { return };
-    let curves = curves(app, store);
-    // Low regions have no line for names: they stand before their curves.
-    let low = body.height < 4;
-    let across = if low { 2 } else { 4 };
-    let gap = 3;
-    let wide = (body.width.saturating_sub(2 * MARGIN) - gap * (across - 1)) / across;
-    for (at, one) in curves.iter().enumerate() {
-        let at = at as u16;
-        let x = body.x + MARGIN + (at % across) * (wide + gap);
-        if low {
-            let y = body.y + at / across;
-            if y >= body.bottom() {
-                return;
-            }
-            paint.text(x, y, 8, one.name, Role::Dim);
-            let room = wide.saturating_sub(8 + 9);
-            for line in curve(&(one.values)(app, samples(room)), 1) {
-                paint.text(x + 8, y, room, &line, Role::Accent);
-            }
-            paint.right(x + 8 + room, y, 8, &one.now, Role::Text);
+    // Low regions have no lines for names: they stand before their curves, and the most telling ones come first.
+    let (across, height) = match (body.height, body.width >= WIDE) {
+        (0..4, _) => (2, 1),
+        (height, true) => (6, height),
+        (height, false) => (3, height / 2),
+    };
+    let wide = (body.width.saturating_sub(2 * MARGIN) - GAP * (across - 1)) / across;
+    for (at, one) in (0..).zip(curves::all(app, store)) {
+        let (x, y) = (body.x + MARGIN + (at % across) * (wide + GAP), body.y + at / across * height);
+        if y + height > body.bottom() {
+            return;
+        }
+        if height == 1 {
+            one.line(app, paint, x, y, wide);
         } else {
-            let end = paint.text(x, body.y, wide, one.name, Role::Dim);
-            paint.right(end, body.y, (x + wide).saturating_sub(end), &one.now, Role::Text);
-            let height = body.height - 1;
-            for (row, line) in curve(&(one.values)(app, samples(wide)), height).iter().enumerate() {
-                paint.text(x, body.y + 1 + row as u16, wide, line, Role::Accent);
-            }
+            one.tall(app, paint, x, y, wide, height);
         }
     }
 }

@@ -1,11 +1,13 @@
-//! The pages about one object, site, task or process: facts, then sections of rows that open in turn.
+//! The pages about one object, site, task, process, actor or spill file: facts, then sections of rows that open in turn.
 
-use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, PostMortemRow, ProcessRow, SiteRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, ObjectState, PostMortemRow, ProcessRow, SiteRow, SpillFileRow, TaskRow};
 use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
 
 use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
-use super::format::{age, cpus, grouped, size, span, things, took};
+use super::facts::{self, Fact, fact};
+use super::format::{age, cpus, grouped, percent, size, span, things, took};
+use super::life;
 use super::paint::{MARGIN, Paint};
 use super::source;
 use super::table::{self, Column};
@@ -19,13 +21,6 @@ use crate::model::Watched;
 
 /// Cells of the branch that rows of a page hang from.
 const BRANCH: u16 = 2;
-
-/// A fact: what it is, and its value.
-type Fact = (&'static str, String, Role);
-
-fn fact(name: &'static str, value: impl Into<String>) -> Fact {
-    (name, value.into(), Role::Text)
-}
 
 /// Draws it.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
@@ -47,7 +42,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         left.width -= columns;
         excerpt(app, paint, Rect { x: left.right(), width: columns, ..area }, detail);
     }
-    facts(app, paint, Rect { height: shape.facts, ..left }, detail);
+    describe(app, paint, Rect { height: shape.facts, ..left }, detail);
     let mut y = left.y + shape.facts;
     if let Excerpt::Above(lines) = shape.excerpt {
         excerpt(app, paint, Rect { y, height: lines, ..left }, detail);
@@ -61,51 +56,56 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         (Detail::Site(detail), _) => source::draw(paint, area, &detail.site.site, detail.source.as_ref()),
         (Detail::Object(_), Some(Detail::Site(site))) => source::draw(paint, area, &site.site.site, site.source.as_ref()),
         (Detail::Object(detail), _) => source::draw(paint, area, &detail.object.created_site, None),
-        (Detail::Task(_) | Detail::Process(_) | Detail::PostMortem(_) | Detail::Actor(_), _) => {}
+        (Detail::Task(_) | Detail::Process(_) | Detail::PostMortem(_) | Detail::Actor(_) | Detail::SpillFile(_), _) => {}
     }
 }
 
-fn facts(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
+fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
     let now = app.agent_now_ms();
     let (title, lines) = match detail {
-        Detail::Object(detail) => ("Why is it alive?", object(&detail.object, now)),
+        Detail::Object(detail) => ("Why is it alive?", object(app, &detail.object, now)),
         Detail::Site(detail) => ("Creation site", site(&detail.site, now)),
         Detail::Task(detail) => ("Task", task(&detail.task, now)),
         Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
+        Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
         Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
     };
     paint.rule(Rect { height: 1, ..area }, title, "");
-    for (row, facts) in lines.iter().enumerate().take(usize::from(area.height.saturating_sub(1))) {
-        let (mut x, y) = (area.x + MARGIN, area.y + 1 + row as u16);
-        let end = area.right().saturating_sub(MARGIN);
-        for (name, value, role) in facts.iter().filter(|(_, value, _)| !value.is_empty()) {
-            if !name.is_empty() {
-                x = paint.text(x, y, end.saturating_sub(x), name, Role::Dim) + 1;
-            }
-            x = paint.text(x, y, end.saturating_sub(x), value, *role) + 2;
-        }
-    }
+    facts::draw(paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &lines);
 }
 
-fn object(row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
+fn object(app: &App, row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
+    let file = app.window(Slot::File).and_then(|window| window.of::<SpillFileRow>()?.first());
     let size = row.size_bytes.map_or_else(|| "size not known yet".to_owned(), size);
     let made = match row.task {
         Some(task) => fact("made by task", short_id(&task.hex())),
         None => fact("put by", row.creator_pid.to_string()),
     };
+    let role = match row.state {
+        ObjectState::Spilled => Role::Disk,
+        ObjectState::Spilling | ObjectState::Restoring => Role::Warn,
+        ObjectState::Failed => Role::Bad,
+        _ => Role::Text,
+    };
     vec![
         vec![fact("object", row.object_id.hex())],
         vec![
             ("", size, Role::Title),
-            fact("", row.state.word().to_lowercase().replace('_', " ")),
             fact("", if row.pinned > 0 { things(row.pinned.into(), "view", "views") } else { String::new() }),
-            fact("age", age(now, row.created_ms)),
             made,
         ],
+        vec![("is", life::location(row, file), role)],
+        vec![fact("life", told(row, now))],
         vec![fact("created", row.created_site.to_string())],
         why(row),
     ]
+}
+
+/// What became of it, in one line.
+fn told(row: &ObjectRow, now: u64) -> String {
+    let steps: Vec<String> = life::steps(row, now).into_iter().map(|(what, ago)| format!("{what} {ago}")).collect();
+    format!("{} ago", steps.join(" › "))
 }
 
 /// One sentence: what would have to go for the object to go.
@@ -125,6 +125,30 @@ fn why(row: &ObjectRow) -> Vec<Fact> {
         return vec![fact("", "nothing holds it any more: it is about to go")];
     }
     vec![fact("goes with", reasons.join(" and "))]
+}
+
+fn file(row: &SpillFileRow, now: u64) -> Vec<Vec<Fact>> {
+    let wrote = match row.write_ms {
+        0 => String::new(),
+        ms => format!("{}, {}/s", took(ms), size(row.file_bytes.saturating_mul(1000) / ms)),
+    };
+    vec![
+        vec![("", life::path(row), Role::Title)],
+        vec![
+            fact("", row.state.word()),
+            ("", size(row.file_bytes), Role::Title),
+            ("live", format!("{}, {}", size(row.live_bytes), percent(row.live_bytes, row.file_bytes)), Role::Disk),
+            fact("dead", size(row.dead_bytes)),
+            fact("headers", size(row.header_bytes)),
+        ],
+        vec![
+            fact("holds", life::lives(row)),
+            fact("read back", grouped(row.restored)),
+            fact("age", age(now, row.created_ms)),
+            fact("writing took", wrote),
+        ],
+        vec![fact("cause", row.cause.word()), fact("cut", row.cut.word())],
+    ]
 }
 
 fn site(row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {

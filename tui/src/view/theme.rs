@@ -26,6 +26,8 @@ pub enum Role {
     Bad,
     /// Why something is held.
     Type(ReferenceType),
+    /// What is in external storage.
+    Disk,
     /// A line of the ledger, in its order.
     Ledger(usize),
     /// The line of source that is meant.
@@ -62,7 +64,7 @@ pub struct Theme {
 }
 
 /// The glyphs of the ledger's lines where colour cannot tell them apart.
-const SHADES: [char; 9] = ['█', '▓', '▒', '▚', '▞', '▪', '▫', '▖', '·'];
+const SHADES: [char; 12] = ['█', '▓', '▒', '▚', '▞', '◢', '◤', '▤', '▪', '▫', '▖', '·'];
 
 impl Theme {
     /// With colours, or with modifiers alone.
@@ -97,12 +99,15 @@ impl Theme {
                 ReferenceType::LocalReference => (Color::Cyan, Modifier::empty()),
                 ReferenceType::CapturedInObject => (Color::Green, Modifier::empty()),
             },
+            Role::Disk => (Color::Blue, Modifier::empty()),
             Role::Ledger(line) => match line {
                 0 => (Color::Magenta, Modifier::empty()),
                 1 => (Color::Blue, Modifier::empty()),
                 2 => (Color::Cyan, Modifier::empty()),
                 3 => (Color::Green, Modifier::empty()),
-                4 => (Color::Yellow, Modifier::empty()),
+                4 | 5 => (Color::Yellow, Modifier::empty()),
+                6 => (Color::Red, Modifier::empty()),
+                7 => (Color::Blue, Modifier::empty()),
                 _ => (Color::Reset, Modifier::DIM),
             },
             Role::Marked => (Color::Reset, Modifier::BOLD),
@@ -116,7 +121,8 @@ impl Theme {
     pub fn shade(&self, line: usize) -> char {
         match (self.color, line) {
             (true, 0..=4) => '█',
-            (true, 5..=7) => '▒',
+            (true, 5..=7) => '▓',
+            (true, 8..=10) => '▒',
             (true, _) => '░',
             (false, line) => SHADES.get(line).copied().unwrap_or('·'),
         }
@@ -141,7 +147,7 @@ mod tests {
             assert_eq!(theme.style(role).fg, Some(Color::Reset), "{role:?}");
         }
         assert_eq!(theme.selection().bg, None);
-        let glyphs: std::collections::BTreeSet<char> = (0..9).map(|line| theme.shade(line)).collect();
-        assert_eq!(glyphs.len(), 9);
+        let glyphs: std::collections::BTreeSet<char> = (0..12).map(|line| theme.shade(line)).collect();
+        assert_eq!(glyphs.len(), 12);
     }
 }

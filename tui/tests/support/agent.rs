@@ -3,7 +3,8 @@
 use plasmon_protocol::column::{Cell, Record, RowKey, Table};
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::record::{
-    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, SiteRow, StoreRow, TaskRow,
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, SiteRow, SpillFileRow,
+    StoreRow, TaskRow,
 };
 use plasmon_protocol::stream::{
     Body, Detail, GroupRow, ObjectDetail, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Source, Target, TaskDetail, Totals, View,
@@ -24,6 +25,7 @@ pub(crate) struct Agent {
     pub(crate) calls: Vec<TaskRow>,
     pub(crate) post_mortem: Vec<PostMortem>,
     pub(crate) events: Vec<EventRow>,
+    pub(crate) files: Vec<SpillFileRow>,
     /// Source lines of the program, from line 1, by file.
     pub(crate) sources: Vec<(String, Vec<String>)>,
     /// Objects inside of objects: outer, inner.
@@ -151,6 +153,7 @@ impl Agent {
                 shown(&rows, view, now, |row| row.held_bytes, |_, _| {}, Rows::PostMortem)
             }
             Table::Events => shown(&self.events, view, now, |_| 0, |_, _| {}, Rows::Events),
+            Table::SpillFiles => shown(&self.files, view, now, |row| row.live_bytes, |_, _| {}, Rows::SpillFiles),
             Table::Objects => shown(&self.objects, view, now, |row| row.size_bytes.unwrap_or(0), |_, _| {}, Rows::Objects),
             Table::Store => (Totals { rows: 1, matched: 1, ..Totals::default() }, 0, Rows::Store(vec![self.store.clone()])),
         };
@@ -201,6 +204,7 @@ impl Agent {
                 let arguments = self.objects.iter().filter(|row| row.created_site.id.0 == 3).take(2).cloned().collect();
                 Detail::Task(TaskDetail { task, arguments, results })
             }
+            Target::SpillFile(id) => Detail::SpillFile(crate::storage::detail(self, *id)?),
             Target::Actor(id) => Detail::Actor(crate::actors::detail(self, *id)?),
             Target::Process(id) if self.post_mortem.iter().any(|dead| dead.process.process == *id) => {
                 Detail::PostMortem(self.post_mortem.iter().find(|dead| dead.process.process == *id)?.clone())

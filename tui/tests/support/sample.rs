@@ -8,8 +8,8 @@ use plasmon_protocol::record::{
     Severity, Site, SiteKind, SiteRow, StoreRow, TaskRow, TaskStatus,
 };
 
-use crate::actors;
 use crate::agent::Agent;
+use crate::{actors, storage};
 
 /// The instant: 14:03:22 of some day, by UTC.
 pub(crate) const NOW_MS: u64 = 1_741_097_002_000;
@@ -44,7 +44,7 @@ const PIDS: [(ProcessType, u32); 8] = [
     (ProcessType::Worker, 4733),
 ];
 
-fn site(number: usize) -> Arc<Site> {
+pub(crate) fn site(number: usize) -> Arc<Site> {
     let (kind, function, file, line, ..) = PLACES[number];
     Arc::new(Site { id: SiteId(number as u32 + 1), kind, function: function.to_owned(), file: file.to_owned(), line })
 }
@@ -68,10 +68,12 @@ pub(crate) fn agent() -> Agent {
     let mut agent = Agent { now_ms: NOW_MS, ..Agent::default() };
     objects(&mut agent);
     actors::add(&mut agent);
+    storage::spill(&mut agent);
     sites(&mut agent);
     tasks(&mut agent);
     processes(&mut agent);
     events(&mut agent);
+    storage::events(&mut agent);
     store(&mut agent);
     agent.sources = vec![("examples/demo.rs".to_owned(), include_str!("program.txt").lines().map(str::to_owned).collect())];
     agent
@@ -100,6 +102,7 @@ fn objects(agent: &mut Agent) {
                 captured: 0,
                 contains: 0,
                 task: (*kind == SiteKind::TaskCall).then(|| task(slot)),
+                ..ObjectRow::default()
             };
             let made = *kind == SiteKind::TaskCall;
             let held = ReferenceRow {
@@ -295,14 +298,21 @@ fn store(agent: &mut Agent) {
     let pinned = bytes(|row| row.pinned > 0);
     let argument = 3 * 8 * MIB;
     let inlined = bytes(|row| row.state == ObjectState::Inlined);
-    let all = bytes(|_| true) - inlined;
+    let spilling = bytes(|row| row.state == ObjectState::Spilling);
+    let restoring = bytes(|row| row.state == ObjectState::Restoring);
+    let secondary = bytes(|row| row.state == ObjectState::InMemoryCopy);
+    let spilled = bytes(|row| row.state == ObjectState::Spilled);
+    let all = bytes(|_| true) - inlined - spilled;
     assert!(agent.objects.iter().any(chunk));
     let mut ledger = Ledger {
         capacity_bytes: 1 << 30,
         pinned_bytes: pinned,
         argument_bytes: argument,
         captured_bytes: 3 * 512 * KIB,
-        referenced_bytes: all - pinned - argument - 3 * 512 * KIB,
+        referenced_bytes: all - pinned - argument - 3 * 512 * KIB - spilling - restoring - secondary,
+        spilling_bytes: spilling,
+        restoring_bytes: restoring,
+        secondary_bytes: secondary,
         creating_bytes: 6 * MIB,
         padding_bytes: 91 * KIB,
         hole_bytes: 1900 * KIB,
@@ -344,12 +354,13 @@ fn store(agent: &mut Agent) {
         totals: ReferenceTotals {
             references: agent.references.len() as u64,
             unique_objects: agent.objects.len() as u64,
-            unique_bytes: all + inlined,
+            unique_bytes: all + inlined + spilled,
         },
         messages: 48_120,
         put_bytes: 9_800 * MIB,
         put_objects: 22_412,
-        creates_queued: 0,
+        creates_queued: 3,
+        spill: storage::row(agent),
         viewers: 1,
     };
 }
@@ -365,6 +376,7 @@ pub(crate) fn store_before(agent: &Agent, ago_ms: u64) -> StoreRow {
     row.ledger.free_bytes += less;
     row.objects -= (less / (512 * KIB)).min(row.objects);
     row.put_bytes -= (seconds * 11 + (seconds % 48).min(48 - seconds % 48) * 4) * MIB;
+    storage::before(&mut row, seconds);
     row.node.tasks_finished -= seconds * 2 + (seconds % 30).min(30 - seconds % 30);
     row
 }

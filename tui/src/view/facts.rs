@@ -1,0 +1,42 @@
+//! Lines of facts: names and values after one another.
+
+use ratatui::layout::Rect;
+
+use super::format::width;
+use super::paint::{MARGIN, Paint};
+use super::theme::Role;
+
+/// A fact: what it is, and its value; nothing is drawn of one without a value.
+pub type Fact = (&'static str, String, Role);
+
+/// A plain one.
+pub fn fact(name: &'static str, value: impl Into<String>) -> Fact {
+    (name, value.into(), Role::Text)
+}
+
+/// One line, as far as there is room; where it ends.
+pub fn line(paint: &mut Paint<'_>, mut x: u16, y: u16, end: u16, facts: &[Fact]) -> u16 {
+    for (name, value, role) in facts.iter().filter(|(_, value, _)| !value.is_empty()) {
+        if !name.is_empty() {
+            x = paint.text(x, y, end.saturating_sub(x), name, Role::Dim) + 1;
+        }
+        x = paint.text(x, y, end.saturating_sub(x), value, *role) + 2;
+    }
+    x
+}
+
+/// One line of the facts that fit as a whole, the first one in any case.
+pub fn whole(paint: &mut Paint<'_>, x: u16, y: u16, end: u16, facts: &[Fact]) -> u16 {
+    facts.iter().filter(|(_, value, _)| !value.is_empty()).fold(x, |at, one| {
+        let (name, value, _) = one;
+        let wide = if name.is_empty() { width(value) } else { width(name) + 1 + width(value) };
+        if at == x || at + wide <= end { line(paint, at, y, end, std::slice::from_ref(one)) } else { end }
+    })
+}
+
+/// As many lines as there is room for.
+pub fn draw(paint: &mut Paint<'_>, area: Rect, lines: &[Vec<Fact>]) {
+    for (row, facts) in lines.iter().enumerate().take(usize::from(area.height)) {
+        line(paint, area.x + MARGIN, area.y + row as u16, area.right().saturating_sub(MARGIN), facts);
+    }
+}

@@ -1,0 +1,112 @@
+//! Where an object's value is, and what became of it: two lines of the object's page.
+
+use plasmon_protocol::record::{ObjectRow, ObjectState, SpillFileRow};
+
+use super::format::{age, grouped, things};
+use crate::app::act::path_of;
+
+/// `file 3 of /x/y at 4096`, as much of it as is known.
+fn place(row: &ObjectRow, file: Option<&SpillFileRow>) -> String {
+    let name = match (row.file, file) {
+        (Some(_), Some(file)) if !file.place.is_empty() => format!("file {} of {}", file.file, file.place),
+        (Some(file), _) => format!("file {file}"),
+        (None, _) => "external storage".to_owned(),
+    };
+    match row.file_offset.filter(|_| row.file.is_some()) {
+        Some(offset) => format!("{name} at {offset}"),
+        None => name,
+    }
+}
+
+/// Where the value is. `file` is the spill file that has a copy, once it has come.
+#[must_use]
+pub fn location(row: &ObjectRow, file: Option<&SpillFileRow>) -> String {
+    let file = file.filter(|file| Some(file.file) == row.file);
+    match row.state {
+        ObjectState::Pending => "not made yet".to_owned(),
+        ObjectState::InMemory => "in memory".to_owned(),
+        ObjectState::Spilling => "in memory, being written to external storage".to_owned(),
+        ObjectState::InMemoryCopy => format!("in memory and in {}", place(row, file)),
+        ObjectState::Spilled => format!("in {}", place(row, file)),
+        ObjectState::Restoring => format!("being read back from {}", place(row, file)),
+        ObjectState::Inlined => "in the agent's memory: it is small".to_owned(),
+        ObjectState::Actor => "an actor's".to_owned(),
+        ObjectState::Failed => "nowhere: it failed".to_owned(),
+    }
+}
+
+/// What became of it, in the order in which it happened: each step and how long ago.
+#[must_use]
+pub fn steps(row: &ObjectRow, now_ms: u64) -> Vec<(String, String)> {
+    let read = match row.restores {
+        0 | 1 => "read back".to_owned(),
+        more => format!("read back ×{}", grouped(more.into())),
+    };
+    let mut steps: Vec<(u64, String)> = vec![(row.created_ms, "created".to_owned())];
+    steps.extend(row.spilled_ms.map(|at| (at, "spilled".to_owned())));
+    steps.extend(row.evicted_ms.map(|at| (at, "dropped from memory".to_owned())));
+    steps.extend(row.restored_ms.map(|at| (at, read)));
+    // What happened at the same instant stays in the order in which it must have happened.
+    steps.sort_by_key(|(at, _)| *at);
+    steps.into_iter().map(|(at, what)| (what, age(now_ms, at))).collect()
+}
+
+/// How much of a file lives: `312 of 400 objects`.
+#[must_use]
+pub fn lives(file: &SpillFileRow) -> String {
+    match file.objects == file.written {
+        true => things(file.objects.into(), "object", "objects"),
+        false => format!("{} of {}", grouped(file.objects.into()), things(file.written.into(), "object", "objects")),
+    }
+}
+
+/// Where a file lies.
+#[must_use]
+pub fn path(file: &SpillFileRow) -> String {
+    if file.place.is_empty() { file.name.to_string() } else { path_of(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmon_protocol::id::SpillFileId;
+
+    use super::*;
+
+    fn spilled() -> ObjectRow {
+        ObjectRow {
+            state: ObjectState::Spilled,
+            file: Some(SpillFileId(3)),
+            file_offset: Some(4096),
+            created_ms: 1_000,
+            spilled_ms: Some(11_000),
+            evicted_ms: Some(11_000),
+            ..ObjectRow::default()
+        }
+    }
+
+    #[test]
+    fn a_location_says_as_much_as_is_known() {
+        let file = SpillFileRow { file: SpillFileId(3), place: "/x/y".into(), ..SpillFileRow::default() };
+        assert_eq!(location(&spilled(), Some(&file)), "in file 3 of /x/y at 4096");
+        assert_eq!(location(&spilled(), None), "in file 3 at 4096");
+        let other = SpillFileRow { file: SpillFileId(4), ..file.clone() };
+        assert_eq!(location(&spilled(), Some(&other)), "in file 3 at 4096", "the file of the object before");
+        let both = ObjectRow { state: ObjectState::InMemoryCopy, ..spilled() };
+        assert_eq!(location(&both, None), "in memory and in file 3 at 4096");
+        let reading = ObjectRow { state: ObjectState::Restoring, ..spilled() };
+        assert_eq!(location(&reading, Some(&file)), "being read back from file 3 of /x/y at 4096");
+        let unknown = ObjectRow { file: None, ..spilled() };
+        assert_eq!(location(&unknown, Some(&file)), "in external storage");
+    }
+
+    #[test]
+    fn a_life_is_told_in_its_order() {
+        let told = |row: &ObjectRow| steps(row, 61_000).into_iter().map(|(what, ago)| format!("{what} {ago}")).collect::<Vec<_>>();
+        assert_eq!(told(&spilled()), ["created 1m", "spilled 50s", "dropped from memory 50s"]);
+        let back = ObjectRow { restored_ms: Some(31_000), restores: 4, state: ObjectState::InMemoryCopy, ..spilled() };
+        assert_eq!(told(&back), ["created 1m", "spilled 50s", "dropped from memory 50s", "read back ×4 30s"]);
+        let again = ObjectRow { evicted_ms: Some(51_000), state: ObjectState::Spilled, ..back };
+        assert_eq!(told(&again), ["created 1m", "spilled 50s", "read back ×4 30s", "dropped from memory 10s"]);
+        assert_eq!(told(&ObjectRow { created_ms: 61_000, ..ObjectRow::default() }), ["created 0s"]);
+    }
+}
