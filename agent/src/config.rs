@@ -32,7 +32,7 @@ const DRAIN_SECONDS: u32 = 30;
 /// The share of the store from which on objects are spilled when nothing is said.
 const SPILL_THRESHOLD: f64 = 0.8;
 /// Threads for each direction of spilling when nothing is said, and the most.
-const SPILL_THREADS: u32 = 2;
+const SPILL_THREADS: u32 = 4;
 const SPILL_THREADS_MAX: u32 = 64;
 /// A store is a whole number of these.
 const STORE_UNIT: u64 = 4096;

@@ -23,6 +23,8 @@ mod reactor;
 mod sample;
 #[path = "plasmon/shared.rs"]
 mod shared;
+#[path = "plasmon/spill.rs"]
+mod spill;
 #[path = "plasmon/table.rs"]
 mod table;
 #[path = "plasmon/tasks.rs"]
@@ -59,7 +61,7 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
@@ -67,12 +69,12 @@ const GROUPS: [Group; 8] = [
     ("wait", tasks::wait),
     ("reactor", reactor::messages),
     ("tax", taxes::taxes),
+    ("spill", spill::spill),
     ("agent", idle::agent),
 ];
 
 /// What nothing measures yet.
-const LATER: [&str; 4] = [
-    "spill / restore of 64 MiB objects",
+const LATER: [&str; 3] = [
     "1,000,000 references: first screen, frame, memory per row",
     "plasmon memory of 10 / 50,000 references, whole process",
     "crash of a process, until its rows are gone",

@@ -66,7 +66,7 @@ pub struct AgentOptions {
     /// Begin to spill when this share of the store is in use [default: 0.8]
     #[arg(long, env = "PLASMON_SPILL_THRESHOLD", value_name = "FRACTION", value_parser = parse_fraction)]
     pub spill_threshold: Option<f64>,
-    /// Write with so many threads, and read with as many [default: 2]
+    /// Write with so many threads, and read with as many [default: 4]
     #[arg(long, env = "PLASMON_SPILL_THREADS", value_name = "N", value_parser = parse_threads)]
     pub spill_threads: Option<u32>,
     /// Print the configuration that all of this amounts to, as TOML, and exit

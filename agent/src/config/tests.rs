@@ -48,7 +48,7 @@ fn the_defaults_hold() {
         spill_url: None,
         spill_limit: None,
         spill_threshold: 0.8,
-        spill_threads: 2,
+        spill_threads: 4,
     };
     assert_eq!(Config { object_store_memory: expected.object_store_memory, ..config.clone() }, expected);
     assert!(config.object_store_memory.0.abs_diff(3 * GIB) < 8192 && config.object_store_memory.0.is_multiple_of(4096));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, SpillFileId};
-use plasmon_protocol::local::{Memory, Outcome, SMALL, ToClient};
+use plasmon_protocol::local::{CHUNK, Memory, Outcome, SMALL, ToClient};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity};
 use plasmon_protocol::size::Bytes;
 
@@ -16,8 +16,13 @@ use crate::spill::files::RecordNumber;
 use crate::spill::job::{Failure, Job as IoJob, ReadItem, ReadJob};
 use crate::store::object::{Place, Residency};
 
-/// How many bytes of small objects are read beside one that is wanted: those that were written after it.
-const READ_AHEAD: u64 = 1 << 20;
+/// How many bytes of small objects are read beside one that is wanted: those that were written after it. More with each get that goes
+/// on where the last one ended.
+const READ_AHEAD: std::ops::RangeInclusive<u64> = 32 << 10..=2 << 20;
+/// Bytes of one job: several of them are read side by side, and whoever waits for the first need not wait for all.
+const PART: u64 = 256 << 10;
+/// How often the reading of objects is told of, milliseconds.
+const TELL_MS: u64 = 1000;
 /// An object that comes back so often within [`THRASH_MS`] thrashes.
 const THRASH: u32 = 3;
 /// Milliseconds.
@@ -30,6 +35,21 @@ const MAX_REMEMBERED: usize = 10_000;
 pub(super) struct Read {
     file: SpillFileId,
     pub(super) held: Vec<Held>,
+}
+
+/// What came back and was not told of yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Untold {
+    objects: u64,
+    bytes: u64,
+    since_ms: u64,
+}
+
+impl Untold {
+    /// When it is to be told.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        (self.objects > 0).then_some(self.since_ms + TELL_MS)
+    }
 }
 
 /// Which objects came back within the last minute.
@@ -167,24 +187,40 @@ impl Core {
             files.entry(item.0).or_default().push(item.1);
         }
         for (file, mut items) in files {
-            self.read_ahead(file, &mut items);
+            self.read_ahead(file, &mut items, out);
             items.sort_unstable_by_key(|item| item.at);
-            let Some(entry) = self.spill.files.get_mut(file) else { continue };
-            entry.readers += 1;
-            let place = entry.place;
-            let held = items.iter().filter_map(|item| {
-                let place = self.objects.get(item.key)?.place?;
-                Some(Held { key: item.key, place, length: item.length })
-            });
-            let held: Vec<Held> = held.collect();
-            self.spill.last_read += 1;
-            let number = self.spill.last_read;
-            self.spill.reading.begin(self.now_ms);
-            self.spill.reading_sums.0 += held.len() as u64;
-            self.spill.reading_sums.1 += held.iter().map(|held| held.length).sum::<u64>();
-            self.spill.reads.insert(number, Read { file, held });
-            out.io(IoJob::Read(ReadJob { number, file, place, items }));
+            let mut rest = items.as_slice();
+            while !rest.is_empty() {
+                // At least one, however large it is.
+                let mut bytes = 0;
+                let fits = |item: &&ReadItem| {
+                    let before = bytes;
+                    bytes += item.length;
+                    before < PART
+                };
+                let (part, behind) = rest.split_at(rest.iter().take_while(fits).count());
+                self.begin_read(file, part.to_vec(), out);
+                rest = behind;
+            }
         }
+    }
+
+    fn begin_read(&mut self, file: SpillFileId, items: Vec<ReadItem>, out: &mut impl Outbox) {
+        let Some(entry) = self.spill.files.get_mut(file) else { return };
+        entry.readers += 1;
+        let place = entry.place;
+        let held = items.iter().filter_map(|item| {
+            let place = self.objects.get(item.key)?.place?;
+            Some(Held { key: item.key, place, length: item.length })
+        });
+        let held: Vec<Held> = held.collect();
+        self.spill.last_read += 1;
+        let number = self.spill.last_read;
+        self.spill.reading.begin(self.now_ms);
+        self.spill.reading_sums.0 += held.len() as u64;
+        self.spill.reading_sums.1 += held.iter().map(|held| held.length).sum::<u64>();
+        self.spill.reads.insert(number, Read { file, held });
+        out.io(IoJob::Read(ReadJob { number, file, place, items }));
     }
 
     fn read_item(&self, key: ObjectKey) -> Option<(SpillFileId, ReadItem)> {
@@ -194,15 +230,20 @@ impl Core {
     }
 
     /// Small objects that were written behind a wanted one come with it, where there is room to spare: they are read for next to nothing.
-    fn read_ahead(&mut self, file: SpillFileId, items: &mut Vec<ReadItem>) {
-        let Some(last) = items.iter().filter(|item| item.length <= SMALL).map(|item| item.at).max() else { return };
-        let room = self.store.free_bytes().saturating_sub(self.store.slack_limit());
-        if room < READ_AHEAD || !self.creates.is_empty() {
-            return;
+    fn read_ahead(&mut self, file: SpillFileId, items: &mut Vec<ReadItem>, out: &mut impl Outbox) {
+        let small = items.iter().filter(|item| item.length <= SMALL).map(|item| item.at);
+        let Some((first, last)) = small.clone().min().zip(small.max()) else { return };
+        let Some(entry) = self.spill.files.get_mut(file).filter(|_| self.creates.is_empty()) else { return };
+        let (least, most) = (*READ_AHEAD.start(), *READ_AHEAD.end());
+        let goes_on = entry.read_to <= first && first - entry.read_to <= least;
+        entry.read_ahead = if goes_on { (entry.read_ahead * 2).clamp(least, most) } else { least };
+        let end = last + entry.read_ahead;
+        entry.read_to = end;
+        let behind: Vec<RecordNumber> = entry.records.range(last + 1..end).map(|(_, number)| *number).collect();
+        let window = (end - last).min(self.store.slack_limit());
+        if self.store.free_bytes() < window + CHUNK {
+            self.evict(window, out);
         }
-        let Some(entry) = self.spill.files.get(file) else { return };
-        let behind: Vec<RecordNumber> =
-            entry.records.range(last + 1..).take_while(|(at, _)| **at < last + READ_AHEAD).map(|(_, number)| *number).collect();
         for number in behind {
             let Some((key, length)) = self.spill.files.record(number).map(|record| (record.key, record.length)) else { continue };
             let away = self.objects.get(key).is_some_and(|object| object.residency == Residency::Spilled);
@@ -255,11 +296,22 @@ impl Core {
             entry.readers -= 1;
             entry.restored += objects;
         }
-        if objects > 0 {
-            let message = format!("restored {objects} objects, {} from file {file}", Bytes(bytes));
-            self.event(EventKind::Restored, Severity::Info, None, message);
+        let untold = &mut self.spill.untold;
+        if untold.objects == 0 {
+            untold.since_ms = self.now_ms;
         }
+        untold.objects += objects;
+        untold.bytes += bytes;
         self.retire_file(file, out);
+    }
+
+    /// Tells what came back lately, many reads in one event.
+    pub(super) fn tell_restored(&mut self) {
+        if self.spill.untold.due_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
+            return;
+        }
+        let Untold { objects, bytes, .. } = std::mem::take(&mut self.spill.untold);
+        self.event(EventKind::Restored, Severity::Info, None, format!("restored {objects} objects, {}", Bytes(bytes)));
     }
 
     /// An object's bytes are in the pool again.

@@ -97,6 +97,7 @@ pub(super) struct Spill {
     /// Objects that have room, to be read with the end of this change.
     pub(super) to_read: Vec<ObjectKey>,
     pub(super) last_read: u64,
+    pub(super) untold: super::restoring::Untold,
     pub(super) thrash: super::restoring::Thrash,
     /// Somebody waits for room that eviction cannot make.
     starved: bool,
@@ -458,7 +459,7 @@ impl Core {
         let look = self.spill.look_ms.filter(|_| !self.creates.is_empty());
         let rest = self.spill.compact_ms;
         let compact = (self.spill.sparse && rest > self.now_ms && self.spill.compactions.is_empty()).then_some(rest);
-        [retry, look, compact, self.spill.thrash.next_ms()].into_iter().flatten().min()
+        [retry, look, compact, self.spill.untold.due_ms(), self.spill.thrash.next_ms()].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -468,6 +469,7 @@ impl Core {
             self.spill.look = true;
         }
         self.spill.thrash.forget(self.now_ms);
+        self.tell_restored();
     }
 }
 

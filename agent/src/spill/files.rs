@@ -61,6 +61,10 @@ pub struct File {
     pub write_ms: u64,
     /// Jobs under way that read from it.
     pub readers: u32,
+    /// Where the last read ended, and how far it went beyond what was wanted: whoever reads on from there is given more.
+    pub read_to: u64,
+    /// Bytes.
+    pub read_ahead: u64,
 }
 
 impl File {
@@ -141,6 +145,8 @@ impl Files {
             created_ms: now_ms,
             write_ms: 0,
             readers: 0,
+            read_to: 0,
+            read_ahead: 0,
         };
         self.sums.files += 1;
         self.sums.bytes += bytes;

@@ -30,7 +30,14 @@ impl Daemon {
     /// This program as an agent.
     pub(crate) fn start(scratch: &Path, capacity: u64, environment: &[(&str, &str)]) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.env(ROLE, "agent").envs(environment.iter().copied());
+        command.env(ROLE, "agent").env("PLASMON_SPILL", "off").envs(environment.iter().copied());
+        Self::spawn(command, scratch, capacity)
+    }
+
+    /// The same, spilling to `scratch` from this share of its store on.
+    pub(crate) fn spilling(scratch: &Path, capacity: u64, threshold: &str) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(ROLE, "agent").env("PLASMON_SPILL_DIR", scratch).env("PLASMON_SPILL_THRESHOLD", threshold);
         Self::spawn(command, scratch, capacity)
     }
 

@@ -16,6 +16,8 @@ pub(crate) enum Unit {
     /// From the time that one takes.
     PerSecond,
     Mebibytes,
+    /// From the nanoseconds that one takes.
+    MebibytesPerSecond,
     Percent,
 }
 
@@ -27,6 +29,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::PerSecond => "/s",
             Self::Mebibytes => "MiB",
+            Self::MebibytesPerSecond => "MiB/s",
             Self::Percent => "%",
         }
     }
@@ -36,7 +39,7 @@ impl Unit {
             Self::Nanoseconds | Self::Mebibytes | Self::Percent => measured,
             Self::Microseconds => measured / 1e3,
             Self::Milliseconds => measured / 1e6,
-            Self::PerSecond => 1e9 / measured,
+            Self::PerSecond | Self::MebibytesPerSecond => 1e9 / measured,
         };
         rounded(value)
     }
@@ -56,6 +59,8 @@ fn rounded(value: f64) -> f64 {
 pub(crate) enum Goal {
     /// At most this many times the floor.
     Ratio(f64),
+    /// At least this many times the floor, which is then a speed.
+    AtLeastRatio(f64),
     /// At most this much above the floor.
     Above(f64),
     AtMost(f64),
@@ -96,6 +101,7 @@ impl Table {
         let floor = floor.zip(least).map_or_else(|| "-".to_owned(), |((name, _), least)| format!("{} {word}: {name}", number(least)));
         let (goal, met) = match goal {
             Goal::Ratio(most) => (format!("<= {most}"), ratio.is_some_and(|ratio| ratio <= most)),
+            Goal::AtLeastRatio(least) => (format!(">= {least}"), ratio.is_some_and(|ratio| ratio >= least)),
             Goal::Above(most) => (format!("+ <= {most} {word}"), value - least.unwrap_or(0.0) <= most),
             Goal::AtMost(most) => (format!("<= {most} {word}"), value <= most),
             Goal::AtLeast(least) => (format!(">= {} {word}", number(least)), value >= least),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use plasmon_agent::session::Address;
 use plasmon_protocol::column::Table;
-use plasmon_protocol::stream::{Body, Frame, Request, VERSION, View, Window};
+use plasmon_protocol::record::StoreRow;
+use plasmon_protocol::stream::{Body, Frame, Request, Rows, VERSION, View, Window};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
@@ -19,6 +20,31 @@ const ROWS: u32 = 50;
 /// Longer than a first frame takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The store as a dashboard is told of it, once.
+pub(crate) fn store_row(session: &Path) -> Outcome<StoreRow> {
+    let (_stream, mut socket) = connect(session)?;
+    send(&mut socket, &Request::Subscribe { id: 1, view: View::of(Table::Store) })?;
+    loop {
+        let Message::Text(text) = socket.read()? else { continue };
+        if let Body::Snapshot { rows: Rows::Store(rows), .. } = serde_json::from_str::<Frame>(&text)?.body {
+            return rows.into_iter().next().ok_or_else(|| "a store without a row".into());
+        }
+    }
+}
+
+/// A connection that has said hello.
+fn connect(session: &Path) -> Outcome<(TcpStream, WebSocket<TcpStream>)> {
+    let address: Address = serde_json::from_slice(&std::fs::read(session.join("address"))?)?;
+    let token = std::fs::read_to_string(&address.token_file)?;
+    let mut request = format!("ws://{}/v1/stream", address.listen).into_client_request()?;
+    request.headers_mut().insert("Authorization", format!("Bearer {}", token.trim()).parse()?);
+    let stream = TcpStream::connect(address.listen)?;
+    stream.set_nodelay(true)?;
+    let (mut socket, _) = client(request, stream.try_clone()?).map_err(|error| error.to_string())?;
+    send(&mut socket, &Request::Hello { version: VERSION })?;
+    Ok((stream, socket))
+}
+
 pub(crate) struct Viewer {
     stream: TcpStream,
     thread: JoinHandle<()>,
@@ -27,14 +53,7 @@ pub(crate) struct Viewer {
 impl Viewer {
     /// Connects, and returns when both tables are shown.
     pub(crate) fn attach(session: &Path) -> Outcome<Self> {
-        let address: Address = serde_json::from_slice(&std::fs::read(session.join("address"))?)?;
-        let token = std::fs::read_to_string(&address.token_file)?;
-        let mut request = format!("ws://{}/v1/stream", address.listen).into_client_request()?;
-        request.headers_mut().insert("Authorization", format!("Bearer {}", token.trim()).parse()?);
-        let stream = TcpStream::connect(address.listen)?;
-        stream.set_nodelay(true)?;
-        let (mut socket, _) = client(request, stream.try_clone()?).map_err(|error| error.to_string())?;
-        send(&mut socket, &Request::Hello { version: VERSION })?;
+        let (stream, mut socket) = connect(session)?;
         for (id, table) in [(1, Table::Store), (2, Table::References)] {
             let view = View { window: Window { start: 0, len: ROWS }, ..View::of(table) };
             send(&mut socket, &Request::Subscribe { id, view })?;
