@@ -1,0 +1,9 @@
+//! Spill files through the threads that write and read them: what is there, what is damaged, what fails.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "disk/damage.rs"]
+mod damage;
+#[path = "disk/rig.rs"]
+mod rig;
+#[path = "disk/round_trips.rs"]
+mod round_trips;
