@@ -3,6 +3,10 @@
 
 #[path = "disk/damage.rs"]
 mod damage;
+#[path = "disk/faults.rs"]
+mod faults;
+#[path = "disk/mounts.rs"]
+mod mounts;
 #[path = "disk/rig.rs"]
 mod rig;
 #[path = "disk/round_trips.rs"]

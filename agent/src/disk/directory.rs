@@ -121,8 +121,11 @@ impl SpillTarget for Directory {
     }
 
     fn room(&self) -> Result<Option<DiskRoom>, Failure> {
-        let directory = self.enter(false)?;
-        let found = rustix::fs::fstatvfs(&directory);
+        let found = match (rustix::fs::statvfs(&self.path), self.path.parent()) {
+            // It is made again when there is something to write.
+            (Err(Errno::NOENT), Some(parent)) => rustix::fs::statvfs(parent),
+            (found, _) => found,
+        };
         let found = found.map_err(|error| refused("read the free space of", &self.path.display(), error))?;
         // What is kept back for the system counts as neither, as in `df`.
         let used = found.f_blocks.saturating_sub(found.f_bfree);
