@@ -1,5 +1,5 @@
 //! Spill files through the threads that write and read them: what is there, what is damaged, what fails.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "disk/damage.rs"]
 mod damage;
@@ -7,6 +7,8 @@ mod damage;
 mod faults;
 #[path = "disk/mounts.rs"]
 mod mounts;
+#[path = "disk/placement.rs"]
+mod placement;
 #[path = "disk/rig.rs"]
 mod rig;
 #[path = "disk/round_trips.rs"]

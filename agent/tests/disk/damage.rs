@@ -12,6 +12,12 @@ use crate::rig::{Object, Random, Rig};
 
 const MUTATIONS: u64 = 10_000;
 
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
 /// Does something to one of the two files, or swaps them.
 fn mutate(random: &mut Random, spill: &Path) {
     let path = spill.join((1 + random.below(2)).to_string());
