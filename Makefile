@@ -8,11 +8,21 @@ CARGO ?= cargo
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-test: ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
+test: target/moto ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
 	$(CARGO) test --workspace
+	$(CARGO) test --package plasmon-agent --features object-storage --lib --test object_storage
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator
 	$(CARGO) test --package plasmon --features failpoints --test campaign
+
+# A server of the S3 protocol, for tests of object storage: moto, from PyPI.
+MOTO = 5.1.6
+target/moto:
+	@echo "installing the packages moto[server] $(MOTO) and what they need from PyPI into target/moto"
+	rm -rf $@
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check "moto[server]==$(MOTO)" || { rm -rf $@; exit 1; }
+	touch $@
 
 campaign: ## Kill processes under load, KILLS=50000 of them, SEED=1 as it was with that seed
 	$(CARGO) test --release --package plasmon --features failpoints --test campaign -- --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED))
@@ -37,6 +47,7 @@ sanitize: ## Run the memory crate and the client under the address and the threa
 lint: ## Check format, lints and who imports whom
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --package plasmon-agent --features object-storage --lib --test object_storage -- --deny warnings
 	$(CARGO) clippy --package plasmon --features failpoints --test campaign -- --deny warnings
 	.ci/imports
 

@@ -4,11 +4,11 @@
 //! Nothing is kept open between operations, so a directory that vanishes and comes back (a disk that is mounted again) works again. New
 //! directory entries are not synced: after a crash of the machine nobody looks for them.
 
-use std::fs::{DirBuilder, File};
+use std::fs::DirBuilder;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,15 +56,14 @@ impl Directory {
             }
         }
         let directory = opened.map_err(|error| refused("open the directory", &self.path.display(), error))?;
-        let found = directory.try_clone().map(File::from).and_then(|file| file.metadata());
-        let found = found.map_err(|error| Failure::Io(format!("look at {}: {error}", self.path.display())))?;
+        let found = rustix::fs::fstat(&directory).map_err(|error| refused("look at", &self.path.display(), error))?;
         let uid = rustix::process::geteuid().as_raw();
-        if found.uid() != uid {
-            let cause = format!("{} belongs to user {}, not to user {uid}", self.path.display(), found.uid());
+        if found.st_uid != uid {
+            let cause = format!("{} belongs to user {}, not to user {uid}", self.path.display(), found.st_uid);
             return Err(Failure::Io(cause));
         }
-        if found.mode() & 0o022 != 0 {
-            return Err(Failure::Io(format!("others may write to {} (mode {:04o})", self.path.display(), found.mode() & 0o7777)));
+        if found.st_mode & 0o022 != 0 {
+            return Err(Failure::Io(format!("others may write to {} (mode {:04o})", self.path.display(), found.st_mode & 0o7777)));
         }
         Ok(directory)
     }
@@ -110,10 +109,10 @@ impl SpillTarget for Directory {
     }
 
     fn delete(&self, file: SpillFileId) -> Result<(), Failure> {
-        let directory = match rustix::fs::open(&self.path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(()),
-            _ => self.enter(false)?,
-        };
+        if matches!(rustix::fs::lstat(&self.path), Err(Errno::NOENT)) {
+            return Ok(());
+        }
+        let directory = self.enter(false)?;
         match rustix::fs::unlinkat(&directory, file.0.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(refused("remove", &self.name(file), error)),
@@ -121,8 +120,11 @@ impl SpillTarget for Directory {
     }
 
     fn room(&self) -> Result<Option<DiskRoom>, Failure> {
-        let directory = self.enter(false)?;
-        let found = rustix::fs::fstatvfs(&directory);
+        let found = match (rustix::fs::statvfs(&self.path), self.path.parent()) {
+            // It is made again when there is something to write.
+            (Err(Errno::NOENT), Some(parent)) => rustix::fs::statvfs(parent),
+            (found, _) => found,
+        };
         let found = found.map_err(|error| refused("read the free space of", &self.path.display(), error))?;
         // What is kept back for the system counts as neither, as in `df`.
         let used = found.f_blocks.saturating_sub(found.f_bfree);

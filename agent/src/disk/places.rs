@@ -8,6 +8,8 @@ use std::sync::Arc;
 use plasmon_protocol::error::Error;
 
 use super::directory::Directory;
+use super::failing;
+use super::failing::{Failing, Faults};
 use super::target::SpillTarget;
 use crate::config::Config;
 use crate::session::Session;
@@ -63,6 +65,11 @@ pub fn places(config: &Config, session: &Session) -> Result<Places, Error> {
         places.targets.push(open_url(url, session.name())?);
         places.names.push(url.as_str().into());
     }
+    if let Some(faults) = Faults::from_environment()? {
+        let wrap = |target| Arc::new(Failing::new(target, faults.clone())) as Arc<dyn SpillTarget>;
+        places.targets = places.targets.into_iter().map(wrap).collect();
+        tracing::warn!(variable = failing::VARIABLE, "external storage fails when told to");
+    }
     for warning in &places.warnings {
         tracing::warn!("{warning}");
     }
@@ -101,6 +108,18 @@ pub fn check_url(url: &str) -> Result<(), Error> {
 fn open_url(url: &str, _session: &str) -> Result<Arc<dyn SpillTarget>, Error> {
     check_url(url)?;
     Err(Error::invalid("--spill-url", url, "this agent was built without object storage"))
+}
+
+#[cfg(feature = "object-storage")]
+fn open_url(url: &str, session: &str) -> Result<Arc<dyn SpillTarget>, Error> {
+    Ok(Arc::new(super::object_storage::ObjectStorage::open(url, session)?))
+}
+
+/// Removes the files of `session` at `url`.
+#[cfg(feature = "object-storage")]
+pub(crate) fn remove_url(url: &str, session: &str) -> std::io::Result<()> {
+    let opened = super::object_storage::ObjectStorage::open(url, session).map_err(std::io::Error::other)?;
+    opened.clear().map(|_| ()).map_err(|failure| std::io::Error::other(failure.to_string()))
 }
 
 #[cfg(not(feature = "object-storage"))]

@@ -288,3 +288,59 @@ fn a_killed_process_leaves_a_dead_session_and_no_umask_opens_it() {
         assert_eq!(entries(temp.path()), [""; 0]);
     }
 }
+
+/// A session's places for spill files: its own, one elsewhere, and what a list must not lead to.
+#[test]
+fn spill_places_go_with_their_session_and_nothing_else_does() {
+    let temp = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let make = |session: &Session| {
+        let path = elsewhere.path().join(spill::directory_name(session.name()));
+        session.record_spill(&[session.path().join("spill"), path.clone()], None).unwrap();
+        for directory in [&session.path().join("spill"), &path] {
+            make_private(directory).unwrap();
+            fs::write(directory.join("1"), "object").unwrap();
+        }
+        path
+    };
+    let ended = Session::create(temp.path()).unwrap();
+    let path = make(&ended);
+    drop(ended);
+    assert!(!path.exists());
+    // Killed: swept by the next, while a live one keeps its own.
+    let live = Session::create(temp.path()).unwrap();
+    let kept = make(&live);
+    let killed = Session::create(temp.path()).unwrap();
+    let path = make(&killed);
+    abandon(killed);
+    assert_eq!(sweep(temp.path()).unwrap(), 1);
+    assert!(!path.exists() && kept.join("1").exists());
+    // What is not called like the session's, or is a link, is left alone.
+    let victim = elsewhere.path().join("victim");
+    make_private(&victim).unwrap();
+    fs::write(victim.join("precious"), "").unwrap();
+    let killed = Session::create(temp.path()).unwrap();
+    let name = killed.name().to_owned();
+    let link = elsewhere.path().join(spill::directory_name(&name));
+    let up = link.join("..").join("victim");
+    killed.record_spill(&[victim.clone(), link.clone(), up, kept.clone()], None).unwrap();
+    symlink(&victim, &link).unwrap();
+    abandon(killed);
+    assert_eq!(sweep(temp.path()).unwrap(), 1);
+    assert!(victim.join("precious").exists() && kept.join("1").exists());
+    drop(live);
+    assert!(!kept.exists());
+}
+
+#[test]
+fn a_place_that_cannot_be_removed_is_tried_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let killed = Session::create(temp.path()).unwrap();
+    let name = killed.name().to_owned();
+    // Too long for the system: an error that is not "missing".
+    let path = temp.path().join("x".repeat(300)).join(spill::directory_name(&name));
+    killed.record_spill(&[path], None).unwrap();
+    abandon(killed);
+    assert_eq!(sweep(temp.path()).unwrap(), 1);
+    assert!(entries(temp.path()).contains(&format!(".dead-{name}")), "its list is gone");
+}
