@@ -34,7 +34,7 @@ const SAMPLES: usize = 32;
 /// Ranges that the keys are cut into, at most: every block has a piece for each.
 const MAX_RANGES: usize = 256;
 /// Tasks that are submitted ahead of the one whose result is needed next.
-const AHEAD: usize = 6;
+const AHEAD: usize = 4;
 /// Bytes of a line that are enough to cut ranges by.
 const KEY: usize = 256;
 
@@ -74,8 +74,8 @@ pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outc
     };
     seen.settle(0)?;
     let bounds = choose_bounds(seen.keys, blocks.len());
-    let ranges = partition_blocks(blocks, &bounds, &mut progress)?;
-    let after = merge_ranges(ranges, output.as_mut(), &mut cache, &mut progress)?;
+    let parts = partition_blocks(blocks, &bounds, &mut progress)?;
+    let after = merge_parts(parts, output.as_mut(), &mut cache, &mut progress)?;
 
     let before = seen.all;
     if (before.lines, before.checksum) != (after.lines, after.checksum) || !after.ordered {
@@ -143,16 +143,34 @@ impl Seen {
     }
 }
 
-/// Keys that cut the lines into about as many ranges as there are blocks, of about the same size.
+/// Keys that cut the lines into about as many ranges as there are blocks, of about the same size. Lines that are more than a range
+/// by themselves get one of their own: see [`is_of_equals`].
 fn choose_bounds(mut keys: Vec<Vec<u8>>, blocks: usize) -> Vec<Vec<u8>> {
     keys.sort_unstable();
     let each = keys.len().div_ceil(blocks.clamp(1, MAX_RANGES)).max(1);
-    let mut bounds: Vec<Vec<u8>> = keys.chunks(each).skip(1).filter_map(|chunk| chunk.first().cloned()).collect();
-    bounds.dedup();
+    let mut bounds: Vec<Vec<u8>> = Vec::new();
+    for key in keys.chunks(each).skip(1).filter_map(|chunk| chunk.first()) {
+        match bounds.last() {
+            Some(last) if last == key => bounds.push(behind(key)),
+            Some(last) if last > key => {}
+            _ => bounds.push(key.clone()),
+        }
+    }
     bounds
 }
 
-/// Sorts every block and cuts it at the bounds, letting go of the blocks as it comes along; the pieces of each range.
+/// The key that follows on `key`.
+fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+/// Whether all lines of a range are the same: such lines need not be merged.
+fn is_of_equals(bounds: &[Vec<u8>], range: usize) -> bool {
+    let lower = range.checked_sub(1).and_then(|lower| bounds.get(lower));
+    lower.zip(bounds.get(range)).is_some_and(|(lower, upper)| *upper == behind(lower))
+}
+
+/// Sorts every block and cuts it at the bounds, letting go of the blocks as it comes along; the pieces that are merged with each other.
 fn partition_blocks(
     blocks: Vec<ObjectRef<[u8]>>,
     bounds: &[Vec<u8>],
@@ -171,21 +189,28 @@ fn partition_blocks(
         progress(format!("sorted {sorted} of {total} blocks"));
         Ok(())
     })?;
-    Ok(ranges)
+    let mut parts = Vec::with_capacity(ranges.len());
+    for (range, pieces) in ranges.into_iter().enumerate() {
+        match is_of_equals(bounds, range) {
+            true => parts.extend(pieces.into_iter().map(|piece| vec![piece])),
+            false => parts.push(pieces),
+        }
+    }
+    Ok(parts)
 }
 
-/// Merges the ranges, writes and verifies them in order; each is let go of when it was written.
-fn merge_ranges(
-    ranges: Vec<Vec<ObjectRef<[u8]>>>,
+/// Merges the pieces of each part, writes and verifies the parts in order; each is let go of when it was written.
+fn merge_parts(
+    parts: Vec<Vec<ObjectRef<[u8]>>>,
     mut output: Option<&mut Output>,
     cache: &mut Cache,
     progress: &mut impl FnMut(String),
 ) -> Result<Summary, Error> {
-    let total = ranges.len();
+    let total = parts.len();
     let mut merged = 0;
     let mut all = Summary { ordered: true, ..Summary::default() };
     ahead(
-        ranges,
+        parts,
         |pieces| merge.remote(pieces),
         |part: ObjectRef<[u8]>| {
             let summary = summarize.remote(&part)?;
