@@ -57,6 +57,7 @@ const VIEWS: &[(&str, &str)] = &[
     ("sort", "2s"),
     ("palette", "3:ref"),
     ("filter", "2/size>1x"),
+    ("completion", "4/state:ready c"),
 ];
 
 #[test]
@@ -179,7 +180,8 @@ fn what_is_wrong_with_storage_is_told() {
         store.ledger.referenced_bytes += store.ledger.free_bytes;
         store.ledger.free_bytes = 0;
     };
-    let cases: [(&str, fn(&mut StoreRow)); 3] = [("failing", failing), ("thrash", thrash), ("full", full)];
+    type Change = fn(&mut StoreRow);
+    let cases: [(&str, Change); 3] = [("failing", failing), ("thrash", thrash), ("full", full)];
     for (name, change) in cases {
         for (view, keys) in [("overview", ""), ("spill", "4")] {
             let mut rows = sample::agent();
