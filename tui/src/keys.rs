@@ -288,7 +288,7 @@ bindings! {
     Prompt {
         Enter => Accept, "take", "take what was typed or chosen";
         Esc, Ctrl('c') => Cancel, "cancel", "close the prompt and change nothing";
-        Key::Down, Ctrl('n'), Tab => Next, "", "choose the next entry";
+        Key::Down, Ctrl('n'), Tab => Next, "", "choose the next entry; in a filter, complete the name of a column";
         Key::Up, Ctrl('p'), BackTab => Previous, "", "choose the previous entry";
         Ctrl('u') => Clear, "clear", "delete all that was typed";
     }

@@ -115,6 +115,18 @@ fn one_long_line_and_equal_lines_are_sorted() {
 }
 
 #[test]
+fn lines_of_which_most_are_equal_are_sorted() {
+    let (mut number, mut lines) = (numbers(0x9e37_79b9_7f4a_7c15), Vec::new());
+    while lines.len() < 14 << 20 {
+        match number(4) {
+            0 => lines.extend(format!("{:020}\n", number(1 << 60)).bytes()),
+            _ => lines.extend(b"the same line again and again\n"),
+        }
+    }
+    sorts(&lines);
+}
+
+#[test]
 fn less_than_a_block_is_sorted() {
     let report = sorts(&nasty(10_000));
     assert_eq!(rows(&report).len(), 2, "{report}");

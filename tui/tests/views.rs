@@ -14,6 +14,7 @@ mod storage;
 
 use std::path::PathBuf;
 
+use plasmon_protocol::record::{SpillRow, StoreRow};
 use plasmon_tui::app::Msg;
 use plasmon_tui::svg;
 use plasmon_tui::view::theme::Theme;
@@ -56,6 +57,7 @@ const VIEWS: &[(&str, &str)] = &[
     ("sort", "2s"),
     ("palette", "3:ref"),
     ("filter", "2/size>1x"),
+    ("completion", "4/state:ready c"),
 ];
 
 #[test]
@@ -167,12 +169,37 @@ fn what_is_not_of_now_says_so() {
 }
 
 #[test]
+fn what_is_wrong_with_storage_is_told() {
+    let failing = |store: &mut StoreRow| {
+        store.spill.failing = true;
+        store.spill.state = "no space left on device: write of /mnt/fast/spill/000008.spill".into();
+        store.spill.failures_total = 3;
+    };
+    let thrash = |store: &mut StoreRow| store.spill.thrashing_objects = 12;
+    let full = |store: &mut StoreRow| {
+        store.ledger.referenced_bytes += store.ledger.free_bytes;
+        store.ledger.free_bytes = 0;
+    };
+    type Change = fn(&mut StoreRow);
+    let cases: [(&str, Change); 3] = [("failing", failing), ("thrash", thrash), ("full", full)];
+    for (name, change) in cases {
+        for (view, keys) in [("overview", ""), ("spill", "4")] {
+            let mut rows = sample::agent();
+            change(&mut rows.store);
+            let mut stage = Stage::empty(80, 24, rows);
+            stage.keys(keys);
+            insta::assert_snapshot!(format!("{view}_{name}_80x24"), stage.text());
+        }
+    }
+}
+
+#[test]
 fn an_empty_agent_is_explained_in_every_view() {
     for (name, keys) in
         [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "7"), ("spill", "4"), ("nothing", "2/pid=1⏎")]
     {
         let mut rows = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
-        rows.store.spill = plasmon_protocol::record::SpillRow::default();
+        rows.store.spill = SpillRow::default();
         rows.store.creates_queued = 0;
         let mut stage = Stage::empty(80, 24, rows);
         stage.keys(keys);
@@ -189,6 +216,10 @@ fn no_size_panics() {
             stage.buffer(&Theme::new(true));
         }
     }
+    // Wide and low: every region is still there.
+    let mut low = Stage::new(160, 24);
+    insta::assert_snapshot!("overview_160x24", low.text());
+    insta::assert_snapshot!("spill_160x24", low.keys("4").text());
     insta::assert_snapshot!("small_50x10", Stage::new(50, 10).text());
 }
 

@@ -99,8 +99,11 @@ pub fn overview(size: (u16, u16)) -> Overview {
     let body = body(size);
     let wide = size.0 >= WIDE;
     if wide {
-        let top = 10;
-        let history = if body >= 44 { 8 } else { 6 };
+        let (top, history) = match body {
+            44.. => (10, 8),
+            26.. => (10, 6),
+            _ => (7, 5),
+        };
         let left = body.saturating_sub(top + history);
         let events = (left / 3).clamp(4, 16);
         Overview { wide, store: top, node: top, history, sites: left.saturating_sub(events), events }
@@ -140,6 +143,7 @@ pub fn spill(size: (u16, u16)) -> Spill {
     let (wide, abreast) = (size.0 >= WIDE, size.0 >= 160);
     let middle = (body.saturating_sub(7) / 3).clamp(4, 14);
     let (facts, queue, events) = match body {
+        0..18 if abreast => (5, 4, 4),
         _ if abreast => (7, middle, middle),
         30.. => (7, middle / 2, middle - middle / 2),
         18.. => (7, 3, 4),
@@ -147,4 +151,26 @@ pub fn spill(size: (u16, u16)) -> Spill {
     };
     let middle = if abreast { queue } else { queue + events };
     Spill { wide, abreast, facts, queue, events, files: body.saturating_sub(facts + middle) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_screen_has_room_for_some_rows() {
+        for columns in [60, 80, 109, 110, 159, 160, 300] {
+            for rows in 16..80 {
+                let size = (columns, rows);
+                let spill = spill(size);
+                let middle = if spill.abreast { spill.queue } else { spill.queue + spill.events };
+                assert!(spill.files >= 4, "{size:?} {spill:?}");
+                assert_eq!(spill.facts + middle + spill.files, body(size), "{size:?} {spill:?}");
+                let routes = Page::ALL.iter().filter(|page| **page != Page::Overview).map(|page| Route::root(*page));
+                for route in routes.chain([Route::File(Default::default()), Route::Object(Default::default())]) {
+                    assert!(shape(&route, size).rows >= 2, "{route:?} {size:?}");
+                }
+            }
+        }
+    }
 }

@@ -101,6 +101,39 @@ impl App {
         }
     }
 
+    /// The columns that the word at the end of the filter may become.
+    #[must_use]
+    pub fn completions(&self) -> Vec<&'static str> {
+        match &self.overlay {
+            Some(Overlay::Filter(input)) => self.completing(input).1,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where the word at the end of a filter begins, and the columns that begin as it does. A value or a quoted text is no column.
+    fn completing(&self, input: &Input) -> (usize, Vec<&'static str>) {
+        let text = input.value();
+        let word = text.trim_end_matches(|char: char| char.is_ascii_alphabetic() || char == '_').len();
+        let (before, typed) = text.split_at(word);
+        let column = before.is_empty() || before.ends_with([' ', '!', '|']);
+        let quoted = before.matches('"').count() % 2 == 1;
+        if typed.is_empty() || !column || quoted || input.cursor() < text.chars().count() {
+            return (word, Vec::new());
+        }
+        let typed = typed.to_ascii_lowercase();
+        (word, self.sortables().into_iter().map(|column| column.name).filter(|name| name.starts_with(&typed)).collect())
+    }
+
+    /// The filter with its last word completed, as far as only one column goes on like that.
+    fn completed(&self, input: Input) -> Input {
+        let (word, names) = self.completing(&input);
+        let Some((first, rest)) = names.split_first() else { return input };
+        let same = |name: &&str| first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+        let shared = rest.iter().map(same).min().unwrap_or(first.len());
+        let end = if rest.is_empty() { ":" } else { "" };
+        Input::new(format!("{}{}{end}", &input.value()[..word], &first[..shared]))
+    }
+
     pub(super) fn overlay_key(&mut self, key: Key, effects: &mut Vec<Effect>) {
         let action = keys::action(&[Context::Prompt], key);
         let Some(overlay) = self.overlay.take() else { return };
@@ -112,7 +145,10 @@ impl App {
                 if action == Some(Action::Accept) && self.set_filter(input.value()) {
                     return;
                 }
-                edit(&mut input, key);
+                match action {
+                    Some(Action::Next) => input = self.completed(input),
+                    _ => edit(&mut input, key),
+                }
                 self.overlay = Some(Overlay::Filter(input));
             }
             Overlay::Sort(chosen) => self.sort_key(chosen, key, action),

@@ -66,8 +66,8 @@ pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
         None => demo::GENERATED,
     };
     let mut agent = options.agent;
-    // Blocks, sorted blocks and merged parts can all live at once.
-    agent.object_store_memory = agent.object_store_memory.or(Some(Bytes((4 * size).max(64 << 20))));
+    let (store, input) = demo::STORE_OF_INPUT;
+    agent.object_store_memory = agent.object_store_memory.or(Some(Bytes((size.saturating_mul(store) / input).max(64 << 20))));
     if agent.print_config {
         return Ok(plasmon_agent::command::run(agent)?);
     }

@@ -26,7 +26,7 @@ pub enum Level {
 pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
     let spill = &row.spill;
     if spill.failing {
-        return Some((Level::Bad, format!("nothing can be spilled: {}", spill.state)));
+        return Some((Level::Bad, format!("spilling fails: {}", spill.state)));
     }
     let (ledger, capacity) = (&row.ledger, row.ledger.capacity_bytes);
     let held = ledger.used_bytes().saturating_sub(ledger.secondary_bytes).saturating_add(ledger.creating_bytes);
@@ -42,12 +42,11 @@ pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
 }
 
 /// Says that the same objects come back again and again, if they do.
-#[must_use]
-pub fn thrash(row: &StoreRow) -> Option<String> {
+fn thrash(row: &StoreRow) -> Option<String> {
     match row.spill.thrashing_objects {
         0 => None,
-        1 => Some("thrash: 1 object came back again and again in the last minute".to_owned()),
-        more => Some(format!("thrash: {more} objects came back again and again in the last minute")),
+        1 => Some("thrash: 1 object keeps coming back".to_owned()),
+        more => Some(format!("thrash: {more} objects keep coming back")),
     }
 }
 
@@ -149,7 +148,7 @@ mod tests {
         row.creates_queued = 2;
         assert_eq!(alert(&row), Some((Level::Bad, "the store is nearly full, 2 wait for room".to_owned())));
         (row.spill.failing, row.spill.state) = (true, "no space left on /x".into());
-        assert_eq!(alert(&row), Some((Level::Bad, "nothing can be spilled: no space left on /x".to_owned())));
+        assert_eq!(alert(&row), Some((Level::Bad, "spilling fails: no space left on /x".to_owned())));
         assert_eq!(alert(&StoreRow::default()), None, "a store that is not known yet");
     }
 }

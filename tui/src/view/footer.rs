@@ -20,7 +20,10 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
             let wrong = app.filter_error().filter(|_| !input.value().trim().is_empty());
             let note = match wrong {
                 Some(error) => (format!("{}; {}", error.message, error.hint), Role::Bad),
-                None => ("Enter takes it · Esc changes nothing".to_owned(), Role::Dim),
+                None => match &app.completions()[..] {
+                    [] => ("Enter takes it · Esc changes nothing".to_owned(), Role::Dim),
+                    names => (format!("Tab: {}", names.join(" ")), Role::Dim),
+                },
             };
             let end = prompt(paint, x, area.y, room, "/", input);
             paint.right(end + 2, area.y, (x + room).saturating_sub(end + 2), &note.0, note.1);

@@ -67,6 +67,9 @@ pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
     }
 }
 
+/// Lines that [`list`] takes.
+pub const LIST: u16 = 7;
+
 /// All lines in two columns of name, size and share, the bytes without memory behind them last.
 pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
     let x = area.x + MARGIN;

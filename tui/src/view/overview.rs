@@ -76,7 +76,13 @@ fn wide_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
     let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
     ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
     on_disk(paint, body, store);
-    ledger::list(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger);
+    let rest = Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body };
+    if rest.height < ledger::LIST {
+        // What is nothing gives way.
+        ledger::flow(paint, rest, &store.ledger);
+    } else {
+        ledger::list(paint, rest, &store.ledger);
+    }
 }
 
 /// The node's memory in lines of name, size and what is in it.

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::app::geometry::spill;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
-use crate::model::alert::{forecast, thrash};
+use crate::model::alert::{Level, alert, forecast};
 
 /// Cells of a line's name.
 const NAME: u16 = 9;
@@ -150,18 +150,22 @@ fn bar(paint: &mut Paint<'_>, x: u16, y: u16, end: u16, store: &StoreRow) {
     }
 }
 
-/// When it is full, and whether the same objects go round and round.
+/// What is wrong, and when something is full.
 fn soon(app: &App, store: &StoreRow) -> Vec<Fact> {
     let mut facts = Vec::new();
+    // That spilling fails stands in the line above.
+    if let Some((level, text)) = alert(store).filter(|_| !store.spill.failing) {
+        facts.push(("", text, if level == Level::Bad { Role::Bad } else { Role::Warn }));
+    }
     match forecast(&app.model().history, store, app.agent_now_ms()) {
         Some(forecast) => {
             let role = if forecast.after_ms < 600_000 { Role::Bad } else { Role::Warn };
             facts.push(("", format!("{} in {}", forecast.what, span(forecast.after_ms)), role));
             facts.push(fact("at", format!("+{}", forecast.pace())));
         }
-        None => facts.push(("", "nothing gets full as it goes now".to_owned(), Role::Dim)),
+        None if facts.is_empty() => facts.push(("", "nothing gets full as it goes now".to_owned(), Role::Dim)),
+        None => {}
     }
-    facts.extend(thrash(store).map(|text| ("", text, Role::Warn)));
     facts
 }
 

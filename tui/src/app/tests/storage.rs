@@ -107,6 +107,35 @@ fn files_are_sorted_filtered_and_copied_like_all_rows() {
 }
 
 #[test]
+fn the_names_of_columns_are_completed() {
+    let mut app = storage();
+    let typed = |app: &App| match &app.overlay {
+        Some(Overlay::Filter(input)) => input.value().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    press(&mut app, "/cause:create !he");
+    assert_eq!(app.completions(), ["headers"]);
+    app.update(Msg::Key(Key::Tab));
+    assert_eq!(typed(&app), "cause:create !headers:");
+    press(&mut app, "1k res");
+    app.update(Msg::Key(Key::Tab));
+    press(&mut app, ">1 c");
+    assert_eq!(app.completions(), ["cause", "cut"]);
+    app.update(Msg::Key(Key::Tab));
+    assert_eq!(typed(&app), "cause:create !headers:1k restored:>1 c", "as far as only one way leads");
+    press(&mut app, "u");
+    app.update(Msg::Key(Key::Tab));
+    assert_eq!(typed(&app), "cause:create !headers:1k restored:>1 cut:");
+    press(&mut app, "en");
+    assert_eq!(app.completions(), [""; 0], "a value is no column");
+    press(&mut app, " \"c");
+    assert_eq!(app.completions(), [""; 0], "nor is a quoted text");
+    press(&mut app, "⎋/pid=4");
+    let error = app.filter_error().unwrap();
+    assert!(error.message.contains("no column 'pid'") && error.message.contains("live, dead, headers"), "{}", error.message);
+}
+
+#[test]
 fn nothing_is_asked_for_while_storage_does_not_change() {
     let mut app = storage();
     let draw = |app: &App| {
