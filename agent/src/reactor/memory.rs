@@ -18,7 +18,7 @@ const MAX_CREATES: usize = 1 << 14;
 const MAX_HOLDERS: usize = 3;
 /// Bytes that an error shows of a call site.
 const MAX_SITE: usize = 200;
-/// The part of the store that is kept for objects that come back while nothing can be spilled.
+/// The part of the store that is kept for objects that come back.
 const KEPT: u64 = 8;
 /// How far ahead of need the pool is backed, bytes.
 const AHEAD: u64 = 64 << 20;
@@ -199,7 +199,7 @@ impl Core {
             Want::Restore(key) => return self.try_restore(create, key, out),
         };
         let wanted = if chunk { self.store.chunk_for(bytes) } else { bytes };
-        if self.is_kept_for_restores(wanted) {
+        if self.is_kept_for_restores(bytes) {
             return false;
         }
         let Some(process) = self.process(from) else { return true };
@@ -237,12 +237,12 @@ impl Core {
         }
     }
 
-    /// Whether so much memory must be left for objects that come back: while nothing can be spilled, a store full of new ones could serve
-    /// no get of the old ones.
-    fn is_kept_for_restores(&self, wanted: u64) -> bool {
+    /// Whether so much memory must be left for objects that come back: a store full of primary copies, on the day that nothing can be
+    /// written any more, could serve no get of what was written before.
+    pub(super) fn is_kept_for_restores(&self, wanted: u64) -> bool {
         let capacity = self.store.capacity();
-        let in_trouble = self.spill.trouble.is_some() && self.spill.away.0 > 0;
-        in_trouble && self.spill.primary.saturating_add(wanted) > capacity - capacity / KEPT
+        let unwritten = self.spill.primary + self.spill.writing_sums.1;
+        self.spill.away.0 > 0 && unwritten > 0 && unwritten.saturating_add(wanted) > capacity - capacity / KEPT
     }
 
     fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {

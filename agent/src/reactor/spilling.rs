@@ -7,7 +7,7 @@ use plasmon_protocol::id::{ObjectKey, SpillFileId};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, SpillCause, SpillCut};
 use plasmon_protocol::size::Bytes;
 
-use super::memory::Want;
+use super::memory::{Create, Want};
 use super::{Core, Outbox};
 use crate::spill::files::{Files, Record};
 use crate::spill::job::{DiskRoom, Failure, Job as IoJob, Report, WriteJob};
@@ -171,13 +171,17 @@ impl Core {
     fn make_room(&mut self, out: &mut impl Outbox) {
         self.spill.starved = false;
         self.spill.look_ms = None;
-        while let Some(bytes) = self.creates.front().map(|create| create.bytes) {
+        while let Some(Create { bytes, want, .. }) = self.creates.front().copied() {
             while !self.store.would_fit(bytes) {
                 if self.evict(bytes, out) == 0 {
                     self.spill.starved = true;
                     self.spill.look_ms = (self.spill.secondary > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
                     return self.tell_of_wait();
                 }
+            }
+            if matches!(want, Want::Lease(_)) && self.is_kept_for_restores(bytes) {
+                self.spill.starved = true;
+                return self.tell_of_wait();
             }
             let waiting = self.creates.len();
             self.serve_creates(out);
