@@ -5,6 +5,7 @@
 //! off. When an agent is killed while a file goes up, the storage keeps the parts until its own rule for them says otherwise.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,16 +55,30 @@ impl ObjectStorage {
         let parsed = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
         let options = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let options = options.filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
-        let (store, path) = object_store::parse_url_opts(&parsed, options).map_err(|error| invalid(words(&error)))?;
-        let store = match parsed.scheme() {
-            "file" => Box::new(LocalFileSystem::new().with_automatic_cleanup(true).with_fsync(true)),
-            _ => store,
+        let (store, path): (Box<dyn ObjectStore>, Path) = match directory(&parsed) {
+            Some(root) => {
+                std::fs::create_dir_all(&root).map_err(|error| invalid(error.to_string()))?;
+                let store = LocalFileSystem::new_with_prefix(root).map_err(|error| invalid(words(&error)))?;
+                (Box::new(store.with_automatic_cleanup(true).with_fsync(true)), Path::default())
+            }
+            None => object_store::parse_url_opts(&parsed, options).map_err(|error| invalid(words(&error)))?,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("spill-storage").enable_all().build();
         let runtime = Some(runtime.map_err(|error| Error::system("start a thread for object storage", error))?);
         let prefix = path.join(directory_name(session));
         let url = format!("{}/{}", url.trim_end_matches('/'), directory_name(session));
         Ok(Self { shared: Arc::new(Shared { runtime, store, prefix }), url })
+    }
+
+    /// Removes all files of `session` at `url`. True when there were any.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub fn sweep(url: &str, session: &str) -> Result<bool, Failure> {
+        if Url::parse(url).ok().and_then(|url| directory(&url)).is_some_and(|root| !root.exists()) {
+            return Ok(false);
+        }
+        Self::open(url, session).map_err(|error| Failure::Io(error.to_string()))?.clear()
     }
 
     /// Removes all files of the session. True when there were any.
@@ -77,6 +92,11 @@ impl ObjectStorage {
         }
         Ok(!found.objects.is_empty())
     }
+}
+
+/// The directory that a URL of the form `file://` names.
+fn directory(url: &Url) -> Option<PathBuf> {
+    (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten()
 }
 
 /// What the files of a session are kept under.

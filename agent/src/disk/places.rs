@@ -118,8 +118,8 @@ fn open_url(url: &str, session: &str) -> Result<Arc<dyn SpillTarget>, Error> {
 /// Removes the files of `session` at `url`.
 #[cfg(feature = "object-storage")]
 pub(crate) fn remove_url(url: &str, session: &str) -> std::io::Result<()> {
-    let opened = super::object_storage::ObjectStorage::open(url, session).map_err(std::io::Error::other)?;
-    opened.clear().map(|_| ()).map_err(|failure| std::io::Error::other(failure.to_string()))
+    let swept = super::object_storage::ObjectStorage::sweep(url, session);
+    swept.map(|_| ()).map_err(|failure| std::io::Error::other(failure.to_string()))
 }
 
 #[cfg(not(feature = "object-storage"))]
