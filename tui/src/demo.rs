@@ -9,7 +9,9 @@
 //!
 //! One thing is wrong with it on purpose: see [`remember`].
 
+mod lines;
 mod output;
+mod summary;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -17,9 +19,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use lines::{line_start, lines, write_line};
 use output::Output;
 use plasmon::{Bytes, Draft, Error, ObjectRef};
 use serde::{Deserialize, Serialize};
+pub(crate) use summary::Summary;
+use summary::summary;
 
 /// Bytes of a block, about.
 const BLOCK: usize = 4 << 20;
@@ -67,7 +72,7 @@ pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outc
     let mut cache = Cache::new();
     // Before the work, which would be lost.
     let mut output = plan.output.as_deref().map(Output::open).transpose()?;
-    let mut seen = Seen::default();
+    let mut seen = Seen { looks: VecDeque::with_capacity(AHEAD + 1), all: Summary::none(), keys: Vec::new() };
     let blocks = match &plan.input {
         Some(path) => read_blocks(path, &mut seen, &mut cache, &mut progress)?,
         None => generate_blocks(GENERATED, &mut seen, &mut cache, &mut progress)?,
@@ -116,7 +121,6 @@ fn ahead<T, R: ?Sized>(
 }
 
 /// What is known of the blocks before they are sorted.
-#[derive(Default)]
 struct Seen {
     looks: VecDeque<ObjectRef<Look>>,
     all: Summary,
@@ -208,7 +212,7 @@ fn merge_parts(
 ) -> Result<Summary, Error> {
     let total = parts.len();
     let mut merged = 0;
-    let mut all = Summary { ordered: true, ..Summary::default() };
+    let mut all = Summary::none();
     ahead(
         parts,
         |pieces| merge.remote(pieces),
@@ -359,75 +363,10 @@ fn merge(pieces: Vec<ObjectRef<[u8]>>) -> Result<Draft<[u8]>, Error> {
     Ok(merged)
 }
 
-/// What is verified of some lines.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Summary {
-    /// How many.
-    pub(crate) lines: u64,
-    /// Bytes, newlines included.
-    pub(crate) bytes: u64,
-    /// A sum over the lines that does not depend on their order.
-    pub(crate) checksum: u64,
-    /// Whether no line is below the one before it.
-    pub(crate) ordered: bool,
-    first: Vec<u8>,
-    last: Vec<u8>,
-}
-
-impl Summary {
-    /// Adds the lines that follow.
-    fn append(&mut self, next: Summary) {
-        self.ordered &= next.ordered && (self.lines == 0 || next.lines == 0 || self.last <= next.first);
-        if next.lines > 0 {
-            self.last = next.last;
-        }
-        self.lines += next.lines;
-        self.bytes += next.bytes;
-        self.checksum = self.checksum.wrapping_add(next.checksum);
-    }
-}
-
 /// Counts and checks lines.
 #[plasmon::remote]
 fn summarize(block: &[u8]) -> Summary {
     summary(block)
-}
-
-fn summary(block: &[u8]) -> Summary {
-    let mut summary = Summary { bytes: block.len() as u64, ordered: true, ..Summary::default() };
-    let mut last: &[u8] = &[];
-    for line in lines(block) {
-        summary.lines += 1;
-        summary.checksum = summary.checksum.wrapping_add(fnv(line));
-        summary.ordered &= last <= line;
-        last = line;
-    }
-    summary.first = lines(block).next().unwrap_or_default().to_vec();
-    summary.last = last.to_vec();
-    summary
-}
-
-/// The 64-bit FNV-1a hash.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Lines without their newlines, which do not take part in the order: `LC_ALL=C sort` puts a line before those that go on.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
-}
-
-/// Writes a line with its newline; returns what is behind it.
-fn write_line<'a>(room: &'a mut [u8], line: &[u8]) -> &'a mut [u8] {
-    let (place, behind) = room.split_at_mut(line.len() + 1);
-    place[..line.len()].copy_from_slice(line);
-    place[line.len()] = b'\n';
-    behind
-}
-
-/// The begin of the line that `offset` lies in.
-fn line_start(bytes: &[u8], offset: usize) -> usize {
-    bytes[..offset].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1)
 }
 
 fn file_error(action: &str, path: &Path, error: &std::io::Error) -> Error {

@@ -106,6 +106,8 @@ pub enum Context {
     Groups,
     /// A view of two tables.
     Split,
+    /// A page about one object.
+    Object,
     /// A page about one site, process, actor or object.
     Page,
     /// Any table that the agent sorts and filters.
@@ -120,7 +122,8 @@ pub enum Context {
 
 impl Context {
     /// All of them, in the order of the help.
-    pub const ALL: &[Self] = &[Self::Everywhere, Self::Rows, Self::Table, Self::Groups, Self::Split, Self::Sites, Self::Page, Self::Prompt];
+    pub const ALL: &[Self] =
+        &[Self::Everywhere, Self::Rows, Self::Table, Self::Groups, Self::Split, Self::Sites, Self::Page, Self::Object, Self::Prompt];
 
     /// What people call it.
     #[must_use]
@@ -129,6 +132,7 @@ impl Context {
             Self::Sites => "Sites",
             Self::Groups => "References, tasks, actors",
             Self::Split => "Views of two tables",
+            Self::Object => "An object's page",
             Self::Page => "A site's, process's, actor's or object's page",
             Self::Table => "Tables",
             Self::Rows => "Moving",
@@ -183,6 +187,8 @@ pub enum Action {
     FoldAll,
     /// List the references of what is shown or selected.
     ListReferences,
+    /// Open the site that created what is shown.
+    CreationSite,
     /// Hold the picture still, or let it go on.
     Freeze,
     /// Copy what is selected.
@@ -246,6 +252,9 @@ bindings! {
     }
     Split {
         Char('o') => OtherTable, "other table", "go to the other table: actors and tasks, processes and post-mortem; `j` and `k` lead there too";
+    }
+    Object {
+        Char('c') => CreationSite, "site", "open the site that created this object";
     }
     Page {
         Char('r') => ListReferences, "references", "list the references of this site, process, actor or object";

@@ -119,6 +119,7 @@ impl App {
             Action::Fold => self.fold(),
             Action::FoldAll => self.fold_all(),
             Action::ListReferences => self.list_references(),
+            Action::CreationSite => self.creation_site(),
             Action::Freeze => self.freeze(),
             Action::Copy => match self.copied() {
                 Some(text) => {
@@ -289,6 +290,17 @@ impl App {
             Some(place) => self.open(place),
             None if self.detail(Slot::Main).is_some() => self.flash(Mood::Refused, "it has no process"),
             None => self.flash(Mood::Refused, "no site is selected"),
+        }
+    }
+
+    fn creation_site(&mut self) {
+        let site = match self.detail(Slot::Main) {
+            Some(Detail::Object(detail)) => Some(&detail.object.created_site).filter(|site| site.id.0 != 0),
+            _ => None,
+        };
+        match site.map(|site| Route::Site { id: site.id, label: site.short() }) {
+            Some(route) => self.open(Place::new(route)),
+            None => self.flash(Mood::Refused, "nobody knows where it was created"),
         }
     }
 

@@ -169,9 +169,8 @@ impl Route {
             Self::View(Page::Tasks) => &[Context::Split, Context::Groups, Context::Table, Context::Rows, Context::Everywhere],
             Self::View(Page::Sites) => &[Context::Sites, Context::Table, Context::Rows, Context::Everywhere],
             Self::View(_) => &[Context::Table, Context::Rows, Context::Everywhere],
-            Self::Object(_) | Self::Site { .. } | Self::Process { .. } | Self::Actor { .. } => {
-                &[Context::Page, Context::Rows, Context::Everywhere]
-            }
+            Self::Object(_) => &[Context::Object, Context::Page, Context::Rows, Context::Everywhere],
+            Self::Site { .. } | Self::Process { .. } | Self::Actor { .. } => &[Context::Page, Context::Rows, Context::Everywhere],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::record::{ObjectRow, ObjectState, SpillFileRow};
 
-use super::format::{age, grouped, things};
+use super::format::{age, grouped, things, width};
 use crate::app::act::path_of;
 
 /// `file 3 of /x/y at 4096`, as much of it as is known.
@@ -49,6 +49,23 @@ pub fn steps(row: &ObjectRow, now_ms: u64) -> Vec<(String, String)> {
     // What happened at the same instant stays in the order in which it must have happened.
     steps.sort_by_key(|(at, _)| *at);
     steps.into_iter().map(|(at, what)| (what, age(now_ms, at))).collect()
+}
+
+/// What became of it, in one line of at most `room` cells: in fewer words where there is little room, and at last without the
+/// oldest steps.
+#[must_use]
+pub fn line(row: &ObjectRow, now_ms: u64, room: u16) -> String {
+    let mut steps: Vec<String> = steps(row, now_ms).into_iter().map(|(what, ago)| format!("{what} {ago}")).collect();
+    let whole = |steps: &[String]| format!("{} ago", steps.join(" › "));
+    if width(&whole(&steps)) > room {
+        steps.iter_mut().for_each(|step| *step = step.replace(" from memory", ""));
+    }
+    while width(&whole(&steps)) > room && steps.len() > 2 {
+        // The mark of what was left out before goes with it.
+        steps.drain(..1 + usize::from(steps[0] == "…"));
+        steps.insert(0, "…".to_owned());
+    }
+    whole(&steps)
 }
 
 /// How much of a file lives: `312 of 400 objects`.
@@ -107,6 +124,17 @@ mod tests {
         assert_eq!(told(&back), ["created 1m", "spilled 50s", "dropped from memory 50s", "read back ×4 30s"]);
         let again = ObjectRow { evicted_ms: Some(51_000), state: ObjectState::Spilled, ..back };
         assert_eq!(told(&again), ["created 1m", "spilled 50s", "read back ×4 30s", "dropped from memory 10s"]);
+        let lines = [80, 60, 50, 40, 5].map(|room| line(&again, 61_000, room));
+        assert_eq!(
+            lines,
+            [
+                "created 1m › spilled 50s › read back ×4 30s › dropped from memory 10s ago",
+                "… › spilled 50s › read back ×4 30s › dropped 10s ago",
+                "… › read back ×4 30s › dropped 10s ago",
+                "… › read back ×4 30s › dropped 10s ago",
+                "… › dropped 10s ago",
+            ]
+        );
         assert_eq!(told(&ObjectRow { created_ms: 61_000, ..ObjectRow::default() }), ["created 0s"]);
     }
 }

@@ -63,7 +63,7 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
 fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
     let now = app.agent_now_ms();
     let (title, lines) = match detail {
-        Detail::Object(detail) => ("Why is it alive?", object(app, &detail.object, now)),
+        Detail::Object(detail) => ("Why is it alive?", object(app, &detail.object, now, area.width.saturating_sub(2 * MARGIN))),
         Detail::Site(detail) => ("Creation site", site(&detail.site, now)),
         Detail::Task(detail) => ("Task", task(&detail.task, now)),
         Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
@@ -75,7 +75,7 @@ fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
     facts::draw(paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &lines);
 }
 
-fn object(app: &App, row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
+fn object(app: &App, row: &ObjectRow, now: u64, room: u16) -> Vec<Vec<Fact>> {
     let file = app.window(Slot::File).and_then(|window| window.of::<SpillFileRow>()?.first());
     let size = row.size_bytes.map_or_else(|| "size not known yet".to_owned(), size);
     let made = match row.task {
@@ -96,16 +96,10 @@ fn object(app: &App, row: &ObjectRow, now: u64) -> Vec<Vec<Fact>> {
             made,
         ],
         vec![("is", life::location(row, file), role)],
-        vec![fact("life", told(row, now))],
+        vec![fact("life", life::line(row, now, room.saturating_sub(5)))],
         vec![fact("created", row.created_site.to_string())],
         why(row),
     ]
-}
-
-/// What became of it, in one line.
-fn told(row: &ObjectRow, now: u64) -> String {
-    let steps: Vec<String> = life::steps(row, now).into_iter().map(|(what, ago)| format!("{what} {ago}")).collect();
-    format!("{} ago", steps.join(" › "))
 }
 
 /// One sentence: what would have to go for the object to go.

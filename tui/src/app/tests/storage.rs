@@ -25,6 +25,7 @@ fn object(slot: u32) -> ObjectRow {
         state: ObjectState::Spilled,
         file: Some(SpillFileId(9)),
         file_offset: Some(4096),
+        created_site: Site { id: SiteId(6), ..Site::default() }.into(),
         ..ObjectRow::default()
     }
 }
@@ -87,6 +88,24 @@ fn a_file_opens_into_its_objects_and_those_into_who_holds_them() {
     assert!(back.contains(&Effect::Send(Request::Unsubscribe { id })), "{back:?}");
     press(&mut app, "⎋");
     assert_eq!(app.place().route, Route::View(Page::Spill));
+    assert_eq!(app.flash_line(), None);
+}
+
+#[test]
+fn an_object_leads_to_the_line_of_code_that_created_it() {
+    let (mut app, effects) = connected();
+    app.update(rows(&app, &effects, 1, Table::Sites, Rows::Sites(Vec::new())));
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    app.update(references(2, id, 0, 1, &[1]));
+    let (id, _) = watched(&press(&mut app, "⏎")).unwrap();
+    let nowhere = ObjectRow { created_site: Site::default().into(), ..object(1) };
+    app.update(detail(3, id, Detail::Object(ObjectDetail { object: nowhere, ..ObjectDetail::default() })));
+    press(&mut app, "c");
+    assert_eq!(app.flash_line().map(|flash| flash.mood), Some(Mood::Refused));
+    app.update(detail(4, id, Detail::Object(ObjectDetail { object: object(1), ..ObjectDetail::default() })));
+    let (_, target) = watched(&press(&mut app, "c")).unwrap();
+    assert_eq!(target, Target::Site(SiteId(6)));
+    assert_eq!(app.crumbs().count(), 3);
 }
 
 #[test]
