@@ -4,7 +4,7 @@ mod support;
 
 use plasmon::Error;
 use plasmon_protocol::record::EventKind;
-use support::{Flag, Viewer, alone, at, check, content, start_sized};
+use support::{Flag, Viewer, alone, at, check, content, start_without_disk};
 
 #[plasmon::remote]
 fn make_full(length: u64) -> Vec<u64> {
@@ -14,7 +14,7 @@ fn make_full(length: u64) -> Vec<u64> {
 #[test]
 fn a_full_store_says_who_holds_it() {
     alone(|| {
-        let info = start_sized(1.0, 8 << 20);
+        let info = start_without_disk(1.0, 8 << 20);
         let mut viewer = Viewer::here();
         let (most, most_at) = at!([plasmon::put(&content(1, 1 << 18)[..]).unwrap(), plasmon::put(&content(1, 1 << 18)[..]).unwrap()]);
         let (some, some_at) = at!(plasmon::put(&content(2, 3 << 17)[..]).unwrap());
@@ -51,7 +51,7 @@ fn a_full_store_says_who_holds_it() {
 #[test]
 fn a_create_waits_for_room() {
     alone(|| {
-        start_sized(1.0, 8 << 20);
+        start_without_disk(1.0, 8 << 20);
         let mut viewer = Viewer::here();
         let first = plasmon::put(&content(1, 3 << 18)[..]).unwrap();
         let second = std::thread::spawn(|| {
@@ -70,7 +70,7 @@ fn a_create_waits_for_room() {
 #[test]
 fn a_result_without_room_is_an_error_of_the_task() {
     alone(|| {
-        start_sized(1.0, 8 << 20);
+        start_without_disk(1.0, 8 << 20);
         let mut viewer = Viewer::here();
         let held = plasmon::put(&content(1, 3 << 18)[..]).unwrap();
         let result = make_full.remote(3 << 18).unwrap();
@@ -87,7 +87,7 @@ fn a_result_without_room_is_an_error_of_the_task() {
 #[test]
 fn idle_memory_of_others_is_called_back() {
     alone(|| {
-        let info = start_sized(2.0, 16 << 20);
+        let info = start_without_disk(2.0, 16 << 20);
         let mut viewer = Viewer::here();
         // Driver and workers keep some memory warm.
         let results: Vec<_> = (0..8).map(|length| make_full.remote(10 + length * 3000).unwrap()).collect();
@@ -116,7 +116,7 @@ fn abandon(length: u64, flag: &str) -> Result<u64, Error> {
 #[test]
 fn a_draft_that_a_worker_abandons_is_room_for_others() {
     alone(|| {
-        let info = start_sized(1.0, 16 << 20);
+        let info = start_without_disk(1.0, 16 << 20);
         let mut viewer = Viewer::here();
         let task = abandon.remote(info.capacity / 16, "go").unwrap();
         viewer.until("the draft is made", |report| report.ledger().creating_bytes == info.capacity / 2);

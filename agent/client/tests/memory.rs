@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use plasmon::{Error, ObjectRef, Pinned};
 use plasmon_protocol::record::{EventKind, ReferenceType};
-use support::{Random, Viewer, alone, check, content, eventually, start, start_sized};
+use support::{Random, Viewer, alone, check, content, eventually, start, start_sized, start_without_disk};
 
 type Numbers = ObjectRef<[u64]>;
 
@@ -146,7 +146,7 @@ fn many_small_objects_live_and_die() {
 #[test]
 fn a_few_huge_objects_fill_the_store_again_and_again() {
     alone(|| {
-        let info = start(1.0);
+        let info = start_without_disk(1.0, 64 << 20);
         let mut viewer = Viewer::here();
         let quarter = info.capacity as usize / 32;
         let mut objects: Vec<Numbers> = (0..4).map(|seed| plasmon::put(&content(seed, quarter)[..]).unwrap()).collect();

@@ -77,12 +77,12 @@ fn threads_that_push_into_a_full_ring_are_told_of_the_agents_end() {
         let info = start(1.0);
         let agent = info.agent_pid;
         let put = plasmon::put(&content(1, 1000)[..]).unwrap();
-        let held: Vec<_> = (0..2000).map(|_| plasmon::get(&put).unwrap()).collect();
+        let held: Vec<_> = (0..500).map(|_| plasmon::get(&put).unwrap()).collect();
         kill_process(Pid::from_raw(agent.cast_signed()).unwrap(), Signal::STOP).unwrap();
         let threads: Vec<_> = (0..PUSHERS)
             .map(|_| {
                 let put = put.clone();
-                // Each view beyond the pin table and each of its ends is a message, which waits for nothing but room in the ring.
+                // Each view and each of its ends is a message, which waits for nothing but room in the ring.
                 spawn(move || {
                     loop {
                         match plasmon::get(&put) {

@@ -106,6 +106,15 @@ pub(crate) fn start_sized(cpus: f64, bytes: u64) -> Info {
     info
 }
 
+/// The same, without external storage: what does not fit is refused.
+pub(crate) fn start_without_disk(cpus: f64, bytes: u64) -> Info {
+    let agent = plasmon_agent::config::AgentOptions { spill: Some(false), ..Default::default() };
+    let options = Options::new().agent(agent).num_cpus(cpus).object_store_memory(bytes).temp_dir(directory());
+    let info = options.init().expect("an agent starts");
+    assert!(info.started);
+    info
+}
+
 /// Another process of the test: the same test, in a role.
 pub(crate) struct Child(std::process::Child);
 

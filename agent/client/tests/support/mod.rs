@@ -13,7 +13,7 @@ mod viewer;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use alone::{Child, alone, directory, role, sessions, start, start_sized};
+pub(crate) use alone::{Child, alone, directory, role, sessions, start, start_sized, start_without_disk};
 pub(crate) use content::{Random, check, content};
 pub(crate) use flag::Flag;
 pub(crate) use fork::{Forked, close_standard, leave};
