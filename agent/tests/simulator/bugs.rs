@@ -291,7 +291,7 @@ impl Subject {
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::LosesAnswer) => {}
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::DoublesAnswer) => bent.extend([effect.clone(), effect]),
                 (_, Some(ToClient::Run { .. })) if self.strikes(Bug::RunsTaskTwice) => bent.extend([effect.clone(), effect]),
-                (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::InMemory })) => {
+                (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::Pinned(_) })) => {
                     let published =
                         bent.iter().position(|before| matches!(before, Effect::Publish { state: Some(ObjectState::InMemory), .. }));
                     if self.strikes(Bug::AnswersWithWrongOutcome) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{ALIGNMENT, Ending, Memory, SLOT_BLOCK, ToAgent, ToClient, Work, decode, encode};
+use plasmon_protocol::local::{ALIGNMENT, Ending, Memory, Outcome, SLOT_BLOCK, ToAgent, ToClient, Work, decode, encode};
 use plasmon_protocol::record::ObjectState;
 
 use super::model::Model;
@@ -42,6 +42,8 @@ pub(crate) enum Request {
     },
     Slots,
     Value(ObjectKey),
+    /// A value that is not wanted any more; should it be pinned, the pin goes back.
+    Abandoned(ObjectKey),
     /// A name for this new actor.
     Name(ObjectKey),
     Find,
@@ -316,10 +318,15 @@ impl Client {
                 Some(_) => {}
                 None => return self.tolerate(unasked()),
             },
-            ToClient::Resolved { request, .. } => match self.requests.remove(&request) {
-                Some(Request::Name(key)) => drop(self.handles.insert(key, 1)),
-                Some(_) => {}
-                None => return self.tolerate(unasked()),
+            ToClient::Resolved { request, ref outcome } => match (self.requests.remove(&request), outcome) {
+                (Some(Request::Name(key)), _) => drop(self.handles.insert(key, 1)),
+                (Some(Request::Value(_)), Outcome::Pinned(key)) if !self.worker || !self.tasks.is_empty() => {
+                    *self.pins.entry(*key).or_default() += 1;
+                }
+                // Whoever gets a pin owes its end, wanted or not.
+                (Some(_), Outcome::Pinned(key)) => self.write(&ToAgent::DropPin { key: *key }),
+                (Some(_), _) => {}
+                (None, _) => return self.tolerate(unasked()),
             },
             ToClient::Found { request, actor, .. } => {
                 let Some(Request::Find) = self.requests.remove(&request) else { return self.tolerate(unasked()) };

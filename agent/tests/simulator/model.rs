@@ -149,7 +149,10 @@ impl Task {
 /// An answer that must be given before the core returns.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    InMemory,
+    /// It has a value.
+    Ready,
+    /// It is in the pool, and pinned for whoever asked.
+    Pinned(ObjectKey),
     Inline(Vec<u8>),
     Failed(Codes),
     /// A handle to the actor that was looked for.

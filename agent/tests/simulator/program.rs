@@ -165,6 +165,9 @@ impl Client {
                     self.requests.iter().filter(|(_, waiting)| matches!(waiting, Request::Value(_))).map(|(request, _)| *request).collect();
                 if let Some(request) = random.pick(&waiting) {
                     // The answer may be under way: the entry stays until it comes or for ever.
+                    if let Some(Request::Value(key)) = self.requests.get(&request).copied() {
+                        self.requests.insert(request, Request::Abandoned(key));
+                    }
                     self.write(&ToAgent::Cancel { request });
                 }
             }
@@ -229,7 +232,7 @@ impl Client {
         let reach = if random.chance(30) { self.reach(view) } else { self.held() };
         let Some(key) = random.pick(&reach) else { return };
         let request = self.request(Request::Value(key));
-        let message = if random.chance(60) { ToAgent::Get { request, key } } else { ToAgent::Wait { request, key } };
+        let message = if random.chance(60) { ToAgent::Get { request, key, site: self.sites } } else { ToAgent::Wait { request, key } };
         self.write(&message);
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, Usage};
+use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToAgent, ToClient, decode};
 use plasmon_protocol::record::ObjectState;
@@ -65,6 +66,7 @@ impl World {
             slots: blocks * SLOT_BLOCK,
             milli_cpus,
             now_ms,
+            spill: SpillConfig::default(),
         };
         let haste = random.pick(&[25, 50, 80, 100]).unwrap_or(50);
         let hostility = if random.chance(25) { 40 } else { 0 };
@@ -269,6 +271,7 @@ impl World {
                     self.clients.insert(process, Client::new(process, true, hostile));
                 }
                 Effect::Kill(process) => drop(self.condemned.insert(process)),
+                Effect::Evict { .. } | Effect::Io(_) => {}
             }
         }
         Ok(())
@@ -282,14 +285,10 @@ impl World {
                 Some(0) => Ok(()),
                 word => Err(format!("lease {lease} of {to} is granted with a count of {word:?} freed")),
             },
-            ToClient::Resolved { request, outcome: Outcome::InMemory } => {
-                let Some(super::client::Request::Value(key)) = self.clients.get(to).and_then(|client| client.requests.get(&request)) else {
-                    return Ok(());
-                };
+            ToClient::Resolved { outcome: Outcome::Pinned(key), .. } => {
                 let entry = self.shared.slots.get(&key.slot);
                 let there = entry.is_some_and(|entry| entry.generation == key.generation && entry.state == Some(ObjectState::InMemory));
-                let hostile = self.clients.get(to).is_some_and(|client| client.hostile);
-                if there || hostile { Ok(()) } else { Err(format!("{key:?} is announced to {to} before the slot table has it: {entry:?}")) }
+                if there { Ok(()) } else { Err(format!("{key:?} is announced to {to} before the slot table has it: {entry:?}")) }
             }
             _ => Ok(()),
         }

@@ -88,7 +88,7 @@ impl Model {
         let theirs = ledger.lines().map(|(_, bytes)| bytes);
         ensure(theirs.iter().sum::<u64>() == self.capacity, || format!("the ledger does not sum to {}: {ledger:?}", self.capacity))?;
         let ours = self.ledger();
-        ensure(theirs[..4] == ours[..4] && theirs[5..7] == ours[5..7], || format!("ledger {ours:?}, the core has {theirs:?}"))?;
+        ensure(theirs[..4] == ours[..4] && theirs[5..10] == ours[5..10], || format!("ledger {ours:?}, the core has {theirs:?}"))?;
         // A granted range without memory behind it is nobody's yet, as far as anybody can see.
         ensure(!self.knows_all_leases() || theirs == ours, || format!("ledger {ours:?}, the core has {theirs:?}"))?;
         let inlined = self.objects.values().filter(|object| object.state == ObjectState::Inlined).map(|object| object.length).sum::<u64>();

@@ -42,7 +42,7 @@ impl Model {
                 Ok(())
             }
             Effect::EndJob(job) => ensure(self.ended_jobs.remove(job), || format!("job {job} is told to have ended")),
-            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
+            Effect::Evict { .. } | Effect::Io(_) | Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
         }
     }
 
@@ -154,7 +154,8 @@ impl Model {
 
     fn observe_answer(&mut self, to: ProcessId, request: u32, outcome: &Outcome<'_>) -> Check {
         let right = |answer: &Answer, wants_value: bool| match (answer, outcome) {
-            (Answer::InMemory, Outcome::InMemory) => true,
+            (Answer::Ready, Outcome::Ready) => true,
+            (Answer::Pinned(key), Outcome::Pinned(given)) => key == given,
             (Answer::Inline(value), Outcome::Inline(bytes)) => {
                 if wants_value {
                     value == bytes

@@ -89,8 +89,8 @@ impl Model {
         self.leases.retain(|lease| lease.owner.is_some() || !lease.live.is_empty());
     }
 
-    /// The ledger's nine lines in their order.
-    pub(super) fn ledger(&self) -> [u64; 9] {
+    /// The ledger's lines in their order.
+    pub(super) fn ledger(&self) -> [u64; 12] {
         let [mut creating, mut padding, mut holes, mut slack] = [0; 4];
         let mut free = self.capacity;
         for lease in &self.leases {
@@ -114,7 +114,7 @@ impl Model {
             classes[class.unwrap_or(3)] += object.length;
         }
         let [pinned, argument, referenced, captured] = classes;
-        [pinned, argument, referenced, captured, creating, padding, holes, slack, free]
+        [pinned, argument, referenced, captured, creating, 0, 0, 0, padding, holes, slack, free]
     }
 
     /// Whether all that was granted is known here: a range that still waits for memory behind it is not.

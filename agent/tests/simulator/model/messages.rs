@@ -71,7 +71,7 @@ impl Model {
                 self.leases.remove(index.ok_or("no such lease, or objects in it")?);
                 Ok(())
             }
-            ToAgent::Get { request, key } => self.get(from, *request, *key, true),
+            ToAgent::Get { request, key, .. } => self.get(from, *request, *key, true),
             ToAgent::Wait { request, key } => self.get(from, *request, *key, false),
             ToAgent::Cancel { request } => {
                 if let Some(key) = self.sender(from).requests.remove(request)
@@ -204,7 +204,7 @@ impl Model {
     fn get(&mut self, from: ProcessId, request: u32, key: ObjectKey, wants_value: bool) -> Verdict {
         let expected = match self.objects.get(&key) {
             None => Answer::Failed(Codes::from(["object_lost"])),
-            Some(object) if object.state != ObjectState::Pending => self.answer(key),
+            Some(object) if object.state != ObjectState::Pending => self.answer(key, from, wants_value),
             Some(_) => {
                 allowed(!self.sender(from).requests.contains_key(&request), "a request twice")?;
                 self.sender(from).requests.insert(request, key);

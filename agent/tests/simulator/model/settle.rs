@@ -47,7 +47,10 @@ impl Model {
     pub(super) fn answer_waiters(&mut self, key: ObjectKey) {
         let Some(object) = self.objects.get_mut(&key) else { return };
         for (process, request, wants_value) in std::mem::take(&mut object.waiters) {
-            let mut answer = self.answer(key);
+            if !self.processes.contains_key(&process) {
+                continue;
+            }
+            let mut answer = self.answer(key, process, wants_value);
             if let Answer::Failed(codes) = &mut answer
                 && self.rows.get(&(key, process)).is_none_or(|counts| counts[LOCAL] + counts[PINNED] == 0)
             {
@@ -58,13 +61,18 @@ impl Model {
         }
     }
 
-    pub(super) fn answer(&self, key: ObjectKey) -> Answer {
+    /// What is answered about an object that has a value or never will; who gets one in the pool holds a pin from here on.
+    pub(super) fn answer(&mut self, key: ObjectKey, process: ProcessId, wants_value: bool) -> Answer {
         let object = &self.objects[&key];
         match object.state {
             ObjectState::Inlined => Answer::Inline(object.value.clone()),
             ObjectState::Failed => Answer::Failed(object.codes.clone()),
             ObjectState::Actor => Answer::Inline(Vec::new()),
-            ObjectState::InMemory | ObjectState::Pending => Answer::InMemory,
+            _ if wants_value => {
+                self.add(key, process, PINNED);
+                Answer::Pinned(key)
+            }
+            _ => Answer::Ready,
         }
     }
 
