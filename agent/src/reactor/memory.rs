@@ -268,6 +268,8 @@ impl Core {
                 break;
             }
             self.creates.pop_front();
+            // Room is to be made for the next one.
+            self.spill.look |= !self.creates.is_empty();
         }
     }
 

@@ -88,8 +88,8 @@ pub(super) struct Spill {
     next_place: usize,
     /// Bytes of primary copies, pinned ones included.
     pub(super) primary: u64,
-    /// Bytes of secondary copies, pinned ones included.
-    pub(super) secondary: u64,
+    /// Secondary copies and their bytes, pinned ones included.
+    pub(super) secondary: (u64, u64),
     /// Objects that are in external storage only, and their bytes.
     pub(super) away: (u64, u64),
     /// Objects whose restoring waits for room.
@@ -174,7 +174,7 @@ impl Core {
             while !self.store.would_fit(bytes) {
                 if self.evict(bytes, out) == 0 {
                     self.spill.starved = true;
-                    self.spill.look_ms = (self.spill.secondary > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
+                    self.spill.look_ms = (self.spill.secondary.0 > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
                     return self.tell_of_wait();
                 }
             }
@@ -260,9 +260,12 @@ impl Core {
     /// The objects whose bytes lie in a lease, in their order.
     pub(super) fn objects_in(&self, index: LeaseIndex) -> impl Iterator<Item = (ObjectKey, Place, u64)> {
         let slots = self.store.lease(index).map_or(&[][..], |lease| &lease.slots);
-        slots.iter().filter_map(move |slot| {
+        slots.iter().filter_map(move |(slot, offset)| {
             let (key, object) = self.objects.in_slot(*slot)?;
-            let place = object.place.filter(|place| place.lease == index && object.state == Some(ObjectState::InMemory))?;
+            let place = object.place.filter(|place| (place.lease, place.offset) == (index, *offset))?;
+            if object.state != Some(ObjectState::InMemory) {
+                return None;
+            }
             Some((key, place, object.length))
         })
     }
@@ -477,7 +480,10 @@ impl Spill {
         let add = |sum: &mut u64, amount: u64| *sum = if more { *sum + amount } else { *sum - amount };
         match residency {
             Residency::Primary => add(&mut self.primary, length),
-            Residency::Secondary => add(&mut self.secondary, length),
+            Residency::Secondary => {
+                add(&mut self.secondary.0, 1);
+                add(&mut self.secondary.1, length);
+            }
             Residency::Spilled => {
                 add(&mut self.away.0, 1);
                 add(&mut self.away.1, length);
