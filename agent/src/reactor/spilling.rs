@@ -18,6 +18,8 @@ use crate::store::object::{Place, Residency};
 
 /// How soon it is looked again whether something can be spilled, when nothing could be, milliseconds.
 const LOOK_AGAIN_MS: u64 = 10;
+/// How long idle leases that are called back are waited for, milliseconds.
+const RECALL_MS: u64 = 100;
 /// How long a place that failed is left alone, milliseconds: at first, and at most.
 const BACKOFF_MS: std::ops::RangeInclusive<u64> = 250..=4000;
 
@@ -102,8 +104,10 @@ pub(super) struct Spill {
     starved: bool,
     /// The wait for room should be looked at anew.
     pub(super) look: bool,
-    /// Eviction found everything pinned, and nobody tells when that changes: it is looked again at this time.
+    /// Room waits for what nobody tells of, the end of a short read or the use of an idle lease: it is looked again at this time.
     look_ms: Option<u64>,
+    /// When idle leases were called back for whoever waits first.
+    pub(super) recalled_ms: Option<u64>,
     pub(super) evictable_ms: u64,
     /// Nothing that is in memory can be spilled, until something changes.
     pub(super) exhausted: bool,
@@ -171,7 +175,7 @@ impl Core {
         self.spill.starved = false;
         self.spill.look_ms = None;
         while let Some(bytes) = self.creates.front().map(|create| create.bytes) {
-            while !self.store.would_fit(bytes) {
+            while !self.would_fit(bytes) {
                 if self.evict(bytes, out) == 0 {
                     self.spill.starved = true;
                     self.spill.look_ms = (self.spill.secondary.0 > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
@@ -181,10 +185,21 @@ impl Core {
             let waiting = self.creates.len();
             self.serve_creates(out);
             if self.creates.len() == waiting {
-                // There is room, in leases that their holders don't need.
-                return self.recall(out);
+                // There is room, in leases that their holders don't need, as far as they don't use them before they hear of it.
+                if self.spill.recalled_ms.is_none() {
+                    self.spill.recalled_ms = Some(self.now_ms);
+                    self.recall(out);
+                }
+                self.spill.look_ms = Some(self.now_ms + LOOK_AGAIN_MS);
+                return;
             }
         }
+    }
+
+    /// Whether there is room for whoever waits first. Idle leases that were called back and did not come are none.
+    fn would_fit(&self, bytes: u64) -> bool {
+        let late = self.spill.recalled_ms.is_some_and(|at_ms| at_ms + RECALL_MS <= self.now_ms);
+        if late { self.store.fits(bytes) } else { self.store.would_fit(bytes) }
     }
 
     fn spill_cause(&self) -> Option<SpillCause> {

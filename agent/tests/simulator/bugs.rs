@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use plasmon_agent::reactor::{Core, Violation};
+use plasmon_agent::spill::job::Report;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
@@ -166,6 +167,10 @@ impl Subject {
     pub(crate) fn on_backed(&mut self, end: u64, out: &mut Recorder) {
         let end = if self.strikes(Bug::BelievesTooMuchIsBacked) { u64::MAX } else { end };
         self.core.on_backed(end, out);
+    }
+
+    pub(crate) fn on_io(&mut self, report: &Report, out: &mut Recorder) {
+        self.core.on_io(report.clone(), out);
     }
 
     fn bend<'a>(&mut self, from: ProcessId, batch: &'a [Vec<u8>]) -> Cow<'a, [Vec<u8>]> {
