@@ -175,6 +175,13 @@ impl Store {
         }
     }
 
+    /// Whether a range of `bytes` is free.
+    #[must_use]
+    pub fn fits(&self, bytes: u64) -> bool {
+        let wanted = bytes.max(1).next_multiple_of(PAGE);
+        self.allocator.ranges().any(|(_, length)| length >= wanted)
+    }
+
     /// Whether a range of `bytes` is free, or would be if every idle lease came back.
     #[must_use]
     pub fn would_fit(&self, bytes: u64) -> bool {

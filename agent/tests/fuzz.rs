@@ -53,6 +53,7 @@ fn view() {
             Table::Events => Rows::Events(vec![Default::default()]),
             Table::Actors => Rows::Actors(vec![Default::default()]),
             Table::PostMortem => Rows::PostMortem(vec![Default::default()]),
+            Table::SpillFiles => Rows::SpillFiles(vec![Default::default()]),
             Table::Store => Rows::Store(vec![Default::default()]),
         };
         let window = query.window(&rows, 1_700_000_000_000);

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use plasmon_agent::reactor::{Core, CoreConfig, Outbox, Violation};
+use plasmon_agent::spill::job::Job;
+use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{Argument, Memory, SLOT_BLOCK, ToAgent, ToClient, encode};
 use plasmon_protocol::record::{ObjectState, SiteKind};
@@ -42,6 +44,12 @@ impl Outbox for Outside {
 
     fn withdraw(&mut self, _worker: ProcessId, _run: u32) {}
 
+    fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
+
+    fn io(&mut self, job: Job) {
+        panic!("nothing is spilled here: {job:?}");
+    }
+
     fn kill(&mut self, _process: ProcessId) {}
 }
 
@@ -62,6 +70,7 @@ impl Node {
             slots: 64 * SLOT_BLOCK,
             milli_cpus: 1000,
             now_ms: 0,
+            spill: SpillConfig::default(),
         };
         Self { core: Core::new(config), outside: Outside::default(), blocks: 0 }
     }
@@ -100,9 +109,9 @@ fn a_million_answers_wanted_of_one_object_are_forgotten_one_by_one_and_all_at_on
     let (driver, key) = node.driver();
     let (other, _) = node.driver();
     node.says(driver, [ToAgent::AddLocal { key, site: 0 }]).unwrap();
-    node.says(other, [ToAgent::AddLocal { key, site: 0 }, ToAgent::Get { request: 7, key }]).unwrap();
+    node.says(other, [ToAgent::AddLocal { key, site: 0 }, ToAgent::Get { request: 7, key, site: 0 }]).unwrap();
     for _ in 0..2 {
-        node.says(driver, (10..REQUESTS).map(|request| ToAgent::Get { request, key })).unwrap();
+        node.says(driver, (10..REQUESTS).map(|request| ToAgent::Get { request, key, site: 0 })).unwrap();
         node.says(driver, (10..REQUESTS).rev().map(|request| ToAgent::Cancel { request })).unwrap();
     }
     node.says(driver, (10..REQUESTS).map(|request| ToAgent::Wait { request, key })).unwrap();

@@ -17,6 +17,7 @@ mod simulator {
     pub(crate) mod actors;
     pub(crate) mod bugs;
     pub(crate) mod client;
+    pub(crate) mod disk;
     pub(crate) mod effects;
     pub(crate) mod fate;
     pub(crate) mod hostile;

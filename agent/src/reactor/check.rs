@@ -10,6 +10,7 @@ use super::{Activity, Core};
 use crate::references::table::{Count, NONE};
 use crate::scheduler::actor::Actor;
 use crate::scheduler::task::{Role, Task};
+use crate::store::lease::Lease;
 use crate::store::ledger::Class;
 use crate::store::object::{Counts, Object, Residency};
 
@@ -24,7 +25,27 @@ pub struct Held {
     pub reference_type: ReferenceType,
 }
 
+/// A leased range of the pool, in a form that a model can hold too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Range {
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Where the next object may begin, bytes from the pool's begin.
+    pub bump: u64,
+    /// Whether the agent itself writes into it.
+    pub agents: bool,
+}
+
 impl Core {
+    /// All leased ranges.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<Range> {
+        let range = |lease: &Lease| Range { offset: lease.offset, length: lease.length, bump: lease.bump, agents: lease.is_agents() };
+        self.store.leases().map(|(_, lease)| range(lease)).collect()
+    }
+
     /// All rows by object and holder, argument blocks included.
     #[must_use]
     pub fn held(&self) -> BTreeMap<(plasmon_protocol::id::ObjectKey, ProcessId), Held> {

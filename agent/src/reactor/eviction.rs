@@ -13,7 +13,7 @@ impl Core {
     pub(super) fn evict_ahead(&mut self, out: &mut impl Outbox) {
         let reserve = self.store.slack_limit();
         let free = self.store.free_bytes() + self.store.slack();
-        if self.spill.secondary > 0 && free < reserve && self.spill.evictable_ms <= self.now_ms {
+        if self.spill.secondary.0 > 0 && free < reserve && self.spill.evictable_ms <= self.now_ms {
             let evicted = self.evict(reserve - free, out);
             if evicted == 0 {
                 // Everything is pinned: not with every message again.
@@ -22,9 +22,9 @@ impl Core {
         }
     }
 
-    /// Drops secondary copies of at least `wanted` bytes in all, as far as there are such: how many bytes.
+    /// Drops secondary copies of at least `wanted` bytes in all, as far as there are such: how many bytes. An empty one counts for one.
     pub(super) fn evict(&mut self, wanted: u64, out: &mut impl Outbox) -> u64 {
-        if self.spill.secondary == 0 {
+        if self.spill.secondary.0 == 0 {
             return 0;
         }
         let mut leases: Vec<(u64, LeaseIndex)> =
@@ -41,7 +41,7 @@ impl Core {
                         |object: &crate::store::object::Object| object.residency == Residency::Secondary && object.counts.pinned == 0;
                     if self.objects.get(key).is_some_and(droppable) {
                         keys.push(key);
-                        bytes += length;
+                        bytes += length.max(1);
                     }
                 }
                 if evicted + bytes >= wanted {
@@ -59,7 +59,7 @@ impl Core {
         evicted
     }
 
-    /// Drops one copy that nobody reads, and that nobody begins to read: its bytes.
+    /// Drops one copy that nobody reads, and that nobody begins to read: its bytes, at least one.
     fn drop_copy(&mut self, key: ObjectKey, out: &mut impl Outbox) -> u64 {
         let Some(object) = self.objects.get(key) else { return 0 };
         let (Some(place), length, class) = (object.place, object.length, object.class()) else { return 0 };
@@ -70,7 +70,7 @@ impl Core {
         if let Some(record) = record.and_then(|record| self.spill.files.record_mut(record)) {
             record.evicted_ms = Some(self.now_ms);
         }
-        length
+        length.max(1)
     }
 
     /// An object's copy in the pool is no more: its ledger line is the caller's to close.

@@ -281,6 +281,9 @@ impl Core {
                 break;
             }
             self.creates.pop_front();
+            // Room is to be made for the next one.
+            self.spill.recalled_ms = None;
+            self.spill.look |= !self.creates.is_empty();
         }
     }
 
@@ -290,6 +293,7 @@ impl Core {
         while self.next_create_deadline().is_some_and(|at_ms| at_ms <= self.now_ms) {
             let Some(create) = self.creates.pop_front() else { return };
             self.refuse(create, out);
+            self.spill.recalled_ms = None;
             self.spill.look = true;
             self.serve_creates(out);
         }
@@ -306,6 +310,7 @@ impl Core {
         let stays = |create: &Create| create.process != process || matches!(create.want, Want::Restore(_));
         self.creates.retain(stays);
         self.unbacked.retain(stays);
+        self.spill.recalled_ms = None;
         self.spill.look = true;
     }
 

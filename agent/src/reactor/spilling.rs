@@ -18,6 +18,8 @@ use crate::store::object::{Place, Residency};
 
 /// How soon it is looked again whether something can be spilled, when nothing could be, milliseconds.
 const LOOK_AGAIN_MS: u64 = 10;
+/// How long idle leases that are called back are waited for, milliseconds.
+const RECALL_MS: u64 = 100;
 /// How long a place that failed is left alone, milliseconds: at first, and at most.
 const BACKOFF_MS: std::ops::RangeInclusive<u64> = 250..=4000;
 
@@ -88,8 +90,8 @@ pub(super) struct Spill {
     next_place: usize,
     /// Bytes of primary copies, pinned ones included.
     pub(super) primary: u64,
-    /// Bytes of secondary copies, pinned ones included.
-    pub(super) secondary: u64,
+    /// Secondary copies and their bytes, pinned ones included.
+    pub(super) secondary: (u64, u64),
     /// Objects that are in external storage only, and their bytes.
     pub(super) away: (u64, u64),
     /// Objects whose restoring waits for room.
@@ -103,8 +105,10 @@ pub(super) struct Spill {
     starved: bool,
     /// The wait for room should be looked at anew.
     pub(super) look: bool,
-    /// Eviction found everything pinned, and nobody tells when that changes: it is looked again at this time.
+    /// Room waits for what nobody tells of, the end of a short read or the use of an idle lease: it is looked again at this time.
     look_ms: Option<u64>,
+    /// When idle leases were called back for whoever waits first.
+    pub(super) recalled_ms: Option<u64>,
     pub(super) evictable_ms: u64,
     /// Nothing that is in memory can be spilled, until something changes.
     pub(super) exhausted: bool,
@@ -172,10 +176,10 @@ impl Core {
         self.spill.starved = false;
         self.spill.look_ms = None;
         while let Some(Create { bytes, want, .. }) = self.creates.front().copied() {
-            while !self.store.would_fit(bytes) {
+            while !self.would_fit(bytes) {
                 if self.evict(bytes, out) == 0 {
                     self.spill.starved = true;
-                    self.spill.look_ms = (self.spill.secondary > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
+                    self.spill.look_ms = (self.spill.secondary.0 > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
                     return self.tell_of_wait();
                 }
             }
@@ -186,10 +190,21 @@ impl Core {
             let waiting = self.creates.len();
             self.serve_creates(out);
             if self.creates.len() == waiting {
-                // There is room, in leases that their holders don't need.
-                return self.recall(out);
+                // There is room, in leases that their holders don't need, as far as they don't use them before they hear of it.
+                if self.spill.recalled_ms.is_none() {
+                    self.spill.recalled_ms = Some(self.now_ms);
+                    self.recall(out);
+                }
+                self.spill.look_ms = Some(self.now_ms + LOOK_AGAIN_MS);
+                return;
             }
         }
+    }
+
+    /// Whether there is room for whoever waits first. Idle leases that were called back and did not come are none.
+    fn would_fit(&self, bytes: u64) -> bool {
+        let late = self.spill.recalled_ms.is_some_and(|at_ms| at_ms + RECALL_MS <= self.now_ms);
+        if late { self.store.fits(bytes) } else { self.store.would_fit(bytes) }
     }
 
     fn spill_cause(&self) -> Option<SpillCause> {
@@ -265,9 +280,12 @@ impl Core {
     /// The objects whose bytes lie in a lease, in their order.
     pub(super) fn objects_in(&self, index: LeaseIndex) -> impl Iterator<Item = (ObjectKey, Place, u64)> {
         let slots = self.store.lease(index).map_or(&[][..], |lease| &lease.slots);
-        slots.iter().filter_map(move |slot| {
+        slots.iter().filter_map(move |(slot, offset)| {
             let (key, object) = self.objects.in_slot(*slot)?;
-            let place = object.place.filter(|place| place.lease == index && object.state == Some(ObjectState::InMemory))?;
+            let place = object.place.filter(|place| (place.lease, place.offset) == (index, *offset))?;
+            if object.state != Some(ObjectState::InMemory) {
+                return None;
+            }
             Some((key, place, object.length))
         })
     }
@@ -483,7 +501,10 @@ impl Spill {
         let add = |sum: &mut u64, amount: u64| *sum = if more { *sum + amount } else { *sum - amount };
         match residency {
             Residency::Primary => add(&mut self.primary, length),
-            Residency::Secondary => add(&mut self.secondary, length),
+            Residency::Secondary => {
+                add(&mut self.secondary.0, 1);
+                add(&mut self.secondary.1, length);
+            }
             Residency::Spilled => {
                 add(&mut self.away.0, 1);
                 add(&mut self.away.1, length);

@@ -24,8 +24,9 @@ pub struct Lease {
     pub live_extent: u64,
     /// Granted for one object that was not published yet.
     pub creating: bool,
-    /// The slots of the objects that were entered since it was last empty, in the order of their places; some are gone.
-    pub slots: Vec<u32>,
+    /// The slots and places of the objects that were entered since it was last empty, in the order of their places. Some are gone, and
+    /// their slots may be others' by now: only the place tells.
+    pub slots: Vec<(u32, u64)>,
     /// When the first of them was entered: rises over all leases.
     pub since: u64,
     /// Who writes into it, and its number for the lease; `None` once that process is gone.
@@ -83,7 +84,7 @@ impl Lease {
             self.slots.clear();
             self.since = now;
         }
-        self.slots.push(slot);
+        self.slots.push((slot, offset));
         self.bump = offset + extent;
         self.live += 1;
         self.live_extent += extent;

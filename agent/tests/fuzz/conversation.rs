@@ -152,7 +152,7 @@ pub(crate) fn examples() -> Examples {
             ToAgent::DropPin { key: own(0) },
             ToAgent::DropLocal { key: own(0) },
             ToAgent::DropLocal { key: own(0) },
-            ToAgent::Get { request: 3, key: own(1) },
+            ToAgent::Get { request: 3, key: own(1), site: 1 },
             ToAgent::Wait { request: 4, key: own(2) },
             ToAgent::SiteName { site: 1, function: "app::main" },
             ToAgent::DropLocal { key: own(2) },
@@ -177,7 +177,7 @@ pub(crate) fn examples() -> Examples {
                 put(0, 0, LEASE, 100),
                 submit(1, vec![Argument::Inline(b"abc"), Argument::Object(own(0)), Argument::Block(own(0))], vec![own(1), own(2)]),
                 submit(2, vec![Argument::Object(own(1))], vec![own(3)]),
-                ToAgent::Get { request: 3, key: own(3) },
+                ToAgent::Get { request: 3, key: own(3), site: 1 },
                 ToAgent::Wait { request: 4, key: own(1) },
                 ToAgent::Cancel { request: 4 },
             ],
@@ -243,7 +243,7 @@ pub(crate) fn examples() -> Examples {
         vec![put(0, 0, 0, 1)],
         vec![ToAgent::Return { lease: 9 }],
         vec![ToAgent::Stage { references: vec![foreign(0), foreign(1)] }, put(0, 0, LEASE, 1)],
-        vec![ToAgent::Get { request: 1, key: foreign(3) }, ToAgent::Wait { request: 2, key: foreign(3) }],
+        vec![ToAgent::Get { request: 1, key: foreign(3), site: 1 }, ToAgent::Wait { request: 2, key: foreign(3) }],
         vec![ToAgent::Bye],
     ];
     let mut trespassing = Draft::default();

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use plasmon_agent::reactor::check::Held;
 use plasmon_agent::reactor::{Core, CoreConfig, Outbox, Violation};
+use plasmon_agent::spill::job::Job;
+use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{self, Memory, PAGE, SLOT_BLOCK, ToAgent, ToClient};
@@ -60,6 +62,14 @@ impl Outbox for Outside {
 
     fn withdraw(&mut self, _worker: ProcessId, _run: u32) {}
 
+    fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
+
+    fn relocate(&mut self, _from: u64, _to: u64, _length: u64) {}
+
+    fn io(&mut self, job: Job) {
+        panic!("nothing is spilled here: {job:?}");
+    }
+
     fn kill(&mut self, process: ProcessId) {
         self.effects.push_back(Effect::Killed(process));
     }
@@ -100,6 +110,7 @@ impl Node {
             slots: 8 * SLOT_BLOCK,
             milli_cpus: 2000,
             now_ms,
+            spill: SpillConfig::default(),
         };
         let mut core = Core::new(config);
         assert_eq!(core.on_driver_connected(100, "honest").0, HONEST);

@@ -55,7 +55,7 @@ fn a_client_that_never_reads_costs_little_and_loses_nothing() {
         site: 0,
     };
     mute.push(&task(1, vec![key]));
-    mute.push(&ToAgent::Get { request: 0, key });
+    mute.push(&ToAgent::Get { request: 0, key, site: 0 });
     let value = mute.next(|message| match message {
         ToClient::Resolved { request: 0, outcome: Outcome::Failed(value) } => value.to_vec(),
         message => panic!("{message:?}"),
@@ -65,7 +65,7 @@ fn a_client_that_never_reads_costs_little_and_loses_nothing() {
     let mut asked = 0;
     let mut rounds = 0;
     while rounds < 20 {
-        if mute.try_push(&ToAgent::Get { request: asked + 1, key }) {
+        if mute.try_push(&ToAgent::Get { request: asked + 1, key, site: 0 }) {
             asked += 1;
             rounds = 0;
         } else {

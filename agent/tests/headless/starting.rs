@@ -25,7 +25,7 @@ fn what_is_no_worker_is_named_and_reaped() {
         let key = ObjectKey { slot: guest.slots(0).unwrap(), generation: 1 };
         let returns = vec![key];
         guest.push(&ToAgent::Submit { number: 1, function: "f", arguments: vec![], returns, milli_cpus: 1000, retries: 0, site: 0 });
-        guest.push(&ToAgent::Get { request: 1, key });
+        guest.push(&ToAgent::Get { request: 1, key, site: 0 });
         let error = guest.next(|message| match message {
             ToClient::Resolved { request: 1, outcome: Outcome::Failed(value) } => local::decode::<Error>("the agent", value).unwrap(),
             message => panic!("{message:?}"),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use plasmon_agent::reactor::{Core, Violation};
+use plasmon_agent::spill::job::Report;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
@@ -168,6 +169,10 @@ impl Subject {
         self.core.on_backed(end, out);
     }
 
+    pub(crate) fn on_io(&mut self, report: &Report, out: &mut Recorder) {
+        self.core.on_io(report.clone(), out);
+    }
+
     fn bend<'a>(&mut self, from: ProcessId, batch: &'a [Vec<u8>]) -> Cow<'a, [Vec<u8>]> {
         if self.bug.is_none() {
             return Cow::Borrowed(batch);
@@ -291,7 +296,7 @@ impl Subject {
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::LosesAnswer) => {}
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::DoublesAnswer) => bent.extend([effect.clone(), effect]),
                 (_, Some(ToClient::Run { .. })) if self.strikes(Bug::RunsTaskTwice) => bent.extend([effect.clone(), effect]),
-                (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::InMemory })) => {
+                (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::Pinned(_) })) => {
                     let published =
                         bent.iter().position(|before| matches!(before, Effect::Publish { state: Some(ObjectState::InMemory), .. }));
                     if self.strikes(Bug::AnswersWithWrongOutcome) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{ALIGNMENT, Ending, Memory, SLOT_BLOCK, ToAgent, ToClient, Work, decode, encode};
+use plasmon_protocol::local::{ALIGNMENT, Ending, Memory, Outcome, SLOT_BLOCK, ToAgent, ToClient, Work, decode, encode};
 use plasmon_protocol::record::ObjectState;
 
 use super::model::Model;
@@ -42,6 +42,8 @@ pub(crate) enum Request {
     },
     Slots,
     Value(ObjectKey),
+    /// A value that is not wanted any more; should it be pinned, the pin goes back.
+    Abandoned(ObjectKey),
     /// A name for this new actor.
     Name(ObjectKey),
     Find,
@@ -80,6 +82,12 @@ pub(crate) struct Client {
     pub(crate) used: BTreeMap<u32, u32>,
     pub(crate) handles: BTreeMap<ObjectKey, u32>,
     pub(crate) pins: BTreeMap<ObjectKey, u32>,
+    /// Its pin table: what it reads, where that was when it began, and whether the agent is told of it.
+    pub(crate) table: Vec<(ObjectKey, u64, bool)>,
+    /// Bytes that it has written into the pool, until the world takes note of them.
+    pub(crate) written: Vec<(ObjectKey, Memory)>,
+    /// It keeps most of what it has.
+    pub(crate) hoards: bool,
     pub(crate) requests: BTreeMap<u32, Request>,
     pub(crate) last_request: u32,
     pub(crate) last_task: u32,
@@ -114,6 +122,9 @@ impl Client {
             used: BTreeMap::new(),
             handles: BTreeMap::new(),
             pins: BTreeMap::new(),
+            table: Vec::new(),
+            written: Vec::new(),
+            hoards: false,
             requests: BTreeMap::new(),
             last_request: 0,
             last_task: 0,
@@ -233,18 +244,39 @@ impl Client {
         self.write(&ToAgent::AddLocal { key, site });
     }
 
+    /// What it only reads for a moment is read before.
     pub(crate) fn drop_handle(&mut self, key: ObjectKey) {
+        self.table.retain(|(read, _, counted)| *read != key || *counted);
         lower(&mut self.handles, key);
         self.write(&ToAgent::DropLocal { key });
     }
 
-    pub(crate) fn add_pin(&mut self, key: ObjectKey) {
+    /// A view: through the pin table at once, and by message for as long as it lives.
+    pub(crate) fn add_pin(&mut self, key: ObjectKey, view: View<'_>) {
+        self.begin_read(key, true, view);
         *self.pins.entry(key).or_default() += 1;
         let site = self.sites;
         self.write(&ToAgent::AddPin { key, site });
     }
 
+    /// Its bytes are read through the pin table.
+    pub(crate) fn begin_read(&mut self, key: ObjectKey, counted: bool, view: View<'_>) {
+        if let Some(entry) = view.shared.slots.get(&key.slot) {
+            self.table.push((key, entry.offset, counted));
+        }
+    }
+
+    pub(crate) fn end_read(&mut self, random: &mut Random) {
+        let reads: Vec<usize> = (0..self.table.len()).filter(|index| !self.table[*index].2).collect();
+        if let Some(index) = random.pick(&reads) {
+            self.table.remove(index);
+        }
+    }
+
     pub(crate) fn drop_pin(&mut self, key: ObjectKey) {
+        if let Some(index) = self.table.iter().position(|(read, _, counted)| *read == key && *counted) {
+            self.table.remove(index);
+        }
         lower(&mut self.pins, key);
         self.write(&ToAgent::DropPin { key });
     }
@@ -286,15 +318,17 @@ impl Client {
 
     /// Objects whose bytes this client can map.
     pub(crate) fn mappable(&self, view: View<'_>) -> Vec<ObjectKey> {
-        let in_memory = |key: &ObjectKey| {
-            let entry = view.shared.slots.get(&key.slot);
-            entry.is_some_and(|entry| entry.generation == key.generation && entry.state == Some(ObjectState::InMemory))
-        };
-        self.reach(view).into_iter().filter(in_memory).collect()
+        self.reach(view).into_iter().filter(|key| is_in_memory(view, *key)).collect()
+    }
+
+    /// Objects in reach that are in external storage only.
+    pub(crate) fn away(&self, view: View<'_>) -> Vec<ObjectKey> {
+        let away = |key: &ObjectKey| view.shared.slots.get(&key.slot).is_some_and(|entry| entry.state == Some(ObjectState::Spilled));
+        self.reach(view).into_iter().filter(away).collect()
     }
 
     /// The next message of its inbox, taken in as the library does it.
-    pub(crate) fn read(&mut self) -> Result<(), String> {
+    pub(crate) fn read(&mut self, view: View<'_>) -> Result<(), String> {
         let Some(bytes) = self.inbox.pop_front() else { return Ok(()) };
         let message: ToClient<'_> = decode("the agent", &bytes).map_err(|error| error.to_string())?;
         let unasked = || format!("process {} is told what it did not ask for: {message:?}", self.id);
@@ -316,10 +350,18 @@ impl Client {
                 Some(_) => {}
                 None => return self.tolerate(unasked()),
             },
-            ToClient::Resolved { request, .. } => match self.requests.remove(&request) {
-                Some(Request::Name(key)) => drop(self.handles.insert(key, 1)),
-                Some(_) => {}
-                None => return self.tolerate(unasked()),
+            ToClient::Resolved { request, ref outcome } => match (self.requests.remove(&request), outcome) {
+                (Some(_), Outcome::Pinned(key)) if !self.hostile && !is_in_memory(view, *key) => {
+                    return Err(format!("{key:?} is not where process {} has it pinned: {:?}", self.id, view.shared.slots.get(&key.slot)));
+                }
+                (Some(Request::Name(key)), _) => drop(self.handles.insert(key, 1)),
+                (Some(Request::Value(_)), Outcome::Pinned(key)) if !self.worker || !self.tasks.is_empty() => {
+                    *self.pins.entry(*key).or_default() += 1;
+                }
+                // Whoever gets a pin owes its end, wanted or not.
+                (Some(_), Outcome::Pinned(key)) => self.write(&ToAgent::DropPin { key: *key }),
+                (Some(_), _) => {}
+                (None, _) => return self.tolerate(unasked()),
             },
             ToClient::Found { request, actor, .. } => {
                 let Some(Request::Find) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
@@ -347,6 +389,7 @@ impl Client {
     /// Its task has ended, as far as it is concerned; a constructor that ended well has made it an actor.
     pub(crate) fn end_task(&mut self, ending: Ending) {
         let Running { key, work, .. } = self.tasks.remove(0);
+        self.table.retain(|(_, _, counted)| *counted);
         if let (Work::Constructor { max_concurrency }, Ending::Finished) = (work, &ending) {
             self.actor = Some(max_concurrency);
         }
@@ -357,6 +400,11 @@ impl Client {
     fn tolerate(&self, fault: String) -> Result<(), String> {
         if self.hostile { Ok(()) } else { Err(fault) }
     }
+}
+
+fn is_in_memory(view: View<'_>, key: ObjectKey) -> bool {
+    let entry = view.shared.slots.get(&key.slot);
+    entry.is_some_and(|entry| entry.generation == key.generation && entry.state == Some(ObjectState::InMemory))
 }
 
 fn lower(counts: &mut BTreeMap<ObjectKey, u32>, key: ObjectKey) {

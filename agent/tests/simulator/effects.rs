@@ -1,6 +1,9 @@
 //! What the core wanted done, in its order.
 
+use std::collections::BTreeSet;
+
 use plasmon_agent::reactor::Outbox;
+use plasmon_agent::spill::job::Job;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{ToClient, decode, encode};
 use plasmon_protocol::record::ObjectState;
@@ -9,15 +12,35 @@ use plasmon_protocol::record::ObjectState;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     Send(ProcessId, Vec<u8>),
-    Publish { key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64 },
-    Freed { process: ProcessId, lease: u32 },
-    Reset { process: ProcessId, lease: u32 },
+    Publish {
+        key: ObjectKey,
+        state: Option<ObjectState>,
+        offset: u64,
+        length: u64,
+    },
+    Freed {
+        process: ProcessId,
+        lease: u32,
+    },
+    Reset {
+        process: ProcessId,
+        lease: u32,
+    },
     Recall(ProcessId),
     Back(u64),
     Start(ProcessId, JobId),
-    ShareProgram { of: JobId, to: JobId },
+    ShareProgram {
+        of: JobId,
+        to: JobId,
+    },
     EndJob(JobId),
     Kill(ProcessId),
+    /// Objects that the core wants to move, and those that nobody reads.
+    Evict {
+        asked: Vec<ObjectKey>,
+        left: Vec<ObjectKey>,
+    },
+    Io(Job),
 }
 
 impl Effect {
@@ -45,6 +68,8 @@ impl std::fmt::Debug for Effect {
             Self::ShareProgram { of, to } => write!(f, "job {to} runs the program of {of}"),
             Self::EndJob(job) => write!(f, "job {job} ended"),
             Self::Kill(process) => write!(f, "kill {process}"),
+            Self::Evict { asked, left } => write!(f, "evict {asked:?}, of which nobody reads {left:?}"),
+            Self::Io(job) => write!(f, "{job:?}"),
         }
     }
 }
@@ -53,6 +78,8 @@ impl std::fmt::Debug for Effect {
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     pub(crate) effects: Vec<Effect>,
+    /// What clients have in their pin tables.
+    pub(crate) pinned: BTreeSet<ObjectKey>,
 }
 
 impl Outbox for Recorder {
@@ -94,6 +121,16 @@ impl Outbox for Recorder {
 
     fn withdraw(&mut self, worker: ProcessId, _run: u32) {
         unreachable!("nobody stands still here, and worker {worker} was asked for its task");
+    }
+
+    fn evict(&mut self, keys: &mut Vec<ObjectKey>) {
+        let asked = keys.clone();
+        keys.retain(|key| !self.pinned.contains(key));
+        self.effects.push(Effect::Evict { asked, left: keys.clone() });
+    }
+
+    fn io(&mut self, job: Job) {
+        self.effects.push(Effect::Io(job));
     }
 
     fn kill(&mut self, process: ProcessId) {

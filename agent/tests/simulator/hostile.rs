@@ -83,7 +83,7 @@ impl Client {
             }
             7 => ToAgent::Return { lease },
             8 => ToAgent::Slots { request },
-            9 => ToAgent::Get { request, key: a },
+            9 => ToAgent::Get { request, key: a, site },
             10 => ToAgent::Wait { request, key: a },
             11 => ToAgent::Cancel { request },
             12 | 13 => {

@@ -8,23 +8,29 @@
 //! - [`settle`]: what follows from a change: frees, failures, answers.
 //! - [`effects`]: whether what the core wanted done may be done.
 //! - [`memory`]: leases and the ledger.
+//! - [`storage`]: copies in external storage, and what reports of its jobs change.
+//! - [`jobs`]: whether the core may have external storage do what it wants, and move what it moves.
 //! - [`compare`]: model and core side by side.
 
 mod actors;
 mod compare;
 mod effects;
+mod jobs;
 mod memory;
 mod messages;
 mod processes;
 mod settle;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_agent::spill::policy::SpillConfig;
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SpillFileId, TaskKey};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
 pub(crate) use actors::{Actor, End};
 pub(crate) use memory::{Ask, Lease};
+pub(crate) use storage::{Residency, Storage};
 
 /// The first thing that is not as it must be, in words.
 pub(crate) type Check<T = ()> = Result<T, String>;
@@ -62,6 +68,13 @@ pub(crate) struct Process {
     pub(crate) sites: u32,
 }
 
+impl Object {
+    /// Its value is in external storage only, or on its way back.
+    pub(crate) fn is_away(&self) -> bool {
+        self.state == ObjectState::InMemory && matches!(self.residency, Residency::Spilled | Residency::Restoring)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) state: ObjectState,
@@ -71,6 +84,10 @@ pub(crate) struct Object {
     pub(crate) actor: bool,
     /// Bytes from the pool's begin, when it is in memory.
     pub(crate) offset: u64,
+    /// Meaningful when its value was put into the pool.
+    pub(crate) residency: Residency,
+    /// Its file, and where it begins there.
+    pub(crate) record: Option<(SpillFileId, u64)>,
     pub(crate) length: u64,
     pub(crate) contains: Vec<ObjectKey>,
     pub(crate) captor: ProcessId,
@@ -149,7 +166,10 @@ impl Task {
 /// An answer that must be given before the core returns.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    InMemory,
+    /// It has a value.
+    Ready,
+    /// It is in the pool, and pinned for whoever asked.
+    Pinned(ObjectKey),
     Inline(Vec<u8>),
     Failed(Codes),
     /// A handle to the actor that was looked for.
@@ -183,6 +203,11 @@ pub(crate) struct Model {
     pub(crate) actors: BTreeMap<ObjectKey, Actor>,
     last_job: JobId,
     pub(crate) leases: Vec<Lease>,
+    pub(crate) storage: Storage,
+    /// Who waits first for memory; since when something could be done for it, and since when
+    /// idle leases would do.
+    head: Option<(ProcessId, u32, Option<ObjectKey>, u64)>,
+    neglect: (u64, u64),
     /// Memory and slots that were asked for and not answered, in the order of arrival.
     pub(crate) asks: Vec<Ask>,
     /// The last generation of every slot that ever had an object.
@@ -214,7 +239,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(now_ms: u64, capacity: u64, blocks: u32, milli_cpus: u64) -> Self {
+    pub(crate) fn new(now_ms: u64, capacity: u64, blocks: u32, milli_cpus: u64, spill: SpillConfig) -> Self {
         let agent = Process::new(1, JobId(0), Activity::Free);
         Self {
             now_ms,
@@ -229,6 +254,9 @@ impl Model {
             actors: BTreeMap::new(),
             last_job: JobId(0),
             leases: Vec::new(),
+            head: None,
+            neglect: (0, 0),
+            storage: Storage { config: spill, ..Storage::default() },
             asks: Vec::new(),
             generations: BTreeMap::new(),
             lent: BTreeMap::new(),

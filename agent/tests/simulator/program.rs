@@ -129,13 +129,16 @@ impl Client {
         let value = memory.map_or(Value::Inline(&bytes), Value::Memory);
         self.stage(random);
         if let Some(running) = self.tasks.first_mut() {
+            let result = view.model.tasks.get(&task).and_then(|task| task.returns.get(running.outputs as usize));
+            self.written.extend(result.copied().zip(memory));
             running.outputs += 1;
         }
         self.write(&ToAgent::Output { task, value });
     }
 
     fn drive(&mut self, view: View<'_>, random: &mut Random) {
-        match random.weighted(&[22, 7, 3, 22, 8, 8, 10, 12, 3, 14, 4, 2, 2, 20]) {
+        let lets_go = if self.hoards { 5 } else { 22 };
+        match random.weighted(&[22, 10, 3, lets_go, 8, 8, 16, 10, 3, 14, 4, 2, 2, 16, 6, 10, 8]) {
             0 => {
                 self.put(random.below(3000), random.chance(40), false, view, random);
             }
@@ -150,7 +153,7 @@ impl Client {
             4 => self.clone_handle(view, random),
             5 => {
                 if let Some(key) = random.pick(&self.mappable(view)) {
-                    self.add_pin(key);
+                    self.add_pin(key, view);
                 }
             }
             6 => {
@@ -165,6 +168,9 @@ impl Client {
                     self.requests.iter().filter(|(_, waiting)| matches!(waiting, Request::Value(_))).map(|(request, _)| *request).collect();
                 if let Some(request) = random.pick(&waiting) {
                     // The answer may be under way: the entry stays until it comes or for ever.
+                    if let Some(Request::Value(key)) = self.requests.get(&request).copied() {
+                        self.requests.insert(request, Request::Abandoned(key));
+                    }
                     self.write(&ToAgent::Cancel { request });
                 }
             }
@@ -176,7 +182,19 @@ impl Client {
             }
             11 => self.name_site(random),
             12 => self.ask_for_slots(),
-            _ => self.direct(view, random),
+            13 => self.direct(view, random),
+            14 => {
+                if let Some(key) = random.pick(&self.mappable(view)) {
+                    self.begin_read(key, false, view);
+                }
+            }
+            15 => self.end_read(random),
+            _ => {
+                let away = self.away(view);
+                if let Some(key) = random.pick(&away) {
+                    self.ask_for(key, random);
+                }
+            }
         }
     }
 
@@ -192,6 +210,7 @@ impl Client {
             self.stage(random);
         }
         let site = random.below(u64::from(self.sites) + 1) as u32;
+        self.written.push((key, memory));
         self.write(&ToAgent::Put { key, memory, site, hidden });
         self.handles.insert(key, 1);
         Some(key)
@@ -227,9 +246,14 @@ impl Client {
 
     fn ask_for_value(&mut self, view: View<'_>, random: &mut Random) {
         let reach = if random.chance(30) { self.reach(view) } else { self.held() };
-        let Some(key) = random.pick(&reach) else { return };
+        if let Some(key) = random.pick(&reach) {
+            self.ask_for(key, random);
+        }
+    }
+
+    fn ask_for(&mut self, key: ObjectKey, random: &mut Random) {
         let request = self.request(Request::Value(key));
-        let message = if random.chance(60) { ToAgent::Get { request, key } } else { ToAgent::Wait { request, key } };
+        let message = if random.chance(60) { ToAgent::Get { request, key, site: self.sites } } else { ToAgent::Wait { request, key } };
         self.write(&message);
     }
 

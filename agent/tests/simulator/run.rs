@@ -83,9 +83,17 @@ impl World {
             }
             if let Some(id) = self.pick(|client| goes_on(client) && !client.inbox.is_empty()) {
                 for _ in 0..self.random.between(1, 4) {
-                    self.with(id, |client, _, _| client.read()).unwrap_or(Ok(()))?;
+                    self.with(id, |client, view, _| client.read(view)).unwrap_or(Ok(()))?;
                 }
             }
+        }
+        for _ in 0..2 {
+            if self.random.chance(self.diligence) {
+                self.complete_job(false)?;
+            }
+        }
+        if self.disk.writes() && self.random.chance(10) {
+            self.tell_progress()?;
         }
         if self.random.chance(40) { self.surprise() } else { Ok(()) }
     }
@@ -96,6 +104,9 @@ impl World {
             self.die(id)?;
         }
         self.clients.values_mut().for_each(|client| client.stopped = false);
+        if self.random.chance(70) {
+            self.disk.failing = 0;
+        }
         for round in 0..MAX_ROUNDS {
             if round % PATIENCE == PATIENCE - 1 {
                 // They may reserve what others wait for, as long as they live.
@@ -108,9 +119,12 @@ impl World {
             if self.model.backed < self.model.backing {
                 self.back(self.model.backing)?;
             }
+            self.complete_all()?;
             self.tick(700)?;
             self.verify()?;
             let resting = self.model.asks.is_empty()
+                && self.disk.is_idle()
+                && !self.model.awaits_copies()
                 && self.model.tasks.values().all(|task| !task.is_pending())
                 && self.condemned.is_empty()
                 && self.clients.values().all(|client| client.phase == Phase::Alive && client.ring.is_empty() && client.inbox.is_empty());
@@ -132,7 +146,7 @@ impl World {
         }
         let read: Option<Check> = self.with(id, |client, view, random| {
             while !client.inbox.is_empty() {
-                client.read()?;
+                client.read(view)?;
             }
             if std::mem::take(&mut client.recalled) {
                 for lease in client.idle_leases(view) {
@@ -185,11 +199,14 @@ impl World {
 
     /// Everybody drops all it has: nothing may be left, though everybody lives.
     fn let_go(&mut self) -> Check {
+        self.disk.failing = 0;
         self.end_actors(|actor| actor.detached)?;
-        for round in 0..2 {
+        for round in 0..3 {
+            self.complete_all()?;
             for id in self.those(is_alive) {
                 self.with(id, |client, view, _| {
                     if round == 0 {
+                        client.table.retain(|(_, _, counted)| *counted);
                         let pins: Vec<(ObjectKey, u32)> = client.pins.iter().map(|(key, count)| (*key, *count)).collect();
                         pins.iter().for_each(|(key, count)| (0..*count).for_each(|_| client.drop_pin(*key)));
                         let handles: Vec<(ObjectKey, u32)> = client.handles.iter().map(|(key, count)| (*key, *count)).collect();
@@ -208,8 +225,13 @@ impl World {
                 self.verify()?;
             }
         }
+        self.complete_all()?;
         let ledger = self.subject.core.ledger();
-        if self.model.objects.is_empty() && ledger.free_bytes == ledger.capacity_bytes {
+        if self.disk.is_empty()
+            && self.model.storage.files.is_empty()
+            && self.model.objects.is_empty()
+            && ledger.free_bytes == ledger.capacity_bytes
+        {
             Ok(())
         } else {
             Err(format!("all let go, but this is left: {:?} {:?} {ledger:?}", self.model.rows, self.model.leases))
@@ -225,7 +247,14 @@ impl World {
             } else {
                 self.die(id)?;
             }
+            if self.random.chance(30) {
+                self.complete_job(true)?;
+            }
             self.verify()?;
+        }
+        self.complete_all()?;
+        if !self.disk.is_empty() {
+            return Err(format!("files are left: {:?}", self.disk));
         }
         self.model.check_empty(&self.subject.core)
     }

@@ -4,12 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, Usage};
+use plasmon_agent::spill::job::{Job, Report};
+use plasmon_agent::spill::policy::SpillConfig;
+use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToAgent, ToClient, decode};
 use plasmon_protocol::record::ObjectState;
 
 use super::bugs::{Bug, Subject};
 use super::client::{Client, Phase, View};
+use super::disk::Disk;
 use super::effects::{Effect, Recorder};
 use super::model::{Activity, Check, Model};
 use super::random::Random;
@@ -36,6 +40,7 @@ pub(crate) struct World {
     pub(crate) subject: Subject,
     pub(crate) model: Model,
     pub(crate) shared: SharedMemory,
+    pub(crate) disk: Disk,
     pub(crate) clients: BTreeMap<ProcessId, Client>,
     /// Processes that the shell is about to kill.
     pub(crate) condemned: BTreeSet<ProcessId>,
@@ -46,17 +51,35 @@ pub(crate) struct World {
     hostility: u64,
     /// How fast what was published arrives, percent.
     pub(crate) haste: u64,
+    /// How fast jobs end, percent.
+    pub(crate) diligence: u64,
+    /// How many clients keep most of what they have, percent.
+    hoarding: u64,
     /// What happened, if somebody wants to read it.
     trace: Option<Vec<String>>,
+}
+
+/// External storage of any kind, or none.
+fn some_storage(random: &mut Random, capacity: u64) -> SpillConfig {
+    if random.chance(33) {
+        return SpillConfig::default();
+    }
+    SpillConfig {
+        places: (0..random.between(1, 3)).map(|place| format!("place {place}").into()).collect(),
+        threshold_milli: random.pick(&[0, 100, 300, 500, 800, 800, 1000, 2000]).unwrap_or(800),
+        limit: if random.chance(20) { Some(capacity * random.between(1, 12) / 4) } else { None },
+        writers: random.below(4) as usize,
+    }
 }
 
 impl World {
     pub(crate) fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
         let mut random = Random::new(seed);
-        let capacity = random.pick(&[64 << 10, 128 << 10, 256 << 10, 1 << 20]).unwrap_or(1 << 20);
+        let capacity = random.pick(&[64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20, 4 << 20]).unwrap_or(1 << 20);
         let blocks = random.between(2, 6) as u32;
         let milli_cpus = random.between(1, 8) * 500;
         let now_ms = 1_000_000;
+        let spill = some_storage(&mut random, capacity);
         let config = CoreConfig {
             node: NodeId([7; 8]),
             node_ip: "127.0.0.1".into(),
@@ -65,20 +88,27 @@ impl World {
             slots: blocks * SLOT_BLOCK,
             milli_cpus,
             now_ms,
+            spill: spill.clone(),
         };
         let haste = random.pick(&[25, 50, 80, 100]).unwrap_or(50);
         let hostility = if random.chance(25) { 40 } else { 0 };
+        let diligence = random.pick(&[5, 25, 50, 90]).unwrap_or(50);
+        let hoarding = random.pick(&[0, 50, 100]).unwrap_or(50);
+        let disk = Disk::any(&mut random);
         Self {
             random,
             subject: Subject::new(Core::new(config), bug, seed),
-            model: Model::new(now_ms, capacity, blocks, milli_cpus),
+            model: Model::new(now_ms, capacity, blocks, milli_cpus, spill),
             shared: SharedMemory::default(),
+            disk,
             clients: BTreeMap::new(),
             condemned: BTreeSet::new(),
             gone: BTreeMap::new(),
             recorder: Recorder::default(),
             hostility,
             haste,
+            diligence,
+            hoarding,
             trace: traced.then(Vec::new),
         }
     }
@@ -106,7 +136,19 @@ impl World {
     /// A client and all that it can see.
     pub(crate) fn with<T>(&mut self, id: ProcessId, act: impl FnOnce(&mut Client, View<'_>, &mut Random) -> T) -> Option<T> {
         let view = View { shared: &self.shared, model: &self.model };
-        self.clients.get_mut(&id).map(|client| act(client, view, &mut self.random))
+        let client = self.clients.get_mut(&id)?;
+        let done = act(client, view, &mut self.random);
+        for (key, memory) in client.written.drain(..).filter(|_| !client.hostile) {
+            self.disk.pool.write(key, memory.offset, memory.length);
+        }
+        self.see_pins();
+        Some(done)
+    }
+
+    /// The core can look into all pin tables at any time.
+    fn see_pins(&mut self) {
+        let pins = self.clients.values().flat_map(|client| &client.table);
+        self.recorder.pinned = pins.map(|(key, _, _)| *key).collect();
     }
 
     pub(crate) fn connect_driver(&mut self) -> ProcessId {
@@ -115,7 +157,8 @@ impl World {
         self.model.driver_connected(process, job, pid);
         let hostile = self.random.chance(self.hostility);
         self.note(|| format!("driver {process} connects as job {job}, hostile: {hostile}"));
-        self.clients.insert(process, Client::new(process, false, hostile));
+        let hoards = self.random.chance(self.hoarding);
+        self.clients.insert(process, Client { hoards, ..Client::new(process, false, hostile) });
         process
     }
 
@@ -157,6 +200,9 @@ impl World {
             verdict = message.map_or(Err("bytes that are no message"), |message| self.model.deliver(id, &message));
             if verdict.is_err() {
                 break;
+            }
+            if hostile {
+                self.doubt(bytes);
             }
         }
         self.model.end_of_batch();
@@ -203,6 +249,7 @@ impl World {
         self.clients.remove(&id);
         self.condemned.remove(&id);
         self.gone.entry(id).or_default();
+        self.see_pins();
         let blocks: Vec<u32> = self.model.lent.iter().filter(|(_, owner)| **owner == id).map(|(block, _)| *block).collect();
         self.model.process_lost(id);
         self.subject.on_process_lost(id, &mut self.recorder);
@@ -221,6 +268,9 @@ impl World {
         self.note(|| format!("it is {now_ms}"));
         self.subject.core.on_tick(now_ms, &mut self.recorder);
         self.carry_out()?;
+        if let Some(at_ms) = self.subject.core.next_deadline().filter(|at_ms| *at_ms <= now_ms) {
+            return Err(format!("it is {now_ms}, and the core wants to be called at {at_ms}"));
+        }
         self.model.check_deadlines()
     }
 
@@ -238,6 +288,44 @@ impl World {
         self.carry_out()
     }
 
+    /// Some job ends, if there is one. `all`: even one that takes its time.
+    pub(crate) fn complete_job(&mut self, all: bool) -> Check<bool> {
+        let Some(report) = self.disk.complete(all, &mut self.random)? else { return Ok(false) };
+        self.report(&report)?;
+        Ok(true)
+    }
+
+    /// All jobs end, and those that come of it.
+    pub(crate) fn complete_all(&mut self) -> Check {
+        while self.complete_job(true)? {
+            self.verify()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tell_progress(&mut self) -> Check {
+        self.report(&Report::Progress)
+    }
+
+    fn report(&mut self, report: &Report) -> Check {
+        self.note(|| format!("{report:?}"));
+        self.model.report(report);
+        self.subject.on_io(report, &mut self.recorder);
+        self.carry_out()
+    }
+
+    /// A hostile client's message was taken: it may have written anything there.
+    fn doubt(&mut self, bytes: &[u8]) {
+        match decode::<ToAgent<'_>>("a client", bytes) {
+            Ok(ToAgent::Put { key, .. }) => drop(self.disk.doubtful.insert(key)),
+            Ok(ToAgent::Output { task, .. }) => {
+                let returns = self.model.tasks.get(&task).map(|task| task.returns.clone());
+                self.disk.doubtful.extend(returns.unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn sample(&mut self) {
         let usage = Usage { rss_bytes: self.random.below(1 << 30), shared_bytes: self.random.below(1 << 30), cpu_percent: 3.0 };
         let processes: Vec<_> = self.clients.keys().map(|id| (*id, usage)).collect();
@@ -251,6 +339,7 @@ impl World {
             self.note(|| format!("    {effect:?}"));
             self.model.observe(&effect)?;
             self.check_order(&effect)?;
+            self.check_bytes(&effect)?;
             match effect {
                 Effect::Send(to, bytes) => {
                     if let Some(client) = self.clients.get_mut(&to).filter(|client| client.phase == Phase::Alive) {
@@ -266,12 +355,48 @@ impl World {
                 Effect::Back(_) | Effect::ShareProgram { .. } | Effect::EndJob(_) => {}
                 Effect::Start(process, _) => {
                     let hostile = self.random.chance(self.hostility / 2);
-                    self.clients.insert(process, Client::new(process, true, hostile));
+                    let hoards = self.random.chance(self.hoarding);
+                    self.clients.insert(process, Client { hoards, ..Client::new(process, true, hostile) });
                 }
                 Effect::Kill(process) => drop(self.condemned.insert(process)),
+                Effect::Evict { .. } => {}
+                Effect::Io(job) => self.begin_job(job)?,
             }
         }
+        self.model.end_of_change();
         Ok(())
+    }
+
+    fn begin_job(&mut self, job: Job) -> Check {
+        let core = &self.subject.core;
+        match &job {
+            Job::Write(write) => {
+                let row = core.spill_files().into_iter().find(|row| row.file == write.file);
+                let row = row.ok_or_else(|| format!("nobody knows of file {}", write.file))?;
+                self.model.observe_write(write, row.cause)?;
+            }
+            Job::Read(read) => self.model.observe_read(read, &core.ranges())?,
+            Job::Compact(compact) => self.model.observe_compaction(compact)?,
+            Job::Delete { file, place } => self.model.observe_delete(*file, *place)?,
+        }
+        self.disk.begin(job, &mut self.random)
+    }
+
+    /// What is announced as an object's bytes is that; what leaves is overwritten.
+    fn check_bytes(&mut self, effect: &Effect) -> Check {
+        let Effect::Publish { key, state, offset, length } = effect else { return Ok(()) };
+        match state {
+            Some(ObjectState::InMemory) if !self.disk.doubtful.contains(key) && !self.disk.pool.holds(*key, *offset, *length) => {
+                Err(format!("{key:?} is announced at {offset}+{length}, and its bytes are not there"))
+            }
+            Some(ObjectState::Spilled) => {
+                if let Some(entry) = self.shared.slots.get(&key.slot).filter(|entry| entry.state == Some(ObjectState::InMemory)) {
+                    self.disk.pool.clear(entry.offset, entry.length);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Shared memory is written before the message that sends somebody there.
@@ -282,17 +407,27 @@ impl World {
                 Some(0) => Ok(()),
                 word => Err(format!("lease {lease} of {to} is granted with a count of {word:?} freed")),
             },
-            ToClient::Resolved { request, outcome: Outcome::InMemory } => {
-                let Some(super::client::Request::Value(key)) = self.clients.get(to).and_then(|client| client.requests.get(&request)) else {
-                    return Ok(());
-                };
+            ToClient::Resolved { outcome: Outcome::Pinned(key), .. } => {
                 let entry = self.shared.slots.get(&key.slot);
                 let there = entry.is_some_and(|entry| entry.generation == key.generation && entry.state == Some(ObjectState::InMemory));
-                let hostile = self.clients.get(to).is_some_and(|client| client.hostile);
-                if there || hostile { Ok(()) } else { Err(format!("{key:?} is announced to {to} before the slot table has it: {entry:?}")) }
+                if there { Ok(()) } else { Err(format!("{key:?} is announced to {to} before the slot table has it: {entry:?}")) }
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whatever somebody reads stays where it is, and the core does not ask to be called for nothing.
+    fn check_readers(&self) -> Check {
+        for client in self.clients.values() {
+            for (key, offset, _) in client.table.iter().filter(|(key, _, _)| self.model.objects.contains_key(key)) {
+                let entry = self.shared.slots.get(&key.slot);
+                let stays = entry.is_some_and(|entry| entry.state == Some(ObjectState::InMemory) && entry.offset == *offset);
+                if !stays {
+                    return Err(format!("{key:?} is read at {offset} by {}, and is {entry:?}", client.id));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Everything that can be checked.
@@ -301,6 +436,14 @@ impl World {
         if let Some(client) = self.clients.values().find(|client| client.is_flooded()) {
             return Err(format!("{} messages wait for process {}: {:?}", client.inbox.len(), client.id, client.requests));
         }
-        self.model.compare(&self.subject.core, &self.shared)
+        self.check_readers()?;
+        self.model.compare(&self.subject.core, &self.shared)?;
+        for (key, object) in self.model.objects.iter().filter(|(key, _)| !self.disk.doubtful.contains(key)) {
+            let readable = object.state == ObjectState::InMemory && !object.is_away();
+            if readable && !self.disk.pool.holds(*key, object.offset, object.length) {
+                return Err(format!("{key:?} is not at {}+{}", object.offset, object.length));
+            }
+        }
+        Ok(())
     }
 }

@@ -13,7 +13,8 @@ use plasmon_agent::telemetry::token::Token;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectId, ProcessId, SiteId};
 use plasmon_protocol::record::{
-    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceType, Site, SiteRow, StoreRow, TaskRow,
+    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceType, Site, SiteRow, SpillFileRow, StoreRow,
+    TaskRow,
 };
 use plasmon_protocol::stream::{Detail, Target};
 use tokio::net::TcpListener;
@@ -80,6 +81,10 @@ impl Tables for Rows {
             _ => None,
         });
         entries.collect()
+    }
+
+    fn spill_files(&self) -> Vec<SpillFileRow> {
+        Vec::new()
     }
 
     fn tasks(&self) -> Vec<TaskRow> {

@@ -6,6 +6,8 @@ use plasmon_protocol::stream::{Detail, MAX_DETAIL, Target};
 
 use super::*;
 use crate::reactor::{CoreConfig, Outbox, Usage, Violation};
+use crate::spill::job::Job;
+use crate::spill::policy::SpillConfig;
 use crate::telemetry::tables::Tables;
 
 /// Remembers what the clients need to go on.
@@ -49,6 +51,14 @@ impl Outbox for Told {
 
     fn withdraw(&mut self, _: ProcessId, _: u32) {}
 
+    fn evict(&mut self, _: &mut Vec<ObjectKey>) {}
+
+    fn relocate(&mut self, _: u64, _: u64, _: u64) {}
+
+    fn io(&mut self, job: Job) {
+        panic!("nothing is spilled here: {job:?}");
+    }
+
     fn kill(&mut self, process: ProcessId) {
         self.killed.push(process);
     }
@@ -71,6 +81,7 @@ impl Node {
             slots: 1 << 16,
             milli_cpus: 2000,
             now_ms: 1_000,
+            spill: SpillConfig::default(),
         };
         Self { core: Core::new(config), told: Told::default() }
     }

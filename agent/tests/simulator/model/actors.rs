@@ -73,7 +73,7 @@ impl Model {
             self.programs.push((parent, job));
         }
         if !options.name.is_empty() {
-            self.expect_now(from, request, Answer::InMemory);
+            self.expect_now(from, request, Answer::Ready);
         }
         let actor = Actor {
             job,

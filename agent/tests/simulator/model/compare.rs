@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use plasmon_agent::reactor::Core;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::id::{ObjectKey, ProcessId};
-use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectState, ReferenceType, TaskStatus};
+use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectState, ReferenceType, SpillFileState, TaskStatus};
 
-use super::{Activity, Actor, CAPTURED, Check, Model, PINNED, Role, SUBMITTED};
+use super::{Activity, Actor, CAPTURED, Check, Model, PINNED, Residency, Role, SUBMITTED};
 use crate::simulator::world::{Entry, SharedMemory};
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -24,6 +24,7 @@ impl Model {
         self.compare_slots(shared)?;
         self.compare_words(shared)?;
         self.compare_ledger(core)?;
+        self.compare_storage(core)?;
         self.check_dispatch()?;
         self.check_calls()?;
         self.check_waiting()
@@ -57,8 +58,12 @@ impl Model {
 
     fn compare_slots(&self, shared: &SharedMemory) -> Check {
         for (key, object) in &self.objects {
-            let (offset, length) = if object.state == ObjectState::Failed { (0, 0) } else { (object.offset, object.length) };
-            let wanted = Entry { generation: key.generation, state: Some(object.state), offset, length };
+            let (state, offset, length) = match object.state {
+                ObjectState::Failed => (object.state, 0, 0),
+                _ if object.is_away() => (ObjectState::Spilled, 0, object.length),
+                state => (state, object.offset, object.length),
+            };
+            let wanted = Entry { generation: key.generation, state: Some(state), offset, length };
             let entry = shared.slots.get(&key.slot);
             ensure(entry == Some(&wanted), || format!("slot {} says {entry:?} instead of {wanted:?}", key.slot))?;
         }
@@ -88,11 +93,78 @@ impl Model {
         let theirs = ledger.lines().map(|(_, bytes)| bytes);
         ensure(theirs.iter().sum::<u64>() == self.capacity, || format!("the ledger does not sum to {}: {ledger:?}", self.capacity))?;
         let ours = self.ledger();
-        ensure(theirs[..4] == ours[..4] && theirs[5..7] == ours[5..7], || format!("ledger {ours:?}, the core has {theirs:?}"))?;
+        // What comes back may have its place, and wait for memory behind it.
+        let known = if self.asks.iter().any(|ask| ask.restore.is_some()) { 6..6 } else { 8..10 };
+        let same = theirs[..4] == ours[..4] && theirs[5] == ours[5] && theirs[7] == ours[7] && theirs[known.clone()] == ours[known];
+        ensure(same, || format!("ledger {ours:?}, the core has {theirs:?}: {:?}, {:?}", self.leases, core.ranges()))?;
         // A granted range without memory behind it is nobody's yet, as far as anybody can see.
-        ensure(!self.knows_all_leases() || theirs == ours, || format!("ledger {ours:?}, the core has {theirs:?}"))?;
+        ensure(!self.knows_all_leases() || theirs == ours, || {
+            format!("ledger {ours:?}, the core has {theirs:?}: {:?}, {:?}", self.leases, core.ranges())
+        })?;
         let inlined = self.objects.values().filter(|object| object.state == ObjectState::Inlined).map(|object| object.length).sum::<u64>();
         ensure(ledger.inlined_bytes == inlined, || format!("{inlined} bytes inlined, the core has {}", ledger.inlined_bytes))
+    }
+
+    /// The disk's ledger, file by file and in sum, and which object lies where.
+    fn compare_storage(&self, core: &Core) -> Check {
+        let storage = &self.storage;
+        if storage.config.places.is_empty() {
+            return ensure(core.spill_files().is_empty(), || "something is spilled, which is off".to_owned());
+        }
+        let rows = core.spill_files();
+        ensure(rows.len() == storage.files.len(), || format!("{} files, the core has {rows:?}", storage.files.len()))?;
+        for (row, (id, file)) in rows.iter().zip(&storage.files) {
+            let (live, all) = (file.live(), file.object_bytes());
+            let writing = file.state == SpillFileState::Writing && file.replaces.is_none();
+            let objects = if writing { file.items.len() } else { file.records.len() };
+            let same = row.file == *id
+                && row.state == file.state
+                && (row.file_bytes, row.live_bytes, row.dead_bytes, row.header_bytes) == (file.bytes, live, all - live, file.bytes - all)
+                && (row.objects as usize, row.written as usize) == (objects, file.items.len())
+                && row.place == storage.config.places[file.place];
+            ensure(same, || format!("{file:?}, the core has {row:?}"))?;
+        }
+        let spill = core.store().spill;
+        let sum = |of: fn(&super::storage::File) -> u64| storage.files.values().map(of).sum::<u64>();
+        let (bytes, live, all) = (sum(|file| file.bytes), sum(super::storage::File::live), sum(super::storage::File::object_bytes));
+        let ours = [bytes, live, all - live, bytes - all, sum(|file| file.records.len() as u64), self.resident(Residency::Primary)];
+        let theirs = [spill.file_bytes, spill.live_bytes, spill.dead_bytes, spill.header_bytes, spill.objects, spill.primary_bytes];
+        ensure(ours == theirs, || format!("disk {ours:?}, the core has {theirs:?}"))?;
+        let ours = storage.totals;
+        let theirs = super::storage::Totals {
+            spilled: (spill.spilled_objects_total, spill.spilled_bytes_total),
+            restored: (spill.restored_objects_total, spill.restored_bytes_total),
+            files: spill.files_total,
+            file_bytes: spill.file_bytes_total,
+            headers: spill.header_bytes_total,
+            dead: spill.dead_bytes_total,
+            deleted: spill.deleted_total,
+            failures: spill.failures_total,
+        };
+        ensure(ours == theirs, || format!("in total {ours:?}, the core has {theirs:?}"))?;
+        let jobs = |files: &mut dyn Iterator<Item = (u64, u64)>| files.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let writes = self.writing().filter(|file| file.replaces.is_none());
+        let writing = jobs(&mut writes.map(|file| (file.items.len() as u64, file.object_bytes())));
+        let reads = storage.reads.values().map(|(_, items)| (items.len() as u64, items.iter().map(|item| item.length).sum()));
+        let reading = jobs(&mut { reads });
+        ensure((spill.writing_objects, spill.writing_bytes) == writing && (spill.reading_objects, spill.reading_bytes) == reading, || {
+            format!("{writing:?} are written and {reading:?} read, the core has {spill:?}")
+        })?;
+        for row in core.objects() {
+            let object = &self.objects[&row.object_id.key()];
+            let record = object.record.filter(|_| object.state == ObjectState::InMemory);
+            let state = match (object.state, object.residency) {
+                (ObjectState::InMemory, Residency::Spilling) => ObjectState::Spilling,
+                (ObjectState::InMemory, Residency::Secondary) => ObjectState::InMemoryCopy,
+                (ObjectState::InMemory, Residency::Spilled) => ObjectState::Spilled,
+                (ObjectState::InMemory, Residency::Restoring) => ObjectState::Restoring,
+                (state, _) => state,
+            };
+            let unbacked = row.state == ObjectState::Restoring && state == ObjectState::Spilled && !self.knows_all_leases();
+            let same = (row.state == state || unbacked) && row.file.zip(row.file_offset) == record;
+            ensure(same, || format!("{object:?}, the core has {row:?}"))?;
+        }
+        Ok(())
     }
 
     fn compare_tasks(&self, core: &Core) -> Check {
@@ -196,6 +268,7 @@ impl Model {
         ensure(self.jobs.is_empty(), || format!("jobs are left: {:?}", self.jobs))?;
         let pending = self.tasks.iter().find(|(_, task)| task.is_pending());
         ensure(pending.is_none(), || format!("a task is left: {pending:?}"))?;
+        ensure(self.storage.files.is_empty() && self.storage.ghosts.is_empty(), || format!("files are left: {:?}", self.storage))?;
         let ledger = core.ledger();
         ensure(ledger.free_bytes == ledger.capacity_bytes, || format!("not all is free: {ledger:?}"))?;
         ensure(core.held().is_empty() && core.node().used_cpus == 0.0, || "the core still holds something".to_owned())?;

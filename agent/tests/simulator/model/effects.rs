@@ -42,7 +42,10 @@ impl Model {
                 Ok(())
             }
             Effect::EndJob(job) => ensure(self.ended_jobs.remove(job), || format!("job {job} is told to have ended")),
-            Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
+            Effect::Evict { asked, left } => self.observe_look(asked, left),
+            Effect::Publish { key, state: Some(ObjectState::Spilled), .. } => self.observe_eviction(*key),
+            // What is to be done by external storage is judged with what the core says of it.
+            Effect::Io(_) | Effect::Publish { .. } | Effect::Freed { .. } | Effect::Reset { .. } => Ok(()),
         }
     }
 
@@ -54,6 +57,8 @@ impl Model {
         ensure(self.programs.is_empty(), || format!("jobs without a program: {:?}", self.programs))?;
         ensure(self.ended_jobs.is_empty(), || format!("jobs not told to have ended: {:?}", self.ended_jobs))?;
         self.refused = false;
+        ensure(self.storage.evicting.is_empty(), || format!("marked to be moved and not moved: {:?}", self.storage.evicting))?;
+        ensure(self.storage.deletes.is_empty(), || format!("files not removed: {:?}", self.storage.deletes))?;
         ensure(self.asks.iter().all(|ask| ask.memory.is_some()), || format!("slots neither lent nor refused: {:?}", self.asks))
     }
 
@@ -100,7 +105,8 @@ impl Model {
     }
 
     fn take_ask(&mut self, process: ProcessId, request: u32, which: impl Fn(&Ask) -> bool) -> Check<Ask> {
-        let index = self.asks.iter().position(|ask| (ask.process, ask.request) == (process, request) && which(ask));
+        let asked = |ask: &Ask| ask.restore.is_none() && (ask.process, ask.request) == (process, request);
+        let index = self.asks.iter().position(|ask| asked(ask) && which(ask));
         index
             .map(|index| self.asks.remove(index))
             .ok_or_else(|| format!("answer to request {request} of {process}, which does not wait for one"))
@@ -122,6 +128,7 @@ impl Model {
         let chunk = ask.memory.is_some_and(|(_, chunk)| chunk);
         self.leases.push(Lease {
             owner: Some((to, number)),
+            agents: false,
             offset,
             length,
             chunk,
@@ -138,7 +145,19 @@ impl Model {
         match error {
             Error::ObjectStoreFull { asked, .. } => {
                 let ask = self.take_ask(to, request, |ask| ask.memory.is_some_and(|(bytes, _)| bytes == asked.0))?;
-                if ask.deadline_ms > self.now_ms && asked.0 <= self.capacity { wrong("but did not wait") } else { Ok(()) }
+                let early = self.deadline(ask.since_ms) > self.now_ms;
+                if early && asked.0 <= self.capacity { wrong("but did not wait") } else { Ok(()) }
+            }
+            Error::OutOfDisk { asked, .. } => {
+                let ask = self.take_ask(to, request, |ask| ask.memory.is_some_and(|(bytes, _)| bytes == asked.0))?;
+                let has_cause = self.storage.totals.failures > 0 || self.storage.config.limit.is_some();
+                if self.deadline(ask.since_ms) > self.now_ms {
+                    wrong("but did not wait")
+                } else if !has_cause || asked.0 > self.capacity {
+                    wrong("but the disk is not to blame")
+                } else {
+                    Ok(())
+                }
             }
             Error::System { .. } if self.refused => self.take_ask(to, request, |ask| ask.memory.is_some()).map(drop),
             Error::System { .. } => {
@@ -154,7 +173,8 @@ impl Model {
 
     fn observe_answer(&mut self, to: ProcessId, request: u32, outcome: &Outcome<'_>) -> Check {
         let right = |answer: &Answer, wants_value: bool| match (answer, outcome) {
-            (Answer::InMemory, Outcome::InMemory) => true,
+            (Answer::Ready, Outcome::Ready) => true,
+            (Answer::Pinned(key), Outcome::Pinned(given)) => key == given,
             (Answer::Inline(value), Outcome::Inline(bytes)) => {
                 if wants_value {
                     value == bytes
@@ -165,7 +185,31 @@ impl Model {
             (Answer::Failed(codes), Outcome::Failed(bytes)) => (!wants_value && bytes.is_empty()) || is_error(bytes, codes),
             _ => false,
         };
+        if let Outcome::Failed(bytes) = outcome
+            && let Ok(error) = decode::<Error>("the agent", bytes)
+        {
+            self.observe_unrestored(to, request, &error)?;
+        }
         self.take_expected(to, request, outcome, right)
+    }
+
+    /// Who waits for an object to come back may be told that there is no room for it.
+    fn observe_unrestored(&mut self, to: ProcessId, request: u32, error: &Error) -> Check {
+        let waits = |object: &super::Object| {
+            object.is_away() && object.waiters.iter().any(|(waiter, number, _)| (*waiter, *number) == (to, request))
+        };
+        let Some(key) = self.objects.iter().find(|(_, object)| waits(object)).map(|(key, _)| *key) else { return Ok(()) };
+        let Some(ask) = self.asks.iter().find(|ask| ask.restore == Some(key)) else { return Ok(()) };
+        let late = self.deadline(ask.since_ms) <= self.now_ms;
+        let may = match error {
+            Error::ObjectStoreFull { .. } => late,
+            Error::OutOfDisk { .. } => late && (self.storage.totals.failures > 0 || self.storage.config.limit.is_some()),
+            Error::System { .. } => self.refused,
+            _ => false,
+        };
+        ensure(may, || format!("{key:?} does not come back for {to} ({error}), it is wanted since {}", ask.since_ms))?;
+        self.refuse_waiters(key, error.code());
+        Ok(())
     }
 
     /// An answer is given, which must be one of those to be given.

@@ -1,10 +1,16 @@
 //! Leases, and every byte of capacity in one line of the ledger.
 
+use plasmon_agent::reactor::CREATE_GRACE_MS;
 use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::local::{ALIGNMENT, Memory, PAGE};
 use plasmon_protocol::record::ObjectState;
 
-use super::{CAPTURED, Check, LOCAL, Model, PINNED, SUBMITTED};
+use super::{CAPTURED, Check, LOCAL, Model, PINNED, Residency, SUBMITTED};
+
+/// How long leases that are called back may be waited for, milliseconds.
+const PATIENCE_MS: u64 = 150;
+/// How soon it must be seen that more has to be done for whoever waits first, milliseconds.
+const SOON_MS: u64 = 20;
 
 /// Memory or a block of slots that was asked for and not answered.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +19,11 @@ pub(crate) struct Ask {
     pub(crate) request: u32,
     /// Bytes and whether a chunk is wanted; `None` for slots.
     pub(crate) memory: Option<(u64, bool)>,
-    pub(crate) deadline_ms: u64,
+    /// The object that is to come back there; the process is the first that wanted it.
+    pub(crate) restore: Option<ObjectKey>,
+    pub(crate) since_ms: u64,
+    /// When somebody wanted the object again after nobody did.
+    pub(crate) again_ms: u64,
     /// When it arrived, no more blocks of slots were free than the process had.
     pub(crate) hopeless: bool,
 }
@@ -23,6 +33,8 @@ pub(crate) struct Ask {
 pub(crate) struct Lease {
     /// Who writes into it, and its number for the lease; `None` once that process is gone.
     pub(crate) owner: Option<(ProcessId, u32)>,
+    /// The agent itself writes into it.
+    pub(crate) agents: bool,
     pub(crate) offset: u64,
     pub(crate) length: u64,
     pub(crate) chunk: bool,
@@ -89,8 +101,8 @@ impl Model {
         self.leases.retain(|lease| lease.owner.is_some() || !lease.live.is_empty());
     }
 
-    /// The ledger's nine lines in their order.
-    pub(super) fn ledger(&self) -> [u64; 9] {
+    /// The ledger's lines in their order.
+    pub(super) fn ledger(&self) -> [u64; 12] {
         let [mut creating, mut padding, mut holes, mut slack] = [0; 4];
         let mut free = self.capacity;
         for lease in &self.leases {
@@ -107,14 +119,25 @@ impl Model {
                 slack += lease.end() - lease.bump;
             }
         }
-        let mut classes = [0; 4];
+        let mut classes = [0; 7];
         for (key, object) in self.objects.iter().filter(|(_, object)| object.state == ObjectState::InMemory) {
             let counts = self.counts(*key);
-            let class = [PINNED, SUBMITTED, LOCAL, CAPTURED].iter().position(|count| counts[*count] > 0);
-            classes[class.unwrap_or(3)] += object.length;
+            let held = [PINNED, SUBMITTED, LOCAL, CAPTURED].iter().position(|count| counts[*count] > 0).unwrap_or(3);
+            let class = match object.residency {
+                Residency::Spilled => continue,
+                _ if counts[PINNED] > 0 => 0,
+                Residency::Primary => held,
+                Residency::Spilling => 4,
+                Residency::Restoring => 5,
+                Residency::Secondary => 6,
+            };
+            classes[class] += object.length;
         }
-        let [pinned, argument, referenced, captured] = classes;
-        [pinned, argument, referenced, captured, creating, padding, holes, slack, free]
+        for (written, length) in self.storage.ghosts.values() {
+            classes[if *written { 4 } else { 5 }] += length;
+        }
+        let [pinned, argument, referenced, captured, spilling, restoring, secondary] = classes;
+        [pinned, argument, referenced, captured, creating, spilling, restoring, secondary, padding, holes, slack, free]
     }
 
     /// Whether all that was granted is known here: a range that still waits for memory behind it is not.
@@ -122,35 +145,93 @@ impl Model {
         self.backed >= self.backing || self.asks.iter().all(|ask| ask.memory.is_none())
     }
 
-    /// A create waits only while there is no room for it.
+    /// When an ask has waited long enough.
+    pub(super) fn deadline(&self, since_ms: u64) -> u64 {
+        since_ms.max(self.storage.progress_ms) + CREATE_GRACE_MS
+    }
+
+    /// The object is wanted by nobody any more, or is not away.
+    fn is_stale(&self, ask: &Ask) -> bool {
+        let wanted = |key| self.objects.get(&key).is_some_and(|object| object.is_away() && !object.waiters.is_empty());
+        ask.restore.is_some_and(|key| !wanted(key))
+    }
+
+    /// Everything that the core wanted done was looked at: nobody waits first for what nobody wants.
+    pub(crate) fn end_of_change(&mut self) {
+        while self.backed >= self.backing
+            && let Some(index) = self.asks.iter().position(|ask| ask.memory.is_some()).filter(|index| self.is_stale(&self.asks[*index]))
+        {
+            self.asks.remove(index);
+        }
+        let head = self.asks.iter().find(|ask| ask.memory.is_some()).map(|ask| (ask.process, ask.request, ask.restore, ask.since_ms));
+        if head != self.head {
+            (self.head, self.neglect) = (head, (self.now_ms, self.now_ms));
+        }
+        if self.neglected().is_none() {
+            self.neglect.0 = self.now_ms;
+        }
+        let wanted = self.asks.iter().find_map(|ask| ask.memory).map_or(0, |(bytes, _)| bytes.max(1).next_multiple_of(PAGE));
+        if self.longest(|lease| lease.live.is_empty() && !lease.creating) < wanted {
+            self.neglect.1 = self.now_ms;
+        }
+        self.storage.read_then.retain(|key| self.objects.contains_key(key));
+    }
+
+    /// The longest range among those that are free, or would be without those leases.
+    fn longest(&self, without: impl Fn(&Lease) -> bool) -> u64 {
+        let mut taken: Vec<(u64, u64)> =
+            self.leases.iter().filter(|lease| !without(lease)).map(|lease| (lease.offset, lease.end())).collect();
+        taken.push((self.capacity, self.capacity));
+        taken.sort_unstable();
+        let (mut free_from, mut longest) = (0, 0);
+        for (from, to) in taken {
+            longest = longest.max(from.saturating_sub(free_from));
+            free_from = free_from.max(to);
+        }
+        longest
+    }
+
+    /// A create waits only while there is no room for it, and while that is so, room is made for whoever waits first.
     pub(super) fn check_waiting(&self) -> Check {
         if self.backed < self.backing {
             return Ok(());
         }
         let Some((ask, (bytes, _))) = self.asks.iter().find_map(|ask| Some((ask, ask.memory?))) else { return Ok(()) };
         let wanted = bytes.max(1).next_multiple_of(PAGE);
-        let mut taken: Vec<(u64, u64)> = self.leases.iter().map(|lease| (lease.offset, lease.end())).collect();
-        taken.push((self.capacity, self.capacity));
-        taken.sort_unstable();
-        let mut free_from = 0;
-        for (from, to) in taken {
-            if from.saturating_sub(free_from) >= wanted {
-                return Err(format!(
-                    "request {} of process {} waits for {wanted} bytes, {free_from}..{from} is free",
-                    ask.request, ask.process
-                ));
-            }
-            free_from = free_from.max(to);
+        let what = || format!("request {} of process {} waits for {wanted} bytes ({:?})", ask.request, ask.process, ask.restore);
+        let free = self.longest(|_| false);
+        if free >= wanted {
+            return Err(format!("{}, {free} are free", what()));
         }
-        Ok(())
+        if self.storage.config.places.is_empty() {
+            return Ok(());
+        }
+        let (from_ms, idle_ms) = self.neglect;
+        // Idle leases were called back, and may come.
+        if self.now_ms < idle_ms + PATIENCE_MS && self.longest(|lease| lease.live.is_empty() && !lease.creating) >= wanted {
+            return Ok(());
+        }
+        match self.neglected() {
+            Some(why) if self.now_ms >= from_ms + SOON_MS => Err(format!("{} while {why}", what())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What could be done to make room, and is not.
+    fn neglected(&self) -> Option<String> {
+        if let Some(key) = self.droppable() {
+            return Some(format!("{key:?} could be dropped"));
+        }
+        let held_up = self.storage.failing || self.storage.config.limit.is_some() || self.writing().next().is_some();
+        self.spillable().filter(|_| !held_up).map(|key| format!("{key:?} could be written"))
     }
 
     /// After time has passed, nobody waits longer than the grace.
     pub(crate) fn check_deadlines(&self) -> Check {
-        let late = self.asks.iter().find(|ask| ask.memory.is_some() && ask.deadline_ms <= self.now_ms);
-        match late {
+        let is_late = |ask: &&Ask| ask.memory.is_some() && self.deadline(ask.since_ms.max(ask.again_ms)) <= self.now_ms;
+        match self.asks.iter().find(|ask| is_late(ask) && !self.is_stale(ask)) {
             Some(ask) if self.backed >= self.backing => {
-                Err(format!("request {} of process {} waits past its deadline", ask.request, ask.process))
+                Err(format!("request {} of process {} waits past its deadline ({:?})", ask.request, ask.process, ask.restore))
             }
             _ => Ok(()),
         }

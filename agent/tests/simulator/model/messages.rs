@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use plasmon_agent::reactor::CREATE_GRACE_MS;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, SMALL, ToAgent, Value};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
-use super::{Activity, Answer, Argument, Ask, CAPTURED, Codes, End, LOCAL, Model, Object, PINNED, Process, Role, SUBMITTED, Task};
+use super::{
+    Activity, Answer, Argument, Ask, CAPTURED, Codes, End, LOCAL, Model, Object, PINNED, Process, Residency, Role, SUBMITTED, Task,
+};
 
 /// Why a message is forbidden.
 pub(crate) type Verdict = Result<(), &'static str>;
@@ -71,7 +72,7 @@ impl Model {
                 self.leases.remove(index.ok_or("no such lease, or objects in it")?);
                 Ok(())
             }
-            ToAgent::Get { request, key } => self.get(from, *request, *key, true),
+            ToAgent::Get { request, key, .. } => self.get(from, *request, *key, true),
             ToAgent::Wait { request, key } => self.get(from, *request, *key, false),
             ToAgent::Cancel { request } => {
                 if let Some(key) = self.sender(from).requests.remove(request)
@@ -135,7 +136,8 @@ impl Model {
         let free = (0..self.blocks).filter(|block| !self.is_block_busy(*block)).count();
         let own = self.lent.values().filter(|owner| **owner == process).count();
         let hopeless = memory.is_none() && free <= own + 2 * before;
-        self.asks.push(Ask { process, request, memory, deadline_ms: self.now_ms + CREATE_GRACE_MS, hopeless });
+        let now_ms = self.now_ms;
+        self.asks.push(Ask { process, request, memory, restore: None, since_ms: now_ms, again_ms: now_ms, hopeless });
     }
 
     fn hold(&mut self, from: ProcessId, key: ObjectKey, count: usize) -> Verdict {
@@ -167,6 +169,8 @@ impl Model {
             hidden,
             actor: false,
             offset: 0,
+            residency: Residency::Primary,
+            record: None,
             length: 0,
             contains: Vec::new(),
             captor: from,
@@ -204,18 +208,39 @@ impl Model {
     fn get(&mut self, from: ProcessId, request: u32, key: ObjectKey, wants_value: bool) -> Verdict {
         let expected = match self.objects.get(&key) {
             None => Answer::Failed(Codes::from(["object_lost"])),
-            Some(object) if object.state != ObjectState::Pending => self.answer(key),
-            Some(_) => {
+            Some(object) if object.state != ObjectState::Pending && !(wants_value && object.is_away()) => {
+                self.answer(key, from, wants_value)
+            }
+            Some(object) => {
+                let away = object.residency == Residency::Spilled;
                 allowed(!self.sender(from).requests.contains_key(&request), "a request twice")?;
                 self.sender(from).requests.insert(request, key);
                 if let Some(object) = self.objects.get_mut(&key) {
                     object.waiters.push((from, request, wants_value));
+                }
+                if away {
+                    self.want_back(from, key);
                 }
                 return Ok(());
             }
         };
         self.expected.push(super::Expected { process: from, request, wants_value, answer: expected });
         Ok(())
+    }
+
+    /// An object that is in external storage only is wanted.
+    fn want_back(&mut self, from: ProcessId, key: ObjectKey) {
+        let (now_ms, object) = (self.now_ms, &self.objects[&key]);
+        let (length, first) = (object.length, object.waiters.len() == 1);
+        match self.asks.iter_mut().find(|ask| ask.restore == Some(key)) {
+            Some(ask) if first => ask.again_ms = now_ms,
+            Some(_) => {}
+            None => {
+                let memory = Some((length, length <= SMALL));
+                let restore = Some(key);
+                self.asks.push(Ask { process: from, request: 0, memory, restore, since_ms: now_ms, again_ms: now_ms, hopeless: false });
+            }
+        }
     }
 
     /// Whether a task may be submitted so, its results aside.

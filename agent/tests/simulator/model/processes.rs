@@ -50,7 +50,7 @@ impl Model {
         }
         self.killed.remove(&id);
         self.free_unheld();
-        self.asks.retain(|ask| ask.process != id);
+        self.asks.retain(|ask| ask.process != id || ask.restore.is_some());
         self.orphan_leases(id);
         self.lent.retain(|_, owner| *owner != id);
         self.fail_unwanted(id);

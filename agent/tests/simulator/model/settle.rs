@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
-use super::{Answer, CAPTURED, Codes, End, Expected, LOCAL, Model, Object, PINNED, Role, SUBMITTED, Task};
+use super::{Answer, CAPTURED, Codes, End, Expected, LOCAL, Model, Object, PINNED, Residency, Role, SUBMITTED, Task};
 
 impl Model {
     /// Nothing is kept that nobody holds.
@@ -27,7 +27,15 @@ impl Model {
         for inner in object.contains {
             assert!(self.take(inner, captor, CAPTURED), "the model lost a captured count");
         }
-        self.leave_leases(key);
+        // What a job reads or writes stays where it is until the job has ended.
+        if let (ObjectState::InMemory, Residency::Spilling | Residency::Restoring) = (object.state, object.residency) {
+            self.storage.ghosts.insert(key, (object.residency == Residency::Spilling, object.length));
+        } else {
+            self.leave_leases(key);
+        }
+        if let Some((file, at)) = object.record {
+            self.leave_file(file, at);
+        }
         // While tasks fail, the one that makes it may fail before or after its last holder lets go.
         let mut codes = self.causes.clone();
         codes.insert("object_lost");
@@ -47,7 +55,10 @@ impl Model {
     pub(super) fn answer_waiters(&mut self, key: ObjectKey) {
         let Some(object) = self.objects.get_mut(&key) else { return };
         for (process, request, wants_value) in std::mem::take(&mut object.waiters) {
-            let mut answer = self.answer(key);
+            if !self.processes.contains_key(&process) {
+                continue;
+            }
+            let mut answer = self.answer(key, process, wants_value);
             if let Answer::Failed(codes) = &mut answer
                 && self.rows.get(&(key, process)).is_none_or(|counts| counts[LOCAL] + counts[PINNED] == 0)
             {
@@ -58,14 +69,24 @@ impl Model {
         }
     }
 
-    pub(super) fn answer(&self, key: ObjectKey) -> Answer {
+    /// What is answered about an object that has a value or never will; who gets one in the pool holds a pin from here on.
+    pub(super) fn answer(&mut self, key: ObjectKey, process: ProcessId, wants_value: bool) -> Answer {
         let object = &self.objects[&key];
         match object.state {
             ObjectState::Inlined => Answer::Inline(object.value.clone()),
             ObjectState::Failed => Answer::Failed(object.codes.clone()),
             ObjectState::Actor => Answer::Inline(Vec::new()),
-            ObjectState::InMemory | ObjectState::Pending => Answer::InMemory,
+            _ if wants_value => {
+                self.add(key, process, PINNED);
+                Answer::Pinned(key)
+            }
+            _ => Answer::Ready,
         }
+    }
+
+    /// Whether somebody waits for an object that is not in the pool.
+    pub(crate) fn awaits_copies(&self) -> bool {
+        self.objects.values().any(|object| object.is_away() && !object.waiters.is_empty())
     }
 
     /// A task has ended in any way: what it held is free of it.
@@ -145,6 +166,7 @@ impl Model {
         }
         self.failing.clear();
         self.causes.clear();
+        self.retire();
         let ready: Vec<TaskKey> = self
             .tasks
             .iter()

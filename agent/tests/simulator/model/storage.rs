@@ -1,0 +1,253 @@
+//! External storage: which copy of an object lies where, and what the reports of ended jobs change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plasmon_agent::spill::job::{Failure, ReadItem, Report};
+use plasmon_agent::spill::policy::SpillConfig;
+use plasmon_protocol::id::{ObjectKey, SpillFileId};
+use plasmon_protocol::record::{ObjectState, SpillFileState, TaskStatus};
+
+use super::{Answer, Codes, Model};
+
+/// Where the bytes of an object in the pool are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Residency {
+    Primary,
+    Spilling,
+    Secondary,
+    Spilled,
+    Restoring,
+}
+
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) place: usize,
+    pub(crate) state: SpillFileState,
+    pub(crate) bytes: u64,
+    /// What is written into it: object, where its record begins, bytes.
+    pub(crate) items: Vec<(ObjectKey, u64, u64)>,
+    /// Of that, what lives, by where it begins.
+    pub(crate) records: BTreeMap<u64, (ObjectKey, u64)>,
+    /// Jobs that read it.
+    pub(crate) readers: u32,
+    /// The file that this one is to replace, and where the records begin there.
+    pub(crate) replaces: Option<(SpillFileId, Vec<u64>)>,
+}
+
+impl File {
+    pub(crate) fn object_bytes(&self) -> u64 {
+        self.items.iter().map(|(_, _, length)| length).sum()
+    }
+
+    pub(crate) fn live(&self) -> u64 {
+        if self.state == SpillFileState::Writing { self.object_bytes() } else { self.records.values().map(|(_, length)| length).sum() }
+    }
+}
+
+/// Sums over the core's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) spilled: (u64, u64),
+    pub(crate) restored: (u64, u64),
+    pub(crate) files: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) headers: u64,
+    pub(crate) dead: u64,
+    pub(crate) deleted: u64,
+    pub(crate) failures: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Storage {
+    pub(crate) config: SpillConfig,
+    pub(crate) files: BTreeMap<SpillFileId, File>,
+    pub(crate) reads: BTreeMap<u64, (SpillFileId, Vec<ReadItem>)>,
+    /// Objects that were freed while a job read or wrote their bytes: whether it writes them to a file, and how many.
+    pub(crate) ghosts: BTreeMap<ObjectKey, (bool, u64)>,
+    pub(super) last_file: SpillFileId,
+    pub(super) last_read: u64,
+    /// The last sign of life.
+    pub(crate) progress_ms: u64,
+    /// The last file could not be written.
+    pub(crate) failing: bool,
+    /// Objects to be published as spilled with this change.
+    pub(super) evicting: BTreeSet<ObjectKey>,
+    /// Objects that somebody read when they were last to be moved.
+    pub(super) read_then: BTreeSet<ObjectKey>,
+    /// Files to be removed with this change.
+    pub(super) deletes: BTreeSet<SpillFileId>,
+    pub(crate) totals: Totals,
+}
+
+impl Model {
+    /// A job has ended, or tells that it goes on.
+    pub(crate) fn report(&mut self, report: &Report) {
+        match report {
+            Report::Progress => self.storage.progress_ms = self.now_ms,
+            Report::Written { file, result, .. } => self.written(*file, result.is_ok()),
+            Report::Read { number, results, .. } => self.read(*number, results),
+            Report::Compacted { file, result, .. } => self.compacted(*file, result.as_ref().ok()),
+            Report::Deleted { file, result } => {
+                self.storage.files.remove(file);
+                self.storage.totals.deleted += 1;
+                self.storage.totals.failures += u64::from(result.is_err());
+            }
+            Report::Room { .. } => {}
+        }
+        self.retire();
+    }
+
+    fn written(&mut self, id: SpillFileId, all: bool) {
+        let (now_ms, storage) = (self.now_ms, &mut self.storage);
+        let file = storage.files.get_mut(&id).expect("the world completes what was begun");
+        let items = file.items.clone();
+        storage.failing = !all;
+        if all {
+            storage.progress_ms = now_ms;
+            file.state = SpillFileState::Ready;
+            storage.totals.spilled.0 += items.len() as u64;
+            storage.totals.spilled.1 += file.object_bytes();
+            storage.totals.files += 1;
+            storage.totals.file_bytes += file.bytes;
+            storage.totals.headers += file.bytes - file.object_bytes();
+        } else {
+            file.state = SpillFileState::Deleting;
+            storage.deletes.insert(id);
+            storage.totals.failures += 1;
+        }
+        for (key, at, length) in items {
+            if self.storage.ghosts.remove(&key).is_some() {
+                self.leave_leases(key);
+                self.storage.totals.dead += if all { length } else { 0 };
+            } else if let Some(object) = self.objects.get_mut(&key) {
+                object.residency = if all { Residency::Secondary } else { Residency::Primary };
+                object.record = all.then_some((id, at));
+                if all && let Some(file) = self.storage.files.get_mut(&id) {
+                    file.records.insert(at, (key, length));
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, number: u64, results: &[Result<(), Failure>]) {
+        let (id, items) = self.storage.reads.remove(&number).expect("the world completes what was begun");
+        self.storage.progress_ms = self.now_ms;
+        if let Some(file) = self.storage.files.get_mut(&id) {
+            file.readers -= 1;
+        }
+        for (item, result) in items.into_iter().zip(results) {
+            let key = item.key;
+            if self.storage.ghosts.remove(&key).is_some() {
+                self.leave_leases(key);
+                continue;
+            }
+            let Some(object) = self.objects.get_mut(&key) else { continue };
+            match result {
+                Ok(()) => {
+                    object.residency = Residency::Secondary;
+                    object.offset = item.into;
+                    self.storage.totals.restored.0 += 1;
+                    self.storage.totals.restored.1 += item.length;
+                    self.answer_waiters(key);
+                }
+                Err(failure) => {
+                    object.residency = Residency::Spilled;
+                    self.storage.totals.failures += 1;
+                    self.leave_leases(key);
+                    match failure {
+                        Failure::Corrupt(_) => self.lose_object(key),
+                        Failure::Io(_) | Failure::NoRoom(_) => self.refuse_waiters(key, "object_lost"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn compacted(&mut self, id: SpillFileId, damaged: Option<&Vec<(ObjectKey, Failure)>>) {
+        let storage = &mut self.storage;
+        let file = storage.files.get_mut(&id).expect("the world completes what was begun");
+        let (old, starts) = file.replaces.clone().expect("it was begun as a compaction");
+        let items = file.items.clone();
+        if damaged.is_some() {
+            file.state = SpillFileState::Ready;
+            storage.totals.files += 1;
+            storage.totals.file_bytes += file.bytes;
+            storage.totals.headers += file.bytes - file.object_bytes();
+        } else {
+            file.state = SpillFileState::Deleting;
+            storage.deletes.insert(id);
+            storage.totals.failures += 1;
+        }
+        if let Some(old) = storage.files.get_mut(&old) {
+            old.readers -= 1;
+            old.state = SpillFileState::Ready;
+        }
+        let Some(damaged) = damaged else { return };
+        for ((key, at, length), start) in items.into_iter().zip(starts) {
+            let lives = self.objects.get(&key).is_some_and(|object| object.record == Some((old, start)));
+            let broken = damaged.iter().any(|(broken, _)| *broken == key);
+            if !lives || broken {
+                self.storage.totals.dead += length;
+            }
+            let Some(object) = self.objects.get_mut(&key).filter(|_| lives) else { continue };
+            if !broken {
+                object.record = Some((id, at));
+                self.leave_file(old, start);
+                if let Some(file) = self.storage.files.get_mut(&id) {
+                    file.records.insert(at, (key, length));
+                }
+                continue;
+            }
+            match object.residency {
+                Residency::Secondary => {
+                    object.residency = Residency::Primary;
+                    object.record = None;
+                    self.leave_file(old, start);
+                }
+                Residency::Spilled => self.lose_object(key),
+                Residency::Primary | Residency::Spilling | Residency::Restoring => {}
+            }
+        }
+    }
+
+    /// A record is of no use any more.
+    pub(super) fn leave_file(&mut self, file: SpillFileId, at: u64) {
+        if let Some((_, length)) = self.storage.files.get_mut(&file).and_then(|file| file.records.remove(&at)) {
+            self.storage.totals.dead += length;
+        }
+    }
+
+    /// The only copy of an object is damaged.
+    fn lose_object(&mut self, key: ObjectKey) {
+        let Some(object) = self.objects.get_mut(&key) else { return };
+        object.state = ObjectState::Failed;
+        object.codes = Codes::from(["object_lost"]);
+        if let Some((file, at)) = object.record.take() {
+            self.leave_file(file, at);
+        }
+        // Who had this value before goes on, and finds out when it reads it.
+        for task in self.tasks.values_mut().filter(|task| task.status == TaskStatus::PendingArgsAvail && task.needs().contains(&key)) {
+            task.met.insert(key);
+        }
+        self.answer_waiters(key);
+    }
+
+    /// An object does not come back now: all that wait for it are told.
+    pub(super) fn refuse_waiters(&mut self, key: ObjectKey, code: &'static str) {
+        self.asks.retain(|ask| ask.restore != Some(key));
+        let Some(object) = self.objects.get_mut(&key) else { return };
+        for (process, request, wants_value) in std::mem::take(&mut object.waiters) {
+            self.expect(process, request, wants_value, Answer::Failed(Codes::from([code])));
+        }
+    }
+
+    /// Complete files that nobody needs are to be removed at once.
+    pub(super) fn retire(&mut self) {
+        for (id, file) in &mut self.storage.files {
+            if file.state == SpillFileState::Ready && file.records.is_empty() && file.readers == 0 {
+                file.state = SpillFileState::Deleting;
+                self.storage.deletes.insert(*id);
+            }
+        }
+    }
+}
