@@ -30,11 +30,16 @@ pub struct Store {
     leases: Vec<Option<Lease>>,
     vacant: Vec<LeaseIndex>,
     books: Books,
+    /// The whole pool has memory behind it.
+    all_backed: bool,
     /// Objects ever entered.
     entered: u64,
     /// The chunk that the agent itself writes small objects into.
     own_chunk: Option<LeaseIndex>,
 }
+
+/// Ranges of at least this part of the capacity are large.
+const LARGE: u64 = 64;
 
 /// The agent's name as a leaseholder. Its leases go back with their last object.
 const AGENT: (ProcessId, u32) = (ProcessId(0), 0);
@@ -59,6 +64,7 @@ impl Store {
             leases: Vec::new(),
             vacant: Vec::new(),
             books: Books::default(),
+            all_backed: false,
             entered: 0,
             own_chunk: None,
         }
@@ -68,6 +74,11 @@ impl Store {
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.capacity
+    }
+
+    /// The pool's bytes below `backed` have memory behind them.
+    pub fn set_backed(&mut self, backed: u64) {
+        self.all_backed = backed >= self.capacity;
     }
 
     /// Bytes that nobody leases.
@@ -92,7 +103,8 @@ impl Store {
     /// Takes `bytes` (rounded up to pages, at least one) out of the free ranges. `None` when no free range is long enough.
     pub fn grant(&mut self, bytes: u64, chunk: bool, owner: (ProcessId, u32)) -> Option<LeaseIndex> {
         let length = bytes.max(1).checked_next_multiple_of(PAGE)?;
-        let offset = self.allocator.allocate(length)?;
+        let high = self.all_backed && length >= (self.capacity / LARGE).max(CHUNK + PAGE);
+        let offset = if high { self.allocator.allocate_high(length) } else { self.allocator.allocate(length) }?;
         let lease = Lease::new(offset, length, chunk, owner);
         self.books.enter_lease(&lease);
         let index = match self.vacant.pop() {

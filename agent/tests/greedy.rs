@@ -46,6 +46,8 @@ impl Outbox for Outside {
 
     fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
 
+    fn relocate(&mut self, _from: u64, _to: u64, _length: u64) {}
+
     fn io(&mut self, job: Job) {
         panic!("nothing is spilled here: {job:?}");
     }

@@ -33,7 +33,7 @@ pub(crate) const GENERATED: u64 = 256 << 20;
 /// Bytes of one generated record, its newline included.
 const RECORD: usize = 64;
 /// The default store is so large for an input of one byte, as a fraction: 4 / 1 holds all that the demo makes at any time.
-pub(crate) const STORE_OF_INPUT: (u64, u64) = (4, 1);
+pub(crate) const STORE_OF_INPUT: (u64, u64) = (1, 4);
 /// Lines of a block that are looked at to choose the ranges.
 const SAMPLES: usize = 32;
 /// Ranges that the keys are cut into, at most: every block has a piece for each.

@@ -141,6 +141,7 @@ impl Core {
     /// The pool's bytes below `end` have memory behind them.
     pub fn on_backed(&mut self, end: u64, out: &mut impl Outbox) {
         self.backed = self.backed.max(end.min(self.store.capacity()));
+        self.store.set_backed(self.backed);
         self.grant_backed(out);
         self.settle(out);
     }

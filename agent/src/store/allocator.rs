@@ -1,5 +1,6 @@
 //! Which ranges of the pool nobody leases. First fit by address, so that low pages are reused while they are warm and the
-//! pages that need memory behind them grow from one end.
+//! pages that need memory behind them grow from one end. Once all have memory, large ranges are taken from the other end: small objects
+//! that are pinned here and there then do not stand in the way of large ones.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,21 @@ impl Allocator {
         }
         self.free_bytes -= length;
         Some(offset)
+    }
+
+    /// As [`Allocator::allocate`], from the highest range that is long enough.
+    pub fn allocate_high(&mut self, length: u64) -> Option<u64> {
+        if length == 0 || length > self.free_bytes {
+            return None;
+        }
+        let (&offset, range) = self.free.iter_mut().rev().find(|(_, range)| **range >= length)?;
+        *range -= length;
+        let (taken, left) = (offset + *range, *range);
+        if left == 0 {
+            self.free.remove(&offset);
+        }
+        self.free_bytes -= length;
+        Some(taken)
     }
 
     /// Frees a range that was allocated, whole or in part.
@@ -104,7 +120,7 @@ mod tests {
                 if state >> 62 == 0 && !taken.is_empty() {
                     let (offset, length) = taken.swap_remove((state >> 8) as usize % taken.len());
                     allocator.free(offset, length);
-                } else if let Some(offset) = allocator.allocate(size) {
+                } else if let Some(offset) = if state >> 61 & 1 == 0 { allocator.allocate(size) } else { allocator.allocate_high(size) } {
                     prop_assert!(offset + size <= 512);
                     prop_assert!(taken.iter().all(|(start, length)| offset + size <= *start || start + length <= offset));
                     taken.push((offset, size));
