@@ -437,6 +437,7 @@ impl World {
             return Err(format!("{} messages wait for process {}: {:?}", client.inbox.len(), client.id, client.requests));
         }
         self.check_readers()?;
+        self.model.see_bumps(&self.subject.core.ranges());
         self.model.compare(&self.subject.core, &self.shared)?;
         for (key, object) in self.model.objects.iter().filter(|(key, _)| !self.disk.doubtful.contains(key)) {
             let readable = object.state == ObjectState::InMemory && !object.is_away();

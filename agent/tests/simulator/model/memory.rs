@@ -164,15 +164,16 @@ impl Model {
             self.asks.remove(index);
         }
         let head = self.asks.iter().find(|ask| ask.memory.is_some()).map(|ask| (ask.process, ask.request, ask.restore, ask.since_ms));
-        if head != self.head {
+        // What waits for memory behind it is not seen here.
+        if head != self.head || self.backed < self.backing {
             (self.head, self.neglect) = (head, (self.now_ms, self.now_ms));
         }
-        if self.neglected().is_none() {
-            self.neglect.0 = self.now_ms;
-        }
         let wanted = self.asks.iter().find_map(|ask| ask.memory).map_or(0, |(bytes, _)| bytes.max(1).next_multiple_of(PAGE));
-        if self.longest(|lease| lease.live.is_empty() && !lease.creating) < wanted {
+        if !self.idle_would_do(wanted) {
             self.neglect.1 = self.now_ms;
+        }
+        if self.neglected().is_none() || self.idle_leases_do(wanted) {
+            self.neglect.0 = self.now_ms;
         }
         self.storage.read_then.retain(|key| self.objects.contains_key(key));
     }
@@ -206,15 +207,21 @@ impl Model {
         if self.storage.config.places.is_empty() {
             return Ok(());
         }
-        let (from_ms, idle_ms) = self.neglect;
-        // Idle leases were called back, and may come.
-        if self.now_ms < idle_ms + PATIENCE_MS && self.longest(|lease| lease.live.is_empty() && !lease.creating) >= wanted {
-            return Ok(());
-        }
         match self.neglected() {
-            Some(why) if self.now_ms >= from_ms + SOON_MS => Err(format!("{} while {why}", what())),
+            Some(why) if !self.idle_leases_do(wanted) && self.now_ms >= self.neglect.0 + SOON_MS => {
+                Err(format!("{} while {why} since {:?}: {:?}", what(), self.neglect, self.leases))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn idle_would_do(&self, wanted: u64) -> bool {
+        self.longest(|lease| lease.live.is_empty() && !lease.creating) >= wanted
+    }
+
+    /// Idle leases were called back lately, and may come.
+    fn idle_leases_do(&self, wanted: u64) -> bool {
+        self.now_ms < self.neglect.1 + PATIENCE_MS && self.idle_would_do(wanted)
     }
 
     /// What could be done to make room, and is not.
