@@ -176,7 +176,7 @@ impl Core {
         self.spill.look_ms = None;
         while let Some(bytes) = self.creates.front().map(|create| create.bytes) {
             while !self.would_fit(bytes) {
-                if self.evict(bytes, out) == 0 {
+                if self.evict(bytes.max(1), out) == 0 {
                     self.spill.starved = true;
                     self.spill.look_ms = (self.spill.secondary.0 > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
                     return self.tell_of_wait();
