@@ -227,7 +227,11 @@ impl World {
         }
         self.complete_all()?;
         let ledger = self.subject.core.ledger();
-        if self.disk.is_empty() && self.model.storage.files.is_empty() && self.model.objects.is_empty() && ledger.free_bytes == ledger.capacity_bytes {
+        if self.disk.is_empty()
+            && self.model.storage.files.is_empty()
+            && self.model.objects.is_empty()
+            && ledger.free_bytes == ledger.capacity_bytes
+        {
             Ok(())
         } else {
             Err(format!("all let go, but this is left: {:?} {:?} {ledger:?}", self.model.rows, self.model.leases))

@@ -195,7 +195,9 @@ impl Model {
 
     /// Who waits for an object to come back may be told that there is no room for it.
     fn observe_unrestored(&mut self, to: ProcessId, request: u32, error: &Error) -> Check {
-        let waits = |object: &super::Object| object.is_away() && object.waiters.iter().any(|(waiter, number, _)| (*waiter, *number) == (to, request));
+        let waits = |object: &super::Object| {
+            object.is_away() && object.waiters.iter().any(|(waiter, number, _)| (*waiter, *number) == (to, request))
+        };
         let Some(key) = self.objects.iter().find(|(_, object)| waits(object)).map(|(key, _)| *key) else { return Ok(()) };
         let Some(ask) = self.asks.iter().find(|ask| ask.restore == Some(key)) else { return Ok(()) };
         let late = self.deadline(ask.since_ms) <= self.now_ms;

@@ -95,8 +95,7 @@ impl Model {
         ensure(self.writing().count() < config.writers.max(1), || format!("{} is one too many at once", what()))?;
         let mut end = 0_u64;
         for (key, at, length) in &file.items {
-            let begin =
-                if *length >= ALIGNED { (end + HEADER).next_multiple_of(BLOCK) - HEADER } else { end.next_multiple_of(ALIGNMENT) };
+            let begin = if *length >= ALIGNED { (end + HEADER).next_multiple_of(BLOCK) - HEADER } else { end.next_multiple_of(ALIGNMENT) };
             ensure(*at == begin, || format!("{} has {key:?} at {at}, not at {begin}", what()))?;
             end = begin + HEADER + length;
         }
@@ -234,7 +233,11 @@ impl Model {
         let sparse = old.state == SpillFileState::Ready && old.readers == 0 && live < old.object_bytes() - live;
         ensure(sparse && old.place == job.from_place, || format!("{old:?} is written anew: {job:?}"))?;
         let same = old.records.len() == job.items.len()
-            && old.records.iter().zip(&job.items).all(|((at, (key, length)), item)| (item.from, item.key, item.length) == (*at, *key, *length));
+            && old
+                .records
+                .iter()
+                .zip(&job.items)
+                .all(|((at, (key, length)), item)| (item.from, item.key, item.length) == (*at, *key, *length));
         ensure(same, || format!("{old:?} is written anew with other objects: {job:?}"))?;
         let items = job.items.iter().map(|item| (item.key, item.at, item.length)).collect();
         let starts = job.items.iter().map(|item| item.from).collect();

@@ -6,7 +6,9 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, SMALL, ToAgent, Value};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
-use super::{Activity, Answer, Argument, Ask, CAPTURED, Codes, End, LOCAL, Model, Object, PINNED, Process, Residency, Role, SUBMITTED, Task};
+use super::{
+    Activity, Answer, Argument, Ask, CAPTURED, Codes, End, LOCAL, Model, Object, PINNED, Process, Residency, Role, SUBMITTED, Task,
+};
 
 /// Why a message is forbidden.
 pub(crate) type Verdict = Result<(), &'static str>;
