@@ -74,7 +74,7 @@ impl Subject {
                 }
                 Some(Report::Read { number, results, took_ms })
             }
-            Report::Compacted { file, result: Ok(damaged), took_ms } if !damaged.is_empty() && self.strikes(Bug::OverlooksDamage) => {
+            Report::Compacted { file, result: Ok(damaged), took_ms } if !damaged.is_empty() && self.has(Bug::OverlooksDamage) => {
                 Some(Report::Compacted { file, result: Ok(Vec::new()), took_ms })
             }
             Report::Deleted { .. } if self.strikes(Bug::LosesDeleted) => None,

@@ -23,7 +23,7 @@ pub(crate) struct Ask {
     pub(crate) restore: Option<ObjectKey>,
     pub(crate) since_ms: u64,
     /// When somebody wanted the object again after nobody did.
-    pub(crate) again_ms: u64,
+    pub(crate) again_ms: Option<u64>,
     /// When it arrived, no more blocks of slots were free than the process had.
     pub(crate) hopeless: bool,
 }
@@ -198,6 +198,10 @@ impl Model {
             return Ok(());
         }
         let Some((ask, (bytes, _))) = self.asks.iter().find_map(|ask| Some((ask, ask.memory?))) else { return Ok(()) };
+        if ask.again_ms.is_some() {
+            // It may have lost its turn while nobody wanted it.
+            return Ok(());
+        }
         let wanted = bytes.max(1).next_multiple_of(PAGE);
         let what = || format!("request {} of process {} waits for {wanted} bytes ({:?})", ask.request, ask.process, ask.restore);
         let free = self.longest(|_| false);
@@ -235,7 +239,7 @@ impl Model {
 
     /// After time has passed, nobody waits longer than the grace.
     pub(crate) fn check_deadlines(&self) -> Check {
-        let is_late = |ask: &&Ask| ask.memory.is_some() && self.deadline(ask.since_ms.max(ask.again_ms)) <= self.now_ms;
+        let is_late = |ask: &&Ask| ask.memory.is_some() && self.deadline(ask.again_ms.unwrap_or(ask.since_ms)) <= self.now_ms;
         match self.asks.iter().find(|ask| is_late(ask) && !self.is_stale(ask)) {
             Some(ask) if self.backed >= self.backing => {
                 Err(format!("request {} of process {} waits past its deadline ({:?})", ask.request, ask.process, ask.restore))
