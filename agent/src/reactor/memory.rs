@@ -309,9 +309,11 @@ impl Core {
     /// Forgets the creates of a process that is gone.
     pub(super) fn drop_creates(&mut self, process: ProcessId) {
         let stays = |create: &Create| create.process != process || matches!(create.want, Want::Restore(_));
+        if self.creates.front().is_some_and(|create| !stays(create)) {
+            self.spill.recalled_ms = None;
+        }
         self.creates.retain(stays);
         self.unbacked.retain(stays);
-        self.spill.recalled_ms = None;
         self.spill.look = true;
     }
 

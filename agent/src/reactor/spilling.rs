@@ -177,7 +177,7 @@ impl Core {
         self.spill.look_ms = None;
         while let Some(Create { bytes, want, .. }) = self.creates.front().copied() {
             while !self.would_fit(bytes) {
-                if self.evict(bytes, out) == 0 {
+                if self.evict(bytes.max(1), out) == 0 {
                     self.spill.starved = true;
                     self.spill.look_ms = (self.spill.secondary.0 > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
                     return self.tell_of_wait();
@@ -213,7 +213,7 @@ impl Core {
         }
         if self.spill.starved {
             let head = self.creates.front()?;
-            return (self.spill.writing_sums.1 < head.bytes).then(|| head.spill_cause());
+            return (self.spill.writing_sums.1 < head.bytes.max(1)).then(|| head.spill_cause());
         }
         let capacity = self.store.capacity();
         // A get goes before what is only ahead of need.
@@ -299,8 +299,8 @@ impl Core {
             let Some(place) = self.objects.get(item.key).and_then(|object| object.place) else { continue };
             held.push((Held { key: item.key, place, length: item.length }, item.at));
         }
-        if self.spill.writes.is_empty() {
-            // The time without a sign of life counts from here.
+        if self.spill.writes.is_empty() && self.spill.failed == 0 {
+            // The time without a sign of life counts from here; where writing failed, trying again is none.
             self.spill.progress_ms = self.now_ms;
         }
         self.spill.writing.begin(self.now_ms);

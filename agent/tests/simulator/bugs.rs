@@ -1,11 +1,12 @@
 //! The core as it is, or with one planted bug: something between the core and its surroundings is lost, doubled, swapped or
 //! bent, as a mistake in the core or in its shell would do it. The simulator must notice each.
 
+mod io;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use plasmon_agent::reactor::{Core, Violation};
-use plasmon_agent::spill::job::Report;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
@@ -53,10 +54,33 @@ pub(crate) enum Bug {
     LosesEndOfConstructor,
     RunsMethodAsTask,
     FindsWithoutCounting,
+    EvictsWhatIsRead,
+    ReleasesBeforeWritten,
+    PublishesOldPlace,
+    KeepsDeadFile,
+    RemovesLiveFile,
+    WritesWrittenAgain,
+    WritesTwice,
+    TakesFailedForWritten,
+    ReleasesWhatIsWritten,
+    ForgetsPinOfCancelled,
+    ForgetsProgress,
+    RenewsGraceForEver,
+    MovesFreedRecord,
+    OverlooksDamage,
+    BelievesDamaged,
+    LosesRead,
+    ForgetsWhoWaitedForRestore,
+    TakesReadForFailed,
+    ReadsToWrongPlace,
+    WritesFromWrongPlace,
+    LosesDeleted,
+    HidesEviction,
+    PinsForWait,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 59] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -93,6 +117,29 @@ impl Bug {
         Self::LosesEndOfConstructor,
         Self::RunsMethodAsTask,
         Self::FindsWithoutCounting,
+        Self::EvictsWhatIsRead,
+        Self::ReleasesBeforeWritten,
+        Self::PublishesOldPlace,
+        Self::KeepsDeadFile,
+        Self::RemovesLiveFile,
+        Self::WritesWrittenAgain,
+        Self::WritesTwice,
+        Self::TakesFailedForWritten,
+        Self::ReleasesWhatIsWritten,
+        Self::ForgetsPinOfCancelled,
+        Self::ForgetsProgress,
+        Self::RenewsGraceForEver,
+        Self::MovesFreedRecord,
+        Self::OverlooksDamage,
+        Self::BelievesDamaged,
+        Self::LosesRead,
+        Self::ForgetsWhoWaitedForRestore,
+        Self::TakesReadForFailed,
+        Self::ReadsToWrongPlace,
+        Self::WritesFromWrongPlace,
+        Self::LosesDeleted,
+        Self::HidesEviction,
+        Self::PinsForWait,
     ];
 }
 
@@ -110,6 +157,7 @@ pub(crate) struct Subject {
     /// Actors by the names that they were given, and who created detached ones.
     named: BTreeMap<String, ObjectKey>,
     detached: Vec<(ProcessId, ObjectKey)>,
+    watched: io::Watched,
 }
 
 impl Subject {
@@ -123,6 +171,7 @@ impl Subject {
             kept_back: None,
             named: BTreeMap::new(),
             detached: Vec::new(),
+            watched: io::Watched::default(),
         }
     }
 
@@ -169,10 +218,6 @@ impl Subject {
         self.core.on_backed(end, out);
     }
 
-    pub(crate) fn on_io(&mut self, report: &Report, out: &mut Recorder) {
-        self.core.on_io(report.clone(), out);
-    }
-
     fn bend<'a>(&mut self, from: ProcessId, batch: &'a [Vec<u8>]) -> Cow<'a, [Vec<u8>]> {
         if self.bug.is_none() {
             return Cow::Borrowed(batch);
@@ -189,6 +234,20 @@ impl Subject {
                 ToAgent::Stage { references } if !references.is_empty() && self.strikes(Bug::ForgetsStage) => {}
                 ToAgent::Output { .. } if self.strikes(Bug::LosesOutput) => {}
                 ToAgent::Blocked | ToAgent::Unblocked if self.strikes(Bug::IgnoresBlocked) => {}
+                ToAgent::Put { key, memory, .. } if self.watched.leases.insert(key, (from, memory.lease)).is_some() => {
+                    bent.push(bytes.clone())
+                }
+                ToAgent::Wait { request, key } if self.strikes(Bug::PinsForWait) => {
+                    bent.push(encode(&ToAgent::Get { request, key, site: 0 }).expect("it is a message"));
+                }
+                ToAgent::Cancel { request } => {
+                    bent.push(bytes.clone());
+                    if let Some(key) = self.watched.answered.remove(&(from, request))
+                        && self.strikes(Bug::ForgetsPinOfCancelled)
+                    {
+                        bent.push(encode(&ToAgent::DropPin { key }).expect("it is a message"));
+                    }
+                }
                 ToAgent::Put { key, memory, site, hidden } if self.strikes(Bug::MisplacesObject) => {
                     let memory = plasmon_protocol::local::Memory { offset: memory.offset + 64, ..memory };
                     bent.push(encode(&ToAgent::Put { key, memory, site, hidden }).expect("it was decoded before"));
@@ -293,10 +352,12 @@ impl Subject {
                     let bytes = message.map(|message| encode(&message).expect("it is a message"));
                     bent.push(bytes.map_or_else(|| effect.clone(), |bytes| Effect::Send(*to, bytes)));
                 }
+                (Effect::Send(..), Some(ToClient::Resolved { outcome: Outcome::Pinned(_), .. })) if self.forgets_restored() => {}
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::LosesAnswer) => {}
                 (_, Some(ToClient::Resolved { .. })) if self.strikes(Bug::DoublesAnswer) => bent.extend([effect.clone(), effect]),
                 (_, Some(ToClient::Run { .. })) if self.strikes(Bug::RunsTaskTwice) => bent.extend([effect.clone(), effect]),
-                (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::Pinned(_) })) => {
+                (Effect::Send(to, _), Some(ToClient::Resolved { request, outcome: Outcome::Pinned(key) })) => {
+                    self.watched.answered.insert((*to, request), key);
                     let published =
                         bent.iter().position(|before| matches!(before, Effect::Publish { state: Some(ObjectState::InMemory), .. }));
                     if self.strikes(Bug::AnswersWithWrongOutcome) {
@@ -314,9 +375,10 @@ impl Subject {
                     let message = ToClient::Leased { request, lease, offset, length };
                     bent.push(Effect::Send(*to, encode(&message).expect("it was decoded before")));
                 }
-                _ => bent.push(effect),
+                _ => self.bend_storage(effect, &mut bent),
             }
         }
+        self.end_of_effects();
         bent
     }
 }

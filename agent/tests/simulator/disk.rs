@@ -79,8 +79,8 @@ impl Disk {
     pub(crate) fn any(random: &mut Random) -> Self {
         Self {
             failing: random.pick(&[0, 0, 10, 30]).unwrap_or(0),
-            damaging: random.pick(&[0, 0, 0, 10]).unwrap_or(0),
-            dawdling: random.pick(&[0, 0, 20]).unwrap_or(0),
+            damaging: random.pick(&[0, 0, 10, 40]).unwrap_or(0),
+            dawdling: random.pick(&[0, 20, 70]).unwrap_or(0),
             ..Self::default()
         }
     }

@@ -80,6 +80,8 @@ pub(crate) struct Recorder {
     pub(crate) effects: Vec<Effect>,
     /// What clients have in their pin tables.
     pub(crate) pinned: BTreeSet<ObjectKey>,
+    /// It does not look into the pin tables: a planted bug.
+    pub(crate) blind: bool,
 }
 
 impl Outbox for Recorder {
@@ -125,7 +127,7 @@ impl Outbox for Recorder {
 
     fn evict(&mut self, keys: &mut Vec<ObjectKey>) {
         let asked = keys.clone();
-        keys.retain(|key| !self.pinned.contains(key));
+        keys.retain(|key| self.blind || !self.pinned.contains(key));
         self.effects.push(Effect::Evict { asked, left: keys.clone() });
     }
 

@@ -12,7 +12,11 @@ impl World {
     pub(crate) fn surprise(&mut self) -> Check {
         match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20, 40, 25]) {
             0 => {
-                let passed_ms = self.random.pick(&[1, 50, 600, 2500]).unwrap_or(1);
+                // A slow job shows that it lives.
+                if self.disk.writes() && self.random.chance(60) {
+                    self.tell_progress()?;
+                }
+                let passed_ms = self.random.pick(&[1, 50, 600, 1500, 2500]).unwrap_or(1);
                 self.tick(passed_ms)
             }
             1 if self.model.backed < self.model.backing => {

@@ -104,7 +104,7 @@ impl World {
             clients: BTreeMap::new(),
             condemned: BTreeSet::new(),
             gone: BTreeMap::new(),
-            recorder: Recorder::default(),
+            recorder: Recorder { blind: bug == Some(Bug::EvictsWhatIsRead), ..Recorder::default() },
             hostility,
             haste,
             diligence,
@@ -266,7 +266,7 @@ impl World {
         self.model.now_ms += passed_ms;
         let now_ms = self.model.now_ms;
         self.note(|| format!("it is {now_ms}"));
-        self.subject.core.on_tick(now_ms, &mut self.recorder);
+        self.subject.on_tick(now_ms, &mut self.recorder);
         self.carry_out()?;
         if let Some(at_ms) = self.subject.core.next_deadline().filter(|at_ms| *at_ms <= now_ms) {
             return Err(format!("it is {now_ms}, and the core wants to be called at {at_ms}"));
@@ -437,6 +437,7 @@ impl World {
             return Err(format!("{} messages wait for process {}: {:?}", client.inbox.len(), client.id, client.requests));
         }
         self.check_readers()?;
+        self.model.see_bumps(&self.subject.core.ranges());
         self.model.compare(&self.subject.core, &self.shared)?;
         for (key, object) in self.model.objects.iter().filter(|(key, _)| !self.disk.doubtful.contains(key)) {
             let readable = object.state == ObjectState::InMemory && !object.is_away();

@@ -1,7 +1,7 @@
 //! Whether the core may have external storage do what it wants, and move what it moves.
 
 use plasmon_agent::reactor::check::Range;
-use plasmon_agent::spill::job::{CompactJob, ReadJob, WriteJob};
+use plasmon_agent::spill::job::{CompactJob, ReadItem, ReadJob, WriteJob};
 use plasmon_protocol::id::{ObjectKey, SpillFileId};
 use plasmon_protocol::local::{ALIGNMENT, PAGE, SMALL};
 use plasmon_protocol::record::{ObjectState, SpillCause, SpillFileState};
@@ -155,9 +155,9 @@ impl Model {
         ensure(job.items.is_sorted_by_key(|item| item.at) && !job.items.is_empty(), || format!("an order that is none: {job:?}"))?;
         file.readers += 1;
         let asked = |key: ObjectKey| self.asks.iter().any(|ask| ask.restore == Some(key));
-        let last = job.items.iter().filter(|item| item.length <= SMALL && asked(item.key)).map(|item| item.at).max();
         for item in &job.items {
-            let ahead = item.length <= SMALL && last.is_some_and(|last| item.at > last && item.at < last + AHEAD);
+            let behind = |other: &ReadItem| other.length <= SMALL && other.at < item.at && item.at < other.at + AHEAD && asked(other.key);
+            let ahead = item.length <= SMALL && job.items.iter().any(behind);
             ensure(ahead || asked(item.key), || format!("{item:?} is read for nobody"))?;
         }
         for item in &job.items {
@@ -213,8 +213,16 @@ impl Model {
             lease.live.iter().find(|(_, from, bytes)| offset < from + (*bytes).max(1) && *from < offset + length.max(1)).copied();
         ensure(overlapped.is_none(), || format!("{}, over {overlapped:?}", what()))?;
         lease.live.push((key, offset, length));
-        lease.bump = range.bump;
         Ok(())
+    }
+
+    /// How far the agent's own chunks are used: what was to come back there, and did not, has left a hole.
+    pub(crate) fn see_bumps(&mut self, ranges: &[Range]) {
+        for lease in self.leases.iter_mut().filter(|lease| lease.agents) {
+            let range = ranges.iter().find(|range| range.agents && range.offset == lease.offset);
+            let used = lease.live.iter().map(|(_, offset, length)| offset + length).max().unwrap_or(0);
+            lease.bump = range.map_or(lease.bump, |range| range.bump).max(used);
+        }
     }
 
     pub(crate) fn observe_compaction(&mut self, job: &CompactJob) -> Check {

@@ -23,7 +23,7 @@ pub(crate) struct Ask {
     pub(crate) restore: Option<ObjectKey>,
     pub(crate) since_ms: u64,
     /// When somebody wanted the object again after nobody did.
-    pub(crate) again_ms: u64,
+    pub(crate) again_ms: Option<u64>,
     /// When it arrived, no more blocks of slots were free than the process had.
     pub(crate) hopeless: bool,
 }
@@ -164,15 +164,16 @@ impl Model {
             self.asks.remove(index);
         }
         let head = self.asks.iter().find(|ask| ask.memory.is_some()).map(|ask| (ask.process, ask.request, ask.restore, ask.since_ms));
-        if head != self.head {
+        // What waits for memory behind it is not seen here.
+        if head != self.head || self.backed < self.backing {
             (self.head, self.neglect) = (head, (self.now_ms, self.now_ms));
         }
-        if self.neglected().is_none() {
-            self.neglect.0 = self.now_ms;
-        }
         let wanted = self.asks.iter().find_map(|ask| ask.memory).map_or(0, |(bytes, _)| bytes.max(1).next_multiple_of(PAGE));
-        if self.longest(|lease| lease.live.is_empty() && !lease.creating) < wanted {
+        if !self.idle_would_do(wanted) {
             self.neglect.1 = self.now_ms;
+        }
+        if self.neglected().is_none() || self.idle_leases_do(wanted) {
+            self.neglect.0 = self.now_ms;
         }
         self.storage.read_then.retain(|key| self.objects.contains_key(key));
     }
@@ -197,6 +198,10 @@ impl Model {
             return Ok(());
         }
         let Some((ask, (bytes, _))) = self.asks.iter().find_map(|ask| Some((ask, ask.memory?))) else { return Ok(()) };
+        if ask.again_ms.is_some() {
+            // It may have lost its turn while nobody wanted it.
+            return Ok(());
+        }
         let wanted = bytes.max(1).next_multiple_of(PAGE);
         let what = || format!("request {} of process {} waits for {wanted} bytes ({:?})", ask.request, ask.process, ask.restore);
         let free = self.longest(|_| false);
@@ -206,15 +211,21 @@ impl Model {
         if self.storage.config.places.is_empty() {
             return Ok(());
         }
-        let (from_ms, idle_ms) = self.neglect;
-        // Idle leases were called back, and may come.
-        if self.now_ms < idle_ms + PATIENCE_MS && self.longest(|lease| lease.live.is_empty() && !lease.creating) >= wanted {
-            return Ok(());
-        }
         match self.neglected() {
-            Some(why) if self.now_ms >= from_ms + SOON_MS => Err(format!("{} while {why}", what())),
+            Some(why) if !self.idle_leases_do(wanted) && self.now_ms >= self.neglect.0 + SOON_MS => {
+                Err(format!("{} while {why} since {:?}: {:?}", what(), self.neglect, self.leases))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn idle_would_do(&self, wanted: u64) -> bool {
+        self.longest(|lease| lease.live.is_empty() && !lease.creating) >= wanted
+    }
+
+    /// Idle leases were called back lately, and may come.
+    fn idle_leases_do(&self, wanted: u64) -> bool {
+        self.now_ms < self.neglect.1 + PATIENCE_MS && self.idle_would_do(wanted)
     }
 
     /// What could be done to make room, and is not.
@@ -228,7 +239,7 @@ impl Model {
 
     /// After time has passed, nobody waits longer than the grace.
     pub(crate) fn check_deadlines(&self) -> Check {
-        let is_late = |ask: &&Ask| ask.memory.is_some() && self.deadline(ask.since_ms.max(ask.again_ms)) <= self.now_ms;
+        let is_late = |ask: &&Ask| ask.memory.is_some() && self.deadline(ask.again_ms.unwrap_or(ask.since_ms)) <= self.now_ms;
         match self.asks.iter().find(|ask| is_late(ask) && !self.is_stale(ask)) {
             Some(ask) if self.backed >= self.backing => {
                 Err(format!("request {} of process {} waits past its deadline ({:?})", ask.request, ask.process, ask.restore))

@@ -137,7 +137,7 @@ impl Model {
         let own = self.lent.values().filter(|owner| **owner == process).count();
         let hopeless = memory.is_none() && free <= own + 2 * before;
         let now_ms = self.now_ms;
-        self.asks.push(Ask { process, request, memory, restore: None, since_ms: now_ms, again_ms: now_ms, hopeless });
+        self.asks.push(Ask { process, request, memory, restore: None, since_ms: now_ms, again_ms: None, hopeless });
     }
 
     fn hold(&mut self, from: ProcessId, key: ObjectKey, count: usize) -> Verdict {
@@ -233,12 +233,12 @@ impl Model {
         let (now_ms, object) = (self.now_ms, &self.objects[&key]);
         let (length, first) = (object.length, object.waiters.len() == 1);
         match self.asks.iter_mut().find(|ask| ask.restore == Some(key)) {
-            Some(ask) if first => ask.again_ms = now_ms,
+            Some(ask) if first => ask.again_ms = Some(now_ms),
             Some(_) => {}
             None => {
                 let memory = Some((length, length <= SMALL));
                 let restore = Some(key);
-                self.asks.push(Ask { process: from, request: 0, memory, restore, since_ms: now_ms, again_ms: now_ms, hopeless: false });
+                self.asks.push(Ask { process: from, request: 0, memory, restore, since_ms: now_ms, again_ms: None, hopeless: false });
             }
         }
     }
