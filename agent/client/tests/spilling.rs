@@ -1,5 +1,7 @@
 //! Objects in external storage: a small store, a real disk, real processes.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod support;
 
 #[path = "spilling/deaths.rs"]

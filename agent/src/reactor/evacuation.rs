@@ -1,7 +1,7 @@
 //! Memory that carries nothing comes back after churn: small objects move out of sparse chunks, and idle leases are called back.
 
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{CHUNK, Memory};
+use plasmon_protocol::local::Memory;
 use plasmon_protocol::record::ObjectState;
 
 use super::{Core, Outbox};
@@ -44,7 +44,7 @@ impl Core {
 
     /// Bytes that may be holes, and that may be idle: a part of what lives, and a chunk for each process.
     fn slack_bound(&self) -> u64 {
-        self.store.live_bytes() / SHARE + self.living * CHUNK
+        self.store.live_bytes() / SHARE + self.living * self.store.chunk_for(1)
     }
 
     /// When [`Core::tidy`] is due.

@@ -30,6 +30,15 @@ impl Pool {
         }
     }
 
+    /// Copies an object's bytes, if they are there, and overwrites where they were.
+    pub(crate) fn relocate(&mut self, key: ObjectKey, from: u64, to: u64, length: u64) {
+        let there = self.holds(key, from, length);
+        self.clear(from, length);
+        if there {
+            self.write(key, to, length);
+        }
+    }
+
     pub(crate) fn holds(&self, key: ObjectKey, offset: u64, length: u64) -> bool {
         length == 0 || self.0.get(&offset) == Some(&(key, length))
     }

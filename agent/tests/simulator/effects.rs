@@ -40,6 +40,11 @@ pub(crate) enum Effect {
         asked: Vec<ObjectKey>,
         left: Vec<ObjectKey>,
     },
+    Relocate {
+        from: u64,
+        to: u64,
+        length: u64,
+    },
     Io(Job),
 }
 
@@ -69,6 +74,7 @@ impl std::fmt::Debug for Effect {
             Self::EndJob(job) => write!(f, "job {job} ended"),
             Self::Kill(process) => write!(f, "kill {process}"),
             Self::Evict { asked, left } => write!(f, "evict {asked:?}, of which nobody reads {left:?}"),
+            Self::Relocate { from, to, length } => write!(f, "move {length} bytes from {from} to {to}"),
             Self::Io(job) => write!(f, "{job:?}"),
         }
     }
@@ -123,6 +129,10 @@ impl Outbox for Recorder {
 
     fn withdraw(&mut self, worker: ProcessId, _run: u32) {
         unreachable!("nobody stands still here, and worker {worker} was asked for its task");
+    }
+
+    fn relocate(&mut self, from: u64, to: u64, length: u64) {
+        self.effects.push(Effect::Relocate { from, to, length });
     }
 
     fn evict(&mut self, keys: &mut Vec<ObjectKey>) {

@@ -360,6 +360,10 @@ impl World {
                 }
                 Effect::Kill(process) => drop(self.condemned.insert(process)),
                 Effect::Evict { .. } => {}
+                Effect::Relocate { from, to, length } => {
+                    let key = self.model.observe_relocation((from, to, length), &self.subject.core.ranges())?;
+                    self.disk.pool.relocate(key, from, to, length);
+                }
                 Effect::Io(job) => self.begin_job(job)?,
             }
         }

@@ -42,6 +42,12 @@ impl Model {
                 Ok(())
             }
             Effect::EndJob(job) => ensure(self.ended_jobs.remove(job), || format!("job {job} is told to have ended")),
+            Effect::Publish { key, state: Some(ObjectState::InMemory), .. } => {
+                // Not moved after all, or moved: nobody is about to.
+                self.storage.evicting.remove(key);
+                Ok(())
+            }
+            Effect::Relocate { .. } => Ok(()),
             Effect::Evict { asked, left } => self.observe_look(asked, left),
             Effect::Publish { key, state: Some(ObjectState::Spilled), .. } => self.observe_eviction(*key),
             // What is to be done by external storage is judged with what the core says of it.

@@ -1,7 +1,7 @@
 //! Whether the core may have external storage do what it wants, and move what it moves.
 
 use plasmon_agent::reactor::check::Range;
-use plasmon_agent::spill::job::{CompactJob, ReadItem, ReadJob, WriteJob};
+use plasmon_agent::spill::job::{CompactJob, ReadJob, WriteJob};
 use plasmon_protocol::id::{ObjectKey, SpillFileId};
 use plasmon_protocol::local::{ALIGNMENT, PAGE, SMALL};
 use plasmon_protocol::record::{ObjectState, SpillCause, SpillFileState};
@@ -16,7 +16,7 @@ const BLOCK: u64 = 4096;
 /// Objects from this size on begin at blocks.
 const ALIGNED: u64 = 64 << 10;
 /// How far behind a wanted record others are read too.
-const AHEAD: u64 = 1 << 20;
+const AHEAD: u64 = 2 << 20;
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(otherwise()) }
@@ -27,9 +27,10 @@ impl Model {
     pub(super) fn observe_look(&mut self, asked: &[ObjectKey], left: &[ObjectKey]) -> Check {
         for key in asked {
             let object = self.objects.get(key).ok_or_else(|| format!("{key:?} is to be moved and is none"))?;
-            ensure(object.state == ObjectState::InMemory && object.residency == Residency::Secondary, || {
-                format!("{key:?} is to be dropped: {object:?}")
-            })?;
+            // Primary copies don't leave memory, but their sparse chunk.
+            let in_chunk = || self.leases.iter().any(|lease| lease.chunk && lease.live.iter().any(|(live, ..)| live == key));
+            let movable = object.residency == Residency::Secondary || (object.residency == Residency::Primary && in_chunk());
+            ensure(object.state == ObjectState::InMemory && movable, || format!("{key:?} is to be moved: {object:?}"))?;
             ensure(self.counts(*key)[PINNED] == 0, || format!("{key:?} is to be dropped, which is pinned"))?;
             if left.contains(key) {
                 self.storage.evicting.insert(*key);
@@ -39,6 +40,20 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// An object goes to another place in the pool: which one.
+    pub(crate) fn observe_relocation(&mut self, (from, to, length): (u64, u64, u64), ranges: &[Range]) -> Check<ObjectKey> {
+        let what = || format!("{length} bytes go from {from} to {to}");
+        let here = |live: &&(ObjectKey, u64, u64)| (live.1, live.2) == (from, length);
+        let (key, ..) = *self.leases.iter().flat_map(|lease| &lease.live).find(here).ok_or_else(|| format!("{}, of no object", what()))?;
+        ensure(self.storage.evicting.remove(&key), || format!("{}, and nobody looked who reads {key:?}", what()))?;
+        self.leave_leases(key);
+        self.take_room(key, to, length, ranges)?;
+        if let Some(object) = self.objects.get_mut(&key) {
+            object.offset = to;
+        }
+        Ok(key)
     }
 
     /// An object's copy is no more in the pool.
@@ -156,9 +171,14 @@ impl Model {
         file.readers += 1;
         let asked = |key: ObjectKey| self.asks.iter().any(|ask| ask.restore == Some(key));
         for item in &job.items {
-            let behind = |other: &ReadItem| other.length <= SMALL && other.at < item.at && item.at < other.at + AHEAD && asked(other.key);
-            let ahead = item.length <= SMALL && job.items.iter().any(behind);
-            ensure(ahead || asked(item.key), || format!("{item:?} is read for nobody"))?;
+            if asked(item.key) {
+                self.storage.read_from.push((job.file, item.at));
+                continue;
+            }
+            // Together with one that is wanted, which may be in another job of the same change.
+            let mut before = self.storage.read_from.iter();
+            let ahead = item.length <= SMALL && before.any(|(file, at)| *file == job.file && *at < item.at && item.at < at + AHEAD);
+            ensure(ahead, || format!("{item:?} is read for nobody"))?;
         }
         for item in &job.items {
             let object = self.objects.get_mut(&item.key).ok_or_else(|| format!("{item:?} is read and is none"))?;

@@ -158,6 +158,7 @@ impl Model {
 
     /// Everything that the core wanted done was looked at: nobody waits first for what nobody wants.
     pub(crate) fn end_of_change(&mut self) {
+        self.storage.read_from.clear();
         while self.backed >= self.backing
             && let Some(index) = self.asks.iter().position(|ask| ask.memory.is_some()).filter(|index| self.is_stale(&self.asks[*index]))
         {

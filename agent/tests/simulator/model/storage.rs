@@ -74,6 +74,8 @@ pub(crate) struct Storage {
     pub(super) evicting: BTreeSet<ObjectKey>,
     /// Objects that somebody read when they were last to be moved.
     pub(super) read_then: BTreeSet<ObjectKey>,
+    /// Files that are read with this change, and from where on somebody wants what is in them.
+    pub(super) read_from: Vec<(SpillFileId, u64)>,
     /// Files to be removed with this change.
     pub(super) deletes: BTreeSet<SpillFileId>,
     pub(crate) totals: Totals,
