@@ -254,6 +254,8 @@ impl Core {
         if let Some(entry) = self.spill.files.get_mut(file) {
             entry.readers -= 1;
             entry.restored += objects;
+            // While it was read it was not written anew.
+            self.spill.sparse = true;
         }
         if objects > 0 {
             let message = format!("restored {objects} objects, {} from file {file}", Bytes(bytes));
