@@ -88,6 +88,7 @@ impl Core {
             }
         };
         self.spill.files.written(file, took_ms);
+        self.spill.sparse = true;
         let (mut moved, mut bytes) = (0_u64, 0);
         for (item, number) in items {
             // The number may be another record's by now.

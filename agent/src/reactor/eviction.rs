@@ -84,6 +84,7 @@ impl Core {
     pub(super) fn vacate(&mut self, key: ObjectKey, place: Place, length: u64, class: Class, out: &mut impl Outbox) {
         let owner = self.store.lease(place.lease).and_then(|lease| lease.owner).filter(|(owner, _)| owner.0 != 0);
         let idle = self.store.leave_object(place.lease, place.offset, length, class);
+        self.spill.look |= !self.creates.is_empty();
         if let Some((owner, number)) = owner {
             out.freed(owner, number, key);
             if idle {

@@ -119,6 +119,8 @@ impl Core {
             return Err(Violation(format!("return of lease {number} with {live} live objects in it")));
         }
         self.forget_lease(from, number);
+        // Together with idle leases it may be room for whoever waits first.
+        self.spill.look |= !self.creates.is_empty();
         self.serve_creates(out);
         Ok(())
     }

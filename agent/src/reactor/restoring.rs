@@ -295,6 +295,8 @@ impl Core {
         if let Some(entry) = self.spill.files.get_mut(file) {
             entry.readers -= 1;
             entry.restored += objects;
+            // While it was read it was not written anew.
+            self.spill.sparse = true;
         }
         let untold = &mut self.spill.untold;
         if untold.objects == 0 {

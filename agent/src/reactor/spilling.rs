@@ -370,6 +370,8 @@ impl Core {
             return self.place_failed(place, &failure);
         }
         self.spill.progress_ms = self.now_ms;
+        // What was freed meanwhile may be most of it.
+        self.spill.sparse = true;
         self.spill.files.written(file, took_ms);
         for (held, at) in held {
             if self.keep_or_free(held, Residency::Secondary, out) {

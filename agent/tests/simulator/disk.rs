@@ -70,6 +70,8 @@ pub(crate) struct Disk {
     flights: Vec<Flight>,
     /// Jobs that fail, and records that are damaged, of a hundred.
     pub(crate) failing: u64,
+    /// Some job has failed.
+    pub(crate) failed: bool,
     damaging: u64,
     /// Jobs that do not end for a long time, of a hundred.
     dawdling: u64,
@@ -191,6 +193,7 @@ impl Disk {
         let those: Vec<usize> = (0..self.flights.len()).filter(|index| all || !self.flights[*index].slow).collect();
         let Some(index) = random.pick(&those) else { return Ok(None) };
         let fails = random.chance(self.failing);
+        self.failed |= fails;
         let took_ms = random.below(3000);
         let report = match self.flights.remove(index).job {
             Job::Write(write) => {

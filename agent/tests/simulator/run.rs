@@ -129,7 +129,8 @@ impl World {
                 && self.condemned.is_empty()
                 && self.clients.values().all(|client| client.phase == Phase::Alive && client.ring.is_empty() && client.inbox.is_empty());
             if resting {
-                return Ok(());
+                // After a failure it waits a while.
+                return if self.disk.failing == 0 && !self.disk.failed { self.model.check_sparse() } else { Ok(()) };
             }
         }
         let pending: Vec<_> = self.model.tasks.iter().filter(|(_, task)| task.is_pending()).collect();

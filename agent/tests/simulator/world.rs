@@ -1,12 +1,11 @@
 //! The surroundings of one core: shared memory, clients, and the order in which things reach it. Every call of the core is
 //! mirrored in the model, every effect is judged before it is carried out.
 
+mod storage;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, Usage};
-use plasmon_agent::spill::job::{Job, Report};
-use plasmon_agent::spill::policy::SpillConfig;
-use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToAgent, ToClient, decode};
 use plasmon_protocol::record::ObjectState;
@@ -59,19 +58,6 @@ pub(crate) struct World {
     trace: Option<Vec<String>>,
 }
 
-/// External storage of any kind, or none.
-fn some_storage(random: &mut Random, capacity: u64) -> SpillConfig {
-    if random.chance(33) {
-        return SpillConfig::default();
-    }
-    SpillConfig {
-        places: (0..random.between(1, 3)).map(|place| format!("place {place}").into()).collect(),
-        threshold_milli: random.pick(&[0, 100, 300, 500, 800, 800, 1000, 2000]).unwrap_or(800),
-        limit: if random.chance(20) { Some(capacity * random.between(1, 12) / 4) } else { None },
-        writers: random.below(4) as usize,
-    }
-}
-
 impl World {
     pub(crate) fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
         let mut random = Random::new(seed);
@@ -79,7 +65,7 @@ impl World {
         let blocks = random.between(2, 6) as u32;
         let milli_cpus = random.between(1, 8) * 500;
         let now_ms = 1_000_000;
-        let spill = some_storage(&mut random, capacity);
+        let spill = storage::some_storage(&mut random, capacity);
         let config = CoreConfig {
             node: NodeId([7; 8]),
             node_ip: "127.0.0.1".into(),
@@ -288,44 +274,6 @@ impl World {
         self.carry_out()
     }
 
-    /// Some job ends, if there is one. `all`: even one that takes its time.
-    pub(crate) fn complete_job(&mut self, all: bool) -> Check<bool> {
-        let Some(report) = self.disk.complete(all, &mut self.random)? else { return Ok(false) };
-        self.report(&report)?;
-        Ok(true)
-    }
-
-    /// All jobs end, and those that come of it.
-    pub(crate) fn complete_all(&mut self) -> Check {
-        while self.complete_job(true)? {
-            self.verify()?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn tell_progress(&mut self) -> Check {
-        self.report(&Report::Progress)
-    }
-
-    fn report(&mut self, report: &Report) -> Check {
-        self.note(|| format!("{report:?}"));
-        self.model.report(report);
-        self.subject.on_io(report, &mut self.recorder);
-        self.carry_out()
-    }
-
-    /// A hostile client's message was taken: it may have written anything there.
-    fn doubt(&mut self, bytes: &[u8]) {
-        match decode::<ToAgent<'_>>("a client", bytes) {
-            Ok(ToAgent::Put { key, .. }) => drop(self.disk.doubtful.insert(key)),
-            Ok(ToAgent::Output { task, .. }) => {
-                let returns = self.model.tasks.get(&task).map(|task| task.returns.clone());
-                self.disk.doubtful.extend(returns.unwrap_or_default());
-            }
-            _ => {}
-        }
-    }
-
     pub(crate) fn sample(&mut self) {
         let usage = Usage { rss_bytes: self.random.below(1 << 30), shared_bytes: self.random.below(1 << 30), cpu_percent: 3.0 };
         let processes: Vec<_> = self.clients.keys().map(|id| (*id, usage)).collect();
@@ -371,38 +319,6 @@ impl World {
         Ok(())
     }
 
-    fn begin_job(&mut self, job: Job) -> Check {
-        let core = &self.subject.core;
-        match &job {
-            Job::Write(write) => {
-                let row = core.spill_files().into_iter().find(|row| row.file == write.file);
-                let row = row.ok_or_else(|| format!("nobody knows of file {}", write.file))?;
-                self.model.observe_write(write, row.cause)?;
-            }
-            Job::Read(read) => self.model.observe_read(read, &core.ranges())?,
-            Job::Compact(compact) => self.model.observe_compaction(compact)?,
-            Job::Delete { file, place } => self.model.observe_delete(*file, *place)?,
-        }
-        self.disk.begin(job, &mut self.random)
-    }
-
-    /// What is announced as an object's bytes is that; what leaves is overwritten.
-    fn check_bytes(&mut self, effect: &Effect) -> Check {
-        let Effect::Publish { key, state, offset, length } = effect else { return Ok(()) };
-        match state {
-            Some(ObjectState::InMemory) if !self.disk.doubtful.contains(key) && !self.disk.pool.holds(*key, *offset, *length) => {
-                Err(format!("{key:?} is announced at {offset}+{length}, and its bytes are not there"))
-            }
-            Some(ObjectState::Spilled) => {
-                if let Some(entry) = self.shared.slots.get(&key.slot).filter(|entry| entry.state == Some(ObjectState::InMemory)) {
-                    self.disk.pool.clear(entry.offset, entry.length);
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Shared memory is written before the message that sends somebody there.
     fn check_order(&self, effect: &Effect) -> Check {
         let (Effect::Send(to, _), Some(message)) = (effect, effect.message()) else { return Ok(()) };
@@ -418,20 +334,6 @@ impl World {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Whatever somebody reads stays where it is, and the core does not ask to be called for nothing.
-    fn check_readers(&self) -> Check {
-        for client in self.clients.values() {
-            for (key, offset, _) in client.table.iter().filter(|(key, _, _)| self.model.objects.contains_key(key)) {
-                let entry = self.shared.slots.get(&key.slot);
-                let stays = entry.is_some_and(|entry| entry.state == Some(ObjectState::InMemory) && entry.offset == *offset);
-                if !stays {
-                    return Err(format!("{key:?} is read at {offset} by {}, and is {entry:?}", client.id));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Everything that can be checked.

@@ -136,7 +136,8 @@ impl Model {
             }
             _ => return Err(format!("{} has no cause", what())),
         }
-        if self.writing().next().is_none() && !self.storage.failing {
+        let others = self.writing().filter(|file| file.replaces.is_none()).count();
+        if others == 0 && !self.storage.failing {
             self.storage.progress_ms = self.now_ms;
         }
         let items = job.items.iter().map(|item| (item.key, item.at, item.length)).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, SMALL, ToAgent, Value};
+use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
 use super::{
@@ -226,21 +226,6 @@ impl Model {
         };
         self.expected.push(super::Expected { process: from, request, wants_value, answer: expected });
         Ok(())
-    }
-
-    /// An object that is in external storage only is wanted.
-    fn want_back(&mut self, from: ProcessId, key: ObjectKey) {
-        let (now_ms, object) = (self.now_ms, &self.objects[&key]);
-        let (length, first) = (object.length, object.waiters.len() == 1);
-        match self.asks.iter_mut().find(|ask| ask.restore == Some(key)) {
-            Some(ask) if first => ask.again_ms = Some(now_ms),
-            Some(_) => {}
-            None => {
-                let memory = Some((length, length <= SMALL));
-                let restore = Some(key);
-                self.asks.push(Ask { process: from, request: 0, memory, restore, since_ms: now_ms, again_ms: None, hopeless: false });
-            }
-        }
     }
 
     /// Whether a task may be submitted so, its results aside.

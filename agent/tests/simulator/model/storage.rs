@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_agent::spill::job::{Failure, ReadItem, Report};
 use plasmon_agent::spill::policy::SpillConfig;
-use plasmon_protocol::id::{ObjectKey, SpillFileId};
+use plasmon_protocol::id::{ObjectKey, ProcessId, SpillFileId};
+use plasmon_protocol::local::SMALL;
 use plasmon_protocol::record::{ObjectState, SpillFileState, TaskStatus};
 
-use super::{Answer, Codes, Model};
+use super::{Answer, Ask, Check, Codes, Model};
 
 /// Where the bytes of an object in the pool are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -240,6 +241,30 @@ impl Model {
         let Some(object) = self.objects.get_mut(&key) else { return };
         for (process, request, wants_value) in std::mem::take(&mut object.waiters) {
             self.expect(process, request, wants_value, Answer::Failed(Codes::from([code])));
+        }
+    }
+
+    /// Nobody works and nobody waits: no file is left of which most is dead.
+    pub(crate) fn check_sparse(&self) -> Check {
+        let sparse = |file: &&File| file.state == SpillFileState::Ready && file.live() < file.object_bytes() - file.live();
+        match self.storage.files.values().find(sparse).filter(|_| self.storage.config.limit.is_none()) {
+            Some(file) => Err(format!("more than half of it is dead, and it is not written anew: {file:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// An object that is in external storage only is wanted.
+    pub(super) fn want_back(&mut self, from: ProcessId, key: ObjectKey) {
+        let (now_ms, object) = (self.now_ms, &self.objects[&key]);
+        let (length, first) = (object.length, object.waiters.len() == 1);
+        match self.asks.iter_mut().find(|ask| ask.restore == Some(key)) {
+            Some(ask) if first => ask.again_ms = Some(now_ms),
+            Some(_) => {}
+            None => {
+                let memory = Some((length, length <= SMALL));
+                let restore = Some(key);
+                self.asks.push(Ask { process: from, request: 0, memory, restore, since_ms: now_ms, again_ms: None, hopeless: false });
+            }
         }
     }
 
