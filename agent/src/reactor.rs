@@ -60,6 +60,7 @@ use crate::scheduler::task::Task;
 use crate::spill::job::Job as IoJob;
 use crate::spill::policy::SpillConfig;
 use crate::store::Store;
+use crate::store::ledger::Class;
 use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
@@ -105,6 +106,10 @@ pub trait Outbox {
     /// Marks these objects as about to leave their places, and looks who reads them: leaves those that nobody does, and nobody begins to
     /// until they are published again ([`plasmon_memory::pin::begin_evict_all`]).
     fn evict(&mut self, keys: &mut Vec<ObjectKey>);
+    /// Leaves those of these objects that no pin table names.
+    fn unread(&self, keys: &mut Vec<ObjectKey>) {
+        let _ = keys;
+    }
     /// Copies an object's bytes to a place of the pool where nothing is. Nobody reads either.
     fn relocate(&mut self, from: u64, to: u64, length: u64);
     /// Has external storage do something; [`Core::on_io`] tells how it went.
@@ -170,6 +175,9 @@ pub struct Core {
     backing_failed: bool,
     spill: spilling::Spill,
     tidying: evacuation::Tidying,
+    /// Freed bytes that somebody may still read, with their lines, and when it is looked again.
+    lingering: Vec<(spilling::Held, Class)>,
+    linger_ms: Option<u64>,
     /// Processes that live, the agent included.
     living: u64,
     events: VecDeque<EventRow>,
@@ -260,6 +268,8 @@ impl Core {
             backing_failed: false,
             spill: spilling::Spill::new(config.spill.clone()),
             tidying: evacuation::Tidying::default(),
+            lingering: Vec::new(),
+            linger_ms: None,
             living: 1,
             events: VecDeque::new(),
             post_mortems: post_mortem::PostMortems::default(),
@@ -329,6 +339,7 @@ impl Core {
                 break;
             }
         }
+        self.let_go(out);
         // Freed objects may have given their leases back.
         self.serve_creates(out);
         self.manage_room(out);

@@ -21,6 +21,7 @@ use plasmon_protocol::record::Ledger;
 use allocator::Allocator;
 use lease::{Lease, LeaseIndex};
 use ledger::{Books, Class};
+use object::Residency;
 
 /// The pool's books: free ranges, leases and the ledger over both.
 #[derive(Debug)]
@@ -249,6 +250,17 @@ impl Store {
             self.give_back(index);
         }
         idle && !orphaned
+    }
+
+    /// Counts a copy in a lease under its residency, or no more.
+    pub fn tally(&mut self, index: LeaseIndex, residency: Residency, more: bool) {
+        let Some(lease) = self.leases.get_mut(index.0 as usize).and_then(Option::as_mut) else { return };
+        let count = match residency {
+            Residency::Primary => &mut lease.primary,
+            Residency::Secondary => &mut lease.secondary,
+            Residency::Spilling | Residency::Spilled | Residency::Restoring => return,
+        };
+        *count = if more { *count + 1 } else { *count - 1 };
     }
 
     /// Moves an object's bytes from one line of the ledger to another.

@@ -74,7 +74,8 @@ impl Directory {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let (fd, direct) = match rustix::fs::openat(directory, &name, flags | OFlags::DIRECT, mode) {
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => (rustix::fs::openat(directory, &name, flags, mode)?, false),
+            // Some file systems have made the file by then.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => (rustix::fs::openat(directory, &name, flags - OFlags::EXCL, mode)?, false),
             other => (other?, true),
         };
         Ok(Blocks { fd, direct: AtomicBool::new(direct), name: self.name(file) })
@@ -159,16 +160,18 @@ impl Blocks {
     fn all(&self, length: usize, mut step: impl FnMut(usize) -> Result<usize, Errno>) -> Result<usize, Errno> {
         let mut done = 0;
         while done < length {
+            // Another thread may give it up meanwhile.
+            let direct = self.direct.load(Ordering::Relaxed);
             match step(done) {
                 Ok(0) => break,
                 Ok(count) => {
                     done += count;
-                    if done < length && !done.is_multiple_of(BLOCK as usize) && self.direct.load(Ordering::Relaxed) {
+                    if done < length && !done.is_multiple_of(BLOCK as usize) && direct {
                         self.give_up_direct()?;
                     }
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::INVAL) if self.direct.load(Ordering::Relaxed) => self.give_up_direct()?,
+                Err(Errno::INVAL) if direct => self.give_up_direct()?,
                 Err(error) => return Err(error),
             }
         }

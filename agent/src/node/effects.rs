@@ -243,6 +243,11 @@ impl Outbox for Effects {
         begin_evict_all(&self.slots, keys, self.peers.values().map(|peer| peer.link.pins()));
     }
 
+    fn unread(&self, keys: &mut Vec<ObjectKey>) {
+        let pinned = pinned(self.peers.values().map(|peer| peer.link.pins()));
+        keys.retain(|key| pinned.binary_search(key).is_err());
+    }
+
     fn relocate(&mut self, from: u64, to: u64, length: u64) {
         self.pool.relocate(from, to, length);
         if self.poison {

@@ -68,6 +68,7 @@ impl Core {
         let mut visible = (0, 0);
         let mut inlined = (0, 0);
         let mut lease_live: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+        let mut copies: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         let mut classes = [0; 7];
         let mut spill = super::spilling::Spill::default();
         for (key, object) in self.objects.iter() {
@@ -99,6 +100,9 @@ impl Core {
                     ensure(place.offset >= lease.offset && place.offset + object.length <= lease.end(), || {
                         format!("{key:?} lies outside of its lease")
                     })?;
+                    let copies = copies.entry(place.lease.0).or_default();
+                    copies.0 += u32::from(object.residency == Residency::Primary);
+                    copies.1 += u32::from(object.residency == Residency::Secondary);
                     let entry = lease_live.entry(place.lease.0).or_default();
                     *entry = (entry.0 + 1, entry.1 + lease.extent(place.offset, object.length));
                     classes[object.class() as usize] += object.length;
@@ -125,6 +129,8 @@ impl Core {
             ensure((live, extent) == (lease.live, lease.live_extent), || {
                 format!("lease {index:?} counts {} objects and has {live}", lease.live)
             })?;
+            let copies = copies.get(&index.0).copied().unwrap_or_default();
+            ensure((lease.primary, lease.secondary) == copies, || format!("lease {index:?} counts other copies than {copies:?}"))?;
             ensure(lease.owner.is_some() || lease.live > 0, || format!("lease {index:?} has neither owner nor objects"))?;
         }
         let ledger = self.ledger();
@@ -165,7 +171,7 @@ impl Core {
     fn abandoned(&self) -> impl Iterator<Item = (super::spilling::Held, Class)> {
         let writes = self.spill.writes.values().flat_map(|write| write.held.iter().map(|(held, _)| (*held, Class::Spilling)));
         let reads = self.spill.reads.values().flat_map(|read| read.held.iter().map(|held| (*held, Class::Restoring)));
-        writes.chain(reads).filter(|(held, _)| self.objects.get(held.key).is_none())
+        writes.chain(reads).filter(|(held, _)| self.objects.get(held.key).is_none()).chain(self.lingering.iter().copied())
     }
 
     fn check_actors(&self) -> Result<(), String> {

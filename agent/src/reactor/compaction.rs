@@ -10,8 +10,8 @@ use crate::spill::job::{CompactItem, CompactJob, Failure, Job as IoJob, WriteIte
 use crate::spill::policy::Batch;
 use crate::store::object::Residency;
 
-/// How long after a failure compaction rests, milliseconds.
-const REST_MS: u64 = 5000;
+/// How long compaction rests after a failure, milliseconds: at first, and at most.
+const REST_MS: std::ops::RangeInclusive<u64> = 5_000..=600_000;
 
 /// The live part of a file on its way to another one.
 #[derive(Debug)]
@@ -40,8 +40,7 @@ impl Core {
             let Some(record) = self.spill.files.record(*number) else { continue };
             if batch.take(record.key, 0, record.length, room).is_err() {
                 // It was one file before: only the limit stands in the way.
-                self.spill.compact_ms = self.now_ms + REST_MS;
-                return;
+                return self.rest_from_compaction();
             }
             old_places.push((*at, *number));
         }
@@ -79,15 +78,18 @@ impl Core {
             Ok(damaged) => damaged,
             Err(failure) => {
                 self.spill.files.failed(file);
-                self.spill.compact_ms = self.now_ms + REST_MS;
+                if self.spill.compact_rest_ms == 0 {
+                    let message = format!("spill file {from} could not be written anew: {failure}");
+                    self.event(EventKind::SpillFile, Severity::Warning, None, message);
+                }
+                self.rest_from_compaction();
                 self.spill.failures += 1;
-                let message = format!("spill file {from} could not be written anew: {failure}");
-                self.event(EventKind::SpillFile, Severity::Warning, None, message);
                 out.io(IoJob::Delete { file, place });
                 return self.retire_file(from, out);
             }
         };
         self.spill.files.written(file, took_ms);
+        self.spill.compact_rest_ms = 0;
         self.spill.sparse = true;
         let (mut moved, mut bytes) = (0_u64, 0);
         for (item, number) in items {
@@ -113,6 +115,12 @@ impl Core {
         self.event(EventKind::SpillFile, Severity::Info, None, message);
         self.retire_file(from, out);
         self.retire_file(file, out);
+    }
+
+    /// Compaction is not urgent: what stood in its way may take long to go.
+    fn rest_from_compaction(&mut self) {
+        self.spill.compact_rest_ms = (self.spill.compact_rest_ms * 2).clamp(*REST_MS.start(), *REST_MS.end());
+        self.spill.compact_ms = self.now_ms + self.spill.compact_rest_ms;
     }
 
     /// A record is not as it was written: an object that is in memory too has no other copy from here on, any other one is lost.

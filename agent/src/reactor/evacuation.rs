@@ -135,9 +135,12 @@ impl Core {
         out.relocate(old.offset, offset, length);
         if let Some(object) = self.objects.get_mut(key) {
             object.place = Some(Place { lease, offset });
+            self.store.tally(old.lease, object.residency, false);
+            self.store.tally(lease, object.residency, true);
         }
         out.publish(key, Some(ObjectState::InMemory), offset, length);
-        self.vacate(key, old, length, class, out);
+        // Nobody reads there, whatever is pinned at the new place from now on.
+        self.vacate(ObjectKey::default(), old, length, class, out);
         self.changes += 1;
         true
     }

@@ -3,10 +3,14 @@
 use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::record::ObjectState;
 
+use super::spilling::Held;
 use super::{Core, Outbox};
 use crate::store::lease::LeaseIndex;
 use crate::store::ledger::Class;
 use crate::store::object::{Place, Residency};
+
+/// How soon it is looked again who still reads what was freed, milliseconds.
+const LINGER_MS: u64 = 5;
 
 impl Core {
     /// Keeps some room free, so that most creates need not wait for an eviction.
@@ -28,7 +32,7 @@ impl Core {
             return 0;
         }
         let mut leases: Vec<(u64, LeaseIndex)> =
-            self.store.leases().filter(|(_, lease)| lease.live > 0).map(|(index, lease)| (lease.since, index)).collect();
+            self.store.leases().filter(|(_, lease)| lease.secondary > 0).map(|(index, lease)| (lease.since, index)).collect();
         leases.sort_unstable();
         let mut evicted = 0;
         let mut leases = leases.into_iter();
@@ -66,23 +70,51 @@ impl Core {
         let record = object.record;
         self.set_residency_away(key);
         out.publish(key, Some(ObjectState::Spilled), 0, length);
-        self.vacate(key, place, length, class, out);
+        // Nobody reads there, whatever is pinned at another place from now on.
+        self.vacate(ObjectKey::default(), place, length, class, out);
         if let Some(record) = record.and_then(|record| self.spill.files.record_mut(record)) {
             record.evicted_ms = Some(self.now_ms);
         }
         length.max(1)
     }
 
+    /// Lets go of freed ranges that no leaseholder is to be told of, as far as no pin table names the objects that were there. Counts say
+    /// so already; this holds even if they are wrong.
+    pub(super) fn let_go(&mut self, out: &mut impl Outbox) {
+        if self.lingering.is_empty() {
+            return;
+        }
+        let mut unread: Vec<ObjectKey> = self.lingering.iter().map(|(held, _)| held.key).collect();
+        out.unread(&mut unread);
+        unread.sort_unstable();
+        for (held, class) in std::mem::take(&mut self.lingering) {
+            if unread.binary_search(&held.key).is_ok() {
+                self.vacate(ObjectKey::default(), held.place, held.length, class, out);
+            } else {
+                self.lingering.push((held, class));
+            }
+        }
+        self.linger_ms = (!self.lingering.is_empty()).then_some(self.now_ms + LINGER_MS);
+    }
+
     /// An object's copy in the pool is no more: its ledger line is the caller's to close.
     pub(super) fn set_residency_away(&mut self, key: ObjectKey) {
         let Some(object) = self.objects.get_mut(key) else { return };
-        object.place = None;
+        if let Some(place) = object.place.take() {
+            self.store.tally(place.lease, object.residency, false);
+        }
         self.set_residency(key, Residency::Spilled);
     }
 
-    /// Bytes of the pool that stood in the line `class` carry no object any more; who leases them may write there again.
+    /// Bytes of the pool that stood in the line `class` carry no object any more; who leases them may write there again. `key` is the
+    /// object whose readers are to be waited for, none when nobody reads there.
     pub(super) fn vacate(&mut self, key: ObjectKey, place: Place, length: u64, class: Class, out: &mut impl Outbox) {
         let owner = self.store.lease(place.lease).and_then(|lease| lease.owner).filter(|(owner, _)| owner.0 != 0);
+        if owner.is_none() && key != ObjectKey::default() {
+            // The agent would lend it to others at once.
+            self.lingering.push((Held { key, place, length }, class));
+            return;
+        }
         let idle = self.store.leave_object(place.lease, place.offset, length, class);
         self.spill.look |= !self.creates.is_empty();
         if let Some((owner, number)) = owner {

@@ -110,7 +110,13 @@ impl Core {
     fn waits_too_often(&self, process: ProcessId) -> bool {
         // Nearly always nobody waits.
         self.creates.len() + self.unbacked.len() >= MAX_CREATES
-            && self.creates.iter().chain(&self.unbacked).filter(|create| create.process == process).count() >= MAX_CREATES
+            && self
+                .creates
+                .iter()
+                .chain(&self.unbacked)
+                .filter(|create| create.process == process && matches!(create.want, Want::Lease(_)))
+                .count()
+                >= MAX_CREATES
     }
 
     pub(super) fn on_return(&mut self, from: ProcessId, number: u32, out: &mut impl Outbox) -> Result<(), Violation> {
@@ -245,7 +251,9 @@ impl Core {
     pub(super) fn is_kept_for_restores(&self, wanted: u64) -> bool {
         let capacity = self.store.capacity();
         let unwritten = self.spill.primary + self.spill.writing_sums.1;
-        self.spill.away.0 > 0 && unwritten > 0 && unwritten.saturating_add(wanted) > capacity - capacity / KEPT
+        // Waiting helps only while something can be written, or could be once the disk serves again.
+        let helps = self.spill.trouble.is_some() || !self.spill.exhausted || !self.spill.writes.is_empty();
+        helps && self.spill.away.0 > 0 && unwritten > 0 && unwritten.saturating_add(wanted) > capacity - capacity / KEPT
     }
 
     fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {
@@ -299,6 +307,7 @@ impl Core {
             self.spill.recalled_ms = None;
             self.spill.look = true;
             self.serve_creates(out);
+            self.make_room(out);
         }
     }
 

@@ -76,6 +76,7 @@ impl Core {
         self.counters.put_objects += 1;
         self.counters.put_bytes += memory.length;
         self.spill.count(Residency::Primary, memory.length, true);
+        self.store.tally(lease, Residency::Primary, true);
         self.spill.exhausted = false;
         out.publish(key, Some(ObjectState::InMemory), memory.offset, memory.length);
         Ok(())
@@ -269,6 +270,9 @@ impl Core {
         out.publish(key, None, 0, 0);
         if state == Some(ObjectState::InMemory) {
             self.spill.count(residency, length, false);
+        }
+        if let Some(place) = place {
+            self.store.tally(place.lease, residency, false);
         }
         if let Some(place) = place.filter(|_| !self.is_in_a_job(key, residency)) {
             self.vacate(key, place, length, class, out);

@@ -156,7 +156,8 @@ impl Core {
         let Some(object) = self.objects.get(key) else { return };
         let (Some(place), length, class) = (object.place, object.length, object.class()) else { return };
         self.set_residency_away(key);
-        self.vacate(key, place, length, class, out);
+        // It was not there to be read.
+        self.vacate(ObjectKey::default(), place, length, class, out);
     }
 
     /// An object does not come back now: whoever waits for it is told why.

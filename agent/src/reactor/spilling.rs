@@ -2,6 +2,7 @@
 //! written object stays in memory as a secondary copy until its place is needed ([`super::eviction`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::Discriminant;
 
 use plasmon_protocol::id::{ObjectKey, SpillFileId};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, SpillCause, SpillCut};
@@ -20,6 +21,8 @@ use crate::store::object::{Place, Residency};
 const LOOK_AGAIN_MS: u64 = 10;
 /// How long idle leases that are called back are waited for, milliseconds.
 const RECALL_MS: u64 = 100;
+/// How soon something to spill is looked for again after there was none, milliseconds: a walk over all that lives.
+const GATHER_MS: u64 = 5;
 /// How long a place that failed is left alone, milliseconds: at first, and at most.
 const BACKOFF_MS: std::ops::RangeInclusive<u64> = 250..=4000;
 
@@ -71,8 +74,8 @@ impl Busy {
 /// One place for files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SpillPlace {
-    /// What failed there last, while it is left alone.
-    trouble: Option<String>,
+    /// How it failed last, while it is left alone.
+    trouble: Option<Discriminant<Failure>>,
     retry_ms: u64,
     backoff_ms: u64,
     pub(super) room: Option<DiskRoom>,
@@ -110,6 +113,10 @@ pub(super) struct Spill {
     /// When idle leases were called back for whoever waits first.
     pub(super) recalled_ms: Option<u64>,
     pub(super) evictable_ms: u64,
+    /// Looking for something to spill was in vain: not before this time again.
+    gather_ms: u64,
+    /// Files that could not be removed, and when they are tried again.
+    pub(super) undeleted: BTreeMap<SpillFileId, u64>,
     /// Nothing that is in memory can be spilled, until something changes.
     pub(super) exhausted: bool,
     /// What could be spilled is too little while another file is being written.
@@ -117,6 +124,7 @@ pub(super) struct Spill {
     /// Some file may be worth writing anew.
     pub(super) sparse: bool,
     pub(super) compact_ms: u64,
+    pub(super) compact_rest_ms: u64,
     /// Why nothing can be spilled at all.
     pub(super) trouble: Option<String>,
     /// Failures in a row, which make files smaller.
@@ -148,7 +156,7 @@ impl Spill {
 
     /// When a place that failed is tried again.
     fn next_retry_ms(&self) -> u64 {
-        self.places.iter().map(|place| place.retry_ms).min().unwrap_or(0)
+        self.places.iter().map(|place| place.retry_ms).min().unwrap_or(0).max(self.gather_ms)
     }
 
     fn has_writer(&self) -> bool {
@@ -167,12 +175,18 @@ impl Core {
             self.make_room(out);
         }
         self.start_reads(out);
+        let exhausted = self.spill.exhausted;
         self.start_spilling(out);
+        if self.spill.exhausted && !exhausted && !self.creates.is_empty() {
+            // What was kept for others is not worth waiting for.
+            self.make_room(out);
+            self.start_reads(out);
+        }
         self.start_compaction(out);
     }
 
     /// Makes room for whoever waits first in the queue, as far as that takes no writing.
-    fn make_room(&mut self, out: &mut impl Outbox) {
+    pub(super) fn make_room(&mut self, out: &mut impl Outbox) {
         self.spill.starved = false;
         self.spill.look_ms = None;
         while let Some(Create { bytes, want, .. }) = self.creates.front().copied() {
@@ -211,15 +225,17 @@ impl Core {
         if self.spill.exhausted {
             return None;
         }
-        if self.spill.starved {
-            let head = self.creates.front()?;
-            return (self.spill.writing_sums.1 < head.bytes.max(1)).then(|| head.spill_cause());
+        if self.spill.starved
+            && let Some(head) = self.creates.front()
+            && self.spill.writing_sums.1 < head.bytes.max(1)
+        {
+            return Some(head.spill_cause());
         }
         let capacity = self.store.capacity();
-        // A get goes before what is only ahead of need.
+        // A get goes before what is only ahead of need, but for one file.
         let due = self.spill.primary >= self.spill.config.threshold(capacity)
             && self.spill.primary > 0
-            && self.spill.reads.is_empty()
+            && (self.spill.reads.is_empty() || self.spill.writes.is_empty())
             && !self.spill.deferred;
         due.then_some(SpillCause::Threshold)
     }
@@ -232,6 +248,7 @@ impl Core {
             let (batch, cut) = self.gather(wanted, room, cause);
             if batch.items.is_empty() {
                 self.spill.exhausted = true;
+                self.spill.gather_ms = self.now_ms + GATHER_MS;
                 if cut == SpillCut::Size {
                     let limit = Bytes(self.spill.config.limit.unwrap_or(0));
                     let used = Bytes(self.spill.files.sums().bytes);
@@ -240,7 +257,7 @@ impl Core {
                 return;
             }
             // A small file is not worth its writing while another one makes room.
-            if cause == SpillCause::Threshold && batch.object_bytes < wanted && !self.spill.writes.is_empty() {
+            if cause == SpillCause::Threshold && cut == SpillCut::Exhausted && !self.spill.writes.is_empty() {
                 self.spill.deferred = true;
                 return;
             }
@@ -252,8 +269,9 @@ impl Core {
     /// The oldest objects that may be spilled, up to `wanted` bytes and one file that fits `room`. What pending tasks need comes last.
     fn gather(&self, wanted: u64, room: u64, cause: SpillCause) -> (Batch, SpillCut) {
         let mut leases: Vec<(u64, LeaseIndex)> =
-            self.store.leases().filter(|(_, lease)| lease.live > 0).map(|(index, lease)| (lease.since, index)).collect();
+            self.store.leases().filter(|(_, lease)| lease.primary > 0).map(|(index, lease)| (lease.since, index)).collect();
         leases.sort_unstable();
+        let mut too_large = false;
         let mut batch = Batch::default();
         for arguments in [false, true] {
             if arguments && (cause == SpillCause::Threshold && !batch.items.is_empty()) {
@@ -268,12 +286,19 @@ impl Core {
                 if batch.object_bytes >= wanted {
                     return (batch, SpillCut::Enough);
                 }
-                if let Err(cut) = batch.take(key, place.offset, length, room) {
-                    return (batch, cut);
+                match batch.take(key, place.offset, length, room) {
+                    Ok(()) => {}
+                    // Beyond what is left of the limit; a smaller one may fit.
+                    Err(SpillCut::Size) if batch.items.is_empty() => too_large = true,
+                    Err(cut) => return (batch, cut),
                 }
             }
         }
-        let cut = if batch.object_bytes >= wanted { SpillCut::Enough } else { SpillCut::Exhausted };
+        let cut = match batch.object_bytes {
+            bytes if bytes >= wanted => SpillCut::Enough,
+            _ if batch.items.is_empty() && too_large => SpillCut::Size,
+            _ => SpillCut::Exhausted,
+        };
         (batch, cut)
     }
 
@@ -316,8 +341,12 @@ impl Core {
         let (before, length) = (object.class(), object.length);
         let old = std::mem::replace(&mut object.residency, residency);
         let after = object.class();
-        if before != after && object.place.is_some() {
-            self.store.reclassify(length, before, after);
+        if let Some(place) = object.place {
+            self.store.tally(place.lease, old, false);
+            self.store.tally(place.lease, residency, true);
+            if before != after {
+                self.store.reclassify(length, before, after);
+            }
         }
         self.spill.count(old, length, false);
         self.spill.count(residency, length, true);
@@ -332,13 +361,7 @@ impl Core {
             Report::Read { number, results, .. } => self.on_read(number, results, out),
             Report::Compacted { file, result, took_ms } => self.on_compacted(file, result, took_ms, out),
             Report::Deleted { file, result } => {
-                if let Err(failure) = result {
-                    self.spill.failures += 1;
-                    let name = format!("spill file {file} could not be removed: {failure}");
-                    self.event(EventKind::SpillFile, Severity::Warning, None, name);
-                }
-                self.spill.files.deleted(file);
-                self.spill.exhausted = false;
+                self.on_deleted(file, result);
             }
             Report::Room { place, room } => {
                 if let Some(place) = self.spill.places.get_mut(place) {
@@ -349,6 +372,26 @@ impl Core {
             }
         }
         self.settle(out);
+    }
+
+    /// A file is gone; one that could not be removed stays in the books, and is tried again.
+    fn on_deleted(&mut self, file: SpillFileId, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            self.spill.failures += 1;
+            if self.spill.undeleted.is_empty() {
+                let message = format!("spill file {file} could not be removed, and is tried again: {failure}");
+                self.event(EventKind::SpillFile, Severity::Warning, None, message);
+            }
+            self.spill.undeleted.insert(file, self.now_ms + *BACKOFF_MS.end());
+            return;
+        }
+        self.spill.undeleted.remove(&file);
+        self.spill.files.deleted(file);
+        self.spill.exhausted = false;
+        // Only a limit stood in the way.
+        if self.spill.places.iter().all(|place| place.trouble.is_none()) {
+            self.spilling_goes_on();
+        }
     }
 
     fn on_written(&mut self, file: SpillFileId, result: Result<(), Failure>, took_ms: u64, out: &mut impl Outbox) {
@@ -429,8 +472,8 @@ impl Core {
         if let Some(place) = self.spill.places.get_mut(index) {
             place.backoff_ms = (place.backoff_ms * 2).clamp(*BACKOFF_MS.start(), *BACKOFF_MS.end());
             place.retry_ms = now_ms + place.backoff_ms;
-            let news = place.trouble.as_deref() != Some(&failure.to_string());
-            place.trouble = Some(failure.to_string());
+            let kind = std::mem::discriminant(failure);
+            let news = place.trouble.replace(kind) != Some(kind);
             if news && self.spill.places.iter().any(|place| place.trouble.is_none()) {
                 let message = format!("one of several places for spilled objects does not serve: {failure}");
                 self.event(EventKind::SpillState, Severity::Warning, None, message);
@@ -446,6 +489,10 @@ impl Core {
         if let Some(place) = self.spill.places.get_mut(index) {
             *place = SpillPlace { room: place.room, ..SpillPlace::default() };
         }
+        self.spilling_goes_on();
+    }
+
+    fn spilling_goes_on(&mut self) {
         if self.spill.trouble.take().is_some() {
             self.event(EventKind::SpillState, Severity::Info, None, "spilling goes on".to_owned());
         }
@@ -483,11 +530,21 @@ impl Core {
         let look = self.spill.look_ms.filter(|_| !self.creates.is_empty());
         let rest = self.spill.compact_ms;
         let compact = (self.spill.sparse && rest > self.now_ms && self.spill.compactions.is_empty()).then_some(rest);
-        [retry, look, compact, self.spill.untold.due_ms(), self.spill.thrash.next_ms()].into_iter().flatten().min()
+        [retry, look, compact, self.spill.undeleted.values().min().copied(), self.spill.untold.due_ms(), self.spill.thrash.next_ms()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Time has passed.
-    pub(super) fn tick_spilling(&mut self) {
+    pub(super) fn tick_spilling(&mut self, out: &mut impl Outbox) {
+        for (file, again_ms) in &mut self.spill.undeleted {
+            if *again_ms <= self.now_ms {
+                *again_ms = u64::MAX;
+                let place = self.spill.files.get(*file).map_or(0, |file| file.place);
+                out.io(IoJob::Delete { file: *file, place });
+            }
+        }
         if self.spill.look_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.spill.look_ms = None;
             self.spill.look = true;

@@ -18,7 +18,7 @@ impl Core {
             self.changes += 1;
         }
         if self.next_work_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
-            self.tick_spilling();
+            self.tick_spilling(out);
             self.expire_creates(out);
             self.tidy(out);
             self.settle(out);
@@ -33,7 +33,7 @@ impl Core {
 
     /// When somebody's wait is over, or something is to be tried again.
     fn next_work_ms(&self) -> Option<u64> {
-        [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms()].into_iter().flatten().min()
+        [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms(), self.linger_ms].into_iter().flatten().min()
     }
 
     /// The shell has sampled the machine and the processes; sites are sampled with it.

@@ -229,6 +229,8 @@ impl Files {
             new.records.insert(at, number);
         }
         self.bury(old, length);
+        // It lives on.
+        self.totals.dead -= length;
     }
 
     /// A record.

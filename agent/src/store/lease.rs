@@ -27,6 +27,10 @@ pub struct Lease {
     /// The slots and places of the objects that were entered since it was last empty, in the order of their places. Some are gone, and
     /// their slots may be others' by now: only the place tells.
     pub slots: Vec<(u32, u64)>,
+    /// Primary copies among them, and secondary ones.
+    pub primary: u32,
+    /// See above.
+    pub secondary: u32,
     /// When the first of them was entered: rises over all leases.
     pub since: u64,
     /// Who writes into it, and its number for the lease; `None` once that process is gone.
@@ -46,6 +50,8 @@ impl Lease {
             live_extent: 0,
             creating: !chunk,
             slots: Vec::new(),
+            primary: 0,
+            secondary: 0,
             since: 0,
             owner: Some(owner),
         }
