@@ -136,8 +136,8 @@ mod tests {
             for length in lengths {
                 prop_assert_eq!(layout.bytes_with(length) % BLOCK, 0);
                 let at = layout.place(length);
-                prop_assert!(at >= end && at % UNIT == 0 && at < end + BLOCK + HEADER);
-                prop_assert!(!is_aligned(length) || (at + HEADER) % BLOCK == 0);
+                prop_assert!(at >= end && at.is_multiple_of(UNIT) && at < end + BLOCK + HEADER);
+                prop_assert!(!is_aligned(length) || (at + HEADER).is_multiple_of(BLOCK));
                 end = at + HEADER + length;
                 prop_assert!(layout.bytes() >= end && layout.bytes() < end + BLOCK);
             }
