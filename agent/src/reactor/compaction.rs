@@ -132,6 +132,7 @@ impl Core {
                 }
                 self.spill.files.leave(number);
                 self.set_residency(key, Residency::Primary);
+                self.spill.exhausted = false;
             }
             Some(Residency::Spilled) => self.lose_object(key, failure.to_string(), out),
             // Being read: that will tell.

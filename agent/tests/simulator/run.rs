@@ -226,7 +226,7 @@ impl World {
                 self.verify()?;
             }
         }
-        self.complete_all()?;
+        self.remove_all()?;
         let ledger = self.subject.core.ledger();
         if self.disk.is_empty()
             && self.model.storage.files.is_empty()
@@ -253,7 +253,7 @@ impl World {
             }
             self.verify()?;
         }
-        self.complete_all()?;
+        self.remove_all()?;
         if !self.disk.is_empty() {
             return Err(format!("files are left: {:?}", self.disk));
         }

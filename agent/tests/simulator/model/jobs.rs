@@ -33,6 +33,8 @@ impl Model {
             ensure(object.state == ObjectState::InMemory && movable, || format!("{key:?} is to be moved: {object:?}"))?;
             ensure(self.counts(*key)[PINNED] == 0, || format!("{key:?} is to be dropped, which is pinned"))?;
             if left.contains(key) {
+                // Room is being made: nobody is neglected.
+                self.neglect.0 = self.now_ms;
                 self.storage.evicting.insert(*key);
                 self.storage.read_then.remove(key);
             } else {
@@ -132,7 +134,6 @@ impl Model {
             SpillCause::Threshold => {
                 let (primary, threshold) = (self.resident(Residency::Primary), self.storage.config.threshold(self.capacity));
                 ensure(primary >= threshold, || format!("{} is written with {primary} bytes of {threshold}", what()))?;
-                ensure(self.storage.reads.is_empty(), || format!("{} is written while somebody reads", what()))?;
             }
             _ => return Err(format!("{} has no cause", what())),
         }
@@ -280,7 +281,8 @@ impl Model {
     }
 
     pub(crate) fn observe_delete(&mut self, file: SpillFileId, place: usize) -> Check {
-        ensure(self.storage.deletes.remove(&file), || format!("file {file} is removed: {:?}", self.storage.files.get(&file)))?;
+        let again = self.storage.undeleted.remove(&file);
+        ensure(self.storage.deletes.remove(&file) || again, || format!("file {file} is removed: {:?}", self.storage.files.get(&file)))?;
         let there = self.storage.files.get(&file).is_some_and(|file| file.place == place);
         ensure(there, || format!("file {file} is removed from place {place}: {:?}", self.storage.files.get(&file)))
     }

@@ -206,6 +206,9 @@ impl Model {
         let wanted = bytes.max(1).next_multiple_of(PAGE);
         let what = || format!("request {} of process {} waits for {wanted} bytes ({:?})", ask.request, ask.process, ask.restore);
         let free = self.longest(|_| false);
+        if ask.restore.is_none() && self.is_kept_for_restores(bytes) {
+            return Ok(());
+        }
         if free >= wanted {
             return Err(format!("{}, {free} are free", what()));
         }
@@ -218,6 +221,20 @@ impl Model {
             }
             _ => Ok(()),
         }
+    }
+
+    /// So much room is kept for objects that come back, as long as something is being written, or could be.
+    fn is_kept_for_restores(&self, wanted: u64) -> bool {
+        let in_pool = |residency| {
+            let of = self.objects.values().filter(move |object| object.state == ObjectState::InMemory && object.residency == residency);
+            of.map(|object| object.length).sum::<u64>()
+        };
+        let away = self.objects.values().any(|object| object.state == ObjectState::InMemory && object.residency == Residency::Spilled);
+        let ghosts: u64 = self.storage.ghosts.values().filter(|(written, _)| *written).map(|(_, length)| length).sum();
+        let unwritten = in_pool(Residency::Primary) + in_pool(Residency::Spilling) + ghosts;
+        let helps =
+            self.storage.failing || self.storage.config.limit.is_some() || self.spillable().is_some() || self.writing().next().is_some();
+        helps && away && unwritten > 0 && unwritten + wanted > self.capacity - self.capacity / 8
     }
 
     fn idle_would_do(&self, wanted: u64) -> bool {

@@ -77,9 +77,18 @@ pub(crate) struct Storage {
     pub(super) read_then: BTreeSet<ObjectKey>,
     /// Files that are read with this change, and from where on somebody wants what is in them.
     pub(super) read_from: Vec<(SpillFileId, u64)>,
+    /// Files that could not be removed.
+    pub(super) undeleted: BTreeSet<SpillFileId>,
     /// Files to be removed with this change.
     pub(super) deletes: BTreeSet<SpillFileId>,
     pub(crate) totals: Totals,
+}
+
+impl Storage {
+    /// Whether some file could not be removed.
+    pub(crate) fn has_undeleted(&self) -> bool {
+        !self.undeleted.is_empty()
+    }
 }
 
 impl Model {
@@ -90,10 +99,14 @@ impl Model {
             Report::Written { file, result, .. } => self.written(*file, result.is_ok()),
             Report::Read { number, results, .. } => self.read(*number, results),
             Report::Compacted { file, result, .. } => self.compacted(*file, result.as_ref().ok()),
-            Report::Deleted { file, result } => {
+            Report::Deleted { file, result: Ok(()) } => {
                 self.storage.files.remove(file);
                 self.storage.totals.deleted += 1;
-                self.storage.totals.failures += u64::from(result.is_err());
+            }
+            Report::Deleted { file, result: Err(_) } => {
+                // It stays, and is tried again.
+                self.storage.totals.failures += 1;
+                self.storage.undeleted.insert(*file);
             }
             Report::Room { .. } => {}
         }
@@ -195,7 +208,9 @@ impl Model {
             let Some(object) = self.objects.get_mut(&key).filter(|_| lives) else { continue };
             if !broken {
                 object.record = Some((id, at));
-                self.leave_file(old, start);
+                if let Some(old) = self.storage.files.get_mut(&old) {
+                    old.records.remove(&start);
+                }
                 if let Some(file) = self.storage.files.get_mut(&id) {
                     file.records.insert(at, (key, length));
                 }

@@ -40,6 +40,19 @@ impl World {
         Ok(())
     }
 
+    /// Everything that can be removed is: what could not be is tried again after a while, on a disk that serves.
+    pub(crate) fn remove_all(&mut self) -> Check {
+        self.complete_all()?;
+        let failing = std::mem::take(&mut self.disk.failing);
+        while self.model.storage.has_undeleted() {
+            self.tick(1000)?;
+            self.verify()?;
+            self.complete_all()?;
+        }
+        self.disk.failing = failing;
+        Ok(())
+    }
+
     pub(crate) fn tell_progress(&mut self) -> Check {
         self.report(&Report::Progress)
     }
