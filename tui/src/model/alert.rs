@@ -7,6 +7,8 @@ use super::History;
 
 /// The time that growth is measured over, milliseconds.
 const SPAN_MS: u64 = 60_000;
+/// What did not grow for so long does not grow any more, milliseconds.
+const LATELY_MS: u64 = 15_000;
 /// A forecast beyond a day is none.
 const FAR_MS: u64 = 86_400_000;
 /// From here on the store is nearly full, percent of its capacity.
@@ -69,7 +71,10 @@ pub fn forecast(history: &History, row: &StoreRow, now_ms: u64) -> Option<Foreca
     let disk = spill.disk_free_bytes.map(|free| ("the disk is full", free));
     let spills = !spill.failing && !matches!(&*spill.state, "" | "off");
     let store = (!spills).then_some(("the store is full", row.ledger.free_bytes));
-    let rise = |figure| history.rise(now_ms, SPAN_MS, figure).unwrap_or(0);
+    let rise = |figure| match history.rise(now_ms, LATELY_MS, figure) {
+        None | Some(0) => 0,
+        Some(_) => history.rise(now_ms, SPAN_MS, figure).unwrap_or(0),
+    };
     let (files, used) = (rise(|sample| sample.file_bytes), rise(|sample| sample.used_bytes));
     let growing = [limit.map(|room| (room, files)), disk.map(|room| (room, files)), store.map(|room| (room, used))];
     growing
@@ -136,6 +141,10 @@ mod tests {
         let mut history = History::default();
         history.push(110_000, &now);
         assert_eq!(forecast(&history, &now, 110_000), None);
+        let mut history = grown(&now, &row(500, 200));
+        history.push(130_000, &now);
+        assert_eq!(forecast(&history, &now, 124_000).unwrap().what, "the spill limit is reached");
+        assert_eq!(forecast(&history, &now, 130_000), None, "it grew until a while ago");
     }
 
     #[test]

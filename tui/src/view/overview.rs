@@ -4,7 +4,7 @@ use plasmon_protocol::record::{EventRow, SiteRow, StoreRow};
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
-use super::columns::SITES;
+use super::columns::{EVENTS, SITES};
 use super::format::{percent, size, things, width};
 use super::paint::{MARGIN, Paint};
 use super::table;
@@ -217,6 +217,6 @@ fn events(app: &App, paint: &mut Paint<'_>, area: Rect) {
         return paint.sentence(body, "nothing happened yet");
     }
     for (row, value) in rows.iter().take(usize::from(body.height)).enumerate() {
-        super::events::line(app, paint, Rect { y: body.y + row as u16, height: 1, ..body }, value);
+        super::events::line(app, paint, Rect { y: body.y + row as u16, height: 1, ..body }, EVENTS, value);
     }
 }

@@ -3,7 +3,7 @@
 use plasmon_protocol::record::{EventRow, SpillFileRow, SpillRow, StoreRow};
 use ratatui::layout::Rect;
 
-use super::columns::{QUEUE, SPILL_FILES};
+use super::columns::{QUEUE, SPILL_FILES, STORAGE_EVENTS};
 use super::facts::{self, Fact, fact};
 use super::format::{grouped, percent, size, span, things, width};
 use super::paint::{MARGIN, Paint};
@@ -237,7 +237,7 @@ fn happened(app: &App, paint: &mut Paint<'_>, area: Rect) {
         return;
     }
     for (row, y) in rows.iter().zip(area.y..area.bottom()) {
-        events::line(app, paint, Rect { y, height: 1, ..area }, row);
+        events::line(app, paint, Rect { y, height: 1, ..area }, STORAGE_EVENTS, row);
     }
 }
 
