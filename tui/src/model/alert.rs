@@ -28,7 +28,7 @@ pub enum Level {
 pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
     let spill = &row.spill;
     if spill.failing {
-        return Some((Level::Bad, format!("spilling fails: {}", spill.state)));
+        return Some((Level::Bad, format!("spilling fails: {}", trouble(&spill.state))));
     }
     let (ledger, capacity) = (&row.ledger, row.ledger.capacity_bytes);
     let held = ledger.used_bytes().saturating_sub(ledger.secondary_bytes).saturating_add(ledger.creating_bytes);
@@ -41,6 +41,18 @@ pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
         return Some((Level::Bad, format!("the store is nearly full{waits}")));
     }
     thrash(row).map(|text| (Level::Warning, text))
+}
+
+/// What is wrong with external storage. `write /a/long/path: No space left on device` begins with its cause, for the path may be cut.
+#[must_use]
+pub fn trouble(state: &str) -> String {
+    match state.split_once(": ") {
+        Some((what, cause)) if what.contains('/') => {
+            let cause = cause.split_once(" (os error").map_or(cause, |(words, _)| words);
+            format!("{cause}: {what}")
+        }
+        _ => state.to_owned(),
+    }
 }
 
 /// Says that the same objects come back again and again, if they do.
@@ -156,8 +168,9 @@ mod tests {
         row.ledger.pinned_bytes = 850;
         row.creates_queued = 2;
         assert_eq!(alert(&row), Some((Level::Bad, "the store is nearly full, 2 wait for room".to_owned())));
-        (row.spill.failing, row.spill.state) = (true, "no space left on /x".into());
-        assert_eq!(alert(&row), Some((Level::Bad, "spilling fails: no space left on /x".to_owned())));
+        (row.spill.failing, row.spill.state) = (true, "write /x/16: No space left on device (os error 28)".into());
+        assert_eq!(alert(&row), Some((Level::Bad, "spilling fails: No space left on device: write /x/16".to_owned())));
+        assert_eq!(trouble("8 MiB more would make the disk 95.4 % full"), "8 MiB more would make the disk 95.4 % full");
         assert_eq!(alert(&StoreRow::default()), None, "a store that is not known yet");
     }
 }

@@ -240,7 +240,6 @@ pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
     Column::word("cause", "cause", 10, 6, |row, _| plain(row.cause.word())),
     Column::word("cut", "cut", 21, 5, |row, _| (row.cut.word().to_owned(), Role::Dim)),
     Column::wide("place", "place", 12, 1, 2, |row, _| plain(&*row.place)),
-    Column::wide("name", "name", 12, 1, 1, |row, _| (row.name.to_string(), Role::Dim)),
 ];
 
 /// Sites in one line each; the names of the figures stand in the region's rule.

@@ -31,7 +31,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         node_list(paint, Rect { x: left.right(), width: top.width - left.width, ..top }, store);
     } else {
         narrow_store(paint, take(shape.store), store);
-        node_lines(paint, take(shape.node), store);
+        if shape.node > 0 {
+            node_lines(paint, take(shape.node), store);
+        }
     }
     history(app, paint, take(shape.history));
     sites(app, paint, take(shape.sites));
