@@ -41,6 +41,7 @@ mod spilling;
 mod stopped;
 mod tasks;
 mod tick;
+mod untold;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -334,7 +334,9 @@ impl Error {
                 "make room on the disk, raise --spill-limit, or give another --spill-dir; the Spill view of `plasmon` shows what is there"
             }
             Self::GetTimeout { .. } => "the Tasks view of `plasmon` shows what the task that makes it waits for",
-            Self::ObjectLost { .. } => "keep an ObjectRef for as long as the object is needed",
+            Self::ObjectLost { .. } => {
+                "keep an ObjectRef for as long as the object is needed; when a disk could not be read, get it again once it works"
+            }
             Self::Decode { .. } => "get it as the type that it was put as",
             Self::Encode { .. } => "the type must serialise with serde, or be a slice of plain numbers",
             Self::TaskFailed { .. } | Self::TaskPanicked { .. } => {

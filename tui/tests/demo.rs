@@ -7,7 +7,7 @@
 mod place;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use place::{Place, end, read_until, signal};
@@ -229,14 +229,73 @@ fn a_demo_that_is_killed_leaves_nothing() {
     }
 }
 
+/// What a report says of external storage: MiB spilled, objects spilled, MiB restored.
+#[track_caller]
+fn traffic(report: &str) -> (u64, u64, u64) {
+    let figures = |name: &str| {
+        let line = report.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no line '{name}' in {report}"));
+        let mut words = line[name.len()..].split(' ');
+        let bytes = words.next().unwrap().parse().unwrap();
+        assert_eq!(words.next(), Some("MiB,"), "{line}");
+        (bytes, words.next().unwrap().parse().unwrap())
+    };
+    let ((spilled, objects), (restored, _)) = (figures("Spilled "), figures("Restored "));
+    (spilled, objects, restored)
+}
+
 #[test]
-fn the_generated_records_are_sorted() {
+fn the_generated_records_are_four_times_the_store_and_sorted() {
     let place = Place::new();
     let output = place.path().join("output");
+    assert!(place.run(["demo", "--print-config"]).fine().contains("object-store-memory = 67108864\n"));
     let ended = end(place.plasmon(["demo", "--output", output.to_str().unwrap()]));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     place.assert_empty();
+    // Three quarters of the blocks at least had no room.
+    let (spilled, objects, restored) = traffic(&ended.stdout);
+    assert!(spilled >= 192 && objects > 0 && restored >= 192, "{}", ended.stdout);
     let check = Command::new("sort").arg("-c").arg(&output).env("LC_ALL", "C").status().unwrap();
     assert!(check.success(), "the output is not in order");
     assert_eq!(fs::metadata(&output).unwrap().len(), 256 << 20);
+}
+
+/// `bytes` of lines of text, no two alike in their order.
+fn text(bytes: usize) -> Vec<u8> {
+    let mut number = numbers(0x6a09_e667_f3bc_c908);
+    let mut text = Vec::with_capacity(bytes + 100);
+    while text.len() < bytes {
+        for _ in 0..=number(8) {
+            text.extend(format!("{:x} ", number(1 << 40)).bytes());
+        }
+        text.push(b'\n');
+    }
+    text.truncate(bytes);
+    text
+}
+
+#[test]
+fn a_file_four_times_the_store_is_sorted_through_a_directory() {
+    let place = Place::new();
+    let (input, output) = (place.file("input", &text(256 << 20)), place.path().join("output"));
+    let spill = place.path().join("spilled");
+    fs::create_dir(&spill).unwrap();
+    let [from, to, through] = [&input, &output, &spill].map(|path| path.to_str().unwrap());
+    let ended = place.run(["demo", "--object-store-memory", "64MiB", "--spill-dir", through, "--input", from, "--output", to]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    place.assert_empty();
+    let (spilled, objects, restored) = traffic(&ended.stdout);
+    assert!(spilled >= 192 && objects > 0 && restored >= 192, "{}", ended.stdout);
+    assert_eq!(walk(&spill), Vec::<PathBuf>::new(), "files that nobody needs any more");
+    // By `sort` and `cmp`, which need not hold both in memory.
+    let expected = place.path().join("expected");
+    assert!(
+        Command::new("sort").args(["-o".as_ref(), expected.as_os_str(), input.as_os_str()]).env("LC_ALL", "C").status().unwrap().success()
+    );
+    assert!(Command::new("cmp").args([&output, &expected]).status().unwrap().success(), "the output is not what sort makes of it");
+}
+
+/// The files in a directory and below it.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

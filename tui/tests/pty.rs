@@ -154,6 +154,29 @@ fn a_larger_terminal_shows_everything() {
 }
 
 #[test]
+fn what_was_spilled_leads_to_the_line_that_made_it() {
+    let place = Place::new();
+    let line = |number: u64| format!("{:063x}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let input = place.file("input", (0..(96 << 20) / 64).map(line).collect::<String>().as_bytes());
+    let arguments = ["demo", "--keep", "--object-store-memory", "32MiB", "--input", input.to_str().unwrap()];
+    let mut screen = Screen::open(&place, 160, 40, &arguments);
+    screen.shows(&["done: 1572864 lines, "]);
+    // The cache alone is larger than the store.
+    screen.press_for("4", &["─ External storage ─", "spills above 25.6M", "only on disk ", "restored ", "nothing waits"]);
+    screen.press_for("7/kind=spilled\r", &["─ Events ", "; cause: ", ", batch cut: "]);
+    screen.press("4");
+    screen.wait_for("a file", |text| selected(text).contains("ready"));
+    screen.press_for("\r", &["─ Spill file ─", "4 Spill › file ", "Objects in it", "cause ", "cut "]);
+    select(&mut screen, "spilled");
+    let parts = ["─ Why is it alive? ─", "is in file ", "› dropped from memory ", "goes with its 1 reference", "driver ", "1 handle"];
+    screen.press_for("\r", &parts);
+    screen.press_for("c", &["─ Creation site ─", "remember demo.rs:", "plasmon::put(preview)"]);
+    screen.press_for("\x1b", &["─ Why is it alive? ─"]);
+    screen.press_for("\r", &["─ Process ─", "› driver "]);
+    quits(&mut screen, &place);
+}
+
+#[test]
 fn control_c_and_signals_leave_as_q_does() {
     let place = Place::new();
     let mut screen = demo(&place, 80, 24);

@@ -172,7 +172,7 @@ fn what_is_not_of_now_says_so() {
 fn what_is_wrong_with_storage_is_told() {
     let failing = |store: &mut StoreRow| {
         store.spill.failing = true;
-        store.spill.state = "no space left on device: write of /mnt/fast/spill/000008.spill".into();
+        store.spill.state = "write /mnt/fast/spill/8: No space left on device (os error 28)".into();
         store.spill.failures_total = 3;
     };
     let thrash = |store: &mut StoreRow| store.spill.thrashing_objects = 12;

@@ -51,7 +51,7 @@ pub struct AgentOptions {
     #[arg(long, env = "PLASMON_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = parse_seconds)]
     pub drain_timeout: Option<u32>,
     /// Move objects to external storage when the store fills up, and back when they are asked for [default: on]
-    #[arg(long, env = "PLASMON_SPILL", value_name = "on|off", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PLASMON_SPILL", value_name = "on|off", hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub spill: Option<bool>,
     /// Spill to this directory; may be repeated [default: the session's directory]
     #[arg(long, env = "PLASMON_SPILL_DIR", value_name = "DIR", value_delimiter = ',')]

@@ -2,7 +2,6 @@
 
 use plasmon_protocol::id::{ObjectKey, SpillFileId};
 use plasmon_protocol::record::{EventKind, Severity, SpillCause, SpillCut};
-use plasmon_protocol::size::Bytes;
 
 use super::{Core, Outbox};
 use crate::spill::files::RecordNumber;
@@ -111,8 +110,7 @@ impl Core {
                 }
             }
         }
-        let message = format!("spill file {from} was written anew as {file}: {moved} objects, {}", Bytes(bytes));
-        self.event(EventKind::SpillFile, Severity::Info, None, message);
+        self.spill.compactions_untold.note(moved, bytes, self.now_ms);
         self.retire_file(from, out);
         self.retire_file(file, out);
     }

@@ -103,7 +103,10 @@ impl Core {
         if let Want::Lease(_) = create.want {
             let site = self.sites.get(create.site).short();
             let message = format!("create of {} at {site} waits for room", Bytes(create.bytes));
-            self.event(EventKind::CreateQueued, Severity::Warning, Some(self.pid(create.process)), message);
+            // Where objects are being spilled it is the daily way to room.
+            let spills = self.spill.config.is_on() && self.spill.trouble.is_none();
+            let severity = if spills { Severity::Info } else { Severity::Warning };
+            self.event(EventKind::CreateQueued, severity, Some(self.pid(create.process)), message);
         }
     }
 

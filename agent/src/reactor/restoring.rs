@@ -7,7 +7,6 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, SpillFileId};
 use plasmon_protocol::local::{CHUNK, Memory, Outcome, SMALL, ToClient};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity};
-use plasmon_protocol::size::Bytes;
 
 use super::memory::{Create, Want};
 use super::spilling::Held;
@@ -21,8 +20,6 @@ use crate::store::object::{Place, Residency};
 const READ_AHEAD: std::ops::RangeInclusive<u64> = 32 << 10..=2 << 20;
 /// Bytes of one job: several of them are read side by side, and whoever waits for the first need not wait for all.
 const PART: u64 = 256 << 10;
-/// How often the reading of objects is told of, milliseconds.
-const TELL_MS: u64 = 1000;
 /// An object that comes back so often within [`THRASH_MS`] thrashes.
 const THRASH: u32 = 3;
 /// Milliseconds.
@@ -35,21 +32,6 @@ const MAX_REMEMBERED: usize = 10_000;
 pub(super) struct Read {
     file: SpillFileId,
     pub(super) held: Vec<Held>,
-}
-
-/// What came back and was not told of yet.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Untold {
-    objects: u64,
-    bytes: u64,
-    since_ms: u64,
-}
-
-impl Untold {
-    /// When it is to be told.
-    pub(super) fn due_ms(&self) -> Option<u64> {
-        (self.objects > 0).then_some(self.since_ms + TELL_MS)
-    }
 }
 
 /// Which objects came back within the last minute.
@@ -299,22 +281,10 @@ impl Core {
             // While it was read it was not written anew.
             self.spill.sparse = true;
         }
-        let untold = &mut self.spill.untold;
-        if untold.objects == 0 {
-            untold.since_ms = self.now_ms;
+        if objects > 0 {
+            self.spill.restores_untold.note(objects, bytes, self.now_ms);
         }
-        untold.objects += objects;
-        untold.bytes += bytes;
         self.retire_file(file, out);
-    }
-
-    /// Tells what came back lately, many reads in one event.
-    pub(super) fn tell_restored(&mut self) {
-        if self.spill.untold.due_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
-            return;
-        }
-        let Untold { objects, bytes, .. } = std::mem::take(&mut self.spill.untold);
-        self.event(EventKind::Restored, Severity::Info, None, format!("restored {objects} objects, {}", Bytes(bytes)));
     }
 
     /// An object's bytes are in the pool again.

@@ -61,11 +61,19 @@ impl Core {
 
     fn wait_row(&self, index: usize, create: &Create) -> WaitRow {
         let reason = match (index, &self.spill.trouble) {
-            (1.., _) => format!("its turn, behind {index} others"),
+            (1, _) => "its turn, behind 1 other".to_owned(),
+            (2.., _) => format!("its turn, behind {index} others"),
             (0, Some(cause)) => format!("nothing can be spilled: {cause}"),
-            (0, None) if self.store.would_fit(create.bytes) => "idle memory that is being called back".to_owned(),
-            (0, None) if self.spill.writing_sums.1 > 0 => format!("{} that are being spilled", Bytes(self.spill.writing_sums.1)),
-            (0, None) => format!("{} that are pinned", Bytes(self.ledger().pinned_bytes)),
+            (0, None) if self.store.would_fit(create.bytes) => "idle memory, called back".to_owned(),
+            (0, None) if self.spill.writing_sums.1 > 0 => format!("{} being spilled", Bytes(self.spill.writing_sums.1)),
+            (0, None) => {
+                let ledger = self.ledger();
+                let lines =
+                    [(ledger.pinned_bytes, "pinned"), (ledger.creating_bytes, "being created"), (ledger.restoring_bytes, "being restored")];
+                // The first of equals: what the user's program has most to do with.
+                let most = lines.into_iter().rev().max_by_key(|(bytes, _)| *bytes);
+                most.map(|(bytes, how)| format!("{} {how}", Bytes(bytes))).unwrap_or_default()
+            }
         };
         WaitRow {
             position: index as u32 + 1,

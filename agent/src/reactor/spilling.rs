@@ -9,6 +9,7 @@ use plasmon_protocol::record::{EventKind, ObjectState, Severity, SpillCause, Spi
 use plasmon_protocol::size::Bytes;
 
 use super::memory::{Create, Want};
+use super::untold::{self, Untold};
 use super::{Core, Outbox};
 use crate::spill::files::{Files, Record};
 use crate::spill::job::{DiskRoom, Failure, Job as IoJob, Report, WriteJob};
@@ -102,7 +103,8 @@ pub(super) struct Spill {
     /// Objects that have room, to be read with the end of this change.
     pub(super) to_read: Vec<ObjectKey>,
     pub(super) last_read: u64,
-    pub(super) untold: super::restoring::Untold,
+    pub(super) restores_untold: Untold,
+    pub(super) compactions_untold: Untold,
     pub(super) thrash: super::restoring::Thrash,
     /// Somebody waits for room that eviction cannot make.
     starved: bool,
@@ -439,8 +441,12 @@ impl Core {
         self.spill.spilled.0 += objects;
         self.spill.spilled.1 += bytes;
         self.place_serves(place);
-        let message =
-            format!("spilled {objects} objects, {} in {:.2} s; cause: {cause}, batch cut: {cut}", Bytes(bytes), took_ms as f64 / 1000.0);
+        let message = format!(
+            "spilled {}, {} in {:.2} s; cause: {cause}, batch cut: {cut}",
+            untold::objects(objects),
+            Bytes(bytes),
+            took_ms as f64 / 1000.0
+        );
         self.event(EventKind::Spilled, Severity::Info, None, message);
         self.retire_file(file, out);
     }
@@ -530,10 +536,9 @@ impl Core {
         let look = self.spill.look_ms.filter(|_| !self.creates.is_empty());
         let rest = self.spill.compact_ms;
         let compact = (self.spill.sparse && rest > self.now_ms && self.spill.compactions.is_empty()).then_some(rest);
-        [retry, look, compact, self.spill.undeleted.values().min().copied(), self.spill.untold.due_ms(), self.spill.thrash.next_ms()]
-            .into_iter()
-            .flatten()
-            .min()
+        let undeleted = self.spill.undeleted.values().min().copied();
+        let (restores, compactions) = (self.spill.restores_untold.due_ms(), self.spill.compactions_untold.due_ms());
+        [retry, look, compact, undeleted, restores, compactions, self.spill.thrash.next_ms()].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -550,7 +555,7 @@ impl Core {
             self.spill.look = true;
         }
         self.spill.thrash.forget(self.now_ms);
-        self.tell_restored();
+        self.tell_storage();
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Overview {
     pub wide: bool,
     /// The store.
     pub store: u16,
-    /// The node's memory.
+    /// The node's memory; nothing where there is no room for it.
     pub node: u16,
     /// The last minutes.
     pub history: u16,
@@ -102,16 +102,18 @@ pub fn overview(size: (u16, u16)) -> Overview {
         let (top, history) = match body {
             44.. => (10, 8),
             26.. => (10, 6),
-            _ => (7, 5),
+            20.. => (7, 5),
+            _ => (5, 3),
         };
         let left = body.saturating_sub(top + history);
-        let events = (left / 3).clamp(4, 16);
+        let events = (left / 3).clamp(2, 16);
         Overview { wide, store: top, node: top, history, sites: left.saturating_sub(events), events }
     } else {
         let (store, node, history) = match body {
             30.. => (5, 4, 7),
             18.. => (5, 4, 4),
-            _ => (4, 4, 3),
+            // What can be opened comes before the node's memory, which the view of processes tells too.
+            _ => (4, 0, 3),
         };
         let left = body.saturating_sub(store + node + history);
         let events = (left / 3).clamp(2, 12);
@@ -162,6 +164,7 @@ mod tests {
         for columns in [60, 80, 109, 110, 159, 160, 300] {
             for rows in 16..80 {
                 let size = (columns, rows);
+                assert!(shape(&Route::root(Page::Overview), size).rows >= 2, "{size:?}");
                 let spill = spill(size);
                 let middle = if spill.abreast { spill.queue } else { spill.queue + spill.events };
                 assert!(spill.files >= 4, "{size:?} {spill:?}");

@@ -19,7 +19,7 @@ use crate::{Failure, Found, read_token};
 /// `plasmon demo`
 #[derive(Args, Debug)]
 pub(crate) struct DemoOptions {
-    /// Sort the lines of this file [default: 256 MiB of generated records]
+    /// Sort the lines of this file, in a store a quarter as large, at least 64 MiB [default: 256 MiB of generated records]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Write the sorted lines to this file

@@ -7,6 +7,8 @@ use super::History;
 
 /// The time that growth is measured over, milliseconds.
 const SPAN_MS: u64 = 60_000;
+/// What did not grow for so long does not grow any more, milliseconds.
+const LATELY_MS: u64 = 15_000;
 /// A forecast beyond a day is none.
 const FAR_MS: u64 = 86_400_000;
 /// From here on the store is nearly full, percent of its capacity.
@@ -26,7 +28,7 @@ pub enum Level {
 pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
     let spill = &row.spill;
     if spill.failing {
-        return Some((Level::Bad, format!("spilling fails: {}", spill.state)));
+        return Some((Level::Bad, format!("spilling fails: {}", trouble(&spill.state))));
     }
     let (ledger, capacity) = (&row.ledger, row.ledger.capacity_bytes);
     let held = ledger.used_bytes().saturating_sub(ledger.secondary_bytes).saturating_add(ledger.creating_bytes);
@@ -39,6 +41,18 @@ pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
         return Some((Level::Bad, format!("the store is nearly full{waits}")));
     }
     thrash(row).map(|text| (Level::Warning, text))
+}
+
+/// What is wrong with external storage. `write /a/long/path: No space left on device` begins with its cause, for the path may be cut.
+#[must_use]
+pub fn trouble(state: &str) -> String {
+    match state.split_once(": ") {
+        Some((what, cause)) if what.contains('/') => {
+            let cause = cause.split_once(" (os error").map_or(cause, |(words, _)| words);
+            format!("{cause}: {what}")
+        }
+        _ => state.to_owned(),
+    }
 }
 
 /// Says that the same objects come back again and again, if they do.
@@ -69,7 +83,10 @@ pub fn forecast(history: &History, row: &StoreRow, now_ms: u64) -> Option<Foreca
     let disk = spill.disk_free_bytes.map(|free| ("the disk is full", free));
     let spills = !spill.failing && !matches!(&*spill.state, "" | "off");
     let store = (!spills).then_some(("the store is full", row.ledger.free_bytes));
-    let rise = |figure| history.rise(now_ms, SPAN_MS, figure).unwrap_or(0);
+    let rise = |figure| match history.rise(now_ms, LATELY_MS, figure) {
+        None | Some(0) => 0,
+        Some(_) => history.rise(now_ms, SPAN_MS, figure).unwrap_or(0),
+    };
     let (files, used) = (rise(|sample| sample.file_bytes), rise(|sample| sample.used_bytes));
     let growing = [limit.map(|room| (room, files)), disk.map(|room| (room, files)), store.map(|room| (room, used))];
     growing
@@ -136,6 +153,10 @@ mod tests {
         let mut history = History::default();
         history.push(110_000, &now);
         assert_eq!(forecast(&history, &now, 110_000), None);
+        let mut history = grown(&now, &row(500, 200));
+        history.push(130_000, &now);
+        assert_eq!(forecast(&history, &now, 124_000).unwrap().what, "the spill limit is reached");
+        assert_eq!(forecast(&history, &now, 130_000), None, "it grew until a while ago");
     }
 
     #[test]
@@ -147,8 +168,9 @@ mod tests {
         row.ledger.pinned_bytes = 850;
         row.creates_queued = 2;
         assert_eq!(alert(&row), Some((Level::Bad, "the store is nearly full, 2 wait for room".to_owned())));
-        (row.spill.failing, row.spill.state) = (true, "no space left on /x".into());
-        assert_eq!(alert(&row), Some((Level::Bad, "spilling fails: no space left on /x".to_owned())));
+        (row.spill.failing, row.spill.state) = (true, "write /x/16: No space left on device (os error 28)".into());
+        assert_eq!(alert(&row), Some((Level::Bad, "spilling fails: No space left on device: write /x/16".to_owned())));
+        assert_eq!(trouble("8 MiB more would make the disk 95.4 % full"), "8 MiB more would make the disk 95.4 % full");
         assert_eq!(alert(&StoreRow::default()), None, "a store that is not known yet");
     }
 }

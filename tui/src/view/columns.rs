@@ -210,13 +210,13 @@ pub const QUEUE: &[Column<WaitRow>] = &[
     Column::figure("", "", 2, 9, |row, _| (row.position.to_string(), Role::Dim)),
     Column::figure("pid", "", 7, 8, |row, _| plain(row.pid.to_string())),
     Column::figure("bytes", "", 5, 9, |row, _| plain(cells(row.bytes))),
-    Column::word("for", "", 15, 4, |row, _| match row.object {
+    Column::word("for", "", 15, 3, |row, _| match row.object {
         Some(object) => plain(short_id(&object.hex())),
         None => plain("create"),
     }),
     Column::figure("since", "", 4, 7, |row, now| (age(now, row.since_ms), Role::Warn)),
-    Column::wide("site", "", 12, 2, 9, |row, _| site(&row.site)),
-    Column::wide("reason", "", 14, 1, 3, |row, _| (row.reason.to_string(), Role::Dim)),
+    Column::wide("site", "", 12, 1, 9, |row, _| site(&row.site)),
+    Column::wide("reason", "", 20, 1, 6, |row, _| (row.reason.to_string(), Role::Dim)),
 ];
 
 /// Spill files.
@@ -240,7 +240,6 @@ pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
     Column::word("cause", "cause", 10, 6, |row, _| plain(row.cause.word())),
     Column::word("cut", "cut", 21, 5, |row, _| (row.cut.word().to_owned(), Role::Dim)),
     Column::wide("place", "place", 12, 1, 2, |row, _| plain(&*row.place)),
-    Column::wide("name", "name", 12, 1, 1, |row, _| (row.name.to_string(), Role::Dim)),
 ];
 
 /// Sites in one line each; the names of the figures stand in the region's rule.
@@ -372,11 +371,20 @@ pub const TASKS: &[Column<TaskRow>] = &[
     Column::figure("by", "submitter", 7, 1, |row, _| plain(row.submitter_pid.to_string())),
 ];
 
+const SEVERITY: Column<EventRow> =
+    Column::word("", "severity", 1, 9, |row, _| (mark(row.severity).to_owned(), Role::severity(row.severity)));
+const MESSAGE: Column<EventRow> =
+    Column::wide("message", "message", 44, 1, 9, |row, _| (row.message.clone(), Role::severity(row.severity)));
+const HAPPENED: Column<EventRow> = Column::figure("age", "age", 4, 5, |row, now| (age(now, row.at_ms), Role::Dim));
+
 /// Events; their time is drawn beside them, for it is by the viewer's clock.
 pub const EVENTS: &[Column<EventRow>] = &[
-    Column::word("", "severity", 1, 9, |row, _| (mark(row.severity).to_owned(), Role::severity(row.severity))),
+    SEVERITY,
     Column::word("what", "kind", 16, 3, |row, _| (row.kind.word().replace('_', " "), Role::Dim)),
-    Column::wide("message", "message", 44, 1, 9, |row, _| (row.message.clone(), Role::severity(row.severity))),
+    MESSAGE,
     Column::figure("pid", "pid", 7, 2, |row, _| row.pid.map_or((String::new(), Role::Dim), |pid| (pid.to_string(), Role::Dim))),
-    Column::figure("age", "age", 4, 5, |row, now| (age(now, row.at_ms), Role::Dim)),
+    HAPPENED,
 ];
+
+/// Events of external storage, whose messages say what happened and where there is little room.
+pub const STORAGE_EVENTS: &[Column<EventRow>] = &[SEVERITY, MESSAGE, HAPPENED];

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::columns::EVENTS;
 use super::format::{clock, things};
 use super::paint::{MARGIN, Paint};
-use super::table::{self, fit};
+use super::table::{self, Column, fit};
 use super::theme::Role;
 use super::window::{Words, title, why_empty};
 use crate::app::App;
@@ -21,10 +21,10 @@ fn totals(window: &Window) -> String {
 }
 
 /// One event on a line; the time of day is by the viewer's clock.
-pub fn line(app: &App, paint: &mut Paint<'_>, line: Rect, row: &EventRow) {
-    let columns = Rect { x: line.x + CLOCK, width: line.width.saturating_sub(CLOCK), ..line };
+pub fn line(app: &App, paint: &mut Paint<'_>, line: Rect, columns: &[Column<EventRow>], row: &EventRow) {
+    let rest = Rect { x: line.x + CLOCK, width: line.width.saturating_sub(CLOCK), ..line };
     paint.text(line.x + MARGIN, line.y, 8, &clock(row.at_ms, app.settings.utc_offset_ms), Role::Dim);
-    table::row(paint, columns, EVENTS, &fit(EVENTS, columns.width), row, app.agent_now_ms());
+    table::row(paint, rest, columns, &fit(columns, rest.width), row, app.agent_now_ms());
 }
 
 /// Draws the whole view.
@@ -43,7 +43,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         let place = list.offset + u64::from(at);
         let Some(row) = place.checked_sub(window.start).and_then(|at| rows.get(usize::try_from(at).ok()?)) else { continue };
         let here = Rect { y: area.y + 2 + at, height: 1, ..area };
-        line(app, paint, here, row);
+        line(app, paint, here, EVENTS, row);
         if place == list.cursor {
             table::select(paint, here);
         }

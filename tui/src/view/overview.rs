@@ -4,7 +4,7 @@ use plasmon_protocol::record::{EventRow, SiteRow, StoreRow};
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
-use super::columns::SITES;
+use super::columns::{EVENTS, SITES};
 use super::format::{percent, size, things, width};
 use super::paint::{MARGIN, Paint};
 use super::table;
@@ -31,7 +31,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         node_list(paint, Rect { x: left.right(), width: top.width - left.width, ..top }, store);
     } else {
         narrow_store(paint, take(shape.store), store);
-        node_lines(paint, take(shape.node), store);
+        if shape.node > 0 {
+            node_lines(paint, take(shape.node), store);
+        }
     }
     history(app, paint, take(shape.history));
     sites(app, paint, take(shape.sites));
@@ -217,6 +219,6 @@ fn events(app: &App, paint: &mut Paint<'_>, area: Rect) {
         return paint.sentence(body, "nothing happened yet");
     }
     for (row, value) in rows.iter().take(usize::from(body.height)).enumerate() {
-        super::events::line(app, paint, Rect { y: body.y + row as u16, height: 1, ..body }, value);
+        super::events::line(app, paint, Rect { y: body.y + row as u16, height: 1, ..body }, EVENTS, value);
     }
 }

@@ -3,7 +3,7 @@
 use plasmon_protocol::record::{EventRow, SpillFileRow, SpillRow, StoreRow};
 use ratatui::layout::Rect;
 
-use super::columns::{QUEUE, SPILL_FILES};
+use super::columns::{QUEUE, SPILL_FILES, STORAGE_EVENTS};
 use super::facts::{self, Fact, fact};
 use super::format::{grouped, percent, size, span, things, width};
 use super::paint::{MARGIN, Paint};
@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::app::geometry::spill;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
-use crate::model::alert::{Level, alert, forecast};
+use crate::model::alert::{Level, alert, forecast, trouble};
 
 /// Cells of a line's name.
 const NAME: u16 = 9;
@@ -112,7 +112,7 @@ fn state(store: &StoreRow) -> Vec<Fact> {
         "" | "off" => Role::Warn,
         _ => Role::Ok,
     };
-    let word = if spill.state.is_empty() { "off".to_owned() } else { spill.state.to_string() };
+    let word = if spill.state.is_empty() { "off".to_owned() } else { trouble(&spill.state) };
     let threshold = match spill.threshold_bytes {
         0 => String::new(),
         bytes => format!("{}, {}", size(bytes), percent(bytes, store.ledger.capacity_bytes)),
@@ -160,7 +160,8 @@ fn soon(app: &App, store: &StoreRow) -> Vec<Fact> {
     match forecast(&app.model().history, store, app.agent_now_ms()) {
         Some(forecast) => {
             let role = if forecast.after_ms < 600_000 { Role::Bad } else { Role::Warn };
-            facts.push(("", format!("{} in {}", forecast.what, span(forecast.after_ms)), role));
+            let when = if forecast.after_ms < 1000 { "within a second".to_owned() } else { format!("in {}", span(forecast.after_ms)) };
+            facts.push(("", format!("{} {when}", forecast.what), role));
             facts.push(fact("at", format!("+{}", forecast.pace())));
         }
         None if facts.is_empty() => facts.push(("", "nothing gets full as it goes now".to_owned(), Role::Dim)),
@@ -237,7 +238,7 @@ fn happened(app: &App, paint: &mut Paint<'_>, area: Rect) {
         return;
     }
     for (row, y) in rows.iter().zip(area.y..area.bottom()) {
-        events::line(app, paint, Rect { y, height: 1, ..area }, row);
+        events::line(app, paint, Rect { y, height: 1, ..area }, STORAGE_EVENTS, row);
     }
 }
 

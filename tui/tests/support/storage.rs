@@ -36,7 +36,7 @@ pub(crate) fn spill(agent: &mut Agent) {
         let mut row = SpillFileRow {
             file,
             place: PLACES[*number as usize % 2].into(),
-            name: format!("{number:06}.spill").into(),
+            name: number.to_string().into(),
             state: *state,
             dead_bytes: *dead,
             header_bytes: HEADER,
@@ -126,19 +126,22 @@ fn queue(agent: &Agent) -> Vec<WaitRow> {
         object: None,
         site: site(place),
         since_ms: NOW_MS - ago,
-        reason: "room is being made".into(),
+        reason: match position {
+            1 => "8 MiB being spilled".into(),
+            2 => "its turn, behind 1 other".into(),
+            _ => format!("its turn, behind {} others", position - 1).into(),
+        },
     };
-    let get =
-        WaitRow { object: Some(agent.objects[12].object_id), reason: "1 create before it".into(), ..wait(2, 4721, 512 << 10, 0, 900) };
+    let get = WaitRow { object: Some(agent.objects[12].object_id), ..wait(2, 4721, 512 << 10, 0, 900) };
     vec![wait(1, 4720, 8 * MIB, 2, 1_400), get, wait(3, 4711, 64 * MIB, 4, 300)]
 }
 
 pub(crate) fn events(agent: &mut Agent) {
     let told: [(u64, EventKind, Severity, &str); 4] = [
-        (95, EventKind::Spilled, Severity::Info, "spilled 60 objects, 30.0M in 0.18 s to file 4 · create, cut: object limit"),
-        (61, EventKind::Spilled, Severity::Info, "spilled 48 objects, 24.0M in 0.18 s to file 5 · restore, cut: nothing more to spill"),
-        (40, EventKind::SpillFile, Severity::Info, "file 3 was 31 % live: 4 objects, 2.00M went to file 6"),
-        (9, EventKind::Restored, Severity::Info, "restored 30 objects, 15.0M in 0.04 s from file 5"),
+        (95, EventKind::Spilled, Severity::Info, "spilled 60 objects, 30 MiB in 0.18 s; cause: create, batch cut: object limit"),
+        (61, EventKind::Spilled, Severity::Info, "spilled 48 objects, 24 MiB in 0.18 s; cause: restore, batch cut: nothing more to spill"),
+        (40, EventKind::SpillFile, Severity::Info, "1 file, mostly dead, was written anew: 4 objects, 2 MiB"),
+        (9, EventKind::Restored, Severity::Info, "restored 30 objects, 15 MiB"),
     ];
     for (ago, kind, severity, message) in told {
         let number = agent.events.len() as u64 + 1;
