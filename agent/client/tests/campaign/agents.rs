@@ -1,6 +1,6 @@
 //! The second part: agents die under load. Everybody is told at once, and nothing of it is left once the next agent has started.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ const LABEL: Duration = Duration::from_secs(2);
 pub(crate) fn run(plan: Plan, directory: &Path, tally: &mut Tally) -> Result<(), String> {
     AGENT_IS_MORTAL.store(true, Ordering::Relaxed);
     let mut random = Random(plan.seed ^ 0xa6e7);
-    let mut dead: Option<PathBuf> = None;
+    crate::midway::run(directory)?;
+    let mut dead = sessions(directory).pop();
     let mut own = None::<(usize, usize)>;
     for round in 0..plan.agents {
         let at = |what: String| format!("agent {round}: {what}");

@@ -18,6 +18,7 @@ mod item;
 mod labels;
 mod labour;
 mod load;
+mod midway;
 mod plan;
 mod procs;
 #[path = "../support/mod.rs"]
