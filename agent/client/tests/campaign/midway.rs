@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for Death {
 /// It is told anything else.
 pub(crate) fn run(directory: &Path) -> Result<(), String> {
     let told = |error: Error| format!("before an agent's death midway: {error}");
-    let info = agents::own(directory).init().map_err(told)?;
+    let info = agents::own(agents::storage(1), directory).init().map_err(told)?;
     VICTIM.store(info.agent_pid, Ordering::Relaxed);
     let (first, second) = (plasmon::put(&1_u64).map_err(told)?, plasmon::put(&2_u64).map_err(told)?);
     let last = plasmon::put(&Last { first, death: Death, second }).map_err(told)?;
