@@ -170,6 +170,7 @@ impl Fetch {
         match answer {
             Answer::Ready => Ok(()),
             Answer::Pinned(key) => {
+                failpoint!("pin_answered");
                 self.pinned = Some(counted(&self.handle.client, key)?);
                 Ok(())
             }
@@ -201,7 +202,10 @@ impl Drop for Fetch {
 /// What the agent must be told when nobody takes an answer.
 pub(crate) fn unclaimed(answer: &Answer) -> Option<ToAgent<'static>> {
     match answer {
-        Answer::Pinned(key) => Some(ToAgent::DropPin { key: *key }),
+        Answer::Pinned(key) => {
+            failpoint!("pin_unclaimed");
+            Some(ToAgent::DropPin { key: *key })
+        }
         _ => None,
     }
 }

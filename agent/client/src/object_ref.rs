@@ -136,7 +136,8 @@ impl<'de, T: ?Sized> Deserialize<'de> for ObjectRef<T> {
             let cause = "nothing that holds it was found with it".to_owned();
             return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
         }
-        reading.client.push(&ToAgent::AddLocal { key: id.key(), site: reading.site }).map_err(serde::de::Error::custom)?;
+        let told = reading.client.push(&ToAgent::AddLocal { key: id.key(), site: reading.site });
+        told.map_err(|error| serde::de::Error::custom(scope::refused(error)))?;
         failpoint!("borrowed");
         Ok(Self::adopt(&reading.client, id.key()))
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLock};
 use linkme::distributed_slice;
 use plasmon_memory::number::{Number, numbers_as_bytes};
 use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -98,18 +99,11 @@ impl Call {
     /// It does not decode.
     pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let site = self.site;
-        let wanted = std::any::type_name::<T>().to_owned();
         match self.next()? {
-            Given::Bytes(bytes) => {
-                value::decode(&self.client, &bytes, || site).map_err(|cause| Error::Decode { object: Default::default(), wanted, cause })
-            }
+            Given::Bytes(bytes) => value::decode(&self.client, ObjectId::default(), &bytes, || site),
             Given::Object(mut fetched) => {
                 fetched.count(site);
-                let value = value::decode(&self.client, fetched.bytes(), || site).map_err(|cause| Error::Decode {
-                    object: Default::default(),
-                    wanted,
-                    cause,
-                })?;
+                let value = value::decode(&self.client, ObjectId::default(), fetched.bytes(), || site)?;
                 self.held.extend(fetched.into_pin());
                 Ok(value)
             }

@@ -4,12 +4,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use plasmon_protocol::error::Error;
+
 use crate::client::Client;
 use crate::object_ref::Handle;
 
 thread_local! {
     static WRITING: RefCell<Option<Vec<Arc<Handle>>>> = const { RefCell::new(None) };
-    static READING: RefCell<Option<Reading>> = const { RefCell::new(None) };
+    static READING: RefCell<Option<(Reading, Option<Error>)>> = const { RefCell::new(None) };
 }
 
 /// Where references that are read belong.
@@ -43,20 +45,34 @@ pub(crate) fn wrote(handle: &Arc<Handle>) -> bool {
     WRITING.with_borrow_mut(|scope| scope.as_mut().map(|handles| handles.push(Arc::clone(handle))).is_some())
 }
 
-/// Runs `read` with references going to `reading`.
-pub(crate) fn reading<T>(reading: Reading, read: impl FnOnce() -> T) -> T {
+/// Runs `read` with references going to `reading`. Beside its result: why the agent could not be told of a reference, if so. A format
+/// keeps no error but its own.
+pub(crate) fn reading<T>(reading: Reading, read: impl FnOnce() -> T) -> (T, Option<Error>) {
     /// As for writing.
-    struct Restore(Option<Reading>);
+    struct Restore(Option<(Reading, Option<Error>)>);
     impl Drop for Restore {
         fn drop(&mut self) {
             READING.set(self.0.take());
         }
     }
-    let _restore = Restore(READING.replace(Some(reading)));
-    read()
+    let restore = Restore(READING.replace(Some((reading, None))));
+    let result = read();
+    let refused = READING.take().and_then(|(_, refused)| refused);
+    drop(restore);
+    (result, refused)
 }
 
 /// Where a reference that is being read belongs; `None` outside of a scope.
 pub(crate) fn reader() -> Option<Reading> {
-    READING.with_borrow(Clone::clone)
+    READING.with_borrow(|scope| scope.as_ref().map(|(reading, _)| reading.clone()))
+}
+
+/// The agent could not be told of a reference that was read: the first such error is the scope's.
+pub(crate) fn refused(error: Error) -> Error {
+    READING.with_borrow_mut(|scope| {
+        if let Some((_, first)) = scope {
+            first.get_or_insert_with(|| error.clone());
+        }
+    });
+    error
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plasmon_memory::number::{Number, numbers_as_bytes};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::record::SiteKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,8 +78,8 @@ impl Fetched {
             Source::Pinned(pin) => (pin.client(), pin.id().key(), pin.bytes()),
             Source::Inline(client, key, bytes) => (client, *key, bytes),
         };
-        decode(client, bytes, || self.site.unwrap_or_else(|| client.sites.number(client, SiteKind::DeserializeObject, self.location)))
-            .map_err(|cause| Error::Decode { object: client.id(key), wanted: std::any::type_name::<T>().to_owned(), cause })
+        let site = || self.site.unwrap_or_else(|| client.sites.number(client, SiteKind::DeserializeObject, self.location));
+        decode(client, client.id(key), bytes, site)
     }
 
     fn view<N: Number>(self) -> Result<Pinned<[N]>, Error> {
@@ -124,14 +124,23 @@ impl Fetched {
     }
 }
 
-/// Decodes a value; references inside it become this process's, at the site that `site` tells.
-pub(crate) fn decode<T: DeserializeOwned>(client: &Arc<Client>, bytes: &[u8], site: impl FnOnce() -> u32) -> Result<T, String> {
+/// Decodes the value of `object`; references inside it become this process's, at the site that `site` tells.
+///
+/// # Errors
+/// [`Error::Decode`]; the connection's end, when that is why a reference could not become this process's.
+pub(crate) fn decode<T: DeserializeOwned>(
+    client: &Arc<Client>,
+    object: ObjectId,
+    bytes: &[u8],
+    site: impl FnOnce() -> u32,
+) -> Result<T, Error> {
     let reading = Reading { client: Arc::clone(client), site: site() };
-    scope::reading(reading, || match postcard::take_from_bytes(bytes) {
+    let (decoded, refused) = scope::reading(reading, || match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(format!("{} bytes are left", rest.len())),
         Err(error) => Err(error.to_string()),
-    })
+    });
+    decoded.map_err(|cause| refused.unwrap_or_else(|| Error::Decode { object, wanted: std::any::type_name::<T>().to_owned(), cause }))
 }
 
 /// Encodes a value, and tells which references are inside.

@@ -12,14 +12,17 @@ use crate::labels::LABELS;
 use crate::labour::{Hand, Order, Word};
 use crate::plan::{Errand, Plan};
 use crate::procs;
+use crate::storage::{self, Faults, Storage};
 use crate::support::{Random, sessions};
 use crate::tally::Tally;
 use crate::trouble::AGENT_IS_MORTAL;
 
 /// Drivers at work at once, beside this process.
 const DRIVERS: usize = 2;
-/// The store's size, bytes.
-const STORE: u64 = 32 << 20;
+/// The store's size, bytes: with external storage, and without.
+const STORES: (u64, u64) = (2 << 20, 32 << 20);
+/// Objects that this process holds for long: more bytes than fit into the smaller one.
+const STOCKED: usize = 24;
 /// How long anybody may take for what follows from the agent's death.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the load may take to reach a labelled point, before the agent is killed anyway.
@@ -32,15 +35,22 @@ const LABEL: Duration = Duration::from_secs(2);
 pub(crate) fn run(plan: Plan, directory: &Path, tally: &mut Tally) -> Result<(), String> {
     AGENT_IS_MORTAL.store(true, Ordering::Relaxed);
     let mut random = Random(plan.seed ^ 0xa6e7);
-    let mut dead: Option<PathBuf> = None;
+    crate::midway::run(directory)?;
+    let mut dead = sessions(directory).pop();
     let mut own = None::<(usize, usize)>;
+    let mut faults = Faults::new(directory);
     for round in 0..plan.agents {
         let at = |what: String| format!("agent {round}: {what}");
-        let info = start(directory, dead.as_deref()).map_err(at)?;
+        let info = start(storage(random.next()), directory, dead.as_deref()).map_err(at)?;
+        if random.below(4) == 0 {
+            faults.turn(&mut random);
+        }
         // Every second agent dies at a point that a driver or one of its workers passes.
         let label = (round % 2 == 1).then(|| LABELS[(random.next() % LABELS.len() as u64) as usize]);
         let order = label.map(|label| format!("{}:{}", label.order(&mut random), info.agent_pid));
         kill(&info, order, directory, &mut random, tally).map_err(at)?;
+        tally.swept += storage::files(directory).len() as u64;
+        faults.end();
         // This process itself is as it was.
         let now = (procs::descriptors(std::process::id()).len(), procs::threads(std::process::id()).len());
         match own {
@@ -55,11 +65,12 @@ pub(crate) fn run(plan: Plan, directory: &Path, tally: &mut Tally) -> Result<(),
         tally.round_of_agents();
     }
     // The last one is swept by an agent that ends well.
-    let last = start(directory, dead.as_deref())?;
+    let last = start(storage(random.next()), directory, dead.as_deref())?;
     plasmon::shutdown().map_err(|error| format!("the last agent does not end: {error}"))?;
     if last.session.exists() {
         return Err("the last agent left its session".to_owned());
     }
+    swept(directory, &storage::directories(directory))?;
     (0..plan.agents / 5).try_for_each(|round| {
         kill_starter(directory, &mut random).map_err(|what| format!("starter {round}: {what}"))?;
         tally.starters += 1;
@@ -68,8 +79,13 @@ pub(crate) fn run(plan: Plan, directory: &Path, tally: &mut Tally) -> Result<(),
 }
 
 /// An agent of one's own, for a short life.
-pub(crate) fn own(directory: &Path) -> Options {
-    Options::new().num_cpus(2.0).object_store_memory(STORE).temp_dir(directory)
+pub(crate) fn own(storage: Storage, directory: &Path) -> Options {
+    storage.agent(directory, 2.0, STORES.0, STORES.1)
+}
+
+/// External storage of one of them: one in three has none.
+pub(crate) fn storage(seed: u64) -> Storage {
+    Storage::any(&mut Random(seed ^ 0xd15c), 3)
 }
 
 /// A driver that started an agent dies under load: the agent ends with it, leaves nothing, and others are told.
@@ -87,6 +103,7 @@ fn kill_starter(directory: &Path, random: &mut Random) -> Result<(), String> {
     starter.kill();
     told(&mut other)?;
     eventually(|| nothing_left(directory))?;
+    eventually(|| swept(directory, &storage::directories(directory)))?;
     eventually(|| if sessions(directory).is_empty() { Ok(()) } else { Err(format!("left {:?}", sessions(directory))) })
 }
 
@@ -114,17 +131,25 @@ fn nothing_left(directory: &Path) -> Result<(), String> {
 }
 
 /// Starts an agent, which sweeps what the one before has left.
-fn start(directory: &Path, dead: Option<&Path>) -> Result<Info, String> {
+fn start(storage: Storage, directory: &Path, dead: Option<&Path>) -> Result<Info, String> {
     if dead.is_some_and(|dead| !dead.exists()) {
         return Err("the dead agent's session went by itself".to_owned());
     }
-    let info = own(directory).init().map_err(|error| format!("no agent: {error}"))?;
+    let before = storage::directories(directory);
+    let info = own(storage, directory).init().map_err(|error| format!("no agent: {error}"))?;
+    swept(directory, &before)?;
     let found = sessions(directory);
     if found == [info.session.clone()] { Ok(info) } else { Err(format!("sessions {found:?} instead of {:?}", info.session)) }
 }
 
+/// Nothing is left of the spill files of dead agents.
+fn swept(directory: &Path, dead: &[PathBuf]) -> Result<(), String> {
+    let left: Vec<_> = dead.iter().filter(|path| path.exists()).collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("spill files in {left:?} outlived the next start: {:?}", storage::files(directory))) }
+}
+
 fn kill(info: &Info, order: Option<String>, directory: &Path, random: &mut Random, tally: &mut Tally) -> Result<(), String> {
-    let hand = Hand::start(random.next());
+    let hand = Hand::start(random.next(), STOCKED);
     hand.tell(Order::Go);
     let mut drivers: Vec<Driver> = (0..DRIVERS)
         .map(|_| {

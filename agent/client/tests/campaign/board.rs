@@ -1,10 +1,15 @@
 //! The vault that all programs share, from the side of the process that is never killed.
 
+use std::time::{Duration, Instant};
+
 use plasmon::{ActorOptions, Error, ObjectRef};
 
 use crate::content::Ids;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, passes};
 use crate::vault::{BOARD, Entry, Vault, VaultHandle, id_of, shared};
+
+/// How long it may be refused room, once everybody is at rest.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A detached actor, found by its name; made anew when it was killed.
 pub(crate) struct Board {
@@ -25,8 +30,16 @@ impl Board {
     pub(crate) fn settle(&mut self) -> Result<Ids, String> {
         self.given = None;
         let mut ids = Ids::new();
-        let given = self.handle.give().map_err(|error| format!("the board is gone: {error}"))?;
-        match plasmon::get(&given) {
+        let deadline = Instant::now() + PATIENCE;
+        let (given, got) = loop {
+            let given = self.handle.give().map_err(|error| format!("the board is gone: {error}"))?;
+            let got = plasmon::get(&given);
+            match &got {
+                Err(error) if passes(error) && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+                _ => break (given, got),
+            }
+        };
+        match got {
             Ok(entries) => {
                 for (reference, series) in &entries {
                     if let Err(Trouble::Wrong(what)) = shared(*series, reference, &mut ids) {

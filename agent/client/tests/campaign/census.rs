@@ -9,6 +9,7 @@ use plasmon_protocol::record::{ObjectState, ProcessRow, ProcessType, ReferenceTy
 
 use crate::content::Ids;
 use crate::procs;
+use crate::storage::{self, Storage};
 use crate::support::{Report, Viewer};
 
 /// How long what follows from a death may take.
@@ -19,11 +20,14 @@ pub(crate) struct Census {
     viewer: Viewer,
     directory: PathBuf,
     info: Info,
+    storage: Storage,
     base: Footprint,
     each_driver: Footprint,
     each_worker: Footprint,
     threads: Vec<String>,
     files: BTreeSet<PathBuf>,
+    /// Bytes that the agent has spilled and restored, as of the last look.
+    pub(crate) moved: (u64, u64),
 }
 
 /// What clients cost the agent.
@@ -49,7 +53,7 @@ impl Footprint {
 
 impl Census {
     /// Takes the agent's measure. `add_driver` starts a driver that does nothing; `add_worker` makes sure that this process has a worker.
-    pub(crate) fn begin(info: &Info, directory: &Path, add_worker: impl FnOnce(), add_driver: impl FnOnce()) -> Self {
+    pub(crate) fn begin(info: &Info, storage: Storage, directory: &Path, add_worker: impl FnOnce(), add_driver: impl FnOnce()) -> Self {
         let mut viewer = Viewer::of(&info.session);
         let count = |viewer: &mut Viewer, kind, wanted: usize| {
             let deadline = Instant::now() + PATIENCE;
@@ -66,21 +70,36 @@ impl Census {
         let threads = lasting_threads(info.agent_pid);
         let files = files_below(&info.session);
         let (each_worker, each_driver) = (with_worker.minus(base), with_driver.minus(with_worker));
-        Self { viewer, directory: directory.to_owned(), info: info.clone(), base, each_driver, each_worker, threads, files }
+        Self {
+            viewer,
+            directory: directory.to_owned(),
+            info: info.clone(),
+            storage,
+            base,
+            each_driver,
+            each_worker,
+            threads,
+            files,
+            moved: (0, 0),
+        }
     }
 
-    /// Waits until everything is as it must be with these drivers beside this process, and these objects held.
+    /// Waits until everything is as it must be with these drivers beside this process, and these objects held. False when one of them
+    /// has died meanwhile: an agent that is short of room asks those at rest too, and some have an order to die at their answer.
     ///
     /// # Errors
     /// What is not, after a long while.
-    pub(crate) fn check(&mut self, drivers: &BTreeSet<u32>, held: &Ids) -> Result<(), String> {
+    pub(crate) fn check(&mut self, drivers: &BTreeSet<u32>, held: &Ids) -> Result<bool, String> {
         // A viewer that does not read for long is dropped.
         self.viewer = Viewer::of(&self.info.session);
         let deadline = Instant::now() + PATIENCE;
         loop {
             let wrong = self.look(drivers, held);
             if wrong.is_empty() {
-                return Ok(());
+                return Ok(true);
+            }
+            if drivers.iter().any(|pid| procs::read(*pid).is_none_or(|process| process.zombie)) {
+                return Ok(false);
             }
             if Instant::now() >= deadline {
                 return Err(wrong.join("\n"));
@@ -126,6 +145,8 @@ impl Census {
         objects(&report, held, &mut wrong);
         holders(&report, &expected, &workers, &mut wrong);
         ledger(&report, &rows, &mut wrong);
+        storage::ledger(&mut self.viewer, &report, &self.directory, self.storage, &mut wrong);
+        self.moved = (report.store.spill.spilled_bytes_total, report.store.spill.restored_bytes_total);
         self.system(&expected, &rows, &workers, &mut wrong);
         wrong
     }
@@ -243,7 +264,8 @@ fn ledger(report: &Report, rows: &[ProcessRow], wrong: &mut Vec<String>) {
     let mut sizes: BTreeMap<_, (u64, ObjectState)> = BTreeMap::new();
     sizes.extend(report.references.iter().map(|row| (row.object_id, (row.size_bytes.unwrap_or(0), row.state))));
     let sum = |state| sizes.values().filter(|(_, found)| *found == state).map(|(bytes, _)| bytes).sum::<u64>();
-    let (memory, inlined) = (sum(ObjectState::InMemory), sum(ObjectState::Inlined));
+    let memory = sum(ObjectState::InMemory) + sum(ObjectState::InMemoryCopy);
+    let inlined = sum(ObjectState::Inlined);
     if (ledger.used_bytes(), ledger.inlined_bytes) != (memory, inlined) {
         let (used, inside) = (ledger.used_bytes(), ledger.inlined_bytes);
         wrong.push(format!("the ledger says {used} bytes used and {inside} inlined, the rows {memory} and {inlined}"));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use plasmon::{Info, Options};
+use plasmon::Info;
 use rustix::process::Signal;
 
 use crate::board::Board;
@@ -13,8 +13,10 @@ use crate::content::Ids;
 use crate::fleet::{Driver, Heard, log_of_deaths};
 use crate::labels::{LABELS, Label};
 use crate::labour::{Hand, Order, Word};
+use crate::load::Counts;
 use crate::plan::{Errand, Plan};
 use crate::procs;
+use crate::storage::{Faults, Storage};
 use crate::support::Random;
 use crate::tally::Tally;
 use crate::tasks::{mix, mixed};
@@ -23,12 +25,15 @@ use crate::tasks::{mix, mixed};
 const DRIVERS: usize = 4;
 /// Threads at work in this process, which is never killed.
 const HANDS: usize = 2;
+/// Objects that each of these holds for long: more bytes than fit into the store.
+const STOCKED: usize = 36;
 /// Kills in a round, at least: long campaigns have longer ones.
 const ROUND: u64 = 40;
 /// Rounds of a campaign, at most, beside those for single points.
 const ROUNDS: u64 = 200;
-/// The store's size, bytes: small, so that memory is short now and then.
-const STORE: u64 = 64 << 20;
+/// The store's size, bytes: so small that much of what is held is in no memory; without external storage, that memory is short now and
+/// then.
+const STORES: (u64, u64) = (6 << 20, 64 << 20);
 /// How long anybody may take to come to rest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,6 +42,8 @@ struct Deaths<'a> {
     random: Random,
     directory: PathBuf,
     info: Info,
+    storage: Storage,
+    faults: Faults,
     drivers: Vec<Driver>,
     hands: Vec<Hand>,
     tally: &'a mut Tally,
@@ -51,8 +58,9 @@ struct Deaths<'a> {
 /// # Errors
 /// The broken promise.
 pub(crate) fn run(plan: Plan, directory: PathBuf, tally: &mut Tally) -> Result<(), String> {
-    let options = Options::new().num_cpus(3.0).object_store_memory(STORE).temp_dir(&directory);
-    let info = options.init().map_err(|error| format!("no agent: {error}"))?;
+    let storage = Storage::any(&mut Random(plan.seed), 4);
+    println!("campaign: {storage:?}");
+    let info = storage.agent(&directory, 3.0, STORES.0, STORES.1).init().map_err(|error| format!("no agent: {error}"))?;
     let mut idle = None;
     let add_worker = || assert_eq!(plasmon::get(&mix.remote(1).expect("a task")), Ok(mixed(1)));
     let errand = Errand { seed: 0, mortal: false, session: Some(info.session.clone()) };
@@ -62,13 +70,14 @@ pub(crate) fn run(plan: Plan, directory: PathBuf, tally: &mut Tally) -> Result<(
         assert!(matches!(driver.hear(PATIENCE), Heard::Word(Word::Holds(..))), "a driver answers");
         idle = Some(driver);
     };
-    let mut census = Census::begin(&info, &directory, add_worker, add_driver);
+    let mut census = Census::begin(&info, storage, &directory, add_worker, add_driver);
     drop(idle);
     census.check(&BTreeSet::new(), &Ids::new())?;
     tally.heap_before = census.agent_heap();
     let mut random = Random(plan.seed);
-    let hands = (0..HANDS).map(|_| Hand::start(random.next())).collect();
-    let mut deaths = Deaths { random, directory, info, drivers: Vec::new(), hands, tally, turn: 0, own: None };
+    let hands = (0..HANDS).map(|_| Hand::start(random.next(), STOCKED)).collect();
+    let faults = Faults::new(&directory);
+    let mut deaths = Deaths { random, directory, info, storage, faults, drivers: Vec::new(), hands, tally, turn: 0, own: None };
     deaths.hands.iter().for_each(|hand| hand.tell(Order::Go));
     let (mut board, mut goal) = (Board::new()?, 0);
     // The last round is for the points where nobody has died by chance.
@@ -79,17 +88,28 @@ pub(crate) fn run(plan: Plan, directory: PathBuf, tally: &mut Tally) -> Result<(
         } else {
             deaths.die_everywhere()?;
         }
+        deaths.faults.end();
         let began = Instant::now();
-        let (mut held, alive) = deaths.rest().map_err(|wrong| format!("{wrong}\n{}", census.picture()))?;
-        census.calm()?;
-        held.extend(board.settle()?);
-        census.check(&alive, &held).map_err(|wrong| format!("after {} kills: {wrong}", deaths.tally.kills()))?;
+        let held = loop {
+            let (mut held, alive) = deaths.rest().map_err(|wrong| format!("{wrong}\n{}", census.picture()))?;
+            census.calm()?;
+            held.extend(board.settle()?);
+            if census.check(&alive, &held).map_err(|wrong| format!("after {} kills: {wrong}", deaths.tally.kills()))? {
+                break held;
+            }
+        };
         deaths.check_self()?;
+        let moved = census.moved;
+        if storage.is_on() && (moved.0 <= deaths.tally.spilled || moved.1 <= deaths.tally.restored) {
+            return Err(format!("a round passed in which nothing was spilled or nothing restored: {moved:?} bytes"));
+        }
+        (deaths.tally.spilled, deaths.tally.restored) = moved;
         deaths.tally.resting += began.elapsed();
         deaths.tally.round(held.len(), deaths.labelled());
         deaths.go_on();
     }
-    let Deaths { drivers, hands, .. } = deaths;
+    let Deaths { drivers, hands, faults, tally, .. } = deaths;
+    tally.faults = faults.times;
     drop(drivers);
     hands.into_iter().for_each(Hand::leave);
     board.end()?;
@@ -103,9 +123,13 @@ impl Deaths<'_> {
     /// Kills at random moments until there were `goal` kills in all.
     fn round(&mut self, goal: u64) -> Result<(), String> {
         let mut workers: Vec<u32> = Vec::new();
+        let faulty = self.storage.is_on() && self.random.below(3) == 0;
         let (mut looked, mut killed) = (None::<Instant>, BTreeSet::new());
         while self.tally.at_random() < goal {
             self.replace_the_dead()?;
+            if faulty {
+                self.faults.turn(&mut self.random);
+            }
             std::thread::sleep(Duration::from_micros(self.random.below(self.tally.pace_us)));
             if looked.is_none_or(|at| at.elapsed() > Duration::from_millis(20)) {
                 workers = procs::children(self.info.agent_pid).iter().map(|process| process.pid).collect();
@@ -192,22 +216,23 @@ impl Deaths<'_> {
         self.hands.iter().for_each(|hand| hand.tell(Order::Rest));
         self.drivers.iter_mut().for_each(|driver| driver.tell(Order::Rest));
         let (mut held, mut alive) = (Ids::new(), BTreeSet::new());
-        let mut note = |tally: &mut Tally, ids: Ids, verified, refused| {
-            tally.verified += verified;
-            tally.refused += refused;
+        let mut note = |tally: &mut Tally, ids: Ids, counts: Counts| {
+            tally.verified += counts.verified;
+            tally.refused += counts.refused;
+            tally.full += counts.full;
             held.extend(ids);
         };
         for hand in &self.hands {
             match hand.word(PATIENCE) {
-                Some(Word::Holds(ids, verified, refused)) => note(self.tally, ids, verified, refused),
+                Some(Word::Holds(ids, counts)) => note(self.tally, ids, counts),
                 other => return Err(format!("the keeper did not come to rest: {other:?}")),
             }
         }
         for driver in &mut self.drivers {
             let pid = driver.pid();
             match driver.hear(PATIENCE) {
-                Heard::Word(Word::Holds(ids, verified, refused)) => {
-                    note(self.tally, ids, verified, refused);
+                Heard::Word(Word::Holds(ids, counts)) => {
+                    note(self.tally, ids, counts);
                     alive.insert(pid);
                 }
                 Heard::Ended(status) if driver.may_end(status) => {}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::census::files_below;
 use crate::plan::Plan;
 use crate::procs::{self, Proc};
+use crate::storage;
 
 /// How long what ends with the campaign may take to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +23,7 @@ pub(crate) fn run(plan: Plan) -> ExitCode {
         .args(plan.arguments())
         .env(procs::DIRECTORY, directory.path())
         .env("PLASMON_POISON", "1")
+        .env("PLASMON_SPILL_FAULT", format!("file:{}", storage::faults(directory.path()).display()))
         .env_remove("PLASMON_ADDRESS")
         .stdin(Stdio::null())
         .spawn()
@@ -73,7 +75,8 @@ pub(crate) fn run(plan: Plan) -> ExitCode {
 /// Processes and files that a campaign has left.
 fn leftovers(directory: &Path) -> Vec<String> {
     let mut wrong: Vec<String> = marked(directory).iter().map(|process| format!("left the process {process:?}")).collect();
-    let kept = ["done", "errors", "deaths"].map(|name| directory.join(name));
+    let mut kept = ["done", "errors", "deaths"].map(|name| directory.join(name)).to_vec();
+    kept.extend([storage::place(directory), storage::faults(directory)]);
     let base = directory.join(format!("plasmon-{}", rustix::process::getuid().as_raw()));
     let files = files_below(directory).into_iter().filter(|path| !kept.contains(path) && *path != base && *path != base.join("lock"));
     wrong.extend(files.take(10).map(|path| format!("left {}", path.display())));

@@ -3,8 +3,11 @@
 use plasmon::ObjectRef;
 
 use crate::content::{Ids, Numbers, Series, Tree};
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, passes};
 use crate::vault::{KEPT, Own};
+
+/// The fate of a result that there was no room for, as far as anybody can tell.
+const FULL: &str = "full";
 
 /// A reference, with what is behind it.
 pub(crate) enum What {
@@ -27,6 +30,8 @@ pub(crate) enum What {
 pub(crate) struct Item {
     pub(crate) what: What,
     fate: Option<Fate>,
+    /// When it was looked at last there was no room for it, or the disk failed.
+    refused: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,12 +44,12 @@ enum Fate {
 impl Item {
     /// A value that was put: it is there, and stays.
     pub(crate) fn put(what: What) -> Self {
-        Self { what, fate: Some(Fate::Value) }
+        Self { what, fate: Some(Fate::Value), refused: false }
     }
 
     /// The result of a task, which may fail.
     pub(crate) fn pending(what: What) -> Self {
-        Self { what, fate: None }
+        Self { what, fate: None, refused: false }
     }
 
     pub(crate) fn is_pending(&self) -> bool {
@@ -61,12 +66,34 @@ impl Item {
         self.fate == Some(Fate::Value)
     }
 
+    /// When it was looked at last there was no room for it, or the disk failed.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// It was refused for as long as there was any reason to: the task itself got no room for its result.
+    ///
+    /// # Errors
+    /// It was there before, so that it must be there.
+    pub(crate) fn give_up(&mut self) -> Result<(), Trouble> {
+        if self.fate == Some(Fate::Value) {
+            return Err(Trouble::Wrong(format!("{} was there, and nobody can get it", self.name())));
+        }
+        self.fate = Some(Fate::Failed(FULL));
+        Ok(())
+    }
+
     /// Gets it, down to the last byte of the last object inside; waits until it is there. Adds the ids of all these objects.
     ///
     /// # Errors
     /// What broke a promise; the agent's death.
     pub(crate) fn verify(&mut self, ids: &mut Ids) -> Result<(), Trouble> {
-        let fate = match self.get(ids) {
+        let got = self.get(ids);
+        self.refused = matches!(&got, Err(Trouble::Typed(error)) if passes(error));
+        if self.refused {
+            return Ok(());
+        }
+        let fate = match got {
             Ok(()) => Fate::Value,
             Err(Trouble::Typed(error)) if error.code() == "agent_died" => return Err(Trouble::Typed(error)),
             Err(Trouble::Typed(error)) => Fate::Failed(error.code()),
@@ -75,6 +102,7 @@ impl Item {
         let mortal = matches!(self.what, What::Vault(_)) && fate == Fate::Failed("actor_died");
         match self.fate.replace(fate) {
             Some(Fate::Value) if mortal => Ok(()),
+            Some(Fate::Failed(FULL)) => Ok(()),
             Some(before) if before != fate => Err(Trouble::Wrong(format!("{} was {before:?} and is {fate:?}", self.name()))),
             _ => Ok(()),
         }

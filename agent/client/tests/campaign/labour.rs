@@ -9,9 +9,12 @@ use std::time::Duration;
 use plasmon::Options;
 
 use crate::content::Ids;
-use crate::load::Load;
+use crate::load::{Counts, Load};
 use crate::plan::Errand;
 use crate::trouble::{AGENT_IS_MORTAL, Trouble};
+
+/// Objects of some size that a driver holds for long.
+const STOCKED: usize = 4;
 
 /// What somebody at work is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,8 +30,8 @@ pub(crate) enum Order {
 /// What somebody at work tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Word {
-    /// At rest, with these objects; verified so many, refused so often since the last rest.
-    Holds(Ids, u64, u64),
+    /// At rest, with these objects; what happened since the last rest.
+    Holds(Ids, Counts),
     /// Found the agent dead, and everything as it must be then.
     AgentDied,
     /// A promise was broken.
@@ -42,8 +45,9 @@ fn labour(mut load: Load, orders: &Receiver<Order>, mut tell: impl FnMut(Word)) 
         let done = match order {
             Ok(Order::Leave) | Err(TryRecvError::Disconnected) => return,
             Ok(Order::Rest) => load.settle().map(|ids| {
-                tell(Word::Holds(ids, std::mem::take(&mut load.verified), std::mem::take(&mut load.refused)));
+                tell(Word::Holds(ids, std::mem::take(&mut load.counts)));
                 order = orders.recv().map_err(|_| TryRecvError::Disconnected);
+                load.sell();
             }),
             Ok(Order::Go) | Err(TryRecvError::Empty) => load.step().map(|()| order = orders.try_recv()),
         };
@@ -68,10 +72,10 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
-    pub(crate) fn start(seed: u64) -> Self {
+    pub(crate) fn start(seed: u64, stocked: usize) -> Self {
         let ((orders, inbox), (outbox, words)) = (channel(), channel());
         let thread = std::thread::spawn(move || {
-            labour(Load::new(seed), &inbox, |word| {
+            labour(Load::new(seed, stocked), &inbox, |word| {
                 // The other side has failed already when it does not listen.
                 let _ = outbox.send(word);
             });
@@ -123,10 +127,10 @@ pub(crate) fn driver(errand: &Errand) -> ExitCode {
     };
     let options = match &errand.session {
         Some(session) => Options::new().address(session),
-        None => crate::agents::own(&crate::support::directory()),
+        None => crate::agents::own(crate::agents::storage(errand.seed), &crate::support::directory()),
     };
     match options.init() {
-        Ok(_) => labour(Load::new(errand.seed), &inbox, &mut tell),
+        Ok(_) => labour(Load::new(errand.seed, STOCKED), &inbox, &mut tell),
         Err(plasmon::Error::Connect { .. } | plasmon::Error::AgentDied { .. }) if errand.mortal => tell(Word::AgentDied),
         Err(error) => tell(Word::Wrong(format!("cannot connect: {error}"))),
     }
@@ -140,9 +144,9 @@ impl Word {
     /// As a driver's line.
     fn line(&self) -> String {
         match self {
-            Self::Holds(ids, verified, refused) => {
+            Self::Holds(ids, Counts { verified, refused, full }) => {
                 let ids: Vec<String> = ids.iter().map(plasmon::ObjectId::hex).collect();
-                format!("holds {verified} {refused} {}", ids.join(","))
+                format!("holds {verified} {refused} {full} {}", ids.join(","))
             }
             Self::AgentDied => "agent died".to_owned(),
             Self::Wrong(what) => format!("wrong {}", what.replace('\n', " ")),
@@ -153,9 +157,10 @@ impl Word {
     pub(crate) fn parse(line: &str) -> Self {
         let holds = || {
             let mut parts = line.strip_prefix("holds ")?.split(' ');
-            let (verified, refused) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            let mut count = || parts.next()?.parse().ok();
+            let counts = Counts { verified: count()?, refused: count()?, full: count()? };
             let ids = parts.next()?.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect::<Option<_>>()?;
-            Some(Self::Holds(ids, verified, refused))
+            Some(Self::Holds(ids, counts))
         };
         match line {
             "agent died" => Self::AgentDied,

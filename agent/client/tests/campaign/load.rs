@@ -1,12 +1,17 @@
 //! The mixed load of one thread: puts, nested references, tasks, actors, views, all from one seed, all checked.
 
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
 use plasmon::{ActorOptions, Pinned, TaskOptions};
 
 use crate::content::{Ids, Series, Tree};
 use crate::item::{Item, What};
 use crate::support::Random;
 use crate::tasks::{grow, hoard, look, look_inside, make, mix, mixed, pass_on, relay, stumble, write};
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, passes};
 use crate::vault::{BOARD, Own, Vault, deposit, shared};
 
 /// Items held at most.
@@ -15,21 +20,34 @@ const HELD: usize = 24;
 const PENDING: usize = 10;
 /// Views held at most.
 const VIEWS: usize = 4;
+/// How long an object that is there may be refused once everybody is at rest, and the disk works.
+const RECOVERY: Duration = Duration::from_secs(20);
 
 /// What one thread does and holds.
 pub(crate) struct Load {
     random: Random,
     held: Vec<Item>,
     views: Vec<(Pinned<[u64]>, Series)>,
+    /// Objects that are held for long, so many, whether they fit into the store or not.
+    stock: Vec<Item>,
+    stocked: usize,
+    pub(crate) counts: Counts,
+}
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
     /// Objects whose bytes were read and found right.
     pub(crate) verified: u64,
-    /// Calls and tasks that met a typed error.
+    /// Calls and tasks that met a typed error which a death explains.
     pub(crate) refused: u64,
+    /// Calls that found no room, or a disk that failed.
+    pub(crate) full: u64,
 }
 
 impl Load {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { random: Random(seed), held: Vec::new(), views: Vec::new(), verified: 0, refused: 0 }
+    pub(crate) fn new(seed: u64, stocked: usize) -> Self {
+        Self { random: Random(seed), held: Vec::new(), views: Vec::new(), stock: Vec::new(), stocked, counts: Counts::default() }
     }
 
     /// One thing of many.
@@ -38,7 +56,8 @@ impl Load {
     /// What broke a promise; the agent's death.
     pub(crate) fn step(&mut self) -> Result<(), Trouble> {
         match self.any() {
-            Err(Trouble::Typed(error)) if error.code() != "agent_died" => self.refused += 1,
+            Err(Trouble::Typed(error)) if passes(&error) => self.counts.full += 1,
+            Err(Trouble::Typed(error)) if error.code() != "agent_died" => self.counts.refused += 1,
             other => other?,
         }
         while self.held.len() > HELD {
@@ -54,15 +73,20 @@ impl Load {
     }
 
     fn any(&mut self) -> Result<(), Trouble> {
+        if self.stock.len() < self.stocked {
+            self.add_to_stock()?;
+        }
         match self.random.below(100) {
-            0..18 => self.put(),
+            0..14 => self.put(),
+            14..18 => self.use_stock(),
             18..24 => self.create(),
             24..33 => self.plant(),
             33..48 => self.look_at_one(),
             48..54 => self.view(),
             54..57 => self.let_views_go(),
             57..59 => self.burst(),
-            59..61 => self.wait(),
+            59..60 => self.wait(),
+            60..61 => self.turn_away(),
             61..66 => self.clone_and_drop(),
             66..73 => self.use_vault(),
             73..78 => self.use_board(),
@@ -74,6 +98,27 @@ impl Load {
         let series = Series::any(&mut self.random);
         let reference = plasmon::put(&series.numbers()[..])?;
         self.held.push(Item::put(What::Numbers(reference, series)));
+        Ok(())
+    }
+
+    fn add_to_stock(&mut self) -> Result<(), Trouble> {
+        let series = Series { seed: self.random.next(), length: 10_000 + self.random.below(10_000) as u32 };
+        let reference = plasmon::put(&series.numbers()[..])?;
+        self.stock.push(Item::put(What::Numbers(reference, series)));
+        Ok(())
+    }
+
+    /// Reads what may have been away for long. Sometimes one goes, and another one comes.
+    fn use_stock(&mut self) -> Result<(), Trouble> {
+        let Some(index) = (!self.stock.is_empty()).then(|| self.random.below(self.stock.len() as u64) as usize) else { return Ok(()) };
+        if self.random.below(8) == 0 {
+            drop(self.stock.swap_remove(index));
+            return Ok(());
+        }
+        let (mut ids, item) = (Ids::new(), &mut self.stock[index]);
+        item.verify(&mut ids)?;
+        self.counts.full += u64::from(item.is_refused());
+        self.counts.verified += 1;
         Ok(())
     }
 
@@ -112,8 +157,31 @@ impl Load {
         let item = &mut self.held[index];
         let pending = item.is_pending();
         item.verify(&mut ids)?;
-        self.refused += u64::from(pending && item.is_failed());
-        self.verified += ids.len() as u64;
+        self.counts.refused += u64::from(pending && item.is_failed());
+        self.counts.full += u64::from(item.is_refused());
+        self.counts.verified += ids.len() as u64;
+        Ok(())
+    }
+
+    /// Begins to get what is not there yet, or not in memory, and takes no answer: what came of it goes back.
+    fn turn_away(&mut self) -> Result<(), Trouble> {
+        let stock = self.stock.first().map(|item| &item.what);
+        let (reference, series) = match stock {
+            Some(What::Numbers(reference, series)) if self.random.below(2) == 0 => (reference.clone(), *series),
+            _ => {
+                let series = Series { seed: self.random.next(), length: 9000 };
+                let reference = make.remote(series)?;
+                self.held.push(Item::pending(What::Numbers(reference.clone(), series)));
+                (reference, series)
+            }
+        };
+        let mut got = reference.into_future();
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(got) = Pin::new(&mut got).poll(&mut context) {
+            return series.check(&got?);
+        }
+        std::thread::sleep(Duration::from_micros(self.random.below(8000)));
+        drop(got);
         Ok(())
     }
 
@@ -142,7 +210,7 @@ impl Load {
             let series = Series { seed: self.random.next(), length: 8 };
             let reference = plasmon::put(&series.numbers()[..])?;
             series.get(&reference, &mut Ids::new())?;
-            self.verified += 1;
+            self.counts.verified += 1;
         }
         Ok(())
     }
@@ -217,11 +285,12 @@ impl Load {
                     match shared(series, &reference, &mut ids) {
                         Ok(()) => {}
                         // Its maker died, as it may have.
-                        Err(Trouble::Typed(error)) if error.code() != "agent_died" => self.refused += 1,
+                        Err(Trouble::Typed(error)) if passes(&error) => self.counts.full += 1,
+                        Err(Trouble::Typed(error)) if error.code() != "agent_died" => self.counts.refused += 1,
                         other => return other,
                     }
                 }
-                self.verified += ids.len() as u64;
+                self.counts.verified += ids.len() as u64;
                 return Ok(());
             }
             (4, Some(entry)) => drop(board.store(vec![entry])?),
@@ -271,18 +340,42 @@ impl Load {
     /// # Errors
     /// What broke a promise; the agent's death.
     pub(crate) fn settle(&mut self) -> Result<Ids, Trouble> {
+        let deadline = Instant::now() + RECOVERY;
+        while self.stock.len() < self.stocked {
+            match self.add_to_stock() {
+                Err(Trouble::Typed(error)) if passes(&error) && Instant::now() < deadline => self.counts.full += 1,
+                Err(Trouble::Typed(error)) if passes(&error) => return Err(Trouble::Wrong(format!("room never comes: {error}"))),
+                done => done?,
+            }
+        }
         let mut ids = Ids::new();
-        for item in &mut self.held {
+        for item in self.held.iter_mut().chain(&mut self.stock) {
             let pending = item.is_pending();
+            let deadline = Instant::now() + RECOVERY;
             item.verify(&mut ids)?;
-            self.refused += u64::from(pending && item.is_failed());
+            // Room comes when others let go, and the disk works again.
+            while item.is_refused() && !item.is_failed() {
+                self.counts.full += 1;
+                if Instant::now() >= deadline {
+                    item.give_up()?;
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+                item.verify(&mut ids)?;
+            }
+            self.counts.refused += u64::from(pending && item.is_failed());
         }
         for (view, series) in &self.views {
             series.check(view)?;
             ids.insert(view.id());
         }
-        self.verified += ids.len() as u64;
+        self.counts.verified += ids.len() as u64;
         Ok(ids)
+    }
+
+    /// Lets half of the stock go, before others take its place.
+    pub(crate) fn sell(&mut self) {
+        self.stock.drain(..self.stock.len() / 2);
     }
 
     /// Whether everything is as it must be after the agent's death: views show what they showed, everything else says what happened.
@@ -302,7 +395,13 @@ impl Load {
         if codes != [Some("agent_died"); 4] || plasmon::is_initialized() {
             return Err(format!("without an agent calls say {codes:?}"));
         }
-        match self.held.iter_mut().map(|item| item.verify(&mut Ids::new())).find(|end| !matches!(end, Err(Trouble::Typed(_)))) {
+        match self
+            .held
+            .iter_mut()
+            .chain(&mut self.stock)
+            .map(|item| item.verify(&mut Ids::new()))
+            .find(|end| !matches!(end, Err(Trouble::Typed(_))))
+        {
             Some(other) => Err(format!("without an agent an object says {other:?}")),
             None => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! A kill campaign: workers, drivers and agents die by SIGKILL, at random moments and at labelled points inside the client library,
-//! while a mixed load runs. After every round: no object that somebody holds is lost, no byte is wrong, the ledger is closed, and no
+//! while a mixed load runs, in stores so small that objects are spilled, evicted and restored all the time, to a disk that fails now and
+//! then. After every round: no object that somebody holds is lost, no byte is wrong, the ledger is closed, and no
 //! byte, descriptor, thread, process or file is left.
 //!
 //! ```sh
@@ -18,8 +19,10 @@ mod item;
 mod labels;
 mod labour;
 mod load;
+mod midway;
 mod plan;
 mod procs;
+mod storage;
 #[path = "../support/mod.rs"]
 mod support;
 mod tally;

@@ -26,6 +26,15 @@ pub(crate) struct Tally {
     pub(crate) verified: u64,
     /// Calls and tasks that met a typed error which a death explains.
     pub(crate) refused: u64,
+    /// Calls that found no room, or a disk that failed.
+    pub(crate) full: u64,
+    /// How often the disk was told to fail.
+    pub(crate) faults: u64,
+    /// What the first part's agent spilled, and what came back, bytes.
+    pub(crate) spilled: u64,
+    pub(crate) restored: u64,
+    /// Files of dead agents, which the next ones have swept.
+    pub(crate) swept: u64,
     /// Drivers killed that had started the agent.
     pub(crate) starters: u64,
     rounds: u64,
@@ -51,6 +60,11 @@ impl Tally {
             agents_at_points: 0,
             verified: 0,
             refused: 0,
+            full: 0,
+            faults: 0,
+            spilled: 0,
+            restored: 0,
+            swept: 0,
             starters: 0,
             rounds: 0,
             resting: Duration::ZERO,
@@ -78,8 +92,9 @@ impl Tally {
             let rate = self.kills() as f64 / self.began.elapsed().as_secs_f64();
             let (random, rounds, verified) = (self.at_random(), self.rounds, self.verified);
             println!(
-                "campaign: {random} of {} killed, {labelled} more at points; round {rounds}: {held} objects held, {verified} reads right; {rate:.0} kills/s, {:.0} % at rest",
+                "campaign: {random} of {} killed, {labelled} more at points; round {rounds}: {held} objects held, {verified} reads right; {} MiB spilled; {rate:.0} kills/s, {:.0} % at rest",
                 self.goal,
+                self.spilled >> 20,
                 100.0 * self.resting.as_secs_f64() / self.began.elapsed().as_secs_f64()
             );
         }
@@ -98,7 +113,8 @@ impl Tally {
         let (seconds, mib) = (self.began.elapsed().as_secs(), |bytes: u64| bytes as f64 / f64::from(1 << 20));
         format!(
             "campaign: {} kills of workers and drivers ({} workers and {} drivers at random moments, {} at labelled points) and {} of agents ({} at labelled points), {} of agents' starters\n\
-             campaign: {} rounds in {seconds} s; {} reads right, 0 wrong; {} typed errors; 0 lost, 0 leaked; the agent's heap {:.1} MiB before, {:.1} after",
+             campaign: {} rounds in {seconds} s; {} reads right, 0 wrong; {} typed errors, {} more for want of room or disk; 0 lost, 0 leaked; the agent's heap {:.1} MiB before, {:.1} after\n\
+             campaign: {:.1} MiB spilled and {:.1} MiB restored; the disk failed {} times on purpose; {} files of dead agents swept",
             self.kills(),
             self.workers,
             self.drivers,
@@ -109,8 +125,13 @@ impl Tally {
             self.rounds,
             self.verified,
             self.refused,
+            self.full,
             mib(self.heap_before),
             mib(self.heap_after),
+            mib(self.spilled),
+            mib(self.restored),
+            self.faults,
+            self.swept,
         )
     }
 }

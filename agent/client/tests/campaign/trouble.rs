@@ -21,6 +21,15 @@ pub(crate) enum Trouble {
     Wrong(String),
 }
 
+/// Whether this is for want of room or of a disk that works: another time the same may go well.
+pub(crate) fn passes(error: &Error) -> bool {
+    match error {
+        Error::ObjectStoreFull { .. } | Error::OutOfDisk { .. } => true,
+        Error::ObjectLost { cause, .. } => cause.contains("it cannot be read back now"),
+        _ => false,
+    }
+}
+
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         let explained = match &error {
@@ -33,7 +42,8 @@ impl From<Error> for Trouble {
                 ["SIGKILL", "killed by process", "start a worker for job"].iter().any(|why| cause.contains(why))
             }
             // The one that everybody shares dies too.
-            Error::NoActor { .. } | Error::ObjectStoreFull { .. } => true,
+            Error::NoActor { .. } => true,
+            error if passes(error) => true,
             Error::AgentDied { .. } => AGENT_IS_MORTAL.load(Ordering::Relaxed),
             _ => false,
         };
