@@ -51,7 +51,10 @@ impl Model {
         let (key, ..) = *self.leases.iter().flat_map(|lease| &lease.live).find(here).ok_or_else(|| format!("{}, of no object", what()))?;
         ensure(self.storage.evicting.remove(&key), || format!("{}, and nobody looked who reads {key:?}", what()))?;
         self.leave_leases(key);
-        self.take_room(key, to, length, ranges)?;
+        // What was moved may have been dropped with the same change, and its chunk with it; else the ledgers will differ.
+        if ranges.iter().any(|range| range.agents && (range.offset..range.offset + range.length).contains(&to)) {
+            self.take_room(key, to, length, ranges)?;
+        }
         if let Some(object) = self.objects.get_mut(&key) {
             object.offset = to;
         }
