@@ -86,8 +86,8 @@ impl Load {
             54..57 => self.let_views_go(),
             57..59 => self.burst(),
             59..60 => self.wait(),
-            60..61 => self.turn_away(),
-            61..66 => self.clone_and_drop(),
+            60..62 => self.turn_away(),
+            62..66 => self.clone_and_drop(),
             66..73 => self.use_vault(),
             73..78 => self.use_board(),
             _ => self.submit(),
@@ -167,7 +167,7 @@ impl Load {
     fn turn_away(&mut self) -> Result<(), Trouble> {
         let stock = self.stock.first().map(|item| &item.what);
         let (reference, series) = match stock {
-            Some(What::Numbers(reference, series)) if self.random.below(2) == 0 => (reference.clone(), *series),
+            Some(What::Numbers(reference, series)) if self.random.below(4) == 0 => (reference.clone(), *series),
             _ => {
                 let series = Series { seed: self.random.next(), length: 9000 };
                 let reference = make.remote(series)?;
@@ -175,10 +175,14 @@ impl Load {
                 (reference, series)
             }
         };
-        let mut got = reference.into_future();
+        let mut got = (&reference).into_future();
         let mut context = Context::from_waker(Waker::noop());
         if let Poll::Ready(got) = Pin::new(&mut got).poll(&mut context) {
             return series.check(&got?);
+        }
+        if self.random.below(2) == 0 {
+            // The answer is there, or on its way.
+            plasmon::wait(&[reference], 1, Some(RECOVERY))?;
         }
         std::thread::sleep(Duration::from_micros(self.random.below(8000)));
         drop(got);
