@@ -8,8 +8,10 @@ CARGO ?= cargo
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+# Programs join this user's newest agent: the README's run one after the other.
 test: target/moto ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --lib --bins --tests
+	$(CARGO) test --workspace --doc -- --test-threads=1
 	$(CARGO) test --package plasmon-agent --features object-storage --lib --test object_storage
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator

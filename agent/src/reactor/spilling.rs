@@ -177,13 +177,7 @@ impl Core {
             self.make_room(out);
         }
         self.start_reads(out);
-        let exhausted = self.spill.exhausted;
         self.start_spilling(out);
-        if self.spill.exhausted && !exhausted && !self.creates.is_empty() {
-            // What was kept for others is not worth waiting for.
-            self.make_room(out);
-            self.start_reads(out);
-        }
         self.start_compaction(out);
     }
 
