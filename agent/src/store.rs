@@ -31,8 +31,8 @@ pub struct Store {
     leases: Vec<Option<Lease>>,
     vacant: Vec<LeaseIndex>,
     books: Books,
-    /// The whole pool has memory behind it.
-    all_backed: bool,
+    /// Large ranges are taken from the pool's end.
+    large_high: bool,
     /// Objects ever entered.
     entered: u64,
     /// The chunk that the agent itself writes small objects into.
@@ -65,7 +65,7 @@ impl Store {
             leases: Vec::new(),
             vacant: Vec::new(),
             books: Books::default(),
-            all_backed: false,
+            large_high: false,
             entered: 0,
             own_chunk: None,
         }
@@ -77,9 +77,9 @@ impl Store {
         self.capacity
     }
 
-    /// The pool's bytes below `backed` have memory behind them.
-    pub fn set_backed(&mut self, backed: u64) {
-        self.all_backed = backed >= self.capacity;
+    /// Whether large ranges are taken from the pool's end, from now on: only once all of it has memory behind it.
+    pub fn place_large_high(&mut self, high: bool) {
+        self.large_high = high;
     }
 
     /// Bytes that nobody leases.
@@ -104,7 +104,7 @@ impl Store {
     /// Takes `bytes` (rounded up to pages, at least one) out of the free ranges. `None` when no free range is long enough.
     pub fn grant(&mut self, bytes: u64, chunk: bool, owner: (ProcessId, u32)) -> Option<LeaseIndex> {
         let length = bytes.max(1).checked_next_multiple_of(PAGE)?;
-        let high = self.all_backed && length >= (self.capacity / LARGE).max(CHUNK + PAGE);
+        let high = self.large_high && length >= (self.capacity / LARGE).max(CHUNK + PAGE);
         let offset = if high { self.allocator.allocate_high(length) } else { self.allocator.allocate(length) }?;
         let lease = Lease::new(offset, length, chunk, owner);
         self.books.enter_lease(&lease);

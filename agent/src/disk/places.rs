@@ -73,7 +73,7 @@ pub fn places(config: &Config, session: &Session) -> Result<Places, Error> {
     for warning in &places.warnings {
         tracing::warn!("{warning}");
     }
-    tracing::info!(places = ?paths, url = config.spill_url, "spill files go here");
+    tracing::debug!(places = ?paths, url = config.spill_url, "spill files go here");
     Ok(places)
 }
 

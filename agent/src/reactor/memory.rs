@@ -152,7 +152,8 @@ impl Core {
     /// The pool's bytes below `end` have memory behind them.
     pub fn on_backed(&mut self, end: u64, out: &mut impl Outbox) {
         self.backed = self.backed.max(end.min(self.store.capacity()));
-        self.store.set_backed(self.backed);
+        // Where nothing can leave, the lowest place leaves the longest range.
+        self.store.place_large_high(self.spill.config.is_on() && self.backed >= self.store.capacity());
         self.grant_backed(out);
         self.settle(out);
     }
@@ -249,15 +250,14 @@ impl Core {
         }
     }
 
-    /// Whether so much memory must be left for objects that come back: while nothing can be written, a store full of primary copies could
-    /// serve no get of what was written before.
+    /// Whether so much memory must be left for objects that come back: a store full of primary copies, on the day that nothing can be
+    /// written any more, could serve no get of what was written before.
     pub(super) fn is_kept_for_restores(&self, wanted: u64) -> bool {
         let capacity = self.store.capacity();
         let unwritten = self.spill.primary + self.spill.writing_sums.1;
-        self.spill.trouble.is_some()
-            && self.spill.away.0 > 0
-            && unwritten > 0
-            && unwritten.saturating_add(wanted) > capacity - capacity / KEPT
+        // Waiting helps only while something can be written, or could be once the disk serves again.
+        let helps = self.spill.trouble.is_some() || !self.spill.exhausted || !self.spill.writes.is_empty();
+        helps && self.spill.away.0 > 0 && unwritten > 0 && unwritten.saturating_add(wanted) > capacity - capacity / KEPT
     }
 
     fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {

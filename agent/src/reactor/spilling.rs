@@ -177,7 +177,13 @@ impl Core {
             self.make_room(out);
         }
         self.start_reads(out);
+        let exhausted = self.spill.exhausted;
         self.start_spilling(out);
+        if self.spill.exhausted && !exhausted && !self.creates.is_empty() {
+            // What was kept for others is not worth waiting for.
+            self.make_room(out);
+            self.start_reads(out);
+        }
         self.start_compaction(out);
     }
 
@@ -194,6 +200,8 @@ impl Core {
                 }
             }
             if matches!(want, Want::Lease(_)) && self.is_kept_for_restores(bytes) {
+                // What is on disk already goes before anything is written.
+                while self.evict(bytes.max(1), out) > 0 {}
                 self.spill.starved = true;
                 return self.tell_of_wait();
             }

@@ -232,7 +232,8 @@ impl Model {
         let away = self.objects.values().any(|object| object.state == ObjectState::InMemory && object.residency == Residency::Spilled);
         let ghosts: u64 = self.storage.ghosts.values().filter(|(written, _)| *written).map(|(_, length)| length).sum();
         let unwritten = in_pool(Residency::Primary) + in_pool(Residency::Spilling) + ghosts;
-        let helps = self.storage.failing || self.storage.config.limit.is_some();
+        let (failing, limited) = (self.storage.failing, self.storage.config.limit.is_some());
+        let helps = failing || limited || self.spillable().is_some() || self.writing().next().is_some();
         helps && away && unwritten > 0 && unwritten + wanted > self.capacity - self.capacity / 8
     }
 
