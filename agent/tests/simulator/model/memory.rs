@@ -223,7 +223,7 @@ impl Model {
         }
     }
 
-    /// So much room is kept for objects that come back, while nothing can be written.
+    /// So much room is kept for objects that come back, as long as the core thinks that something could be written.
     fn is_kept_for_restores(&self, wanted: u64) -> bool {
         let in_pool = |residency| {
             let of = self.objects.values().filter(move |object| object.state == ObjectState::InMemory && object.residency == residency);
@@ -232,9 +232,7 @@ impl Model {
         let away = self.objects.values().any(|object| object.state == ObjectState::InMemory && object.residency == Residency::Spilled);
         let ghosts: u64 = self.storage.ghosts.values().filter(|(written, _)| *written).map(|(_, length)| length).sum();
         let unwritten = in_pool(Residency::Primary) + in_pool(Residency::Spilling) + ghosts;
-        let (failing, limited) = (self.storage.failing, self.storage.config.limit.is_some());
-        let helps = failing || limited || self.spillable().is_some() || self.writing().next().is_some();
-        helps && away && unwritten > 0 && unwritten + wanted > self.capacity - self.capacity / 8
+        away && unwritten > 0 && unwritten + wanted > self.capacity - self.capacity / 8
     }
 
     fn idle_would_do(&self, wanted: u64) -> bool {
