@@ -152,6 +152,10 @@ impl Model {
             for key in dying {
                 failing.entry(key).or_default().insert("actor_died");
             }
+            if failing.keys().any(|key| matches!(self.tasks[key].role, Role::Constructor(_))) {
+                // Its actor ends with it, and what that was called for.
+                self.causes.insert("actor_died");
+            }
             // Of several causes at once, any may come first to a task further down.
             if std::mem::take(&mut first) {
                 self.causes.extend(failing.values().flatten());
