@@ -40,9 +40,7 @@ pub(crate) fn spill(bench: &mut Bench) -> Outcome<()> {
         bench.table.leave_out("spill and restore", "the file system takes no direct I/O, so there is no floor");
         return Ok(());
     };
-    if std::env::var("BIG").is_ok() {
-        one_size(bench, &direct, "64 MiB objects", LARGE, ROUND, Goal::AtLeastRatio(0.9))?;
-    }
+    one_size(bench, &direct, "64 MiB objects", LARGE, ROUND, Goal::AtLeastRatio(0.9))?;
     one_size(bench, &direct, "1 KiB objects, fused", SMALL, SMALL_ROUND, Goal::AtLeastRatio(0.8))?;
     streaming(bench, &direct)
 }
