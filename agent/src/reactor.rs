@@ -5,8 +5,9 @@
 //! - [`owed`]: answers that wait for room.
 //! - [`containment`]: references inside objects.
 //! - [`memory`]: leases are asked for, backed, granted, recalled.
-//! - [`spilling`]: objects go to external storage; [`restoring`]: they come back; [`eviction`]: their copies leave memory;
-//!   [`compaction`]: files are written anew.
+//! - [`storage`]: what external storage is doing; [`spilling`]: objects go there; [`restoring`]: they come back; [`eviction`]: their
+//!   copies leave memory; [`room`]: when each of it is due; [`places`]: what fails; [`compaction`]: files are written anew;
+//!   [`thrash`]: objects that go to and fro.
 //! - [`evacuation`]: what churn has left in memory is tidied up.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
@@ -31,15 +32,19 @@ mod memory;
 mod messages;
 mod objects;
 mod owed;
+mod places;
 mod post_mortem;
 mod process;
 mod processes;
 mod restoring;
+mod room;
 mod rows;
 mod spill_rows;
 mod spilling;
 mod stopped;
+mod storage;
 mod tasks;
+mod thrash;
 mod tick;
 mod untold;
 mod workers;
@@ -174,10 +179,10 @@ pub struct Core {
     backing: u64,
     /// The backing failed at some point; tried again on the next create.
     backing_failed: bool,
-    spill: spilling::Spill,
+    spill: storage::Spill,
     tidying: evacuation::Tidying,
     /// Freed bytes that somebody may still read, with their lines, and when it is looked again.
-    lingering: Vec<(spilling::Held, Class)>,
+    lingering: Vec<(storage::Held, Class)>,
     linger_ms: Option<u64>,
     /// Processes that live, the agent included.
     living: u64,
@@ -267,7 +272,7 @@ impl Core {
             backed: 0,
             backing: 0,
             backing_failed: false,
-            spill: spilling::Spill::new(config.spill.clone()),
+            spill: storage::Spill::new(config.spill.clone()),
             tidying: evacuation::Tidying::default(),
             lingering: Vec::new(),
             linger_ms: None,

@@ -21,7 +21,7 @@ use plasmon_protocol::record::Ledger;
 use allocator::Allocator;
 use lease::{Lease, LeaseIndex};
 use ledger::{Books, Class};
-use object::Residency;
+use object::{Place, Residency};
 
 /// The pool's books: free ranges, leases and the ledger over both.
 #[derive(Debug)]
@@ -164,9 +164,21 @@ impl Store {
         self.books.holes()
     }
 
-    /// Room for an object of `bytes` that the agent itself writes: a small one goes into the agent's chunk. `None` when there is none.
-    /// What is found is empty until [`Store::enter_object`].
-    pub fn own_room(&mut self, bytes: u64) -> Option<(LeaseIndex, u64)> {
+    /// Enters an object that the agent itself writes, all of it below `end`. `None` when there is no room for it there.
+    pub fn enter_own(&mut self, length: u64, slot: u32, class: Class, end: u64) -> Option<Place> {
+        let (lease, offset) = self.own_room(length)?;
+        let memory = Memory { lease: 0, offset, length };
+        if offset + length <= end && self.enter_object(lease, memory, slot, class).is_ok() {
+            return Some(Place { lease, offset });
+        }
+        if self.lease(lease).is_some_and(|lease| lease.live == 0) {
+            self.give_back(lease);
+        }
+        None
+    }
+
+    /// Room for an object of `bytes` that the agent itself writes: a small one goes into the agent's chunk.
+    fn own_room(&mut self, bytes: u64) -> Option<(LeaseIndex, u64)> {
         if bytes > SMALL {
             let index = self.grant(bytes, false, AGENT)?;
             return Some((index, self.lease(index)?.offset));
@@ -179,13 +191,6 @@ impl Store {
         let index = self.grant(fair, true, AGENT).or_else(|| self.grant(bytes, true, AGENT))?;
         self.own_chunk = Some(index);
         Some((index, self.lease(index)?.offset))
-    }
-
-    /// Gives back what [`Store::own_room`] found, if nothing is in it.
-    pub fn forget_room(&mut self, index: LeaseIndex) {
-        if self.lease(index).is_some_and(|lease| lease.live == 0 && lease.is_agents()) {
-            self.give_back(index);
-        }
     }
 
     /// Whether a range of `bytes` is free.
@@ -314,7 +319,16 @@ impl Store {
         ledger
     }
 
-    /// All leases, for checks.
+    /// The leases of which `which` holds, those first whose objects are the oldest.
+    #[must_use]
+    pub fn oldest_first(&self, which: impl Fn(&Lease) -> bool) -> Vec<LeaseIndex> {
+        let mut found: Vec<(u64, LeaseIndex)> =
+            self.leases().filter(|(_, lease)| which(lease)).map(|(index, lease)| (lease.since, index)).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// All leases.
     pub fn leases(&self) -> impl Iterator<Item = (LeaseIndex, &Lease)> {
         self.leases.iter().enumerate().filter_map(|(index, lease)| Some((LeaseIndex(index as u32), lease.as_ref()?)))
     }

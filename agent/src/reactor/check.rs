@@ -70,7 +70,7 @@ impl Core {
         let mut lease_live: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
         let mut copies: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         let mut classes = [0; 7];
-        let mut spill = super::spilling::Spill::default();
+        let mut spill = super::storage::Spill::default();
         for (key, object) in self.objects.iter() {
             let mut sum = Counts::default();
             let mut holders = 0;
@@ -168,8 +168,8 @@ impl Core {
     }
 
     /// Bytes of objects that were freed while a job read or wrote them.
-    fn abandoned(&self) -> impl Iterator<Item = (super::spilling::Held, Class)> {
-        let writes = self.spill.writes.values().flat_map(|write| write.held.iter().map(|(held, _)| (*held, Class::Spilling)));
+    fn abandoned(&self) -> impl Iterator<Item = (super::storage::Held, Class)> {
+        let writes = self.spill.writes.values().flat_map(|write| write.iter().map(|(held, _)| (*held, Class::Spilling)));
         let reads = self.spill.reads.values().flat_map(|read| read.held.iter().map(|held| (*held, Class::Restoring)));
         writes.chain(reads).filter(|(held, _)| self.objects.get(held.key).is_none()).chain(self.lingering.iter().copied())
     }

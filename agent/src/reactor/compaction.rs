@@ -1,7 +1,7 @@
 //! Files of which little lives are written anew: their live records go to another file, and the old one is removed.
 
 use plasmon_protocol::id::{ObjectKey, SpillFileId};
-use plasmon_protocol::record::{EventKind, Severity, SpillCause, SpillCut};
+use plasmon_protocol::record::{EventKind, Severity, SpillCause, SpillCut, SpillFileState};
 
 use super::{Core, Outbox};
 use crate::spill::files::RecordNumber;
@@ -22,7 +22,7 @@ pub(super) struct Compaction {
 impl Core {
     /// Begins to write one sparse file anew, when nobody waits for the disk.
     pub(super) fn start_compaction(&mut self, out: &mut impl Outbox) {
-        let busy = !self.spill.compactions.is_empty() || self.spill.writes.len() >= self.spill.config.writers.max(1);
+        let busy = !self.spill.compactions.is_empty() || !self.spill.has_writer();
         if busy || !self.creates.is_empty() || self.spill.compact_ms > self.now_ms || !self.spill.sparse {
             return;
         }
@@ -32,7 +32,7 @@ impl Core {
         };
         let Some(old) = self.spill.files.get(from) else { return };
         let from_place = old.place;
-        let room = self.spill.config.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.spill.files.sums().bytes));
+        let room = self.spill.room_left();
         let mut batch = Batch::default();
         let mut old_places = Vec::with_capacity(old.records.len());
         for (at, number) in &old.records {
@@ -47,7 +47,7 @@ impl Core {
         let file = self.spill.files.begin(from_place, bytes, &batch.items, (SpillCause::Compaction, SpillCut::Enough), self.now_ms);
         if let Some(old) = self.spill.files.get_mut(from) {
             old.readers += 1;
-            old.state = plasmon_protocol::record::SpillFileState::Compacting;
+            old.state = SpillFileState::Compacting;
         }
         let items: Vec<CompactItem> = batch
             .items
@@ -70,7 +70,7 @@ impl Core {
         let Some(Compaction { from, items }) = self.spill.compactions.remove(&file) else { return };
         if let Some(old) = self.spill.files.get_mut(from) {
             old.readers -= 1;
-            old.state = plasmon_protocol::record::SpillFileState::Ready;
+            old.state = SpillFileState::Ready;
         }
         let place = self.spill.files.get(file).map_or(0, |file| file.place);
         let damaged = match result {

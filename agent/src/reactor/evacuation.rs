@@ -1,12 +1,11 @@
 //! Memory that carries nothing comes back after churn: small objects move out of sparse chunks, and idle leases are called back.
 
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::Memory;
 use plasmon_protocol::record::ObjectState;
 
 use super::{Core, Outbox};
 use crate::store::lease::LeaseIndex;
-use crate::store::object::{Object, Place, Residency};
+use crate::store::object::{Object, Residency};
 
 /// How long churn may go on before something is done about what it leaves, milliseconds.
 const SETTLE_MS: u64 = 200;
@@ -121,24 +120,17 @@ impl Core {
     fn relocate(&mut self, key: ObjectKey, out: &mut impl Outbox) -> bool {
         let Some(object) = self.objects.get(key) else { return false };
         let (Some(old), length, class) = (object.place, object.length, object.class()) else { return false };
-        let Some((lease, offset)) = self.store.own_room(length).filter(|(lease, _)| *lease != old.lease) else {
+        let Some(new) = self.store.enter_own(length, key.slot, class, self.backed) else {
             out.publish(key, Some(ObjectState::InMemory), old.offset, length);
             return false;
         };
-        let memory = Memory { lease: 0, offset, length };
-        let backed = offset + length <= self.backed;
-        if !backed || self.store.enter_object(lease, memory, key.slot, class).is_err() {
-            self.store.forget_room(lease);
-            out.publish(key, Some(ObjectState::InMemory), old.offset, length);
-            return false;
-        }
-        out.relocate(old.offset, offset, length);
+        out.relocate(old.offset, new.offset, length);
         if let Some(object) = self.objects.get_mut(key) {
-            object.place = Some(Place { lease, offset });
+            object.place = Some(new);
             self.store.tally(old.lease, object.residency, false);
-            self.store.tally(lease, object.residency, true);
+            self.store.tally(new.lease, object.residency, true);
         }
-        out.publish(key, Some(ObjectState::InMemory), offset, length);
+        out.publish(key, Some(ObjectState::InMemory), new.offset, length);
         // Nobody reads there, whatever is pinned at the new place from now on.
         self.vacate(ObjectKey::default(), old, length, class, out);
         self.changes += 1;

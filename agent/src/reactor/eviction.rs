@@ -3,11 +3,10 @@
 use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::record::ObjectState;
 
-use super::spilling::Held;
+use super::storage::Held;
 use super::{Core, Outbox};
-use crate::store::lease::LeaseIndex;
 use crate::store::ledger::Class;
-use crate::store::object::{Place, Residency};
+use crate::store::object::{Object, Place, Residency};
 
 /// How soon it is looked again who still reads what was freed, milliseconds.
 const LINGER_MS: u64 = 5;
@@ -31,18 +30,14 @@ impl Core {
         if self.spill.secondary.0 == 0 {
             return 0;
         }
-        let mut leases: Vec<(u64, LeaseIndex)> =
-            self.store.leases().filter(|(_, lease)| lease.secondary > 0).map(|(index, lease)| (lease.since, index)).collect();
-        leases.sort_unstable();
+        let droppable = |object: &Object| object.residency == Residency::Secondary && object.counts.pinned == 0;
+        let mut leases = self.store.oldest_first(|lease| lease.secondary > 0).into_iter();
         let mut evicted = 0;
-        let mut leases = leases.into_iter();
         while evicted < wanted {
             let mut keys: Vec<ObjectKey> = Vec::new();
             let mut bytes = 0;
-            for (_, lease) in leases.by_ref() {
+            for lease in leases.by_ref() {
                 for (key, _, length) in self.objects_in(lease) {
-                    let droppable =
-                        |object: &crate::store::object::Object| object.residency == Residency::Secondary && object.counts.pinned == 0;
                     if self.objects.get(key).is_some_and(droppable) {
                         keys.push(key);
                         bytes += length.max(1);

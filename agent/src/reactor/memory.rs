@@ -8,7 +8,6 @@ use plasmon_protocol::size::Bytes;
 
 use super::{Core, Outbox, Violation};
 use crate::store::lease::{Lease, LeaseIndex};
-use crate::store::object::Place;
 
 /// How long a create waits for room before it is refused, milliseconds (Ray's `oom_grace_period`).
 pub const CREATE_GRACE_MS: u64 = 2000;
@@ -26,8 +25,13 @@ const AHEAD: u64 = 64 << 20;
 /// What memory is wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Want {
-    /// A client writes objects there; its number for the request.
-    Lease(u32),
+    /// A client writes objects there.
+    Lease {
+        /// Its number for the request.
+        request: u32,
+        /// Many small objects, not one alone.
+        chunk: bool,
+    },
     /// An object comes back from external storage.
     Restore(ObjectKey),
 }
@@ -37,27 +41,24 @@ pub(super) enum Want {
 pub(super) struct Create {
     pub(super) process: ProcessId,
     pub(super) bytes: u64,
-    pub(super) chunk: bool,
     pub(super) site: SiteId,
     pub(super) want: Want,
     pub(super) since_ms: u64,
     /// An event has told of its wait.
-    pub(super) told: bool,
+    told: bool,
     /// Set once the range is found and only memory behind it is missing.
-    pub(super) lease: Option<(LeaseIndex, u32)>,
-    /// The same for an object that comes back.
-    pub(super) place: Option<Place>,
+    lease: Option<(LeaseIndex, u32)>,
 }
 
 impl Create {
-    pub(super) fn new(process: ProcessId, bytes: u64, chunk: bool, site: SiteId, want: Want, now_ms: u64) -> Self {
-        Self { process, bytes, chunk, site, want, since_ms: now_ms, told: false, lease: None, place: None }
+    pub(super) fn new(process: ProcessId, bytes: u64, site: SiteId, want: Want, now_ms: u64) -> Self {
+        Self { process, bytes, site, want, since_ms: now_ms, told: false, lease: None }
     }
 
     /// Why something is spilled for it.
     pub(super) fn spill_cause(&self) -> SpillCause {
         match self.want {
-            Want::Lease(_) => SpillCause::Create,
+            Want::Lease { .. } => SpillCause::Create,
             Want::Restore(_) => SpillCause::Restore,
         }
     }
@@ -74,7 +75,7 @@ impl Core {
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         let site = self.site_from(from, site);
-        let create = Create::new(from, bytes, chunk, site, Want::Lease(request), self.now_ms);
+        let create = Create::new(from, bytes, site, Want::Lease { request, chunk }, self.now_ms);
         if bytes > self.store.capacity() {
             self.refuse(create, out);
         } else if self.waits_too_often(from) {
@@ -100,7 +101,7 @@ impl Core {
         let Some(create) = self.creates.iter_mut().rev().take_while(|create| !create.told).last() else { return };
         create.told = true;
         let create = *create;
-        if let Want::Lease(_) = create.want {
+        if let Want::Lease { .. } = create.want {
             let site = self.sites.get(create.site).short();
             let message = format!("create of {} at {site} waits for room", Bytes(create.bytes));
             // Where objects are being spilled it is the daily way to room.
@@ -117,7 +118,7 @@ impl Core {
                 .creates
                 .iter()
                 .chain(&self.unbacked)
-                .filter(|create| create.process == process && matches!(create.want, Want::Lease(_)))
+                .filter(|create| create.process == process && matches!(create.want, Want::Lease { .. }))
                 .count()
                 >= MAX_CREATES
     }
@@ -177,10 +178,7 @@ impl Core {
                 self.take_back(create.process, lease, number);
             }
             let error = Error::system(format!("back {} of shared memory", Bytes(create.bytes)), cause);
-            match create.want {
-                Want::Lease(request) => out.send(create.process, &ToClient::Refused { request, error }),
-                Want::Restore(key) => self.refuse_restore(key, &error, out),
-            }
+            self.say_no(create, error, out);
         }
         self.serve_creates(out);
         self.settle(out);
@@ -198,7 +196,7 @@ impl Core {
         let waiting = std::mem::take(&mut self.unbacked);
         for create in waiting {
             match create.want {
-                Want::Lease(_) => self.finish_grant(create, out),
+                Want::Lease { .. } => self.finish_grant(create, out),
                 Want::Restore(key) => self.finish_restore(create, key, out),
             }
         }
@@ -206,9 +204,9 @@ impl Core {
 
     /// Finds a range and grants it, now or when it is backed. False when there is no room.
     fn try_grant(&mut self, create: Create, out: &mut impl Outbox) -> bool {
-        let Create { process: from, bytes, chunk, .. } = create;
-        let request = match create.want {
-            Want::Lease(request) => request,
+        let Create { process: from, bytes, .. } = create;
+        let (request, chunk) = match create.want {
+            Want::Lease { request, chunk } => (request, chunk),
             Want::Restore(key) => return self.try_restore(create, key, out),
         };
         let wanted = if chunk { self.store.chunk_for(bytes) } else { bytes };
@@ -254,14 +252,14 @@ impl Core {
     /// written any more, could serve no get of what was written before.
     pub(super) fn is_kept_for_restores(&self, wanted: u64) -> bool {
         let capacity = self.store.capacity();
-        let unwritten = self.spill.primary + self.spill.writing_sums.1;
+        let unwritten = self.spill.primary + self.spill.writing.bytes;
         // Waiting helps only while something can be written, or could be once the disk serves again.
         let helps = self.spill.trouble.is_some() || !self.spill.exhausted || !self.spill.writes.is_empty();
         helps && self.spill.away.0 > 0 && unwritten > 0 && unwritten.saturating_add(wanted) > capacity - capacity / KEPT
     }
 
     fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {
-        let (Some((index, number)), Want::Lease(request)) = (create.lease, create.want) else { return };
+        let (Some((index, number)), Want::Lease { request, .. }) = (create.lease, create.want) else { return };
         let Some(lease) = self.store.lease(index) else { return };
         let (offset, length) = (lease.offset, lease.length);
         self.back_ahead(out);
@@ -340,8 +338,13 @@ impl Core {
             _ => self.store_full(create.bytes, create.site),
         };
         self.event(EventKind::StoreFull, Severity::Error, Some(self.pid(create.process)), error.to_string());
+        self.say_no(create, error, out);
+    }
+
+    /// Tells whoever wanted the memory why there is none.
+    fn say_no(&mut self, create: Create, error: Error, out: &mut impl Outbox) {
         match create.want {
-            Want::Lease(request) => out.send(create.process, &ToClient::Refused { request, error }),
+            Want::Lease { request, .. } => out.send(create.process, &ToClient::Refused { request, error }),
             Want::Restore(key) => self.refuse_restore(key, &error, out),
         }
     }

@@ -274,7 +274,7 @@ impl Core {
         if let Some(place) = place {
             self.store.tally(place.lease, residency, false);
         }
-        if let Some(place) = place.filter(|_| !self.is_in_a_job(key, residency)) {
+        if let Some(place) = place.filter(|_| !self.leave_to_job(key, residency)) {
             self.vacate(key, place, length, class, out);
         }
         if let Some(record) = record.and_then(|record| self.spill.files.leave(record)) {

@@ -1,81 +1,30 @@
 //! Objects come back from external storage: somebody gets one, it waits for room in the same queue as creates, and all that is to be
 //! read of one file is read at once.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, SpillFileId};
-use plasmon_protocol::local::{CHUNK, Memory, Outcome, SMALL, ToClient};
+use plasmon_protocol::local::{CHUNK, Outcome, SMALL, ToClient};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity};
 
 use super::memory::{Create, Want};
-use super::spilling::Held;
+use super::storage::Held;
 use super::{Core, Outbox};
 use crate::spill::files::RecordNumber;
 use crate::spill::job::{Failure, Job as IoJob, ReadItem, ReadJob};
-use crate::store::object::{Place, Residency};
+use crate::store::object::{Object, Residency};
 
 /// How many bytes of small objects are read beside one that is wanted: those that were written after it. More with each get that goes
 /// on where the last one ended.
 const READ_AHEAD: std::ops::RangeInclusive<u64> = 32 << 10..=2 << 20;
 /// Bytes of one job: several of them are read side by side, and whoever waits for the first need not wait for all.
 const PART: u64 = 256 << 10;
-/// An object that comes back so often within [`THRASH_MS`] thrashes.
-const THRASH: u32 = 3;
-/// Milliseconds.
-const THRASH_MS: u64 = 60_000;
-/// Restores that are remembered.
-const MAX_REMEMBERED: usize = 10_000;
-
 /// Objects that are being read from one file.
 #[derive(Debug)]
 pub(super) struct Read {
     file: SpillFileId,
     pub(super) held: Vec<Held>,
-}
-
-/// Which objects came back within the last minute.
-#[derive(Debug, Default)]
-pub(super) struct Thrash {
-    restores: VecDeque<(u64, ObjectKey)>,
-    times: HashMap<ObjectKey, u32, foldhash::fast::FixedState>,
-    /// Objects that came back again and again.
-    pub(super) objects: u64,
-    told_ms: u64,
-}
-
-impl Thrash {
-    fn note(&mut self, key: ObjectKey, now_ms: u64) {
-        self.restores.push_back((now_ms, key));
-        let times = self.times.entry(key).or_default();
-        *times += 1;
-        self.objects += u64::from(*times == THRASH);
-        self.forget(now_ms);
-    }
-
-    /// Forgets what is older than a minute; true when that changes what is shown.
-    pub(super) fn forget(&mut self, now_ms: u64) -> bool {
-        let before = self.objects;
-        while let Some((at_ms, key)) = self.restores.front().copied() {
-            if at_ms + THRASH_MS > now_ms && self.restores.len() <= MAX_REMEMBERED {
-                break;
-            }
-            self.restores.pop_front();
-            if let Some(times) = self.times.get_mut(&key) {
-                self.objects -= u64::from(*times == THRASH);
-                *times -= 1;
-                if *times == 0 {
-                    self.times.remove(&key);
-                }
-            }
-        }
-        before != self.objects
-    }
-
-    /// When something is forgotten next.
-    pub(super) fn next_ms(&self) -> Option<u64> {
-        if self.objects == 0 { None } else { self.restores.front().map(|(at_ms, _)| at_ms + THRASH_MS) }
-    }
 }
 
 impl Core {
@@ -86,45 +35,41 @@ impl Core {
             return;
         }
         let bytes = object.length;
-        self.queue_create(Create::new(process, bytes, bytes <= SMALL, site, Want::Restore(key), self.now_ms));
+        self.queue_create(Create::new(process, bytes, site, Want::Restore(key), self.now_ms));
     }
 
     /// Finds room for an object that is wanted back. False when there is none.
     pub(super) fn try_restore(&mut self, create: Create, key: ObjectKey, out: &mut impl Outbox) -> bool {
-        let waited_for = |object: &crate::store::object::Object| {
-            object.residency == Residency::Spilled && object.cold.as_ref().is_some_and(|cold| !cold.waiters.is_empty())
-        };
+        let waited_for =
+            |object: &Object| object.residency == Residency::Spilled && object.cold.as_ref().is_some_and(|cold| !cold.waiters.is_empty());
         if !self.objects.get(key).is_some_and(waited_for) {
             // Freed, or nobody waits any more.
             self.spill.wanted.remove(&key);
             return true;
         }
-        let Some(place) = self.make_place(key) else { return false };
+        if !self.make_place(key, u64::MAX) {
+            return false;
+        }
         self.spill.wanted.remove(&key);
-        self.finish_restore(Create { place: Some(place), ..create }, key, out);
+        self.finish_restore(create, key, out);
         true
     }
 
-    /// Room of the agent's own for an object that comes back; it counts as restoring from here on.
-    fn make_place(&mut self, key: ObjectKey) -> Option<Place> {
-        let length = self.objects.get(key)?.length;
-        let (lease, offset) = self.store.own_room(length)?;
+    /// Finds room for an object that comes back, below `end` in the pool; it counts as restoring from here on. False when there is none.
+    fn make_place(&mut self, key: ObjectKey, end: u64) -> bool {
+        let Some(object) = self.objects.get(key) else { return false };
+        let (length, class) = (object.length, object.class_as(Residency::Restoring));
+        let Some(place) = self.store.enter_own(length, key.slot, class, end) else { return false };
         self.set_residency(key, Residency::Restoring);
-        let object = self.objects.get_mut(key)?;
-        object.place = Some(Place { lease, offset });
-        let class = object.class();
-        if self.store.enter_object(lease, Memory { lease: 0, offset, length }, key.slot, class).is_err() {
-            debug_assert!(false, "room that was found takes an object");
-            self.store.forget_room(lease);
-            self.set_residency_away(key);
-            return None;
+        if let Some(object) = self.objects.get_mut(key) {
+            object.place = Some(place);
         }
-        Some(Place { lease, offset })
+        true
     }
 
     /// Reads the object as soon as its place has memory behind it.
     pub(super) fn finish_restore(&mut self, create: Create, key: ObjectKey, out: &mut impl Outbox) {
-        let Some(place) = create.place else { return };
+        let Some(place) = self.objects.get(key).and_then(|object| object.place) else { return };
         self.back_ahead(out);
         if place.offset + create.bytes > self.backed {
             self.unbacked.push(create);
@@ -159,7 +104,22 @@ impl Core {
         }
     }
 
-    /// Reads what has got its place, one job for each file.
+    /// Whether a job under way reads or writes a freed object's bytes, which then stay until its report. What only waited for its reading
+    /// waits no more.
+    pub(super) fn leave_to_job(&mut self, key: ObjectKey, residency: Residency) -> bool {
+        match residency {
+            Residency::Spilling => true,
+            Residency::Restoring => {
+                let (reads, waiting) = (self.spill.to_read.len(), self.unbacked.len());
+                self.spill.to_read.retain(|waiting| *waiting != key);
+                self.unbacked.retain(|create| create.want != Want::Restore(key));
+                reads == self.spill.to_read.len() && waiting == self.unbacked.len()
+            }
+            Residency::Primary | Residency::Secondary | Residency::Spilled => false,
+        }
+    }
+
+    /// Reads what has got its place, one file after the other.
     pub(super) fn start_reads(&mut self, out: &mut impl Outbox) {
         if self.spill.to_read.is_empty() {
             return;
@@ -199,9 +159,7 @@ impl Core {
         let held: Vec<Held> = held.collect();
         self.spill.last_read += 1;
         let number = self.spill.last_read;
-        self.spill.reading.begin(self.now_ms);
-        self.spill.reading_sums.0 += held.len() as u64;
-        self.spill.reading_sums.1 += held.iter().map(|held| held.length).sum::<u64>();
+        self.spill.reading.begin(held.iter(), self.now_ms);
         self.spill.reads.insert(number, Read { file, held });
         out.io(IoJob::Read(ReadJob { number, file, place, items }));
     }
@@ -233,29 +191,17 @@ impl Core {
             if !away || length > SMALL || self.spill.wanted.contains(&key) {
                 continue;
             }
-            let Some(place) = self.make_place(key) else { return };
-            if place.offset + length > self.backed {
-                // Not worth waiting for memory.
-                self.release_place(key);
+            // Beyond what has memory it is not worth waiting for.
+            if !self.make_place(key, self.backed) {
                 return;
             }
             items.extend(self.read_item(key).map(|(_, item)| item));
         }
     }
 
-    /// As [`Core::unplace`], for a place that nobody was told of.
-    fn release_place(&mut self, key: ObjectKey) {
-        let Some(object) = self.objects.get(key) else { return };
-        let (Some(place), length, class) = (object.place, object.length, object.class()) else { return };
-        self.set_residency_away(key);
-        self.store.leave_object(place.lease, place.offset, length, class);
-    }
-
     pub(super) fn on_read(&mut self, number: u64, results: Vec<Result<(), Failure>>, out: &mut impl Outbox) {
         let Some(Read { file, held }) = self.spill.reads.remove(&number) else { return };
-        self.spill.reading.end(self.now_ms);
-        self.spill.reading_sums.0 -= held.len() as u64;
-        self.spill.reading_sums.1 -= held.iter().map(|held| held.length).sum::<u64>();
+        self.spill.reading.end(held.iter(), self.now_ms);
         self.spill.progress_ms = self.now_ms;
         self.spill.look = true;
         let (mut objects, mut bytes) = (0, 0);
@@ -297,8 +243,7 @@ impl Core {
             record.restores += 1;
         }
         self.spill.thrash.note(held.key, self.now_ms);
-        if self.spill.thrash.objects > 0 && self.spill.thrash.told_ms + THRASH_MS <= self.now_ms {
-            self.spill.thrash.told_ms = self.now_ms;
+        if self.spill.thrash.take_news(self.now_ms) {
             let message =
                 "the same objects are spilled and read back again and again: the store is too small for what is in use".to_owned();
             self.event(EventKind::Thrash, Severity::Warning, None, message);
@@ -309,20 +254,23 @@ impl Core {
     /// An object could not be read back: for now, or for ever.
     fn read_failed(&mut self, key: ObjectKey, failure: Failure, out: &mut impl Outbox) {
         self.spill.failures += 1;
-        let site = self.objects.get(key).map_or_else(String::new, |object| self.sites.get(object.site).short());
-        let object = key.on(self.config.node);
         let Failure::Corrupt(cause) = failure else {
-            let error = Error::ObjectLost { object, cause: format!("created at {site}, it cannot be read back now: {failure}") };
+            let error = self.lost(key, &format!("it cannot be read back now: {failure}"));
             return self.refuse_restore(key, &error, out);
         };
         self.unplace(key, out);
         self.lose_object(key, cause, out);
     }
 
+    /// The error of an object that cannot be had, with the place that created it.
+    fn lost(&self, key: ObjectKey, cause: &str) -> Error {
+        let site = self.objects.get(key).map_or_else(String::new, |object| self.sites.get(object.site).short());
+        Error::ObjectLost { object: key.on(self.config.node), cause: format!("created at {site}, {cause}") }
+    }
+
     /// An object that is in external storage only is not there as it was written: its value is gone for ever.
     pub(super) fn lose_object(&mut self, key: ObjectKey, cause: String, out: &mut impl Outbox) {
-        let site = self.objects.get(key).map_or_else(String::new, |object| self.sites.get(object.site).short());
-        let error = Error::ObjectLost { object: key.on(self.config.node), cause: format!("created at {site}, {cause}") };
+        let error = self.lost(key, &cause);
         self.event(EventKind::ObjectLost, Severity::Error, None, error.to_string());
         let Some(object) = self.objects.get_mut(key) else { return };
         object.state = Some(ObjectState::Failed);

@@ -48,10 +48,10 @@ impl Core {
             dead_bytes_total: totals.dead,
             header_bytes_total: totals.headers,
             failures_total: spill.failures,
-            writing_objects: spill.writing_sums.0,
-            writing_bytes: spill.writing_sums.1,
-            reading_objects: spill.reading_sums.0,
-            reading_bytes: spill.reading_sums.1,
+            writing_objects: spill.writing.objects,
+            writing_bytes: spill.writing.bytes,
+            reading_objects: spill.reading.objects,
+            reading_bytes: spill.reading.bytes,
             disk_free_bytes: rooms().map(|room| room.map(|room| room.free)).sum(),
             disk_total_bytes: rooms().map(|room| room.map(|room| room.total)).sum(),
             thrashing_objects: spill.thrash.objects,
@@ -65,7 +65,7 @@ impl Core {
             (2.., _) => format!("its turn, behind {index} others"),
             (0, Some(cause)) => format!("nothing can be spilled: {cause}"),
             (0, None) if self.store.would_fit(create.bytes) => "idle memory, called back".to_owned(),
-            (0, None) if self.spill.writing_sums.1 > 0 => format!("{} being spilled", Bytes(self.spill.writing_sums.1)),
+            (0, None) if self.spill.writing.bytes > 0 => format!("{} being spilled", Bytes(self.spill.writing.bytes)),
             (0, None) => {
                 let ledger = self.ledger();
                 let lines =
@@ -80,7 +80,7 @@ impl Core {
             pid: self.pid(create.process),
             bytes: create.bytes,
             object: match create.want {
-                Want::Lease(_) => None,
+                Want::Lease { .. } => None,
                 Want::Restore(key) => Some(key.on(self.config.node)),
             },
             site: Arc::clone(self.sites.get(create.site)),
@@ -94,7 +94,7 @@ impl Core {
     }
 
     fn spill_file_row(&self, id: SpillFileId, file: &File) -> SpillFileRow {
-        let writing = self.spill.writes.get(&id).map_or(0, |write| write.held.len());
+        let writing = self.spill.writes.get(&id).map_or(0, Vec::len);
         SpillFileRow {
             file: id,
             place: self.spill.config.places.get(file.place).cloned().unwrap_or_default(),

@@ -173,7 +173,13 @@ impl Object {
     /// The ledger line that its bytes in the pool stand in.
     #[must_use]
     pub fn class(&self) -> Class {
-        match (self.counts.class(), self.residency) {
+        self.class_as(self.residency)
+    }
+
+    /// The same, were its copy of that kind.
+    #[must_use]
+    pub fn class_as(&self, residency: Residency) -> Class {
+        match (self.counts.class(), residency) {
             (Class::Pinned, _) => Class::Pinned,
             (_, Residency::Spilling) => Class::Spilling,
             (_, Residency::Restoring) => Class::Restoring,
