@@ -2,20 +2,24 @@
 //!
 //! [`AgentOptions`] is what somebody asked for; [`Config`] is what holds.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plasmon_protocol::error::Error;
+use plasmon_protocol::resources::Amount;
 use plasmon_protocol::size::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 
-mod cpus;
+mod custom;
+mod offer;
 mod options;
 
-pub use cpus::Cpus;
+pub use custom::Custom;
 pub use options::AgentOptions;
 
 /// Where the standalone daemon serves the live stream when nothing else is said.
@@ -64,7 +68,13 @@ pub struct Config {
     /// Where the session's directory is made. Absolute.
     pub temp_dir: PathBuf,
     /// CPUs that the node offers to tasks.
-    pub num_cpus: Cpus,
+    pub num_cpus: Amount,
+    /// GPUs that the node offers to tasks.
+    pub num_gpus: Amount,
+    /// Heap that the node offers to tasks that ask for some, bytes.
+    pub memory: Bytes,
+    /// Whether a task that asks for more than the node has fails at once.
+    pub fail_infeasible: bool,
     /// Capacity of the object store, bytes; a multiple of 4096.
     pub object_store_memory: Bytes,
     /// How long running and queued tasks may go on after the agent was told to end, seconds.
@@ -84,6 +94,9 @@ pub struct Config {
     pub spill_threshold: f64,
     /// Threads that write spill files, and as many that read them; at least 1.
     pub spill_threads: u32,
+    /// Custom resources that the node offers to tasks, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<Arc<str>, Amount>,
 }
 
 impl Config {
@@ -108,13 +121,20 @@ impl Config {
             Some(asked) => Bytes(asked.0.next_multiple_of(STORE_UNIT)),
             None => default_store(machine),
         };
+        let custom = options.resources.unwrap_or_default();
+        let num_cpus = offer::one("--num-cpus", options.num_cpus, custom.cpus)?;
+        let num_gpus = offer::one("--num-gpus", options.num_gpus, custom.gpus)?;
+        let memory = offer::one("--memory", options.memory, custom.memory)?;
         let config = Self {
             listen,
             allow_host: options.allow_host.iter().map(|name| name.to_ascii_lowercase()).collect(),
             insecure_plaintext: options.insecure_plaintext.unwrap_or(false),
             token_file: options.token_file.as_deref().map(|path| absolute("--token-file", path)).transpose()?,
             temp_dir: absolute("--temp-dir", &options.temp_dir.unwrap_or_else(crate::session::temp_dir))?,
-            num_cpus: options.num_cpus.unwrap_or_else(|| Cpus::from_cpus(machine.cpus)),
+            num_cpus: num_cpus.unwrap_or_else(|| Amount::near(machine.cpus)),
+            num_gpus: num_gpus.unwrap_or_else(offer::default_gpus),
+            memory: memory.unwrap_or_else(|| offer::default_memory(machine, store)),
+            fail_infeasible: options.fail_infeasible.unwrap_or(false),
             object_store_memory: store,
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_SECONDS),
             spill: options.spill.unwrap_or(true),
@@ -123,6 +143,7 @@ impl Config {
             spill_limit: options.spill_limit,
             spill_threshold: options.spill_threshold.unwrap_or(SPILL_THRESHOLD),
             spill_threads: options.spill_threads.unwrap_or(SPILL_THREADS),
+            resources: custom.others,
         };
         config.validate(machine)?;
         Ok(config)
@@ -183,7 +204,7 @@ impl Config {
             let default = default_store(machine);
             return refused(format!("it is {over} more than there is: {machine}, of which {STORE_PERCENT} % ({default}) is the default"));
         }
-        Ok(())
+        self.validate_offer(machine)
     }
 
     fn validate_spill(&self) -> Result<(), Error> {

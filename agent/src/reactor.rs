@@ -11,6 +11,7 @@
 //! - [`evacuation`]: what churn has left in memory is tidied up.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
+//! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin.
 //! - [`workers`]: who runs tasks and calls.
 //! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
@@ -25,9 +26,11 @@ pub mod check;
 mod compaction;
 mod containment;
 mod detail;
+mod dispatch;
 mod drain;
 mod evacuation;
 mod eviction;
+mod infeasible;
 mod memory;
 mod messages;
 mod objects;
@@ -36,6 +39,8 @@ mod places;
 mod post_mortem;
 mod process;
 mod processes;
+mod reasons;
+mod reservations;
 mod restoring;
 mod room;
 mod rows;
@@ -56,12 +61,14 @@ use hashbrown::HashMap;
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ToClient;
 use plasmon_protocol::record::{EventKind, EventRow, ObjectState, Severity, TaskStatus};
+use plasmon_protocol::resources::Resources;
 
 use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
 use crate::scheduler::actor::Actor;
 use crate::scheduler::queue::ReadyQueue;
-use crate::scheduler::resources::Cpus;
+use crate::scheduler::resources::{Offer, Reserved};
+use crate::scheduler::shape::Shapes;
 use crate::scheduler::task::Task;
 use crate::spill::job::Job as IoJob;
 use crate::spill::policy::SpillConfig;
@@ -101,8 +108,8 @@ pub trait Outbox {
     fn recall(&mut self, process: ProcessId);
     /// Puts memory behind the pool's bytes below `end`; [`Core::on_backed`] tells how far it came.
     fn back(&mut self, end: u64);
-    /// Starts a worker; it will connect as `process`.
-    fn start_worker(&mut self, process: ProcessId, job: JobId);
+    /// Starts a worker; it will connect as `process`. It is to see these GPUs alone, when there are any.
+    fn start_worker(&mut self, process: ProcessId, job: JobId, devices: &[u32]);
     /// Workers of job `to` are started from the program that those of `of` are started from.
     fn share_program(&mut self, of: JobId, to: JobId);
     /// A job has ended: no worker is started for it any more.
@@ -137,8 +144,10 @@ pub struct CoreConfig {
     pub capacity: u64,
     /// Slots of the slot table.
     pub slots: u32,
-    /// Thousandths of a CPU that tasks may reserve.
-    pub milli_cpus: u64,
+    /// What tasks and actors may reserve.
+    pub resources: Resources,
+    /// Whether a task that asks for more than the node has fails at once.
+    pub fail_infeasible: bool,
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
     /// External storage.
@@ -167,8 +176,13 @@ pub struct Core {
     actor_names: BTreeMap<Arc<str>, ObjectKey>,
     ready: ReadyQueue,
     jobs_begun: u32,
-    last_job: JobId,
-    cpus: Cpus,
+    /// The job whose turn was last.
+    last_turn: JobId,
+    /// Tasks that became ready.
+    ordered: u64,
+    shapes: Shapes,
+    resources: Reserved,
+    infeasible: infeasible::Infeasible,
     /// Creates without room, in the order of their arrival.
     creates: VecDeque<memory::Create>,
     /// Granted, but waiting for memory behind them.
@@ -249,6 +263,7 @@ impl Core {
     #[must_use]
     pub fn new(config: CoreConfig) -> Self {
         let agent = Process::agent(config.pid, config.now_ms);
+        let offer = Offer::new(&config.resources);
         let mut core = Self {
             now_ms: config.now_ms,
             store: Store::new(config.capacity),
@@ -265,8 +280,11 @@ impl Core {
             actor_names: BTreeMap::new(),
             ready: ReadyQueue::default(),
             jobs_begun: 0,
-            last_job: JobId(0),
-            cpus: Cpus::new(config.milli_cpus),
+            last_turn: JobId(0),
+            ordered: 0,
+            shapes: Shapes::new(&offer),
+            resources: Reserved::new(offer),
+            infeasible: infeasible::Infeasible::default(),
             creates: VecDeque::new(),
             unbacked: Vec::new(),
             backed: 0,
@@ -355,7 +373,11 @@ impl Core {
 
     fn status_changed(&mut self, from: Option<TaskStatus>, to: TaskStatus) {
         let line = |status: TaskStatus| match status {
-            TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment => 0,
+            TaskStatus::PendingArgsAvail
+            | TaskStatus::PendingNodeAssignment
+            | TaskStatus::Infeasible
+            | TaskStatus::PendingObjStoreMemAvail
+            | TaskStatus::PendingArgsFetch => 0,
             TaskStatus::SubmittedToWorker | TaskStatus::Running => 1,
             TaskStatus::Finished => 2,
             TaskStatus::Failed => 3,

@@ -160,7 +160,8 @@ fn start_node(
         pid: std::process::id(),
         capacity,
         slots: SLOTS,
-        milli_cpus: u64::from(config.num_cpus.milli()),
+        resources: config.offered(),
+        fail_infeasible: config.fail_infeasible,
         now_ms: clock.now_ms(),
         spill,
     });

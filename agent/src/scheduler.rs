@@ -2,6 +2,8 @@
 
 pub mod actor;
 pub mod calls;
+pub mod devices;
 pub mod queue;
 pub mod resources;
+pub mod shape;
 pub mod task;

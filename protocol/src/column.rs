@@ -207,7 +207,12 @@ columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
     "pid", Count, "the worker", |row| optional(row.worker_pid, |pid| Cell::Count(u64::from(pid)));
     "submitter", Count, "who submitted it", |row| Cell::Count(u64::from(row.submitter_pid));
     "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
-    "cpus", Number, "CPUs that it reserves", |row| Cell::Number(row.num_cpus);
+    "cpus", Number, "CPUs that it reserves", |row| Cell::Number(row.resources.cpus.number());
+    "gpus", Number, "GPUs that it reserves", |row| Cell::Number(row.resources.gpus.number());
+    "memory", Bytes, "memory that it reserves", |row| Cell::Bytes(row.resources.memory_bytes);
+    "resources", Text, "all that it reserves", |row| Cell::text(row.resources.to_string());
+    "reason", Text, "what it waits for", |row| optional(row.reason.as_deref(), Cell::text);
+    "retries", Count, "how often it may be tried again", |row| Cell::Count(u64::from(row.retries_left));
     "waits", Count, "objects that it waits for", |row| Cell::Count(u64::from(row.waits_for));
     "site", Text, "where it was submitted", |row| Cell::text(row.call_site.to_string());
     "error", Text, "its error", |row| optional(row.error.as_deref(), Cell::text);
@@ -230,7 +235,11 @@ columns!(ActorRow, Actors, "heap", |row| row.actor_id.hex(), [
     "pid", Count, "its worker", |row| optional(row.pid, |pid| Cell::Count(u64::from(pid)));
     "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
     "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
-    "cpus", Number, "CPUs that it reserves", |row| Cell::Number(row.num_cpus);
+    "cpus", Number, "CPUs that it reserves", |row| Cell::Number(row.resources.cpus.number());
+    "gpus", Number, "GPUs that it reserves", |row| Cell::Number(row.resources.gpus.number());
+    "memory", Bytes, "memory that it reserves", |row| Cell::Bytes(row.resources.memory_bytes);
+    "resources", Text, "all that it reserves", |row| Cell::text(row.resources.to_string());
+    "restarts", Count, "how often it was made anew", |row| Cell::Count(u64::from(row.restarts));
     "concurrency", Count, "calls that may run side by side", |row| Cell::Count(u64::from(row.max_concurrency));
     "detached", Text, "whether it lives on without handles", |row| Cell::text(if row.detached { "detached" } else { "" });
     "age", Since, "since its creation", |row| Cell::Since(row.created_ms);

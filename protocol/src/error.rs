@@ -168,13 +168,15 @@ pub enum Error {
         executable: String,
     },
     /// The task asks for more than the node has, so it could never run.
-    #[error("task {name} asks for {asked} CPU, the node has {total}")]
+    #[error("task {name} submitted at {site} asks for {asked}, the node has {total}")]
     Infeasible {
         /// The remote function's name.
         name: String,
-        /// CPUs asked for.
+        /// Where it was submitted, `function file:line`.
+        site: String,
+        /// What it asks for and the node does not have so much of.
         asked: String,
-        /// CPUs of the node.
+        /// How much of that the node has in all.
         total: String,
     },
     /// The agent is gone.
@@ -350,7 +352,9 @@ impl Error {
             Self::NoActor { .. } => "create it with ActorOptions::name, and keep a handle or make it detached",
             Self::ActorNameTaken { .. } => "get that one with get_actor, or choose another name",
             Self::UnknownFunction { .. } => "driver and worker must be the same program; mark the function #[plasmon::remote]",
-            Self::Infeasible { .. } => "ask for less with .options(num_cpus), or start the agent with more --num-cpus",
+            Self::Infeasible { .. } => {
+                "ask for less with .options(..), or start the agent with more: --num-cpus, --num-gpus, --memory, --resources"
+            }
             Self::AgentDied { .. } => "start a new agent with `plasmon agent`, or call init() again",
             Self::Draining { .. } => "start another agent with `plasmon agent`; this one ends when its running tasks have",
             Self::NotConnected { .. } => "call plasmon::init() in this process first",

@@ -6,6 +6,7 @@
 //! - [`record`]: the rows that people see; [`column`]: their columns.
 //! - [`stream`]: dashboard and agent; [`filter`]: the language of its filters.
 //! - [`local`]: client and agent, through rings and the unix socket.
+//! - [`resources`]: what tasks and actors ask for, and what nodes offer.
 //! - [`report`]: rows to the text and JSON report.
 //! - [`error`]: every typed error; [`size`]: sizes of bytes.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -17,5 +18,6 @@ pub mod id;
 pub mod local;
 pub mod record;
 pub mod report;
+pub mod resources;
 pub mod size;
 pub mod stream;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use crate::record::{ProcessType, SiteKind};
+use crate::resources::Demand;
 
 /// Version of these messages and of every shared layout; both sides must have the same.
 pub const VERSION: u32 = 1;
@@ -36,6 +37,8 @@ pub const MAX_TEXT: usize = 4096;
 pub const MAX_NAME: usize = 256;
 /// Calls that an actor can run side by side.
 pub const MAX_CONCURRENCY: u32 = 1000;
+/// As often as it takes.
+pub const ENDLESS: u32 = u32::MAX;
 
 /// The environment variable that tells a re-executed program what it is: `agent:FD` or `worker:FD`.
 pub const BOOT: &str = "PLASMON_BOOT";
@@ -144,8 +147,22 @@ pub enum Ending {
     Withdrawn,
 }
 
+/// How a task runs.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Task<'a> {
+    /// What it reserves while it runs.
+    #[serde(borrow)]
+    pub demand: Demand<'a>,
+    /// How often it is tried again after its worker died; [`ENDLESS`] for as often as it takes.
+    pub max_retries: u32,
+    /// Whether it is tried again after an error value or a panic, too.
+    pub retry_exceptions: bool,
+    /// After how many milliseconds of running it is cancelled by force; 0 for never.
+    pub timeout_ms: u64,
+}
+
 /// How an actor lives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Actor<'a> {
     /// The name that it can be found by, empty for none.
     pub name: &'a str,
@@ -153,10 +170,15 @@ pub struct Actor<'a> {
     pub detached: bool,
     /// Calls that it runs side by side, from 1.
     pub max_concurrency: u32,
-    /// Thousandths of a CPU that must be free to place it.
-    pub placed_milli_cpus: u32,
-    /// Thousandths of a CPU that it reserves while it lives.
-    pub milli_cpus: u32,
+    /// What must be free to place it; at least as much of each resource as it holds.
+    #[serde(borrow)]
+    pub placed: Demand<'a>,
+    /// What it reserves while it lives.
+    pub held: Demand<'a>,
+    /// How often it is made anew after its worker died; [`ENDLESS`] for as often as it takes.
+    pub max_restarts: u32,
+    /// How often a call of it is tried again after its worker died; [`ENDLESS`] for as often as it takes.
+    pub max_task_retries: u32,
 }
 
 /// What a worker is to run.
@@ -269,10 +291,8 @@ pub enum ToAgent<'a> {
         arguments: Vec<Argument<'a>>,
         /// Free slots of the client's with their next generations: the results, each with one local reference.
         returns: Vec<ObjectKey>,
-        /// Thousandths of a CPU.
-        milli_cpus: u32,
-        /// How often it is tried again after its worker died.
-        retries: u32,
+        /// How it runs.
+        options: Task<'a>,
         /// Where the program submitted it.
         site: u32,
     },
@@ -310,10 +330,21 @@ pub enum ToAgent<'a> {
         /// Where the program called it.
         site: u32,
     },
-    /// Ends an actor at once.
+    /// Cancels the task that makes an object.
+    CancelTask {
+        /// One of its results.
+        key: ObjectKey,
+        /// Kills its worker if it runs.
+        force: bool,
+        /// Where the program asked.
+        site: u32,
+    },
+    /// Ends an actor.
     KillActor {
         /// The actor.
         actor: ObjectKey,
+        /// For good; otherwise it is made anew while it has restarts left.
+        no_restart: bool,
         /// Where the program asked.
         site: u32,
     },
@@ -429,6 +460,11 @@ pub enum ToClient<'a> {
         arguments: Vec<Argument<'a>>,
         /// How many results it has.
         returns: u32,
+    },
+    /// A task that was sent is no longer wanted: its waits end, and it is told when it asks. At most one for each task.
+    Cancel {
+        /// The task.
+        task: TaskKey,
     },
     /// End: nothing more will come.
     Exit,

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ActorId, JobId, NodeId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 
+use crate::resources::Resources;
+
 pub use spill::{MAX_QUEUE, SpillFileRow, SpillRow, WaitRow};
 pub use words::{
     ActorStatus, EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, SpillCause, SpillCut, SpillFileState, TaskStatus,
@@ -194,10 +196,20 @@ pub struct TaskRow {
     pub worker_pid: Option<u32>,
     /// Where it was submitted.
     pub call_site: Arc<Site>,
-    /// CPUs that it reserves.
-    pub num_cpus: f64,
+    /// What it reserves while it runs.
+    pub resources: Arc<Resources>,
     /// Objects that it still waits for.
     pub waits_for: u32,
+    /// What it waits for, in one line.
+    pub reason: Option<String>,
+    /// Since when it waits for that.
+    pub waiting_since_ms: Option<u64>,
+    /// How often it may be tried again after its worker died; [`crate::local::ENDLESS`] for as often as it takes.
+    pub max_retries: u32,
+    /// How often that may happen yet.
+    pub retries_left: u32,
+    /// When it is tried again.
+    pub retry_at_ms: Option<u64>,
     /// Whether it is blocked in a `get` and gave its CPU back.
     pub blocked: bool,
     /// When it was submitted.
@@ -232,8 +244,12 @@ pub struct ActorRow {
     pub creator_pid: u32,
     /// Where it was created.
     pub call_site: Arc<Site>,
-    /// CPUs that it reserves while it lives.
-    pub num_cpus: f64,
+    /// What it reserves while it lives.
+    pub resources: Arc<Resources>,
+    /// How often it was made anew.
+    pub restarts: u32,
+    /// How often it may be; [`crate::local::ENDLESS`] for as often as it takes.
+    pub max_restarts: u32,
     /// Calls that it may run side by side.
     pub max_concurrency: u32,
     /// Processes that hold a handle, pending calls and objects with a handle inside included.
@@ -458,6 +474,10 @@ pub struct NodeRow {
     pub num_cpus: f64,
     /// CPUs that running tasks reserve.
     pub used_cpus: f64,
+    /// What the node offers to tasks and actors.
+    pub resources: Arc<Resources>,
+    /// What of it they reserve at this moment.
+    pub reserved: Arc<Resources>,
     /// The machine's memory (or the control group's limit), bytes.
     pub machine_total_bytes: u64,
     /// What the machine says is available, bytes.

@@ -9,18 +9,17 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ActorId;
 use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME, ToAgent};
 use plasmon_protocol::record::SiteKind;
+use plasmon_protocol::resources::Amount;
 use serde::{Deserialize, Serialize};
 
 use crate::argument::Encoded;
 use crate::client::Client;
 use crate::init::connection;
 use crate::object_ref::ObjectRef;
+use crate::options::Reserve;
 use crate::request::Answer;
 use crate::task::{self, Handed};
 use crate::writer;
-
-/// CPUs that must be free to place an actor that says nothing, in thousandths; it reserves none while it lives.
-const PLACED_MILLI_CPUS: u32 = 1000;
 
 /// A type that [`macro@crate::actor`] made an actor of.
 pub trait Actor: Send + Sync + Sized + 'static {
@@ -30,26 +29,67 @@ pub trait Actor: Send + Sync + Sized + 'static {
     const CLASS: &'static str;
 }
 
-/// How an actor lives. Static in `#[plasmon::actor(...)]`, changed for one by `Type::options(...)`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// How an actor lives. Static in `#[plasmon::actor(...)]`; `Type::options(...)` changes for one what it says, and nothing else.
+///
+/// What an actor reserves is for admission only: it is placed when so much is free, and nothing holds it to that while it lives.
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct ActorOptions {
-    milli_cpus: Option<u32>,
-    max_concurrency: u32,
-    name: Cow<'static, str>,
-    detached: bool,
+    reserve: Reserve,
+    max_concurrency: Option<u32>,
+    name: Option<Cow<'static, str>>,
+    detached: Option<bool>,
+    max_restarts: Option<u32>,
+    max_task_retries: Option<u32>,
 }
 
 impl ActorOptions {
-    /// No name, one call at a time; one CPU must be free to place it, none is reserved while it lives; it ends with its last handle.
+    /// Nothing said: no name, one call at a time; one CPU must be free to place it, none is reserved while it lives; it ends with its
+    /// last handle or its worker.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { milli_cpus: None, max_concurrency: 1, name: Cow::Borrowed(""), detached: false }
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Reserves this many CPUs, in thousandths, as long as the actor lives; admission only, not a limit. Negative counts as 0.
+    /// Reserves this many CPUs as long as the actor lives, exact to a ten-thousandth.
     #[must_use]
     pub fn num_cpus(mut self, cpus: f64) -> Self {
-        self.milli_cpus = Some(task::milli(cpus));
+        self.reserve.cpus = Some(cpus);
+        self
+    }
+
+    /// Reserves this many GPUs as long as the actor lives: a part of one, or whole ones. Its worker sees those alone, in
+    /// `CUDA_VISIBLE_DEVICES`.
+    #[must_use]
+    pub fn num_gpus(mut self, gpus: f64) -> Self {
+        self.reserve.gpus = Some(gpus);
+        self
+    }
+
+    /// Reserves so many bytes of the node's heap memory as long as the actor lives. Admission only: the actor may use more, or less.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.reserve.memory = Some(bytes);
+        self
+    }
+
+    /// Reserves custom resources by name, as the agent's `--resources` offers them.
+    #[must_use]
+    pub fn resources(mut self, resources: &'static [(&'static str, f64)]) -> Self {
+        self.reserve.custom = Some(resources);
+        self
+    }
+
+    /// Makes it anew this often after its worker died, with the same arguments; [`ENDLESS`](crate::ENDLESS) for as often as it takes.
+    #[must_use]
+    pub fn max_restarts(mut self, restarts: u32) -> Self {
+        self.max_restarts = Some(restarts);
+        self
+    }
+
+    /// Tries its calls again this often after its worker died, in their order; [`ENDLESS`](crate::ENDLESS) for as often as it takes.
+    #[must_use]
+    pub fn max_task_retries(mut self, retries: u32) -> Self {
+        self.max_task_retries = Some(retries);
         self
     }
 
@@ -57,39 +97,57 @@ impl ActorOptions {
     /// alone.
     #[must_use]
     pub fn max_concurrency(mut self, calls: u32) -> Self {
-        self.max_concurrency = calls;
+        self.max_concurrency = Some(calls);
         self
     }
 
     /// Gives it a name, at most 256 bytes, under which [`get_actor`] finds it in every program on the node while it lives.
     #[must_use]
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self
     }
 
     /// Lets it live on without handles, and when its driver has ended, until [`kill`] ends it.
     #[must_use]
     pub fn detached(mut self, detached: bool) -> Self {
-        self.detached = detached;
+        self.detached = Some(detached);
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        if !(1..=MAX_CONCURRENCY).contains(&self.max_concurrency) {
-            let cause = format!("an actor runs 1 to {MAX_CONCURRENCY} calls side by side");
-            return Err(Error::invalid("max_concurrency", self.max_concurrency.to_string(), cause));
+    /// What this says, and where it says nothing, what `below` says.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            reserve: self.reserve.over(below.reserve),
+            max_concurrency: self.max_concurrency.or(below.max_concurrency),
+            name: self.name.or(below.name),
+            detached: self.detached.or(below.detached),
+            max_restarts: self.max_restarts.or(below.max_restarts),
+            max_task_retries: self.max_task_retries.or(below.max_task_retries),
         }
-        if self.name.len() > MAX_NAME {
-            return Err(Error::invalid("actor name", self.name.clone(), format!("a name has at most {MAX_NAME} bytes")));
-        }
-        Ok(())
     }
-}
 
-impl Default for ActorOptions {
-    fn default() -> Self {
-        Self::new()
+    fn wire(&self) -> Result<local::Actor<'_>, Error> {
+        let max_concurrency = self.max_concurrency.unwrap_or(1);
+        if !(1..=MAX_CONCURRENCY).contains(&max_concurrency) {
+            let cause = format!("an actor runs 1 to {MAX_CONCURRENCY} calls side by side");
+            return Err(Error::invalid("max_concurrency", max_concurrency.to_string(), cause));
+        }
+        let name = self.name.as_deref().unwrap_or_default();
+        if name.len() > MAX_NAME {
+            return Err(Error::invalid("actor name", name, format!("a name has at most {MAX_NAME} bytes")));
+        }
+        Ok(local::Actor {
+            name,
+            detached: self.detached.unwrap_or(false),
+            max_concurrency,
+            // As Ray has it: what says nothing of CPUs needs one to begin, and none to live.
+            placed: self.reserve.demand(Amount::ONE)?,
+            held: self.reserve.demand(Amount::ZERO)?,
+            max_restarts: self.max_restarts.unwrap_or(0),
+            max_task_retries: self.max_task_retries.unwrap_or(0),
+        })
     }
 }
 
@@ -176,7 +234,7 @@ pub fn kill(actor: impl AsRef<ActorHandle>) -> Result<(), Error> {
     let handle = actor.as_ref();
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
-    client.push_urgent(&ToAgent::KillActor { actor: handle.object.handle.key_on(&client)?, site })
+    client.push_urgent(&ToAgent::KillActor { actor: handle.object.handle.key_on(&client)?, no_restart: true, site })
 }
 
 /// Creates an actor; its constructor runs in a worker.
@@ -191,7 +249,7 @@ pub fn create<A: Actor>(
     options: &ActorOptions,
     arguments: Vec<Result<Encoded, Error>>,
 ) -> Result<A::Handle, Error> {
-    options.check()?;
+    let options = options.wire()?;
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
     let arguments: Vec<Encoded> = arguments.into_iter().collect::<Result<_, _>>()?;
@@ -205,13 +263,7 @@ pub fn create<A: Actor>(
         actor,
         function: constructor,
         arguments,
-        options: local::Actor {
-            name: &options.name,
-            detached: options.detached,
-            max_concurrency: options.max_concurrency,
-            placed_milli_cpus: options.milli_cpus.unwrap_or(PLACED_MILLI_CPUS),
-            milli_cpus: options.milli_cpus.unwrap_or(0),
-        },
+        options,
         site,
     });
     failpoint!("actor_asked");

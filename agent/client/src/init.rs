@@ -95,6 +95,7 @@ impl Process {
 pub struct Options {
     address: Option<PathBuf>,
     num_cpus: Option<f64>,
+    memory: Option<Bytes>,
     object_store_memory: Option<Bytes>,
     temp_dir: Option<PathBuf>,
     #[cfg(feature = "embedded")]
@@ -119,6 +120,13 @@ impl Options {
     #[must_use]
     pub fn num_cpus(mut self, cpus: f64) -> Self {
         self.num_cpus = Some(cpus);
+        self
+    }
+
+    /// Bytes of heap that an agent of its own offers to tasks that ask for some.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(Bytes(bytes));
         self
     }
 
@@ -149,7 +157,7 @@ impl Options {
         let agent = self.agent.is_some();
         #[cfg(not(feature = "embedded"))]
         let agent = false;
-        agent || self.num_cpus.is_some() || self.object_store_memory.is_some()
+        agent || self.num_cpus.is_some() || self.memory.is_some() || self.object_store_memory.is_some()
     }
 
     /// Connects. In a worker, and in a process that is connected, this changes nothing; a connection whose agent is gone is replaced.
@@ -335,6 +343,7 @@ mod started {
             let refused = |error: &dyn std::fmt::Display| Error::system("start an agent", error);
             let (life, theirs) = Channel::pair().map_err(|error| refused(&error))?;
             let mut asked = AgentOptions {
+                memory: options.memory,
                 object_store_memory: options.object_store_memory,
                 temp_dir: options.temp_dir.clone(),
                 ..AgentOptions::default()

@@ -135,7 +135,7 @@ fn deliver(client: &Client, bytes: &[u8], inbox: Option<&Inbox>, owed: &mut VecD
                 };
                 answer(request, resolved);
             }
-            ToClient::Run { .. } | ToClient::Exit => {}
+            ToClient::Run { .. } | ToClient::Cancel { .. } | ToClient::Exit => {}
         }
     }
     Ok(())

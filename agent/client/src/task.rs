@@ -3,17 +3,20 @@
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{Argument, INLINE, ToAgent};
+use plasmon_protocol::local::{self, Argument, INLINE, ToAgent};
 use plasmon_protocol::record::SiteKind;
+use plasmon_protocol::resources::Amount;
 
 use crate::argument::Encoded;
 use crate::client::Client;
 use crate::failpoint::copy;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
+use crate::options::Reserve;
 use crate::value;
 use crate::writer;
 
@@ -22,44 +25,93 @@ const MAX_RETRIES: u32 = 3;
 /// Bytes of inlined arguments in one submission; what goes beyond is put.
 const MAX_INLINED: usize = 16 << 10;
 
-/// How a task runs. Static in `#[plasmon::remote(...)]`, changed for one call by `.options(...)`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How a task runs. Static in `#[plasmon::remote(...)]`; `.options(...)` changes for one call what it says, and nothing else.
+///
+/// What a task reserves is for admission only: a task starts when so much is free, and nothing holds it to that while it runs.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct TaskOptions {
-    milli_cpus: u32,
-    max_retries: u32,
+    reserve: Reserve,
+    max_retries: Option<u32>,
+    retry_exceptions: Option<bool>,
+    timeout: Option<Duration>,
 }
 
 impl TaskOptions {
-    /// One CPU, three retries.
+    /// Nothing said: one CPU, three retries.
     #[must_use]
     pub const fn new() -> Self {
-        Self { milli_cpus: 1000, max_retries: MAX_RETRIES }
+        Self { reserve: Reserve::OPEN, max_retries: None, retry_exceptions: None, timeout: None }
     }
 
-    /// Reserves this many CPUs while the task runs, in thousandths; admission only, not a limit. Negative counts as 0.
+    /// Reserves this many CPUs while the task runs, exact to a ten-thousandth.
     #[must_use]
     pub const fn num_cpus(mut self, cpus: f64) -> Self {
-        self.milli_cpus = milli(cpus);
+        self.reserve.cpus = Some(cpus);
         self
     }
 
-    /// Tries the task again this often after its worker died.
+    /// Reserves this many GPUs while the task runs: a part of one, or whole ones. The worker sees those alone, in
+    /// `CUDA_VISIBLE_DEVICES`.
+    #[must_use]
+    pub const fn num_gpus(mut self, gpus: f64) -> Self {
+        self.reserve.gpus = Some(gpus);
+        self
+    }
+
+    /// Reserves so many bytes of the node's heap memory while the task runs. Admission only: the task may use more, or less.
+    #[must_use]
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.reserve.memory = Some(bytes);
+        self
+    }
+
+    /// Reserves custom resources by name, as the agent's `--resources` offers them.
+    #[must_use]
+    pub const fn resources(mut self, resources: &'static [(&'static str, f64)]) -> Self {
+        self.reserve.custom = Some(resources);
+        self
+    }
+
+    /// Tries the task again this often after its worker died; [`ENDLESS`](crate::ENDLESS) for as often as it takes.
     #[must_use]
     pub const fn max_retries(mut self, retries: u32) -> Self {
-        self.max_retries = retries;
+        self.max_retries = Some(retries);
         self
     }
-}
 
-/// Thousandths of a CPU; negative counts as 0.
-pub(crate) const fn milli(cpus: f64) -> u32 {
-    // A cast from a float saturates.
-    (cpus * 1000.0 + 0.5) as u32
-}
+    /// Whether retries are also for error values and panics.
+    #[must_use]
+    pub const fn retry_exceptions(mut self, retry: bool) -> Self {
+        self.retry_exceptions = Some(retry);
+        self
+    }
 
-impl Default for TaskOptions {
-    fn default() -> Self {
-        Self::new()
+    /// Cancels the task by force when an attempt has run for so long.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// What this says, and where it says nothing, what `below` says.
+    #[must_use]
+    pub const fn over(self, below: Self) -> Self {
+        Self {
+            reserve: self.reserve.over(below.reserve),
+            max_retries: if self.max_retries.is_some() { self.max_retries } else { below.max_retries },
+            retry_exceptions: if self.retry_exceptions.is_some() { self.retry_exceptions } else { below.retry_exceptions },
+            timeout: if self.timeout.is_some() { self.timeout } else { below.timeout },
+        }
+    }
+
+    fn wire(self) -> Result<local::Task<'static>, Error> {
+        Ok(local::Task {
+            demand: self.reserve.demand(Amount::ONE)?,
+            max_retries: self.max_retries.unwrap_or(MAX_RETRIES),
+            retry_exceptions: self.retry_exceptions.unwrap_or(false),
+            // A limit of less than a millisecond is one.
+            timeout_ms: self.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)),
+        })
     }
 }
 
@@ -133,7 +185,7 @@ pub(crate) fn send<'a>(
 /// Submits a task, and returns the references to its results.
 ///
 /// # Errors
-/// An argument could not be encoded or stored; the agent is gone.
+/// [`Error::Invalid`] for options that cannot be; an argument could not be encoded or stored; the agent is gone.
 #[doc(hidden)]
 #[track_caller]
 pub fn submit(
@@ -142,19 +194,12 @@ pub fn submit(
     arguments: Vec<Result<Encoded, Error>>,
     returns: usize,
 ) -> Result<Vec<Handed>, Error> {
+    let options = options.wire()?;
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::TaskCall, Location::caller());
     let arguments: Vec<Encoded> = arguments.into_iter().collect::<Result<_, _>>()?;
     let prepared = prepare(&client, site, &arguments)?;
-    send(&client, prepared, returns, |number, arguments, returns| ToAgent::Submit {
-        number,
-        function,
-        arguments,
-        returns,
-        milli_cpus: options.milli_cpus,
-        retries: options.max_retries,
-        site,
-    })
+    send(&client, prepared, returns, |number, arguments, returns| ToAgent::Submit { number, function, arguments, returns, options, site })
 }
 
 /// One result's reference, before its type is known.

@@ -9,10 +9,11 @@ use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser};
 use plasmon_protocol::error::Error;
+use plasmon_protocol::resources::Amount;
 use plasmon_protocol::size::Bytes;
 use serde::{Deserialize, Deserializer};
 
-use super::Cpus;
+use super::Custom;
 
 /// The options of an agent, each of them open. A flag's value goes before that of its `PLASMON_` variable, and both before the file's.
 /// The keys of the file are the names of the flags.
@@ -41,8 +42,23 @@ pub struct AgentOptions {
     #[arg(long, env = "PLASMON_TEMP_DIR", value_name = "DIR")]
     pub temp_dir: Option<PathBuf>,
     /// Offer this many CPUs to tasks, fractions allowed [default: all that this process may use]
-    #[arg(long, env = "PLASMON_NUM_CPUS", value_name = "N", value_parser = parse_cpus)]
-    pub num_cpus: Option<Cpus>,
+    #[arg(long, env = "PLASMON_NUM_CPUS", value_name = "N", value_parser = parse_amount)]
+    pub num_cpus: Option<Amount>,
+    /// Offer this many GPUs to tasks [default: all that this process may use]
+    #[arg(long, env = "PLASMON_NUM_GPUS", value_name = "N", value_parser = parse_amount)]
+    pub num_gpus: Option<Amount>,
+    /// Offer so much heap to tasks that ask for some, such as 2GiB [default: what the store leaves of available memory]
+    #[arg(long, env = "PLASMON_MEMORY", value_name = "SIZE", value_parser = parse_size)]
+    #[serde(deserialize_with = "size")]
+    pub memory: Option<Bytes>,
+    /// Offer custom resources, such as '{"db": 4}'; CPU, GPU and memory may be named, too
+    #[arg(long, env = "PLASMON_RESOURCES", value_name = "JSON", value_parser = parse_resources)]
+    #[serde(deserialize_with = "resources")]
+    pub resources: Option<Custom>,
+    /// Fail tasks that ask for more than the node has, instead of keeping them waiting
+    #[arg(long, env = "PLASMON_FAIL_INFEASIBLE", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub fail_infeasible: Option<bool>,
     /// Capacity of the object store, such as 512MiB or 2GB [default: 30 % of available memory]
     #[arg(long, env = "PLASMON_OBJECT_STORE_MEMORY", value_name = "SIZE", value_parser = parse_size)]
     #[serde(deserialize_with = "size")]
@@ -144,6 +160,10 @@ impl AgentOptions {
             config: self.config.or(below.config),
             temp_dir: self.temp_dir.or(below.temp_dir),
             num_cpus: self.num_cpus.or(below.num_cpus),
+            num_gpus: self.num_gpus.or(below.num_gpus),
+            memory: self.memory.or(below.memory),
+            resources: self.resources.or(below.resources),
+            fail_infeasible: self.fail_infeasible.or(below.fail_infeasible),
             object_store_memory: self.object_store_memory.or(below.object_store_memory),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
             spill: self.spill.or(below.spill),
@@ -161,8 +181,26 @@ fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "it is not an IP address and port, such as 127.0.0.1:6480")
 }
 
-fn parse_cpus(text: &str) -> Result<Cpus, String> {
+fn parse_amount(text: &str) -> Result<Amount, String> {
     text.parse().map_err(cause)
+}
+
+fn parse_resources(text: &str) -> Result<Custom, String> {
+    text.parse().map_err(cause)
+}
+
+/// Resources are a table, or a text of JSON.
+fn resources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Custom>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "resources are a table of amounts by name, or a text such as '{\"db\": 4}'")]
+    enum Written {
+        Table(Custom),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Table(custom) => Ok(Some(custom)),
+        Written::Text(text) => text.parse().map(Some).map_err(|error| serde::de::Error::custom(cause(error))),
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<u32, &'static str> {

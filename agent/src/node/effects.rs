@@ -33,7 +33,7 @@ pub struct Effects {
     /// Workers whose tasks were asked back since all rings were last drained.
     pub withdrawals: Vec<ProcessId>,
     /// Workers to start.
-    pub starts: Vec<(ProcessId, JobId)>,
+    pub starts: Vec<(ProcessId, JobId, Box<[u32]>)>,
     disk: Box<dyn Fn(IoJob) + Send>,
     /// Processes to end.
     pub kills: Vec<ProcessId>,
@@ -218,8 +218,8 @@ impl Outbox for Effects {
         let _ = self.backing.send(end);
     }
 
-    fn start_worker(&mut self, process: ProcessId, job: JobId) {
-        self.starts.push((process, job));
+    fn start_worker(&mut self, process: ProcessId, job: JobId, devices: &[u32]) {
+        self.starts.push((process, job, devices.into()));
     }
 
     fn share_program(&mut self, of: JobId, to: JobId) {

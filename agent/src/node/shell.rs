@@ -295,8 +295,8 @@ impl Shell {
     fn settle(&mut self) -> Flushed {
         let mut moved = false;
         loop {
-            for (worker, job) in std::mem::take(&mut self.effects.starts) {
-                self.start_worker(worker, job);
+            for (worker, job, devices) in std::mem::take(&mut self.effects.starts) {
+                self.start_worker(worker, job, devices);
             }
             for process in std::mem::take(&mut self.effects.kills) {
                 self.kill(process);

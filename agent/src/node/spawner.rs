@@ -29,6 +29,8 @@ pub enum Errand {
         worker: ProcessId,
         /// What it is started from.
         program: Arc<Program>,
+        /// The node's GPUs that it is to see; none when it may see all.
+        devices: Box<[u32]>,
     },
     /// Kill a child and reap it.
     Bury(Pidfd),
@@ -60,8 +62,8 @@ pub fn run(errands: &Receiver<Errand>, logs: &Path, mut report: impl FnMut(Repor
             Errand::Environment { newcomer, pid } => {
                 report(Report::Environment { newcomer, environment: program::environment(pid) });
             }
-            Errand::Worker { worker, program } => {
-                report(Report::Worker { worker, started: workers::start(&program, worker, logs) });
+            Errand::Worker { worker, program, devices } => {
+                report(Report::Worker { worker, started: workers::start(&program, worker, &devices, logs) });
             }
             Errand::Bury(child) => workers::bury(&child),
         }

@@ -16,6 +16,7 @@ use rustix::process::{WaitId, WaitIdOptions};
 
 use super::line::Line;
 use super::program::Program;
+use crate::machine::gpus;
 use crate::reactor::Departure;
 
 /// The number that a worker finds its socket under.
@@ -32,12 +33,12 @@ pub struct Started {
     pub pidfd: Pidfd,
 }
 
-/// Starts a worker from the driver's executable: the file that the driver runs, even if another one lies at its path by now.
+/// Starts a worker that sees these of the node's GPUs, or all when none are named, from the driver's executable: the file that the driver runs, even if another one lies at its path by now.
 /// Its output goes to a file of its own in `logs`; signals of the agent's terminal don't reach it.
 ///
 /// # Errors
 /// What the system says; then no process is left.
-pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<Started> {
+pub fn start(program: &Program, worker: ProcessId, devices: &[u32], logs: &Path) -> io::Result<Started> {
     let (ours, theirs) = Channel::pair()?;
     ours.set_nonblocking(true)?;
     let log = File::options().create(true).append(true).open(log_of(worker, logs))?;
@@ -54,6 +55,9 @@ pub fn start(program: &Program, worker: ProcessId, logs: &Path) -> io::Result<St
         .process_group(0)
         .fd_mappings(vec![FdMapping { parent_fd: theirs.into_fd(), child_fd: WORKER_FD }])
         .map_err(io::Error::other)?;
+    if !devices.is_empty() {
+        command.env("CUDA_VISIBLE_DEVICES", gpus::names(devices, &gpus::visible()));
+    }
     let mut child = command.spawn()?;
     match Pidfd::open(child.id()) {
         Ok(pidfd) => Ok(Started { line: Line::new(ours), pid: child.id(), pidfd }),

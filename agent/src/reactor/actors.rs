@@ -9,7 +9,7 @@ use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME, Outcome, ToClient
 use plasmon_protocol::record::{ActorStatus, EventKind, ObjectState, Severity, TaskStatus};
 
 use super::process::Root;
-use super::tasks::Submission;
+use super::tasks::{Submission, demanded};
 use super::{Activity, Core, Outbox, Violation};
 use crate::references::table::Count;
 use crate::scheduler::actor::Actor;
@@ -55,9 +55,12 @@ impl Core {
             let (name, calls) = (options.name.len(), options.max_concurrency);
             return Err(Violation(format!("actor with a name of {name} bytes that runs {calls} calls side by side")));
         }
-        if options.milli_cpus > options.placed_milli_cpus {
-            let (lives, placed) = (options.milli_cpus, options.placed_milli_cpus);
-            return Err(Violation(format!("actor that reserves {lives} thousandths of a CPU in a place of {placed}")));
+        demanded(&options.placed)?;
+        demanded(&options.held)?;
+        let placed = self.shapes.intern(&options.placed, self.resources.offer());
+        let held = self.shapes.intern(&options.held, self.resources.offer());
+        if !placed.covers(&held) || placed.gpus() != held.gpus() {
+            return Err(Violation(format!("actor that reserves {} in a place of {}", held.asked, placed.asked)));
         }
         let Some(creator) = self.process(from) else { return Ok(()) };
         let (creator_pid, parent) = (creator.pid, creator.job);
@@ -106,7 +109,10 @@ impl Core {
             status: ActorStatus::PendingCreation,
             worker: None,
             worker_pid: None,
-            milli_cpus: options.milli_cpus,
+            held,
+            max_restarts: options.max_restarts,
+            restarts: 0,
+            max_task_retries: options.max_task_retries,
             max_concurrency: options.max_concurrency,
             calls: Calls::default(),
             running: Vec::new(),
@@ -178,13 +184,12 @@ impl Core {
         let Some(actor) = self.actors.get_mut(&key) else { return };
         actor.running.retain(|running| *running != call);
         actor.calls_done += 1;
-        let milli_cpus = actor.milli_cpus;
         if let Some(task) = self.tasks.get_mut(&call) {
             task.blocked = false;
             task.worker = None;
         }
         if was_blocked {
-            self.take_cpu(worker, milli_cpus);
+            self.lend_cpus(worker, false);
         }
         self.serving.push(key);
     }
@@ -192,16 +197,16 @@ impl Core {
     /// An actor's constructor has ended well: its worker takes calls from here on, and no other tasks.
     pub(super) fn actor_ready(&mut self, key: ObjectKey, worker: ProcessId, out: &mut impl Outbox) {
         self.unblock(worker);
-        self.give_cpu(worker);
+        self.give_back(worker);
         let Some(actor) = self.actors.get_mut(&key) else { return };
         actor.status = ActorStatus::Alive;
         actor.worker = Some(worker);
-        let (milli_cpus, title) = (actor.milli_cpus, actor.title());
-        self.take_cpu(worker, milli_cpus);
+        let (held, title) = (Arc::clone(&actor.held), actor.title());
         let Some(process) = self.process_mut(worker) else { return };
         process.activity = Activity::Actor(key);
         process.tasks_done += 1;
         let (pid, job) = (process.pid, process.job);
+        self.reserve(worker, held);
         if let Some(job) = self.jobs.get_mut(&job) {
             job.workers -= 1;
             job.actors += 1;
@@ -219,7 +224,14 @@ impl Core {
         self.dispatch_wanted = true;
     }
 
-    pub(super) fn on_kill_actor(&mut self, from: ProcessId, key: ObjectKey, site: u32, out: &mut impl Outbox) -> Result<(), Violation> {
+    pub(super) fn on_kill_actor(
+        &mut self,
+        from: ProcessId,
+        key: ObjectKey,
+        _no_restart: bool,
+        site: u32,
+        out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
         self.must_be_handle(key)?;
         let place = self.sites.get(self.site_from(from, site)).short();
         let cause = format!("killed by process {} at {place}", self.pid(from));
@@ -298,7 +310,7 @@ impl Core {
     /// Ends the worker that is, or was to be, an actor.
     fn retire(&mut self, worker: ProcessId, end: End, out: &mut impl Outbox) {
         self.unblock(worker);
-        self.give_cpu(worker);
+        self.give_back(worker);
         self.dispatch_wanted = true;
         let Some(process) = self.process_mut(worker) else { return };
         let (was, job) = (std::mem::replace(&mut process.activity, Activity::Leaving), process.job);

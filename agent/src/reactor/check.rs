@@ -9,6 +9,7 @@ use super::rows::reference_type;
 use super::{Activity, Core};
 use crate::references::table::{Count, NONE};
 use crate::scheduler::actor::Actor;
+use crate::scheduler::resources::Reserved;
 use crate::scheduler::task::{Role, Task};
 use crate::store::lease::Lease;
 use crate::store::ledger::Class;
@@ -216,9 +217,9 @@ impl Core {
     }
 
     fn check_processes(&self) -> Result<(), String> {
-        let mut reserved = 0;
+        let mut reserved = Reserved::new(self.resources.offer().clone());
         for (id, process) in self.living_processes() {
-            reserved += u64::from(process.reserved);
+            reserved.add(process);
             let rows = self.references.of_process(process.first_reference);
             let mine: Vec<_> = rows.filter_map(|row| self.objects.get(row.key)).filter(|object| !object.hidden).collect();
             ensure(mine.len() as u64 == process.rows, || format!("process {id} counts {} rows and has {}", process.rows, mine.len()))?;
@@ -231,7 +232,9 @@ impl Core {
             }
             ensure(process.first_reference != NONE || mine.is_empty(), || format!("process {id} lost its rows"))?;
         }
-        ensure(reserved == self.cpus.used(), || format!("{} CPUs used, {reserved} reserved by workers", self.cpus.used()))?;
+        ensure(reserved.sums() == self.resources.sums(), || {
+            format!("{:?} reserved in all and for long, {:?} by workers", self.resources.sums(), reserved.sums())
+        })?;
         ensure(self.doomed.is_empty() && self.failing.is_empty() && self.serving.is_empty() && self.unreferenced.is_empty(), || {
             "a change was not settled".to_owned()
         })

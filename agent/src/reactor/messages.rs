@@ -1,7 +1,7 @@
 //! One message from a client: what may be in it, and where it goes.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, Task, ToAgent};
 
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
@@ -67,21 +67,23 @@ impl Core {
                 self.on_cancel(from, request);
                 Ok(())
             }
-            ToAgent::Submit { number, function, arguments, returns, milli_cpus, retries, site } => {
+            ToAgent::Submit { number, function, arguments, returns, options, site } => {
                 let Some(job) = self.process(from).map(|process| process.job) else { return Ok(()) };
-                let task = Submission { number, function, arguments: &arguments, returns: &returns, milli_cpus, retries, site };
+                let task = Submission { number, function, arguments: &arguments, returns: &returns, options: &options, site };
                 self.submit(from, task, Role::Function, job, out)
             }
             ToAgent::CreateActor { number, request, actor, function, arguments, options, site } => {
-                let milli_cpus = options.placed_milli_cpus;
-                let constructor = Submission { number, function, arguments: &arguments, returns: &[], milli_cpus, retries: 0, site };
+                let task = Task { demand: options.placed.clone(), ..Task::default() };
+                let constructor = Submission { number, function, arguments: &arguments, returns: &[], options: &task, site };
                 self.on_create_actor(from, request, actor, options, constructor, out)
             }
             ToAgent::Call { number, actor, function, arguments, returns, site } => {
-                let call = Submission { number, function, arguments: &arguments, returns: &returns, milli_cpus: 0, retries: 0, site };
+                let task = Task::default();
+                let call = Submission { number, function, arguments: &arguments, returns: &returns, options: &task, site };
                 self.on_call(from, actor, call, out)
             }
-            ToAgent::KillActor { actor, site } => self.on_kill_actor(from, actor, site, out),
+            ToAgent::CancelTask { key, force, site } => self.on_cancel_task(from, key, force, site, out),
+            ToAgent::KillActor { actor, no_restart, site } => self.on_kill_actor(from, actor, no_restart, site, out),
             ToAgent::FindActor { request, name, site } => self.on_find_actor(from, request, name, site, out),
             ToAgent::Started { task } => self.on_started(from, task),
             ToAgent::Output { task, value } => self.on_output(from, task, value, out),

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ProcessType;
 
+use super::reservations::Reservation;
 use crate::references::sites::Cost;
 use crate::references::table::NONE;
 use crate::store::lease::LeaseIndex;
@@ -90,8 +91,10 @@ pub struct Process {
     pub(super) owed: VecDeque<super::owed::Owed>,
     /// The number of its newest task.
     pub(super) last_task: u32,
-    /// Thousandths of a CPU that its task has reserved at this moment.
-    pub(super) reserved: u32,
+    /// What its task has reserved at this moment.
+    pub(super) reservation: Option<Reservation>,
+    /// The GPUs that it sees; none but those when there are some.
+    pub(super) devices: Arc<[u32]>,
     /// Its task waits in a `get` and gave its CPU back.
     pub(super) blocked: bool,
     /// What it did that the protocol forbids.
@@ -128,7 +131,8 @@ impl Process {
             requests: HashMap::default(),
             owed: VecDeque::new(),
             last_task: 0,
-            reserved: 0,
+            reservation: None,
+            devices: Arc::default(),
             blocked: false,
             violation: None,
             runs: 0,
@@ -176,6 +180,8 @@ pub struct Job {
     pub idle: Vec<ProcessId>,
     /// Workers that are being started.
     pub starting: u32,
+    /// Of them, those that will see GPUs of their own.
+    pub starting_with: Vec<(ProcessId, Arc<[u32]>)>,
     /// Workers that run tasks, starting ones included.
     pub workers: u32,
     /// Workers that are actors.

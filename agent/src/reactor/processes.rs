@@ -35,6 +35,7 @@ impl Core {
                 name,
                 idle: Vec::new(),
                 starting: 0,
+                starting_with: Vec::new(),
                 workers: 0,
                 actors: 0,
                 blocked: 0,

@@ -76,6 +76,7 @@ impl Core {
     }
 
     pub(super) fn task_row(&self, task: &Task) -> TaskRow {
+        let waits = task.is_pending() && !matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
         TaskRow {
             task_id: task.key.on(self.config.node),
             name: Arc::clone(&task.function),
@@ -86,8 +87,13 @@ impl Core {
             submitter_pid: self.pid(task.key.process),
             worker_pid: task.worker_pid,
             call_site: Arc::clone(self.sites.get(task.site)),
-            num_cpus: f64::from(task.milli_cpus) / 1000.0,
+            resources: Arc::clone(&task.shape.asked),
             waits_for: if task.status == TaskStatus::PendingArgsAvail { task.waits_for } else { 0 },
+            reason: self.reason(task),
+            waiting_since_ms: waits.then_some(task.waiting_since_ms),
+            max_retries: task.max_retries,
+            retries_left: task.retries_left,
+            retry_at_ms: task.retry_at_ms,
             blocked: task.blocked && task.is_pending(),
             submitted_ms: task.submitted_ms,
             started_ms: task.started_ms,
@@ -109,7 +115,9 @@ impl Core {
             pid: actor.worker_pid,
             creator_pid: actor.creator_pid,
             call_site: Arc::clone(self.sites.get(actor.site)),
-            num_cpus: f64::from(actor.milli_cpus) / 1000.0,
+            resources: Arc::clone(&actor.held.asked),
+            restarts: actor.restarts,
+            max_restarts: actor.max_restarts,
             max_concurrency: actor.max_concurrency,
             handles: self.objects.get(actor.key).map_or(0, |object| object.rows),
             queued: actor.calls.len() as u32,
@@ -236,6 +244,7 @@ impl Tables for Core {
             let connected = |process: &Process| process.process_type == process_type && process.activity != Activity::Starting;
             self.living_processes().filter(|(_, process)| connected(process)).count() as u32
         };
+        let reserved = self.resources.sum();
         NodeRow {
             node: self.config.node,
             node_ip: Arc::clone(&self.config.node_ip),
@@ -243,8 +252,10 @@ impl Tables for Core {
             pid: self.config.pid,
             version: env!("CARGO_PKG_VERSION").into(),
             started_ms: self.process(ProcessId(0)).map_or(0, |agent| agent.since_ms),
-            num_cpus: self.cpus.total() as f64 / 1000.0,
-            used_cpus: self.cpus.used() as f64 / 1000.0,
+            num_cpus: self.resources.offer().total().cpus.number(),
+            used_cpus: reserved.cpus.number(),
+            resources: Arc::clone(self.resources.offer().total()),
+            reserved: Arc::new(reserved),
             machine_total_bytes: self.machine.total_bytes,
             machine_available_bytes: self.machine.available_bytes,
             agent_heap_bytes: heap(ProcessType::Agent),

@@ -65,7 +65,7 @@ impl Core {
     /// Queues a task anew that its worker never began.
     fn take_task_back(&mut self, worker: ProcessId, key: TaskKey) {
         self.unblock(worker);
-        self.give_cpu(worker);
+        self.give_back(worker);
         let pid = self.pid(worker);
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(worker)) else { return };
         task.worker = None;
@@ -77,7 +77,7 @@ impl Core {
             return;
         }
         let name = Arc::clone(&task.function);
-        self.make_ready(key, true);
+        self.make_ready(key);
         self.event(
             EventKind::Notice,
             Severity::Warning,

@@ -4,6 +4,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::local::{self, Ending, INLINE, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
+use plasmon_protocol::resources::Demand;
 
 use super::actors::End;
 use super::messages::bounded;
@@ -27,8 +28,7 @@ pub(super) struct Submission<'a> {
     pub(super) function: &'a str,
     pub(super) arguments: &'a [local::Argument<'a>],
     pub(super) returns: &'a [ObjectKey],
-    pub(super) milli_cpus: u32,
-    pub(super) retries: u32,
+    pub(super) options: &'a local::Task<'a>,
     /// The submitter's number of the place.
     pub(super) site: u32,
 }
@@ -44,7 +44,7 @@ impl Core {
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         self.can_submit(from, &submission)?;
-        let Submission { number, function, arguments, returns, milli_cpus, retries, site } = submission;
+        let Submission { number, function, arguments, returns, options, site } = submission;
         let nested = self.take_staged(from);
         let now_ms = self.now_ms;
         let Some(process) = self.process_mut(from) else { return Ok(()) };
@@ -92,8 +92,15 @@ impl Core {
             returns: returns.to_vec(),
             holds,
             holder: from,
-            milli_cpus,
-            retries_left: retries,
+            shape: self.shapes.intern(&options.demand, self.resources.offer()),
+            order: None,
+            queue: None,
+            max_retries: options.max_retries,
+            retries_left: options.max_retries,
+            retry_exceptions: options.retry_exceptions,
+            timeout_ms: options.timeout_ms,
+            retry_at_ms: None,
+            fetched: Vec::new(),
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
             waits_for: 0,
@@ -102,6 +109,7 @@ impl Core {
             outputs: 0,
             blocked: false,
             submitted_ms: now_ms,
+            waiting_since_ms: now_ms,
             started_ms: None,
             ended_ms: None,
             error: None,
@@ -128,8 +136,9 @@ impl Core {
 
     /// Whether a task may be submitted so. Asked before anything is changed: what a refused task or actor held would have no end.
     pub(super) fn can_submit(&self, from: ProcessId, submission: &Submission<'_>) -> Result<(), Violation> {
-        let Submission { number, function, arguments, .. } = *submission;
+        let Submission { number, function, arguments, options, .. } = *submission;
         bounded("function", function)?;
+        demanded(&options.demand)?;
         let Some(process) = self.process(from) else { return Ok(()) };
         if number <= process.last_task {
             return Err(Violation(format!("task {number} submitted after task {}", process.last_task)));
@@ -155,29 +164,13 @@ impl Core {
     /// Counts the arguments that have no value yet; without any, the task is ready or has failed already.
     fn await_arguments(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get(&key) else { return };
-        if u64::from(task.milli_cpus) > self.cpus.total() {
-            let cpus = |milli: u64| format!("{}", milli as f64 / 1000.0);
-            let error = Error::Infeasible {
-                name: task.function.to_string(),
-                asked: cpus(u64::from(task.milli_cpus)),
-                total: cpus(self.cpus.total()),
-            };
-            self.failing.push((key, error));
+        if !task.shape.feasible {
+            self.report_infeasible(key);
             return;
         }
         let mut waits_for = 0;
         let mut error = None;
-        let mut objects: Vec<ObjectKey> = task
-            .arguments
-            .iter()
-            .filter_map(|argument| match argument {
-                Argument::Inline(_) => None,
-                Argument::Object(object) | Argument::Block(object) => Some(*object),
-            })
-            .collect();
-        objects.sort_unstable();
-        objects.dedup();
-        for object in objects {
+        for object in task.objects() {
             match self.objects.get_mut(object) {
                 Some(object) if object.state == Some(ObjectState::Pending) => {
                     waits_for += 1;
@@ -192,7 +185,7 @@ impl Core {
         if let Some(error) = error {
             self.failing.push((key, error));
         } else if waits_for == 0 {
-            self.make_ready(key, false);
+            self.make_ready(key);
         } else if let Some(task) = self.tasks.get_mut(&key) {
             task.waits_for = waits_for;
         }
@@ -206,19 +199,18 @@ impl Core {
         }
         task.waits_for -= 1;
         if task.waits_for == 0 {
-            self.make_ready(key, false);
+            self.make_ready(key);
         }
     }
 
     /// Queues a task for a CPU and a worker, or a call for its actor.
-    pub(super) fn make_ready(&mut self, key: TaskKey, first: bool) {
+    pub(super) fn make_ready(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let before = std::mem::replace(&mut task.status, TaskStatus::PendingNodeAssignment);
-        let job = task.job;
+        task.waiting_since_ms = self.now_ms;
         match task.role {
             Role::Method(actor) => self.serving.push(actor),
-            Role::Function | Role::Constructor(_) if first => self.ready.push_front(job, key),
-            Role::Function | Role::Constructor(_) => self.ready.push(job, key),
+            Role::Function | Role::Constructor(_) => self.enqueue(key),
         }
         self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);
         self.dispatch_wanted = true;
@@ -309,28 +301,20 @@ impl Core {
             return Err(Violation("blocked or unblocked twice".to_owned()));
         }
         process.blocked = blocked;
-        let (task, milli) = match activity {
-            Activity::Actor(actor) => {
-                let Some(actor) = self.actors.get(&actor) else { return Ok(()) };
-                (actor.running.first().copied(), actor.milli_cpus)
-            }
+        let task = match activity {
+            Activity::Actor(actor) => self.actors.get(&actor).and_then(|actor| actor.running.first().copied()),
             Activity::Busy(key) => {
                 if let Some(job) = self.jobs.get_mut(&job) {
                     if blocked { job.blocked += 1 } else { job.blocked -= 1 }
                 }
-                (Some(key), self.tasks.get(&key).map_or(0, |task| task.milli_cpus))
+                Some(key)
             }
-            _ => (None, 0),
+            _ => None,
         };
         if let Some(task) = task.and_then(|task| self.tasks.get_mut(&task)) {
             task.blocked = blocked;
         }
-        if blocked {
-            self.give_cpu(from);
-            self.dispatch_wanted = true;
-        } else {
-            self.take_cpu(from, milli);
-        }
+        self.lend_cpus(from, blocked);
         Ok(())
     }
 
@@ -350,7 +334,7 @@ impl Core {
     pub(super) fn fail_task(&mut self, key: TaskKey, error: Error, out: &mut impl Outbox) {
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.is_pending()) else { return };
         task.error = Some(error.clone());
-        let (role, job, status, returns, pid) = (task.role, task.job, task.status, task.returns.clone(), task.worker_pid);
+        let (role, status, returns, pid) = (task.role, task.status, task.returns.clone(), task.worker_pid);
         if let Role::Method(actor) = role
             && let Some(actor) = self.actors.get_mut(&actor)
         {
@@ -359,12 +343,8 @@ impl Core {
             self.serving.push(actor.key);
         }
         match status {
-            TaskStatus::PendingNodeAssignment if matches!(role, Role::Method(_)) => {}
-            TaskStatus::PendingNodeAssignment => {
-                self.ready.remove(job, key);
-                // It may have stood before others that fit.
-                self.dispatch_wanted = true;
-            }
+            TaskStatus::PendingNodeAssignment => self.dequeue(key),
+            TaskStatus::Infeasible => self.forget_infeasible(key),
             TaskStatus::PendingArgsAvail => self.forget_dependent(key),
             _ => {}
         }
@@ -417,6 +397,22 @@ impl Core {
         }
     }
 
+    pub(super) fn on_cancel_task(
+        &mut self,
+        from: ProcessId,
+        key: ObjectKey,
+        _force: bool,
+        site: u32,
+        _out: &mut impl Outbox,
+    ) -> Result<(), Violation> {
+        let place = self.sites.get(self.site_from(from, site)).short();
+        let cause = format!("cancelled by process {} at {place}", self.pid(from));
+        if let Some(task) = self.objects.get(key).and_then(|object| object.task()) {
+            self.cancel_tasks(vec![task], &cause);
+        }
+        Ok(())
+    }
+
     /// Ends a job's tasks because its driver is gone.
     pub(super) fn cancel_tasks(&mut self, tasks: Vec<TaskKey>, cause: &str) {
         // They fail from the back of this list: the oldest first, which stand first in their queues.
@@ -438,6 +434,11 @@ impl Core {
         let site: SiteId = task.site;
         self.sites.get(site).short()
     }
+}
+
+/// Refuses a demand that no honest client sends.
+pub(super) fn demanded(demand: &Demand<'_>) -> Result<(), Violation> {
+    demand.check().map_err(|error| Violation(format!("demand that cannot be: {error}")))
 }
 
 fn only_from_agent() -> Violation {

@@ -1,11 +1,11 @@
-//! Who runs the tasks: workers are started on demand, reused, and dismissed when their place is needed.
+//! Who runs the tasks: workers are reused, dismissed when their place is needed, and lost.
 
 use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, ToClient, Work};
-use plasmon_protocol::record::{EventKind, ObjectState, ProcessType, Severity, TaskStatus};
+use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 
 use super::actors::End;
 use super::{Activity, Core, Outbox, Process};
@@ -17,94 +17,8 @@ const MAX_FAILED_STARTS: u32 = 3;
 const MAX_RUN_BYTES: usize = 24 << 10;
 
 impl Core {
-    /// Sends ready tasks to idle workers while CPUs last, and starts the workers that are missing. Jobs take turns; a task that
-    /// does not fit stops those behind it, so that it is not starved by smaller ones.
-    pub(super) fn dispatch(&mut self, out: &mut impl Outbox) {
-        let mut progress = !self.is_closed();
-        while progress && !self.ready.is_empty() {
-            progress = false;
-            for job in self.ready.jobs_after(self.last_job) {
-                let Some(key) = self.ready.front(job) else { continue };
-                let Some(milli) = self.tasks.get(&key).map(|task| task.milli_cpus) else { continue };
-                if !self.cpus.fits(milli) {
-                    return;
-                }
-                let Some(worker) = self.take_idle(job) else {
-                    self.want_workers(job, milli, out);
-                    continue;
-                };
-                self.ready.pop(job);
-                self.last_job = job;
-                let work = match self.tasks.get(&key).and_then(|task| self.actors.get(&task.role.actor()?)) {
-                    Some(actor) => Work::Constructor { max_concurrency: actor.max_concurrency },
-                    None => Work::Task,
-                };
-                if let Some(process) = self.process_mut(worker) {
-                    process.activity = Activity::Busy(key);
-                    process.runs = process.runs.wrapping_add(1);
-                    process.withdrawing = false;
-                }
-                self.take_cpu(worker, milli);
-                self.run(key, worker, work, out);
-                progress = true;
-            }
-        }
-    }
-
-    /// The most recently used idle worker that does not stand still.
-    fn take_idle(&mut self, id: JobId) -> Option<ProcessId> {
-        let moves = |worker: &ProcessId| self.process(*worker).is_some_and(|process| !process.stopped);
-        let index = self.jobs.get(&id)?.idle.iter().rposition(moves)?;
-        Some(self.jobs.get_mut(&id)?.idle.remove(index))
-    }
-
-    /// Starts as many workers as the job could use now.
-    fn want_workers(&mut self, id: JobId, milli: u32, out: &mut impl Outbox) {
-        let queued = self.ready.length_of(id) as u64;
-        let free = match milli {
-            0 => self.cpus.whole(),
-            milli => (self.cpus.total().saturating_sub(self.cpus.used()) / u64::from(milli)).max(1),
-        };
-        let at_once = self.cpus.whole() * 2;
-        // Tasks that reserve CPUs are bounded by them; those that reserve none, by this.
-        let most = if milli == 0 { at_once } else { u64::MAX };
-        loop {
-            let Some(job) = self.jobs.get(&id) else { return };
-            let active = u64::from(job.workers - job.blocked);
-            // Each that connects asks for the next: no storm of starts.
-            if u64::from(job.starting) >= queued.min(free).min(at_once) || active >= most {
-                return;
-            }
-            let name = Arc::clone(&job.name);
-            self.dismiss_idle_of_others(id, out);
-            let worker = self.add_process(Process::new(0, ProcessType::Worker, id, name, Activity::Starting, self.now_ms));
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.starting += 1;
-                job.workers += 1;
-            }
-            out.start_worker(worker, id);
-        }
-    }
-
-    /// Makes place for a worker of `job`: an idle one of another job goes, when the node has its share of workers already.
-    fn dismiss_idle_of_others(&mut self, job: JobId, out: &mut impl Outbox) {
-        let share = self.cpus.whole() * 2;
-        let active: u64 = self.jobs.values().map(|job| u64::from(job.workers - job.blocked)).sum();
-        if active < share {
-            return;
-        }
-        let other = self
-            .jobs
-            .iter_mut()
-            .filter(|(id, _)| **id != job)
-            .find_map(|(_, other)| (!other.idle.is_empty()).then(|| other.idle.remove(0)));
-        if let Some(worker) = other {
-            self.dismiss(worker, out);
-        }
-    }
-
     /// Tells a worker without a task to end.
-    fn dismiss(&mut self, worker: ProcessId, out: &mut impl Outbox) {
+    pub(super) fn dismiss(&mut self, worker: ProcessId, out: &mut impl Outbox) {
         let Some(process) = self.process_mut(worker) else { return };
         process.activity = Activity::Leaving;
         self.dismissed.insert(worker);
@@ -154,20 +68,6 @@ impl Core {
         message
     }
 
-    pub(super) fn take_cpu(&mut self, worker: ProcessId, milli: u32) {
-        if let Some(process) = self.process_mut(worker) {
-            process.reserved = milli;
-            self.cpus.take(milli);
-        }
-    }
-
-    pub(super) fn give_cpu(&mut self, worker: ProcessId) {
-        if let Some(process) = self.process_mut(worker) {
-            let milli = std::mem::take(&mut process.reserved);
-            self.cpus.give(milli);
-        }
-    }
-
     /// A task is done with its worker, which is idle now.
     pub(super) fn leave_worker(&mut self, key: TaskKey, out: &mut impl Outbox) {
         let Some(worker) = self.tasks.get_mut(&key).and_then(|task| {
@@ -177,7 +77,7 @@ impl Core {
             return;
         };
         self.unblock(worker);
-        self.give_cpu(worker);
+        self.give_back(worker);
         let Some(process) = self.process_mut(worker) else { return };
         process.tasks_done += 1;
         process.activity = Activity::Idle;
@@ -197,7 +97,7 @@ impl Core {
 
     pub(super) fn make_idle(&mut self, worker: ProcessId, id: JobId, out: &mut impl Outbox) {
         self.dispatch_wanted = true;
-        let most = self.cpus.whole() as usize;
+        let most = self.resources.offer().whole_cpus() as usize;
         let Some(job) = self.jobs.get_mut(&id) else {
             self.dismiss(worker, out);
             return;
@@ -221,6 +121,7 @@ impl Core {
         let id = process.job;
         let Some(job) = self.jobs.get_mut(&id) else { return false };
         job.starting -= 1;
+        job.starting_with.retain(|(starting, _)| *starting != worker);
         job.failed_starts = 0;
         self.event(EventKind::WorkerStarted, Severity::Info, Some(pid), format!("worker {pid} of job {id} ready"));
         self.make_idle(worker, id, out);
@@ -243,11 +144,12 @@ impl Core {
             }
             if process.activity == Activity::Starting {
                 job.starting -= 1;
+                job.starting_with.retain(|(starting, _)| *starting != worker);
                 job.failed_starts += 1;
                 give_up = job.failed_starts >= MAX_FAILED_STARTS;
             }
         }
-        self.cpus.give(process.reserved);
+        self.give_back_of(process.reservation.clone());
         self.dispatch_wanted = true;
         if give_up {
             self.give_up(process.job, how);
@@ -272,7 +174,7 @@ impl Core {
                 Some(process.pid),
                 format!("task {name} is tried again after attempt {attempt} lost its worker ({how}); {left} retries left"),
             );
-            self.make_ready(key, true);
+            self.make_ready(key);
         } else {
             let task = &self.tasks[&key];
             let error = Error::WorkerCrashed {

@@ -6,6 +6,7 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ActorStatus;
 
 use super::calls::Calls;
+use super::shape::Shape;
 
 /// One actor. Its handles are references to an object without a value, so they are counted as all references are.
 #[derive(Clone, Debug)]
@@ -34,8 +35,14 @@ pub struct Actor {
     pub worker: Option<ProcessId>,
     /// The worker's process id in the operating system, kept after its end.
     pub worker_pid: Option<u32>,
-    /// Thousandths of a CPU that it reserves while it lives.
-    pub milli_cpus: u32,
+    /// What it reserves while it lives.
+    pub held: Arc<Shape>,
+    /// How often it may be made anew; [`plasmon_protocol::local::ENDLESS`] for as often as it takes.
+    pub max_restarts: u32,
+    /// How often it was made anew.
+    pub restarts: u32,
+    /// How often a call is tried again after its worker died.
+    pub max_task_retries: u32,
     /// Calls that it runs side by side.
     pub max_concurrency: u32,
     /// Calls that were not sent to it.

@@ -1,69 +1,176 @@
-//! Tasks that have all they need but a CPU and a worker: one queue for each job, served in turn.
+//! Tasks that have all they need but resources and a worker. Each job has its own queues, one for each shape, and jobs are served in
+//! turn; within a job the oldest task comes first, and one that does not fit lets those pass that want something else or less, but not
+//! for ever: see [`ReadyQueue::impatient`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, TaskKey};
 
-/// The queues. A job without queued tasks has none.
+use super::shape::Shape;
+
+/// How many others may be started while a task does not fit, before what it lacks is kept for it.
+pub const PATIENCE: u64 = 32;
+
+/// Which queue of a job: the shape's number, and whether its tasks have arguments in the store, which those without never wait for.
+pub type QueueKey = (u64, bool);
+
+/// Tasks of one shape, oldest first.
+#[derive(Debug)]
+pub struct ShapeQueue {
+    /// What each of them asks for.
+    pub shape: Arc<Shape>,
+    tasks: VecDeque<(u64, TaskKey)>,
+    /// How many tasks had been started when the first one was found not to fit.
+    blocked_at: Option<u64>,
+}
+
+/// The first of a queue.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its place in the order in which tasks became ready.
+    pub order: u64,
+    /// The task.
+    pub task: TaskKey,
+    /// What it asks for.
+    pub shape: Arc<Shape>,
+    /// Its queue.
+    pub queue: QueueKey,
+}
+
 #[derive(Debug, Default)]
-pub struct ReadyQueue {
-    jobs: BTreeMap<JobId, VecDeque<TaskKey>>,
+struct JobQueues {
+    queues: BTreeMap<QueueKey, ShapeQueue>,
+    /// The first of each queue.
+    heads: BTreeSet<(u64, QueueKey)>,
     length: usize,
 }
 
+/// The queues. A job without queued tasks has none, and no queue is empty.
+#[derive(Debug, Default)]
+pub struct ReadyQueue {
+    jobs: BTreeMap<JobId, JobQueues>,
+    length: usize,
+    /// Tasks that were started.
+    started: u64,
+}
+
 impl ReadyQueue {
-    /// Puts a task behind its job's others.
-    pub fn push(&mut self, job: JobId, task: TaskKey) {
-        self.jobs.entry(job).or_default().push_back(task);
+    /// Puts a task where its order has it.
+    pub fn push(&mut self, job: JobId, shape: &Arc<Shape>, with_arguments: bool, order: u64, task: TaskKey) {
+        let queues = self.jobs.entry(job).or_default();
+        let key = (shape.number, with_arguments);
+        let queue =
+            queues.queues.entry(key).or_insert_with(|| ShapeQueue { shape: Arc::clone(shape), tasks: VecDeque::new(), blocked_at: None });
+        let first = queue.tasks.front().map(|(order, _)| *order);
+        // Nearly always the last: only tasks that are tried again come earlier.
+        let place = match queue.tasks.back() {
+            Some((last, _)) if *last > order => queue.tasks.partition_point(|(before, _)| *before < order),
+            _ => queue.tasks.len(),
+        };
+        queue.tasks.insert(place, (order, task));
+        if place == 0 {
+            queue.blocked_at = None;
+            queues.heads.extend([(order, key)]);
+            if let Some(first) = first {
+                queues.heads.remove(&(first, key));
+            }
+        }
+        queues.length += 1;
         self.length += 1;
     }
 
-    /// Puts a task before its job's others: one that has waited already.
-    pub fn push_front(&mut self, job: JobId, task: TaskKey) {
-        self.jobs.entry(job).or_default().push_front(task);
-        self.length += 1;
+    /// Takes a task out from wherever it stands. False when it does not stand there.
+    pub fn remove(&mut self, job: JobId, key: QueueKey, order: u64) -> bool {
+        let Some(queues) = self.jobs.get_mut(&job) else { return false };
+        let Some(queue) = queues.queues.get_mut(&key) else { return false };
+        let Ok(place) = queue.tasks.binary_search_by_key(&order, |(order, _)| *order) else { return false };
+        queue.tasks.remove(place);
+        if place == 0 {
+            queue.blocked_at = None;
+            queues.heads.remove(&(order, key));
+            match queue.tasks.front() {
+                Some((next, _)) => {
+                    queues.heads.insert((*next, key));
+                }
+                None => {
+                    queues.queues.remove(&key);
+                }
+            }
+        }
+        queues.length -= 1;
+        self.length -= 1;
+        if queues.length == 0 {
+            self.jobs.remove(&job);
+        }
+        true
     }
 
-    /// The task that is next in a job.
+    /// Takes the first of a queue to be started.
+    pub fn start(&mut self, job: JobId, head: &Head) {
+        if self.remove(job, head.queue, head.order) {
+            self.started += 1;
+        }
+    }
+
+    /// The first of a job's queues behind `after`, in order.
     #[must_use]
-    pub fn front(&self, job: JobId) -> Option<TaskKey> {
-        self.jobs.get(&job)?.front().copied()
+    pub fn head_after(&self, job: JobId, after: Option<(u64, QueueKey)>) -> Option<Head> {
+        let queues = self.jobs.get(&job)?;
+        let (order, key) = match after {
+            Some(after) => queues.heads.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).next(),
+            None => queues.heads.first(),
+        }?;
+        let queue = queues.queues.get(key)?;
+        let (_, task) = queue.tasks.front()?;
+        Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
     }
 
-    /// Takes the task that is next in a job.
-    pub fn pop(&mut self, job: JobId) -> Option<TaskKey> {
-        let queue = self.jobs.get_mut(&job)?;
-        let task = queue.pop_front();
-        self.length -= usize::from(task.is_some());
-        if queue.is_empty() {
-            self.jobs.remove(&job);
+    /// The first of a queue was found not to fit.
+    pub fn blocked(&mut self, job: JobId, key: QueueKey) {
+        let started = self.started;
+        if let Some(queue) = self.jobs.get_mut(&job).and_then(|queues| queues.queues.get_mut(&key)) {
+            queue.blocked_at.get_or_insert(started);
         }
-        task
     }
 
-    /// Takes a task out from wherever it stands.
-    pub fn remove(&mut self, job: JobId, task: TaskKey) {
-        let Some(queue) = self.jobs.get_mut(&job) else { return };
-        if let Some(index) = queue.iter().position(|queued| *queued == task) {
-            queue.remove(index);
-            self.length -= 1;
-        }
-        if queue.is_empty() {
-            self.jobs.remove(&job);
-        }
+    /// The oldest task that let [`PATIENCE`] others pass and that `can` be helped by keeping for it what it lacks.
+    #[must_use]
+    pub fn impatient(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
+        let waited = |queue: &ShapeQueue| queue.blocked_at.is_some_and(|at| self.started - at >= PATIENCE);
+        let queues = self.jobs.values().flat_map(|queues| &queues.queues);
+        let (key, queue) = queues
+            .filter(|(_, queue)| waited(queue) && can(&queue.shape))
+            .min_by_key(|(_, queue)| queue.tasks.front().map(|(order, _)| *order))?;
+        let (order, task) = queue.tasks.front()?;
+        Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
+    }
+
+    /// The place of a task in its queue, from 0, and how many stand there.
+    #[must_use]
+    pub fn place(&self, job: JobId, key: QueueKey, order: u64) -> Option<(usize, usize)> {
+        let queue = self.jobs.get(&job)?.queues.get(&key)?;
+        let place = queue.tasks.binary_search_by_key(&order, |(order, _)| *order).ok()?;
+        Some((place, queue.tasks.len()))
     }
 
     /// Tasks queued in a job.
     #[must_use]
     pub fn length_of(&self, job: JobId) -> usize {
-        self.jobs.get(&job).map_or(0, VecDeque::len)
+        self.jobs.get(&job).map_or(0, |queues| queues.length)
     }
 
-    /// Jobs with queued tasks, beginning after `after`, so that turns are taken.
+    /// The job with queued tasks that follows `after`, so that turns are taken.
     #[must_use]
-    pub fn jobs_after(&self, after: JobId) -> Vec<JobId> {
-        let later = self.jobs.range(JobId(after.0 + 1)..).map(|(job, _)| *job);
-        later.chain(self.jobs.range(..=after).map(|(job, _)| *job)).collect()
+    pub fn job_after(&self, after: JobId) -> Option<JobId> {
+        let later = self.jobs.range(JobId(after.0.saturating_add(1))..).next();
+        later.or_else(|| self.jobs.first_key_value()).map(|(job, _)| *job)
+    }
+
+    /// Jobs with queued tasks.
+    #[must_use]
+    pub fn jobs(&self) -> usize {
+        self.jobs.len()
     }
 
     /// Tasks queued in all.
@@ -78,3 +185,6 @@ impl ReadyQueue {
         self.length == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

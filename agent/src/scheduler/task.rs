@@ -6,6 +6,9 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::TaskStatus;
 
+use super::queue::QueueKey;
+use super::shape::Shape;
+
 /// An argument as the agent keeps it until the task ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Argument {
@@ -60,10 +63,24 @@ pub struct Task {
     pub holds: Vec<ObjectKey>,
     /// In whose name it keeps them: the submitter, or the agent after the submitter's death.
     pub holder: ProcessId,
-    /// Thousandths of a CPU.
-    pub milli_cpus: u32,
-    /// How often it may still be tried again after a crash.
+    /// What it reserves while it runs.
+    pub shape: Arc<Shape>,
+    /// Its place among all tasks, in the order in which they became ready for the first time.
+    pub order: Option<u64>,
+    /// The queue of its job that it stands in.
+    pub queue: Option<QueueKey>,
+    /// How often it may be tried again after its worker died; [`plasmon_protocol::local::ENDLESS`] for as often as it takes.
+    pub max_retries: u32,
+    /// How often that may happen yet.
     pub retries_left: u32,
+    /// Whether it is tried again after an error value or a panic, too.
+    pub retry_exceptions: bool,
+    /// After how many milliseconds of running it is cancelled by force; 0 for never.
+    pub timeout_ms: u64,
+    /// When it is tried again, milliseconds since the Unix epoch.
+    pub retry_at_ms: Option<u64>,
+    /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
+    pub fetched: Vec<ObjectKey>,
     /// Attempts begun.
     pub attempt: u32,
     /// Where it is in its life.
@@ -80,6 +97,8 @@ pub struct Task {
     pub blocked: bool,
     /// When it was submitted, milliseconds since the Unix epoch.
     pub submitted_ms: u64,
+    /// Since when it waits for what it waits for now.
+    pub waiting_since_ms: u64,
     /// When its last attempt began.
     pub started_ms: Option<u64>,
     /// When it ended.
@@ -89,6 +108,25 @@ pub struct Task {
 }
 
 impl Task {
+    /// The last part of the function's path.
+    #[must_use]
+    pub fn short_function(&self) -> &str {
+        self.function.rsplit("::").next().unwrap_or(&self.function)
+    }
+
+    /// The objects among its arguments, each once.
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectKey> {
+        let objects = self.arguments.iter().filter_map(|argument| match argument {
+            Argument::Inline(_) => None,
+            Argument::Object(object) | Argument::Block(object) => Some(*object),
+        });
+        let mut objects: Vec<ObjectKey> = objects.collect();
+        objects.sort_unstable();
+        objects.dedup();
+        objects
+    }
+
     /// Whether it has not ended.
     #[must_use]
     pub fn is_pending(&self) -> bool {

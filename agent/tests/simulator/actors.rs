@@ -42,13 +42,16 @@ impl Client {
             return;
         };
         let name = if random.chance(50) { random.pick(&NAMES[..3]).unwrap_or_default() } else { "" };
-        let reserved = random.pick(&[0, 0, 0, 500, 1000]).unwrap_or(0);
+        let placed = some_demand(random);
+        let held = Demand { cpus: if random.chance(60) { Amount::ZERO } else { placed.cpus }, ..placed.clone() };
         let options = local::Actor {
             name,
             detached: random.chance(if name.is_empty() { 5 } else { 60 }),
             max_concurrency: random.pick(&[1, 1, 1, 2, 3]).unwrap_or(1),
-            placed_milli_cpus: if random.chance(3) { 1_000_000 } else { random.pick(&[0, 500, 1000]).unwrap_or(0).max(reserved) },
-            milli_cpus: reserved,
+            placed,
+            held,
+            max_restarts: 0,
+            max_task_retries: 0,
         };
         let (number, site) = (self.last_task, self.sites);
         // Until it is known whether the name was free, nothing is done with the handle.

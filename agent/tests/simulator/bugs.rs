@@ -264,7 +264,7 @@ impl Subject {
                         options.max_concurrency += 1;
                     }
                     if self.strikes(Bug::KeepsCpuOfConstructor) {
-                        options.milli_cpus = options.placed_milli_cpus;
+                        options.held = options.placed.clone();
                     }
                     let message = ToAgent::CreateActor { number, request, actor, function, arguments, options, site };
                     bent.push(encode(&message).expect("it was decoded before"));

@@ -95,14 +95,18 @@ impl Client {
                 };
                 let returns = if random.chance(70) { vec![name] } else { vec![name, name, c] };
                 let number = self.some_number(random);
-                let milli_cpus = random.pick(&[0, 1, 1000, u32::MAX]).unwrap_or(0);
+                let demand = some_hostile_demand(random, text);
                 ToAgent::Submit {
                     number,
                     function: text,
                     arguments: vec![Argument::Object(b), argument],
                     returns,
-                    milli_cpus,
-                    retries: number,
+                    options: local::Task {
+                        demand,
+                        max_retries: number,
+                        retry_exceptions: random.chance(50),
+                        timeout_ms: u64::from(number),
+                    },
                     site,
                 }
             }
@@ -111,8 +115,10 @@ impl Client {
                     name: random.pick(&["", "counter", "zoe", &long]).unwrap_or_default(),
                     detached: random.chance(50),
                     max_concurrency: random.pick(&[0, 1, 1, 2, u32::MAX]).unwrap_or(0),
-                    placed_milli_cpus: random.pick(&[0, 1000, u32::MAX]).unwrap_or(0),
-                    milli_cpus: random.pick(&[0, 0, 1, u32::MAX]).unwrap_or(0),
+                    placed: some_hostile_demand(random, text),
+                    held: some_hostile_demand(random, text),
+                    max_restarts: 0,
+                    max_task_retries: 0,
                 };
                 let arguments = vec![if random.chance(70) { Argument::Inline(bytes) } else { Argument::Object(name) }];
                 let number = self.some_number(random);
@@ -152,4 +158,17 @@ impl Client {
         self.last_task += 1;
         if random.chance(80) { self.last_task } else { random.below(6) as u32 }
     }
+}
+
+fn some_hostile_demand<'a>(random: &mut Random, text: &'a str) -> Demand<'a> {
+    let amount = |random: &mut Random| {
+        Amount::of_parts(random.pick(&[0, 0, 1, 10_000, 25_000, Amount::MAX.parts()]).unwrap_or(0)).unwrap_or_default()
+    };
+    let custom = match random.below(5) {
+        0 => vec![(text, amount(random))],
+        1 => vec![("db", amount(random)), ("db", amount(random))],
+        2 => vec![("GPU", amount(random))],
+        _ => Vec::new(),
+    };
+    Demand { cpus: amount(random), gpus: amount(random), memory: random.pick(&[0, 0, 1, u64::MAX]).unwrap_or(0), custom }
 }

@@ -21,6 +21,7 @@ mod messages;
 mod processes;
 mod settle;
 mod storage;
+pub(crate) mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ use plasmon_protocol::record::{ObjectState, TaskStatus};
 pub(crate) use actors::{Actor, End};
 pub(crate) use memory::{Ask, Lease};
 pub(crate) use storage::{Residency, Storage};
+
+pub(crate) use wants::Wants;
 
 /// The first thing that is not as it must be, in words.
 pub(crate) type Check<T = ()> = Result<T, String>;
@@ -133,7 +136,9 @@ pub(crate) struct Task {
     /// Handles among its arguments whose actors took calls while it waited: it does not fail when they end.
     pub(crate) met: BTreeSet<ObjectKey>,
     pub(crate) holder: ProcessId,
-    pub(crate) milli: u32,
+    pub(crate) wants: Wants,
+    /// How many others were started while it could not be.
+    pub(crate) passed: u64,
     pub(crate) retries: u32,
     pub(crate) attempt: u32,
     pub(crate) status: TaskStatus,
@@ -192,7 +197,8 @@ pub(crate) struct Model {
     pub(crate) capacity: u64,
     /// Blocks of the slot table.
     pub(crate) blocks: u32,
-    pub(crate) milli_cpus: u64,
+    pub(crate) total: Wants,
+    pub(crate) fail_infeasible: bool,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     /// Starts that failed in a row, by living job.
     pub(crate) jobs: BTreeMap<JobId, u32>,
@@ -239,13 +245,14 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(now_ms: u64, capacity: u64, blocks: u32, milli_cpus: u64, spill: SpillConfig) -> Self {
+    pub(crate) fn new(now_ms: u64, capacity: u64, blocks: u32, total: Wants, fail_infeasible: bool, spill: SpillConfig) -> Self {
         let agent = Process::new(1, JobId(0), Activity::Free);
         Self {
             now_ms,
             capacity,
             blocks,
-            milli_cpus,
+            total,
+            fail_infeasible,
             processes: BTreeMap::from([(AGENT, agent)]),
             jobs: BTreeMap::new(),
             objects: BTreeMap::new(),
@@ -302,14 +309,17 @@ impl Model {
         if self.processes.contains_key(&process) { process } else { AGENT }
     }
 
-    /// Thousandths of a CPU that running tasks and living actors have reserved.
-    pub(crate) fn used_cpus(&self) -> u64 {
-        let busy = self.processes.values().filter(|process| !process.blocked).filter_map(|process| match process.activity {
-            Activity::Busy(task) => self.tasks.get(&task).map(|task| u64::from(task.milli)),
-            Activity::Actor(actor) => self.actors.get(&actor).map(|actor| u64::from(actor.milli)),
-            _ => None,
+    /// What running tasks and living actors have reserved.
+    pub(crate) fn used(&self) -> Wants {
+        let busy = self.processes.values().filter_map(|process| {
+            let wants = match process.activity {
+                Activity::Busy(task) => self.tasks.get(&task)?.wants,
+                Activity::Actor(actor) => self.actors.get(&actor)?.wants,
+                _ => return None,
+            };
+            Some(if process.blocked { wants.without_cpus() } else { wants })
         });
-        busy.sum()
+        busy.fold(Wants::default(), Wants::plus)
     }
 }
 

@@ -260,16 +260,14 @@ impl Client {
     fn submit(&mut self, view: View<'_>, random: &mut Random) {
         let inline = vec![7; random.below(40) as usize];
         let Some(prepared) = self.prepare(&[5, 70, 25], &inline, view, random) else { return };
-        let milli_cpus = random.pick(&[0, 500, 1000, 1000, 1000, 2000]).unwrap_or(1000);
-        let milli_cpus = if random.chance(3) { 1_000_000 } else { milli_cpus };
-        let retries = random.pick(&[0, 0, 1, 2]).unwrap_or(0);
+        let demand = some_demand(random);
+        let max_retries = random.pick(&[0, 0, 1, 2]).unwrap_or(0);
         let message = ToAgent::Submit {
             number: self.last_task,
             function: "app::work",
             arguments: prepared.arguments,
             returns: prepared.returns.clone(),
-            milli_cpus,
-            retries,
+            options: local::Task { demand, max_retries, ..local::Task::default() },
             site: self.sites,
         };
         self.write(&message);
@@ -333,4 +331,23 @@ impl Client {
         let kind = random.pick(SiteKind::ALL).unwrap_or_default();
         self.write(&ToAgent::Site { site: self.sites, kind, file: "src/app.rs", line: random.below(9) as u32, function });
     }
+}
+
+/// What a task may ask for: mostly CPUs, at times more than any node has.
+pub(super) fn some_demand(random: &mut Random) -> Demand<'static> {
+    let parts = |random: &mut Random, of: &[u64]| Amount::of_parts(random.pick(of).unwrap_or(0)).unwrap_or_default();
+    let mut demand = Demand::of_cpus(parts(random, &[0, 5000, 10_000, 10_000, 10_000, 20_000]));
+    if random.chance(3) {
+        demand.cpus = Amount::whole(1000);
+    }
+    if random.chance(20) {
+        demand.memory = random.between(1, 600);
+    }
+    if random.chance(10) {
+        demand.gpus = parts(random, &[2500, 5000, 10_000, 20_000]);
+    }
+    if random.chance(10) {
+        demand.custom.push((if random.chance(95) { CUSTOM } else { "gate" }, parts(random, &[1, 10_000, 20_000])));
+    }
+    demand
 }

@@ -110,7 +110,7 @@ impl World {
         for round in 0..MAX_ROUNDS {
             if round % PATIENCE == PATIENCE - 1 {
                 // They may reserve what others wait for, as long as they live.
-                self.end_actors(|actor| actor.milli > 0 || actor.status == ActorStatus::PendingCreation)?;
+                self.end_actors(|actor| actor.wants != Wants::default() || actor.status == ActorStatus::PendingCreation)?;
             }
             for id in self.those(|_| true) {
                 self.rest_one(id)?;

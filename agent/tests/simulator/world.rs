@@ -63,7 +63,8 @@ impl World {
         let mut random = Random::new(seed);
         let capacity = random.pick(&[64 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20, 4 << 20]).unwrap_or(1 << 20);
         let blocks = random.between(2, 6) as u32;
-        let milli_cpus = random.between(1, 8) * 500;
+        let resources = some_node(&mut random);
+        let fail_infeasible = random.chance(50);
         let now_ms = 1_000_000;
         let spill = storage::some_storage(&mut random, capacity);
         let config = CoreConfig {
@@ -72,7 +73,8 @@ impl World {
             pid: 1,
             capacity,
             slots: blocks * SLOT_BLOCK,
-            milli_cpus,
+            resources: resources.clone(),
+            fail_infeasible,
             now_ms,
             spill: spill.clone(),
         };
@@ -84,7 +86,7 @@ impl World {
         Self {
             random,
             subject: Subject::new(Core::new(config), bug, seed),
-            model: Model::new(now_ms, capacity, blocks, milli_cpus, spill),
+            model: Model::new(now_ms, capacity, blocks, Wants::row(&resources), fail_infeasible, spill),
             shared: SharedMemory::default(),
             disk,
             clients: BTreeMap::new(),
@@ -353,4 +355,11 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn some_node(random: &mut Random) -> Resources {
+    let cpus = Amount::of_parts(random.between(1, 8) * 5000).unwrap_or_default();
+    let gpus = Amount::whole(random.pick(&[0, 0, 1, 2]).unwrap_or(0));
+    let custom = if random.chance(50) { [(CUSTOM.into(), Amount::whole(random.between(1, 2) as u32))].into() } else { BTreeMap::default() };
+    Resources { cpus, gpus, memory_bytes: random.pick(&[0, 500, 1000]).unwrap_or(0), custom }
 }

@@ -71,6 +71,12 @@ words!(
         PendingArgsAvail = "PENDING_ARGS_AVAIL",
         /// Waits for resources or for a worker.
         PendingNodeAssignment = "PENDING_NODE_ASSIGNMENT",
+        /// Asks for more than the node has.
+        Infeasible = "INFEASIBLE",
+        /// Waits until the arguments of others leave room for its own in the store.
+        PendingObjStoreMemAvail = "PENDING_OBJ_STORE_MEM_AVAIL",
+        /// Its arguments are being read back from external storage.
+        PendingArgsFetch = "PENDING_ARGS_FETCH",
         /// Sent to a worker that has not begun.
         SubmittedToWorker = "SUBMITTED_TO_WORKER",
         /// Runs.
@@ -91,6 +97,8 @@ words!(
         PendingCreation = "PENDING_CREATION",
         /// It takes calls.
         Alive = "ALIVE",
+        /// Its worker died, and it is being made anew.
+        Restarting = "RESTARTING",
         /// It ended, as it should or not.
         Dead = "DEAD",
     }
@@ -175,6 +183,8 @@ words!(
         TaskFailed = "task_failed",
         /// A task is tried again.
         TaskRetried = "task_retried",
+        /// A task asks for more than the node has.
+        Infeasible = "infeasible",
         /// A create waits for room.
         CreateQueued = "create_queued",
         /// A create found no room in time.

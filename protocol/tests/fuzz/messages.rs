@@ -64,24 +64,33 @@ pub(crate) fn welcomes() -> Examples {
 pub(crate) fn to_agent() -> Examples {
     let ended = |ending| ToAgent::Ended { task: TASK, ending };
     let arguments = vec![Argument::Inline(b"abc"), Argument::Object(KEY), Argument::Block(KEY), Argument::Value(KEY, b"de")];
+    let demand = Demand { cpus: Amount::ONE, gpus: Amount::ONE, memory: 1 << 20, custom: vec![("db", Amount::ONE)] };
     let submit = ToAgent::Submit {
         number: 1,
         function: "app::f",
         arguments: arguments.clone(),
         returns: vec![KEY],
-        milli_cpus: 1000,
-        retries: 3,
+        options: Task { demand: demand.clone(), max_retries: 3, retry_exceptions: true, timeout_ms: 1000 },
         site: 1,
     };
     let panicked = Ending::Panicked { message: "no".into(), place: "app.rs:1:2".into() };
     let function = "app::Counter::new";
-    let options = Actor { name: "counter", detached: true, max_concurrency: 4, placed_milli_cpus: 1000, milli_cpus: 0 };
+    let options = Actor {
+        name: "counter",
+        detached: true,
+        max_concurrency: 4,
+        placed: demand.clone(),
+        held: demand,
+        max_restarts: 1,
+        max_task_retries: 2,
+    };
     let create = ToAgent::CreateActor { number: 1, request: 1, actor: KEY, function, arguments: arguments.clone(), options, site: 1 };
     let call = ToAgent::Call { number: 2, actor: KEY, function, arguments: arguments.clone(), returns: vec![KEY], site: 1 };
     encoded([
         ("create_actor", create),
         ("call", call),
-        ("kill_actor", ToAgent::KillActor { actor: KEY, site: 1 }),
+        ("kill_actor", ToAgent::KillActor { actor: KEY, no_restart: true, site: 1 }),
+        ("cancel_task", ToAgent::CancelTask { key: KEY, force: true, site: 1 }),
         ("find_actor", ToAgent::FindActor { request: 1, name: "counter", site: 1 }),
         ("put", ToAgent::Put { key: KEY, memory: MEMORY, site: 1, hidden: false }),
         ("add_local", ToAgent::AddLocal { key: KEY, site: 1 }),
@@ -162,7 +171,7 @@ pub(crate) fn errors() -> Examples {
         ("worker_crashed", crashed),
         ("task_cancelled", Error::TaskCancelled { task, name: name.clone(), job: 1, cause: cause.clone() }),
         ("unknown_function", Error::UnknownFunction { name: name.clone(), executable: "program".into() }),
-        ("infeasible", Error::Infeasible { name, asked: "9".into(), total: "2".into() }),
+        ("infeasible", Error::Infeasible { name, site: "main app.rs:3".into(), asked: "9 CPU".into(), total: "2 CPU".into() }),
         ("actor_died", died),
         ("no_actor", Error::NoActor { name: "counter".into() }),
         ("actor_name_taken", Error::ActorNameTaken { name: "counter".into(), class, site: "main app.rs:7".into() }),

@@ -6,9 +6,10 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, LitInt, Meta, Result, Token, Type, parse2};
 
+use crate::reserve;
 use crate::signature::{Parameter, Results, callable, fails, generic, outputs, parameter, returned};
 
-/// `num_cpus = .., max_concurrency = .., name = .., detached = ..`: calls on `ActorOptions`.
+/// What stands in the attribute: calls on `ActorOptions`.
 struct Options(Vec<TokenStream>);
 
 impl Parse for Options {
@@ -19,12 +20,11 @@ impl Parse for Options {
             input.parse::<Token![=]>()?;
             let value: Expr = input.parse()?;
             calls.push(match name.to_string().as_str() {
-                "num_cpus" => quote!(.num_cpus((#value) as f64)),
-                "max_concurrency" | "name" | "detached" => quote!(.#name(#value)),
-                other => {
-                    let there = "there are num_cpus, max_concurrency, name and detached";
-                    return Err(Error::new(name.span(), format!("unknown option '{other}'; {there}")));
-                }
+                "max_concurrency" | "max_restarts" | "max_task_retries" | "name" | "detached" => quote!(.#name(#value)),
+                other => reserve::call(&name, &value).ok_or_else(|| {
+                    let own = "max_concurrency, max_restarts, max_task_retries, name and detached";
+                    Error::new(name.span(), format!("unknown option '{other}'; there are {}, {own}", reserve::NAMES))
+                })?,
             });
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
@@ -176,10 +176,10 @@ fn create(class: &Class, function: &ImplItemFn, options: &[TokenStream]) -> Resu
                 ::plasmon::macros::create::<Self>(#name::__PLASMON_CONSTRUCTOR, &options, ::std::vec![#(#encode),*])
             }
 
-            /// Changes how the next actor lives.
+            /// Changes how the next actor lives: what `options` says, and nothing else.
             #[must_use]
             #visibility fn options(options: ::plasmon::ActorOptions) -> #creation {
-                #creation { options }
+                #creation { options: options.over(::plasmon::ActorOptions::new()#(#options)*) }
             }
 
             #[doc(hidden)]

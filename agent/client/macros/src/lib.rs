@@ -5,13 +5,14 @@ use proc_macro::TokenStream;
 
 mod actor;
 mod remote;
+mod reserve;
 mod signature;
 
 /// Makes a function remote. `f.remote(..)` submits a task and returns references to its results; `f.options(..)` changes how it
 /// runs; `f.call(..)` calls it here.
 ///
 /// ```text
-/// #[plasmon::remote(num_cpus = 0.5, max_retries = 1)]
+/// #[plasmon::remote(num_cpus = 0.5, memory = 500 * 1024 * 1024, max_retries = 1)]
 /// fn smooth(signal: &[f32], width: usize) -> Vec<f32> { .. }
 ///
 /// let result: ObjectRef<[f32]> = smooth.remote(&signal, 8)?;
@@ -22,6 +23,8 @@ mod signature;
 /// - A result `Vec<N>` of plain numbers, and a `plasmon::Draft<[N]>`, become an `ObjectRef<[N]>`; any other `T` an `ObjectRef<T>`.
 /// - A result `Result<T, E>` is a `T`, or an error at every `get`; `E` must be `Display`.
 /// - `num_returns = N` makes a tuple of `N` results `N` objects.
+/// - `num_cpus = .., num_gpus = .., memory = .. (bytes), resources = [("name", ..)], max_retries = .., retry_exceptions = .., timeout = ..`:
+///   see `plasmon::TaskOptions`; `.options(..)` overrides what it says.
 #[proc_macro_attribute]
 pub fn remote(attribute: TokenStream, item: TokenStream) -> TokenStream {
     remote::expand(attribute.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
@@ -50,7 +53,8 @@ pub fn remote(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// - The calls of one process run in the order in which they were made. `#[plasmon::actor(max_concurrency = N)]` runs up to `N` calls
 ///   side by side: those with `&self`; one with `&mut self` runs alone. The type is `Send + Sync`.
 /// - A method that panics or returns an error fails its call; the actor goes on.
-/// - `#[plasmon::actor(num_cpus = .., name = .., detached = ..)]`: see `plasmon::ActorOptions`.
+/// - `#[plasmon::actor(num_cpus = .., num_gpus = .., memory = .., resources = [..], max_restarts = .., max_task_retries = .., name = ..,
+///   detached = ..)]`: see `plasmon::ActorOptions`.
 /// - `#[method(num_returns = N)]` on a method makes a tuple of `N` results `N` objects.
 #[proc_macro_attribute]
 pub fn actor(attribute: TokenStream, item: TokenStream) -> TokenStream {

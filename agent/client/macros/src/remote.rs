@@ -5,13 +5,14 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, ItemFn, LitInt, Result, Token, parse2};
 
+use crate::reserve;
 use crate::signature::{Output, Parameter, Results, callable, fails, outputs, parameter, returned};
 
-/// `num_cpus = .., max_retries = .., num_returns = ..`
+/// What stands in the attribute.
 #[derive(Default)]
 struct Attribute {
-    num_cpus: Option<Expr>,
-    max_retries: Option<Expr>,
+    /// Calls on `TaskOptions`.
+    options: Vec<TokenStream>,
     num_returns: Option<usize>,
 }
 
@@ -22,14 +23,16 @@ impl Parse for Attribute {
             let name: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
             match name.to_string().as_str() {
-                "num_cpus" => attribute.num_cpus = Some(input.parse()?),
-                "max_retries" => attribute.max_retries = Some(input.parse()?),
                 "num_returns" => attribute.num_returns = Some(input.parse::<LitInt>()?.base10_parse()?),
                 other => {
-                    return Err(Error::new(
-                        name.span(),
-                        format!("unknown option '{other}'; there are num_cpus, max_retries and num_returns"),
-                    ));
+                    let value: Expr = input.parse()?;
+                    attribute.options.push(match other {
+                        "max_retries" | "retry_exceptions" | "timeout" => quote!(.#name(#value)),
+                        _ => reserve::call(&name, &value).ok_or_else(|| {
+                            let there = format!("there are {}, max_retries, retry_exceptions, timeout and num_returns", reserve::NAMES);
+                            Error::new(name.span(), format!("unknown option '{other}'; {there}"))
+                        })?,
+                    });
                 }
             }
             if !input.is_empty() {
@@ -69,8 +72,7 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
     let count = outputs.len();
     let Results { returns, collect, bind, gives } = Results::of(outputs);
     let fails = fails(fallible);
-    let cpus = attribute.num_cpus.as_ref().map(|cpus| quote!(.num_cpus((#cpus) as f64)));
-    let retries = attribute.max_retries.as_ref().map(|retries| quote!(.max_retries(#retries)));
+    let options = &attribute.options;
     let line = quote_spanned!(name.span()=> ::std::line!());
     let path = quote!(::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name)));
     quote! {
@@ -83,14 +85,14 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
 
         #[doc(hidden)]
         #[allow(non_upper_case_globals)]
-        #visibility const #name: #kind = #kind { options: ::plasmon::TaskOptions::new()#cpus #retries };
+        #visibility const #name: #kind = #kind { options: ::plasmon::TaskOptions::new()#(#options)* };
 
         #[allow(clippy::too_many_arguments, dead_code)]
         impl #kind {
             /// Submits a task.
             ///
             /// # Errors
-            /// An argument could not be encoded or stored; the agent is gone.
+            /// An option cannot be; an argument could not be encoded or stored; the agent is gone.
             #[track_caller]
             #visibility fn remote(self, #(#names: impl ::plasmon::IntoArgument<#values>),*) -> ::std::result::Result<#returns, ::plasmon::Error> {
                 let arguments = ::std::vec![#(#encode),*];
@@ -98,10 +100,10 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
                 ::std::result::Result::Ok(#collect)
             }
 
-            /// Changes how the next call runs.
+            /// Changes how the next call runs: what `options` says, and nothing else.
             #[must_use]
             #visibility const fn options(self, options: ::plasmon::TaskOptions) -> Self {
-                Self { options }
+                Self { options: options.over(self.options) }
             }
 
             /// Calls the function here, in this process.

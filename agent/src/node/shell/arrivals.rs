@@ -38,7 +38,7 @@ pub(super) struct Starting {
 pub(super) type Introduced = (Newcomer, Introduction);
 
 impl Shell {
-    pub(super) fn start_worker(&mut self, worker: ProcessId, job: JobId) {
+    pub(super) fn start_worker(&mut self, worker: ProcessId, job: JobId, devices: Box<[u32]>) {
         let program = self.effects.programs.get(&job).filter(|_| !self.is_ending()).cloned();
         let Some(program) = program else {
             self.core.on_process_lost(worker, "not started: its job has ended", &mut self.effects);
@@ -46,7 +46,7 @@ impl Shell {
         };
         self.starting.insert(worker, Starting::default());
         // The thread ends only with the agent.
-        let _ = self.errands.send(Errand::Worker { worker, program });
+        let _ = self.errands.send(Errand::Worker { worker, program, devices });
     }
 
     pub(super) fn on_started(&mut self, worker: ProcessId, started: io::Result<Started>) {

@@ -18,7 +18,7 @@ pub(crate) struct Actor {
     pub(crate) worker: Option<ProcessId>,
     pub(crate) worker_pid: Option<u32>,
     /// Thousandths of a CPU that it reserves once its constructor has ended.
-    pub(crate) milli: u32,
+    pub(crate) wants: Wants,
     pub(crate) max_concurrency: usize,
     /// Calls that were sent and have not ended, in the order of sending.
     pub(crate) running: Vec<TaskKey>,
@@ -53,7 +53,9 @@ impl Model {
     ) -> Verdict {
         allowed(options.name.len() <= MAX_NAME, "an actor's name that is too long")?;
         allowed((1..=MAX_CONCURRENCY).contains(&options.max_concurrency), "too few or too many calls side by side")?;
-        allowed(options.milli_cpus <= options.placed_milli_cpus, "an actor that grows after it was placed")?;
+        let (placed, held) = (demanded(&options.placed)?, demanded(&options.held)?);
+        let grows = (0..5).any(|resource| held.0[resource] > placed.0[resource]) || held.0[1] != placed.0[1];
+        allowed(!grows, "an actor that grows after it was placed")?;
         if self.named(options.name).is_some() {
             self.take_staged(from);
             self.expect_now(from, request, Answer::Refused("actor_name_taken"));
@@ -84,7 +86,7 @@ impl Model {
             constructor: TaskKey { process: from, number: constructor.number },
             worker: None,
             worker_pid: None,
-            milli: options.milli_cpus,
+            wants: held,
             max_concurrency: options.max_concurrency as usize,
             running: Vec::new(),
             last_caller: AGENT,

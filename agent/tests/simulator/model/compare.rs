@@ -183,10 +183,10 @@ impl Model {
             ensure(same, || format!("{task:?} waits for {waits_for}, the core has {row:?}"))?;
         }
         let node = core.node();
-        let used = self.used_cpus();
-        ensure((node.used_cpus * 1000.0).round() as u64 == used, || {
-            format!("{used} thousandths of a CPU in use, the core has {}", node.used_cpus)
-        })?;
+        let used = self.used();
+        ensure(Wants::row(&node.reserved) == used, || format!("{used:?} in use, the core has {}", node.reserved))?;
+        let over = (1..5).any(|resource| used.0[resource] > self.total.0[resource]);
+        ensure(!over, || format!("{used:?} in use of {:?}", self.total))?;
         let count = |counted: fn(TaskStatus) -> bool| self.tasks.values().filter(|task| counted(task.status)).count() as u64;
         let ours = [
             count(|status| matches!(status, TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment)),
@@ -223,7 +223,7 @@ impl Model {
                 && row.detached == actor.detached
                 && row.job == actor.job
                 && row.pid == actor.worker_pid
-                && (row.num_cpus * 1000.0).round() as u32 == actor.milli
+                && Wants::row(&row.resources) == actor.wants
                 && row.max_concurrency as usize == actor.max_concurrency
                 && row.handles as usize == handles
                 && row.queued == queued
@@ -246,15 +246,21 @@ impl Model {
         Ok(())
     }
 
-    /// While a CPU is free for every ready task, none of them waits beside an idle worker of its job.
+    /// No task that fits waits beside an idle worker of its job, unless what it wants is kept for one that let many pass.
     fn check_dispatch(&self) -> Check {
-        let used = self.used_cpus();
+        let used = self.used();
         let ready: Vec<_> = self.tasks.values().filter(|task| task.waits_for_worker()).collect();
-        if ready.iter().any(|task| task.milli > 0 && used + u64::from(task.milli) > self.milli_cpus) {
-            return Ok(());
-        }
-        let idle = |task: &&&super::Task| self.processes.values().any(|worker| worker.activity == Activity::Idle && worker.job == task.job);
-        let waiting = ready.iter().find(idle);
+        let idle = |task: &Task| {
+            self.processes.values().any(|worker| worker.activity == Activity::Idle && worker.job == task.job && worker.devices.is_empty())
+        };
+        let kept_for = |task: &Task, other: &Task| {
+            let lacks = other.wants.lacks(used, self.total);
+            other.passed >= PATIENCE && (0..5).any(|resource| lacks[resource] && task.wants.0[resource] > 0)
+        };
+        let waiting = ready
+            .iter()
+            .filter(|task| !task.wants.needs_gpu() && task.wants.fits(used, self.total) && idle(task))
+            .find(|task| !ready.iter().any(|other| kept_for(task, other)));
         ensure(waiting.is_none(), || format!("a worker idles beside {waiting:?}"))
     }
 
@@ -271,7 +277,9 @@ impl Model {
         ensure(self.storage.files.is_empty() && self.storage.ghosts.is_empty(), || format!("files are left: {:?}", self.storage))?;
         let ledger = core.ledger();
         ensure(ledger.free_bytes == ledger.capacity_bytes, || format!("not all is free: {ledger:?}"))?;
-        ensure(core.held().is_empty() && core.node().used_cpus == 0.0, || "the core still holds something".to_owned())?;
+        ensure(core.held().is_empty() && core.node().reserved == std::sync::Arc::default(), || {
+            "the core still holds something".to_owned()
+        })?;
         let processes: Vec<ProcessId> = core.processes().iter().map(|row| row.process).filter(|process| process.0 != 0).collect();
         ensure(processes.is_empty(), || format!("the core still has processes {processes:?}"))
     }

@@ -6,7 +6,7 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, Outcome, PAGE, SLOT_BLOCK, ToClient, Work, decode};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
-use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role};
+use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role, Wants};
 use crate::simulator::effects::Effect;
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -253,10 +253,10 @@ impl Model {
         returns: u32,
     ) -> Check {
         let what = || format!("task {key:?} is sent to {to}");
-        let used = self.used_cpus();
+        let used = self.used();
         let task = self.tasks.get(&key).ok_or_else(|| format!("{} and is unknown", what()))?;
         ensure(task.status == TaskStatus::PendingNodeAssignment, || format!("{} and is {}", what(), task.status))?;
-        let (role, milli) = (task.role, task.milli);
+        let (role, wants) = (task.role, task.wants);
         let worker = &self.processes[&to];
         let wanted = match role {
             Role::Function => Work::Task,
@@ -269,7 +269,7 @@ impl Model {
         } else {
             ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
         }
-        ensure(milli == 0 || used + u64::from(milli) <= self.milli_cpus, || format!("{} without a CPU", what()))?;
+        ensure(wants.fits(used, self.total), || format!("{} and asks for {wants:?} beside {used:?} of {:?}", what(), self.total))?;
         ensure(task.function == function && task.returns.len() == returns as usize, || {
             format!("{} as {function} with {returns} results", what())
         })?;
@@ -287,6 +287,9 @@ impl Model {
         let all = task.arguments.len() == arguments.len() && task.arguments.iter().zip(arguments).all(|(ours, theirs)| same(ours, theirs));
         ensure(all, || format!("{} with {arguments:?} instead of {:?}", what(), task.arguments))?;
         let pid = worker.pid;
+        if !matches!(role, Role::Method(_)) {
+            self.pass_waiting(key, used);
+        }
         let task = self.tasks.get_mut(&key).expect("it was there before");
         (task.worker, task.worker_pid, task.status) = (Some(to), Some(pid), TaskStatus::SubmittedToWorker);
         task.attempt += 1;
@@ -300,6 +303,13 @@ impl Model {
             (worker.activity, worker.blocked) = (Activity::Busy(key), false);
         }
         Ok(())
+    }
+
+    /// A task is started, and all that wait for what is not free let it pass.
+    fn pass_waiting(&mut self, started: TaskKey, used: Wants) {
+        let total = self.total;
+        let waiting = self.tasks.iter_mut().filter(|(key, task)| **key != started && task.waits_for_worker());
+        waiting.filter(|(_, task)| task.wants.needs_gpu() || !task.wants.fits(used, total)).for_each(|(_, task)| task.passed += 1);
     }
 
     /// A call goes to its actor, in its caller's order, in its caller's turn, and beside no more than the actor wants.

@@ -20,7 +20,7 @@ pub(super) struct Submission<'a> {
     pub(super) function: &'a str,
     pub(super) arguments: &'a [local::Argument<'a>],
     pub(super) returns: &'a [ObjectKey],
-    pub(super) milli: u32,
+    pub(super) wants: Wants,
     pub(super) retries: u32,
 }
 
@@ -82,18 +82,19 @@ impl Model {
                 }
                 Ok(())
             }
-            ToAgent::Submit { number, function, arguments, returns, milli_cpus, retries, .. } => {
-                let task = Submission { number: *number, function, arguments, returns, milli: *milli_cpus, retries: *retries };
+            ToAgent::Submit { number, function, arguments, returns, options, .. } => {
+                let wants = demanded(&options.demand)?;
+                let task = Submission { number: *number, function, arguments, returns, wants, retries: options.max_retries };
                 let job = self.sender(from).job;
                 self.submit(from, &task, Role::Function, job)
             }
             ToAgent::CreateActor { number, request, actor, function, arguments, options, .. } => {
-                let milli = options.placed_milli_cpus;
-                let constructor = Submission { number: *number, function, arguments, returns: &[], milli, retries: 0 };
+                let wants = demanded(&options.placed)?;
+                let constructor = Submission { number: *number, function, arguments, returns: &[], wants, retries: 0 };
                 self.create_actor(from, *request, *actor, options, &constructor)
             }
             ToAgent::Call { number, actor, function, arguments, returns, .. } => {
-                let call = Submission { number: *number, function, arguments, returns, milli: 0, retries: 0 };
+                let call = Submission { number: *number, function, arguments, returns, wants: Wants::default(), retries: 0 };
                 self.call(from, *actor, &call)
             }
             ToAgent::KillActor { actor, .. } => self.kill_actor(*actor),
@@ -266,7 +267,8 @@ impl Model {
             holds: self.take_staged(from).into_iter().collect(),
             met: BTreeSet::new(),
             holder: from,
-            milli: submission.milli,
+            wants: submission.wants,
+            passed: 0,
             retries: submission.retries,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,

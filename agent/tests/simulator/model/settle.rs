@@ -132,7 +132,10 @@ impl Model {
                 failing.entry(*key).or_default().insert(code);
             }
             for (key, task) in self.tasks.iter().filter(|(_, task)| task.status == TaskStatus::PendingArgsAvail) {
-                if u64::from(task.milli) > self.milli_cpus {
+                if !task.wants.is_within(self.total) {
+                    if !self.fail_infeasible {
+                        continue;
+                    }
                     failing.entry(*key).or_default().insert("infeasible");
                     continue;
                 }
@@ -174,7 +177,9 @@ impl Model {
         let ready: Vec<TaskKey> = self
             .tasks
             .iter()
-            .filter(|(_, task)| task.status == TaskStatus::PendingArgsAvail && self.waits_for(task) == 0)
+            .filter(|(_, task)| {
+                task.status == TaskStatus::PendingArgsAvail && task.wants.is_within(self.total) && self.waits_for(task) == 0
+            })
             .map(|(key, _)| *key)
             .collect();
         for key in ready {

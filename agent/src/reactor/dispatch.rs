@@ -1,0 +1,174 @@
+//! Ready tasks go to idle workers while resources last, and the workers that are missing are started.
+
+use std::sync::Arc;
+
+use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
+use plasmon_protocol::local::Work;
+use plasmon_protocol::record::ProcessType;
+
+use super::{Activity, Core, Outbox, Process};
+use crate::scheduler::queue::{Head, QueueKey};
+use crate::scheduler::resources::{Lack, Reserved};
+use crate::scheduler::shape::Shape;
+
+/// What is kept for a task that has let many others pass: nothing that needs any of it is started before.
+struct Kept {
+    order: u64,
+    lacks: Vec<Lack>,
+}
+
+impl Core {
+    /// Starts what can be started. Jobs take turns.
+    pub(super) fn dispatch(&mut self, out: &mut impl Outbox) {
+        if self.is_closed() {
+            return;
+        }
+        let kept = self.kept();
+        // Each job in turn, until none of them has anything that can be started.
+        let mut idle_turns = 0;
+        while idle_turns < self.ready.jobs() {
+            let Some(job) = self.ready.job_after(self.last_turn) else { break };
+            self.last_turn = job;
+            if self.dispatch_one(job, kept.as_ref(), out) { idle_turns = 0 } else { idle_turns += 1 }
+        }
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        let head = self.ready.impatient(|shape| self.resources.could_fit(shape))?;
+        Some(Kept { order: head.order, lacks: self.resources.lacks(&head.shape) })
+    }
+
+    /// Starts the oldest task of a job that fits. False when there is none.
+    fn dispatch_one(&mut self, job: JobId, kept: Option<&Kept>, out: &mut impl Outbox) -> bool {
+        let mut after = None;
+        while let Some(head) = self.ready.head_after(job, after) {
+            after = Some((head.order, head.queue));
+            if kept.is_some_and(|kept| kept.order != head.order && Reserved::touches(&head.shape, &kept.lacks)) {
+                continue;
+            }
+            if !self.resources.fits(&head.shape) {
+                self.ready.blocked(job, head.queue);
+                continue;
+            }
+            let Some(worker) = self.take_idle(job, &head.shape) else {
+                self.want_workers(job, &head.shape, out);
+                continue;
+            };
+            self.start(job, &head, worker, out);
+            return true;
+        }
+        false
+    }
+
+    fn start(&mut self, job: JobId, head: &Head, worker: ProcessId, out: &mut impl Outbox) {
+        self.ready.start(job, head);
+        let Some(task) = self.tasks.get_mut(&head.task) else { return };
+        task.queue = None;
+        let work = match task.role.actor().and_then(|actor| self.actors.get(&actor)) {
+            Some(actor) => Work::Constructor { max_concurrency: actor.max_concurrency },
+            None => Work::Task,
+        };
+        if let Some(process) = self.process_mut(worker) {
+            process.activity = Activity::Busy(head.task);
+            process.runs = process.runs.wrapping_add(1);
+            process.withdrawing = false;
+        }
+        self.reserve(worker, Arc::clone(&head.shape));
+        self.run(head.task, worker, work, out);
+    }
+
+    /// Puts a task into its job's queue.
+    pub(super) fn enqueue(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        let order = *task.order.get_or_insert_with(|| {
+            self.ordered += 1;
+            self.ordered
+        });
+        let queue: QueueKey = (task.shape.number, false);
+        task.queue = Some(queue);
+        self.ready.push(task.job, &task.shape, queue.1, order, key);
+        self.dispatch_wanted = true;
+    }
+
+    /// Takes a task out of its job's queue.
+    pub(super) fn dequeue(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        if let Some((queue, order)) = task.queue.take().zip(task.order) {
+            self.ready.remove(task.job, queue, order);
+            // It may have stood before others that fit.
+            self.dispatch_wanted = true;
+        }
+    }
+
+    /// The most recently used idle worker that does not stand still and sees the GPUs that are wanted.
+    fn take_idle(&mut self, id: JobId, shape: &Shape) -> Option<ProcessId> {
+        let gpus = shape.gpus();
+        let devices = self.resources.devices();
+        let will_do = |worker: &ProcessId| {
+            self.process(*worker).is_some_and(|process| {
+                let sees = if gpus.is_zero() { process.devices.is_empty() } else { devices.could_be(&process.devices, gpus) };
+                sees && !process.stopped
+            })
+        };
+        let index = self.jobs.get(&id)?.idle.iter().rposition(will_do)?;
+        Some(self.jobs.get_mut(&id)?.idle.remove(index))
+    }
+
+    /// Starts as many workers as the job could use now.
+    fn want_workers(&mut self, id: JobId, shape: &Shape, out: &mut impl Outbox) {
+        let queued = self.ready.length_of(id) as u64;
+        let at_once = self.resources.offer().whole_cpus() * 2;
+        let free = self.resources.how_many(shape).clamp(1, at_once);
+        // Tasks that reserve CPUs are bounded by them; those that reserve none, by this.
+        let most = if shape.cpus().is_zero() { at_once } else { u64::MAX };
+        loop {
+            let Some(job) = self.jobs.get(&id) else { return };
+            let active = u64::from(job.workers - job.blocked);
+            // Each that connects asks for the next: no storm of starts.
+            if u64::from(job.starting) >= queued.min(free) || active >= most {
+                return;
+            }
+            let Some(devices) = self.devices_for(id, shape) else { return };
+            let name = Arc::clone(&job.name);
+            self.dismiss_idle_of_others(id, out);
+            let mut process = Process::new(0, ProcessType::Worker, id, name, Activity::Starting, self.now_ms);
+            process.devices = Arc::clone(&devices);
+            let worker = self.add_process(process);
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.starting += 1;
+                job.workers += 1;
+                if !devices.is_empty() {
+                    job.starting_with.push((worker, Arc::clone(&devices)));
+                }
+            }
+            out.start_worker(worker, id, &devices);
+        }
+    }
+
+    /// The GPUs that the next worker of a job is to see: those of no other that is on its way.
+    fn devices_for(&self, id: JobId, shape: &Shape) -> Option<Arc<[u32]>> {
+        if shape.gpus().is_zero() {
+            return Some(Arc::default());
+        }
+        let starting = &self.jobs.get(&id)?.starting_with;
+        let taken = |device: u32| starting.iter().any(|(_, devices)| devices.contains(&device));
+        self.resources.devices().pick_where(shape.gpus(), |device| !taken(device))
+    }
+
+    /// Makes place for a worker of `job`: an idle one of another job goes, when the node has its share of workers already.
+    fn dismiss_idle_of_others(&mut self, job: JobId, out: &mut impl Outbox) {
+        let share = self.resources.offer().whole_cpus() * 2;
+        let active: u64 = self.jobs.values().map(|job| u64::from(job.workers - job.blocked)).sum();
+        if active < share {
+            return;
+        }
+        let other = self
+            .jobs
+            .iter_mut()
+            .filter(|(id, _)| **id != job)
+            .find_map(|(_, other)| (!other.idle.is_empty()).then(|| other.idle.remove(0)));
+        if let Some(worker) = other {
+            self.dismiss(worker, out);
+        }
+    }
+}
