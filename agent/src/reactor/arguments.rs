@@ -148,6 +148,7 @@ impl Core {
             }
         }
         self.spill.look = true;
+        self.spill.exhausted = false;
         self.dispatch_wanted = true;
     }
 

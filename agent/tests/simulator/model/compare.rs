@@ -271,9 +271,11 @@ impl Model {
             let lacks = other.wants.lacks(used, self.total);
             other.passed >= PATIENCE && (0..5).any(|resource| lacks[resource] && task.wants.0[resource] > 0)
         };
-        // Arguments in the store may wait for others to end.
+        // Arguments in the store, or lost from there, may wait for others to end.
         let stored = |task: &Task| {
-            task.needs().iter().any(|need| self.objects.get(need).is_some_and(|object| object.state == ObjectState::InMemory))
+            task.needs().iter().any(|need| {
+                self.objects.get(need).is_some_and(|object| matches!(object.state, ObjectState::InMemory | ObjectState::Failed))
+            })
         };
         let waiting = ready
             .iter()
