@@ -256,7 +256,7 @@ impl Model {
 
     /// Whether tasks that could begin want the object back.
     pub(super) fn may_be_fetched(&self, key: ObjectKey) -> bool {
-        self.tasks.values().any(|task| task.waits_for_worker() && task.needs().contains(&key))
+        self.tasks.values().any(|task| task.is_pending() && !matches!(task.role, Role::Method(_)) && task.needs().contains(&key))
     }
 
     /// Whether the object may be kept in the store for a task that begins or has begun.
