@@ -4,7 +4,7 @@
 //!
 //! - [`id`]: newtype ids.
 //! - [`record`]: the rows that people see; [`column`]: their columns.
-//! - [`stream`]: dashboard and agent; [`filter`]: the language of its filters.
+//! - [`stream`]: dashboard and agent; [`filter`]: the language of its filters; [`window`]: what a view shows.
 //! - [`local`]: client and agent, through rings and the unix socket.
 //! - [`report`]: rows to the text and JSON report.
 //! - [`error`]: every typed error; [`size`]: sizes of bytes.
@@ -19,3 +19,4 @@ pub mod record;
 pub mod report;
 pub mod size;
 pub mod stream;
+pub mod window;
