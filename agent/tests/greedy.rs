@@ -73,6 +73,7 @@ impl Node {
             milli_cpus: 1000,
             now_ms: 0,
             spill: SpillConfig::default(),
+            recording: None,
         };
         Self { core: Core::new(config), outside: Outside::default(), blocks: 0 }
     }

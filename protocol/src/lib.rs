@@ -5,6 +5,7 @@
 //! - [`id`]: newtype ids.
 //! - [`record`]: the rows that people see; [`column`]: their columns.
 //! - [`stream`]: dashboard and agent; [`filter`]: the language of its filters; [`window`]: what a view shows.
+//! - [`recording`]: the stream's frames in a file.
 //! - [`local`]: client and agent, through rings and the unix socket.
 //! - [`report`]: rows to the text and JSON report.
 //! - [`error`]: every typed error; [`size`]: sizes of bytes.
@@ -16,6 +17,7 @@ pub mod filter;
 pub mod id;
 pub mod local;
 pub mod record;
+pub mod recording;
 pub mod report;
 pub mod size;
 pub mod stream;

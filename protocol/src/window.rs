@@ -56,6 +56,18 @@ impl Query {
             let cause = format!("a window has at most {MAX_WINDOW} rows");
             return Err(Error::invalid("window length", view.window.len.to_string(), cause));
         }
+        Self::of(view)
+    }
+
+    /// All of a table, in its own order.
+    ///
+    /// # Errors
+    /// None that could come about.
+    pub fn whole(table: Table) -> Result<Self, Error> {
+        Self::of(crate::recording::whole(table))
+    }
+
+    fn of(view: View) -> Result<Self, Error> {
         let plan: Box<dyn Evaluate> = match view.table {
             Table::References => Box::new(Plan::<ReferenceRow>::of(&view)?),
             Table::Objects => Box::new(Plan::<ObjectRow>::of(&view)?),

@@ -5,6 +5,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{
     ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
+use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Detail, Rows, Target, View};
 use plasmon_protocol::window::{Query, Window};
 
@@ -40,11 +41,17 @@ pub trait Tables {
     /// One thing in detail; `None` when it is gone. Lists are cut at `MAX_DETAIL`. A site's source and a process's unique
     /// bytes are left empty here: they need I/O, which telemetry does.
     fn detail(&self, target: Target) -> Option<Detail>;
+    /// A table for a recording: all its rows, or at least the first `limit` of its own order when it has more. It costs no more than a
+    /// walk over the table, and memory for some rows.
+    fn take(&self, table: Table, limit: usize) -> Taken {
+        let _ = limit;
+        Taken { table, rows: fetch(self, table), totals: None }
+    }
 }
 
 /// All rows of one table.
 #[must_use]
-pub fn fetch(tables: &dyn Tables, table: Table) -> Rows {
+pub fn fetch<T: Tables + ?Sized>(tables: &T, table: Table) -> Rows {
     match table {
         Table::References => Rows::References(tables.references()),
         Table::Objects => Rows::Objects(tables.objects()),

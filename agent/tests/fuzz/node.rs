@@ -111,6 +111,7 @@ impl Node {
             milli_cpus: 2000,
             now_ms,
             spill: SpillConfig::default(),
+            recording: None,
         };
         let mut core = Core::new(config);
         assert_eq!(core.on_driver_connected(100, "honest").0, HONEST);

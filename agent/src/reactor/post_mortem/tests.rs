@@ -82,6 +82,7 @@ impl Node {
             milli_cpus: 2000,
             now_ms: 1_000,
             spill: SpillConfig::default(),
+            recording: None,
         };
         Self { core: Core::new(config), told: Told::default() }
     }
