@@ -54,18 +54,18 @@ pub(super) fn rescue(session: &Path, name: &str, state: &Path) -> io::Result<Opt
     }
     let draft = state.join(format!(".{name}-{}", std::process::id()));
     let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
-    let copied = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(nofollow)
-        .open(&draft)
-        .and_then(|mut file| io::copy(&mut source.take(LARGEST), &mut file))
+    // Somebody else, who sweeps too, may be faster at either step.
+    let faster = |error: io::Error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(None) } else { Err(error) };
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(nofollow).open(&draft);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) => return faster(error),
+    };
+    let copied = io::copy(&mut source.take(LARGEST), &mut file)
         .and_then(|_| Ok(renameat_with(CWD, &draft, CWD, &target, RenameFlags::NOREPLACE)?));
     if let Err(error) = copied {
         let _ = fs::remove_file(&draft);
-        // Somebody else, who sweeps too, was faster.
-        return if error.kind() == io::ErrorKind::AlreadyExists { Ok(None) } else { Err(error) };
+        return faster(error);
     }
     prune(state);
     Ok(target.exists().then_some(target))
