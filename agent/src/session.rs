@@ -26,7 +26,7 @@ pub(crate) mod spill;
 
 use base::Base;
 pub use remains::{Found, Swept, find_live, sweep, sweep_and_rescue};
-pub use rescue::state_dir;
+pub use rescue::{kept_recording, state_dir};
 
 const LOCK: &str = "lock";
 const SOCKET: &str = "agent.sock";

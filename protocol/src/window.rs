@@ -23,7 +23,7 @@ use crate::record::{
 };
 use crate::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
 
-pub use row::{Shown, TABLES, count, name};
+pub use row::{Shown, TABLES, count, join, name};
 pub use sent::{Print, Prints, Sent};
 pub use text::{ENVELOPE, MAX_TEXT, Payload, RowText, clip, fitting, write_row, write_rows};
 

@@ -29,6 +29,10 @@ pub enum Key {
     Left,
     /// Arrow.
     Right,
+    /// Arrow with shift held.
+    ShiftLeft,
+    /// Arrow with shift held.
+    ShiftRight,
     /// A page back.
     PageUp,
     /// A page on.
@@ -60,6 +64,8 @@ impl Key {
             KeyCode::BackTab => Self::BackTab,
             KeyCode::Up => Self::Up,
             KeyCode::Down => Self::Down,
+            KeyCode::Left if event.modifiers.contains(KeyModifiers::SHIFT) => Self::ShiftLeft,
+            KeyCode::Right if event.modifiers.contains(KeyModifiers::SHIFT) => Self::ShiftRight,
             KeyCode::Left => Self::Left,
             KeyCode::Right => Self::Right,
             KeyCode::PageUp => Self::PageUp,
@@ -87,6 +93,8 @@ impl fmt::Display for Key {
             Self::Down => f.write_str("↓"),
             Self::Left => f.write_str("←"),
             Self::Right => f.write_str("→"),
+            Self::ShiftLeft => f.write_str("S-←"),
+            Self::ShiftRight => f.write_str("S-→"),
             Self::PageUp => f.write_str("PgUp"),
             Self::PageDown => f.write_str("PgDn"),
             Self::Home => f.write_str("Home"),
@@ -100,6 +108,8 @@ impl fmt::Display for Key {
 /// Where a key means something. A place looks through several contexts, the narrowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Context {
+    /// A recording.
+    Replay,
     /// The tree of sites.
     Sites,
     /// Tables whose rows fold.
@@ -123,12 +133,24 @@ pub enum Context {
 impl Context {
     /// All of them, in the order of the help.
     pub const ALL: &[Self] =
-        &[Self::Everywhere, Self::Rows, Self::Table, Self::Groups, Self::Split, Self::Sites, Self::Page, Self::Object, Self::Prompt];
+        &[
+        Self::Everywhere,
+        Self::Rows,
+        Self::Table,
+        Self::Groups,
+        Self::Split,
+        Self::Sites,
+        Self::Page,
+        Self::Object,
+        Self::Replay,
+        Self::Prompt,
+    ];
 
     /// What people call it.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
+            Self::Replay => "A recording",
             Self::Sites => "Sites",
             Self::Groups => "References, tasks, actors",
             Self::Split => "Views of two tables",
@@ -191,6 +213,28 @@ pub enum Action {
     CreationSite,
     /// Hold the picture still, or let it go on.
     Freeze,
+    /// Play a recording, or let it stand still.
+    Play,
+    /// Go back a second in a recording.
+    StepBack,
+    /// Go on a second in a recording.
+    StepOn,
+    /// Go back ten seconds in a recording.
+    LeapBack,
+    /// Go on ten seconds in a recording.
+    LeapOn,
+    /// Play faster.
+    Faster,
+    /// Play slower.
+    Slower,
+    /// Go to the next mark of a recording.
+    NextMark,
+    /// Go to the previous mark of a recording.
+    PreviousMark,
+    /// Go to the beginning of a recording.
+    Begin,
+    /// Go to the end of a recording.
+    End,
     /// Copy what is selected.
     Copy,
     /// Show what the keys and the numbers mean.
@@ -242,6 +286,19 @@ macro_rules! bindings {
 }
 
 bindings! {
+    Replay {
+        Char(' ') => Play, "play", "play on from here, or stand still";
+        Key::Left => StepBack, "back 1 s", "go back a second";
+        Key::Right => StepOn, "on 1 s", "go on a second";
+        ShiftLeft => LeapBack, "", "go back ten seconds";
+        ShiftRight => LeapOn, "", "go on ten seconds";
+        Char('n') => NextMark, "next mark", "go to the next mark: `×` something died or failed, `!` a warning, `▪` something was spilled";
+        Char('N') => PreviousMark, "", "go to the previous mark";
+        Char('+'), Char('=') => Faster, "faster", "play faster: 2, 5, 10, 60 times as fast as it was";
+        Char('-') => Slower, "", "play slower";
+        Home => Begin, "", "go to the beginning of the recording";
+        Key::End => Action::End, "", "go to its end";
+    }
     Sites {
         Char('z') => Fold, "fold", "fold or unfold the file of the selected site";
         Char('Z') => FoldAll, "", "fold or unfold all files";
@@ -273,7 +330,7 @@ bindings! {
         Key::PageDown, Ctrl('f') => Action::PageDown, "", "go down a screen";
         Key::PageUp, Ctrl('b') => Action::PageUp, "", "go up a screen";
         Char('g'), Home => Top, "", "select the first row";
-        Char('G'), End => Bottom, "", "select the last row";
+        Char('G'), Key::End => Bottom, "", "select the last row";
         Char('y') => Copy, "copy", "copy the id or the place of what is selected to the clipboard";
     }
     Everywhere {

@@ -33,6 +33,13 @@ pub(super) fn kept_name(session: &str) -> String {
     format!("{session}{ENDING}")
 }
 
+/// Where the recording of a session is kept, if it is.
+#[must_use]
+pub fn kept_recording(session: &OsStr) -> Option<PathBuf> {
+    let session = session.to_str().filter(|name| is_name(name))?;
+    state_dir().map(|state| state.join(kept_name(session))).filter(|path| path.exists())
+}
+
 /// Copies the recording in the session's directory `session`, which is that of `name`, to `state`, and removes the oldest there. `None`
 /// when there is none, or it is there already. Links are not followed, and nothing is written over.
 pub(super) fn rescue(session: &Path, name: &str, state: &Path) -> io::Result<Option<PathBuf>> {

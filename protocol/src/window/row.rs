@@ -1,5 +1,7 @@
 //! What windows must know of each kind of row beyond its columns.
 
+use std::collections::HashSet;
+
 use crate::column::{Record, Table};
 use crate::id::{ActorId, ObjectId, TaskId};
 use crate::record::{
@@ -91,6 +93,27 @@ pub fn name(rows: &Rows) -> &'static str {
         Rows::SpillFiles(_) => "spill_files",
         Rows::Store(_) => "store",
         Rows::Groups(_) => "groups",
+    }
+}
+
+/// The rows of several windows over one table, each once, in the order of the windows.
+#[must_use]
+pub fn join<'a>(table: Table, parts: impl Iterator<Item = &'a Rows>) -> Rows {
+    fn all<'a, R: Shown>(parts: impl Iterator<Item = &'a Rows>) -> Rows {
+        let mut seen = HashSet::new();
+        R::rows(parts.flat_map(|part| R::of(part).unwrap_or_default()).filter(|row| seen.insert(row.key())).cloned().collect())
+    }
+    match table {
+        Table::References => all::<ReferenceRow>(parts),
+        Table::Objects => all::<ObjectRow>(parts),
+        Table::Sites => all::<SiteRow>(parts),
+        Table::Processes => all::<ProcessRow>(parts),
+        Table::Tasks => all::<TaskRow>(parts),
+        Table::Actors => all::<ActorRow>(parts),
+        Table::PostMortem => all::<PostMortemRow>(parts),
+        Table::Events => all::<EventRow>(parts),
+        Table::SpillFiles => all::<SpillFileRow>(parts),
+        Table::Store => all::<StoreRow>(parts),
     }
 }
 
