@@ -93,7 +93,17 @@ impl Agent {
         session.publish(&address)?;
         tracing::info!(node = %node_id, %listen, session = %session.path().display(), "agent ready");
         let starter = starter.to_owned();
-        Ok(Self { session, address, starter, remote, node: Some(node), ended, end_stream: Some(end_stream), stream: Some(stream), recorder })
+        Ok(Self {
+            session,
+            address,
+            starter,
+            remote,
+            node: Some(node),
+            ended,
+            end_stream: Some(end_stream),
+            stream: Some(stream),
+            recorder,
+        })
     }
 
     /// How to reach it.

@@ -141,7 +141,8 @@ impl Encoder {
             self.seq += 1;
             let body = Body::Hello { version: VERSION, node: Box::new(picture.node.clone()) };
             let hello = Frame { seq: self.seq, at_ms: picture.at_ms, missed: 0, body };
-            let hello = serde_json::to_string(&hello).map_err(|cause| Error::Encode { kind: "hello".to_owned(), cause: cause.to_string() })?;
+            let hello =
+                serde_json::to_string(&hello).map_err(|cause| Error::Encode { kind: "hello".to_owned(), cause: cause.to_string() })?;
             text.push_str(&hello);
             text.push('\n');
         }
@@ -195,13 +196,18 @@ mod tests {
         assert!(first.begins);
         let read = frames(&first);
         assert!(matches!(read[0].body, Body::Hello { version: VERSION, .. }));
-        assert!(matches!(&read[1].body, Body::Snapshot { id, rows: Rows::Processes(rows), .. } if table_of(*id) == Some(Table::Processes) && rows.len() == 3));
+        assert!(
+            matches!(&read[1].body, Body::Snapshot { id, rows: Rows::Processes(rows), .. } if table_of(*id) == Some(Table::Processes) && rows.len() == 3)
+        );
         assert_eq!(read.iter().map(|frame| frame.seq).collect::<Vec<_>>(), [1, 2]);
 
         assert_eq!(encoder.write(&picture(2_000, 0..3)).unwrap(), Lines::default(), "nothing has changed");
         let next = encoder.write(&picture(3_000, 0..4)).unwrap();
         let read = frames(&next);
-        assert!(matches!(&read[..], [Frame { seq: 3, at_ms: 3_000, body: Body::Delta { rows: Rows::Processes(rows), .. }, .. }] if rows.len() == 1), "{read:?}");
+        assert!(
+            matches!(&read[..], [Frame { seq: 3, at_ms: 3_000, body: Body::Delta { rows: Rows::Processes(rows), .. }, .. }] if rows.len() == 1),
+            "{read:?}"
+        );
 
         assert!(!encoder.begins(60_999) && encoder.begins(1_000 + LONGEST_MS));
         encoder.cut();

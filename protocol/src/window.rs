@@ -13,7 +13,6 @@ mod text;
 
 use std::cmp::Ordering;
 
-use hashbrown::HashSet;
 use crate::column::{Cell, Column, Table};
 use crate::error::Error;
 use crate::filter::Filter;
@@ -22,6 +21,7 @@ use crate::record::{
     ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
 use crate::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
+use hashbrown::HashSet;
 
 pub use row::{Shown, TABLES, count, join, name};
 pub use sent::{Print, Prints, Sent};

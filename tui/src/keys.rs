@@ -132,8 +132,7 @@ pub enum Context {
 
 impl Context {
     /// All of them, in the order of the help.
-    pub const ALL: &[Self] =
-        &[
+    pub const ALL: &[Self] = &[
         Self::Everywhere,
         Self::Rows,
         Self::Table,
@@ -288,8 +287,8 @@ macro_rules! bindings {
 bindings! {
     Replay {
         Char(' ') => Play, "play", "play on from here, or stand still";
-        Key::Left => StepBack, "back 1 s", "go back a second";
-        Key::Right => StepOn, "on 1 s", "go on a second";
+        Key::Left => StepBack, "-1 s", "go back a second";
+        Key::Right => StepOn, "+1 s", "go on a second";
         ShiftLeft => LeapBack, "", "go back ten seconds";
         ShiftRight => LeapOn, "", "go on ten seconds";
         Char('n') => NextMark, "next mark", "go to the next mark: `×` something died or failed, `!` a warning, `▪` something was spilled";

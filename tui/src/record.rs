@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::recording::{Encoder, Picture, STEP_MS, Taken};
 use plasmon_protocol::record::NodeRow;
+use plasmon_protocol::recording::{Encoder, Picture, STEP_MS, Taken};
 use plasmon_protocol::stream::{Body, Frame, Request, Totals, View, Window as Span};
 use plasmon_protocol::window::{TABLES, count, join};
 use tokio::time::{Instant, sleep_until};
@@ -70,7 +70,12 @@ pub async fn record(
 ) -> Result<(Progress, Ending), Error> {
     let (connection, node) = door.connect().await?;
     let mut viewer = Viewer { connection, node, at_ms: 0, tables: BTreeMap::new(), changed: false };
-    let mut writer = Writer { file, encoder: Encoder::new().map_err(|error| Error::Record(io::Error::other(error)))?, begun_ms: None, progress: Progress::default() };
+    let mut writer = Writer {
+        file,
+        encoder: Encoder::new().map_err(|error| Error::Record(io::Error::other(error)))?,
+        begun_ms: None,
+        progress: Progress::default(),
+    };
     for table in TABLES {
         viewer.tables.insert(id(table, 0), Part::new(table, 0));
         viewer.subscribe(id(table, 0)).await?;
@@ -217,7 +222,11 @@ impl Viewer {
             let rows = join(table, parts.iter().map(|window| &window.rows));
             // Windows of several instants may have a row more than the totals of one.
             let known = count(&rows) as u64;
-            Taken { table, totals: totals.map(|totals| Totals { rows: totals.rows.max(known), ..totals }).filter(|totals| totals.rows > known), rows }
+            Taken {
+                table,
+                totals: totals.map(|totals| Totals { rows: totals.rows.max(known), ..totals }).filter(|totals| totals.rows > known),
+                rows,
+            }
         };
         Picture { at_ms: self.at_ms, node: self.node.clone(), tables: TABLES.into_iter().map(taken).collect() }
     }

@@ -41,7 +41,8 @@ impl Core {
                 Rows::Objects(self.largest_objects(limit).into_iter().map(|(key, object)| self.object_row(key, object)).collect())
             }
             _ => {
-                let oldest = first(self.tasks.values(), limit, |one, other| (one.submitted_ms, one.key).cmp(&(other.submitted_ms, other.key)));
+                let oldest =
+                    first(self.tasks.values(), limit, |one, other| (one.submitted_ms, one.key).cmp(&(other.submitted_ms, other.key)));
                 Rows::Tasks(oldest.into_iter().map(|task| self.task_row(task)).collect())
             }
         };

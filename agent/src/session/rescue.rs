@@ -68,8 +68,8 @@ pub(super) fn rescue(session: &Path, name: &str, state: &Path) -> io::Result<Opt
         Ok(file) => file,
         Err(error) => return faster(error),
     };
-    let copied = io::copy(&mut source.take(LARGEST), &mut file)
-        .and_then(|_| Ok(renameat_with(CWD, &draft, CWD, &target, RenameFlags::NOREPLACE)?));
+    let copied =
+        io::copy(&mut source.take(LARGEST), &mut file).and_then(|_| Ok(renameat_with(CWD, &draft, CWD, &target, RenameFlags::NOREPLACE)?));
     if let Err(error) = copied {
         let _ = fs::remove_file(&draft);
         return faster(error);

@@ -383,7 +383,11 @@ fn recordings_are_moved_without_following_links_or_writing_over_anything() {
     // Something has its name already: a file, a link to nowhere.
     for number in [7, 8] {
         let name = format!("{}.ndjson", name(number, 1));
-        if number == 7 { fs::write(state.join(&name), "mine").unwrap() } else { symlink("/nowhere", state.join(&name)).unwrap() }
+        if number == 7 {
+            fs::write(state.join(&name), "mine").unwrap()
+        } else {
+            symlink("/nowhere", state.join(&name)).unwrap()
+        }
         dead_with(temp.path(), number, b"new");
         assert_eq!(moved(temp.path()), Swept { sessions: 1, recordings: Vec::new() });
         let found = fs::symlink_metadata(state.join(&name)).unwrap();

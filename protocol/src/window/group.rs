@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use hashbrown::HashMap;
 use crate::column::{Cell, Column};
 use crate::error::Error;
 use crate::stream::{GroupRow, Sort, Totals};
+use hashbrown::HashMap;
 
-use crate::window::row::Shown;
 use crate::window::Tally;
+use crate::window::row::Shown;
 
 /// The order of groups.
 #[derive(Clone, Copy)]

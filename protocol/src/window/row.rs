@@ -4,9 +4,7 @@ use std::collections::HashSet;
 
 use crate::column::{Record, Table};
 use crate::id::{ActorId, ObjectId, TaskId};
-use crate::record::{
-    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
-};
+use crate::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow};
 use crate::stream::Rows;
 use serde::Serialize;
 

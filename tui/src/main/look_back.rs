@@ -54,7 +54,11 @@ pub(crate) fn run_record(options: &RecordOptions) -> Result<(), Failure> {
     let open = || {
         let mut open = OpenOptions::new();
         open.write(true).create(true);
-        if options.force { open.truncate(true) } else { open.create_new(true) };
+        if options.force {
+            open.truncate(true)
+        } else {
+            open.create_new(true)
+        };
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
         open.open(path)

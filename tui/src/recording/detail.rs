@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectId, ProcessId};
-use plasmon_protocol::record::{ActorRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceType, SiteRow, SpillFileRow, TaskRow};
+use plasmon_protocol::record::{
+    ActorRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceType, SiteRow, SpillFileRow, TaskRow,
+};
 use plasmon_protocol::stream::{
     ActorDetail, Detail, MAX_DETAIL, ObjectDetail, PostMortem, ProcessDetail, SiteDetail, SpillFileDetail, Target, TaskDetail,
 };
@@ -39,8 +41,12 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
         }
         Target::Actor(id) => {
             let actor = find(recording.rows::<ActorRow>(Table::Actors), |row| row.actor_id == *id)?;
-            let mut calls: Vec<TaskRow> =
-                recording.rows::<TaskRow>(Table::Tasks).iter().filter(|row| row.actor == Some(*id) && row.ended_ms.is_none()).cloned().collect();
+            let mut calls: Vec<TaskRow> = recording
+                .rows::<TaskRow>(Table::Tasks)
+                .iter()
+                .filter(|row| row.actor == Some(*id) && row.ended_ms.is_none())
+                .cloned()
+                .collect();
             calls.sort_by_key(|row| (row.started_ms.is_none(), row.submitted_ms, row.task_id));
             calls.truncate(MAX_DETAIL);
             let handle = |row: &&ReferenceRow| row.reference_type == ReferenceType::ActorHandle && row.object_id.0 == id.0;

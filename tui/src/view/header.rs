@@ -55,7 +55,7 @@ fn state(app: &App) -> (String, Role) {
         return (format!("FROZEN {}, {} behind{mixed}", span(since_ms), things(changes, "change", "changes")), Role::Warn);
     }
     if let Some(replay) = app.replay() {
-        let pace = if replay.playing { format!("playing {}x", replay.speed()) } else { format!("still, {}x", replay.speed()) };
+        let pace = format!("{} {}x", if replay.playing { "playing" } else { "paused" }, replay.speed());
         return (format!("REPLAY of {}, not live · {pace}", clock(replay.at_ms, app.settings.utc_offset_ms)), Role::Warn);
     }
     match &app.link {
