@@ -216,3 +216,6 @@ impl Recording {
         answer.recv().ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

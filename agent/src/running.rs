@@ -214,6 +214,7 @@ fn start_node(
     let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), (watched, errands))
         .map_err(|error| Error::system("wait for clients", error))?
         .recorded_by(draft.notifier());
+    let recording = draft.path();
     let recorder = draft.start(remote.clone())?;
     let teller = remote.clone();
     let head_room = Arc::new(HeadRoom::open().ok());
@@ -227,7 +228,7 @@ fn start_node(
     let logs = session.logs();
     spawn("spawner", move || spawner::run(&errand_queue, &logs, |report| teller.tell(Command::Done(report))))?;
     let node = spawn("node", move || {
-        let alarm = Alarm;
+        let alarm = Alarm { recording };
         shell.run();
         std::mem::forget(alarm);
         // Nobody may wait for it.
@@ -237,11 +238,13 @@ fn start_node(
 }
 
 /// Without its node an agent only looks alive: better none. Its clients notice, and the next start sweeps.
-struct Alarm;
+struct Alarm {
+    recording: Arc<str>,
+}
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        tracing::error!("the node's thread panicked");
+        tracing::error!("the node's thread panicked; its last minutes: plasmon replay {}", self.recording);
         std::process::abort();
     }
 }

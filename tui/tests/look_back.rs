@@ -220,6 +220,9 @@ fn a_recording_is_made_on_demand_and_written_over_only_when_told() {
     assert_eq!(record(&["--seconds", "1", "--force"]).code, Some(0));
     assert_ne!(fs::read(&file).unwrap(), before);
 
+    let full = place.run(["record", "/dev/full", "--force", "--address", &url, "--token-file", &token]);
+    full.refused(&["cannot record", "No space left"]);
+
     // SIGTERM ends it as Ctrl-C does, and so does the agent's end.
     let start = |name: &str| {
         let path = place.path().join(name);

@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::record::ReferenceTotals;
 use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Rows, Totals};
 
@@ -26,19 +27,23 @@ impl Core {
         let mut totals = Totals { rows, matched: rows, ..Totals::default() };
         let rows = match table {
             Table::References => {
-                totals.unique = self.totals();
-                totals.bytes = self.living_processes().map(|(_, process)| process.held_bytes).sum();
                 let mut rows = Vec::with_capacity(limit);
-                for (_, object) in self.largest_objects(limit) {
+                for (_, object) in self.largest_objects(limit, |object| {
+                    let bytes = object.size().unwrap_or(0);
+                    totals.bytes = totals.bytes.saturating_add(bytes.saturating_mul(u64::from(object.rows)));
+                    if object.rows > 0 {
+                        count(object, &mut totals.unique);
+                    }
+                }) {
                     let holders = self.references.holders(object.first_row).take(object.rows as usize);
                     rows.extend(holders.take(limit - rows.len()).map(|row| self.reference_row(row, object)));
                 }
                 Rows::References(rows)
             }
             Table::Objects => {
-                totals.unique = self.totals();
+                let largest = self.largest_objects(limit, |object| count(object, &mut totals.unique));
                 totals.bytes = totals.unique.unique_bytes;
-                Rows::Objects(self.largest_objects(limit).into_iter().map(|(key, object)| self.object_row(key, object)).collect())
+                Rows::Objects(largest.into_iter().map(|(key, object)| self.object_row(key, object)).collect())
             }
             _ => {
                 let oldest =
@@ -49,11 +54,18 @@ impl Core {
         Taken { table, rows, totals: Some(totals) }
     }
 
-    /// The largest visible objects, largest first; those without a size come last.
-    fn largest_objects(&self, limit: usize) -> Vec<(ObjectKey, &Object)> {
-        let held = self.visible().filter(|(_, object)| object.rows > 0 || object.state.is_some());
-        first(held, limit, |one, other| (Reverse(one.1.size()), one.0).cmp(&(Reverse(other.1.size()), other.0)))
+    /// The largest visible objects, largest first; those without a size come last. Each object of all is told to `see`.
+    fn largest_objects(&self, limit: usize, mut see: impl FnMut(&Object)) -> Vec<(ObjectKey, &Object)> {
+        let seen = self.visible().inspect(|(_, object)| see(object));
+        first(seen, limit, |one, other| (Reverse(one.1.size()), one.0).cmp(&(Reverse(other.1.size()), other.0)))
     }
+}
+
+/// Adds an object to totals.
+fn count(object: &Object, totals: &mut ReferenceTotals) {
+    totals.references += u64::from(object.rows);
+    totals.unique_objects += 1;
+    totals.unique_bytes = totals.unique_bytes.saturating_add(object.size().unwrap_or(0));
 }
 
 /// The first `limit` of `items`, in order. Never more than twice as many are kept.
