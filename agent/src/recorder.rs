@@ -5,6 +5,7 @@
 //! nothing changes it sleeps without a timer. A file that cannot be written ends the recording, never the agent.
 
 mod file;
+mod pace;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,18 +15,13 @@ use std::time::{Duration, Instant};
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::recording::{Encoder, FILE, MAX_FILE, MAX_ROWS, Picture, STEP_MS};
+use plasmon_protocol::recording::{Encoder, FILE, MAX_FILE, MAX_ROWS, Picture};
 use plasmon_protocol::window::TABLES;
 
 use crate::node::shell::{Command, Remote};
 use crate::telemetry::tables::Tables;
 use file::File;
-
-/// Copies for the recording take at most one part in this many of the node's time.
-const NODE_SHARE: u32 = 100;
-/// What is written in a second, over time, bytes: so much that [`MAX_FILE`] lasts for the minutes that it should. What is written at once
-/// may be more; then the next waits.
-const RATE: u64 = 24 << 10;
+use pace::Pace;
 
 /// What the recorder is told.
 enum Word {
@@ -159,6 +155,7 @@ impl Recording {
     fn run(&mut self, path: &Path) -> std::io::Result<()> {
         let mut file = File::create(path, MAX_FILE)?;
         let mut next = Instant::now();
+        let mut pace = Pace::new(next);
         while self.wait(next) {
             let segment = (MAX_FILE / 4) as usize;
             if self.encoder.segment_bytes() > segment {
@@ -169,8 +166,7 @@ impl Recording {
             let lines = self.encoder.write(&picture).map_err(std::io::Error::other)?;
             drop(picture);
             file.append(&lines, at_ms)?;
-            let paid = Duration::from_millis(lines.text.len() as u64 * 1000 / RATE);
-            next = Instant::now() + paid.max(took * NODE_SHARE).max(Duration::from_millis(STEP_MS));
+            next = pace.next(lines.text.len() as u64, took, Instant::now());
         }
         Ok(())
     }
