@@ -8,7 +8,7 @@
 //!
 //! The world around it:
 //! - [`node`]: rings, sockets, clocks, worker processes.
-//! - [`telemetry`]: the live stream; [`disk`]: external storage.
+//! - [`telemetry`]: the live stream; [`recorder`]: its last minutes in a file; [`disk`]: external storage.
 //! - [`machine`]: what this machine has; [`session`]: what an agent keeps on disk; [`config`]: what it was told; [`log`].
 //!
 //! Ways to run it: [`command`] alone, [`embedded`] for a program; [`running`] is what both run.
@@ -22,6 +22,7 @@ pub mod log;
 pub mod machine;
 pub mod node;
 pub mod reactor;
+pub mod recorder;
 pub mod references;
 pub mod running;
 pub mod scheduler;

@@ -20,6 +20,7 @@
 //! - [`tick`]: what time brings.
 //! - [`drain`]: how work comes to an end.
 //! - [`rows`], [`spill_rows`] and [`detail`]: what people see.
+//! - [`largest`]: what recordings take of long tables.
 //! - [`check`]: every invariant, by a walk over everything.
 
 mod actors;
@@ -33,6 +34,7 @@ mod drain;
 mod evacuation;
 mod eviction;
 mod infeasible;
+mod largest;
 mod memory;
 mod messages;
 mod objects;
@@ -154,6 +156,8 @@ pub struct CoreConfig {
     pub now_ms: u64,
     /// External storage.
     pub spill: SpillConfig,
+    /// The file that the node's last minutes are recorded in, for people; none when nothing is recorded.
+    pub recording: Option<Arc<str>>,
 }
 
 /// All truth of one node.
@@ -225,6 +229,8 @@ pub struct Core {
     intake: drain::Intake,
     /// The process whose end is being worked off: still in the table, but nothing is held in its name any more.
     dying: Option<ProcessId>,
+    /// What has just happened belongs into the recording at once, and the recording is to be kept.
+    recording_wanted: bool,
 }
 
 /// Running sums.
@@ -313,6 +319,7 @@ impl Core {
             dismissed: BTreeSet::new(),
             intake: drain::Intake::default(),
             dying: None,
+            recording_wanted: false,
             config,
         };
         core.event(EventKind::AgentStarted, Severity::Info, None, format!("agent {} ready", core.config.node.short()));
@@ -323,6 +330,22 @@ impl Core {
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         self.config.node
+    }
+
+    /// The file that the last minutes are recorded in. Errors that it helps to understand name it.
+    #[must_use]
+    pub fn recording(&self) -> Option<&Arc<str>> {
+        self.config.recording.as_ref()
+    }
+
+    /// Writes what has just happened into the recording at once, and keeps the recording when the agent ends in order, too.
+    pub fn keep_recording(&mut self) {
+        self.recording_wanted = true;
+    }
+
+    /// Whether [`Core::keep_recording`] was called since the last time.
+    pub fn take_recording_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.recording_wanted)
     }
 
     /// A process that lives.

@@ -25,7 +25,8 @@ use crate::node::handle::NodeHandle;
 use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
 use crate::node::{Clock, backing, sampling, spawner};
 use crate::reactor::{Core, CoreConfig};
-use crate::session::{Address, Session};
+use crate::recorder::{Draft, Recorder};
+use crate::session::{Address, Session, state_dir};
 use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
 use crate::telemetry::door::Door;
@@ -49,15 +50,17 @@ pub struct Agent {
     ended: oneshot::Receiver<()>,
     end_stream: Option<oneshot::Sender<()>>,
     stream: Option<JoinHandle<()>>,
+    recorder: Recorder,
 }
 
 impl Agent {
-    /// Starts an agent, and returns when programs and viewers can connect. What dead sessions have left is swept first.
+    /// Starts an agent, and returns when programs and viewers can connect. What dead sessions have left is swept first; recordings of those
+    /// that did not end in order are kept.
     ///
     /// # Errors
     /// A port in use, a directory that is not safe, a token file that is refused, or what the system says, each with its value.
     pub fn start(config: &Config, starter: &str) -> Result<Self, Error> {
-        crate::session::sweep(&config.temp_dir)?;
+        let swept = crate::session::sweep_and_rescue(&config.temp_dir, state_dir().as_deref())?;
         let session = Session::create(&config.temp_dir)?;
         let token_file = config.token_file.clone().unwrap_or_else(|| session.token_file());
         let token = load_or_create(&token_file)?;
@@ -66,7 +69,12 @@ impl Agent {
         let listen = stream.local_addr().map_err(|error| Error::system("read the stream's address", error))?;
         let node_id = random_node()?;
         let viewers = Arc::new(AtomicU32::new(0));
-        let (remote, node, ended) = start_node(config, &session, starter, node_id, listen, Arc::clone(&viewers))?;
+        let (remote, node, ended, recorder) = start_node(config, &session, starter, node_id, listen, Arc::clone(&viewers))?;
+        for path in &swept.recordings {
+            let said = format!("an agent of yours did not end in order; its last minutes: plasmon replay {}", path.display());
+            tracing::warn!("{said}");
+            remote.tell(Command::Warning(said));
+        }
         let questions = remote.clone();
         let handle = NodeHandle::new(move |question| questions.tell(Command::Question(question)));
         let server =
@@ -85,7 +93,17 @@ impl Agent {
         session.publish(&address)?;
         tracing::info!(node = %node_id, %listen, session = %session.path().display(), "agent ready");
         let starter = starter.to_owned();
-        Ok(Self { session, address, starter, remote, node: Some(node), ended, end_stream: Some(end_stream), stream: Some(stream) })
+        Ok(Self {
+            session,
+            address,
+            starter,
+            remote,
+            node: Some(node),
+            ended,
+            end_stream: Some(end_stream),
+            stream: Some(stream),
+            recorder,
+        })
     }
 
     /// How to reach it.
@@ -127,6 +145,15 @@ impl Drop for Agent {
                 tracing::error!("a thread of the agent panicked");
             }
         }
+        if self.recorder.end() {
+            match state_dir().map(|state| self.session.rescue_recording(&state)).transpose().map(Option::flatten) {
+                Ok(Some(path)) => tracing::info!("the recording is kept: plasmon replay {}", path.display()),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the recording is lost"),
+            }
+            // Else a sweep at this moment would take the session for one that did not end in order.
+            let _ = std::fs::remove_file(self.recorder.path());
+        }
         tracing::info!(node = %self.address.node, "agent ended");
     }
 }
@@ -138,7 +165,7 @@ fn start_node(
     node: NodeId,
     listen: SocketAddr,
     viewers: Arc<AtomicU32>,
-) -> Result<(Remote, JoinHandle<()>, oneshot::Receiver<()>), Error> {
+) -> Result<(Remote, JoinHandle<()>, oneshot::Receiver<()>, Recorder), Error> {
     let capacity = config.object_store_memory.0;
     let pool = Arc::new(
         Pool::create(capacity).map_err(|error| Error::system(format!("make an object store of {}", config.object_store_memory), error))?,
@@ -154,6 +181,7 @@ fn start_node(
         limit: config.spill_limit.map(|limit| limit.0),
         writers: config.spill_threads as usize,
     };
+    let draft = Draft::of(&session.path());
     let mut core = Core::new(CoreConfig {
         node,
         node_ip: listen.ip().to_string().into(),
@@ -164,6 +192,7 @@ fn start_node(
         fail_infeasible: config.fail_infeasible,
         now_ms: clock.now_ms(),
         spill,
+        recording: Some(draft.path()),
     });
     warnings.iter().for_each(|warning| core.on_warning(warning));
     let control = Arc::new(Doorbell::create().map_err(|error| Error::system("make a doorbell", error))?);
@@ -184,7 +213,10 @@ fn start_node(
     let identity =
         Identity { starter: starter.to_owned(), session: session.path(), logs: session.logs(), listen: listen.to_string().into(), viewers };
     let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), (watched, errands))
-        .map_err(|error| Error::system("wait for clients", error))?;
+        .map_err(|error| Error::system("wait for clients", error))?
+        .recorded_by(draft.notifier());
+    let recording = draft.path();
+    let recorder = draft.start(remote.clone())?;
     let teller = remote.clone();
     let head_room = Arc::new(HeadRoom::open().ok());
     let shared = Arc::clone(&head_room);
@@ -197,21 +229,23 @@ fn start_node(
     let logs = session.logs();
     spawn("spawner", move || spawner::run(&errand_queue, &logs, |report| teller.tell(Command::Done(report))))?;
     let node = spawn("node", move || {
-        let alarm = Alarm;
+        let alarm = Alarm { recording };
         shell.run();
         std::mem::forget(alarm);
         // Nobody may wait for it.
         let _ = alive.send(());
     })?;
-    Ok((remote, node, ended))
+    Ok((remote, node, ended, recorder))
 }
 
 /// Without its node an agent only looks alive: better none. Its clients notice, and the next start sweeps.
-struct Alarm;
+struct Alarm {
+    recording: Arc<str>,
+}
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        tracing::error!("the node's thread panicked");
+        tracing::error!("the node's thread panicked; its last minutes: plasmon replay {}", self.recording);
         std::process::abort();
     }
 }

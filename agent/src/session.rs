@@ -21,10 +21,12 @@ use serde::{Deserialize, Serialize};
 
 mod base;
 mod remains;
+mod rescue;
 pub(crate) mod spill;
 
 use base::Base;
-pub use remains::{Found, find_live, sweep};
+pub use remains::{Found, Swept, find_live, sweep, sweep_and_rescue};
+pub use rescue::{kept_recording, state_dir};
 
 const LOCK: &str = "lock";
 const SOCKET: &str = "agent.sock";
@@ -151,6 +153,13 @@ impl Session {
     pub fn withdraw(&self) {
         // What cannot be removed now goes with the directory.
         let _ = fs::remove_file(self.path().join(ADDRESS));
+    }
+}
+
+impl Session {
+    /// Moves the session's recording to `state` if there is one; where it is then.
+    pub(crate) fn rescue_recording(&self, state: &Path) -> std::io::Result<Option<PathBuf>> {
+        rescue::rescue(&self.path(), &self.name, state)
     }
 }
 

@@ -2,16 +2,14 @@
 //!
 //! - [`door`] decides who may come in before anything is upgraded; [`head`] reads what it decides on, [`token`] is the secret.
 //! - [`server`] accepts, [`viewer`] talks to one viewer: its requests, its credit, its clocks.
-//! - [`window`] turns a table into what a view shows, [`group`] folds it, [`record`] is what both must know of a row.
-//! - [`subscription`] remembers what a viewer has and says what is new; [`frame`] writes that as JSON.
+//! - [`tables`] is what may be read of the node; [`plasmon_protocol::window`] turns a table into what a view shows.
+//! - [`subscription`] remembers what a viewer has and says what is new; [`frame`] writes what is no window as JSON.
 //! - [`detail`] adds to a thing in detail what only files know.
 
 pub mod detail;
 pub mod door;
 pub mod frame;
-mod group;
 pub mod head;
-pub mod record;
 mod report;
 mod round;
 pub mod server;
@@ -19,5 +17,4 @@ pub mod subscription;
 pub mod tables;
 pub mod token;
 mod viewer;
-pub mod window;
 mod wire;

@@ -16,11 +16,11 @@ use plasmon_agent::session::Address;
 use plasmon_agent::telemetry::door::Door;
 use plasmon_agent::telemetry::head::{Head, MAX_HEAD};
 use plasmon_agent::telemetry::token::{self, Token};
-use plasmon_agent::telemetry::window::Query;
 use plasmon_fuzz::corpus;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::ReferenceRow;
 use plasmon_protocol::stream::{Request, Rows};
+use plasmon_protocol::window::Query;
 
 use fuzz::{conversation, files, node};
 

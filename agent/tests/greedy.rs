@@ -75,6 +75,7 @@ impl Node {
             fail_infeasible: true,
             now_ms: 0,
             spill: SpillConfig::default(),
+            recording: None,
         };
         Self { core: Core::new(config), outside: Outside::default(), blocks: 0 }
     }

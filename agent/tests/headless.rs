@@ -169,6 +169,56 @@ fn the_next_start_sweeps_what_a_kill_has_left() {
     hello(&next);
 }
 
+/// Names in the directory of kept recordings, oldest first.
+fn kept(place: &Place) -> Vec<String> {
+    let names = fs::read_dir(place.path().join("state/plasmon")).unwrap();
+    let mut names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_last_minutes_of_killed_agents_are_kept_and_those_of_others_are_not() {
+    let place = Place::new();
+    let start = || {
+        let mut command = place.command(&["--listen", "127.0.0.1:0", "--object-store-memory", "16MiB"]);
+        command.env("XDG_STATE_HOME", place.path().join("state"));
+        Daemon::adopt(&place, command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let mut killed = Vec::new();
+    for _ in 0..7 {
+        let daemon = start();
+        let recording = daemon.found.path.join("recording.ndjson");
+        // It says hello and what has happened: that it is ready.
+        until("the first minutes", || fs::read_to_string(&recording).is_ok_and(|text| text.contains("agent_started")).then_some(()));
+        assert_eq!(fs::metadata(&recording).unwrap().mode() & 0o7777, 0o600);
+        killed.push((daemon.found.path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&recording).unwrap()));
+        assert_eq!(daemon.end(Signal::KILL), None);
+    }
+    let mut last = start();
+    // The newest five; what the first of them has written about the ones before it is its own.
+    let expected: Vec<String> = killed[2..].iter().map(|(name, _)| format!("{name}.ndjson")).collect();
+    assert_eq!(kept(&place), expected);
+    let directory = place.path().join("state/plasmon");
+    assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o7777, 0o700);
+    for ((name, before), file) in killed[2..].iter().zip(&expected) {
+        let path = directory.join(file);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        assert!(fs::read(&path).unwrap().starts_with(before), "{name}");
+    }
+    // The log and the events of who moved it say where it is.
+    let told = format!("plasmon replay {}", directory.join(&expected[4]).display());
+    let recording = last.found.path.join("recording.ndjson");
+    until("the event", || fs::read_to_string(&recording).is_ok_and(|text| text.contains(&told)).then_some(()));
+    let stderr = last.child.stderr.take().unwrap();
+    let mut log = BufReader::new(stderr).lines();
+    until("the log's line", || log.next().unwrap().unwrap().contains(&told).then_some(()));
+    // This one ends in order: nothing is kept of it.
+    assert_eq!(last.end(Signal::TERM), Some(0));
+    assert_eq!(kept(&place), expected);
+    assert_eq!(place.sessions(), [""; 0]);
+}
+
 #[test]
 fn a_stale_socket_is_no_obstacle() {
     let place = Place::new();

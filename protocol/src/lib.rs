@@ -4,7 +4,8 @@
 //!
 //! - [`id`]: newtype ids.
 //! - [`record`]: the rows that people see; [`column`]: their columns.
-//! - [`stream`]: dashboard and agent; [`filter`]: the language of its filters.
+//! - [`stream`]: dashboard and agent; [`filter`]: the language of its filters; [`window`]: what a view shows.
+//! - [`recording`]: the stream's frames in a file.
 //! - [`local`]: client and agent, through rings and the unix socket.
 //! - [`resources`]: what tasks and actors ask for, and what nodes offer.
 //! - [`report`]: rows to the text and JSON report.
@@ -17,7 +18,9 @@ pub mod filter;
 pub mod id;
 pub mod local;
 pub mod record;
+pub mod recording;
 pub mod report;
 pub mod resources;
 pub mod size;
 pub mod stream;
+pub mod window;

@@ -4,6 +4,7 @@ pub mod act;
 pub mod geometry;
 pub mod page;
 pub mod prompt;
+pub mod replay;
 pub mod route;
 pub mod rows;
 pub mod split;
@@ -57,6 +58,8 @@ pub enum Effect {
     Send(Request),
     /// Put it on the clipboard.
     Copy(String),
+    /// Show this instant of the recording, milliseconds since the Unix epoch by the recorded agent's clock.
+    Seek(u64),
     /// Draw everything anew.
     Redraw,
     /// Give the terminal back until the shell continues us.
@@ -150,6 +153,7 @@ pub struct App {
     opened: Vec<Place>,
     subscriptions: Subscriptions,
     acked: u64,
+    replay: Option<replay::Replay>,
 }
 
 impl App {
@@ -173,6 +177,7 @@ impl App {
             opened: Vec::new(),
             subscriptions: Subscriptions::default(),
             acked: 0,
+            replay: None,
         }
     }
 
@@ -199,6 +204,9 @@ impl App {
                 self.link = LinkState::Lost { at_ms, retry_at_ms, cause, hint };
             }
             Msg::Tick(now_ms) => {
+                // Before the first tick there was no clock.
+                let passed = if self.now_ms == 0 { 0 } else { now_ms.saturating_sub(self.now_ms) };
+                self.replay_on(passed, &mut effects);
                 self.now_ms = now_ms;
                 self.flash.take_if(|flash| flash.until_ms <= now_ms);
             }
@@ -242,20 +250,29 @@ impl App {
         self.flash = None;
         if self.overlay.is_some() {
             self.overlay_key(key, effects);
-        } else if let Some(action) = crate::keys::action(self.contexts(), key) {
+        } else if let Some(action) = crate::keys::action(&self.contexts(), key) {
             self.act(action, effects);
         }
     }
 
     /// The contexts that keys are looked for in.
     #[must_use]
-    pub fn contexts(&self) -> &'static [Context] {
-        let contexts = self.place().route.contexts();
-        match &self.overlay {
-            Some(_) => &[Context::Prompt],
-            None if self.parts().len() == 1 => contexts.strip_prefix(&[Context::Split]).unwrap_or(contexts),
-            None => contexts,
+    pub fn contexts(&self) -> Vec<Context> {
+        if self.overlay.is_some() {
+            return vec![Context::Prompt];
         }
+        let mut contexts = self.place_contexts();
+        if self.parts().len() == 1 {
+            contexts.retain(|context| *context != Context::Split);
+        }
+        contexts
+    }
+
+    /// The contexts of the place, whatever is open over it.
+    #[must_use]
+    pub fn place_contexts(&self) -> Vec<Context> {
+        let replay = self.replay.as_ref().map(|_| Context::Replay);
+        replay.into_iter().chain(self.place().route.contexts().iter().copied()).collect()
     }
 
     /// What the screen shows: the replica, or the picture of it that is held still.
@@ -294,6 +311,7 @@ impl App {
     pub fn agent_now_ms(&self) -> u64 {
         match &self.frozen {
             Some(frozen) => frozen.model.at_ms,
+            None if self.replay.is_some() => self.replay.as_ref().map_or(0, |replay| replay.at_ms),
             None if self.link == LinkState::Live => self.live.at_ms + self.now_ms.saturating_sub(self.heard_ms),
             None => self.live.at_ms,
         }
@@ -346,7 +364,7 @@ impl App {
     /// Everything up to the last frame is on the screen; what to tell the agent.
     pub fn drawn(&mut self) -> Option<Effect> {
         let seq = self.live.seq;
-        (self.link == LinkState::Live && seq > self.acked).then(|| {
+        (self.link == LinkState::Live && seq > self.acked && self.replay.is_none()).then(|| {
             self.acked = seq;
             Effect::Send(Request::Ack { seq })
         })
@@ -356,6 +374,9 @@ impl App {
     #[must_use]
     pub fn clock_ms(&self) -> u64 {
         let soon = self.flash.is_some() || self.frozen.is_some() || self.link != LinkState::Live;
+        if let Some(playing_ms) = self.replay_clock_ms() {
+            return playing_ms;
+        }
         match self.place().route {
             _ if soon => 1_000,
             Route::View(Page::Overview) => 5_000,

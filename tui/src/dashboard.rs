@@ -6,7 +6,9 @@ use tokio::sync::watch;
 
 use crate::app::{App, Settings};
 use crate::error::Error;
+use crate::link::replay::ReplayLink;
 use crate::link::websocket::{Door, WebSocketLink};
+use crate::recording::Recording;
 use crate::run::{ExitReason, Outside, run};
 use crate::terminal::take_over;
 use crate::view::theme::Theme;
@@ -57,6 +59,23 @@ pub async fn show(options: DashboardOptions) -> Result<ExitReason, Error> {
     let reason = run(app, &mut link, &mut screen, Outside { progress, quit_when }, now_ms).await;
     drop(guard);
     reason.map_err(Error::Terminal)
+}
+
+/// Shows a recording on this process's terminal until the viewer leaves; the header calls it `name`. Blocks; must not be called within a
+/// runtime.
+///
+/// # Errors
+/// When the terminal cannot be used.
+pub fn replay(recording: Recording, name: String) -> Result<ExitReason, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    runtime.block_on(async {
+        let app = App::new(Settings { address: name, utc_offset_ms: utc_offset_ms() }).of_recording(recording.timeline().clone());
+        let mut link = ReplayLink::new(recording);
+        let (mut screen, guard) = take_over(Theme::of_environment()).map_err(Error::Terminal)?;
+        let reason = run(app, &mut link, &mut screen, Outside::default(), now_ms).await;
+        drop(guard);
+        reason.map_err(Error::Terminal)
+    })
 }
 
 fn now_ms() -> u64 {

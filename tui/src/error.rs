@@ -13,6 +13,9 @@ pub enum Error {
     /// The terminal cannot be used.
     #[error("cannot use the terminal: {0}")]
     Terminal(#[source] io::Error),
+    /// A recording cannot be written.
+    #[error("cannot record: {0}")]
+    Record(#[source] io::Error),
     /// The system grants no threads or timers.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
@@ -25,6 +28,7 @@ impl Error {
         match self {
             Self::Link(error) => error.hint(),
             Self::Terminal(_) => "`plasmon memory` prints the same facts without a terminal".to_owned(),
+            Self::Record(_) => "what was written before can be replayed".to_owned(),
             Self::Runtime(_) => String::new(),
         }
     }

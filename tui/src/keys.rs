@@ -1,105 +1,16 @@
 //! The one key table: input, footer, help, palette and the README's table come from it.
 
-use std::fmt;
-
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+mod key;
 
 use crate::app::route::Page;
 
-/// A key as it is bound: shift is part of the character.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Key {
-    /// A character, shifted or not.
-    Char(char),
-    /// A character with control held.
-    Ctrl(char),
-    /// Return.
-    Enter,
-    /// Escape.
-    Esc,
-    /// Tabulator.
-    Tab,
-    /// Tabulator with shift held.
-    BackTab,
-    /// Arrow.
-    Up,
-    /// Arrow.
-    Down,
-    /// Arrow.
-    Left,
-    /// Arrow.
-    Right,
-    /// A page back.
-    PageUp,
-    /// A page on.
-    PageDown,
-    /// The beginning.
-    Home,
-    /// The end.
-    End,
-    /// Deletes to the left.
-    Backspace,
-    /// Deletes to the right.
-    Delete,
-}
-
-impl Key {
-    /// The key of a terminal's event; `None` for releases and for what nothing is bound to.
-    #[must_use]
-    pub fn from_event(event: KeyEvent) -> Option<Self> {
-        if event.kind == KeyEventKind::Release {
-            return None;
-        }
-        Some(match event.code {
-            KeyCode::Char(char) if event.modifiers.contains(KeyModifiers::CONTROL) => Self::Ctrl(char.to_ascii_lowercase()),
-            KeyCode::Char(_) if event.modifiers.contains(KeyModifiers::ALT) => return None,
-            KeyCode::Char(char) => Self::Char(char),
-            KeyCode::Enter => Self::Enter,
-            KeyCode::Esc => Self::Esc,
-            KeyCode::Tab => Self::Tab,
-            KeyCode::BackTab => Self::BackTab,
-            KeyCode::Up => Self::Up,
-            KeyCode::Down => Self::Down,
-            KeyCode::Left => Self::Left,
-            KeyCode::Right => Self::Right,
-            KeyCode::PageUp => Self::PageUp,
-            KeyCode::PageDown => Self::PageDown,
-            KeyCode::Home => Self::Home,
-            KeyCode::End => Self::End,
-            KeyCode::Backspace => Self::Backspace,
-            KeyCode::Delete => Self::Delete,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Char(' ') => f.write_str("space"),
-            Self::Char(char) => write!(f, "{char}"),
-            Self::Ctrl(char) => write!(f, "^{char}"),
-            Self::Enter => f.write_str("Enter"),
-            Self::Esc => f.write_str("Esc"),
-            Self::Tab => f.write_str("Tab"),
-            Self::BackTab => f.write_str("S-Tab"),
-            Self::Up => f.write_str("↑"),
-            Self::Down => f.write_str("↓"),
-            Self::Left => f.write_str("←"),
-            Self::Right => f.write_str("→"),
-            Self::PageUp => f.write_str("PgUp"),
-            Self::PageDown => f.write_str("PgDn"),
-            Self::Home => f.write_str("Home"),
-            Self::End => f.write_str("End"),
-            Self::Backspace => f.write_str("Backspace"),
-            Self::Delete => f.write_str("Del"),
-        }
-    }
-}
+pub use key::Key;
 
 /// Where a key means something. A place looks through several contexts, the narrowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Context {
+    /// A recording.
+    Replay,
     /// The tree of sites.
     Sites,
     /// Tables whose rows fold.
@@ -122,13 +33,24 @@ pub enum Context {
 
 impl Context {
     /// All of them, in the order of the help.
-    pub const ALL: &[Self] =
-        &[Self::Everywhere, Self::Rows, Self::Table, Self::Groups, Self::Split, Self::Sites, Self::Page, Self::Object, Self::Prompt];
+    pub const ALL: &[Self] = &[
+        Self::Everywhere,
+        Self::Rows,
+        Self::Table,
+        Self::Groups,
+        Self::Split,
+        Self::Sites,
+        Self::Page,
+        Self::Object,
+        Self::Replay,
+        Self::Prompt,
+    ];
 
     /// What people call it.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
+            Self::Replay => "A recording",
             Self::Sites => "Sites",
             Self::Groups => "References, tasks, actors",
             Self::Split => "Views of two tables",
@@ -191,6 +113,28 @@ pub enum Action {
     CreationSite,
     /// Hold the picture still, or let it go on.
     Freeze,
+    /// Play a recording, or let it stand still.
+    Play,
+    /// Go back a second in a recording.
+    StepBack,
+    /// Go on a second in a recording.
+    StepOn,
+    /// Go back ten seconds in a recording.
+    LeapBack,
+    /// Go on ten seconds in a recording.
+    LeapOn,
+    /// Play faster.
+    Faster,
+    /// Play slower.
+    Slower,
+    /// Go to the next mark of a recording.
+    NextMark,
+    /// Go to the previous mark of a recording.
+    PreviousMark,
+    /// Go to the beginning of a recording.
+    Begin,
+    /// Go to the end of a recording.
+    End,
     /// Copy what is selected.
     Copy,
     /// Show what the keys and the numbers mean.
@@ -242,6 +186,19 @@ macro_rules! bindings {
 }
 
 bindings! {
+    Replay {
+        Char(' ') => Play, "play", "play on from here, or stand still";
+        Key::Left => StepBack, "-1 s", "go back a second";
+        Key::Right => StepOn, "+1 s", "go on a second";
+        ShiftLeft => LeapBack, "", "go back ten seconds";
+        ShiftRight => LeapOn, "", "go on ten seconds";
+        Char('n') => NextMark, "next mark", "go to the next mark: `×` something died or failed, `!` a warning, `▪` something was spilled";
+        Char('N') => PreviousMark, "", "go to the previous mark";
+        Char('+'), Char('=') => Faster, "faster", "play faster: 2, 5, 10, 60 times as fast as it was";
+        Char('-') => Slower, "", "play slower";
+        Home => Begin, "", "go to the beginning of the recording";
+        Key::End => Action::End, "", "go to its end";
+    }
     Sites {
         Char('z') => Fold, "fold", "fold or unfold the file of the selected site";
         Char('Z') => FoldAll, "", "fold or unfold all files";
@@ -273,7 +230,7 @@ bindings! {
         Key::PageDown, Ctrl('f') => Action::PageDown, "", "go down a screen";
         Key::PageUp, Ctrl('b') => Action::PageUp, "", "go up a screen";
         Char('g'), Home => Top, "", "select the first row";
-        Char('G'), End => Bottom, "", "select the last row";
+        Char('G'), Key::End => Bottom, "", "select the last row";
         Char('y') => Copy, "copy", "copy the id or the place of what is selected to the clipboard";
     }
     Everywhere {
@@ -383,13 +340,5 @@ mod tests {
             assert!(!row.help.contains('|'), "{}", row.help);
         }
         assert_eq!(text.lines().filter(|line| line.matches('|').count() == 4).count(), text.lines().count());
-    }
-
-    #[test]
-    fn control_and_releases_are_told_apart() {
-        assert_eq!(Key::from_event(KeyEvent::new(KeyCode::Char('C'), KeyModifiers::CONTROL)), Some(Key::Ctrl('c')));
-        assert_eq!(Key::from_event(KeyEvent::new(KeyCode::Char('S'), KeyModifiers::SHIFT)), Some(Key::Char('S')));
-        let release = KeyEvent::new_with_kind(KeyCode::Enter, KeyModifiers::NONE, KeyEventKind::Release);
-        assert_eq!(Key::from_event(release), None);
     }
 }

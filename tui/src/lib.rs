@@ -7,6 +7,7 @@
 //! - [`view`]: one file for one region of the screen.
 //! - [`link`]: the connection to an agent; [`terminal`]: the terminal, given back as it was found.
 //! - [`run`]: the loop that joins them; [`dashboard`] is what a program calls.
+//! - [`recording`]: what was recorded, read; [`record`]: a viewer that records.
 //! - [`once`]: a whole report, without a screen; [`svg`]: a screen as a picture.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -17,12 +18,14 @@ pub mod keys;
 pub mod link;
 pub mod model;
 pub mod once;
+pub mod record;
+pub mod recording;
 pub mod run;
 pub mod svg;
 pub mod terminal;
 pub mod view;
 
-pub use dashboard::{DashboardOptions, dashboard, show};
+pub use dashboard::{DashboardOptions, dashboard, replay, show};
 pub use error::Error;
 pub use once::fetch_report;
 pub use run::ExitReason;

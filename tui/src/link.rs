@@ -1,6 +1,8 @@
-//! The connection to an agent: requests go out, what happens comes in. A WebSocket in life, a pair of channels in tests.
+//! The connection to an agent: requests go out, what happens comes in. A WebSocket in life, a recording afterwards, a pair of
+//! channels in tests.
 
 pub mod memory;
+pub mod replay;
 pub mod websocket;
 
 use std::future::Future;
@@ -34,6 +36,11 @@ pub trait Link {
 
     /// An event that is already here.
     fn ready(&mut self) -> Option<LinkEvent>;
+
+    /// Shows another instant, milliseconds since the Unix epoch by the agent's clock; only a recording has others than now.
+    fn seek(&mut self, at_ms: u64) {
+        let _ = at_ms;
+    }
 }
 
 /// Why there is no connection.

@@ -5,6 +5,8 @@ mod demo;
 #[cfg(target_os = "linux")]
 #[path = "main/local.rs"]
 mod local;
+#[path = "main/look_back.rs"]
+mod look_back;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::report::{GroupBy, ReportOptions, SortBy, Units};
+use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
 use plasmon_tui::DashboardOptions;
 
 /// See inside the shared memory of parallel programs: who holds what, and which line of code made it
@@ -36,6 +38,10 @@ enum Command {
     Attach(Attach),
     /// Print every reference: who holds which object, why, and from which line of code
     Memory(Box<Memory>),
+    /// Write what an agent shows into a file, once a second
+    Record(look_back::RecordOptions),
+    /// Open a recording in the dashboard, with a time line to go back and forth in
+    Replay(look_back::ReplayOptions),
     /// Run the agent of this node without a dashboard
     #[cfg(target_os = "linux")]
     Agent(local::AgentCommand),
@@ -146,6 +152,8 @@ fn main() -> ExitCode {
         None => watch_or_report(&cli.target),
         Some(Command::Attach(attach)) => watch_or_report(&Target { address: Some(attach.url), token_file: attach.token_file }),
         Some(Command::Memory(memory)) => attach_to(&memory.target).and_then(|found| report(&found, &memory)),
+        Some(Command::Record(options)) => look_back::run_record(&options),
+        Some(Command::Replay(options)) => look_back::run_replay(&options),
         #[cfg(target_os = "linux")]
         Some(Command::Demo(options)) => local::demo(options),
         #[cfg(target_os = "linux")]
@@ -236,6 +244,16 @@ fn read_token(path: &std::path::Path) -> Result<String, Failure> {
 }
 
 fn report(found: &Found, memory: &Memory) -> Result<(), Failure> {
+    loop {
+        if !print(&plasmon_tui::fetch_report(&found.url, found.token.as_deref())?, memory)? || !memory.watch {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Prints a report; whether its reader wants more.
+fn print(report: &Report, memory: &Memory) -> Result<bool, Failure> {
     let options = ReportOptions {
         group_by: memory.group_by,
         sort_by: memory.sort_by,
@@ -246,25 +264,21 @@ fn report(found: &Found, memory: &Memory) -> Result<(), Failure> {
         no_format: memory.no_format,
         width: width(),
     };
-    loop {
-        let report = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        let written = if memory.json {
-            serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from).and_then(|()| writeln!(out))
-        } else {
-            if memory.watch {
-                // From the top of the screen, as `watch` does it.
-                let _ = write!(out, "\x1b[H\x1b[2J");
-            }
-            out.write_all(report.text(&options).as_bytes())
-        };
-        match written.and_then(|()| out.flush()) {
-            // Whoever read has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(Error::system("write the report", error).into()),
-            Ok(()) if memory.watch => std::thread::sleep(Duration::from_secs(1)),
-            Ok(()) => return Ok(()),
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let written = if memory.json {
+        serde_json::to_writer_pretty(&mut out, report).map_err(std::io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        if memory.watch {
+            // From the top of the screen, as `watch` does it.
+            let _ = write!(out, "\x1b[H\x1b[2J");
         }
+        out.write_all(report.text(&options).as_bytes())
+    };
+    match written.and_then(|()| out.flush()) {
+        // Whoever read has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::system("write the report", error).into()),
+        Ok(()) => Ok(true),
     }
 }
 

@@ -66,6 +66,7 @@ pub async fn run<L: Link, S: Screen>(
         for effect in std::mem::take(&mut effects) {
             match effect {
                 Effect::Send(request) => link.send(request),
+                Effect::Seek(at_ms) => link.seek(at_ms),
                 Effect::Copy(text) => screen.copy(&text)?,
                 Effect::Redraw => screen.redraw()?,
                 Effect::Suspend => {
@@ -161,20 +162,25 @@ async fn changed<T: Clone>(channel: &mut Option<watch::Receiver<T>>) -> Option<T
 }
 
 /// The signals that end a program in order.
-struct Signals {
+pub struct Signals {
     #[cfg(unix)]
     all: [tokio::signal::unix::Signal; 3],
 }
 
 impl Signals {
+    /// Listens to them from now on.
+    ///
+    /// # Errors
+    /// What the system says.
     #[cfg(unix)]
-    fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { all: [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?] })
     }
 
+    /// Returns when one came.
     #[cfg(unix)]
-    async fn next(&mut self) {
+    pub async fn next(&mut self) {
         let [terminate, hangup, interrupt] = &mut self.all;
         tokio::select! {
             _ = terminate.recv() => {}
@@ -183,13 +189,18 @@ impl Signals {
         }
     }
 
+    /// Listens to them from now on.
+    ///
+    /// # Errors
+    /// None.
     #[cfg(not(unix))]
-    fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self {})
     }
 
+    /// Returns when one came.
     #[cfg(not(unix))]
-    async fn next(&mut self) {
+    pub async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
 }

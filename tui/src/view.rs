@@ -27,6 +27,7 @@ pub mod split;
 pub mod table;
 pub mod tasks;
 pub mod theme;
+pub mod timeline;
 pub mod window;
 
 use ratatui::buffer::Buffer;
@@ -42,11 +43,14 @@ use theme::{Role, Theme};
 pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
     let area = buffer.area;
     let mut paint = Paint { buffer, theme };
-    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        return small(&mut paint, area);
+    let line = app.time_line();
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 + line {
+        return small(&mut paint, area, SMALLEST.1 + line);
     }
     header::draw(app, &mut paint, Rect { height: HEADER, ..area });
-    let body = Rect { y: area.y + HEADER, height: area.height - HEADER - FOOTER, ..area };
+    timeline::draw(app, &mut paint, Rect { y: area.y + HEADER, height: line, ..area });
+    let top = HEADER + line;
+    let body = Rect { y: area.y + top, height: area.height - top - FOOTER, ..area };
     match &app.place().route {
         Route::View(Page::Overview) => overview::draw(app, &mut paint, body),
         Route::View(Page::References) | Route::References { .. } => references::draw(app, &mut paint, body),
@@ -66,10 +70,10 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
 }
 
 /// Too small to show anything true.
-fn small(paint: &mut Paint<'_>, area: Rect) {
+fn small(paint: &mut Paint<'_>, area: Rect, rows: u16) {
     let lines = [
         "plasmon needs a little more room".to_owned(),
-        format!("{} × {} here, {} × {} needed", area.width, area.height, SMALLEST.0, SMALLEST.1),
+        format!("{} × {} here, {} × {} needed", area.width, area.height, SMALLEST.0, rows),
         "q leaves".to_owned(),
     ];
     let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;

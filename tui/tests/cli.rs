@@ -377,7 +377,7 @@ fn help(arguments: &[&str]) -> String {
 #[test]
 fn help_and_version_read_well() {
     insta::assert_snapshot!("help", help(&["--help"]));
-    for command in ["demo", "attach", "memory", "agent"] {
+    for command in ["demo", "attach", "memory", "record", "replay", "agent"] {
         insta::assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
         assert_eq!(help(&["help", command]), help(&[command, "--help"]));
     }

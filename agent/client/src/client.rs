@@ -208,8 +208,10 @@ impl Client {
     pub(crate) fn die(&self) {
         // Asked for first: the end of the connection may close the socket.
         let said = self.farewell();
-        let cause = said
-            .unwrap_or_else(|| format!("process {} closed the connection; it was started by {}", self.hello.agent_pid, self.hello.starter));
+        let cause = said.unwrap_or_else(|| {
+            let (pid, starter) = (self.hello.agent_pid, &self.hello.starter);
+            format!("process {pid} closed the connection; it was started by {starter}{}", self.recording())
+        });
         if !self.end_with(Error::AgentDied { node: self.hello.node, cause }) {
             return;
         }
@@ -217,6 +219,13 @@ impl Client {
             // Whatever the task is doing, nobody wants it any more; nor anything that would run at an orderly exit beside it.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
+    }
+
+    /// Where the last minutes of an agent are that ended without a word, for people. The next start of an agent moves the file, and
+    /// `plasmon replay` finds it by this name all the same.
+    fn recording(&self) -> String {
+        let path = std::path::Path::new(&self.hello.session).join(plasmon_protocol::recording::FILE);
+        if path.exists() { format!("; its last minutes: plasmon replay {}", path.display()) } else { String::new() }
     }
 
     /// Why the agent ended the connection, if it said so.

@@ -60,7 +60,9 @@ fn no_worker_outlives_a_killed_agent_and_the_next_start_sweeps() {
         stop(workers[2]);
         agent.kill();
         for task in &tasks {
-            let Err(Error::AgentDied { .. }) = plasmon::get(task) else { panic!("a task of a dead agent ended") };
+            let Err(Error::AgentDied { cause, .. }) = plasmon::get(task) else { panic!("a task of a dead agent ended") };
+            let recording = session.join("recording.ndjson");
+            assert!(recording.exists() && cause.ends_with(&format!("plasmon replay {}", recording.display())), "{cause}");
         }
         eventually("its workers are gone", || !workers.iter().any(|pid| is_alive(*pid)));
         // Nobody could clean up; the sibling is not touched by who does.

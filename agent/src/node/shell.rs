@@ -15,6 +15,7 @@ use std::time::Duration;
 use plasmon_memory::channel::Listener;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::slot::AgentState;
+use plasmon_protocol::column::Table;
 use plasmon_protocol::id::ProcessId;
 use rustix::event::{Timespec, epoll};
 
@@ -27,6 +28,8 @@ use super::peer::Peer;
 use super::sampling::{Seen, Watched};
 use super::spawner::{Errand, Report};
 use crate::reactor::{Core, Machine};
+use crate::recorder::Notifier;
+use crate::telemetry::tables::Tables as _;
 use arrivals::{Introduced, Starting};
 use ending::Phase;
 
@@ -44,6 +47,10 @@ const RETRY_AT_MOST: Duration = Duration::from_millis(64);
 pub enum Command {
     /// Run this over the tables.
     Question(Question),
+    /// Run this over the tables, for the recording.
+    Record(Question),
+    /// Tell people this, once.
+    Warning(String),
     /// The pool's backing came this far.
     Backing(Progress),
     /// Machine and processes look like this.
@@ -122,6 +129,8 @@ pub struct Shell {
     /// When a client last said something, milliseconds since the Unix epoch.
     heard_ms: u64,
     buffer: Vec<u8>,
+    /// Who records, if somebody does.
+    recorder: Option<Notifier>,
 }
 
 /// What an event is about; the high half of its number, the low half says which.
@@ -183,7 +192,15 @@ impl Shell {
             phase: Phase::Serving,
             heard_ms: 0,
             buffer: Vec::new(),
+            recorder: None,
         })
+    }
+
+    /// The same, recorded.
+    #[must_use]
+    pub fn recorded_by(mut self, recorder: Notifier) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     /// Serves until told to stop; then ends the workers, each of which is reaped, and returns.
@@ -205,6 +222,7 @@ impl Shell {
                 break;
             }
             let flushed = self.settle();
+            self.tell_recorder();
             retry = if flushed.moved || !flushed.full { RETRY } else { (retry * 2).min(RETRY_AT_MOST) };
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
@@ -263,6 +281,13 @@ impl Shell {
                     self.notice_viewers();
                     question(&self.core);
                 }
+                Command::Record(question) => {
+                    question(&self.core);
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.taken(self.core.version(Table::Store));
+                    }
+                }
+                Command::Warning(text) => self.core.on_warning(&text),
                 Command::Backing(Progress::Backed(end)) => self.core.on_backed(end, &mut self.effects),
                 Command::Backing(Progress::Failed(end, cause)) => self.core.on_backing_failed(end, &cause, &mut self.effects),
                 Command::Seen(seen) => {
@@ -311,6 +336,16 @@ impl Shell {
                 return Flushed { moved, ..flushed };
             }
         }
+    }
+
+    /// Lets the recorder know that there is something new to it.
+    fn tell_recorder(&mut self) {
+        let wanted = self.core.take_recording_wanted();
+        let Some(recorder) = &mut self.recorder else { return };
+        if wanted {
+            recorder.keep();
+        }
+        recorder.notice(self.core.version(Table::Store));
     }
 
     fn watch(&self) {

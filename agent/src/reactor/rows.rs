@@ -8,6 +8,7 @@ use plasmon_protocol::record::{
     ActorRow, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
     ReferenceType, SiteRow, SpillFileRow, StoreRow, TaskRow, TaskStatus,
 };
+use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Detail, Target};
 
 use super::{Activity, Core, Process};
@@ -335,6 +336,10 @@ impl Tables for Core {
 
     fn detail(&self, target: Target) -> Option<Detail> {
         self.detail_of(target)
+    }
+
+    fn take(&self, table: Table, limit: usize) -> Taken {
+        self.taken(table, limit)
     }
 }
 

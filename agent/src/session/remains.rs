@@ -9,6 +9,7 @@ use plasmon_protocol::error::Error;
 use rustix::fs::OFlags;
 
 use super::base::Base;
+use super::rescue::rescue;
 use super::{ADDRESS, Address, LOCK, is_name, spill};
 
 /// What a session is renamed to before it is removed starts so.
@@ -57,21 +58,46 @@ pub fn find_live(temp_dir: &Path) -> Result<Vec<Found>, Error> {
 /// # Errors
 /// As [`find_live`].
 pub fn sweep(temp_dir: &Path) -> Result<usize, Error> {
-    let Some(base) = Base::open(temp_dir)? else { return Ok(0) };
-    let mut swept = 0;
+    Ok(sweep_and_rescue(temp_dir, None)?.sessions)
+}
+
+/// What a sweep did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Swept {
+    /// Dead sessions that were removed.
+    pub sessions: usize,
+    /// Where recordings of such that did not end in order are now.
+    pub recordings: Vec<PathBuf>,
+}
+
+/// As [`sweep`]; the recordings of sessions that did not end in order are moved to `state` before. One that cannot be moved is logged, and
+/// goes with its session.
+///
+/// # Errors
+/// As [`find_live`].
+pub fn sweep_and_rescue(temp_dir: &Path, state: Option<&Path>) -> Result<Swept, Error> {
+    let Some(base) = Base::open(temp_dir)? else { return Ok(Swept::default()) };
+    let mut swept = Swept::default();
     {
         let _guard = base.lock()?;
         for name in base.names()?.into_iter().filter(|name| is_name(name)) {
             if !is_alive(&base.path().join(&name)) {
                 match rename_away(&base, &name) {
-                    Ok(()) => swept += 1,
+                    Ok(()) => swept.sessions += 1,
                     Err(error) => tracing::warn!(session = name, %error, "a dead session stays"),
                 }
             }
         }
     }
     for name in base.names()?.into_iter().filter(|name| name.starts_with(DEAD)) {
-        if let Err(error) = remove_all(&base.path().join(&name), name.trim_start_matches(DEAD)) {
+        let (dead, session) = (base.path().join(&name), name.trim_start_matches(DEAD));
+        if let Some(state) = state.filter(|_| is_name(session)) {
+            match rescue(&dead, session, state) {
+                Ok(moved) => swept.recordings.extend(moved),
+                Err(error) => tracing::warn!(session, %error, "the recording of a dead session is lost"),
+            }
+        }
+        if let Err(error) = remove_all(&dead, session) {
             tracing::warn!(session = name, %error, "a dead session stays");
         }
     }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{ReferenceRow, StoreRow};
 use plasmon_protocol::stream::{Detail, PostMortem, Target};
+use plasmon_protocol::window::Payload;
 
-use crate::telemetry::frame::{Payload, report_part};
+use crate::telemetry::frame::report_part;
 use crate::telemetry::tables::Tables;
 
 /// See the module.

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::stream::{Detail, Rows, Target};
+use plasmon_protocol::window::{Payload, TABLES, count};
 
 use crate::telemetry::detail::Details;
-use crate::telemetry::frame::Payload;
-use crate::telemetry::record::{TABLES, count, fetch};
 use crate::telemetry::subscription::{ViewState, WatchState};
-use crate::telemetry::tables::Tables;
+use crate::telemetry::tables::{Tables, fetch};
 
 /// More rows than this are made into frames off the thread that serves viewers.
 const MANY_ROWS: usize = 5_000;

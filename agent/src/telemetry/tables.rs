@@ -1,10 +1,13 @@
 //! What telemetry may read of the node: all rows of one instant.
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{
     ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
-use plasmon_protocol::stream::{Detail, Target};
+use plasmon_protocol::recording::Taken;
+use plasmon_protocol::stream::{Detail, Rows, Target, View};
+use plasmon_protocol::window::{Query, Window};
 
 /// The node's rows at one instant. Implemented by the reactor's core; asked on the node's own thread, so every answer is of
 /// the same instant.
@@ -38,4 +41,36 @@ pub trait Tables {
     /// One thing in detail; `None` when it is gone. Lists are cut at `MAX_DETAIL`. A site's source and a process's unique
     /// bytes are left empty here: they need I/O, which telemetry does.
     fn detail(&self, target: Target) -> Option<Detail>;
+    /// A table for a recording: all its rows, or at least the first `limit` of its own order when it has more. It costs no more than a
+    /// walk over the table, and memory for some rows.
+    fn take(&self, table: Table, limit: usize) -> Taken {
+        let _ = limit;
+        Taken { table, rows: fetch(self, table), totals: None }
+    }
+}
+
+/// All rows of one table.
+#[must_use]
+pub fn fetch<T: Tables + ?Sized>(tables: &T, table: Table) -> Rows {
+    match table {
+        Table::References => Rows::References(tables.references()),
+        Table::Objects => Rows::Objects(tables.objects()),
+        Table::Sites => Rows::Sites(tables.sites()),
+        Table::Processes => Rows::Processes(tables.processes()),
+        Table::Tasks => Rows::Tasks(tables.tasks()),
+        Table::Actors => Rows::Actors(tables.actors()),
+        Table::PostMortem => Rows::PostMortem(tables.post_mortem()),
+        Table::Events => Rows::Events(tables.events()),
+        Table::SpillFiles => Rows::SpillFiles(tables.spill_files()),
+        Table::Store => Rows::Store(vec![tables.store()]),
+    }
+}
+
+/// What `view` shows of `tables`.
+///
+/// # Errors
+/// See [`Query::prepare`].
+pub fn evaluate(view: &View, tables: &dyn Tables) -> Result<Window, Error> {
+    let query = Query::prepare(view.clone())?;
+    Ok(query.window(&fetch(tables, view.table), tables.now_ms()))
 }

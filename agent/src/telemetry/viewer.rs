@@ -12,17 +12,17 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::stream::{Body, Frame, Request, VERSION};
+use plasmon_protocol::window::{Payload, Query};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::telemetry::frame::{Payload, error_body, write_frame};
+use crate::telemetry::frame::{error_body, write_frame};
 use crate::telemetry::report::Report;
 use crate::telemetry::round::{Answer, Subject, Subscription, Work, bring_up};
 use crate::telemetry::server::Shared;
 use crate::telemetry::subscription::{ViewState, WatchState};
-use crate::telemetry::window::Query;
 use crate::telemetry::wire::{End, Incoming, Outgoing, Socket};
 
 /// Frames with data that may be unacknowledged.

@@ -113,6 +113,7 @@ impl Node {
             fail_infeasible: true,
             now_ms,
             spill: SpillConfig::default(),
+            recording: None,
         };
         let mut core = Core::new(config);
         assert_eq!(core.on_driver_connected(100, "honest").0, HONEST);

@@ -79,6 +79,7 @@ impl World {
             fail_infeasible,
             now_ms,
             spill: spill.clone(),
+            recording: None,
         };
         let haste = random.pick(&[25, 50, 80, 100]).unwrap_or(50);
         let hostility = if random.chance(25) { 40 } else { 0 };

@@ -4,13 +4,13 @@
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
-use plasmon_agent::telemetry::record::fetch;
 use plasmon_agent::telemetry::subscription::ViewState;
-use plasmon_agent::telemetry::window::{self, Query, evaluate};
+use plasmon_agent::telemetry::tables::{evaluate, fetch};
 use plasmon_protocol::column::{Cell, Record, Table};
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::record::ReferenceRow;
 use plasmon_protocol::stream::{Body, Frame, MAX_FRAME, Rows, Sort, Totals, View, Window};
+use plasmon_protocol::window::{self, Query};
 use proptest::prelude::*;
 use serde_json::Value;
 

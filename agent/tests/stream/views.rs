@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use plasmon_agent::telemetry::server::Limits;
-use plasmon_agent::telemetry::window::evaluate;
+use plasmon_agent::telemetry::tables::evaluate;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::EventRow;
 use plasmon_protocol::stream::{Body, Request, Rows, Sort, View, Window};

@@ -77,6 +77,9 @@ pub fn path_of(file: &SpillFileRow) -> String {
 impl App {
     /// Does it.
     pub(super) fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        if self.replay_act(action, effects) {
+            return;
+        }
         match action {
             Action::View(page) => self.go(page),
             Action::NextView => self.go(Page::ALL[(self.view().number()) % Page::ALL.len()]),
@@ -121,6 +124,18 @@ impl App {
             Action::ListReferences => self.list_references(),
             Action::CreationSite => self.creation_site(),
             Action::Freeze => self.freeze(),
+            // Only a recording knows them, and they are done.
+            Action::Play
+            | Action::StepBack
+            | Action::StepOn
+            | Action::LeapBack
+            | Action::LeapOn
+            | Action::Faster
+            | Action::Slower
+            | Action::NextMark
+            | Action::PreviousMark
+            | Action::Begin
+            | Action::End => {}
             Action::Copy => match self.copied() {
                 Some(text) => {
                     self.flash(Mood::Done, format!("copied {text}"));

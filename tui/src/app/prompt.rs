@@ -153,7 +153,7 @@ impl App {
             }
             Overlay::Sort(chosen) => self.sort_key(chosen, key, action),
             Overlay::Palette(mut input, chosen) => {
-                let found = matching(self.place().route.contexts(), input.value());
+                let found = matching(&self.place_contexts(), input.value());
                 let last = found.len().saturating_sub(1);
                 let chosen = match action {
                     Some(Action::Accept) => {
@@ -172,7 +172,7 @@ impl App {
                 self.overlay = Some(Overlay::Palette(input, chosen));
             }
             Overlay::Help(line) => {
-                let page = usize::from(super::geometry::body(self.size)).max(2) - 1;
+                let page = usize::from(super::geometry::body(self.canvas())).max(2) - 1;
                 let line = match key {
                     Key::Down | Key::Char('j') => line + 1,
                     Key::Up | Key::Char('k') => line.saturating_sub(1),

@@ -30,12 +30,12 @@ impl App {
         let tables = place.route.tables();
         let part = |at: usize| {
             let slot = if at == place.focus { Slot::Main } else { Slot::Rest };
-            Part { table: tables[at], at, slot, rows: shape(&place.route, self.size).rows }
+            Part { table: tables[at], at, slot, rows: shape(&place.route, self.canvas()).rows }
         };
         let mut parts: Vec<Part> = (0..tables.len()).map(part).filter(|part| self.is_shown(*part)).collect();
         if let [upper, lower] = &mut parts[..] {
             let count = |part: &Part| self.count(part).unwrap_or(0);
-            (upper.rows, lower.rows) = halves(body(self.size), count(upper), count(lower));
+            (upper.rows, lower.rows) = halves(body(self.canvas()), count(upper), count(lower));
         }
         parts
     }
@@ -80,7 +80,7 @@ impl App {
     #[must_use]
     pub fn height(&self) -> u16 {
         let part = self.parts().into_iter().find(|part| part.slot == Slot::Main);
-        part.map_or_else(|| shape(&self.place().route, self.size).rows, |part| part.rows)
+        part.map_or_else(|| shape(&self.place().route, self.canvas()).rows, |part| part.rows)
     }
 
     fn turn(&mut self) {

@@ -222,7 +222,7 @@ impl App {
         {
             wants.insert(Slot::File, some(Table::SpillFiles, 1, format!("file={file}")));
         }
-        if matches!(shape(route, self.size).excerpt, Excerpt::Beside(_))
+        if matches!(shape(route, self.canvas()).excerpt, Excerpt::Beside(_))
             && let Some(site) = self.aside()
         {
             wants.insert(Slot::Aside, Want::Thing(site));
@@ -263,7 +263,7 @@ impl App {
             return view;
         }
         // A table that shares the screen is asked for as if it had all of it: its part changes with the other's.
-        let height = u64::from(shape(&self.place().route, self.size).rows.max(1));
+        let height = u64::from(shape(&self.place().route, self.canvas()).rows.max(1));
         let (first, end) = (list.offset, list.offset + height);
         let margin = (height / 2).clamp(4, 30);
         let fresh = Window { start: first.saturating_sub(margin), len: u32::try_from(height + 2 * margin).unwrap_or(u32::MAX).min(500) };

@@ -38,10 +38,11 @@ pub struct History {
     samples: VecDeque<Sample>,
 }
 
-impl History {
-    /// Adds a sample; one that follows closely on the last replaces it.
-    pub fn push(&mut self, at_ms: u64, row: &StoreRow) {
-        let sample = Sample {
+impl Sample {
+    /// The figures of a row.
+    #[must_use]
+    pub fn of(at_ms: u64, row: &StoreRow) -> Self {
+        Self {
             at_ms,
             used_bytes: row.ledger.used_bytes(),
             objects: row.objects,
@@ -50,7 +51,21 @@ impl History {
             spilled_bytes: row.spill.spilled_bytes_total,
             restored_bytes: row.spill.restored_bytes_total,
             file_bytes: row.spill.file_bytes,
-        };
+        }
+    }
+}
+
+impl History {
+    /// The samples up to an instant, of a recording's, and no others.
+    pub fn up_to(&mut self, samples: &[Sample], at_ms: u64) {
+        let end = samples.partition_point(|sample| sample.at_ms <= at_ms);
+        let begin = samples.partition_point(|sample| sample.at_ms < at_ms.saturating_sub(SPAN_MS)).saturating_sub(1).min(end);
+        self.samples = samples.get(begin..end).unwrap_or_default().iter().copied().collect();
+    }
+
+    /// Adds a sample; one that follows closely on the last replaces it.
+    pub fn push(&mut self, at_ms: u64, row: &StoreRow) {
+        let sample = Sample::of(at_ms, row);
         let close = |at: usize| self.samples.get(at).is_some_and(|last| at_ms < last.at_ms.saturating_add(STEP_MS));
         let len = self.samples.len();
         // Replacing needs a predecessor that is a step away, or a steady stream would move one sample for ever.

@@ -55,7 +55,8 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
 /// Pairs of key and word, as many as fit; help and the way out always do.
 fn hints(app: &App, paint: &mut Paint<'_>, mut x: u16, y: u16, room: u16) {
     let end = x + room;
-    let pairs: Vec<(String, &str)> = keys::footer(app.contexts()).map(|(key, label)| (key.to_string(), label)).collect();
+    let contexts = app.contexts();
+    let pairs: Vec<(String, &str)> = keys::footer(&contexts).map(|(key, label)| (key.to_string(), label)).collect();
     let wide = |pair: &(String, &str)| width(&pair.0) + 1 + width(pair.1) + 3;
     let reserved: u16 = pairs.iter().rev().take(2).map(wide).sum();
     let tail = pairs.len().saturating_sub(2);

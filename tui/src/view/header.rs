@@ -54,6 +54,10 @@ fn state(app: &App) -> (String, Role) {
         let mixed = if app.is_mixed() { ", parts are newer" } else { "" };
         return (format!("FROZEN {}, {} behind{mixed}", span(since_ms), things(changes, "change", "changes")), Role::Warn);
     }
+    if let Some(replay) = app.replay() {
+        let pace = format!("{} {}x", if replay.playing { "playing" } else { "paused" }, replay.speed());
+        return (format!("REPLAY of {}, not live · {pace}", clock(replay.at_ms, app.settings.utc_offset_ms)), Role::Warn);
+    }
     match &app.link {
         LinkState::Connecting => ("connecting".to_owned(), Role::Dim),
         LinkState::Live if app.model().skips(app.agent_now_ms()) => {

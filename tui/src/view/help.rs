@@ -122,7 +122,7 @@ fn lines(app: &App) -> Vec<Line> {
     let route = &app.place().route;
     let mut lines = vec![Line::Title("What it says")];
     lines.extend(words(route).iter().flat_map(|(word, means)| entry((*word).to_owned(), means, Role::Text)));
-    for context in route.contexts().iter().chain(&[Context::Prompt]) {
+    for context in app.place_contexts().iter().chain(&[Context::Prompt]) {
         lines.push(Line::Blank);
         lines.push(Line::Title(context.title()));
         lines.extend(keys::first_keys(&[*context]).flat_map(|row| entry(keys::keys_of(row), row.help, Role::Accent)));
@@ -133,7 +133,7 @@ fn lines(app: &App) -> Vec<Line> {
 /// The furthest that the help can be scrolled.
 #[must_use]
 pub fn last_line(app: &App) -> usize {
-    lines(app).len().saturating_sub(usize::from(body(app.size).saturating_sub(1)))
+    lines(app).len().saturating_sub(usize::from(body(app.canvas()).saturating_sub(1)))
 }
 
 /// Draws it over the body.

@@ -23,7 +23,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, body: Rect) {
             choice(paint, body, "Sort by", &rows, *chosen);
         }
         Some(Overlay::Palette(input, chosen)) => {
-            let found = matching(app.place().route.contexts(), input.value());
+            let found = matching(&app.place_contexts(), input.value());
             let rows: Vec<(String, &str, &str)> = found.iter().map(|row| (keys::keys_of(row), "", row.help)).collect();
             choice(paint, body, "Do", &rows, *chosen);
         }

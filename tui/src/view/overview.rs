@@ -16,7 +16,7 @@ use crate::app::subscribe::Slot;
 
 /// Draws all regions.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
-    let shape = overview(app.size);
+    let shape = overview(app.canvas());
     let mut y = area.y;
     let mut take = |lines: u16| {
         let region = Rect { y, height: lines.min(area.bottom().saturating_sub(y)), ..area };

@@ -36,7 +36,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
             return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &app.why_not(Slot::Main));
         }
     };
-    let shape = shape(&app.place().route, app.size);
+    let shape = shape(&app.place().route, app.canvas());
     let mut left = area;
     if let Excerpt::Beside(columns) = shape.excerpt {
         left.width -= columns;

@@ -42,7 +42,7 @@ fn totals(window: &Window) -> String {
 
 /// Draws it.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
-    let left = match shape(&app.place().route, app.size).excerpt {
+    let left = match shape(&app.place().route, app.canvas()).excerpt {
         Excerpt::Beside(columns) => {
             let left = Rect { width: area.width - columns, ..area };
             beside(app, paint, Rect { x: left.right(), width: columns, ..area });

@@ -21,7 +21,7 @@ const NAME: u16 = 9;
 
 /// Draws all regions.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
-    let shape = spill(app.size);
+    let shape = spill(app.canvas());
     let mut y = area.y;
     let mut take = |lines: u16| {
         let region = Rect { y, height: lines.min(area.bottom().saturating_sub(y)), ..area };

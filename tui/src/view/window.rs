@@ -33,6 +33,11 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     if let Some(group) = list.group {
         note.push((format!("{}by {group}", if note.is_empty() { "" } else { "  " }), Role::Text));
     }
+    let cut = app.window(slot).filter(|_| app.replay().is_some()).map_or(0, |window| window.totals.cut);
+    if cut > 0 {
+        let gap = if note.is_empty() { "" } else { "  " };
+        note.push((format!("{gap}{} not recorded", super::format::things(cut, "row", "rows")), Role::Warn));
+    }
     let title = [(words.title, Role::Title), (gap, Role::Text), (totals.as_str(), Role::Dim)];
     let note: Vec<(&str, Role)> = note.iter().map(|(text, role)| (text.as_str(), *role)).collect();
     // A long filter is cut: the table's own totals matter more.

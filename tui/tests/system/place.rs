@@ -94,6 +94,7 @@ impl Place {
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = std::env::vars().filter(|(name, _)| name == "PATH").collect();
         all.extend([(TEMP.to_owned(), self.path().to_str().unwrap().to_owned()), ("TERM".to_owned(), "xterm-256color".to_owned())]);
+        all.push(("XDG_STATE_HOME".to_owned(), self.path().join("state").to_str().unwrap().to_owned()));
         all
     }
 

@@ -83,6 +83,7 @@ impl Driver {
             fail_infeasible: true,
             now_ms: 0,
             spill: plasmon_agent::spill::policy::SpillConfig::default(),
+            recording: None,
         });
         let mut nobody = Nobody::default();
         let (process, _) = core.on_driver_connected(2, "bench");

@@ -23,6 +23,7 @@ pub(crate) fn run(plan: Plan) -> ExitCode {
         .args(plan.arguments())
         .env(procs::DIRECTORY, directory.path())
         .env("PLASMON_POISON", "1")
+        .env("XDG_STATE_HOME", directory.path().join("state"))
         .env("PLASMON_SPILL_FAULT", format!("file:{}", storage::faults(directory.path()).display()))
         .env_remove("PLASMON_ADDRESS")
         .stdin(Stdio::null())

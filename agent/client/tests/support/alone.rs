@@ -35,6 +35,7 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
         .env(TEST, &name)
         .env(DIRECTORY, directory.path())
         .env("PLASMON_POISON", "1")
+        .env("XDG_STATE_HOME", directory.path().join("state"))
         .env("PLASMON_SPILL_FAULT", format!("file:{}", directory.path().join("fault").display()))
         .stdout(Stdio::null())
         .stderr(File::create(&errors).expect("a file for its errors"))

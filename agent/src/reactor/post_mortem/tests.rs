@@ -84,6 +84,7 @@ impl Node {
             fail_infeasible: true,
             now_ms: 1_000,
             spill: SpillConfig::default(),
+            recording: None,
         };
         Self { core: Core::new(config), told: Told::default() }
     }

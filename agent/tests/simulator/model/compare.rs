@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use plasmon_agent::reactor::Core;
-use plasmon_agent::telemetry::tables::Tables;
+use plasmon_agent::telemetry::tables::{Tables, fetch};
+use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectState, ReferenceType, SpillFileState, TaskStatus};
+use plasmon_protocol::stream::Rows;
+use plasmon_protocol::window::Query;
 
 use super::wants::PATIENCE;
 use super::{Activity, Actor, CAPTURED, Check, Model, PINNED, Residency, Role, SUBMITTED, Task, Wants};
@@ -13,6 +16,36 @@ use crate::simulator::world::{Entry, SharedMemory};
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+/// What a recording takes of a long table: its largest or oldest rows, with the totals of all.
+fn compare_taken(core: &Core) -> Check {
+    const LIMIT: usize = 3;
+    for table in [Table::References, Table::Objects, Table::Tasks] {
+        let whole = Query::whole(table).map(|query| query.window(&fetch(core, table), core.now_ms()));
+        let whole = whole.map_err(|error| error.to_string())?;
+        let taken = core.take(table, LIMIT);
+        let rank = |rows: &Rows| -> Vec<(u64, bool)> {
+            let mut rank: Vec<(u64, bool)> = match rows {
+                Rows::References(rows) => rows.iter().map(|row| (row.size_bytes.unwrap_or(0), row.size_bytes.is_some())).collect(),
+                Rows::Objects(rows) => rows.iter().map(|row| (row.size_bytes.unwrap_or(0), row.size_bytes.is_some())).collect(),
+                Rows::Tasks(rows) => rows.iter().map(|row| (u64::MAX - row.submitted_ms, true)).collect(),
+                _ => Vec::new(),
+            };
+            rank.sort_unstable_by_key(|(rank, known)| std::cmp::Reverse((*known, *rank)));
+            rank
+        };
+        let mut expected = rank(&whole.rows);
+        let all = expected.len() <= LIMIT;
+        expected.truncate(LIMIT);
+        let found = rank(&taken.rows);
+        ensure(found == expected, || format!("{table:?}: {found:?} are taken, {expected:?} come first"))?;
+        let totals = taken.totals.filter(|totals| *totals != whole.totals);
+        ensure(totals.is_none() && (all == taken.totals.is_none()), || {
+            format!("{table:?}: totals {:?} are taken, {:?} are all", taken.totals, whole.totals)
+        })?;
+    }
+    Ok(())
 }
 
 impl Model {
@@ -26,6 +59,10 @@ impl Model {
         self.compare_words(shared)?;
         self.compare_ledger(core)?;
         self.compare_storage(core)?;
+        // It makes rows of everything, which takes its time.
+        if core.version(Table::Store).is_multiple_of(16) {
+            compare_taken(core)?;
+        }
         self.check_dispatch()?;
         self.check_calls()?;
         self.check_waiting()

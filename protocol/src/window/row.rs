@@ -1,14 +1,12 @@
 //! What windows must know of each kind of row beyond its columns.
 
-use plasmon_protocol::column::{Record, Table};
-use plasmon_protocol::id::{ActorId, ObjectId, TaskId};
-use plasmon_protocol::record::{
-    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
-};
-use plasmon_protocol::stream::Rows;
-use serde::Serialize;
+use std::collections::HashSet;
 
-use crate::telemetry::tables::Tables;
+use crate::column::{Record, Table};
+use crate::id::{ActorId, ObjectId, TaskId};
+use crate::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow};
+use crate::stream::Rows;
+use serde::Serialize;
 
 /// Every table, in the order of its discriminant.
 pub const TABLES: [Table; 10] = [
@@ -60,23 +58,6 @@ pub trait Shown: Record + Serialize + Default + Sync {
     }
 }
 
-/// All rows of one table.
-#[must_use]
-pub fn fetch(tables: &dyn Tables, table: Table) -> Rows {
-    match table {
-        Table::References => Rows::References(tables.references()),
-        Table::Objects => Rows::Objects(tables.objects()),
-        Table::Sites => Rows::Sites(tables.sites()),
-        Table::Processes => Rows::Processes(tables.processes()),
-        Table::Tasks => Rows::Tasks(tables.tasks()),
-        Table::Actors => Rows::Actors(tables.actors()),
-        Table::PostMortem => Rows::PostMortem(tables.post_mortem()),
-        Table::Events => Rows::Events(tables.events()),
-        Table::SpillFiles => Rows::SpillFiles(tables.spill_files()),
-        Table::Store => Rows::Store(vec![tables.store()]),
-    }
-}
-
 /// How many rows these are.
 #[must_use]
 pub fn count(rows: &Rows) -> usize {
@@ -92,6 +73,45 @@ pub fn count(rows: &Rows) -> usize {
         Rows::SpillFiles(rows) => rows.len(),
         Rows::Store(rows) => rows.len(),
         Rows::Groups(rows) => rows.len(),
+    }
+}
+
+/// The field of [`Rows`] that these are in.
+#[must_use]
+pub fn name(rows: &Rows) -> &'static str {
+    match rows {
+        Rows::References(_) => "references",
+        Rows::Objects(_) => "objects",
+        Rows::Sites(_) => "sites",
+        Rows::Processes(_) => "processes",
+        Rows::Tasks(_) => "tasks",
+        Rows::Actors(_) => "actors",
+        Rows::PostMortem(_) => "post_mortem",
+        Rows::Events(_) => "events",
+        Rows::SpillFiles(_) => "spill_files",
+        Rows::Store(_) => "store",
+        Rows::Groups(_) => "groups",
+    }
+}
+
+/// The rows of several windows over one table, each once, in the order of the windows.
+#[must_use]
+pub fn join<'a>(table: Table, parts: impl Iterator<Item = &'a Rows>) -> Rows {
+    fn all<'a, R: Shown>(parts: impl Iterator<Item = &'a Rows>) -> Rows {
+        let mut seen = HashSet::new();
+        R::rows(parts.flat_map(|part| R::of(part).unwrap_or_default()).filter(|row| seen.insert(row.key())).cloned().collect())
+    }
+    match table {
+        Table::References => all::<ReferenceRow>(parts),
+        Table::Objects => all::<ObjectRow>(parts),
+        Table::Sites => all::<SiteRow>(parts),
+        Table::Processes => all::<ProcessRow>(parts),
+        Table::Tasks => all::<TaskRow>(parts),
+        Table::Actors => all::<ActorRow>(parts),
+        Table::PostMortem => all::<PostMortemRow>(parts),
+        Table::Events => all::<EventRow>(parts),
+        Table::SpillFiles => all::<SpillFileRow>(parts),
+        Table::Store => all::<StoreRow>(parts),
     }
 }
 
@@ -206,8 +226,8 @@ shown!(StoreRow, Store, [], (), |_row| (), {
 
 #[cfg(test)]
 mod tests {
-    use plasmon_protocol::id::{ProcessId, SiteId};
-    use plasmon_protocol::record::{ReferenceType, Site};
+    use crate::id::{ProcessId, SiteId};
+    use crate::record::{ReferenceType, Site};
     use proptest::prelude::*;
 
     use super::*;

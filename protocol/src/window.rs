@@ -1,20 +1,33 @@
-//! What a view shows: the rows of a table that match, in order, of those a window; and exact totals over all that match.
+//! What a view shows: the rows of a table that match, in order, of those a window; and exact totals over all that match. The agent
+//! serves viewers by it, and a replay of a recording its dashboard.
+//!
+//! - [`group`]: rows folded by a column.
+//! - [`row`]: what windows must know of each kind of row beyond its columns.
+//! - [`text`]: windows as the JSON that frames carry.
+//! - [`sent`]: what somebody has of a window, and what is new to him.
+
+mod group;
+mod row;
+mod sent;
+mod text;
 
 use std::cmp::Ordering;
 
-use hashbrown::HashSet;
-use plasmon_protocol::column::{Cell, Column, Table};
-use plasmon_protocol::error::Error;
-use plasmon_protocol::filter::Filter;
-use plasmon_protocol::id::ObjectId;
-use plasmon_protocol::record::{
+use crate::column::{Cell, Column, Table};
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::id::ObjectId;
+use crate::record::{
     ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
-use plasmon_protocol::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
+use crate::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
+use hashbrown::HashSet;
 
-use crate::telemetry::group::{Grouping, grouped};
-use crate::telemetry::record::{Shown, fetch};
-use crate::telemetry::tables::Tables;
+pub use row::{Shown, TABLES, count, join, name};
+pub use sent::{Print, Prints, Sent};
+pub use text::{ENVELOPE, MAX_TEXT, Payload, RowText, clip, fitting, write_row, write_rows};
+
+use group::{Grouping, grouped};
 
 /// What a view shows at one instant.
 #[derive(Clone, PartialEq, Debug)]
@@ -43,6 +56,18 @@ impl Query {
             let cause = format!("a window has at most {MAX_WINDOW} rows");
             return Err(Error::invalid("window length", view.window.len.to_string(), cause));
         }
+        Self::of(view)
+    }
+
+    /// All of a table, in its own order.
+    ///
+    /// # Errors
+    /// None that could come about.
+    pub fn whole(table: Table) -> Result<Self, Error> {
+        Self::of(crate::recording::whole(table))
+    }
+
+    fn of(view: View) -> Result<Self, Error> {
         let plan: Box<dyn Evaluate> = match view.table {
             Table::References => Box::new(Plan::<ReferenceRow>::of(&view)?),
             Table::Objects => Box::new(Plan::<ObjectRow>::of(&view)?),
@@ -81,15 +106,6 @@ impl Query {
     pub fn window(&self, rows: &Rows, now_ms: u64) -> Window {
         self.plan.window(rows, now_ms, &self.view)
     }
-}
-
-/// What `view` shows of `tables`.
-///
-/// # Errors
-/// See [`Query::prepare`].
-pub fn evaluate(view: &View, tables: &dyn Tables) -> Result<Window, Error> {
-    let query = Query::prepare(view.clone())?;
-    Ok(query.window(&fetch(tables, view.table), tables.now_ms()))
 }
 
 /// [`Plan`] without its row type.

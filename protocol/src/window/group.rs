@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use crate::column::{Cell, Column};
+use crate::error::Error;
+use crate::stream::{GroupRow, Sort, Totals};
 use hashbrown::HashMap;
-use plasmon_protocol::column::{Cell, Column};
-use plasmon_protocol::error::Error;
-use plasmon_protocol::stream::{GroupRow, Sort, Totals};
 
-use crate::telemetry::record::Shown;
-use crate::telemetry::window::Tally;
+use crate::window::Tally;
+use crate::window::row::Shown;
 
 /// The order of groups.
 #[derive(Clone, Copy)]

@@ -1,0 +1,259 @@
+//! A viewer that records: it watches every table, as far as the stream's windows reach, and writes what it sees into a file.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::{self, Write};
+use std::pin::pin;
+use std::time::Duration;
+
+use plasmon_protocol::column::Table;
+use plasmon_protocol::record::NodeRow;
+use plasmon_protocol::recording::{Encoder, Picture, STEP_MS, Taken};
+use plasmon_protocol::stream::{Body, Frame, Request, Totals, View, Window as Span};
+use plasmon_protocol::window::{TABLES, count, join};
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::Error;
+use crate::link::LinkError;
+use crate::link::websocket::{Connection, Door};
+use crate::model::clean::clean;
+use crate::model::{Misfit, Window};
+
+/// How often people are told how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// Numbers of one table's windows are apart by this.
+const NUMBERS: u32 = 32;
+
+/// Rows of one window, and how many windows there are at most: 32 for all tables, and each should fit a frame.
+fn windows(table: Table) -> (u32, u32) {
+    match table {
+        Table::References => (150, 9),
+        Table::Objects => (200, 6),
+        Table::Tasks => (200, 5),
+        Table::Events => (400, 3),
+        Table::Sites | Table::Actors => (200, 2),
+        Table::Processes | Table::SpillFiles => (200, 1),
+        Table::PostMortem => (100, 1),
+        Table::Store => (1, 1),
+    }
+}
+
+/// What has been recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Instants.
+    pub pictures: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// From the first instant to the last, milliseconds.
+    pub span_ms: u64,
+}
+
+/// Why recording ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// As was asked for.
+    Told,
+    /// The agent, or the connection to it, did; in words.
+    Agent(String),
+}
+
+/// Records what `door` leads to into `file` until `told` is done or the agent ends; `tell` hears about it every second.
+///
+/// # Errors
+/// When there is no connection at first, the agent does not serve it, or the file cannot be written.
+pub async fn record(
+    door: &Door,
+    file: impl Write,
+    told: impl Future<Output = ()>,
+    mut tell: impl FnMut(Progress),
+) -> Result<(Progress, Ending), Error> {
+    let (connection, node) = door.connect().await?;
+    let mut viewer = Viewer { connection, node, at_ms: 0, tables: BTreeMap::new(), changed: false };
+    let mut writer = Writer {
+        file,
+        encoder: Encoder::new().map_err(|error| Error::Record(io::Error::other(error)))?,
+        begun_ms: None,
+        progress: Progress::default(),
+    };
+    for table in TABLES {
+        viewer.tables.insert(id(table, 0), Part::new(table, 0));
+        viewer.subscribe(id(table, 0)).await?;
+    }
+    let mut told = pin!(told);
+    let mut next = Instant::now();
+    let mut tell_at = next + PROGRESS;
+    loop {
+        let due = viewer.changed && viewer.is_whole();
+        tokio::select! {
+            biased;
+            () = &mut told => {
+                // What came since the last picture belongs to it.
+                if due {
+                    writer.write(&viewer.picture())?;
+                }
+                return Ok((writer.end()?, Ending::Told));
+            }
+            () = sleep_until(next), if due => {
+                writer.write(&viewer.picture())?;
+                viewer.changed = false;
+                next = Instant::now() + Duration::from_millis(STEP_MS);
+            }
+            () = sleep_until(tell_at) => {
+                tell(writer.progress);
+                tell_at += PROGRESS;
+            }
+            text = viewer.connection.text() => match text {
+                Ok(text) => viewer.take(&text).await?,
+                Err(error) => {
+                    if due {
+                        writer.write(&viewer.picture())?;
+                    }
+                    return Ok((writer.end()?, Ending::Agent(error.to_string())));
+                }
+            },
+        }
+    }
+}
+
+fn id(table: Table, part: u32) -> u32 {
+    table as u32 * NUMBERS + part + 1
+}
+
+/// One window over a table, and what is known of it.
+struct Part {
+    table: Table,
+    number: u32,
+    window: Option<Window>,
+}
+
+impl Part {
+    fn new(table: Table, number: u32) -> Self {
+        Self { table, number, window: None }
+    }
+}
+
+struct Viewer {
+    connection: Connection,
+    node: NodeRow,
+    at_ms: u64,
+    /// Windows by their numbers: in the order of tables, and of rows.
+    tables: BTreeMap<u32, Part>,
+    changed: bool,
+}
+
+impl Viewer {
+    async fn subscribe(&mut self, id: u32) -> Result<(), LinkError> {
+        let Some(part) = self.tables.get_mut(&id) else { return Ok(()) };
+        let (len, _) = windows(part.table);
+        let window = Span { start: u64::from(len) * u64::from(part.number), len };
+        let view = View { window, ..View::of(part.table) };
+        self.connection.send(&Request::Subscribe { id, view }).await
+    }
+
+    /// Whether every table has come.
+    fn is_whole(&self) -> bool {
+        self.tables.values().all(|part| part.number > 0 || part.window.is_some())
+    }
+
+    async fn take(&mut self, text: &str) -> Result<(), Error> {
+        let frame: Frame = serde_json::from_str(text).map_err(|error| self.connection.unreadable(&error))?;
+        let seq = frame.seq;
+        // Frames of one instant come one after the other; the last one's time is that of the picture.
+        self.at_ms = self.at_ms.max(frame.at_ms);
+        match frame.body {
+            Body::Snapshot { id, totals, start, rows } => {
+                if let Some(part) = self.tables.get_mut(&id) {
+                    part.window = Some(Window::new(totals, start, rows));
+                    self.changed = true;
+                    self.reach(id, totals).await?;
+                }
+            }
+            Body::Delta { id, totals, start, order, rows } => {
+                let applied = match self.tables.get_mut(&id).and_then(|part| part.window.as_mut()) {
+                    Some(window) => window.apply(totals, start, order, rows),
+                    None => Ok(()),
+                };
+                self.changed = true;
+                match applied {
+                    Ok(()) => self.reach(id, totals).await?,
+                    Err(Misfit) => self.subscribe(id).await?,
+                }
+            }
+            Body::Error { mut message, mut hint, .. } => {
+                clean(&mut message);
+                clean(&mut hint);
+                return Err(LinkError::Refused { message, hint }.into());
+            }
+            Body::Hello { .. } | Body::Detail { .. } | Body::Report { .. } => {}
+        }
+        self.connection.send(&Request::Ack { seq }).await?;
+        Ok(())
+    }
+
+    /// Watches as many windows of a table as it has rows for, and no more.
+    async fn reach(&mut self, of: u32, totals: Totals) -> Result<(), LinkError> {
+        let Some(table) = self.tables.get(&of).filter(|part| part.number == 0).map(|part| part.table) else { return Ok(()) };
+        let (len, most) = windows(table);
+        let wanted = u32::try_from(totals.matched.div_ceil(u64::from(len))).unwrap_or(u32::MAX).clamp(1, most);
+        for number in 1..most {
+            let id = id(table, number);
+            match (self.tables.contains_key(&id), number < wanted) {
+                (false, true) => {
+                    self.tables.insert(id, Part::new(table, number));
+                    self.subscribe(id).await?;
+                }
+                (true, false) => {
+                    self.tables.remove(&id);
+                    self.connection.send(&Request::Unsubscribe { id }).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables as they are known now.
+    fn picture(&self) -> Picture {
+        let taken = |table: Table| {
+            let parts: Vec<&Window> =
+                self.tables.values().filter(|part| part.table == table).filter_map(|part| part.window.as_ref()).collect();
+            let totals = parts.first().map(|first| first.totals);
+            let rows = join(table, parts.iter().map(|window| &window.rows));
+            // Windows of several instants may have a row more than the totals of one.
+            let known = count(&rows) as u64;
+            Taken {
+                table,
+                totals: totals.map(|totals| Totals { rows: totals.rows.max(known), ..totals }).filter(|totals| totals.rows > known),
+                rows,
+            }
+        };
+        Picture { at_ms: self.at_ms, node: self.node.clone(), tables: TABLES.into_iter().map(taken).collect() }
+    }
+}
+
+struct Writer<W> {
+    file: W,
+    encoder: Encoder,
+    begun_ms: Option<u64>,
+    progress: Progress,
+}
+
+impl<W: Write> Writer<W> {
+    fn write(&mut self, picture: &Picture) -> Result<(), Error> {
+        let lines = self.encoder.write(picture).map_err(|error| Error::Record(io::Error::other(error)))?;
+        if !lines.text.is_empty() {
+            self.file.write_all(lines.text.as_bytes()).and_then(|()| self.file.flush()).map_err(Error::Record)?;
+            let begun_ms = *self.begun_ms.get_or_insert(picture.at_ms);
+            self.progress.pictures += 1;
+            self.progress.bytes += lines.text.len() as u64;
+            self.progress.span_ms = picture.at_ms.saturating_sub(begun_ms);
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Progress, Error> {
+        self.file.flush().map_err(Error::Record)?;
+        Ok(self.progress)
+    }
+}
