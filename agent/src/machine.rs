@@ -11,8 +11,10 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::size::Bytes;
 
 mod cgroup;
+mod gauge;
 mod sampler;
 
+pub use gauge::Gauge;
 pub use sampler::{Sample, Sampler, State, unique_bytes};
 
 /// What bounds the memory of this process.

@@ -14,6 +14,7 @@
 //! - [`workers`]: who runs tasks and calls.
 //! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
+//! - [`oom`]: memory runs out, and somebody has to go; [`learned`]: what each kind of task uses of it.
 //! - [`post_mortem`]: what those held that ended as they should not have.
 //! - [`tick`]: what time brings.
 //! - [`drain`]: how work comes to an end.
@@ -28,9 +29,11 @@ mod detail;
 mod drain;
 mod evacuation;
 mod eviction;
+mod learned;
 mod memory;
 mod messages;
 mod objects;
+mod oom;
 mod owed;
 mod places;
 mod post_mortem;
@@ -60,6 +63,7 @@ use plasmon_protocol::record::{EventKind, EventRow, ObjectState, Severity, TaskS
 use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
 use crate::scheduler::actor::Actor;
+use crate::scheduler::learned::LearnedSizes;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::Cpus;
 use crate::scheduler::task::Task;
@@ -71,6 +75,7 @@ use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
 pub use memory::CREATE_GRACE_MS;
+pub use oom::OomConfig;
 pub use post_mortem::{Departure, MAX_POST_MORTEM, POST_MORTEM_MS};
 pub use process::{Activity, Job, Process, Root, Usage};
 
@@ -143,6 +148,8 @@ pub struct CoreConfig {
     pub now_ms: u64,
     /// External storage.
     pub spill: SpillConfig,
+    /// What happens when memory runs out.
+    pub oom: OomConfig,
 }
 
 /// All truth of one node.
@@ -208,6 +215,8 @@ pub struct Core {
     intake: drain::Intake,
     /// The process whose end is being worked off: still in the table, but nothing is held in its name any more.
     dying: Option<ProcessId>,
+    oom: oom::Monitor,
+    learned: LearnedSizes,
 }
 
 /// Running sums.
@@ -291,6 +300,8 @@ impl Core {
             dismissed: BTreeSet::new(),
             intake: drain::Intake::default(),
             dying: None,
+            oom: oom::Monitor::default(),
+            learned: LearnedSizes::default(),
             config,
         };
         core.event(EventKind::AgentStarted, Severity::Info, None, format!("agent {} ready", core.config.node.short()));

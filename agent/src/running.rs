@@ -19,12 +19,14 @@ use tokio::sync::oneshot;
 use crate::config::Config;
 use crate::disk::places::{Places, places};
 use crate::disk::pools::Pools;
-use crate::machine::HeadRoom;
+use crate::machine::{Gauge, HeadRoom};
 use crate::node::effects::Effects;
 use crate::node::handle::NodeHandle;
 use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
 use crate::node::{Clock, backing, sampling, spawner};
-use crate::reactor::{Core, CoreConfig};
+use crate::node::sampling::Found;
+use crate::reactor::{Core, CoreConfig, OomConfig};
+use crate::scheduler::pressure::Limits;
 use crate::session::{Address, Session};
 use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
@@ -163,6 +165,7 @@ fn start_node(
         milli_cpus: u64::from(config.num_cpus.milli()),
         now_ms: clock.now_ms(),
         spill,
+        oom: OomConfig { dry_run: config.oom_dry_run, retries: config.oom_retries, recording: String::new() },
     });
     warnings.iter().for_each(|warning| core.on_warning(warning));
     let control = Arc::new(Doorbell::create().map_err(|error| Error::system("make a doorbell", error))?);
@@ -191,7 +194,17 @@ fn start_node(
         backing::run(&pool, shared.as_ref().as_ref(), &backing_requests, |progress| teller.tell(Command::Backing(progress)))
     })?;
     let teller = remote.clone();
-    spawn("sampling", move || sampling::run(&watched_lists, head_room.as_ref().as_ref(), |seen| teller.tell(Command::Seen(seen))))?;
+    let limits = Limits { share: config.oom_threshold, min_free: config.oom_min_free.map(|free| free.0) };
+    spawn("sampling", move || {
+        // Without a gauge nothing is known of the memory, and nobody is ended.
+        let gauge = Gauge::open(limits).ok();
+        sampling::run(&watched_lists, head_room.as_ref().as_ref(), gauge.as_ref(), |found| {
+            teller.tell(match found {
+                Found::Seen(seen) => Command::Seen(seen),
+                Found::Pressure(pressure) => Command::Pressure(pressure),
+            });
+        });
+    })?;
     let teller = remote.clone();
     let logs = session.logs();
     spawn("spawner", move || spawner::run(&errand_queue, &logs, |report| teller.tell(Command::Done(report))))?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use plasmon_agent::reactor::check::Held;
-use plasmon_agent::reactor::{Core, CoreConfig, Outbox, Violation};
+use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
@@ -111,6 +111,7 @@ impl Node {
             milli_cpus: 2000,
             now_ms,
             spill: SpillConfig::default(),
+            oom: OomConfig::default(),
         };
         let mut core = Core::new(config);
         assert_eq!(core.on_driver_connected(100, "honest").0, HONEST);

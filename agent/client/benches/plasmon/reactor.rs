@@ -81,6 +81,7 @@ impl Driver {
             milli_cpus: 2000,
             now_ms: 0,
             spill: plasmon_agent::spill::policy::SpillConfig::default(),
+            oom: plasmon_agent::reactor::OomConfig::default(),
         });
         let mut nobody = Nobody::default();
         let (process, _) = core.on_driver_connected(2, "bench");

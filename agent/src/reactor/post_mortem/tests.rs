@@ -5,7 +5,7 @@ use plasmon_protocol::record::{ObjectState, ReferenceType, SiteKind};
 use plasmon_protocol::stream::{Detail, MAX_DETAIL, Target};
 
 use super::*;
-use crate::reactor::{CoreConfig, Outbox, Usage, Violation};
+use crate::reactor::{CoreConfig, OomConfig, Outbox, Usage, Violation};
 use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
 use crate::telemetry::tables::Tables;
@@ -82,6 +82,7 @@ impl Node {
             milli_cpus: 2000,
             now_ms: 1_000,
             spill: SpillConfig::default(),
+            oom: OomConfig::default(),
         };
         Self { core: Core::new(config), told: Told::default() }
     }
