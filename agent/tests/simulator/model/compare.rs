@@ -253,7 +253,10 @@ impl Model {
         if ready.iter().any(|task| task.milli > 0 && used + u64::from(task.milli) > self.milli_cpus) {
             return Ok(());
         }
-        let idle = |task: &&&super::Task| self.processes.values().any(|worker| worker.activity == Activity::Idle && worker.job == task.job);
+        let idle = |task: &&&super::Task| {
+            let mut workers = self.processes.iter().filter(|(id, worker)| worker.job == task.job && !self.has_to_go(**id));
+            workers.any(|(_, worker)| worker.activity == Activity::Idle)
+        };
         let waiting = ready.iter().find(idle);
         ensure(waiting.is_none(), || format!("a worker idles beside {waiting:?}"))
     }

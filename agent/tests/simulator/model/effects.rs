@@ -268,6 +268,8 @@ impl Model {
             self.observe_call(to, key, actor)?;
         } else {
             ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
+            ensure(!self.has_to_go(to), || format!("{}, which has to go", what()))?;
+            ensure(task.delayed_ms.is_none(), || format!("{} before its time: {task:?}", what()))?;
         }
         ensure(milli == 0 || used + u64::from(milli) <= self.milli_cpus, || format!("{} without a CPU", what()))?;
         ensure(task.function == function && task.returns.len() == returns as usize, || {
