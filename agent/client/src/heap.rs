@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn kernel_texts_are_read() {
-        let status = "Name:\tapp\nVmHWM:\t    9000 kB\nVmRSS:\t    5000 kB\nRssAnon:\t    2000 kB\nRssFile:\t    1000 kB\nRssShmem:\t 2000 kB\n";
+        let status =
+            "Name:\tapp\nVmHWM:\t    9000 kB\nVmRSS:\t    5000 kB\nRssAnon:\t    2000 kB\nRssFile:\t    1000 kB\nRssShmem:\t 2000 kB\n";
         assert_eq!(peak(status, true), Some(6000 * 1024));
         assert_eq!(peak(status, false), Some(2000 * 1024));
         assert_eq!(peak("RssAnon:\t 2 kB\n", true), Some(2048));

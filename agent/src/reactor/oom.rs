@@ -97,9 +97,12 @@ impl Core {
         if std::mem::replace(&mut self.oom.told, true) {
             return;
         }
-        let Some(summary) = would.first().map_or_else(|| self.summary(), |victim| Some(self.memory_report(victim)?.summary())) else { return };
+        let Some(summary) = would.first().map_or_else(|| self.summary(), |victim| Some(self.memory_report(victim)?.summary())) else {
+            return;
+        };
         let who: Vec<String> = would.iter().map(|victim| self.portrait(victim)).collect();
-        let what = if who.is_empty() { "no worker could be ended".to_owned() } else { format!("a dry run: it would be {}", who.join(", ")) };
+        let what =
+            if who.is_empty() { "no worker could be ended".to_owned() } else { format!("a dry run: it would be {}", who.join(", ")) };
         let pid = would.first().map(|victim| self.pid(victim.process));
         self.event(EventKind::OutOfMemory, Severity::Warning, pid, format!("out of memory: {summary}; {what}"));
     }

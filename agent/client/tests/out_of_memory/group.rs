@@ -4,9 +4,9 @@ use std::io::Write;
 
 use plasmon::Error;
 
-use crate::*;
 use crate::confined::group::Group;
 use crate::support::alone;
+use crate::*;
 
 /// The group's memory, MiB.
 const GROUP: u64 = 512;
@@ -143,7 +143,8 @@ fn a_dry_run_tells_and_ends_nobody() {
         let mut viewer = Viewer::here();
         let task = fill.options(retries(0)).remote(300, "end").unwrap();
         let worker = until_running(&mut viewer, |row| row.name.ends_with("fill"), 300);
-        let over = |row: &PressureRow| row.used_bytes > row.threshold_bytes && row.next_victim.as_ref().is_some_and(|next| next.pid == worker);
+        let over =
+            |row: &PressureRow| row.used_bytes > row.threshold_bytes && row.next_victim.as_ref().is_some_and(|next| next.pid == worker);
         let row = until_pressure(&mut viewer, "too full, and the victim is named", over).pressure;
         assert!(row.dry_run && row.next_victim.is_some_and(|next| next.bytes >= 300 * MIB && next.task.is_some()));
         raise("end");

@@ -2,8 +2,8 @@
 
 use plasmon::Error;
 
-use crate::*;
 use crate::support::alone;
+use crate::*;
 
 /// No machine uses so little.
 const TINY: f64 = 1e-6;
@@ -44,7 +44,8 @@ fn actors_are_ended_like_tasks_that_are_not_tried_again() {
         let actor = Large::remote().unwrap();
         let call = actor.wait().unwrap();
         let error = plasmon::get(&call).unwrap_err();
-        let known = matches!(&error, Error::OutOfMemory { .. }) || matches!(&error, Error::ActorDied { cause, .. } if cause.contains("out of memory"));
+        let known = matches!(&error, Error::OutOfMemory { .. })
+            || matches!(&error, Error::ActorDied { cause, .. } if cause.contains("out of memory"));
         assert!(known, "{error}");
         let late = actor.fill(1).unwrap();
         let error = plasmon::get(&late).unwrap_err();

@@ -86,8 +86,7 @@ fn when_others_have_the_memory_workers_go_one_at_a_time() {
 }
 
 fn some_candidates() -> impl Strategy<Value = Vec<Candidate>> {
-    let standing =
-        prop_oneof![Just(Standing::Leaving), Just(Standing::Idle), Just(Standing::Retriable), Just(Standing::Lasting)];
+    let standing = prop_oneof![Just(Standing::Leaving), Just(Standing::Idle), Just(Standing::Retriable), Just(Standing::Lasting)];
     proptest::collection::vec((standing, 0..20_u64, 0..8 * GIB), 0..12).prop_map(|candidates| {
         let numbered = candidates.into_iter().zip(1..);
         numbered.map(|((standing, since_ms, bytes), number)| worker(number, standing, since_ms, bytes)).collect()

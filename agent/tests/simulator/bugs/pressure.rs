@@ -44,7 +44,7 @@ impl Subject {
         match effect.message()? {
             ToClient::Resolved { request, outcome: Outcome::Failed(error) } => {
                 let Ok(Error::OutOfMemory { task, name, pid, site, attempt, .. }) = decode("the agent", error) else { return None };
-                if !self.strikes(Bug::HidesWantOfMemory) {
+                if !self.has(Bug::HidesWantOfMemory) {
                     return None;
                 }
                 let error = encode(&Error::WorkerCrashed { task, name, pid, site, how: "signal 9".to_owned(), attempt }).ok()?;

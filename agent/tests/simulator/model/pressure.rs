@@ -47,13 +47,11 @@ impl Model {
             return Ok(());
         }
         let workers = self.processes.iter().filter(|(id, process)| **id != AGENT && process.activity != Activity::Free);
-        let workers: Vec<ProcessId> =
-            workers.filter(|(_, process)| process.activity != Activity::Starting).map(|(id, _)| *id).collect();
+        let workers: Vec<ProcessId> = workers.filter(|(_, process)| process.activity != Activity::Starting).map(|(id, _)| *id).collect();
         ensure(killed.iter().all(|id| workers.contains(id)), || format!("{}, workers are {workers:?}", what()))?;
         let sum = |those: &[ProcessId]| those.iter().map(|id| look.bytes(*id)).sum::<u64>();
         let limit = (look.total / 100 * 5).min(1 << 30);
-        let ranked: Vec<ProcessId> =
-            workers.iter().copied().filter(|id| !self.is_idle(*id) || look.bytes(*id) > limit).collect();
+        let ranked: Vec<ProcessId> = workers.iter().copied().filter(|id| !self.is_idle(*id) || look.bytes(*id) > limit).collect();
         ensure(killed.is_empty() == ranked.is_empty(), || format!("{}, could be: {ranked:?}", what()))?;
         ensure(killed.iter().all(|id| ranked.contains(id)), || format!("{}, could be: {ranked:?}", what()))?;
         let enough = sum(&ranked) >= look.goal();
