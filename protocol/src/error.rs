@@ -395,8 +395,8 @@ impl Error {
             Self::Protocol { .. } => "both sides must be the same release; if they are, this is a bug",
             Self::System { .. } => "check the limits and permissions that the message names",
             Self::OutOfMemory { .. } => {
-                "let fewer tasks run at once (num_cpus), make them smaller, or raise --oom-threshold or --oom-min-free; the Tasks view of \
-                 `plasmon` shows what each kind of task uses"
+                "let fewer tasks run at once (num_cpus), make them smaller, or allow more with --oom-threshold or --oom-min-free; the Tasks \
+                 view of `plasmon` shows what each kind of task uses"
             }
         }
     }

@@ -131,6 +131,12 @@ fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
         let at = if bar >= 6 { 22 + bar } else { 20 };
         paint.text(x + at, y, room.saturating_sub(at), &about, Role::Dim);
     }
+    let y = body.y + rows.len() as u16 + 1;
+    if let Some(victim) = store.pressure.next_victim.as_ref().filter(|_| y < body.bottom()) {
+        paint.text(x, y, 13, "next victim", Role::Dim);
+        let role = pressure::text(pressure::role(&store.pressure));
+        paint.line(x + 13, y, room.saturating_sub(13), &[(&pressure::next(victim), role), (": ", Role::Dim), (&victim.why, Role::Dim)]);
+    }
 }
 
 fn node_lines(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
@@ -170,10 +176,7 @@ fn full(paint: &mut Paint<'_>, area: Rect, row: &PressureRow) {
     let at = x + 13;
     pressure::gauge(paint, at, y, BAR, row);
     let used = format!("{} ", percent(row.used_bytes, row.total_bytes));
-    let role = match pressure::role(row) {
-        Role::Dim => Role::Text,
-        role => role,
-    };
+    let role = pressure::text(pressure::role(row));
     let next = row.next_victim.as_ref().map_or_else(|| "in use".to_owned(), |victim| format!("in use, next {}", pressure::next(victim)));
     let from = at + BAR + 2;
     paint.line(from, y, right.saturating_sub(from), &[(&used, role), (&next, Role::Dim)]);

@@ -79,8 +79,8 @@ fn the_newest_retriable_worker_is_the_next_victim() {
 }
 
 fn task_worker(viewer: &mut Viewer, mebibytes: u64) -> u32 {
-    let newest = viewer.tasks().into_iter().max_by_key(|row| row.task_id.key().number).map(|row| row.task_id).unwrap();
-    until_running(viewer, |row| row.task_id == newest, mebibytes)
+    let newest = viewer.tasks().into_iter().map(|row| row.task_id).max_by_key(|task| task.key().number);
+    until_running(viewer, |row| Some(row.task_id) == newest, mebibytes)
 }
 
 #[test]
