@@ -188,17 +188,17 @@ fn start_node(
     let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), (watched, errands))
         .map_err(|error| Error::system("wait for clients", error))?;
     let teller = remote.clone();
-    let head_room = Arc::new(HeadRoom::open().ok());
-    let shared = Arc::clone(&head_room);
+    // Without it nothing is known of the memory: nobody is ended, and backing takes what it gets.
+    let head_room = HeadRoom::open().ok().map(Arc::new);
+    let shared = head_room.clone();
     spawn("backing", move || {
-        backing::run(&pool, shared.as_ref().as_ref(), &backing_requests, |progress| teller.tell(Command::Backing(progress)))
+        backing::run(&pool, shared.as_deref(), &backing_requests, |progress| teller.tell(Command::Backing(progress)))
     })?;
     let teller = remote.clone();
     let limits = Limits { share: config.oom_threshold, min_free: config.oom_min_free.map(|free| free.0) };
     spawn("sampling", move || {
-        // Without a gauge nothing is known of the memory, and nobody is ended.
-        let gauge = Gauge::open(limits).ok();
-        sampling::run(&watched_lists, head_room.as_ref().as_ref(), gauge.as_ref(), |found| {
+        let gauge = head_room.clone().map(|head_room| Gauge::new(head_room, limits));
+        sampling::run(&watched_lists, head_room.as_deref(), gauge.as_ref(), |found| {
             teller.tell(match found {
                 Found::Seen(seen) => Command::Seen(seen),
                 Found::Pressure(pressure) => Command::Pressure(pressure),

@@ -19,8 +19,8 @@ pub(super) struct Level {
     limit: File,
     usage: File,
     stat: Option<File>,
-    /// How long its processes wait for memory, where the kernel tells.
-    pub(super) pressure: Option<File>,
+    /// Tells how long its processes wait for memory, where the kernel does.
+    pub(super) pressure: PathBuf,
 }
 
 impl Level {
@@ -84,7 +84,7 @@ impl Level {
             limit: File::open(directory.join(limit)).ok()?,
             usage: File::open(directory.join(usage)).ok()?,
             stat: File::open(directory.join("memory.stat")).ok(),
-            pressure: File::open(directory.join("memory.pressure")).ok(),
+            pressure: directory.join("memory.pressure"),
         })
     }
 }

