@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --release -p plasmon --example out_of_memory
 //! ```
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
 
 use std::time::Duration;
 
