@@ -38,6 +38,8 @@ const SPILL_THRESHOLD: f64 = 0.8;
 /// Threads for each direction of spilling when nothing is said, and the most.
 const SPILL_THREADS: u32 = 4;
 const SPILL_THREADS_MAX: u32 = 64;
+/// The share of the memory from which on somebody has to go when nothing is said.
+const OOM_THRESHOLD: f64 = 0.95;
 /// A store is a whole number of these.
 const STORE_UNIT: u64 = 4096;
 
@@ -94,6 +96,16 @@ pub struct Config {
     pub spill_threshold: f64,
     /// Threads that write spill files, and as many that read them; at least 1.
     pub spill_threads: u32,
+    /// The share of the memory, more than 0 and at most 1, from which on workers are ended; with 1, none ever is.
+    pub oom_threshold: f64,
+    /// While so much memory is free, no worker is ended, whatever the share says. Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_min_free: Option<Bytes>,
+    /// Whether it is only told who would be ended.
+    pub oom_dry_run: bool,
+    /// How often a task is tried again whose worker was ended so; `None` for as often as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_retries: Option<u32>,
     /// Custom resources that the node offers to tasks, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<Arc<str>, Amount>,
@@ -143,6 +155,10 @@ impl Config {
             spill_limit: options.spill_limit,
             spill_threshold: options.spill_threshold.unwrap_or(SPILL_THRESHOLD),
             spill_threads: options.spill_threads.unwrap_or(SPILL_THREADS),
+            oom_threshold: options.oom_threshold.unwrap_or(OOM_THRESHOLD),
+            oom_min_free: options.oom_min_free,
+            oom_dry_run: options.oom_dry_run.unwrap_or(false),
+            oom_retries: options.oom_retries,
             resources: custom.others,
         };
         config.validate(machine)?;
@@ -191,6 +207,10 @@ impl Config {
             return Err(Error::invalid("--allow-host", name, "it is not a plain host name, without scheme and port"));
         }
         self.validate_spill()?;
+        if !(self.oom_threshold > 0.0 && self.oom_threshold <= 1.0) {
+            let cause = "it is not a share of the memory, more than 0 and at most 1; 1 and off switch the monitor off";
+            return Err(Error::invalid("--oom-threshold", self.oom_threshold.to_string(), cause));
+        }
         let store = self.object_store_memory;
         let refused = |cause: String| Err(Error::invalid("--object-store-memory", store.to_string(), cause));
         if store < STORE_MIN {

@@ -11,9 +11,11 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::size::Bytes;
 
 mod cgroup;
+mod gauge;
 pub mod gpus;
 mod sampler;
 
+pub use gauge::Gauge;
 pub use sampler::{Sample, Sampler, State, unique_bytes};
 
 /// What bounds the memory of this process.

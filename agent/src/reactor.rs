@@ -16,6 +16,7 @@
 //! - [`workers`]: who runs tasks and calls.
 //! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
+//! - [`oom`]: memory runs out, and somebody has to go; [`learned`]: what each kind of task uses of it.
 //! - [`post_mortem`]: what those held that ended as they should not have.
 //! - [`tick`]: what time brings.
 //! - [`drain`]: how work comes to an end.
@@ -35,9 +36,11 @@ mod evacuation;
 mod eviction;
 mod infeasible;
 mod largest;
+mod learned;
 mod memory;
 mod messages;
 mod objects;
+mod oom;
 mod owed;
 mod places;
 mod post_mortem;
@@ -70,6 +73,7 @@ use plasmon_protocol::resources::Resources;
 use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
 use crate::scheduler::actor::Actor;
+use crate::scheduler::learned::LearnedSizes;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::{Offer, Reserved};
 use crate::scheduler::shape::Shapes;
@@ -82,6 +86,7 @@ use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
 pub use memory::CREATE_GRACE_MS;
+pub use oom::OomConfig;
 pub use post_mortem::{Departure, MAX_POST_MORTEM, POST_MORTEM_MS};
 pub use process::{Activity, Job, Process, Root, Usage};
 
@@ -158,6 +163,8 @@ pub struct CoreConfig {
     pub spill: SpillConfig,
     /// The file that the node's last minutes are recorded in, for people; none when nothing is recorded.
     pub recording: Option<Arc<str>>,
+    /// What happens when memory runs out.
+    pub oom: OomConfig,
 }
 
 /// All truth of one node.
@@ -231,6 +238,8 @@ pub struct Core {
     dying: Option<ProcessId>,
     /// What has just happened belongs into the recording at once, and the recording is to be kept.
     recording_wanted: bool,
+    oom: oom::Monitor,
+    learned: LearnedSizes,
 }
 
 /// Running sums.
@@ -320,6 +329,8 @@ impl Core {
             intake: drain::Intake::default(),
             dying: None,
             recording_wanted: false,
+            oom: oom::Monitor::default(),
+            learned: LearnedSizes::default(),
             config,
         };
         core.event(EventKind::AgentStarted, Severity::Info, None, format!("agent {} ready", core.config.node.short()));

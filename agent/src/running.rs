@@ -19,13 +19,15 @@ use tokio::sync::oneshot;
 use crate::config::Config;
 use crate::disk::places::{Places, places};
 use crate::disk::pools::Pools;
-use crate::machine::HeadRoom;
+use crate::machine::{Gauge, HeadRoom};
 use crate::node::effects::Effects;
 use crate::node::handle::NodeHandle;
+use crate::node::sampling::Found;
 use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
 use crate::node::{Clock, backing, sampling, spawner};
-use crate::reactor::{Core, CoreConfig};
+use crate::reactor::{Core, CoreConfig, OomConfig};
 use crate::recorder::{Draft, Recorder};
+use crate::scheduler::pressure::Limits;
 use crate::session::{Address, Session, state_dir};
 use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
@@ -192,6 +194,7 @@ fn start_node(
         fail_infeasible: config.fail_infeasible,
         now_ms: clock.now_ms(),
         spill,
+        oom: OomConfig { dry_run: config.oom_dry_run, retries: config.oom_retries, recording: draft.path().to_string() },
         recording: Some(draft.path()),
     });
     warnings.iter().for_each(|warning| core.on_warning(warning));
@@ -218,13 +221,23 @@ fn start_node(
     let recording = draft.path();
     let recorder = draft.start(remote.clone())?;
     let teller = remote.clone();
-    let head_room = Arc::new(HeadRoom::open().ok());
-    let shared = Arc::clone(&head_room);
+    // Without it nothing is known of the memory: nobody is ended, and backing takes what it gets.
+    let head_room = HeadRoom::open().ok().map(Arc::new);
+    let shared = head_room.clone();
     spawn("backing", move || {
-        backing::run(&pool, shared.as_ref().as_ref(), &backing_requests, |progress| teller.tell(Command::Backing(progress)))
+        backing::run(&pool, shared.as_deref(), &backing_requests, |progress| teller.tell(Command::Backing(progress)))
     })?;
     let teller = remote.clone();
-    spawn("sampling", move || sampling::run(&watched_lists, head_room.as_ref().as_ref(), |seen| teller.tell(Command::Seen(seen))))?;
+    let limits = Limits { share: config.oom_threshold, min_free: config.oom_min_free.map(|free| free.0) };
+    spawn("sampling", move || {
+        let gauge = head_room.clone().map(|head_room| Gauge::new(head_room, limits));
+        sampling::run(&watched_lists, head_room.as_deref(), gauge.as_ref(), |found| {
+            teller.tell(match found {
+                Found::Seen(seen) => Command::Seen(seen),
+                Found::Pressure(pressure) => Command::Pressure(pressure),
+            });
+        });
+    })?;
     let teller = remote.clone();
     let logs = session.logs();
     spawn("spawner", move || spawner::run(&errand_queue, &logs, |report| teller.tell(Command::Done(report))))?;

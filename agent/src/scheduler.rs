@@ -1,9 +1,12 @@
-//! Which task runs when: dependencies, resources, the queue of each job and of each actor. Pure.
+//! Which task runs when: dependencies, resources, the queue of each job and of each actor; and who goes when memory runs out. Pure.
 
 pub mod actor;
 pub mod calls;
 pub mod devices;
+pub mod learned;
+pub mod pressure;
 pub mod queue;
 pub mod resources;
 pub mod shape;
 pub mod task;
+pub mod victims;

@@ -1,7 +1,7 @@
 //! Clients that ask for more than anybody needs: what they cost the agent is bounded, in memory and in work, and others are served.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use plasmon_agent::reactor::{Core, CoreConfig, Outbox, Violation};
+use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
@@ -76,6 +76,7 @@ impl Node {
             now_ms: 0,
             spill: SpillConfig::default(),
             recording: None,
+            oom: OomConfig::default(),
         };
         Self { core: Core::new(config), outside: Outside::default(), blocks: 0 }
     }

@@ -214,6 +214,9 @@ columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
     "reason", Text, "what it waits for", |row| optional(row.reason.as_deref(), Cell::text);
     "retries", Count, "how often it may be tried again", |row| Cell::Count(u64::from(row.retries_left));
     "waits", Count, "objects that it waits for", |row| Cell::Count(u64::from(row.waits_for));
+    "heap", Bytes, "largest heap that was seen of it", |row| Cell::Bytes(row.heap_bytes);
+    "peak", Bytes, "largest heap of any task of its name", |row| Cell::Bytes(row.peak_bytes);
+    "suggested", Bytes, "memory that it should ask for", |row| optional(row.suggested_bytes, Cell::Bytes);
     "site", Text, "where it was submitted", |row| Cell::text(row.call_site.to_string());
     "error", Text, "its error", |row| optional(row.error.as_deref(), Cell::text);
     "task", Text, "its id", |row| Cell::text(row.task_id.hex());

@@ -1,11 +1,15 @@
 //! Every typed error, once: a stable code, a message that names what failed and with which value, and a hint.
 
+mod memory;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ActorId, NodeId, ObjectId, TaskId};
 use crate::size::Bytes;
+
+pub use memory::{MAX_COMMAND, MAX_PROCESSES, MemoryReport, ProcessMemory};
 
 /// What can go wrong between a program and Plasmon. Cheap to move, clonable, and the same on every side of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -249,6 +253,25 @@ pub enum Error {
         /// The system's words.
         cause: String,
     },
+    /// Memory ran out, the worker that ran the task was ended before the kernel ends something, and no retry was left.
+    #[error(
+        "out of memory: worker {pid} was killed running task {name} submitted at {site} (attempt {attempt}): {}\n{report}",
+        .report.summary()
+    )]
+    OutOfMemory {
+        /// The task.
+        task: TaskId,
+        /// The remote function's name.
+        name: String,
+        /// The worker's process id.
+        pid: u32,
+        /// Where the task was submitted, `function file:line`.
+        site: String,
+        /// Attempts made, from 1.
+        attempt: u32,
+        /// The numbers.
+        report: Box<MemoryReport>,
+    },
 }
 
 /// One creation site that holds much of a full store.
@@ -294,6 +317,16 @@ impl Error {
         Self::System { action: action.into(), cause: cause.to_string() }
     }
 
+    /// The message's first line: all that fits a row.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut text = self.to_string();
+        if let Self::OutOfMemory { .. } = self {
+            text.truncate(text.find('\n').unwrap_or(text.len()));
+        }
+        text
+    }
+
     /// The stable code that scripts match on.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -322,6 +355,7 @@ impl Error {
             Self::Invalid { .. } => "invalid",
             Self::Protocol { .. } => "protocol",
             Self::System { .. } => "system",
+            Self::OutOfMemory { .. } => "out_of_memory",
         }
     }
 
@@ -364,6 +398,10 @@ impl Error {
             Self::Invalid { .. } => "see --help for what is accepted",
             Self::Protocol { .. } => "both sides must be the same release; if they are, this is a bug",
             Self::System { .. } => "check the limits and permissions that the message names",
+            Self::OutOfMemory { .. } => {
+                "let fewer tasks run at once (num_cpus), make them smaller, or allow more with --oom-threshold or --oom-min-free; the Tasks \
+                 view of `plasmon` shows what each kind of task uses"
+            }
         }
     }
 }

@@ -402,6 +402,13 @@ pub enum ToAgent<'a> {
     },
     /// The client ends on purpose; nothing follows.
     Bye,
+    /// The most that the worker's heap had while the task ran, before the task's end is told. Of short tasks nothing is told.
+    HeapPeak {
+        /// The task.
+        task: TaskKey,
+        /// Resident memory that is not shared, bytes.
+        bytes: u64,
+    },
 }
 
 /// Agent to client: answers, tasks within the worker's window, and nothing else.

@@ -1,6 +1,7 @@
 //! The rows that people see. Every row is a plain value; times are milliseconds since the Unix epoch, by the agent's clock,
 //! so that a row which does not change is not sent again only because it grew older.
 
+mod pressure;
 mod spill;
 pub(crate) mod words;
 
@@ -13,6 +14,7 @@ use crate::id::{ActorId, JobId, NodeId, ObjectId, ProcessId, SiteId, SpillFileId
 
 use crate::resources::Resources;
 
+pub use pressure::{PressureRow, VictimRow};
 pub use spill::{MAX_QUEUE, SpillFileRow, SpillRow, WaitRow};
 pub use words::{
     ActorStatus, EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, SpillCause, SpillCut, SpillFileState, TaskStatus,
@@ -218,6 +220,14 @@ pub struct TaskRow {
     pub started_ms: Option<u64>,
     /// When it ended.
     pub ended_ms: Option<u64>,
+    /// The largest heap that its worker had while it ran, as far as it was seen, bytes. 0 when it was not seen.
+    pub heap_bytes: u64,
+    /// The largest heap that any task of this name had, ended ones included, bytes. 0 when none was seen.
+    pub peak_bytes: u64,
+    /// Tasks of this name that `peak_bytes` is of.
+    pub peak_runs: u64,
+    /// The `memory` that it should ask for, bytes; `None` when what it asks for is right.
+    pub suggested_bytes: Option<u64>,
     /// Its error, in one line.
     pub error: Option<String>,
 }
@@ -530,6 +540,8 @@ pub struct StoreRow {
     pub creates_queued: u32,
     /// External storage.
     pub spill: SpillRow,
+    /// How full the memory is.
+    pub pressure: PressureRow,
     /// Viewers attached.
     pub viewers: u32,
 }

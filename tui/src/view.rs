@@ -18,6 +18,7 @@ pub mod overview;
 pub mod pages;
 pub mod paint;
 pub mod post_mortem;
+pub mod pressure;
 pub mod processes;
 pub mod references;
 pub mod sites;
@@ -33,7 +34,7 @@ pub mod window;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::app::geometry::{FOOTER, HEADER, SMALLEST};
+use crate::app::geometry::{FOOTER, HEADER, SMALLEST, pressure_lines};
 use crate::app::route::{Page, Route};
 use crate::app::{App, LinkState};
 use paint::Paint;
@@ -56,7 +57,14 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
         Route::View(Page::References) | Route::References { .. } => references::draw(app, &mut paint, body),
         Route::View(Page::Sites) => sites::draw(app, &mut paint, body),
         Route::View(Page::Spill) => spill::draw(app, &mut paint, body),
-        Route::View(Page::Processes | Page::Tasks) => split::draw(app, &mut paint, body),
+        Route::View(Page::Processes) => {
+            let height = pressure_lines(app.size);
+            if height > 0 {
+                pressure::draw(app, &mut paint, Rect { height, ..body });
+            }
+            split::draw(app, &mut paint, Rect { y: body.y + height, height: body.height - height, ..body });
+        }
+        Route::View(Page::Tasks) => split::draw(app, &mut paint, body),
         Route::View(Page::Events) => events::draw(app, &mut paint, body),
         Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             pages::draw(app, &mut paint, body);

@@ -194,6 +194,39 @@ fn what_is_wrong_with_storage_is_told() {
 }
 
 #[test]
+fn memory_that_runs_out_is_told() {
+    let full = |store: &mut StoreRow| {
+        store.node.machine_available_bytes = 500_000_000;
+        store.pressure.available_bytes = 500_000_000;
+        store.pressure.used_bytes = 16_000_000_000;
+    };
+    let dying = |store: &mut StoreRow| {
+        store.pressure.used_bytes = 16_000_000_000;
+        (store.pressure.dying, store.pressure.next_victim) = (2, None);
+    };
+    let group = |store: &mut StoreRow| {
+        store.pressure.source = "cgroup v2".into();
+        store.pressure.used_bytes = 15_000_000_000;
+        store.pressure.dry_run = true;
+    };
+    let off = |store: &mut StoreRow| {
+        store.pressure.threshold_bytes = store.pressure.total_bytes;
+        store.pressure.next_victim = None;
+    };
+    type Change = fn(&mut StoreRow);
+    let cases: [(&str, Change); 4] = [("full", full), ("dying", dying), ("group", group), ("off", off)];
+    for (name, change) in cases {
+        for (view, keys, columns) in [("overview", "", 80), ("processes", "6", 80), ("processes", "6", 60)] {
+            let mut rows = sample::agent();
+            change(&mut rows.store);
+            let mut stage = Stage::empty(columns, 24, rows);
+            stage.keys(keys);
+            insta::assert_snapshot!(format!("{view}_memory_{name}_{columns}x24"), stage.text());
+        }
+    }
+}
+
+#[test]
 fn an_empty_agent_is_explained_in_every_view() {
     for (name, keys) in
         [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "7"), ("spill", "4"), ("nothing", "2/pid=1⏎")]
@@ -231,6 +264,7 @@ fn the_pictures_are_of_this_version() {
         ("overview.svg", "plasmon: where the memory goes", ""),
         ("sites.svg", "plasmon: which line of code holds it", "3"),
         ("spill.svg", "plasmon: what is on disk, and why", "4"),
+        ("processes.svg", "plasmon: how full the memory is, and who is next", "6"),
         ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎"),
     ] {
         let mut stage = Stage::new(120, 32);

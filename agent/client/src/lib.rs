@@ -35,6 +35,7 @@ mod boot;
 mod client;
 mod connect;
 mod draft;
+mod heap;
 mod init;
 mod object;
 mod object_ref;

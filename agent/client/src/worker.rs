@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, Location};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use plasmon_memory::channel::Channel;
 use plasmon_protocol::error::Error;
@@ -19,6 +20,7 @@ use plasmon_protocol::record::SiteKind;
 use crate::client::Client;
 use crate::connect;
 use crate::failpoint::copy;
+use crate::heap;
 use crate::init;
 use crate::object;
 use crate::registry::{Call, Failure, Given, Outgoing, REMOTE_FUNCTIONS, RemoteFunction, State};
@@ -154,7 +156,9 @@ impl Worker {
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
         failpoint!("task_started");
         let withdrawn = self.client.words.is_withdrawn(run);
+        let begin = Instant::now();
         let (ending, made) = if withdrawn { (Ending::Withdrawn, None) } else { self.call(job, None, None) };
+        self.tell_heap(job, begin)?;
         failpoint!("before_ended");
         turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })?;
         Ok(made)
@@ -163,9 +167,19 @@ impl Worker {
     /// Runs a call that has the worker for itself: while it waits for something, its CPU serves others.
     fn run_alone(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
+        let begin = Instant::now();
         let (ending, _) = self.call(job, Some(actor), None);
+        self.tell_heap(job, begin)?;
         failpoint!("before_ended");
         turn(&self.client, false, &ToAgent::Ended { task: job.task, ending })
+    }
+
+    /// Tells what a task used of memory that took its time. Called by the thread that ran it, which nobody else's task runs beside.
+    fn tell_heap(&self, job: &Job<'_>, begin: Instant) -> Result<(), Error> {
+        if begin.elapsed() < heap::WORTH_A_LOOK || !self.client.is_here() {
+            return Ok(());
+        }
+        heap::take_peak().map_or(Ok(()), |bytes| self.client.push(&ToAgent::HeapPeak { task: job.task, bytes }))
     }
 
     /// Runs a call beside others of the same actor.

@@ -85,6 +85,21 @@ pub struct AgentOptions {
     /// Write with so many threads, and read with as many [default: 4]
     #[arg(long, env = "PLASMON_SPILL_THREADS", value_name = "N", value_parser = parse_threads)]
     pub spill_threads: Option<u32>,
+    /// End workers before the kernel does when more than this share of memory is in use; 1 or off for never [default: 0.95]
+    #[arg(long, env = "PLASMON_OOM_THRESHOLD", value_name = "FRACTION|off", value_parser = parse_oom_threshold)]
+    #[serde(deserialize_with = "oom_threshold")]
+    pub oom_threshold: Option<f64>,
+    /// End no worker while so much memory is free, such as 2GiB, whatever --oom-threshold says
+    #[arg(long, env = "PLASMON_OOM_MIN_FREE", value_name = "SIZE", value_parser = parse_size)]
+    #[serde(deserialize_with = "size")]
+    pub oom_min_free: Option<Bytes>,
+    /// Only tell which worker would be ended
+    #[arg(long, env = "PLASMON_OOM_DRY_RUN", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub oom_dry_run: Option<bool>,
+    /// Try a task again so often whose worker was ended for want of memory [default: as often as it takes]
+    #[arg(long, env = "PLASMON_OOM_RETRIES", value_name = "N", value_parser = parse_retries)]
+    pub oom_retries: Option<u32>,
     /// Print the configuration that all of this amounts to, as TOML, and exit
     #[arg(long)]
     #[serde(skip)]
@@ -172,6 +187,10 @@ impl AgentOptions {
             spill_limit: self.spill_limit.or(below.spill_limit),
             spill_threshold: self.spill_threshold.or(below.spill_threshold),
             spill_threads: self.spill_threads.or(below.spill_threads),
+            oom_threshold: self.oom_threshold.or(below.oom_threshold),
+            oom_min_free: self.oom_min_free.or(below.oom_min_free),
+            oom_dry_run: self.oom_dry_run.or(below.oom_dry_run),
+            oom_retries: self.oom_retries.or(below.oom_retries),
             print_config: self.print_config || below.print_config,
         }
     }
@@ -211,6 +230,14 @@ fn parse_fraction(text: &str) -> Result<f64, &'static str> {
     text.trim().parse().map_err(|_| "it is not a number, such as 0.8")
 }
 
+fn parse_retries(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "it is not a whole number of times")
+}
+
+fn parse_oom_threshold(text: &str) -> Result<f64, &'static str> {
+    if text.trim().eq_ignore_ascii_case("off") { Ok(1.0) } else { parse_fraction(text) }
+}
+
 fn parse_threads(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "it is not a whole number of threads")
 }
@@ -238,6 +265,22 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::
     match Size::deserialize(deserializer)? {
         Size::Number(bytes) => parse_size(&bytes.to_string()),
         Size::Text(text) => parse_size(&text),
+    }
+    .map(Some)
+    .map_err(serde::de::Error::custom)
+}
+
+/// A share is a number, or `off`.
+fn oom_threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a share is a number such as 0.95, or \"off\"")]
+    enum Share {
+        Number(f64),
+        Text(String),
+    }
+    match Share::deserialize(deserializer)? {
+        Share::Number(share) => Ok(share),
+        Share::Text(text) => parse_oom_threshold(&text),
     }
     .map(Some)
     .map_err(serde::de::Error::custom)

@@ -54,6 +54,10 @@ fn the_defaults_hold() {
         spill_limit: None,
         spill_threshold: 0.8,
         spill_threads: 4,
+        oom_threshold: 0.95,
+        oom_min_free: None,
+        oom_dry_run: false,
+        oom_retries: None,
     };
     assert_eq!(Config { object_store_memory: expected.object_store_memory, ..config.clone() }, expected);
     assert!(config.object_store_memory.0.abs_diff(3 * GIB) < 8192 && config.object_store_memory.0.is_multiple_of(4096));
@@ -67,7 +71,7 @@ fn the_defaults_hold() {
 fn every_flag_arrives() {
     let flags = "--listen 0.0.0.0:7000 --allow-host Node-1.Example --allow-host b --insecure-plaintext --token-file /t --temp-dir /x \
         --num-cpus 1.5 --memory 1500kB --resources {\"db\":2.5,\"GPU\":2} --fail-infeasible --object-store-memory 512mib --drain-timeout 7 --spill off --spill-dir /a,/b --spill-dir /c --spill-limit 3GiB --spill-threshold 1 \
-        --spill-threads 5";
+        --spill-threads 5 --oom-threshold 0.5 --oom-min-free 2GiB --oom-dry-run --oom-retries 3";
     let config = resolve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
     let expected = Config {
         listen: "0.0.0.0:7000".parse().unwrap(),
@@ -88,6 +92,10 @@ fn every_flag_arrives() {
         spill_limit: Some(Bytes(3 * GIB)),
         spill_threshold: 1.0,
         spill_threads: 5,
+        oom_threshold: 0.5,
+        oom_min_free: Some(Bytes(2 << 30)),
+        oom_dry_run: true,
+        oom_retries: Some(3),
     };
     assert_eq!(config, expected);
     assert_eq!(Config::from_json(&config.to_json().unwrap(), &MACHINE).unwrap(), config);
@@ -316,4 +324,21 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
         let error = resolved_elsewhere("environment", &[(name, value)]).unwrap_err();
         assert!(error.starts_with(&format!("{name} '{value}' is not valid: ")), "{error}");
     }
+}
+
+#[test]
+fn the_out_of_memory_monitor_is_switched_off_by_name_or_number() {
+    for off in ["off", "OFF", "1", "1.0"] {
+        assert_eq!(resolve(&["--oom-threshold", off]).unwrap().oom_threshold, 1.0, "{off}");
+    }
+    for bad in ["0", "1.1", "-1", "NaN"] {
+        let error = refusal(&[&format!("--oom-threshold={bad}")]);
+        assert!(error.contains("--oom-threshold") && error.contains("more than 0"), "{error}");
+    }
+    assert!(parse(&["--oom-threshold", "much"]).is_err());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.toml");
+    fs::write(&path, "oom-threshold = \"off\"\noom-min-free = \"1GiB\"").unwrap();
+    let file = AgentOptions::from_file(&path).unwrap();
+    assert_eq!((file.oom_threshold, file.oom_min_free), (Some(1.0), Some(Bytes(1 << 30))));
 }

@@ -19,6 +19,8 @@ pub(super) struct Level {
     limit: File,
     usage: File,
     stat: Option<File>,
+    /// Tells how long its processes wait for memory, where the kernel does.
+    pub(super) pressure: PathBuf,
 }
 
 impl Level {
@@ -32,6 +34,23 @@ impl Level {
     /// The limit in bytes now; `None` when there is none. It may change while the process runs.
     pub(super) fn limit(&self) -> Option<u64> {
         number(&self.limit)
+    }
+
+    /// What the kernel charges to the group, in bytes: heaps, shared memory, and the cache of files.
+    pub(super) fn usage(&self) -> Option<u64> {
+        number(&self.usage)
+    }
+
+    /// The part of the usage that is cache of files, which the kernel drops before it refuses anything. Shared memory, as an object
+    /// store's, is none of it, though the kernel's `cache` counts it there. Bytes.
+    pub(super) fn file_cache(&self) -> u64 {
+        let names = match self.version {
+            Version::V1 => ["total_inactive_file", "total_active_file"],
+            Version::V2 => ["inactive_file", "active_file"],
+        };
+        let mut buffer = [0; BUFFER];
+        let Some(text) = self.stat.as_ref().and_then(|file| read_whole(file, &mut buffer)) else { return 0 };
+        names.iter().filter_map(|name| stat_field(text, name)).fold(0, u64::saturating_add)
     }
 
     /// The lesser of `least` and what this group still has. A limit that is not below the machine's `total` cannot bind.
@@ -65,6 +84,7 @@ impl Level {
             limit: File::open(directory.join(limit)).ok()?,
             usage: File::open(directory.join(usage)).ok()?,
             stat: File::open(directory.join("memory.stat")).ok(),
+            pressure: directory.join("memory.pressure"),
         })
     }
 }

@@ -78,8 +78,8 @@ impl Sampler {
     }
 }
 
-/// Bytes of memory that only this process has, which is what its end would give back. `None` when the process is gone or not ours.
-/// Walks the whole address space of the process: not for every tick.
+/// Bytes of memory that only this process has, which is what its end would give back; the object store's are never among them.
+/// `None` when the process is gone or not ours. Walks the whole address space of the process: not for every tick.
 #[must_use]
 pub fn unique_bytes(pid: u32) -> Option<u64> {
     private(&fs::read_to_string(proc_file(pid, "smaps_rollup")).ok()?)
@@ -105,12 +105,13 @@ fn statm(text: &str, page: u64) -> Option<(u64, u64)> {
     Some((pages.next()??, pages.next()??))
 }
 
-/// The sum of the lines that name private memory; `None` when there is none.
+/// The sum of the lines that name private memory; `None` when there is none. A page of shared memory that only this process has mapped
+/// is called private too, and outlives it, as do clean pages of files: so no more than what belongs to no file.
 fn private(rollup: &str) -> Option<u64> {
-    ["Private_Clean:", "Private_Dirty:", "Private_Hugetlb:"]
-        .iter()
-        .filter_map(|name| super::kib_field(rollup, name))
-        .reduce(u64::saturating_add)
+    let field = |name| super::kib_field(rollup, name);
+    let own = [field("Private_Clean:"), field("Private_Dirty:")].into_iter().flatten().reduce(u64::saturating_add);
+    let own = own.map(|own| own.min(field("Anonymous:").unwrap_or(u64::MAX)));
+    [own, field("Private_Hugetlb:")].into_iter().flatten().reduce(u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -126,6 +127,7 @@ mod tests {
         assert_eq!(statm("", 4096), None);
         let rollup = "7f00-7fff ---p 00000000 00:00 0 [rollup]\nRss: 90 kB\nPrivate_Clean:       4 kB\nPrivate_Dirty:   8 kB\n";
         assert_eq!(private(rollup), Some(12 * 1024));
+        assert_eq!(private(&format!("{rollup}Anonymous:       5 kB\nPrivate_Hugetlb: 2 kB\n")), Some(7 * 1024));
         assert_eq!(private("Rss: 90 kB\n"), None);
     }
 

@@ -2,36 +2,36 @@ use std::fs;
 
 use super::*;
 
-const GIB: u64 = 1 << 30;
+pub(super) const GIB: u64 = 1 << 30;
 
 /// A directory that stands for `/`: 16 GiB of memory, 12 of them available.
-fn root() -> tempfile::TempDir {
+pub(super) fn root() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     write(&root, "proc/meminfo", "MemTotal:       16777216 kB\nMemFree:         1048576 kB\nMemAvailable:   12582912 kB\n");
     root
 }
 
-fn write(root: &tempfile::TempDir, path: &str, text: &str) {
+pub(super) fn write(root: &tempfile::TempDir, path: &str, text: &str) {
     let path = root.path().join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
-fn v1(root: &tempfile::TempDir, group: &str, limit: &str, usage: u64, idle: u64) {
+pub(super) fn v1(root: &tempfile::TempDir, group: &str, limit: &str, usage: u64, idle: u64) {
     let at = format!("sys/fs/cgroup/memory{group}");
     write(root, &format!("{at}/memory.limit_in_bytes"), limit);
     write(root, &format!("{at}/memory.usage_in_bytes"), &format!("{usage}\n"));
     write(root, &format!("{at}/memory.stat"), &format!("inactive_file 1\ntotal_inactive_file {idle}\n"));
 }
 
-fn v2(root: &tempfile::TempDir, group: &str, limit: &str, usage: u64, idle: u64) {
+pub(super) fn v2(root: &tempfile::TempDir, group: &str, limit: &str, usage: u64, idle: u64) {
     let at = format!("sys/fs/cgroup{group}");
     write(root, &format!("{at}/memory.max"), limit);
     write(root, &format!("{at}/memory.current"), &format!("{usage}\n"));
     write(root, &format!("{at}/memory.stat"), &format!("file 9\ninactive_file {idle}\nactive_file 7\n"));
 }
 
-fn in_v1(root: &tempfile::TempDir, group: &str) {
+pub(super) fn in_v1(root: &tempfile::TempDir, group: &str) {
     write(root, "proc/self/cgroup", &format!("4:memory:{group}\n0::/\n"));
     write(
         root,
@@ -40,7 +40,7 @@ fn in_v1(root: &tempfile::TempDir, group: &str) {
     );
 }
 
-fn in_v2(root: &tempfile::TempDir, group: &str) {
+pub(super) fn in_v2(root: &tempfile::TempDir, group: &str) {
     write(root, "proc/self/cgroup", &format!("0::{group}\n"));
     write(root, "proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
 }

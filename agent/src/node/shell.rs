@@ -25,7 +25,7 @@ use super::effects::{Effects, Flushed};
 use super::handle::Question;
 use super::listener::Newcomer;
 use super::peer::Peer;
-use super::sampling::{Seen, Watched};
+use super::sampling::{Pressure, Seen, Watched};
 use super::spawner::{Errand, Report};
 use crate::reactor::{Core, Machine};
 use crate::recorder::Notifier;
@@ -55,6 +55,8 @@ pub enum Command {
     Backing(Progress),
     /// Machine and processes look like this.
     Seen(Seen),
+    /// The memory is this full.
+    Pressure(Pressure),
     /// Record call sites if they are not, and the other way round.
     SwitchSites,
     /// The spawner did this.
@@ -301,6 +303,7 @@ impl Shell {
                     self.core.on_sample(machine, seen.usages);
                     self.core.on_stopped(&seen.stopped, &mut self.effects);
                 }
+                Command::Pressure(Pressure { reading, unique }) => self.core.on_pressure(reading, &unique, &mut self.effects),
                 Command::SwitchSites => {
                     self.sites = !self.sites;
                     for peer in self.effects.peers.values() {

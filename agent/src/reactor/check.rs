@@ -152,6 +152,7 @@ impl Core {
         ensure((totals.unique_objects, totals.unique_bytes) == visible, || format!("totals {totals:?}, objects {visible:?}"))?;
         ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, || format!("inlined {inlined:?}"))?;
         self.check_processes()?;
+        self.check_oom()?;
         self.check_actors()
     }
 

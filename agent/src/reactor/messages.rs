@@ -102,6 +102,7 @@ impl Core {
                 self.charge_sites(from, |sites, cost| sites.name(id, function, cost));
                 Ok(())
             }
+            ToAgent::HeapPeak { task, bytes } => self.on_heap_peak(from, task, bytes),
             ToAgent::Bye => {
                 self.dismissed.insert(from);
                 Ok(())

@@ -65,6 +65,8 @@ pub struct Process {
     pub activity: Activity,
     /// What it was last seen to use.
     pub usage: Usage,
+    /// What only this process has of memory, when it was last looked at closely, bytes.
+    pub unique_bytes: Option<u64>,
     /// When it connected, milliseconds since the Unix epoch.
     pub since_ms: u64,
     /// Tasks that it has ended.
@@ -118,6 +120,7 @@ impl Process {
             name,
             activity,
             usage: Usage::default(),
+            unique_bytes: None,
             since_ms: now_ms,
             tasks_done: 0,
             rows: 0,
@@ -145,6 +148,12 @@ impl Process {
     #[must_use]
     pub fn agent(pid: u32, now_ms: u64) -> Self {
         Self::new(pid, ProcessType::Agent, JobId(0), "plasmon-agent".into(), Activity::Free, now_ms)
+    }
+
+    /// What its end would free, as far as it is known: what only it has, or its heap. Bytes.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        self.unique_bytes.unwrap_or_else(|| self.usage.heap_bytes())
     }
 
     /// The lease that the process calls `number`.

@@ -77,7 +77,7 @@ impl Core {
 
     /// A process is gone, and its ring was drained to the last published byte.
     pub fn on_process_lost(&mut self, id: ProcessId, departure: impl Into<Departure>, out: &mut impl Outbox) {
-        let departure = departure.into();
+        let departure = self.true_departure(id, departure.into());
         if id.0 == 0 {
             return;
         }
@@ -109,6 +109,7 @@ impl Core {
             ProcessType::Agent => {}
         }
         self.dismissed.remove(&id);
+        self.oom.forget(id);
         let (kind, severity, what) = match (process.process_type, expected) {
             (ProcessType::Driver, true) => (EventKind::DriverEnded, Severity::Info, "ended"),
             // Not the agent's child: nobody tells whether it failed.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::record::{
     ActorRow, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
@@ -11,9 +12,11 @@ use plasmon_protocol::record::{
 use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Detail, Target};
 
+use super::learned::asked_memory;
 use super::{Activity, Core, Process};
 use crate::references::table::{Count, Row};
 use crate::scheduler::actor::Actor;
+use crate::scheduler::learned::suggestion;
 use crate::scheduler::task::Task;
 use crate::store::object::Object;
 use crate::telemetry::tables::Tables;
@@ -78,6 +81,7 @@ impl Core {
 
     pub(super) fn task_row(&self, task: &Task) -> TaskRow {
         let waits = task.is_pending() && !matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
+        let learned = self.learned_of(task);
         TaskRow {
             task_id: task.key.on(self.config.node),
             name: Arc::clone(&task.function),
@@ -99,7 +103,11 @@ impl Core {
             submitted_ms: task.submitted_ms,
             started_ms: task.started_ms,
             ended_ms: task.ended_ms,
-            error: task.error.as_ref().map(ToString::to_string),
+            heap_bytes: task.heap_bytes,
+            peak_bytes: learned.peak_bytes,
+            peak_runs: learned.runs,
+            suggested_bytes: suggestion(learned.peak_bytes, asked_memory(task)),
+            error: task.error.as_ref().map(Error::line),
         }
     }
 
@@ -285,6 +293,7 @@ impl Tables for Core {
             put_objects: self.counters.put_objects,
             creates_queued: self.creates.len() as u32,
             spill: self.spill_row(),
+            pressure: self.pressure_row(),
             viewers: self.machine.viewers,
         }
     }

@@ -103,6 +103,9 @@ impl Core {
             fetched: Vec::new(),
             fetched_bytes: 0,
             fetched_lent: false,
+            retriable: options.max_retries > 0,
+            oom_retries: 0,
+            heap_bytes: 0,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
             waits_for: 0,
@@ -327,7 +330,7 @@ impl Core {
     }
 
     /// The task that a worker speaks of, if it still has it. A task that was cancelled meanwhile is none.
-    fn running(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, Violation> {
+    pub(super) fn running(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, Violation> {
         let runs = |actor| self.actors.get(&actor).is_some_and(|actor: &Actor| actor.running.contains(&key));
         match self.process(from).map(|process| process.activity) {
             Some(Activity::Busy(current)) if current == key => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
@@ -356,14 +359,14 @@ impl Core {
             TaskStatus::PendingArgsAvail | TaskStatus::PendingArgsFetch => self.forget_dependent(key),
             _ => {}
         }
-        let message = error.to_string();
+        let message = error.line();
         self.end_task(key, TaskStatus::Failed);
         self.event(EventKind::TaskFailed, Severity::Error, pid, message);
         for result in returns {
             self.fail_object(result, &error, out);
         }
         if let Role::Constructor(actor) = role {
-            self.end_actor(actor, &format!("its constructor did not end well: {error}"), End::Killed, out);
+            self.end_actor(actor, &format!("its constructor did not end well: {}", error.line()), End::Killed, out);
         }
     }
 
@@ -387,6 +390,7 @@ impl Core {
         task.arguments = Vec::new();
         let (holder, attempt, job, returns) = (task.holder, task.attempt, task.job, task.returns.clone());
         self.status_changed(Some(before), status);
+        self.learn_heap(key);
         for result in returns {
             if let Some(object) = self.objects.get_mut(result) {
                 object.cold_mut().attempt = attempt;

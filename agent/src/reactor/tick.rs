@@ -20,6 +20,7 @@ impl Core {
         if self.next_work_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.tick_spilling(out);
             self.expire_creates(out);
+            self.queue_delayed();
             self.tidy(out);
             self.settle(out);
         }
@@ -33,7 +34,8 @@ impl Core {
 
     /// When somebody's wait is over, or something is to be tried again.
     fn next_work_ms(&self) -> Option<u64> {
-        [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms(), self.linger_ms].into_iter().flatten().min()
+        let waits = [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms(), self.linger_ms, self.oom.next_deadline()];
+        waits.into_iter().flatten().min()
     }
 
     /// The shell has sampled the machine and the processes; sites are sampled with it.
@@ -42,7 +44,10 @@ impl Core {
         for (id, usage) in usages {
             if let Some(process) = self.process_mut(id) {
                 process.usage = usage;
+                // Read seldom, and stale by now.
+                process.unique_bytes = None;
             }
+            self.notice_heap(id, usage.heap_bytes());
         }
         self.sites.sample(self.now_ms);
         self.changes += 1;

@@ -33,6 +33,7 @@ impl Core {
         task.worker = Some(worker);
         task.worker_pid = Some(pid);
         task.outputs = 0;
+        task.heap_bytes = 0;
         let before = std::mem::replace(&mut task.status, TaskStatus::SubmittedToWorker);
         self.status_changed(Some(before), TaskStatus::SubmittedToWorker);
         let Some(task) = self.tasks.get(&key) else { return };
@@ -97,6 +98,9 @@ impl Core {
 
     pub(super) fn make_idle(&mut self, worker: ProcessId, id: JobId, out: &mut impl Outbox) {
         self.dispatch_wanted = true;
+        if self.oom.is_condemned(worker) {
+            return;
+        }
         let most = self.resources.offer().whole_cpus() as usize;
         let Some(job) = self.jobs.get_mut(&id) else {
             self.dismiss(worker, out);
@@ -160,12 +164,21 @@ impl Core {
             if let Some(actor) = self.actors.get_mut(&actor) {
                 actor.worker = None;
             }
+            let calls = self.actors.get(&actor).map(|actor| actor.running.clone()).unwrap_or_default();
             self.end_actor(actor, &format!("its worker {} died ({how})", process.pid), End::Killed, out);
+            // What fails last here fails first.
+            for call in calls {
+                self.lose_to_oom(worker, process.pid, call);
+            }
         }
         let Activity::Busy(key) = process.activity else { return };
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(worker) && task.is_pending()) else { return };
         task.worker = None;
         task.blocked = false;
+        if !dismissed && self.lose_to_oom(worker, process.pid, key) {
+            return;
+        }
+        let Some(task) = self.tasks.get_mut(&key) else { return };
         if task.retries_left > 0 && !dismissed {
             task.retries_left -= 1;
             let (name, attempt, left) = (Arc::clone(&task.function), task.attempt, task.retries_left);

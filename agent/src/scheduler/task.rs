@@ -85,6 +85,12 @@ pub struct Task {
     pub fetched_bytes: u64,
     /// Their bytes don't count for the moment: the attempt is blocked.
     pub fetched_lent: bool,
+    /// It may be tried again at all.
+    pub retriable: bool,
+    /// How often it was put back because its worker had to go for want of memory.
+    pub oom_retries: u32,
+    /// The largest heap that its worker had while it ran, as far as it was seen. Bytes.
+    pub heap_bytes: u64,
     /// Attempts begun.
     pub attempt: u32,
     /// Where it is in its life.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use plasmon_agent::reactor::check::Held;
-use plasmon_agent::reactor::{Core, CoreConfig, Outbox, Violation};
+use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
@@ -114,6 +114,7 @@ impl Node {
             now_ms,
             spill: SpillConfig::default(),
             recording: None,
+            oom: OomConfig::default(),
         };
         let mut core = Core::new(config);
         assert_eq!(core.on_driver_connected(100, "honest").0, HONEST);

@@ -2,6 +2,7 @@
 //! bent, as a mistake in the core or in its shell would do it. The simulator must notice each.
 
 mod io;
+mod pressure;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -77,10 +78,15 @@ pub(crate) enum Bug {
     LosesDeleted,
     HidesEviction,
     PinsForWait,
+    EndsDrivers,
+    SparesVictims,
+    EndsMoreWhileVictimsDie,
+    HidesWantOfMemory,
+    GivesVictimsWork,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 59] = [
+    pub(crate) const ALL: [Self; 64] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -140,6 +146,11 @@ impl Bug {
         Self::LosesDeleted,
         Self::HidesEviction,
         Self::PinsForWait,
+        Self::EndsDrivers,
+        Self::SparesVictims,
+        Self::EndsMoreWhileVictimsDie,
+        Self::HidesWantOfMemory,
+        Self::GivesVictimsWork,
     ];
 }
 
@@ -158,6 +169,8 @@ pub(crate) struct Subject {
     named: BTreeMap<String, ObjectKey>,
     detached: Vec<(ProcessId, ObjectKey)>,
     watched: io::Watched,
+    /// Who was killed for want of memory.
+    dying: Vec<ProcessId>,
 }
 
 impl Subject {
@@ -172,6 +185,7 @@ impl Subject {
             named: BTreeMap::new(),
             detached: Vec::new(),
             watched: io::Watched::default(),
+            dying: Vec::new(),
         }
     }
 
@@ -323,6 +337,7 @@ impl Subject {
         }
         let mut bent: Vec<Effect> = Vec::new();
         for effect in effects {
+            let effect = self.bend_memory(&effect).unwrap_or(effect);
             match (&effect, effect.message()) {
                 (Effect::Publish { .. }, _) if self.strikes(Bug::SkipsPublish) => {}
                 (Effect::Freed { .. }, _) if self.strikes(Bug::LosesFreed) => {}

@@ -10,7 +10,7 @@ use super::world::World;
 
 impl World {
     pub(crate) fn surprise(&mut self) -> Check {
-        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20, 40, 25]) {
+        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20, 40, 25, 120]) {
             0 => {
                 // A slow job shows that it lives.
                 if self.disk.writes() && self.random.chance(60) {
@@ -50,6 +50,7 @@ impl World {
                 Ok(())
             }
             11 => self.repeat_notice(),
+            12 => self.press(),
             _ => {
                 if self.random.chance(50) {
                     self.sample();

@@ -8,6 +8,7 @@
 //! - [`settle`]: what follows from a change: frees, failures, answers.
 //! - [`effects`]: whether what the core wanted done may be done.
 //! - [`memory`]: leases and the ledger.
+//! - [`pressure`]: who may have to go when memory runs out.
 //! - [`storage`]: copies in external storage, and what reports of its jobs change.
 //! - [`jobs`]: whether the core may have external storage do what it wants, and move what it moves.
 //! - [`compare`]: model and core side by side.
@@ -18,6 +19,7 @@ mod effects;
 mod jobs;
 mod memory;
 mod messages;
+mod pressure;
 mod processes;
 mod settle;
 mod storage;
@@ -25,12 +27,14 @@ pub(crate) mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plasmon_agent::reactor::OomConfig;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SpillFileId, TaskKey};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
 pub(crate) use actors::{Actor, End};
 pub(crate) use memory::{Ask, Lease};
+pub(crate) use pressure::Look;
 pub(crate) use storage::{Residency, Storage};
 
 pub(crate) use wants::Wants;
@@ -142,6 +146,11 @@ pub(crate) struct Task {
     /// How many others were started while it could not be.
     pub(crate) passed: u64,
     pub(crate) retries: u32,
+    /// It may be tried again at all.
+    pub(crate) retriable: bool,
+    /// How often it lost its worker for want of memory, and until when it waits because of that.
+    pub(crate) oom_retries: u32,
+    pub(crate) delayed_ms: Option<u64>,
     pub(crate) attempt: u32,
     pub(crate) status: TaskStatus,
     pub(crate) worker: Option<ProcessId>,
@@ -157,6 +166,11 @@ impl Task {
 
     /// It needs a CPU and a worker, which a call does not.
     pub(crate) fn waits_for_worker(&self) -> bool {
+        self.is_queued() && self.delayed_ms.is_none()
+    }
+
+    /// It has all it needs but a CPU, a worker, and the time to be tried again.
+    pub(crate) fn is_queued(&self) -> bool {
         self.status == TaskStatus::PendingNodeAssignment && !matches!(self.role, Role::Method(_))
     }
 
@@ -231,6 +245,9 @@ pub(crate) struct Model {
     kills: BTreeSet<ProcessId>,
     /// Told to be killed and not gone.
     killed: BTreeSet<ProcessId>,
+    /// Workers that have to go for want of memory, and are not gone.
+    condemned: BTreeSet<ProcessId>,
+    pub(crate) oom: OomConfig,
     /// Actors' workers to be told to end.
     exits: BTreeSet<ProcessId>,
     /// Jobs that begin with the program of another, and jobs that end, with this change.
@@ -249,7 +266,15 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(now_ms: u64, capacity: u64, blocks: u32, total: Wants, fail_infeasible: bool, spill: SpillConfig) -> Self {
+    pub(crate) fn new(
+        now_ms: u64,
+        capacity: u64,
+        blocks: u32,
+        total: Wants,
+        fail_infeasible: bool,
+        spill: SpillConfig,
+        oom: OomConfig,
+    ) -> Self {
         let agent = Process::new(1, JobId(0), Activity::Free);
         Self {
             now_ms,
@@ -277,6 +302,8 @@ impl Model {
             expected: Vec::new(),
             kills: BTreeSet::new(),
             killed: BTreeSet::new(),
+            condemned: BTreeSet::new(),
+            oom,
             exits: BTreeSet::new(),
             programs: Vec::new(),
             ended_jobs: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! The surroundings of one core: shared memory, clients, and the order in which things reach it. Every call of the core is
 //! mirrored in the model, every effect is judged before it is carried out.
 
+mod pressure;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,7 @@ impl World {
         let fail_infeasible = random.chance(50);
         let now_ms = 1_000_000;
         let spill = storage::some_storage(&mut random, capacity);
+        let oom = pressure::some_config(&mut random);
         let config = CoreConfig {
             node: NodeId([7; 8]),
             node_ip: "127.0.0.1".into(),
@@ -80,6 +82,7 @@ impl World {
             now_ms,
             spill: spill.clone(),
             recording: None,
+            oom: oom.clone(),
         };
         let haste = random.pick(&[25, 50, 80, 100]).unwrap_or(50);
         let hostility = if random.chance(25) { 40 } else { 0 };
@@ -89,7 +92,7 @@ impl World {
         Self {
             random,
             subject: Subject::new(Core::new(config), bug, seed),
-            model: Model::new(now_ms, capacity, blocks, Wants::row(&resources), fail_infeasible, spill),
+            model: Model::new(now_ms, capacity, blocks, Wants::row(&resources), fail_infeasible, spill, oom),
             shared: SharedMemory::default(),
             disk,
             clients: BTreeMap::new(),
@@ -257,6 +260,7 @@ impl World {
         self.model.now_ms += passed_ms;
         let now_ms = self.model.now_ms;
         self.note(|| format!("it is {now_ms}"));
+        self.model.end_delays();
         self.subject.on_tick(now_ms, &mut self.recorder);
         self.carry_out()?;
         if let Some(at_ms) = self.subject.core.next_deadline().filter(|at_ms| *at_ms <= now_ms) {

@@ -205,6 +205,8 @@ words!(
         LeasesRecalled = "leases_recalled",
         /// Something that the agent noticed about itself or the machine.
         Notice = "notice",
+        /// Memory ran out, and a worker was ended, or would have been.
+        OutOfMemory = "out_of_memory",
     }
 );
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use plasmon_protocol::error::{Error, Holder};
+use plasmon_protocol::error::{Error, Holder, MemoryReport, ProcessMemory};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{
     self, Actor, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, ToAgent, ToClient, VERSION, Value, Welcome, Work,
@@ -117,6 +117,7 @@ pub(crate) fn to_agent() -> Examples {
         ("site", ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "src/app.rs", line: 7, function: "" }),
         ("site_name", ToAgent::SiteName { site: 1, function: "app::main" }),
         ("bye", ToAgent::Bye),
+        ("heap_peak", ToAgent::HeapPeak { task: TASK, bytes: 64 << 20 }),
     ])
 }
 
@@ -149,7 +150,21 @@ pub(crate) fn errors() -> Examples {
     let out_of_disk = Error::OutOfDisk { asked: Bytes(1 << 20), site: site.clone(), cause: cause.clone() };
     let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone() };
     let panicked = Error::TaskPanicked { task, name: name.clone(), pid: 7, site: site.clone(), message, place: "a.rs:1:2".into() };
-    let crashed = Error::WorkerCrashed { task, name: name.clone(), pid: 7, site, how: "signal 9".into(), attempt: 2 };
+    let crashed = Error::WorkerCrashed { task, name: name.clone(), pid: 7, site: site.clone(), how: "signal 9".into(), attempt: 2 };
+    let process = ProcessMemory { pid: 7, bytes: Bytes(3 << 30), command: "worker app::f".into() };
+    let report = MemoryReport {
+        used: Bytes(4 << 30),
+        total: Bytes(4 << 30),
+        threshold: Bytes(3 << 30),
+        formula: "so".into(),
+        rule: "so".into(),
+        store: Bytes(1 << 30),
+        freed: Bytes(3 << 30),
+        why: cause.clone(),
+        processes: vec![process],
+        recording: String::new(),
+    };
+    let out_of_memory = Error::OutOfMemory { task, name: name.clone(), pid: 7, site, attempt: 2, report: Box::new(report) };
     let (actor, class) = (object.into(), "app::Counter".to_owned());
     let died = Error::ActorDied {
         actor,
@@ -169,6 +184,7 @@ pub(crate) fn errors() -> Examples {
         ("task_failed", failed),
         ("task_panicked", panicked),
         ("worker_crashed", crashed),
+        ("out_of_memory", out_of_memory),
         ("task_cancelled", Error::TaskCancelled { task, name: name.clone(), job: 1, cause: cause.clone() }),
         ("unknown_function", Error::UnknownFunction { name: name.clone(), executable: "program".into() }),
         ("infeasible", Error::Infeasible { name, site: "main app.rs:3".into(), asked: "9 CPU".into(), total: "2 CPU".into() }),

@@ -40,6 +40,19 @@ pub fn body(size: (u16, u16)) -> u16 {
     size.1.saturating_sub(HEADER + FOOTER)
 }
 
+/// Lines above the processes that say how full the memory is; nothing where there is no room.
+#[must_use]
+pub fn pressure_lines(size: (u16, u16)) -> u16 {
+    if body(size) < 18 { 0 } else { 4 }
+}
+
+/// Lines for the tables of a view.
+#[must_use]
+pub fn tables(route: &Route, size: (u16, u16)) -> u16 {
+    let above = if *route == Route::View(Page::Processes) { pressure_lines(size) } else { 0 };
+    body(size).saturating_sub(above)
+}
+
 /// How a place is divided on a screen of this size.
 #[must_use]
 pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
@@ -49,7 +62,9 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
         Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size).sites.saturating_sub(1) },
         Route::View(Page::Sites) => Shape { facts: 0, excerpt: beside, rows: body.saturating_sub(2) },
         Route::View(Page::Spill) => Shape { facts: 0, excerpt: Excerpt::None, rows: spill(size).files.saturating_sub(2) },
-        Route::View(_) | Route::References { .. } => Shape { facts: 0, excerpt: Excerpt::None, rows: body.saturating_sub(2) },
+        Route::View(_) | Route::References { .. } => {
+            Shape { facts: 0, excerpt: Excerpt::None, rows: tables(route, size).saturating_sub(2) }
+        }
         Route::Site { .. } => {
             let facts = 4;
             let excerpt = match beside {

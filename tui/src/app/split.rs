@@ -2,7 +2,7 @@
 
 use plasmon_protocol::column::Table;
 
-use super::geometry::{body, halves, shape};
+use super::geometry::{halves, shape, tables};
 use super::route::{List, default_sort};
 use super::subscribe::Slot;
 use super::{App, Mood};
@@ -27,15 +27,15 @@ impl App {
     #[must_use]
     pub fn parts(&self) -> Vec<Part> {
         let place = self.place();
-        let tables = place.route.tables();
+        let names = place.route.tables();
         let part = |at: usize| {
             let slot = if at == place.focus { Slot::Main } else { Slot::Rest };
-            Part { table: tables[at], at, slot, rows: shape(&place.route, self.canvas()).rows }
+            Part { table: names[at], at, slot, rows: shape(&place.route, self.canvas()).rows }
         };
-        let mut parts: Vec<Part> = (0..tables.len()).map(part).filter(|part| self.is_shown(*part)).collect();
+        let mut parts: Vec<Part> = (0..names.len()).map(part).filter(|part| self.is_shown(*part)).collect();
         if let [upper, lower] = &mut parts[..] {
             let count = |part: &Part| self.count(part).unwrap_or(0);
-            (upper.rows, lower.rows) = halves(body(self.canvas()), count(upper), count(lower));
+            (upper.rows, lower.rows) = halves(tables(&place.route, self.canvas()), count(upper), count(lower));
         }
         parts
     }

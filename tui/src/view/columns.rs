@@ -358,6 +358,11 @@ pub const TASKS: &[Column<TaskRow>] = &[
     Column::figure("waits", "waits", 5, 7, |row, _| some(row.waits_for.into())),
     Column::figure("try", "attempt", 3, 4, |row, _| (row.attempt.to_string(), if row.attempt > 1 { Role::Warn } else { Role::Dim })),
     Column::figure("cpus", "cpus", 4, 3, |row, _| plain(cpus(row.num_cpus))),
+    Column::figure("heap", "heap", 5, 2, |row, _| memory(row.heap_bytes)),
+    Column::figure("peak", "peak", 5, 4, |row, _| memory(row.peak_bytes)),
+    Column::figure("ask for", "suggested", 7, 4, |row, _| {
+        row.suggested_bytes.map_or_else(|| ("-".to_owned(), Role::Dim), |bytes| (cells(bytes).trim_start().to_owned(), Role::Warn))
+    }),
     Column::figure("age", "age", 4, 6, |row, now| plain(age(now, row.submitted_ms))),
     Column::figure("took", "", 5, 5, |row, now| match (row.started_ms, row.ended_ms) {
         (Some(start), Some(end)) => plain(took(end.saturating_sub(start))),

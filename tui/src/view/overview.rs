@@ -1,6 +1,6 @@
 //! Where the memory goes, at one glance: the store, the node, the last minutes, the largest sites, the latest events.
 
-use plasmon_protocol::record::{EventRow, SiteRow, StoreRow};
+use plasmon_protocol::record::{EventRow, PressureRow, SiteRow, StoreRow};
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
@@ -9,7 +9,7 @@ use super::format::{percent, size, things, width};
 use super::paint::{MARGIN, Paint};
 use super::table;
 use super::theme::Role;
-use super::{curves, disk, ledger};
+use super::{curves, disk, ledger, pressure};
 use crate::app::App;
 use crate::app::geometry::{WIDE, overview};
 use crate::app::subscribe::Slot;
@@ -122,10 +122,20 @@ fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
         let about = if *name == "machine" { format!("{} in use", percent(*bytes, total)) } else { about.clone() };
         let bar = room.saturating_sub(20 + 24).min(24);
         if bar >= 6 {
-            paint.gauge(x + 20, y, bar, *bytes, total, if *name == "machine" { Role::Dim } else { Role::Accent });
+            if *name == "machine" && store.node.machine_total_bytes == store.pressure.total_bytes {
+                pressure::gauge(paint, x + 20, y, bar, &store.pressure);
+            } else {
+                paint.gauge(x + 20, y, bar, *bytes, total, if *name == "machine" { Role::Dim } else { Role::Accent });
+            }
         }
         let at = if bar >= 6 { 22 + bar } else { 20 };
         paint.text(x + at, y, room.saturating_sub(at), &about, Role::Dim);
+    }
+    let y = body.y + rows.len() as u16 + 1;
+    if let Some(victim) = store.pressure.next_victim.as_ref().filter(|_| y < body.bottom()) {
+        paint.text(x, y, 13, "next victim", Role::Dim);
+        let role = pressure::text(pressure::role(&store.pressure));
+        paint.line(x + 13, y, room.saturating_sub(13), &[(&pressure::next(victim), role), (": ", Role::Dim), (&victim.why, Role::Dim)]);
     }
 }
 
@@ -147,8 +157,29 @@ fn node_lines(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
     };
     line(body.y, "application", &[pair(&backed), pair(&drivers), pair(&workers)], &format!("in {}", store.node.workers));
     line(body.y + 1, "system", &[pair(&agent)], "");
-    let share = percent(machine.1, store.node.machine_total_bytes);
-    line(body.y + 2, "machine", &[("in use ".to_owned(), size(machine.1))], &share);
+    if store.pressure.total_bytes == 0 {
+        let share = percent(machine.1, store.node.machine_total_bytes);
+        line(body.y + 2, "machine", &[("in use ".to_owned(), size(machine.1))], &share);
+    } else {
+        full(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.pressure);
+    }
+}
+
+/// How full the memory is, and who is next, in one line.
+fn full(paint: &mut Paint<'_>, area: Rect, row: &PressureRow) {
+    const BAR: u16 = 20;
+    if area.height == 0 {
+        return;
+    }
+    let (x, y, right) = (area.x + MARGIN, area.y, area.right().saturating_sub(MARGIN));
+    paint.text(x, y, 12, &row.source, Role::Dim);
+    let at = x + 13;
+    pressure::gauge(paint, at, y, BAR, row);
+    let used = format!("{} ", percent(row.used_bytes, row.total_bytes));
+    let role = pressure::text(pressure::role(row));
+    let next = row.next_victim.as_ref().map_or_else(|| "in use".to_owned(), |victim| format!("in use, next {}", pressure::next(victim)));
+    let from = at + BAR + 2;
+    paint.line(from, y, right.saturating_sub(from), &[(&used, role), (&next, Role::Dim)]);
 }
 
 fn history(app: &App, paint: &mut Paint<'_>, area: Rect) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, SiteId, TaskId, TaskKey};
 use plasmon_protocol::record::{
-    EventKind, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, ReferenceType,
-    Severity, Site, SiteKind, SiteRow, StoreRow, TaskRow, TaskStatus,
+    EventKind, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PressureRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
+    ReferenceType, Severity, Site, SiteKind, SiteRow, StoreRow, TaskRow, TaskStatus, VictimRow,
 };
 
 use crate::agent::Agent;
@@ -231,6 +231,10 @@ fn tasks(agent: &mut Agent) {
                 submitted_ms: NOW_MS - 4_000 - u64::from(number) % 17 * 900,
                 started_ms: started,
                 ended_ms: ended.then(|| NOW_MS - 2_300 - u64::from(nth) * 210),
+                heap_bytes: if worker.is_some() { u64::from(30 + nth) * MIB } else { 0 },
+                peak_bytes: if place == 3 { 0 } else { 410 * MIB },
+                peak_runs: 12,
+                suggested_bytes: (place != 3).then_some(500 * MIB),
                 error: (status == TaskStatus::Failed).then(|| "worker 4719 died (signal 9), attempt 4".to_owned()),
             });
         }
@@ -361,8 +365,32 @@ fn store(agent: &mut Agent) {
         put_objects: 22_412,
         creates_queued: 3,
         spill: storage::row(agent),
+        pressure: pressure(),
         viewers: 1,
     };
+}
+
+/// Nothing is wrong with the memory.
+fn pressure() -> PressureRow {
+    PressureRow {
+        total_bytes: 16_500_000_000,
+        used_bytes: 8_300_000_000,
+        threshold_bytes: 15_675_000_000,
+        source: "machine".into(),
+        file_cache_bytes: 2_900 * MIB,
+        available_bytes: 8_200_000_000,
+        stalled_percent: Some(0.4),
+        dry_run: false,
+        kills: 1,
+        dying: 0,
+        next_victim: Some(VictimRow {
+            process: ProcessId(3),
+            pid: 4721,
+            task: Some("demo::sort_chunk".into()),
+            bytes: 33 * MIB,
+            why: "the newest whose work is tried again".to_owned(),
+        }),
+    }
 }
 
 /// The store as it was `ago_ms` before, for the curves: a saw-tooth of sorting on top of a cache that only grows.

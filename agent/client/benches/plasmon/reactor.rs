@@ -84,6 +84,7 @@ impl Driver {
             now_ms: 0,
             spill: plasmon_agent::spill::policy::SpillConfig::default(),
             recording: None,
+            oom: plasmon_agent::reactor::OomConfig::default(),
         });
         let mut nobody = Nobody::default();
         let (process, _) = core.on_driver_connected(2, "bench");

@@ -6,7 +6,7 @@ use plasmon_protocol::resources::{Amount, Demand, Resources};
 use plasmon_protocol::stream::{Detail, MAX_DETAIL, Target};
 
 use super::*;
-use crate::reactor::{CoreConfig, Outbox, Usage, Violation};
+use crate::reactor::{CoreConfig, OomConfig, Outbox, Usage, Violation};
 use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
 use crate::telemetry::tables::Tables;
@@ -85,6 +85,7 @@ impl Node {
             now_ms: 1_000,
             spill: SpillConfig::default(),
             recording: None,
+            oom: OomConfig::default(),
         };
         Self { core: Core::new(config), told: Told::default() }
     }

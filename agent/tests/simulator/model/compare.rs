@@ -302,7 +302,8 @@ impl Model {
         let used = self.used();
         let ready: Vec<_> = self.tasks.values().filter(|task| task.waits_for_worker()).collect();
         let idle = |task: &Task| {
-            self.processes.values().any(|worker| worker.activity == Activity::Idle && worker.job == task.job && worker.devices.is_empty())
+            let mut workers = self.processes.iter().filter(|(id, worker)| worker.job == task.job && !self.has_to_go(**id));
+            workers.any(|(_, worker)| worker.activity == Activity::Idle && worker.devices.is_empty())
         };
         let kept_for = |task: &Task, other: &Task| {
             let lacks = other.wants.lacks(used, self.total);

@@ -270,6 +270,8 @@ impl Model {
             self.observe_call(to, key, actor)?;
         } else {
             ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
+            ensure(!self.has_to_go(to), || format!("{}, which has to go", what()))?;
+            ensure(task.delayed_ms.is_none(), || format!("{} before its time: {task:?}", what()))?;
         }
         if wants.needs_gpu() {
             self.observe_devices(to, wants)?;

@@ -132,6 +132,7 @@ impl Model {
                 Ok(())
             }
             ToAgent::SiteName { function, .. } => allowed(function.len() <= MAX_TEXT, "a function's name is too long"),
+            ToAgent::HeapPeak { task, .. } => self.run_by(from, *task).map(drop),
             ToAgent::Bye => {
                 self.sender(from).dismissed = true;
                 Ok(())
@@ -277,6 +278,9 @@ impl Model {
             wants: submission.wants,
             passed: 0,
             retries: submission.retries,
+            retriable: submission.retries > 0,
+            oom_retries: 0,
+            delayed_ms: None,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
             worker: None,

@@ -107,18 +107,25 @@ impl Model {
             *failed += 1;
             if *failed >= MAX_FAILED_STARTS {
                 *failed = 0;
-                let queued = self.tasks.iter().filter(|(_, task)| task.job == lost.job && task.waits_for_worker());
+                let queued = self.tasks.iter().filter(|(_, task)| task.job == lost.job && task.is_queued());
                 self.failing.extend(queued.map(|(key, _)| (*key, "system")));
             }
         }
+        let had_to_go = self.condemned.remove(&id);
         if let Activity::Actor(actor) = lost.activity {
+            if had_to_go {
+                let running = self.tasks.iter().filter(|(_, task)| task.worker == Some(id) && task.is_pending());
+                self.failing.extend(running.map(|(key, _)| (*key, "out_of_memory")));
+            }
             self.end_actor(actor, End::AtOnce);
         }
         let Activity::Busy(key) = lost.activity else { return };
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id) && task.is_pending()) else { return };
         task.worker = None;
         task.blocked = false;
-        if task.retries > 0 && !lost.dismissed {
+        if had_to_go && !lost.dismissed {
+            self.lose_to_memory(key);
+        } else if task.retries > 0 && !lost.dismissed {
             task.retries -= 1;
             task.status = TaskStatus::PendingNodeAssignment;
         } else {
