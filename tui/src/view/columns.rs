@@ -309,6 +309,7 @@ pub const ACTORS: &[Column<ActorRow>] = &[
     Column::word("status", "status", 6, 7, |row, _| match row.status {
         ActorStatus::PendingCreation => ("starts".to_owned(), Role::Text),
         ActorStatus::Alive => ("alive".to_owned(), Role::Ok),
+        ActorStatus::Restarting => ("again".to_owned(), Role::Warn),
         ActorStatus::Dead => ("dead".to_owned(), Role::Dim),
     }),
     Column::figure("heap", "heap", 5, 8, |row, _| memory(row.heap_bytes)),
@@ -341,10 +342,13 @@ fn call_label(name: &std::sync::Arc<str>, method: bool) -> String {
 
 /// Tasks.
 pub const TASKS: &[Column<TaskRow>] = &[
-    Column::word("status", "status", 9, 9, |row, _| {
+    Column::word("status", "status", 10, 9, |row, _| {
         let word = match row.status {
             plasmon_protocol::record::TaskStatus::PendingArgsAvail => "args",
             plasmon_protocol::record::TaskStatus::PendingNodeAssignment => "queued",
+            plasmon_protocol::record::TaskStatus::Infeasible => "infeasible",
+            plasmon_protocol::record::TaskStatus::PendingObjStoreMemAvail => "room",
+            plasmon_protocol::record::TaskStatus::PendingArgsFetch => "fetch",
             plasmon_protocol::record::TaskStatus::SubmittedToWorker => "sent",
             plasmon_protocol::record::TaskStatus::Running if row.blocked => "blocked",
             plasmon_protocol::record::TaskStatus::Running => "running",
@@ -357,7 +361,7 @@ pub const TASKS: &[Column<TaskRow>] = &[
     Column::figure("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
     Column::figure("waits", "waits", 5, 7, |row, _| some(row.waits_for.into())),
     Column::figure("try", "attempt", 3, 4, |row, _| (row.attempt.to_string(), if row.attempt > 1 { Role::Warn } else { Role::Dim })),
-    Column::figure("cpus", "cpus", 4, 3, |row, _| plain(cpus(row.num_cpus))),
+    Column::figure("cpus", "cpus", 4, 3, |row, _| plain(cpus(row.resources.cpus.number()))),
     Column::figure("age", "age", 4, 6, |row, now| plain(age(now, row.submitted_ms))),
     Column::figure("took", "", 5, 5, |row, now| match (row.started_ms, row.ended_ms) {
         (Some(start), Some(end)) => plain(took(end.saturating_sub(start))),

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
 use super::facts::{self, Fact, fact};
-use super::format::{age, cpus, grouped, percent, size, span, things, took};
+use super::format::{age, grouped, percent, size, span, things, took};
 use super::life;
 use super::paint::{MARGIN, Paint};
 use super::source;
@@ -176,7 +176,7 @@ fn task(row: &TaskRow, now: u64) -> Vec<Vec<Fact>> {
             ("", status, Role::status(row.status)),
             fact("attempt", row.attempt.to_string()),
             fact("worker", row.worker_pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
-            fact("cpus", cpus(row.num_cpus)),
+            fact("reserves", row.resources.to_string()),
             fact("age", age(now, row.submitted_ms)),
             ran,
         ],
@@ -275,6 +275,7 @@ fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
     let status = match row.status {
         ActorStatus::Alive => Role::Ok,
         ActorStatus::PendingCreation => Role::Text,
+        ActorStatus::Restarting => Role::Warn,
         ActorStatus::Dead => Role::Bad,
     };
     vec![
@@ -284,7 +285,7 @@ fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
             fact("worker", row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
             fact("heap", alive(size(row.heap_bytes))),
             fact("holds", alive(size(row.held_bytes))),
-            fact("cpus", alive(cpus(row.num_cpus))),
+            fact("reserves", alive(row.resources.to_string())),
             fact("age", age(now, row.created_ms)),
             fact("", if row.detached { "detached" } else { "" }),
         ],
