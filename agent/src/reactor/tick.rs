@@ -45,6 +45,7 @@ impl Core {
             }
         }
         self.sites.sample(self.now_ms);
+        self.look_for_deadlocks();
         self.changes += 1;
     }
 
