@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod demo;
+#[path = "main/explain.rs"]
+mod explain;
 #[cfg(target_os = "linux")]
 #[path = "main/local.rs"]
 mod local;
@@ -36,6 +38,8 @@ enum Command {
     Attach(Attach),
     /// Print every reference: who holds which object, why, and from which line of code
     Memory(Box<Memory>),
+    /// Say why something waits: for what, who holds that, and who waits for each other
+    Explain(explain::Explain),
     /// Run the agent of this node without a dashboard
     #[cfg(target_os = "linux")]
     Agent(local::AgentCommand),
@@ -140,12 +144,13 @@ struct Found {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return usage(&error),
     };
     let result = match cli.command {
         None => watch_or_report(&cli.target),
         Some(Command::Attach(attach)) => watch_or_report(&Target { address: Some(attach.url), token_file: attach.token_file }),
         Some(Command::Memory(memory)) => attach_to(&memory.target).and_then(|found| report(&found, &memory)),
+        Some(Command::Explain(what)) => attach_to(&what.target).and_then(|found| explain::run(&found, &what)),
         #[cfg(target_os = "linux")]
         Some(Command::Demo(options)) => local::demo(options),
         #[cfg(target_os = "linux")]
@@ -166,7 +171,7 @@ fn main() -> ExitCode {
 }
 
 /// Help and version, which are no errors, go to stdout; what is wrong with the command line ends with a hint as every error does.
-fn explain(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // A closed pipe is the reader's choice.
         let _ = error.print();

@@ -27,6 +27,7 @@ pub mod split;
 pub mod table;
 pub mod tasks;
 pub mod theme;
+pub mod why;
 pub mod window;
 
 use ratatui::buffer::Buffer;
@@ -54,6 +55,7 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
         Route::View(Page::Spill) => spill::draw(app, &mut paint, body),
         Route::View(Page::Processes | Page::Tasks) => split::draw(app, &mut paint, body),
         Route::View(Page::Events) => events::draw(app, &mut paint, body),
+        Route::Why { .. } => why::draw(app, &mut paint, body),
         Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             pages::draw(app, &mut paint, body);
         }

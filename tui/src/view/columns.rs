@@ -7,7 +7,7 @@ use plasmon_protocol::record::{
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::GroupRow;
 
-use super::format::{age, count, cpus, growth, took};
+use super::format::{age, count, growth, took};
 use super::table::{Column, Text};
 use super::theme::Role;
 use crate::app::page::task_label;
@@ -318,6 +318,7 @@ pub const ACTORS: &[Column<ActorRow>] = &[
     Column::figure("running", "running", 7, 3, |row, _| some(row.running.into())),
     Column::figure("done", "done", 5, 9, |row, _| some(row.calls_done)),
     Column::figure("for", "since", 4, 9, |row, now| row.call_since_ms.map_or((String::new(), Role::Dim), |since| plain(age(now, since)))),
+    Column::wide("reserves", "resources", 8, 1, 1, |row, _| (row.resources.to_string(), Role::Dim)),
     Column::wide("current call", "call", 10, 3, 9, |row, _| match (&row.cause, &row.call) {
         (Some(cause), _) => (cause.clone(), Role::Dim),
         (None, Some(call)) => plain(task_label(call)),
@@ -340,6 +341,15 @@ fn call_label(name: &std::sync::Arc<str>, method: bool) -> String {
     }
 }
 
+/// The attempt and how many there may be: `2/4`; without retries, the attempt alone.
+fn tries(row: &TaskRow) -> String {
+    match row.max_retries {
+        0 => row.attempt.to_string(),
+        plasmon_protocol::local::ENDLESS => format!("{}/∞", row.attempt),
+        retries => format!("{}/{}", row.attempt, u64::from(retries) + 1),
+    }
+}
+
 /// Tasks.
 pub const TASKS: &[Column<TaskRow>] = &[
     Column::word("status", "status", 10, 9, |row, _| {
@@ -359,19 +369,25 @@ pub const TASKS: &[Column<TaskRow>] = &[
     }),
     Column::wide("task", "name", 14, 1, 9, |row, _| plain(call_label(&row.name, row.actor.is_some()))),
     Column::figure("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
-    Column::figure("waits", "waits", 5, 7, |row, _| some(row.waits_for.into())),
-    Column::figure("try", "attempt", 3, 4, |row, _| (row.attempt.to_string(), if row.attempt > 1 { Role::Warn } else { Role::Dim })),
-    Column::figure("cpus", "cpus", 4, 3, |row, _| plain(cpus(row.resources.cpus.number()))),
+    Column::figure("waits", "waits", 5, 2, |row, _| some(row.waits_for.into())),
+    Column::figure("try", "attempt", 5, 4, |row, _| (tries(row), if row.attempt > 1 { Role::Warn } else { Role::Dim })),
+    Column::wide("reserves", "resources", 8, 1, 3, |row, _| (row.resources.to_string(), Role::Dim)),
     Column::figure("age", "age", 4, 6, |row, now| plain(age(now, row.submitted_ms))),
     Column::figure("took", "", 5, 5, |row, now| match (row.started_ms, row.ended_ms) {
         (Some(start), Some(end)) => plain(took(end.saturating_sub(start))),
         (Some(start), None) => (age(now, start), Role::Dim),
         (None, _) => ("-".to_owned(), Role::Dim),
     }),
-    Column::wide("submitted at", "site", 18, 1, 9, |row, _| match &row.error {
-        Some(error) => (error.clone(), Role::Bad),
-        None => site(&row.call_site),
+    Column::figure("since", "", 5, 6, |row, now| match row.waiting_since_ms {
+        Some(since) => (age(now, since), Role::Warn),
+        None => (String::new(), Role::Dim),
     }),
+    Column::wide("waits for", "reason", 18, 3, 9, |row, _| match (&row.error, &row.reason) {
+        (Some(error), _) => (error.clone(), Role::Bad),
+        (None, Some(reason)) => plain(reason.as_str()),
+        (None, None) => ("-".to_owned(), Role::Dim),
+    }),
+    Column::wide("submitted at", "site", 18, 1, 5, |row, _| site(&row.call_site)),
     Column::figure("by", "submitter", 7, 1, |row, _| plain(row.submitter_pid.to_string())),
 ];
 
