@@ -102,7 +102,7 @@ impl Core {
         let stuck = graph.stuck(self);
         let answers = roots.iter().map(|(key, others)| Answer {
             node: self.name_of(*key).into(),
-            verdict: self.verdict(*key, &graph, stuck.contains(key)),
+            verdict: self.verdict(*key, &graph),
             since_ms: self.since(*key),
             others: *others,
         });

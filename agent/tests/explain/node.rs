@@ -82,6 +82,7 @@ pub(crate) struct Node {
     pub(crate) core: Core,
     outside: Outside,
     now_ms: u64,
+    begun: usize,
 }
 
 /// CPUs and memory.
@@ -109,7 +110,7 @@ impl Node {
             now_ms: 1_000,
             spill: SpillConfig::default(),
         };
-        Self { core: Core::new(config), outside: Outside::default(), now_ms: 1_000 }
+        Self { core: Core::new(config), outside: Outside::default(), now_ms: 1_000, begun: 0 }
     }
 
     pub(crate) fn driver(&mut self, pid: u32) -> Client {
@@ -170,6 +171,13 @@ impl Node {
                 pid += 1;
             }
         }
+    }
+
+    /// The next task that was sent to a worker and not begun.
+    pub(crate) fn sent(&mut self) -> Option<TaskKey> {
+        let (_, task) = self.outside.ran.get(self.begun).copied()?;
+        self.begun += 1;
+        Some(task)
     }
 
     /// The worker that was sent that task begins it.

@@ -24,7 +24,7 @@ fn a_task_that_waits_for_memory_names_how_much_and_who_holds_it() {
     node.passes(12_000);
     let text = node.task(second);
     has(&text, &["task sort", "176 MiB memory", "task load in process 200 holds 800 MiB memory", "for 12 s"]);
-    has(&text, &["└ lacks 176 MiB, more than is free of memory · 800 MiB of 1 GiB reserved", "held by process 200 (load)"]);
+    has(&text, &["└ lacks 176 MiB of memory · 800 MiB of 1 GiB reserved", "held by process 200 (load)"]);
     assert!(!text.contains("deadlock"), "{text}");
     // The object that it makes leads to it, and so does a driver that gets it.
     node.gets(&mut driver, result);

@@ -110,7 +110,10 @@ impl Line {
     pub fn text(&self, explanation: &Explanation, now_ms: u64) -> String {
         match self {
             Self::Cycle(at) => explanation.cycles.get(*at).map_or_else(String::new, |Cycle { sentence, .. }| sentence.clone()),
-            Self::Answer(at) => explanation.answers.get(*at).map_or_else(String::new, |answer| answer.text(now_ms)),
+            Self::Answer(at) => explanation.answers.get(*at).map_or_else(String::new, |answer| {
+                let stuck = explanation.node(&answer.node).is_some_and(|node| node.stuck);
+                answer.text(now_ms) + if stuck { "; it will not go on by itself" } else { "" }
+            }),
             Self::Node { node, branch, reason, again } => {
                 let Some(node) = explanation.nodes.get(*node) else { return String::new() };
                 let reason = if reason.is_empty() { String::new() } else { format!("{reason} ") };

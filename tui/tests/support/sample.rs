@@ -233,6 +233,13 @@ fn tasks(agent: &mut Agent) {
                 started_ms: started,
                 ended_ms: ended.then(|| NOW_MS - 2_300 - u64::from(nth) * 210),
                 error: (status == TaskStatus::Failed).then(|| "worker 4719 died (signal 9), attempt 4".to_owned()),
+                reason: (worker.is_none() && !ended).then(|| match place {
+                    3 => "the result of partition and 1 more".to_owned(),
+                    _ => "1 CPU more; task merge in process 4715 holds 1 CPU".to_owned(),
+                }),
+                waiting_since_ms: (worker.is_none() && !ended).then_some(NOW_MS - 3_700),
+                max_retries: 3,
+                retries_left: 3,
                 ..TaskRow::default()
             });
         }
@@ -369,6 +376,7 @@ fn store(agent: &mut Agent) {
         put_bytes: 9_800 * MIB,
         put_objects: 22_412,
         creates_queued: 3,
+        deadlocks: 0,
         spill: storage::row(agent),
         viewers: 1,
     };

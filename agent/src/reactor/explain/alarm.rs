@@ -21,6 +21,13 @@ pub(in crate::reactor) struct Deadlocks {
     told: BTreeSet<Vec<Key>>,
 }
 
+impl Deadlocks {
+    /// How many stand.
+    pub(in crate::reactor) fn standing(&self) -> u32 {
+        u32::try_from(self.told.len()).unwrap_or(u32::MAX)
+    }
+}
+
 impl Core {
     /// Looks for rings of waits, where a process is blocked at all.
     pub(in crate::reactor) fn look_for_deadlocks(&mut self) {

@@ -198,7 +198,7 @@ impl Core {
     }
 
     /// What a node waits for, in one line.
-    pub(super) fn verdict(&self, key: Key, graph: &Graph, stuck: bool) -> String {
+    pub(super) fn verdict(&self, key: Key, graph: &Graph) -> String {
         let label = self.label(key);
         let first = graph.edges_of(key).next().map(|(to, reason)| format!("{reason} {}", self.label(*to)));
         let text = match key {
@@ -243,7 +243,6 @@ impl Core {
             },
             _ => first.map_or_else(|| label.clone(), |first| format!("{label} {first}")),
         };
-        let text = if stuck { format!("{text}; it will not go on by itself") } else { text };
         shown(&text, MAX_VERDICT)
     }
 

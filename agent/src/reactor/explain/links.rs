@@ -87,8 +87,7 @@ impl Core {
         let lacks = self.resources.lacks(&task.shape);
         if !lacks.is_empty() {
             let needs = lacks.iter().map(|lack| (lack.number, lack.missing)).collect();
-            let edges =
-                lacks.iter().map(|lack| (Key::Resource(lack.number), format!("lacks {}, more than is free of", amount(lack)))).collect();
+            let edges = lacks.iter().map(|lack| (Key::Resource(lack.number), format!("lacks {} of", amount(lack)))).collect();
             return Links { edges, more: 0, rule: Rule::Free(needs) };
         }
         let kept = self.ready.impatient(|shape| self.resources.could_fit(shape)).filter(|head| head.task != task.key);
