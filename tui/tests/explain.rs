@@ -63,7 +63,7 @@ fn a_ring_of_real_processes_is_named() {
 
     // What is not there is refused, with a way on.
     for name in ["nobody", "ffffffffffffffff", "pid:1"] {
-        place.run(["explain", name]).refused(&["there is no task, object, actor or process", name, "plasmon explain"]);
+        place.run(["explain", name]).refused(&["there is no task, object, actor or process", name]);
     }
     drop(result);
     plasmon::shutdown().unwrap();

@@ -1,5 +1,7 @@
 //! A node that the tests speak to as processes do.
 
+use std::collections::BTreeMap;
+
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, Outbox};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
@@ -83,6 +85,8 @@ pub(crate) struct Node {
     outside: Outside,
     now_ms: u64,
     begun: usize,
+    /// What workers have counted their tasks and requests to: they run one task after the other.
+    counted: BTreeMap<ProcessId, (u32, u32)>,
 }
 
 /// CPUs and memory.
@@ -110,7 +114,7 @@ impl Node {
             now_ms: 1_000,
             spill: SpillConfig::default(),
         };
-        Self { core: Core::new(config), outside: Outside::default(), now_ms: 1_000, begun: 0 }
+        Self { core: Core::new(config), outside: Outside::default(), now_ms: 1_000, begun: 0, counted: BTreeMap::new() }
     }
 
     pub(crate) fn driver(&mut self, pid: u32) -> Client {
@@ -120,7 +124,8 @@ impl Node {
 
     fn equip(&mut self, process: ProcessId) -> Client {
         self.says(process, ToAgent::Slots { request: 1 });
-        Client { process, next_slot: self.outside.slots, next_task: 1, next_request: 2 }
+        let (next_task, next_request) = self.counted.get(&process).copied().unwrap_or((1, 2));
+        Client { process, next_slot: self.outside.slots, next_task, next_request }
     }
 
     fn says(&mut self, from: ProcessId, message: ToAgent<'_>) {
@@ -188,6 +193,7 @@ impl Node {
     }
 
     pub(crate) fn ends(&mut self, client: &Client, task: TaskKey) {
+        self.counted.insert(client.process, (client.next_task, client.next_request));
         self.says(client.process, ToAgent::Output { task, value: Value::Inline(&[1]) });
         self.says(client.process, ToAgent::Ended { task, ending: Ending::Finished });
     }
