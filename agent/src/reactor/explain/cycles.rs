@@ -93,10 +93,10 @@ impl Graph {
                     cycle.reverse();
                     return Some(cycle);
                 }
-                if !from.contains_key(&next) {
-                    from.insert(next, key);
+                from.entry(next).or_insert_with(|| {
                     queue.push_back(next);
-                }
+                    key
+                });
             }
         }
         None

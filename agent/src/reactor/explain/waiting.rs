@@ -13,10 +13,13 @@ use crate::reactor::Activity;
 /// Tasks that are looked at; the rest is counted.
 const MAX_LOOKED: usize = 1 << 14;
 
+/// What tasks that wait alike have in common: status, shape, function, actor.
+type Alike<'a> = (u8, u64, &'a str, Option<ObjectKey>);
+
 impl Core {
     /// What waits, each with how many others wait alike, the longest wait first, and how many kinds are left out.
     pub(super) fn waiting(&self) -> (Vec<(Key, u64)>, u64) {
-        let mut kinds: BTreeMap<(u8, u64, &str, Option<ObjectKey>), (u64, Key, u64)> = BTreeMap::new();
+        let mut kinds = BTreeMap::<Alike<'_>, (u64, Key, u64)>::new();
         let pending = self.jobs.values().flat_map(|job| &job.pending);
         let (mut looked, mut total) = (0, 0);
         for key in pending {
