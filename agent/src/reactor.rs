@@ -11,7 +11,8 @@
 //! - [`evacuation`]: what churn has left in memory is tidied up.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
-//! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin.
+//! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin;
+//!   [`arguments`]: what is kept in the store for them; [`reasons`]: what they wait for.
 //! - [`workers`]: who runs tasks and calls.
 //! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
@@ -23,6 +24,7 @@
 //! - [`check`]: every invariant, by a walk over everything.
 
 mod actors;
+mod arguments;
 pub mod check;
 mod compaction;
 mod containment;
@@ -185,6 +187,7 @@ pub struct Core {
     shapes: Shapes,
     resources: Reserved,
     infeasible: infeasible::Infeasible,
+    arguments: arguments::Arguments,
     /// Creates without room, in the order of their arrival.
     creates: VecDeque<memory::Create>,
     /// Granted, but waiting for memory behind them.
@@ -288,6 +291,7 @@ impl Core {
             shapes: Shapes::new(&offer),
             resources: Reserved::new(offer),
             infeasible: infeasible::Infeasible::default(),
+            arguments: arguments::Arguments::default(),
             creates: VecDeque::new(),
             unbacked: Vec::new(),
             backed: 0,

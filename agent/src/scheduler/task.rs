@@ -81,6 +81,10 @@ pub struct Task {
     pub retry_at_ms: Option<u64>,
     /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
     pub fetched: Vec<ObjectKey>,
+    /// Their bytes.
+    pub fetched_bytes: u64,
+    /// Their bytes don't count for the moment: the attempt is blocked.
+    pub fetched_lent: bool,
     /// Attempts begun.
     pub attempt: u32,
     /// Where it is in its life.

@@ -1,14 +1,16 @@
 //! One seed from begin to end.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use plasmon_protocol::id::{ObjectKey, ProcessId};
+use plasmon_agent::telemetry::tables::Tables;
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
 use plasmon_protocol::local::ToAgent;
-use plasmon_protocol::record::ActorStatus;
+use plasmon_protocol::record::{ActorStatus, TaskStatus};
 
 use super::bugs::Bug;
 use super::client::{Client, Phase};
-use super::model::{Actor, Check};
+use super::model::{Actor, Check, Wants};
 use super::world::World;
 
 /// Steps of chance in one seed; the way to rest and to the end come on top.
@@ -98,6 +100,22 @@ impl World {
         if self.random.chance(40) { self.surprise() } else { Ok(()) }
     }
 
+    /// Who waits for what can never be, or for what is never given back, would wait for ever.
+    fn give_up_on_hopeless(&mut self) -> Check {
+        let hopeless = self.model.tasks.values().filter(|task| task.status == TaskStatus::Infeasible);
+        let jobs: BTreeSet<JobId> = hopeless.map(|task| task.job).collect();
+        // Who does not write what he asked room for keeps it from arguments that are to come back.
+        let owners = self.model.leases.iter().filter(|lease| lease.creating && self.model.fetches()).filter_map(|lease| lease.owner);
+        let owners: BTreeSet<ProcessId> = owners.map(|(owner, _)| owner).collect();
+        let of_job = |id: &ProcessId| self.model.processes.get(id).is_some_and(|process| jobs.contains(&process.job));
+        let theirs = |id: &ProcessId| owners.contains(id) || of_job(id);
+        let theirs: Vec<ProcessId> = self.clients.keys().copied().filter(theirs).collect();
+        for id in theirs {
+            self.die(id)?;
+        }
+        Ok(())
+    }
+
     /// No new work: all tasks end, all that was asked for is answered.
     fn rest(&mut self) -> Check {
         for id in self.those(|client| client.hostile && is_alive(client)) {
@@ -111,6 +129,7 @@ impl World {
             if round % PATIENCE == PATIENCE - 1 {
                 // They may reserve what others wait for, as long as they live.
                 self.end_actors(|actor| actor.wants != Wants::default() || actor.status == ActorStatus::PendingCreation)?;
+                self.give_up_on_hopeless()?;
             }
             for id in self.those(|_| true) {
                 self.rest_one(id)?;
@@ -134,7 +153,10 @@ impl World {
             }
         }
         let pending: Vec<_> = self.model.tasks.iter().filter(|(_, task)| task.is_pending()).collect();
-        Err(format!("never came to rest: {:?}, {pending:?}, {:?}", self.model.asks, self.clients))
+        let core = &self.subject.core;
+        let reasons: Vec<_> = core.tasks().into_iter().filter_map(|row| Some((row.task_id, row.status, row.reason?))).collect();
+        let clients = &self.clients;
+        Err(format!("never came to rest: {:?}, {pending:?}, {reasons:?}, {:?}, {clients:?}", self.model.asks, core.store()))
     }
 
     fn rest_one(&mut self, id: ProcessId) -> Check {
@@ -187,7 +209,7 @@ impl World {
         let id = self.connect_driver();
         self.with(id, |client, _, _| {
             client.hostile = false;
-            actors.iter().for_each(|actor| client.write(&ToAgent::KillActor { actor: *actor, site: 0 }));
+            actors.iter().for_each(|actor| client.write(&ToAgent::KillActor { actor: *actor, no_restart: true, site: 0 }));
             client.write(&ToAgent::Bye);
             client.publish();
         });
@@ -241,7 +263,19 @@ impl World {
 
     /// Everybody dies, in any order.
     fn end(&mut self) -> Check {
-        while let Some(id) = self.pick(|_| true) {
+        loop {
+            // An actor may still be about to begin, as soon as its arguments are there.
+            let Some(id) = self.pick(|_| true) else {
+                self.remove_all()?;
+                if self.clients.is_empty() && !self.model.tasks.values().any(|task| task.waits_for_worker()) {
+                    break;
+                }
+                if self.clients.is_empty() {
+                    self.tick(700)?;
+                    self.verify()?;
+                }
+                continue;
+            };
             if self.clients[&id].phase == Phase::Dead || self.random.chance(70) {
                 self.die(id)?;
                 self.reap(id)?;
@@ -253,7 +287,6 @@ impl World {
             }
             self.verify()?;
         }
-        self.remove_all()?;
         if !self.disk.is_empty() {
             return Err(format!("files are left: {:?}", self.disk));
         }

@@ -5,7 +5,7 @@ use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::local::{ALIGNMENT, Memory, PAGE};
 use plasmon_protocol::record::ObjectState;
 
-use super::{CAPTURED, Check, LOCAL, Model, PINNED, Residency, SUBMITTED};
+use super::{CAPTURED, Check, LOCAL, Model, Object, PINNED, Residency, SUBMITTED};
 
 /// How long leases that are called back may be waited for, milliseconds.
 const PATIENCE_MS: u64 = 150;
@@ -150,6 +150,11 @@ impl Model {
         since_ms.max(self.storage.progress_ms) + CREATE_GRACE_MS
     }
 
+    pub(crate) fn fetches(&self) -> bool {
+        let away = |key: &ObjectKey| self.objects.get(key).is_some_and(Object::is_away);
+        self.tasks.values().any(|task| task.waits_for_worker() && task.needs().iter().any(away))
+    }
+
     /// The object is wanted by nobody any more, or is not away.
     fn is_stale(&self, ask: &Ask) -> bool {
         let wanted = |key| self.objects.get(&key).is_some_and(|object| object.is_away() && !object.waiters.is_empty());
@@ -166,7 +171,7 @@ impl Model {
         }
         let head = self.asks.iter().find(|ask| ask.memory.is_some()).map(|ask| (ask.process, ask.request, ask.restore, ask.since_ms));
         // What waits for memory behind it is not seen here.
-        if head != self.head || self.backed < self.backing {
+        if head != self.head || self.backed < self.backing || self.fetches() {
             (self.head, self.neglect) = (head, (self.now_ms, self.now_ms));
         }
         let wanted = self.asks.iter().find_map(|ask| ask.memory).map_or(0, |(bytes, _)| bytes.max(1).next_multiple_of(PAGE));
@@ -195,7 +200,8 @@ impl Model {
 
     /// A create waits only while there is no room for it, and while that is so, room is made for whoever waits first.
     pub(super) fn check_waiting(&self) -> Check {
-        if self.backed < self.backing {
+        // What is to be read back for tasks stands in the same queue, and is not seen here.
+        if self.backed < self.backing || self.fetches() {
             return Ok(());
         }
         let Some((ask, (bytes, _))) = self.asks.iter().find_map(|ask| Some((ask, ask.memory?))) else { return Ok(()) };
