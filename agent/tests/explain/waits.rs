@@ -130,14 +130,14 @@ fn things_are_found_by_what_people_call_them() {
         explanation.map_or(Vec::new(), |told| told.answers.iter().map(|answer| answer.node.to_string()).collect())
     };
     let task = format!("task:{hex}");
-    assert_eq!(found(&format!("task:{hex}")), [task.clone()]);
+    assert_eq!(found(&format!("task:{hex}")), std::slice::from_ref(&task));
     assert_eq!(found(&format!("object:{object}")), [format!("object:{object}")]);
     assert_eq!(
         found(&format!("task:{}", &hex[..30])),
         [format!("task:{}2", &hex[..31]), task.clone()].into_iter().rev().collect::<Vec<_>>()
     );
-    assert_eq!(found(&format!("task:…{}", &hex[24..])), [task.clone()]);
-    assert_eq!(found(&format!("task:{}…{}", &hex[..4], &hex[24..])), [task.clone()]);
+    assert_eq!(found(&format!("task:…{}", &hex[24..])), std::slice::from_ref(&task));
+    assert_eq!(found(&format!("task:{}…{}", &hex[..4], &hex[24..])), std::slice::from_ref(&task));
     assert_eq!(found(&format!("task:{}", &hex[22..])), [task]);
     assert_eq!(found("counter").len(), 1);
     assert_eq!(found("pid:100"), [format!("process:{}", driver.process)]);

@@ -59,7 +59,11 @@ impl Core {
                 links(task.objects().into_iter().filter(away).map(Key::Object).collect(), "needs", Rule::All)
             }
             TaskStatus::PendingObjStoreMemAvail => {
-                let fetched = self.tasks.values().take(MAX_LOOKED).filter(|other| !other.fetched.is_empty() && other.key != task.key);
+                let fetched = self
+                    .tasks
+                    .values()
+                    .take(MAX_LOOKED)
+                    .filter(|other| !other.fetched.is_empty() && !other.fetched_lent && other.key != task.key);
                 let mut others: Vec<TaskKey> = fetched.map(|other| other.key).collect();
                 others.sort_unstable();
                 links(others.into_iter().map(Key::Task).collect(), "waits for room that is taken by arguments of", Rule::Any)
