@@ -43,7 +43,6 @@ fn a_ring_of_real_processes_is_named() {
     for part in ["lacks 20 MiB of memory · 60 MiB of 100 MiB reserved", "blocked, reserves 60 MiB memory", "it will not go on by itself"] {
         assert!(told.contains(part), "{part:?} is not in\n{told}");
     }
-    println!("{told}");
 
     // From any of those in it, by whatever they are called.
     let hex = result.hex();
