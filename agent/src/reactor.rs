@@ -20,6 +20,7 @@
 //! - [`post_mortem`]: what those held that ended as they should not have.
 //! - [`tick`]: what time brings.
 //! - [`drain`]: how work comes to an end.
+//! - [`explain`]: why something waits, and who waits for each other.
 //! - [`rows`], [`spill_rows`] and [`detail`]: what people see.
 //! - [`largest`]: what recordings take of long tables.
 //! - [`check`]: every invariant, by a walk over everything.
@@ -34,6 +35,7 @@ mod dispatch;
 mod drain;
 mod evacuation;
 mod eviction;
+mod explain;
 mod infeasible;
 mod largest;
 mod learned;
@@ -219,6 +221,7 @@ pub struct Core {
     event_count: u64,
     counters: Counters,
     machine: Machine,
+    deadlocks: explain::Deadlocks,
     /// Objects to free after the current change; empty between changes.
     doomed: Vec<ObjectKey>,
     /// Tasks to fail after the current change; empty between changes.
@@ -319,6 +322,7 @@ impl Core {
             event_count: 0,
             counters: Counters::default(),
             machine: Machine::default(),
+            deadlocks: explain::Deadlocks::default(),
             doomed: Vec::new(),
             failing: Vec::new(),
             unreferenced: Vec::new(),

@@ -538,6 +538,8 @@ pub struct StoreRow {
     pub put_objects: u64,
     /// Creates, and gets of spilled objects, that wait for room.
     pub creates_queued: u32,
+    /// Rings of tasks and processes that wait for each other, none of which goes on by itself.
+    pub deadlocks: u32,
     /// External storage.
     pub spill: SpillRow,
     /// How full the memory is.

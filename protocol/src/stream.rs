@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{RowKey, Table};
+use crate::explain::{Explanation, Subject};
 use crate::id::{ActorId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 use crate::record::{
     ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow,
@@ -139,6 +140,8 @@ pub enum Target {
     Actor(ActorId),
     /// A spill file: the objects in it.
     SpillFile(SpillFileId),
+    /// Why something waits: for what, who holds that, and who waits for each other.
+    Explain(Subject),
 }
 
 /// What the agent sends.
@@ -314,6 +317,8 @@ pub enum Detail {
     Actor(ActorDetail),
     /// See [`Target::SpillFile`].
     SpillFile(SpillFileDetail),
+    /// See [`Target::Explain`].
+    Explain(Explanation),
 }
 
 /// Lists in details are cut at this many entries; the row beside them has the exact count.

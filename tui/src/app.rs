@@ -10,6 +10,7 @@ pub mod rows;
 pub mod split;
 pub mod subscribe;
 pub mod tree;
+pub mod why;
 
 use plasmon_protocol::record::NodeRow;
 use plasmon_protocol::stream::{Frame, Request};

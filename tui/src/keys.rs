@@ -111,6 +111,8 @@ pub enum Action {
     ListReferences,
     /// Open the site that created what is shown.
     CreationSite,
+    /// Say why what is selected or shown waits.
+    Why,
     /// Hold the picture still, or let it go on.
     Freeze,
     /// Play a recording, or let it stand still.
@@ -231,6 +233,7 @@ bindings! {
         Key::PageUp, Ctrl('b') => Action::PageUp, "", "go up a screen";
         Char('g'), Home => Top, "", "select the first row";
         Char('G'), Key::End => Bottom, "", "select the last row";
+        Char('w') => Why, "why", "say why what is selected or shown waits, and who holds that; elsewhere, all that waits";
         Char('y') => Copy, "copy", "copy the id or the place of what is selected to the clipboard";
     }
     Everywhere {

@@ -27,5 +27,5 @@ pub mod view;
 
 pub use dashboard::{DashboardOptions, dashboard, replay, show};
 pub use error::Error;
-pub use once::fetch_report;
+pub use once::{fetch_explanation, fetch_report};
 pub use run::ExitReason;

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod demo;
+#[path = "main/explain.rs"]
+mod explain;
 #[cfg(target_os = "linux")]
 #[path = "main/local.rs"]
 mod local;
@@ -42,6 +44,8 @@ enum Command {
     Record(look_back::RecordOptions),
     /// Open a recording in the dashboard, with a time line to go back and forth in
     Replay(look_back::ReplayOptions),
+    /// Say why something waits: for what, who holds that, and who waits for each other
+    Explain(explain::Explain),
     /// Run the agent of this node without a dashboard
     #[cfg(target_os = "linux")]
     Agent(local::AgentCommand),
@@ -146,7 +150,7 @@ struct Found {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return usage(&error),
     };
     let result = match cli.command {
         None => watch_or_report(&cli.target),
@@ -154,6 +158,7 @@ fn main() -> ExitCode {
         Some(Command::Memory(memory)) => attach_to(&memory.target).and_then(|found| report(&found, &memory)),
         Some(Command::Record(options)) => look_back::run_record(&options),
         Some(Command::Replay(options)) => look_back::run_replay(&options),
+        Some(Command::Explain(what)) => attach_to(&what.target).and_then(|found| explain::run(&found, &what)),
         #[cfg(target_os = "linux")]
         Some(Command::Demo(options)) => local::demo(options),
         #[cfg(target_os = "linux")]
@@ -174,7 +179,7 @@ fn main() -> ExitCode {
 }
 
 /// Help and version, which are no errors, go to stdout; what is wrong with the command line ends with a hint as every error does.
-fn explain(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // A closed pipe is the reader's choice.
         let _ = error.print();

@@ -1,10 +1,11 @@
-//! A whole report, once, without a screen.
+//! A whole report, or why something waits, once, without a screen.
 
 use std::sync::Arc;
 
+use plasmon_protocol::explain::{Explanation, Subject};
 use plasmon_protocol::record::{ReferenceRow, Site, StoreRow};
 use plasmon_protocol::report::Report;
-use plasmon_protocol::stream::{Body, PostMortem, Request};
+use plasmon_protocol::stream::{Body, Detail, PostMortem, Request, Target};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -40,6 +41,37 @@ pub fn fetch_report(url: &str, token: Option<&str>) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
     runtime.block_on(fetch(&door))
+}
+
+/// Why something waits, and the agent's clock in milliseconds since the Unix epoch; `None` when there is no such thing.
+///
+/// # Errors
+/// When there is no connection, it breaks, or the agent refuses.
+pub fn fetch_explanation(url: &str, token: Option<&str>, subject: &Subject) -> Result<(Option<Explanation>, u64), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
+    runtime.block_on(explain(&door, subject))
+}
+
+async fn explain(door: &Door, subject: &Subject) -> Result<(Option<Explanation>, u64), Error> {
+    let (mut connection, _) = door.connect().await?;
+    connection.send(&Request::Watch { id: ID, target: Target::Explain(subject.clone()) }).await?;
+    loop {
+        let text = connection.text().await?;
+        let frame = decode(&text).map_err(|error| connection.unreadable(&error))?;
+        match frame.body {
+            Body::Detail { id: ID, detail } => {
+                connection.close().await;
+                let explanation = detail.and_then(|detail| match *detail {
+                    Detail::Explain(explanation) => Some(explanation),
+                    _ => None,
+                });
+                return Ok((explanation, frame.at_ms));
+            }
+            Body::Error { message, hint, .. } => return Err(LinkError::Refused { message, hint }.into()),
+            _ => {}
+        }
+    }
 }
 
 /// As [`fetch_report`], within a runtime.

@@ -29,6 +29,7 @@ pub mod table;
 pub mod tasks;
 pub mod theme;
 pub mod timeline;
+pub mod why;
 pub mod window;
 
 use ratatui::buffer::Buffer;
@@ -66,6 +67,7 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
         }
         Route::View(Page::Tasks) => split::draw(app, &mut paint, body),
         Route::View(Page::Events) => events::draw(app, &mut paint, body),
+        Route::Why { .. } => why::draw(app, &mut paint, body),
         Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             pages::draw(app, &mut paint, body);
         }

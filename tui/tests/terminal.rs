@@ -11,6 +11,8 @@ mod sample;
 mod stage;
 #[path = "support/storage.rs"]
 mod storage;
+#[path = "support/why.rs"]
+mod why;
 
 use std::io::{self, Write};
 use std::num::NonZero;

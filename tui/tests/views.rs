@@ -11,6 +11,8 @@ mod sample;
 mod stage;
 #[path = "support/storage.rs"]
 mod storage;
+#[path = "support/why.rs"]
+mod why;
 
 use std::path::PathBuf;
 
@@ -52,6 +54,8 @@ const VIEWS: &[(&str, &str)] = &[
     ("task", "5o⏎"),
     ("actor", "5⏎"),
     ("actor_dead", "5jjj⏎"),
+    ("why", "5ow"),
+    ("why_all", "wGk"),
     ("references_actors", "2/type:actor⏎"),
     ("help", "2?"),
     ("sort", "2s"),
@@ -84,6 +88,7 @@ fn a_small_screen_is_enough() {
         ("processes", "6"),
         ("actor", "5⏎"),
         ("post_mortem", "6o⏎"),
+        ("why", "5ow"),
     ] {
         let mut stage = Stage::new(60, 16);
         stage.keys(keys);
@@ -133,6 +138,7 @@ fn without_colour_nothing_is_coloured_and_the_rest_stays() {
         ("spill", "4"),
         ("file", "4⏎"),
         ("object_spilled", "4⏎⏎"),
+        ("why", "5ow"),
     ] {
         let mut stage = Stage::new(80, 24);
         stage.keys(keys);
@@ -228,9 +234,16 @@ fn memory_that_runs_out_is_told() {
 
 #[test]
 fn an_empty_agent_is_explained_in_every_view() {
-    for (name, keys) in
-        [("overview", ""), ("references", "2"), ("sites", "3"), ("tasks", "5"), ("events", "7"), ("spill", "4"), ("nothing", "2/pid=1⏎")]
-    {
+    for (name, keys) in [
+        ("overview", ""),
+        ("references", "2"),
+        ("sites", "3"),
+        ("tasks", "5"),
+        ("events", "7"),
+        ("spill", "4"),
+        ("nothing", "2/pid=1⏎"),
+        ("why", "w"),
+    ] {
         let mut rows = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
         rows.store.spill = SpillRow::default();
         rows.store.creates_queued = 0;

@@ -14,6 +14,7 @@ impl Core {
             Target::Task(id) if id.node() == self.config.node => self.task_detail(id.key()).map(Detail::Task),
             Target::Actor(id) if id.node() == self.config.node => self.actor_detail(id.key()).map(Detail::Actor),
             Target::Object(_) | Target::Task(_) | Target::Actor(_) => None,
+            Target::Explain(subject) => self.explain(&subject).map(Detail::Explain),
             Target::SpillFile(id) => self.spill_file_detail(id).map(Detail::SpillFile),
             Target::Site(id) => self.site_detail(id).map(Detail::Site),
             Target::Process(id) => {

@@ -1,5 +1,7 @@
 //! What a task waits for, in one line.
 
+use std::collections::BTreeMap;
+
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
 use super::{Activity, Core, Process};
@@ -9,9 +11,21 @@ use crate::scheduler::task::{Role, Task};
 /// Holders that one line names.
 const NAMED: usize = 2;
 
+/// What the tasks of one shape lack, by the shape's number: tasks of a shape lack the same at one instant, and looking for it walks over
+/// all processes.
+#[derive(Debug, Default)]
+pub(super) struct Reasons {
+    lacks: BTreeMap<u64, Option<String>>,
+}
+
 impl Core {
     /// Why a task does not run yet; `None` when it runs, or has ended.
     pub(super) fn reason(&self, task: &Task) -> Option<String> {
+        self.reason_among(task, &mut Reasons::default())
+    }
+
+    /// The same for one of many tasks, at one instant.
+    pub(super) fn reason_among(&self, task: &Task, reasons: &mut Reasons) -> Option<String> {
         match task.status {
             TaskStatus::PendingArgsAvail => Some(self.missing_arguments(task)),
             TaskStatus::Infeasible => {
@@ -21,7 +35,7 @@ impl Core {
             TaskStatus::PendingNodeAssignment => Some(match (task.retry_at_ms, task.role) {
                 (Some(_), _) => "is tried again soon".to_owned(),
                 (None, Role::Method(_)) => "calls before it".to_owned(),
-                (None, _) => self.missing_resources(task),
+                (None, _) => self.missing_resources(task, reasons),
             }),
             TaskStatus::PendingObjStoreMemAvail => Some("arguments of other tasks fill the store".to_owned()),
             TaskStatus::PendingArgsFetch => Some("its arguments are being read back".to_owned()),
@@ -45,15 +59,21 @@ impl Core {
         }
     }
 
-    fn missing_resources(&self, task: &Task) -> String {
-        let lacks = self.resources.lacks(&task.shape);
-        let Some(first) = lacks.first() else {
+    fn missing_resources(&self, task: &Task, reasons: &mut Reasons) -> String {
+        let lacks = reasons.lacks.entry(task.shape.number).or_insert_with(|| self.lacks_of(task));
+        lacks.clone().unwrap_or_else(|| {
             let ahead = task.queue.zip(task.order).and_then(|(queue, order)| self.ready.place(task.job, queue, order));
-            return match ahead {
+            match ahead {
                 Some((ahead, _)) if ahead > 0 => format!("a worker, behind {ahead} others"),
                 _ => "a worker".to_owned(),
-            };
-        };
+            }
+        })
+    }
+
+    /// What a task lacks, and who holds it.
+    fn lacks_of(&self, task: &Task) -> Option<String> {
+        let lacks = self.resources.lacks(&task.shape);
+        let first = lacks.first()?;
         let what: Vec<String> = lacks.iter().map(Lack::describe).collect();
         let mut holders = self.holders_of(first.number);
         let more = holders.len().saturating_sub(NAMED);
@@ -62,7 +82,8 @@ impl Core {
         if more > 0 {
             by.push(format!("{more} more"));
         }
-        if by.is_empty() { format!("{} more", what.join(", ")) } else { format!("{} more; {}", what.join(", "), by.join(", ")) }
+        let what = what.join(", ");
+        Some(if by.is_empty() { format!("{what} more") } else { format!("{what} more; {}", by.join(", ")) })
     }
 
     /// A worker, for people, by what it does: `task sort in process 12`.

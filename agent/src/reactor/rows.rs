@@ -13,6 +13,7 @@ use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Detail, Target};
 
 use super::learned::asked_memory;
+use super::reasons::Reasons;
 use super::{Activity, Core, Process};
 use crate::references::table::{Count, Row};
 use crate::scheduler::actor::Actor;
@@ -80,6 +81,11 @@ impl Core {
     }
 
     pub(super) fn task_row(&self, task: &Task) -> TaskRow {
+        self.task_row_among(task, &mut Reasons::default())
+    }
+
+    /// The row of one of many tasks, at one instant.
+    fn task_row_among(&self, task: &Task, reasons: &mut Reasons) -> TaskRow {
         let waits = task.is_pending() && !matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
         let learned = self.learned_of(task);
         TaskRow {
@@ -94,7 +100,7 @@ impl Core {
             call_site: Arc::clone(self.sites.get(task.site)),
             resources: Arc::clone(&task.shape.asked),
             waits_for: if task.status == TaskStatus::PendingArgsAvail { task.waits_for } else { 0 },
-            reason: self.reason(task),
+            reason: self.reason_among(task, reasons),
             waiting_since_ms: waits.then_some(task.waiting_since_ms),
             max_retries: task.max_retries,
             retries_left: task.retries_left,
@@ -292,6 +298,7 @@ impl Tables for Core {
             put_bytes: self.counters.put_bytes,
             put_objects: self.counters.put_objects,
             creates_queued: self.creates.len() as u32,
+            deadlocks: self.deadlocks.standing(),
             spill: self.spill_row(),
             pressure: self.pressure_row(),
             viewers: self.machine.viewers,
@@ -324,7 +331,8 @@ impl Tables for Core {
     }
 
     fn tasks(&self) -> Vec<TaskRow> {
-        self.tasks.values().map(|task| self.task_row(task)).collect()
+        let mut reasons = Reasons::default();
+        self.tasks.values().map(|task| self.task_row_among(task, &mut reasons)).collect()
     }
 
     fn actors(&self) -> Vec<ActorRow> {

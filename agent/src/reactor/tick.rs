@@ -50,6 +50,7 @@ impl Core {
             self.notice_heap(id, usage.heap_bytes());
         }
         self.sites.sample(self.now_ms);
+        self.look_for_deadlocks();
         self.changes += 1;
     }
 

@@ -49,6 +49,12 @@ impl Calls {
         std::mem::take(&mut self.callers).into_values().flatten().collect()
     }
 
+    /// The first call of a caller.
+    #[must_use]
+    pub fn first_of(&self, caller: ProcessId) -> Option<TaskKey> {
+        self.callers.get(&caller)?.front().copied()
+    }
+
     /// All of them, callers one after the other.
     pub fn iter(&self) -> impl Iterator<Item = TaskKey> + '_ {
         self.callers.values().flatten().copied()

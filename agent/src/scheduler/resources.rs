@@ -59,6 +59,18 @@ impl Offer {
         Some(amounts.into())
     }
 
+    /// The name of the node's resource of that number.
+    #[must_use]
+    pub fn name(&self, resource: usize) -> Option<&Arc<str>> {
+        self.names.get(resource)
+    }
+
+    /// The node's numbers of the resources that a demand can never have enough of. Those that the node does not know have none.
+    #[must_use]
+    pub fn short_of(&self, shape: &Shape) -> Vec<usize> {
+        shape.amounts.iter().filter(|(resource, amount)| self.amounts[*resource] < *amount).map(|(resource, _)| *resource).collect()
+    }
+
     pub(super) fn has(&self, amounts: &[(usize, u64)]) -> bool {
         amounts.iter().all(|(resource, amount)| self.amounts[*resource] >= *amount)
     }
@@ -196,6 +208,23 @@ impl Reserved {
     pub fn share(&self, shape: &Shape, resource: usize) -> Option<String> {
         let amount = shape.amounts.iter().find(|(number, _)| *number == resource)?.1;
         Some(amount_of(resource, amount, &self.offer.names[resource]))
+    }
+
+    /// How much a shape takes of one resource: bytes of memory, ten-thousandths of others.
+    #[must_use]
+    pub fn amount(&self, shape: &Shape, resource: usize) -> u64 {
+        shape.amounts.iter().find(|(number, _)| *number == resource).map_or(0, |(_, amount)| *amount)
+    }
+
+    /// How much of one resource is reserved, for people: `512 MiB of 1 GiB reserved`. Empty for one that the node does not have.
+    #[must_use]
+    pub fn describe(&self, resource: usize) -> String {
+        let Some(((used, total), name)) = self.used.get(resource).zip(self.offer.amounts.get(resource)).zip(self.offer.names.get(resource))
+        else {
+            return String::new();
+        };
+        let amount = |amount| amount_of(resource, amount, name).trim_end_matches(&**name).trim_end().to_owned();
+        format!("{} of {} reserved", amount(*used), amount(*total))
     }
 
     /// Whether two shapes want some of the same resources of `lacks`.

@@ -55,7 +55,7 @@ impl Details {
         match detail {
             Detail::Site(detail) => detail.source = self.source(&detail.site.site.file, detail.site.site.line),
             Detail::Process(detail) => detail.unique_bytes = self.unique_bytes(detail.process.pid, now),
-            Detail::Object(_) | Detail::Task(_) | Detail::Actor(_) | Detail::PostMortem(_) | Detail::SpillFile(_) => {}
+            Detail::Object(_) | Detail::Task(_) | Detail::Actor(_) | Detail::PostMortem(_) | Detail::SpillFile(_) | Detail::Explain(_) => {}
         }
     }
 

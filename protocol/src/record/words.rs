@@ -201,6 +201,8 @@ words!(
         SpillFile = "spill_file",
         /// The same objects are spilled and restored again and again.
         Thrash = "thrash",
+        /// Some wait for each other, and none of them will go on.
+        Deadlock = "deadlock",
         /// Idle leases were called back.
         LeasesRecalled = "leases_recalled",
         /// Something that the agent noticed about itself or the machine.

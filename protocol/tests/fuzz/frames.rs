@@ -1,6 +1,7 @@
 //! One example of every request and every frame of the stream.
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::explain::Subject;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, SiteId, SpillFileId, TaskKey};
 use plasmon_protocol::record::{ReferenceRow, Site};
 use plasmon_protocol::stream::{Body, Detail, Frame, PostMortem, Request, Rows, Sort, Target, Totals, View, Window};
@@ -37,6 +38,8 @@ pub(crate) fn requests() -> Examples {
         ("watch_process", watch(Target::Process(ProcessId(4)))),
         ("watch_actor", watch(Target::Actor(KEY.on(NODE).into()))),
         ("watch_spill_file", watch(Target::SpillFile(SpillFileId(5)))),
+        ("explain", watch(Target::Explain(Subject::Named("pid:7".into())))),
+        ("explain_task", watch(Target::Explain(Subject::Task(task.on(NODE))))),
         ("report", Request::Report { id: 3 }),
         ("ack", Request::Ack { seq: 9 }),
     ])
@@ -78,6 +81,7 @@ pub(crate) fn frames() -> Examples {
             ("process", detail(Detail::Process(Default::default()))),
             ("actor", detail(Detail::Actor(Default::default()))),
             ("spill_file", detail(Detail::SpillFile(Default::default()))),
+            ("explanation", detail(Detail::Explain(Default::default()))),
             ("dead", detail(Detail::PostMortem(Default::default()))),
             ("gone", Body::Detail { id: 2, detail: None }),
             ("report", report(Vec::new(), vec![reference.clone(), reference.clone()], false)),

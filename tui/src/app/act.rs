@@ -12,6 +12,7 @@ use super::prompt::Overlay;
 use super::route::{List, Page, Place, Route, default_sort};
 use super::subscribe::Slot;
 use super::tree::TreeRow;
+use super::why;
 use super::{App, Effect, Mood};
 use crate::keys::Action;
 
@@ -123,6 +124,10 @@ impl App {
             Action::FoldAll => self.fold_all(),
             Action::ListReferences => self.list_references(),
             Action::CreationSite => self.creation_site(),
+            Action::Why => match self.asking_why() {
+                Some(place) => self.open(place),
+                None => self.flash(Mood::Refused, "what is selected has no other answer"),
+            },
             Action::Freeze => self.freeze(),
             // Only a recording knows them, and they are done.
             Action::Play
@@ -177,7 +182,7 @@ impl App {
     }
 
     /// The selected row of the place's window.
-    fn selected<R: crate::model::window::Tabled>(&self, slot: Slot) -> Option<&R> {
+    pub(super) fn selected<R: crate::model::window::Tabled>(&self, slot: Slot) -> Option<&R> {
         let window = self.window(slot)?;
         let at = self.place().list.cursor.checked_sub(window.start)?;
         window.of::<R>()?.get(usize::try_from(at).ok()?)
@@ -266,6 +271,7 @@ impl App {
             },
             Route::View(Page::Spill) => Route::File(self.selected::<SpillFileRow>(Slot::Main)?.file),
             Route::View(Page::Events) => dead(self.post_mortem()?),
+            Route::Why { .. } => why::route(why::node(self.explanation()?, self.place().list.cursor)?)?,
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
                 page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor)?.route()
             }
@@ -379,6 +385,10 @@ impl App {
                 Detail::Site(detail) => Some(place_of(&detail.site.site)),
                 _ => None,
             },
+            Route::Why { .. } => {
+                let node = why::node(self.explanation()?, self.place().list.cursor)?;
+                Some(node.id.split_once(':').map_or(&*node.id, |(_, id)| id).to_owned())
+            }
             Route::Object(id) => Some(id.hex()),
             Route::Task { id, .. } => Some(id.hex()),
             Route::Actor { id, .. } => Some(id.hex()),

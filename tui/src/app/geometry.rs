@@ -75,6 +75,7 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
             Shape { facts, excerpt, rows: body.saturating_sub(facts + above) }
         }
         Route::Object(_) => Shape { facts: 7, excerpt: beside, rows: body.saturating_sub(7) },
+        Route::Why { .. } => Shape { facts: 1, excerpt: Excerpt::None, rows: body.saturating_sub(1) },
         Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             Shape { facts: 5, excerpt: Excerpt::None, rows: body.saturating_sub(5) }
         }

@@ -69,6 +69,12 @@ pub fn task_label(name: &Arc<str>) -> String {
     name.rsplit("::").next().unwrap_or(name).to_owned()
 }
 
+/// What stands before the id in a label.
+#[must_use]
+pub fn first_word(label: &str) -> &str {
+    label.split(" …").next().unwrap_or(label)
+}
+
 /// Rows of one kind under a title.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Section<'a> {
@@ -138,6 +144,8 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             section("Needs", 0, &detail.arguments, Item::Object, "it needs no objects"),
             section("Makes", 0, &detail.results, Item::Object, "nobody holds its results"),
         ],
+        // It has a page of its own kind.
+        Detail::Explain(_) => Vec::new(),
         Detail::SpillFile(detail) => vec![section(
             "Objects in it, the largest first",
             u64::from(detail.file.objects),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use plasmon_protocol::column::{Record, RowKey, Table};
+use plasmon_protocol::explain::Subject;
 use plasmon_protocol::id::{ActorId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
 use plasmon_protocol::stream::{Sort, Target};
@@ -114,6 +115,13 @@ pub enum Route {
     },
     /// What lies in one spill file.
     File(SpillFileId),
+    /// Why something waits.
+    Why {
+        /// What.
+        subject: Subject,
+        /// What the breadcrumb says.
+        label: String,
+    },
 }
 
 impl Route {
@@ -153,6 +161,7 @@ impl Route {
             Self::Process { id, .. } => Some(Target::Process(*id)),
             Self::Actor { id, .. } => Some(Target::Actor(*id)),
             Self::File(id) => Some(Target::SpillFile(*id)),
+            Self::Why { subject, .. } => Some(Target::Explain(subject.clone())),
             Self::View(_) | Self::References { .. } => None,
         }
     }
@@ -161,7 +170,7 @@ impl Route {
     #[must_use]
     pub fn contexts(&self) -> &'static [Context] {
         match self {
-            Self::View(Page::Overview) | Self::Task { .. } | Self::File(_) => &[Context::Rows, Context::Everywhere],
+            Self::View(Page::Overview) | Self::Task { .. } | Self::File(_) | Self::Why { .. } => &[Context::Rows, Context::Everywhere],
             Self::View(Page::References) | Self::References { .. } => {
                 &[Context::Groups, Context::Table, Context::Rows, Context::Everywhere]
             }
@@ -185,7 +194,8 @@ impl Route {
             | Self::Site { label, .. }
             | Self::Task { label, .. }
             | Self::Process { label, .. }
-            | Self::Actor { label, .. } => label.clone(),
+            | Self::Actor { label, .. }
+            | Self::Why { label, .. } => label.clone(),
         }
     }
 }

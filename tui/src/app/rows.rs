@@ -7,6 +7,7 @@ use super::page::{self, Line};
 use super::route::{Page, Route};
 use super::subscribe::Slot;
 use super::tree::TreeRow;
+use super::why;
 use crate::keys::Action;
 use crate::model::Window;
 
@@ -55,6 +56,7 @@ impl App {
                 Some(Listing::All(rows.iter().map(|row| row.key(sites)).collect()))
             }
             Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(Listing::Window),
+            Route::Why { .. } => self.explanation().map(|explanation| Listing::All(why::keys(explanation))),
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
                 self.detail(Slot::Main).map(|detail| Listing::All(page::keys(&page::sections(detail))))
             }
@@ -72,6 +74,13 @@ impl App {
 
     /// Where the lines of the rows stand on the scrolled surface: line of the selected row, and lines in all.
     fn surface(&self, cursor: u64, len: u64) -> (u64, u64) {
+        if let Some(explanation) = self.explanation() {
+            let rows = why::rows(explanation, self.size.0, self.agent_now_ms());
+            let mut nodes =
+                rows.iter().enumerate().filter(|(_, row)| matches!(row, why::Row::Line(plasmon_protocol::explain::Line::Node { .. })));
+            let line = nodes.nth(usize::try_from(cursor).unwrap_or(usize::MAX)).map_or(0, |(line, _)| line);
+            return (line as u64, rows.len() as u64);
+        }
         let Some(detail) = self.detail(Slot::Main).filter(|_| self.place().route.target().is_some()) else { return (cursor, len) };
         let lines = page::lines(&page::sections(detail));
         let mut items = lines.iter().enumerate().filter(|(_, line)| matches!(line, Line::Item(..)));

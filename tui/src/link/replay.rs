@@ -86,6 +86,7 @@ fn table_of(target: &Target) -> Table {
         Target::Process(_) => Table::Processes,
         Target::Actor(_) => Table::Actors,
         Target::SpillFile(_) => Table::SpillFiles,
+        Target::Explain(_) => Table::Tasks,
     }
 }
 

@@ -30,6 +30,11 @@ pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
     if spill.failing {
         return Some((Level::Bad, format!("spilling fails: {}", trouble(&spill.state))));
     }
+    match row.deadlocks {
+        0 => {}
+        1 => return Some((Level::Bad, "deadlock: some wait for each other".to_owned())),
+        more => return Some((Level::Bad, format!("{more} deadlocks: some wait for each other"))),
+    }
     let (ledger, capacity) = (&row.ledger, row.ledger.capacity_bytes);
     let held = ledger.used_bytes().saturating_sub(ledger.secondary_bytes).saturating_add(ledger.creating_bytes);
     if capacity > 0 && u128::from(held) * 100 >= u128::from(capacity) * u128::from(NEARLY) {
@@ -125,6 +130,14 @@ mod tests {
         history.push(100_000, from);
         history.push(110_000, last);
         history
+    }
+
+    #[test]
+    fn a_deadlock_is_told_until_it_is_over() {
+        let some = |deadlocks| alert(&StoreRow { deadlocks, ..row(100, 0) });
+        assert_eq!(some(0), None);
+        assert_eq!(some(1), Some((Level::Bad, "deadlock: some wait for each other".to_owned())));
+        assert_eq!(some(2), Some((Level::Bad, "2 deadlocks: some wait for each other".to_owned())));
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The columns of every kind of row, for views and pages alike.
 
+mod tasks;
+
 use plasmon_protocol::record::{
     ActorRow, ActorStatus, EventRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity,
-    Site, SiteRow, SpillFileRow, SpillFileState, TaskRow, WaitRow,
+    Site, SiteRow, SpillFileRow, SpillFileState, WaitRow,
 };
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::GroupRow;
 
-use super::format::{age, count, cpus, growth, took};
+use super::format::{age, count, growth};
 use super::table::{Column, Text};
 use super::theme::Role;
 use crate::app::page::task_label;
 use crate::app::route::short_id;
+
+pub use tasks::TASKS;
 
 fn plain(text: impl Into<String>) -> Text {
     (text.into(), Role::Text)
@@ -309,6 +313,7 @@ pub const ACTORS: &[Column<ActorRow>] = &[
     Column::word("status", "status", 6, 7, |row, _| match row.status {
         ActorStatus::PendingCreation => ("starts".to_owned(), Role::Text),
         ActorStatus::Alive => ("alive".to_owned(), Role::Ok),
+        ActorStatus::Restarting => ("again".to_owned(), Role::Warn),
         ActorStatus::Dead => ("dead".to_owned(), Role::Dim),
     }),
     Column::figure("heap", "heap", 5, 8, |row, _| memory(row.heap_bytes)),
@@ -317,6 +322,7 @@ pub const ACTORS: &[Column<ActorRow>] = &[
     Column::figure("running", "running", 7, 3, |row, _| some(row.running.into())),
     Column::figure("done", "done", 5, 9, |row, _| some(row.calls_done)),
     Column::figure("for", "since", 4, 9, |row, now| row.call_since_ms.map_or((String::new(), Role::Dim), |since| plain(age(now, since)))),
+    Column::wide("reserves", "resources", 8, 1, 1, |row, _| (row.resources.to_string(), Role::Dim)),
     Column::wide("current call", "call", 10, 3, 9, |row, _| match (&row.cause, &row.call) {
         (Some(cause), _) => (cause.clone(), Role::Dim),
         (None, Some(call)) => plain(task_label(call)),
@@ -338,43 +344,6 @@ fn call_label(name: &std::sync::Arc<str>, method: bool) -> String {
         _ => task_label(name),
     }
 }
-
-/// Tasks.
-pub const TASKS: &[Column<TaskRow>] = &[
-    Column::word("status", "status", 9, 9, |row, _| {
-        let word = match row.status {
-            plasmon_protocol::record::TaskStatus::PendingArgsAvail => "args",
-            plasmon_protocol::record::TaskStatus::PendingNodeAssignment => "queued",
-            plasmon_protocol::record::TaskStatus::SubmittedToWorker => "sent",
-            plasmon_protocol::record::TaskStatus::Running if row.blocked => "blocked",
-            plasmon_protocol::record::TaskStatus::Running => "running",
-            plasmon_protocol::record::TaskStatus::Finished => "finished",
-            plasmon_protocol::record::TaskStatus::Failed => "failed",
-        };
-        (word.to_owned(), if row.blocked { Role::Warn } else { Role::status(row.status) })
-    }),
-    Column::wide("task", "name", 14, 1, 9, |row, _| plain(call_label(&row.name, row.actor.is_some()))),
-    Column::figure("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
-    Column::figure("waits", "waits", 5, 7, |row, _| some(row.waits_for.into())),
-    Column::figure("try", "attempt", 3, 4, |row, _| (row.attempt.to_string(), if row.attempt > 1 { Role::Warn } else { Role::Dim })),
-    Column::figure("cpus", "cpus", 4, 3, |row, _| plain(cpus(row.num_cpus))),
-    Column::figure("heap", "heap", 5, 2, |row, _| memory(row.heap_bytes)),
-    Column::figure("peak", "peak", 5, 4, |row, _| memory(row.peak_bytes)),
-    Column::figure("ask for", "suggested", 7, 4, |row, _| {
-        row.suggested_bytes.map_or_else(|| ("-".to_owned(), Role::Dim), |bytes| (cells(bytes).trim_start().to_owned(), Role::Warn))
-    }),
-    Column::figure("age", "age", 4, 6, |row, now| plain(age(now, row.submitted_ms))),
-    Column::figure("took", "", 5, 5, |row, now| match (row.started_ms, row.ended_ms) {
-        (Some(start), Some(end)) => plain(took(end.saturating_sub(start))),
-        (Some(start), None) => (age(now, start), Role::Dim),
-        (None, _) => ("-".to_owned(), Role::Dim),
-    }),
-    Column::wide("submitted at", "site", 18, 1, 9, |row, _| match &row.error {
-        Some(error) => (error.clone(), Role::Bad),
-        None => site(&row.call_site),
-    }),
-    Column::figure("by", "submitter", 7, 1, |row, _| plain(row.submitter_pid.to_string())),
-];
 
 const SEVERITY: Column<EventRow> =
     Column::word("", "severity", 1, 9, |row, _| (mark(row.severity).to_owned(), Role::severity(row.severity)));

@@ -98,6 +98,14 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("held", "of an actor: bytes of the distinct objects that it holds"),
             ("calls", "of an actor: waiting ones, running ones, those that ended; and since when the oldest one runs"),
         ],
+        Route::Why { .. } => &[
+            ("deadlock", "these wait for each other, and none of them goes on unless somebody outside helps: cancel or kill one"),
+            ("lacks", "so much more of the resource would have to be free; below it, who holds it, most first"),
+            ("needs, gets", "a task or a process waits for an object; made by: the task that will make it"),
+            ("comes after", "calls of an actor run in order; creates get room in order"),
+            ("pinned by", "a process looks at so many bytes of the store: they cannot be moved or spilled"),
+            ("see above", "what this one waits for stands where it was named first"),
+        ],
         Route::Actor { .. } => &[
             ("calls", "those that run first, then those that wait, in their order"),
             ("handles", "the actor ends, after its calls, when the last of them goes; a detached one does not"),

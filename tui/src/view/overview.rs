@@ -1,6 +1,6 @@
 //! Where the memory goes, at one glance: the store, the node, the last minutes, the largest sites, the latest events.
 
-use plasmon_protocol::record::{EventRow, PressureRow, SiteRow, StoreRow};
+use plasmon_protocol::record::{EventRow, NodeRow, PressureRow, SiteRow, StoreRow};
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
@@ -102,7 +102,28 @@ fn node_rows(store: &StoreRow) -> [(&'static str, u64, String); 5] {
 
 fn available(store: &StoreRow) -> String {
     let node = &store.node;
-    format!("{} of {} available", size(node.machine_available_bytes), size(node.machine_total_bytes))
+    let free = format!("{} of {} available", size(node.machine_available_bytes), size(node.machine_total_bytes));
+    match reserved(node) {
+        reserved if reserved.is_empty() => free,
+        reserved => format!("reserved {reserved} · {free}"),
+    }
+}
+
+/// What tasks and actors have reserved of all that there is: `2 of 2 CPU, 1.50G of 4.00G memory`.
+fn reserved(node: &NodeRow) -> String {
+    let (had, total) = (&node.reserved, &node.resources);
+    let mut parts = Vec::new();
+    if !total.cpus.is_zero() {
+        parts.push(format!("{} of {} CPU", had.cpus, total.cpus));
+    }
+    if !total.gpus.is_zero() {
+        parts.push(format!("{} of {} GPU", had.gpus, total.gpus));
+    }
+    if total.memory_bytes > 0 {
+        parts.push(format!("{} of {} memory", size(had.memory_bytes), size(total.memory_bytes)));
+    }
+    parts.extend(total.custom.iter().map(|(name, all)| format!("{} of {all} {name}", had.custom.get(name).copied().unwrap_or_default())));
+    parts.join(", ")
 }
 
 fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
 use super::facts::{self, Fact, fact};
-use super::format::{age, cpus, grouped, percent, size, span, things, took};
+use super::format::{age, grouped, percent, size, span, things, took};
 use super::life;
 use super::paint::{MARGIN, Paint};
 use super::source;
@@ -56,7 +56,10 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         (Detail::Site(detail), _) => source::draw(paint, area, &detail.site.site, detail.source.as_ref()),
         (Detail::Object(_), Some(Detail::Site(site))) => source::draw(paint, area, &site.site.site, site.source.as_ref()),
         (Detail::Object(detail), _) => source::draw(paint, area, &detail.object.created_site, None),
-        (Detail::Task(_) | Detail::Process(_) | Detail::PostMortem(_) | Detail::Actor(_) | Detail::SpillFile(_), _) => {}
+        (
+            Detail::Task(_) | Detail::Process(_) | Detail::PostMortem(_) | Detail::Actor(_) | Detail::SpillFile(_) | Detail::Explain(_),
+            _,
+        ) => {}
     }
 }
 
@@ -70,6 +73,7 @@ fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
         Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
+        Detail::Explain(_) => return,
     };
     paint.rule(Rect { height: 1, ..area }, title, "");
     facts::draw(paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &lines);
@@ -176,7 +180,7 @@ fn task(row: &TaskRow, now: u64) -> Vec<Vec<Fact>> {
             ("", status, Role::status(row.status)),
             fact("attempt", row.attempt.to_string()),
             fact("worker", row.worker_pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
-            fact("cpus", cpus(row.num_cpus)),
+            fact("reserves", row.resources.to_string()),
             fact("age", age(now, row.submitted_ms)),
             ran,
         ],
@@ -275,6 +279,7 @@ fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
     let status = match row.status {
         ActorStatus::Alive => Role::Ok,
         ActorStatus::PendingCreation => Role::Text,
+        ActorStatus::Restarting => Role::Warn,
         ActorStatus::Dead => Role::Bad,
     };
     vec![
@@ -284,7 +289,7 @@ fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
             fact("worker", row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
             fact("heap", alive(size(row.heap_bytes))),
             fact("holds", alive(size(row.held_bytes))),
-            fact("cpus", alive(cpus(row.num_cpus))),
+            fact("reserves", alive(row.resources.to_string())),
             fact("age", age(now, row.created_ms)),
             fact("", if row.detached { "detached" } else { "" }),
         ],

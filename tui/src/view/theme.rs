@@ -52,7 +52,12 @@ impl Role {
             TaskStatus::Running => Self::Ok,
             TaskStatus::Failed => Self::Bad,
             TaskStatus::Finished => Self::Dim,
-            TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment | TaskStatus::SubmittedToWorker => Self::Text,
+            TaskStatus::Infeasible => Self::Warn,
+            TaskStatus::PendingArgsAvail
+            | TaskStatus::PendingNodeAssignment
+            | TaskStatus::PendingObjStoreMemAvail
+            | TaskStatus::PendingArgsFetch
+            | TaskStatus::SubmittedToWorker => Self::Text,
         }
     }
 }

@@ -9,7 +9,7 @@ use plasmon_protocol::record::{
 use plasmon_protocol::stream::{ActorDetail, MAX_DETAIL, PostMortem};
 
 use crate::agent::Agent;
-use crate::sample::{NODE, NOW_MS};
+use crate::sample::{NODE, NOW_MS, cpus};
 
 const MIB: u64 = 1 << 20;
 
@@ -84,7 +84,7 @@ fn actors(agent: &mut Agent) {
         status: ActorStatus::Alive,
         pid: Some(4732),
         call_site: created(2),
-        num_cpus: 1.0,
+        resources: cpus(1),
         max_concurrency: 4,
         handles: 1,
         queued: 212,

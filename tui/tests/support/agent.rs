@@ -167,6 +167,7 @@ impl Agent {
             objects
         };
         Some(match target {
+            Target::Explain(subject) => Detail::Explain(crate::why::explain(self, subject)?),
             Target::Object(id) => {
                 let at = self.objects.iter().position(|row| row.object_id == *id)?;
                 let pick = |index: &usize| self.objects[*index].clone();

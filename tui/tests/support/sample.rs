@@ -10,6 +10,7 @@ use plasmon_protocol::record::{
 
 use crate::agent::Agent;
 use crate::{actors, storage};
+use plasmon_protocol::resources::{Amount, Resources};
 
 /// The instant: 14:03:22 of some day, by UTC.
 pub(crate) const NOW_MS: u64 = 1_741_097_002_000;
@@ -225,7 +226,7 @@ fn tasks(agent: &mut Agent) {
                 submitter_pid: 4711,
                 worker_pid: worker,
                 call_site: site(place),
-                num_cpus: 1.0,
+                resources: cpus(1),
                 waits_for: if place == 3 { 2 } else { 0 },
                 blocked: false,
                 submitted_ms: NOW_MS - 4_000 - u64::from(number) % 17 * 900,
@@ -236,9 +237,22 @@ fn tasks(agent: &mut Agent) {
                 peak_runs: 12,
                 suggested_bytes: (place != 3).then_some(500 * MIB),
                 error: (status == TaskStatus::Failed).then(|| "worker 4719 died (signal 9), attempt 4".to_owned()),
+                reason: (worker.is_none() && !ended).then(|| match place {
+                    3 => "the result of partition and 1 more".to_owned(),
+                    _ => "1 CPU more; task merge in process 4715 holds 1 CPU".to_owned(),
+                }),
+                waiting_since_ms: (worker.is_none() && !ended).then_some(NOW_MS - 3_700),
+                max_retries: 3,
+                retries_left: 3,
+                ..TaskRow::default()
             });
         }
     }
+}
+
+/// A reservation of CPUs alone.
+pub(crate) fn cpus(count: u32) -> Arc<Resources> {
+    Arc::new(Resources { cpus: Amount::whole(count), ..Resources::default() })
 }
 
 fn processes(agent: &mut Agent) {
@@ -338,6 +352,8 @@ fn store(agent: &mut Agent) {
             started_ms: NOW_MS - 847_000,
             num_cpus: 2.0,
             used_cpus: 2.0,
+            resources: Arc::new(Resources { cpus: Amount::whole(2), memory_bytes: 4 << 30, ..Resources::default() }),
+            reserved: Arc::new(Resources { cpus: Amount::whole(2), memory_bytes: 1536 << 20, ..Resources::default() }),
             machine_total_bytes: 16_500_000_000,
             machine_available_bytes: 8_200_000_000,
             agent_heap_bytes: 9 * MIB,
@@ -364,6 +380,7 @@ fn store(agent: &mut Agent) {
         put_bytes: 9_800 * MIB,
         put_objects: 22_412,
         creates_queued: 3,
+        deadlocks: 0,
         spill: storage::row(agent),
         pressure: pressure(),
         viewers: 1,
