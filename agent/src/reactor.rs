@@ -11,6 +11,7 @@
 //! - [`evacuation`]: what churn has left in memory is tidied up.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
+//! - [`retries`]: lost attempts are made good; [`cancel`]: what is not wanted ends; [`rebuilding`]: lost results are made again.
 //! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin.
 //! - [`workers`]: who runs tasks and calls.
 //! - [`stopped`]: processes stand still, and their work goes to others.
@@ -22,6 +23,7 @@
 //! - [`check`]: every invariant, by a walk over everything.
 
 mod actors;
+mod cancel;
 pub mod check;
 mod compaction;
 mod containment;
@@ -40,8 +42,10 @@ mod post_mortem;
 mod process;
 mod processes;
 mod reasons;
+mod rebuilding;
 mod reservations;
 mod restoring;
+mod retries;
 mod room;
 mod rows;
 mod spill_rows;
@@ -66,6 +70,7 @@ use plasmon_protocol::resources::Resources;
 use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
 use crate::scheduler::actor::Actor;
+use crate::scheduler::lineage::Lineage;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::{Offer, Reserved};
 use crate::scheduler::shape::Shapes;
@@ -148,6 +153,8 @@ pub struct CoreConfig {
     pub resources: Resources,
     /// Whether a task that asks for more than the node has fails at once.
     pub fail_infeasible: bool,
+    /// Bytes that may be kept of finished tasks, to run them again should their results be lost.
+    pub lineage_limit: u64,
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
     /// External storage.
@@ -183,6 +190,10 @@ pub struct Core {
     shapes: Shapes,
     resources: Reserved,
     infeasible: infeasible::Infeasible,
+    /// When tasks are tried again, or have run for too long.
+    timers: BTreeSet<(u64, TaskKey)>,
+    /// Finished tasks that can be run again, should their results be lost.
+    lineage: Lineage,
     /// Creates without room, in the order of their arrival.
     creates: VecDeque<memory::Create>,
     /// Granted, but waiting for memory behind them.
@@ -285,6 +296,8 @@ impl Core {
             shapes: Shapes::new(&offer),
             resources: Reserved::new(offer),
             infeasible: infeasible::Infeasible::default(),
+            timers: BTreeSet::new(),
+            lineage: Lineage::new(config.lineage_limit),
             creates: VecDeque::new(),
             unbacked: Vec::new(),
             backed: 0,

@@ -162,6 +162,7 @@ fn start_node(
         slots: SLOTS,
         resources: config.offered(),
         fail_infeasible: config.fail_infeasible,
+        lineage_limit: config.lineage_limit.0,
         now_ms: clock.now_ms(),
         spill,
     });

@@ -3,7 +3,9 @@
 pub mod actor;
 pub mod calls;
 pub mod devices;
+pub mod lineage;
 pub mod queue;
 pub mod resources;
+pub mod retry;
 pub mod shape;
 pub mod task;

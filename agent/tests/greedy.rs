@@ -71,6 +71,7 @@ impl Node {
             capacity: CAPACITY,
             slots: 64 * SLOT_BLOCK,
             milli_cpus: 1000,
+            lineage_limit: 64 << 20,
             now_ms: 0,
             spill: SpillConfig::default(),
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ProcessType;
 
@@ -101,6 +102,8 @@ pub struct Process {
     pub(super) violation: Option<String>,
     /// Tasks and constructors that it was sent.
     pub(super) runs: u32,
+    /// Why the agent ended it, when it was for the memory that it used: what its task or its actor is told.
+    pub(super) killed_for: Option<Error>,
     /// It stood still when it was last looked at.
     pub(super) stopped: bool,
     /// The task that it was sent last was asked back.
@@ -136,6 +139,7 @@ impl Process {
             blocked: false,
             violation: None,
             runs: 0,
+            killed_for: None,
             stopped: false,
             withdrawing: false,
         }

@@ -67,6 +67,7 @@ impl Core {
         self.unblock(worker);
         self.give_back(worker);
         let pid = self.pid(worker);
+        self.stop_timers(key);
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(worker)) else { return };
         task.worker = None;
         task.worker_pid = None;

@@ -77,8 +77,16 @@ pub struct Task {
     pub retry_exceptions: bool,
     /// After how many milliseconds of running it is cancelled by force; 0 for never.
     pub timeout_ms: u64,
+    /// How often it was tried again after a crash, an error value or a panic.
+    pub retried: u32,
+    /// How often it was tried again after its worker was ended for the memory that it used.
+    pub oom_retried: u32,
     /// When it is tried again, milliseconds since the Unix epoch.
     pub retry_at_ms: Option<u64>,
+    /// When its running attempt has run for too long, milliseconds since the Unix epoch.
+    pub limit_at_ms: Option<u64>,
+    /// The task that submitted it, where that is known: a worker may run several calls side by side.
+    pub parent: Option<TaskKey>,
     /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
     pub fetched: Vec<ObjectKey>,
     /// Attempts begun.
@@ -131,5 +139,47 @@ impl Task {
     #[must_use]
     pub fn is_pending(&self) -> bool {
         !matches!(self.status, TaskStatus::Finished | TaskStatus::Failed)
+    }
+}
+
+/// A task to be changed by tests.
+#[cfg(test)]
+pub(super) fn sample(key: TaskKey) -> Task {
+    let offer = super::resources::Offer::new(&plasmon_protocol::resources::Resources::default());
+    Task {
+        key,
+        function: "f".into(),
+        role: Role::Function,
+        job: JobId(1),
+        site: SiteId(0),
+        arguments: Vec::new(),
+        returns: Vec::new(),
+        holds: Vec::new(),
+        holder: key.process,
+        shape: super::shape::Shapes::new(&offer).nothing(),
+        order: None,
+        queue: None,
+        max_retries: 3,
+        retries_left: 3,
+        retry_exceptions: false,
+        timeout_ms: 0,
+        retried: 0,
+        oom_retried: 0,
+        retry_at_ms: None,
+        limit_at_ms: None,
+        parent: None,
+        fetched: Vec::new(),
+        attempt: 0,
+        status: TaskStatus::PendingArgsAvail,
+        waits_for: 0,
+        worker: None,
+        worker_pid: None,
+        outputs: 0,
+        blocked: false,
+        submitted_ms: 0,
+        waiting_since_ms: 0,
+        started_ms: None,
+        ended_ms: None,
+        error: None,
     }
 }

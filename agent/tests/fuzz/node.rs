@@ -109,6 +109,7 @@ impl Node {
             capacity: CAPACITY,
             slots: 8 * SLOT_BLOCK,
             milli_cpus: 2000,
+            lineage_limit: 64 << 20,
             now_ms,
             spill: SpillConfig::default(),
         };

@@ -79,6 +79,7 @@ impl Driver {
             capacity: 1 << 30,
             slots: 1 << 20,
             milli_cpus: 2000,
+            lineage_limit: 64 << 20,
             now_ms: 0,
             spill: plasmon_agent::spill::policy::SpillConfig::default(),
         });

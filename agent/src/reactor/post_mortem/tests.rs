@@ -80,6 +80,7 @@ impl Node {
             capacity: 64 << 20,
             slots: 1 << 16,
             milli_cpus: 2000,
+            lineage_limit: 64 << 20,
             now_ms: 1_000,
             spill: SpillConfig::default(),
         };
