@@ -52,18 +52,19 @@ fn lost_results_are_made_again() {
         start(16 * MIB, |_| {});
         let mut viewer = Viewer::here();
         let objects: Vec<Known> = (0..16).map(|seed| known(seed, make.remote(seed).unwrap())).collect();
-        let away = lose(&mut viewer, &objects);
+        lose(&mut viewer, &objects);
         let ledger = viewer.report().store.ledger;
         assert_eq!(ledger.lineage_tasks, 16);
         assert!(ledger.lineage_bytes > 16 * 100 && ledger.lineage_bytes < 64 * 1024, "{ledger:?}");
         objects.iter().for_each(Known::check);
+        // More may be lost than was away at first: copies in memory go, and their damaged records are read.
         let rebuilt = viewer.events_of(EventKind::TaskRebuilt);
-        assert!(rebuilt > 0 && rebuilt <= away.len(), "{rebuilt} of {away:?}");
+        let again: Vec<u32> = (0..16).map(|seed| made(seed).wait().parse::<u32>().unwrap() - 1).collect();
+        assert!(rebuilt > 0 && again.iter().sum::<u32>() as usize == rebuilt, "{rebuilt}: {again:?}");
         assert_eq!(viewer.events_of(EventKind::ObjectLost), 0);
-        let again: Vec<u64> = (0..16).filter(|seed| made(*seed).wait() == "2").collect();
-        assert_eq!(again.len(), rebuilt, "{again:?}");
-        let twice = viewer.tasks().into_iter().filter(|row| row.attempt == 2);
-        assert!(twice.inspect(|row| assert_eq!((row.status, row.retries_left), (TaskStatus::Finished, 2))).count() == rebuilt);
+        for row in viewer.tasks() {
+            assert_eq!((row.status, row.retries_left + row.attempt), (TaskStatus::Finished, 4), "{row:?}");
+        }
         drop(objects);
         let report = viewer.until("nothing is left", |report| report.is_empty() && report.store.spill.files == 0);
         assert_eq!((report.store.ledger.lineage_tasks, report.store.ledger.lineage_bytes), (0, 0));
