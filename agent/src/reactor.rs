@@ -12,7 +12,8 @@
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
 //! - [`retries`]: lost attempts are made good; [`cancel`]: what is not wanted ends; [`rebuilding`]: lost results are made again.
-//! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin.
+//! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin;
+//!   [`arguments`]: what is kept in the store for them; [`reasons`]: what they wait for.
 //! - [`workers`]: who runs tasks and calls.
 //! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
@@ -23,6 +24,7 @@
 //! - [`check`]: every invariant, by a walk over everything.
 
 mod actors;
+mod arguments;
 mod cancel;
 pub mod check;
 mod compaction;
@@ -194,6 +196,7 @@ pub struct Core {
     timers: BTreeSet<(u64, TaskKey)>,
     /// Finished tasks that can be run again, should their results be lost.
     lineage: Lineage,
+    arguments: arguments::Arguments,
     /// Creates without room, in the order of their arrival.
     creates: VecDeque<memory::Create>,
     /// Granted, but waiting for memory behind them.
@@ -298,6 +301,7 @@ impl Core {
             infeasible: infeasible::Infeasible::default(),
             timers: BTreeSet::new(),
             lineage: Lineage::new(config.lineage_limit),
+            arguments: arguments::Arguments::default(),
             creates: VecDeque::new(),
             unbacked: Vec::new(),
             backed: 0,

@@ -5,8 +5,9 @@ use plasmon_agent::reactor::{Core, CoreConfig, Outbox, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
-use plasmon_protocol::local::{Argument, Memory, SLOT_BLOCK, ToAgent, ToClient, encode};
+use plasmon_protocol::local::{Argument, Memory, SLOT_BLOCK, Task, ToAgent, ToClient, encode};
 use plasmon_protocol::record::{ObjectState, SiteKind};
+use plasmon_protocol::resources::{Amount, Demand, Resources};
 
 const CAPACITY: u64 = 64 << 20;
 
@@ -36,7 +37,7 @@ impl Outbox for Outside {
         self.backed = Some(end);
     }
 
-    fn start_worker(&mut self, _process: ProcessId, _job: JobId) {}
+    fn start_worker(&mut self, _process: ProcessId, _job: JobId, _devices: &[u32]) {}
 
     fn share_program(&mut self, _of: JobId, _to: JobId) {}
 
@@ -70,7 +71,8 @@ impl Node {
             pid: 1,
             capacity: CAPACITY,
             slots: 64 * SLOT_BLOCK,
-            milli_cpus: 1000,
+            resources: Resources { cpus: Amount::whole(1), ..Resources::default() },
+            fail_infeasible: true,
             lineage_limit: 64 << 20,
             now_ms: 0,
             spill: SpillConfig::default(),
@@ -88,8 +90,7 @@ impl Node {
             function: "f",
             arguments: Vec::new(),
             returns: vec![pending],
-            milli_cpus: 1000,
-            retries: 0,
+            options: Task { demand: Demand::of_cpus(Amount::ONE), ..Task::default() },
             site: 0,
         };
         self.says(driver, [ToAgent::Slots { request: 1 }, submit]).unwrap();
@@ -135,8 +136,7 @@ fn many_tasks_that_wait_for_one_object_end_with_their_driver() {
         function: "f",
         arguments: vec![Argument::Object(key)],
         returns: Vec::new(),
-        milli_cpus: 1000,
-        retries: 0,
+        options: Task { demand: Demand::of_cpus(Amount::ONE), ..Task::default() },
         site: 0,
     };
     node.says(driver, (2..TASKS).map(submit)).unwrap();

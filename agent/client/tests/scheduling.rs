@@ -130,7 +130,7 @@ fn options_change_what_a_call_reserves() {
         viewer.until("it runs", |report| report.store.node.used_cpus == 2.0);
         let half = pid_of.options(TaskOptions::new().num_cpus(0.5)).remote().unwrap();
         let row = viewer.tasks().into_iter().find(|row| row.name.ends_with("pid_of")).unwrap();
-        assert_eq!((row.status, row.num_cpus), (TaskStatus::PendingNodeAssignment, 0.5));
+        assert_eq!((row.status, row.resources.cpus.number()), (TaskStatus::PendingNodeAssignment, 0.5));
         assert!(matches!(plasmon::get_timeout(&half, Duration::from_millis(1)), Err(Error::GetTimeout { .. })));
         Flag::named("go").raise();
         assert_eq!(plasmon::get(&whole), Ok(7));
@@ -191,7 +191,7 @@ fn the_task_table_follows_a_task_through_its_life() {
         };
         eventually("the first runs", || status("wait_for", 0).status == TaskStatus::Running);
         let row = status("wait_for", 0);
-        assert_eq!((row.submitter_pid, row.attempt, row.num_cpus, row.blocked), (std::process::id(), 1, 1.0, false));
+        assert_eq!((row.submitter_pid, row.attempt, row.resources.cpus.number(), row.blocked), (std::process::id(), 1, 1.0, false));
         assert!(row.started_ms.is_some() && row.ended_ms.is_none() && row.worker_pid.is_some());
         assert_eq!(status("identity", 0).status, TaskStatus::PendingNodeAssignment);
         let row = status("identity", 1);

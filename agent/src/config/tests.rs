@@ -1,3 +1,4 @@
+use plasmon_protocol::resources::Amount;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
@@ -41,6 +42,10 @@ fn the_defaults_hold() {
         token_file: None,
         temp_dir: "/x".into(),
         num_cpus: "4".parse().unwrap(),
+        num_gpus: Amount::whole(crate::machine::gpus::visible().len() as u32),
+        memory: Bytes(10 * GIB - 3 * GIB / 4096 * 4096),
+        fail_infeasible: false,
+        resources: BTreeMap::new(),
         object_store_memory: Bytes(3 * GIB / 4096 * 4096),
         drain_timeout: 30,
         spill: true,
@@ -61,7 +66,7 @@ fn the_defaults_hold() {
 #[test]
 fn every_flag_arrives() {
     let flags = "--listen 0.0.0.0:7000 --allow-host Node-1.Example --allow-host b --insecure-plaintext --token-file /t --temp-dir /x \
-        --num-cpus 1.5 --object-store-memory 512mib --drain-timeout 7 --spill off --spill-dir /a,/b --spill-dir /c --spill-limit 3GiB --spill-threshold 1 \
+        --num-cpus 1.5 --memory 1500kB --resources {\"db\":2.5,\"GPU\":2} --fail-infeasible --object-store-memory 512mib --drain-timeout 7 --spill off --spill-dir /a,/b --spill-dir /c --spill-limit 3GiB --spill-threshold 1 \
         --spill-threads 5";
     let config = resolve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
     let expected = Config {
@@ -71,6 +76,10 @@ fn every_flag_arrives() {
         token_file: Some("/t".into()),
         temp_dir: "/x".into(),
         num_cpus: "1.5".parse().unwrap(),
+        num_gpus: Amount::whole(2),
+        memory: Bytes(1_500_000),
+        fail_infeasible: true,
+        resources: [("db".into(), Amount::near(2.5))].into(),
         object_store_memory: Bytes(512 << 20),
         drain_timeout: 7,
         spill: false,
@@ -176,6 +185,20 @@ fn what_is_said_about_spilling_must_make_sense() {
 }
 
 #[test]
+fn what_the_node_offers_must_fit_it() {
+    for (flags, words) in [
+        (["--memory", "15GiB", "--object-store-memory", "2GiB"], ["'15 GiB'", "2 GiB that makes 17 GiB, 1 GiB more than there is"]),
+        (["--num-gpus", "2", "--resources", r#"{"gpu": 1}"#], ["--num-gpus '2'", "--resources says 1"]),
+        (["--memory", "1GB", "--resources", r#"{"memory": 1000}"#], ["--memory '953.67 MiB'", "says 1000 B"]),
+    ] {
+        let error = refusal(&flags);
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+    let config = resolve(&["--num-gpus", "2", "--resources", r#"{"gpu": 2, "CPU": 3}"#]).unwrap();
+    assert_eq!((config.num_gpus, config.num_cpus), (Amount::whole(2), Amount::whole(3)));
+}
+
+#[test]
 fn bad_files_name_file_key_and_value() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("bad.toml");
@@ -212,7 +235,7 @@ fn paths_in_a_file_are_relative_to_it() {
     assert_eq!(config.token_file, Some(directory.path().join("token")));
     assert_eq!(config.temp_dir, Path::new("/abs"));
     assert_eq!(config.spill_dir, [directory.path().join("here")]);
-    assert_eq!((config.object_store_memory, config.num_cpus.milli()), (Bytes(2_002_944), 3000));
+    assert_eq!((config.object_store_memory, config.num_cpus), (Bytes(2_002_944), Amount::whole(3)));
 }
 
 #[test]
@@ -278,14 +301,14 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
         ("TMPDIR", "/from/tmpdir"),
     ];
     let config = resolved_elsewhere("--num-cpus 3", &environment).unwrap();
-    assert_eq!(config.num_cpus.milli(), 3000);
+    assert_eq!(config.num_cpus, Amount::whole(3));
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.object_store_memory, Bytes(4 << 20));
     assert!(!config.insecure_plaintext);
     assert_eq!(config.allow_host, ["e1", "e2"]);
     assert!(!config.spill && config.spill_dir == [Path::new("/e1"), Path::new("/e2")]);
     assert_eq!(config.temp_dir, Path::new("/from/environment"));
-    assert_eq!(resolved_elsewhere("environment", &environment).unwrap().num_cpus.milli(), 2000);
+    assert_eq!(resolved_elsewhere("environment", &environment).unwrap().num_cpus, Amount::whole(2));
     assert_eq!(resolved_elsewhere("", &[("TMPDIR", "/from/tmpdir")]).unwrap().temp_dir, Path::new("/from/tmpdir"));
     assert_eq!(resolved_elsewhere("", &[("TMPDIR", "")]).unwrap().temp_dir, Path::new("/tmp"));
 

@@ -249,6 +249,7 @@ impl Core {
             }
             ensure(process.first_reference != NONE || mine.is_empty(), || format!("process {id} lost its rows"))?;
         }
+        self.check_arguments()?;
         ensure(reserved.sums() == self.resources.sums(), || {
             format!("{:?} reserved in all and for long, {:?} by workers", self.resources.sums(), reserved.sums())
         })?;

@@ -6,6 +6,7 @@ use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
 use plasmon_protocol::local::Work;
 use plasmon_protocol::record::ProcessType;
 
+use super::arguments::Fetched;
 use super::{Activity, Core, Outbox, Process};
 use crate::scheduler::queue::{Head, QueueKey};
 use crate::scheduler::resources::{Lack, Reserved};
@@ -50,6 +51,9 @@ impl Core {
                 self.ready.blocked(job, head.queue);
                 continue;
             }
+            if head.queue.1 && self.fetch(head.task) != Fetched::Ready {
+                continue;
+            }
             let Some(worker) = self.take_idle(job, &head.shape) else {
                 self.want_workers(job, &head.shape, out);
                 continue;
@@ -79,12 +83,13 @@ impl Core {
 
     /// Puts a task into its job's queue.
     pub(super) fn enqueue(&mut self, key: TaskKey) {
+        let with_arguments = self.has_stored_arguments(key);
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let order = *task.order.get_or_insert_with(|| {
             self.ordered += 1;
             self.ordered
         });
-        let queue: QueueKey = (task.shape.number, false);
+        let queue: QueueKey = (task.shape.number, with_arguments);
         task.queue = Some(queue);
         self.ready.push(task.job, &task.shape, queue.1, order, key);
         self.dispatch_wanted = true;

@@ -30,7 +30,7 @@ impl Core {
         if self.spill.secondary.0 == 0 {
             return 0;
         }
-        let droppable = |object: &Object| object.residency == Residency::Secondary && object.counts.pinned == 0;
+        let droppable = |object: &Object| object.residency == Residency::Secondary && object.may_leave();
         let mut leases = self.store.oldest_first(|lease| lease.secondary > 0).into_iter();
         let mut evicted = 0;
         while evicted < wanted {

@@ -56,6 +56,7 @@ impl Core {
         object.created_ms = now_ms;
         object.counts = Counts::default();
         object.rows = 0;
+        object.kept = 0;
         object.cold = None;
         self.slots.enter(key.slot);
         if !hidden {

@@ -111,22 +111,22 @@ impl Core {
     fn await_again(&mut self, argument: ObjectKey) {
         let needs = |task: &Task| {
             task.worker.is_none()
-                && matches!(task.status, TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment)
+                && task.is_pending()
+                && task.status != TaskStatus::Infeasible
                 && task.arguments.iter().any(|given| matches!(given, Argument::Object(key) | Argument::Block(key) if *key == argument))
         };
         let pending = self.jobs.values().flat_map(|job| &job.pending);
         let waiting: Vec<TaskKey> = pending.copied().filter(|key| self.tasks.get(key).is_some_and(needs)).collect();
         for key in waiting {
-            let Some(object) = self.objects.get_mut(argument) else { return };
-            if !object.cold_mut().dependents.insert(key) {
-                continue;
-            }
             self.stop_timers(key);
             self.dequeue(key);
+            self.forget_dependent(key);
+            self.unfetch(key);
+            let waits_for = self.await_missing(key);
+            let now_ms = self.now_ms;
             let Some(task) = self.tasks.get_mut(&key) else { continue };
             let before = std::mem::replace(&mut task.status, TaskStatus::PendingArgsAvail);
-            task.waits_for = if before == TaskStatus::PendingArgsAvail { task.waits_for + 1 } else { 1 };
-            task.waiting_since_ms = self.now_ms;
+            (task.waits_for, task.waiting_since_ms) = (waits_for, now_ms);
             self.status_changed(Some(before), TaskStatus::PendingArgsAvail);
         }
     }

@@ -41,7 +41,7 @@ impl Core {
     /// Finds room for an object that is wanted back. False when there is none.
     pub(super) fn try_restore(&mut self, create: Create, key: ObjectKey, out: &mut impl Outbox) -> bool {
         let waited_for =
-            |object: &Object| object.residency == Residency::Spilled && object.cold.as_ref().is_some_and(|cold| !cold.waiters.is_empty());
+            |object: &Object| object.residency == Residency::Spilled && object.cold.as_ref().is_some_and(|cold| cold.is_awaited());
         if !self.objects.get(key).is_some_and(waited_for) {
             // Freed, or nobody waits any more.
             self.spill.wanted.remove(&key);
@@ -91,6 +91,7 @@ impl Core {
     pub(super) fn refuse_restore(&mut self, key: ObjectKey, error: &Error, out: &mut impl Outbox) {
         self.spill.wanted.remove(&key);
         self.unplace(key, out);
+        self.requeue_fetches(key);
         let value = plasmon_protocol::local::encode(error).unwrap_or_default();
         let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
         for waiter in cold.take_waiters() {
@@ -256,6 +257,7 @@ impl Core {
         self.spill.failures += 1;
         let Failure::Corrupt(cause) = failure else {
             let error = self.lost(key, &format!("it cannot be read back now: {failure}"));
+            self.fail_fetches(key, &error);
             return self.refuse_restore(key, &error, out);
         };
         self.unplace(key, out);

@@ -59,6 +59,7 @@ impl Core {
     /// Returns what it has to fail with when it is not.
     pub(super) fn lose_attempt(&mut self, key: TaskKey, loss: &Loss) -> Option<Error> {
         self.stop_timers(key);
+        self.unfetch(key);
         let task = self.tasks.get_mut(&key).filter(|task| task.is_pending())?;
         task.worker = None;
         task.blocked = false;

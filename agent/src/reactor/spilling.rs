@@ -74,7 +74,7 @@ impl Core {
             }
             for (key, place, length) in leases.iter().flat_map(|lease| self.objects_in(*lease)) {
                 let Some(object) = self.objects.get(key) else { continue };
-                let spillable = object.residency == Residency::Primary && object.counts.pinned == 0;
+                let spillable = object.residency == Residency::Primary && object.may_leave();
                 if !spillable || (object.counts.submitted > 0) != arguments {
                     continue;
                 }

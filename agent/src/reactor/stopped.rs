@@ -78,6 +78,7 @@ impl Core {
             return;
         }
         let name = Arc::clone(&task.function);
+        self.unfetch(key);
         self.make_ready(key);
         self.event(
             EventKind::Notice,

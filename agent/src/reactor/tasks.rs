@@ -106,6 +106,8 @@ impl Core {
             limit_at_ms: None,
             parent: self.parent_of(from),
             fetched: Vec::new(),
+            fetched_bytes: 0,
+            fetched_lent: false,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
             waits_for: 0,
@@ -199,6 +201,9 @@ impl Core {
     /// One of a task's arguments has its value now.
     pub(super) fn argument_ready(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get_mut(&key) else { return };
+        if task.status == TaskStatus::PendingArgsFetch {
+            return self.argument_fetched(key);
+        }
         if task.status != TaskStatus::PendingArgsAvail || task.waits_for == 0 {
             return;
         }
@@ -332,6 +337,9 @@ impl Core {
             task.blocked = blocked;
         }
         self.lend_cpus(from, blocked);
+        if let Activity::Busy(key) = activity {
+            self.lend_argument_room(key, blocked);
+        }
         Ok(())
     }
 
@@ -360,12 +368,12 @@ impl Core {
             self.serving.push(actor.key);
         }
         match status {
-            TaskStatus::PendingNodeAssignment => {
+            TaskStatus::PendingNodeAssignment | TaskStatus::PendingObjStoreMemAvail => {
                 self.stop_timers(key);
                 self.dequeue(key);
             }
             TaskStatus::Infeasible => self.forget_infeasible(key),
-            TaskStatus::PendingArgsAvail => self.forget_dependent(key),
+            TaskStatus::PendingArgsAvail | TaskStatus::PendingArgsFetch => self.forget_dependent(key),
             _ => {}
         }
         let message = error.to_string();
@@ -383,7 +391,7 @@ impl Core {
         }
     }
 
-    fn forget_dependent(&mut self, key: TaskKey) {
+    pub(super) fn forget_dependent(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get(&key) else { return };
         for object in task.holds.clone() {
             if let Some(cold) = self.objects.get_mut(object).and_then(|object| object.cold.as_mut()) {
@@ -394,6 +402,7 @@ impl Core {
 
     /// Ends a task: what it held is released, what it shows is kept for a while.
     fn end_task(&mut self, key: TaskKey, status: TaskStatus) {
+        self.unfetch(key);
         let now_ms = self.now_ms;
         self.stop_timers(key);
         let Some(task) = self.tasks.get_mut(&key) else { return };

@@ -8,7 +8,7 @@ use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use super::actors::End;
 use super::retries::Loss;
 use super::{Activity, Core, Outbox, Process};
-use crate::scheduler::task::{Argument, Role, Task};
+use crate::scheduler::task::{Argument, Task};
 
 /// Starts that may fail in a row before a job's tasks are given up.
 const MAX_FAILED_STARTS: u32 = 3;
@@ -101,10 +101,11 @@ impl Core {
             self.dismiss(worker, out);
             return;
         };
-        if job.idle.len() < most {
-            job.idle.push(worker);
-        } else {
-            self.dismiss(worker, out);
+        job.idle.push(worker);
+        // The one that was not used for longest: the newest may be the only one that sees the right GPUs.
+        if job.idle.len() > most {
+            let oldest = job.idle.remove(0);
+            self.dismiss(oldest, out);
         }
     }
 
@@ -199,7 +200,7 @@ impl Core {
         job.failed_starts = 0;
         let error = Error::system(format!("start a worker for job {id}"), how);
         for key in job.pending.clone().into_iter().rev() {
-            let waits = |task: &Task| task.status == TaskStatus::PendingNodeAssignment && !matches!(task.role, Role::Method(_));
+            let waits = |task: &Task| task.queue.is_some() || task.status == TaskStatus::PendingArgsFetch;
             if self.tasks.get(&key).is_some_and(waits) {
                 self.failing.push((key, error.clone()));
             }

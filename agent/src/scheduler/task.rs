@@ -89,6 +89,10 @@ pub struct Task {
     pub parent: Option<TaskKey>,
     /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
     pub fetched: Vec<ObjectKey>,
+    /// Their bytes.
+    pub fetched_bytes: u64,
+    /// Their bytes don't count for the moment: the attempt is blocked.
+    pub fetched_lent: bool,
     /// Attempts begun.
     pub attempt: u32,
     /// Where it is in its life.
@@ -169,6 +173,8 @@ pub(super) fn sample(key: TaskKey) -> Task {
         limit_at_ms: None,
         parent: None,
         fetched: Vec::new(),
+        fetched_bytes: 0,
+        fetched_lent: false,
         attempt: 0,
         status: TaskStatus::PendingArgsAvail,
         waits_for: 0,

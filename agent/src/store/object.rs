@@ -80,6 +80,12 @@ impl Cold {
         self.waiters.insert((waiter.process, waiter.request), waiter.wants);
     }
 
+    /// Whether somebody waits for its value.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        !self.waiters.is_empty() || !self.dependents.is_empty()
+    }
+
     /// All who wait; nobody does from here on.
     pub fn take_waiters(&mut self) -> Vec<Waiter> {
         let waiters = std::mem::take(&mut self.waiters);
@@ -144,6 +150,8 @@ pub struct Object {
     pub created_ms: u64,
     /// Sums over its rows.
     pub counts: Counts,
+    /// Attempts of tasks that it is kept in the store for.
+    pub kept: u32,
     /// Rows that hold it.
     pub rows: u32,
     /// The first of them in the reference table; meaningful while `rows > 0`.
@@ -168,6 +176,12 @@ impl Object {
     #[must_use]
     pub fn task(&self) -> Option<TaskKey> {
         self.cold.as_ref().and_then(|cold| cold.task)
+    }
+
+    /// Whether its bytes may leave the store, as far as is known here: who reads them without a word is seen in the pin tables.
+    #[must_use]
+    pub fn may_leave(&self) -> bool {
+        self.counts.pinned == 0 && self.kept == 0
     }
 
     /// The ledger line that its bytes in the pool stand in.

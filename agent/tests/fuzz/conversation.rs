@@ -6,8 +6,9 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Actor, Argument, Ending, Memory, PAGE, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{self, Actor, Argument, Ending, Memory, PAGE, SLOT_BLOCK, Task, ToAgent, Value};
 use plasmon_protocol::record::SiteKind;
+use plasmon_protocol::resources::{Amount, Demand};
 
 use super::files::Examples;
 
@@ -128,7 +129,14 @@ fn put(slot: u32, lease: u32, offset: u64, length: u64) -> ToAgent<'static> {
 }
 
 fn submit(number: u32, arguments: Vec<Argument<'static>>, returns: Vec<ObjectKey>) -> ToAgent<'static> {
-    ToAgent::Submit { number, function: "app::f", arguments, returns, milli_cpus: 1000, retries: 1, site: 1 }
+    ToAgent::Submit {
+        number,
+        function: "app::f",
+        arguments,
+        returns,
+        options: Task { demand: Demand::of_cpus(Amount::ONE), max_retries: 1, ..Task::default() },
+        site: 1,
+    }
 }
 
 pub(crate) fn examples() -> Examples {
@@ -197,7 +205,7 @@ pub(crate) fn examples() -> Examples {
         .passes(10)
         .says(Who::Worker, &[ToAgent::Ended { task: task(2), ending: Ending::Failed("so".into()) }]);
     let actor = |number, slot, name, detached| {
-        let options = Actor { name, detached, max_concurrency: 2, placed_milli_cpus: 1000, milli_cpus: 0 };
+        let options = Actor { name, detached, max_concurrency: 2, placed: Demand::of_cpus(Amount::ONE), ..Actor::default() };
         let (function, arguments) = ("app::Counter::new", vec![Argument::Inline(b"abc")]);
         ToAgent::CreateActor { number, request: 8, actor: own(slot), function, arguments, options, site: 1 }
     };
@@ -220,7 +228,10 @@ pub(crate) fn examples() -> Examples {
                 ToAgent::FindActor { request: 1, name: "counter", site: 0 },
             ],
         )
-        .says(Who::Driver, &[ToAgent::FindActor { request: 9, name: "nobody", site: 1 }, ToAgent::KillActor { actor: own(0), site: 1 }])
+        .says(
+            Who::Driver,
+            &[ToAgent::FindActor { request: 9, name: "nobody", site: 1 }, ToAgent::KillActor { actor: own(0), no_restart: true, site: 1 }],
+        )
         .says(Who::Driver, &[actor(4, 4, "detached", true), ToAgent::DropLocal { key: own(4) }, actor(5, 5, "detached", false)])
         .says(Who::Worker, &[ToAgent::Ended { task: task(4), ending: Ending::Failed("so".into()) }]);
     let endings = [

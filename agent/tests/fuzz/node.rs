@@ -11,6 +11,7 @@ use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{self, Memory, PAGE, SLOT_BLOCK, ToAgent, ToClient};
 use plasmon_protocol::record::ObjectState;
+use plasmon_protocol::resources::{Amount, Resources};
 
 use super::conversation::{DRIVER, LEASE, Turn, Who, turns};
 
@@ -52,7 +53,7 @@ impl Outbox for Outside {
         self.effects.push_back(Effect::Backed(end));
     }
 
-    fn start_worker(&mut self, process: ProcessId, _job: JobId) {
+    fn start_worker(&mut self, process: ProcessId, _job: JobId, _devices: &[u32]) {
         self.effects.push_back(Effect::Started(process));
     }
 
@@ -108,7 +109,8 @@ impl Node {
             pid: 1,
             capacity: CAPACITY,
             slots: 8 * SLOT_BLOCK,
-            milli_cpus: 2000,
+            resources: Resources { cpus: Amount::whole(2), ..Resources::default() },
+            fail_infeasible: true,
             lineage_limit: 64 << 20,
             now_ms,
             spill: SpillConfig::default(),
@@ -210,7 +212,7 @@ impl Node {
         // What is detached outlives its driver; anybody who knows it can end it.
         let detached = self.core.held().into_iter().filter(|((_, holder), held)| holder.0 == 0 && held.counts[0] > 0);
         for ((actor, _), _) in detached.collect::<Vec<_>>() {
-            self.hear(HONEST, [Ok(ToAgent::KillActor { actor, site: 0 })]);
+            self.hear(HONEST, [Ok(ToAgent::KillActor { actor, no_restart: true, site: 0 })]);
         }
         self.core.on_process_lost(self.driver, "killed", &mut self.outside);
         self.carry_out();

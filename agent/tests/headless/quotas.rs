@@ -2,7 +2,8 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, Outcome, SLOT_BLOCK, ToAgent, ToClient};
+use plasmon_protocol::local::{self, Outcome, SLOT_BLOCK, Task, ToAgent, ToClient};
+use plasmon_protocol::resources::{Amount, Demand};
 use rustix::process::Signal;
 
 use super::daemon::{Daemon, Place, until};
@@ -50,8 +51,7 @@ fn a_client_that_never_reads_costs_little_and_loses_nothing() {
         function: "f",
         arguments: Vec::new(),
         returns,
-        milli_cpus: u32::MAX,
-        retries: 0,
+        options: Task { demand: Demand::of_cpus(Amount::MAX), ..Task::default() },
         site: 0,
     };
     mute.push(&task(1, vec![key]));

@@ -2,7 +2,8 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, Outcome, ToAgent, ToClient};
+use plasmon_protocol::local::{self, Outcome, Task, ToAgent, ToClient};
+use plasmon_protocol::resources::{Amount, Demand};
 use rustix::process::Signal;
 
 use super::daemon::{Daemon, Place, until};
@@ -24,7 +25,14 @@ fn what_is_no_worker_is_named_and_reaped() {
         let mut guest = Guest::at(&daemon.found.address.socket, program);
         let key = ObjectKey { slot: guest.slots(0).unwrap(), generation: 1 };
         let returns = vec![key];
-        guest.push(&ToAgent::Submit { number: 1, function: "f", arguments: vec![], returns, milli_cpus: 1000, retries: 0, site: 0 });
+        guest.push(&ToAgent::Submit {
+            number: 1,
+            function: "f",
+            arguments: vec![],
+            returns,
+            options: Task { demand: Demand::of_cpus(Amount::ONE), ..Task::default() },
+            site: 0,
+        });
         guest.push(&ToAgent::Get { request: 1, key, site: 0 });
         let error = guest.next(|message| match message {
             ToClient::Resolved { request: 1, outcome: Outcome::Failed(value) } => local::decode::<Error>("the agent", value).unwrap(),

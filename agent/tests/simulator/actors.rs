@@ -2,9 +2,10 @@
 //! are passed, stored and dropped where references are.
 
 use plasmon_protocol::local::{self, ToAgent};
+use plasmon_protocol::resources::{Amount, Demand};
 
 use super::client::{Client, Request, View};
-use super::program::Prepared;
+use super::program::{Prepared, some_demand};
 use super::random::Random;
 
 /// Names that actors are given; nobody has the last.
@@ -18,7 +19,7 @@ impl Client {
             2 => {
                 if let Some(actor) = random.pick(&self.actors(view)) {
                     let site = self.sites;
-                    self.write(&ToAgent::KillActor { actor, site });
+                    self.write(&ToAgent::KillActor { actor, no_restart: true, site });
                 }
             }
             _ => {
@@ -42,11 +43,14 @@ impl Client {
             return;
         };
         let name = if random.chance(50) { random.pick(&NAMES[..3]).unwrap_or_default() } else { "" };
-        let placed = some_demand(random);
+        let detached = random.chance(if name.is_empty() { 5 } else { 60 });
+        // One that can never be would outlive everybody.
+        let placed =
+            if detached { Demand::of_cpus(Amount::of_parts(random.below(2) * 5000).unwrap_or_default()) } else { some_demand(random) };
         let held = Demand { cpus: if random.chance(60) { Amount::ZERO } else { placed.cpus }, ..placed.clone() };
         let options = local::Actor {
             name,
-            detached: random.chance(if name.is_empty() { 5 } else { 60 }),
+            detached,
             max_concurrency: random.pick(&[1, 1, 1, 2, 3]).unwrap_or(1),
             placed,
             held,

@@ -205,7 +205,7 @@ impl Subject {
         let theirs: Vec<ObjectKey> = self.detached.iter().filter(|(creator, _)| *creator == process).map(|(_, actor)| *actor).collect();
         for actor in theirs {
             if self.strikes(Bug::EndsDetachedWithDriver) {
-                drop(self.core.on_messages(process, [Ok(ToAgent::KillActor { actor, site: 0 })], out));
+                drop(self.core.on_messages(process, [Ok(ToAgent::KillActor { actor, no_restart: true, site: 0 })], out));
             }
         }
         if !self.strikes(Bug::KeepsWhatTheDeadHeld) {
@@ -276,9 +276,9 @@ impl Subject {
                         bent.push(encode(&ToAgent::DropLocal { key: actor }).expect("it is a message"));
                     }
                 }
-                ToAgent::KillActor { actor, site } if self.strikes(Bug::KillsAnotherActor) => {
+                ToAgent::KillActor { actor, no_restart, site } if self.strikes(Bug::KillsAnotherActor) => {
                     let other = self.named.values().find(|other| **other != actor).copied().unwrap_or(actor);
-                    bent.push(encode(&ToAgent::KillActor { actor: other, site }).expect("it was decoded before"));
+                    bent.push(encode(&ToAgent::KillActor { actor: other, no_restart, site }).expect("it was decoded before"));
                 }
                 ToAgent::FindActor { name, .. } => {
                     bent.push(bytes.clone());

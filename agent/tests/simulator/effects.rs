@@ -28,7 +28,7 @@ pub(crate) enum Effect {
     },
     Recall(ProcessId),
     Back(u64),
-    Start(ProcessId, JobId),
+    Start(ProcessId, JobId, Vec<u32>),
     ShareProgram {
         of: JobId,
         to: JobId,
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Effect {
             Self::Reset { process, lease } => write!(f, "reset lease {lease} of {process}"),
             Self::Recall(process) => write!(f, "recall {process}"),
             Self::Back(end) => write!(f, "back up to {end}"),
-            Self::Start(process, job) => write!(f, "start worker {process} of job {job}"),
+            Self::Start(process, job, _) => write!(f, "start worker {process} of job {job}"),
             Self::ShareProgram { of, to } => write!(f, "job {to} runs the program of {of}"),
             Self::EndJob(job) => write!(f, "job {job} ended"),
             Self::Kill(process) => write!(f, "kill {process}"),
@@ -115,8 +115,8 @@ impl Outbox for Recorder {
         self.effects.push(Effect::Back(end));
     }
 
-    fn start_worker(&mut self, process: ProcessId, job: JobId) {
-        self.effects.push(Effect::Start(process, job));
+    fn start_worker(&mut self, process: ProcessId, job: JobId, devices: &[u32]) {
+        self.effects.push(Effect::Start(process, job, devices.to_vec()));
     }
 
     fn share_program(&mut self, of: JobId, to: JobId) {

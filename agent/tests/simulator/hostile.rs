@@ -4,6 +4,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
 use plasmon_protocol::record::SiteKind;
+use plasmon_protocol::resources::{Amount, Demand};
 
 use super::client::{Client, View};
 use super::random::Random;
@@ -128,7 +129,7 @@ impl Client {
                 let number = self.some_number(random);
                 ToAgent::Call { number, actor, function: text, arguments: vec![Argument::Object(b)], returns: vec![name], site }
             }
-            22 => ToAgent::KillActor { actor, site },
+            22 => ToAgent::KillActor { actor, no_restart: random.chance(50), site },
             23 => ToAgent::FindActor { request, name: if random.chance(50) { text } else { "counter" }, site },
             14 => ToAgent::Started { task },
             15 => ToAgent::Output { task, value: if random.chance(50) { Value::Inline(bytes) } else { Value::Memory(memory) } },

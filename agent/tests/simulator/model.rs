@@ -61,6 +61,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) job: JobId,
     pub(crate) activity: Activity,
+    /// The GPUs that it sees.
+    pub(crate) devices: Vec<u32>,
     /// Its task waits and gave its CPU back.
     pub(crate) blocked: bool,
     /// Its end will be no surprise.
@@ -199,6 +201,8 @@ pub(crate) struct Model {
     pub(crate) blocks: u32,
     pub(crate) total: Wants,
     pub(crate) fail_infeasible: bool,
+    /// Tasks whose arguments were being read back when it was last looked.
+    pub(crate) fetching: BTreeSet<TaskKey>,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     /// Starts that failed in a row, by living job.
     pub(crate) jobs: BTreeMap<JobId, u32>,
@@ -253,6 +257,7 @@ impl Model {
             blocks,
             total,
             fail_infeasible,
+            fetching: BTreeSet::new(),
             processes: BTreeMap::from([(AGENT, agent)]),
             jobs: BTreeMap::new(),
             objects: BTreeMap::new(),
@@ -311,20 +316,33 @@ impl Model {
 
     /// What running tasks and living actors have reserved.
     pub(crate) fn used(&self) -> Wants {
-        let busy = self.processes.values().filter_map(|process| {
-            let wants = match process.activity {
-                Activity::Busy(task) => self.tasks.get(&task)?.wants,
-                Activity::Actor(actor) => self.actors.get(&actor)?.wants,
-                _ => return None,
-            };
-            Some(if process.blocked { wants.without_cpus() } else { wants })
-        });
-        busy.fold(Wants::default(), Wants::plus)
+        self.processes.values().filter_map(|process| self.wants_of(process)).fold(Wants::default(), Wants::plus)
+    }
+
+    /// What a process has reserved.
+    pub(crate) fn wants_of(&self, process: &Process) -> Option<Wants> {
+        let wants = match process.activity {
+            Activity::Busy(task) => self.tasks.get(&task)?.wants,
+            Activity::Actor(actor) => self.actors.get(&actor)?.wants,
+            _ => return None,
+        };
+        Some(if process.blocked { wants.without_cpus() } else { wants })
     }
 }
 
 impl Process {
     fn new(pid: u32, job: JobId, activity: Activity) -> Self {
-        Self { pid, job, activity, blocked: false, dismissed: false, staged: Vec::new(), requests: BTreeMap::new(), last_task: 0, sites: 0 }
+        Self {
+            pid,
+            job,
+            activity,
+            devices: Vec::new(),
+            blocked: false,
+            dismissed: false,
+            staged: Vec::new(),
+            requests: BTreeMap::new(),
+            last_task: 0,
+            sites: 0,
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{Argument, Ending, SMALL, ToAgent, Value, Work};
+use plasmon_protocol::local::{self, Argument, Ending, SMALL, ToAgent, Value, Work};
 use plasmon_protocol::record::SiteKind;
+use plasmon_protocol::resources::{Amount, Demand};
 
 use super::client::{Client, Request, View};
+use super::model::wants::CUSTOM;
 use super::random::Random;
 
 /// What goes with a task or a call.

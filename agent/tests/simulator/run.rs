@@ -1,14 +1,15 @@
 //! One seed from begin to end.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::local::ToAgent;
-use plasmon_protocol::record::ActorStatus;
+use plasmon_protocol::record::{ActorStatus, TaskStatus};
 
 use super::bugs::Bug;
 use super::client::{Client, Phase};
-use super::model::{Actor, Check};
+use super::model::{Actor, Check, Wants};
 use super::world::World;
 
 /// Steps of chance in one seed; the way to rest and to the end come on top.
@@ -98,6 +99,17 @@ impl World {
         if self.random.chance(40) { self.surprise() } else { Ok(()) }
     }
 
+    /// Who waits for what can never be, would wait for ever.
+    fn give_up_on_infeasible(&mut self) -> Check {
+        let hopeless = self.model.tasks.iter().filter(|(_, task)| task.status == TaskStatus::Infeasible);
+        let submitters: BTreeSet<ProcessId> = hopeless.map(|(key, _)| key.process).collect();
+        let submitters: Vec<ProcessId> = submitters.into_iter().filter(|id| self.clients.contains_key(id)).collect();
+        for id in submitters {
+            self.die(id)?;
+        }
+        Ok(())
+    }
+
     /// No new work: all tasks end, all that was asked for is answered.
     fn rest(&mut self) -> Check {
         for id in self.those(|client| client.hostile && is_alive(client)) {
@@ -111,6 +123,7 @@ impl World {
             if round % PATIENCE == PATIENCE - 1 {
                 // They may reserve what others wait for, as long as they live.
                 self.end_actors(|actor| actor.wants != Wants::default() || actor.status == ActorStatus::PendingCreation)?;
+                self.give_up_on_infeasible()?;
             }
             for id in self.those(|_| true) {
                 self.rest_one(id)?;
@@ -187,7 +200,7 @@ impl World {
         let id = self.connect_driver();
         self.with(id, |client, _, _| {
             client.hostile = false;
-            actors.iter().for_each(|actor| client.write(&ToAgent::KillActor { actor: *actor, site: 0 }));
+            actors.iter().for_each(|actor| client.write(&ToAgent::KillActor { actor: *actor, no_restart: true, site: 0 }));
             client.write(&ToAgent::Bye);
             client.publish();
         });
@@ -241,7 +254,19 @@ impl World {
 
     /// Everybody dies, in any order.
     fn end(&mut self) -> Check {
-        while let Some(id) = self.pick(|_| true) {
+        loop {
+            // An actor may still be about to begin, as soon as its arguments are there.
+            let Some(id) = self.pick(|_| true) else {
+                self.remove_all()?;
+                if self.clients.is_empty() && !self.model.tasks.values().any(|task| task.waits_for_worker()) {
+                    break;
+                }
+                if self.clients.is_empty() {
+                    self.tick(700)?;
+                    self.verify()?;
+                }
+                continue;
+            };
             if self.clients[&id].phase == Phase::Dead || self.random.chance(70) {
                 self.die(id)?;
                 self.reap(id)?;
@@ -253,7 +278,6 @@ impl World {
             }
             self.verify()?;
         }
-        self.remove_all()?;
         if !self.disk.is_empty() {
             return Err(format!("files are left: {:?}", self.disk));
         }

@@ -9,12 +9,14 @@ use plasmon_agent::reactor::{Core, CoreConfig, Machine, Usage};
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToAgent, ToClient, decode};
 use plasmon_protocol::record::ObjectState;
+use plasmon_protocol::resources::{Amount, Resources};
 
 use super::bugs::{Bug, Subject};
 use super::client::{Client, Phase, View};
 use super::disk::Disk;
 use super::effects::{Effect, Recorder};
-use super::model::{Activity, Check, Model};
+use super::model::wants::CUSTOM;
+use super::model::{Activity, Check, Model, Wants};
 use super::random::Random;
 
 /// One slot of the slot table.
@@ -303,7 +305,7 @@ impl World {
                 Effect::Reset { process, lease } => drop(self.shared.freed.insert((process, lease), 0)),
                 Effect::Recall(process) => drop(self.clients.get_mut(&process).map(|client| client.recalled = true)),
                 Effect::Back(_) | Effect::ShareProgram { .. } | Effect::EndJob(_) => {}
-                Effect::Start(process, _) => {
+                Effect::Start(process, ..) => {
                     let hostile = self.random.chance(self.hostility / 2);
                     let hoards = self.random.chance(self.hoarding);
                     self.clients.insert(process, Client { hoards, ..Client::new(process, true, hostile) });
@@ -347,6 +349,7 @@ impl World {
         self.check_readers()?;
         self.model.see_bumps(&self.subject.core.ranges());
         self.model.compare(&self.subject.core, &self.shared)?;
+        self.model.see_fetches(&self.subject.core);
         for (key, object) in self.model.objects.iter().filter(|(key, _)| !self.disk.doubtful.contains(key)) {
             let readable = object.state == ObjectState::InMemory && !object.is_away();
             if readable && !self.disk.pool.holds(*key, object.offset, object.length) {

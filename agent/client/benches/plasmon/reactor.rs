@@ -4,6 +4,7 @@ use plasmon_agent::reactor::{Core, CoreConfig, Outbox, Violation};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{ALIGNMENT, Memory, SLOT_BLOCK, ToAgent, ToClient, decode, encode};
 use plasmon_protocol::record::{ObjectState, SiteKind};
+use plasmon_protocol::resources::{Amount, Resources};
 
 use crate::sample::{each, in_turns};
 use crate::table::{Goal, Unit};
@@ -45,7 +46,7 @@ impl Outbox for Nobody {
         self.back = Some(end);
     }
 
-    fn start_worker(&mut self, _: ProcessId, _: JobId) {}
+    fn start_worker(&mut self, _: ProcessId, _: JobId, _: &[u32]) {}
 
     fn share_program(&mut self, _: JobId, _: JobId) {}
 
@@ -78,7 +79,8 @@ impl Driver {
             pid: 1,
             capacity: 1 << 30,
             slots: 1 << 20,
-            milli_cpus: 2000,
+            resources: Resources { cpus: Amount::whole(2), ..Resources::default() },
+            fail_infeasible: true,
             lineage_limit: 64 << 20,
             now_ms: 0,
             spill: plasmon_agent::spill::policy::SpillConfig::default(),

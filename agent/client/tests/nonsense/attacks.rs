@@ -4,7 +4,7 @@
 use plasmon_memory::ring::TO_AGENT;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{Argument, Ending, Memory, Outcome, PAGE, ToAgent, ToClient, Value, decode};
+use plasmon_protocol::local::{Argument, Ending, Memory, Outcome, PAGE, Task, ToAgent, ToClient, Value, decode};
 use plasmon_protocol::record::SiteKind;
 
 use super::raw::{DATA, HEAD, PINS, Raw, TAIL, executable, hello};
@@ -135,7 +135,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("a task with a number from the past", Some("submitted after task"), |raw| submit(raw, 0, Vec::new())),
     ("calls what is no actor", Some("which is none"), |raw| {
         let actor = raw.others()[0];
-        raw.send(&ToAgent::KillActor { actor, site: 0 });
+        raw.send(&ToAgent::KillActor { actor, no_restart: true, site: 0 });
     }),
     ("a call site out of order", Some("call site 7 defined"), |raw| {
         raw.send(&ToAgent::Site { site: 7, kind: SiteKind::PutObject, file: "a", line: 1, function: "" });
@@ -216,5 +216,5 @@ fn frame(raw: &mut Raw, length: u32, published: u64) {
 }
 
 fn submit(raw: &mut Raw, number: u32, arguments: Vec<Argument<'_>>) {
-    raw.send(&ToAgent::Submit { number, function: "evil", arguments, returns: Vec::new(), milli_cpus: 0, retries: 0, site: 0 });
+    raw.send(&ToAgent::Submit { number, function: "evil", arguments, returns: Vec::new(), options: Task::default(), site: 0 });
 }

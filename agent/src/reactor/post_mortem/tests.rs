@@ -1,7 +1,8 @@
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, TaskKey};
-use plasmon_protocol::local::{ALIGNMENT, Memory, ToAgent, ToClient};
+use plasmon_protocol::local::{ALIGNMENT, Memory, Task, ToAgent, ToClient};
 use plasmon_protocol::record::{ObjectState, ReferenceType, SiteKind};
+use plasmon_protocol::resources::{Amount, Demand, Resources};
 use plasmon_protocol::stream::{Detail, MAX_DETAIL, Target};
 
 use super::*;
@@ -41,7 +42,7 @@ impl Outbox for Told {
         self.back = Some(end);
     }
 
-    fn start_worker(&mut self, process: ProcessId, _: JobId) {
+    fn start_worker(&mut self, process: ProcessId, _: JobId, _: &[u32]) {
         self.started.push(process);
     }
 
@@ -79,7 +80,8 @@ impl Node {
             pid: 1,
             capacity: 64 << 20,
             slots: 1 << 16,
-            milli_cpus: 2000,
+            resources: Resources { cpus: Amount::whole(2), ..Resources::default() },
+            fail_infeasible: true,
             lineage_limit: 64 << 20,
             now_ms: 1_000,
             spill: SpillConfig::default(),
@@ -126,8 +128,7 @@ impl Node {
             function: "sorter::merge",
             arguments: Vec::new(),
             returns: Vec::new(),
-            milli_cpus: 1000,
-            retries: 0,
+            options: Task { demand: Demand::of_cpus(Amount::ONE), ..Task::default() },
             site: SITE,
         };
         self.say(driver, vec![submit]);
@@ -221,8 +222,7 @@ fn whoever_goes_as_it_should_is_no_case() {
         function: "sorter::merge",
         arguments: Vec::new(),
         returns: Vec::new(),
-        milli_cpus: 1000,
-        retries: 0,
+        options: Task { demand: Demand::of_cpus(Amount::ONE), ..Task::default() },
         site: SITE,
     };
     node.say(other, vec![submit]);

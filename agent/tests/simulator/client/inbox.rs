@@ -11,6 +11,7 @@ impl Client {
         let message: ToClient<'_> = decode("the agent", &bytes).map_err(|error| error.to_string())?;
         let unasked = || format!("process {} is told what it did not ask for: {message:?}", self.id);
         match message {
+            ToClient::Cancel { .. } => {}
             ToClient::Leased { request, lease, offset, length } => {
                 let Some(Request::Lease { chunk }) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
                 self.leases.insert(lease, OwnLease { offset, length, chunk, bump: offset, puts: 0 });

@@ -4,8 +4,8 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME};
 use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
 
-use super::messages::{Submission, Verdict, allowed};
-use super::{AGENT, Activity, Answer, Codes, Expected, LOCAL, Model, Role, Task};
+use super::messages::{Submission, Verdict, allowed, demanded};
+use super::{AGENT, Activity, Answer, Codes, Expected, LOCAL, Model, Role, Task, Wants};
 
 #[derive(Debug)]
 pub(crate) struct Actor {
@@ -221,7 +221,7 @@ impl Model {
         self.actors.get(&actor).is_some_and(|actor| match actor.status {
             ActorStatus::Dead => true,
             ActorStatus::Alive => false,
-            ActorStatus::PendingCreation => {
+            ActorStatus::PendingCreation | ActorStatus::Restarting => {
                 let constructor = &self.tasks[&actor.constructor];
                 constructor.status == TaskStatus::PendingArgsAvail || failing(actor.constructor)
             }

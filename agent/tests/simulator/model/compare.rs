@@ -7,7 +7,8 @@ use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectState, ReferenceType, SpillFileState, TaskStatus};
 
-use super::{Activity, Actor, CAPTURED, Check, Model, PINNED, Residency, Role, SUBMITTED};
+use super::wants::PATIENCE;
+use super::{Activity, Actor, CAPTURED, Check, Model, PINNED, Residency, Role, SUBMITTED, Task, Wants};
 use crate::simulator::world::{Entry, SharedMemory};
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -167,13 +168,26 @@ impl Model {
         Ok(())
     }
 
+    /// Whose arguments are being read back: the core is free to do it for whoever could begin.
+    pub(crate) fn see_fetches(&mut self, core: &Core) {
+        let fetching = core.tasks().into_iter().filter(|row| row.status == TaskStatus::PendingArgsFetch);
+        self.fetching = fetching.map(|row| row.task_id.key()).collect();
+    }
+
     fn compare_tasks(&self, core: &Core) -> Check {
         let rows = core.tasks();
         ensure(rows.len() == self.tasks.len(), || format!("{} tasks, the core has {}", self.tasks.len(), rows.len()))?;
         for row in &rows {
             let task = self.tasks.get(&row.task_id.key()).ok_or_else(|| format!("the core has a task more: {row:?}"))?;
             let waits_for = if task.status == TaskStatus::PendingArgsAvail { self.waits_for(task) } else { 0 };
-            let same = row.status == task.status
+            // Its arguments come first, and for those there must be room.
+            let status = match row.status {
+                TaskStatus::PendingArgsFetch | TaskStatus::PendingObjStoreMemAvail if !task.arguments.is_empty() => {
+                    TaskStatus::PendingNodeAssignment
+                }
+                status => status,
+            };
+            let same = status == task.status
                 && row.job == task.job
                 && row.attempt == task.attempt.max(1)
                 && row.worker_pid == task.worker_pid
@@ -189,7 +203,7 @@ impl Model {
         ensure(!over, || format!("{used:?} in use of {:?}", self.total))?;
         let count = |counted: fn(TaskStatus) -> bool| self.tasks.values().filter(|task| counted(task.status)).count() as u64;
         let ours = [
-            count(|status| matches!(status, TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment)),
+            count(|status| matches!(status, TaskStatus::PendingArgsAvail | TaskStatus::PendingNodeAssignment | TaskStatus::Infeasible)),
             count(|status| matches!(status, TaskStatus::SubmittedToWorker | TaskStatus::Running)),
             count(|status| status == TaskStatus::Finished),
             count(|status| status == TaskStatus::Failed),
@@ -257,9 +271,13 @@ impl Model {
             let lacks = other.wants.lacks(used, self.total);
             other.passed >= PATIENCE && (0..5).any(|resource| lacks[resource] && task.wants.0[resource] > 0)
         };
+        // Arguments in the store may wait for others to end.
+        let stored = |task: &Task| {
+            task.needs().iter().any(|need| self.objects.get(need).is_some_and(|object| object.state == ObjectState::InMemory))
+        };
         let waiting = ready
             .iter()
-            .filter(|task| !task.wants.needs_gpu() && task.wants.fits(used, self.total) && idle(task))
+            .filter(|task| !stored(task) && !task.wants.needs_gpu() && task.wants.fits(used, self.total) && idle(task))
             .find(|task| !ready.iter().any(|other| kept_for(task, other)));
         ensure(waiting.is_none(), || format!("a worker idles beside {waiting:?}"))
     }
@@ -277,7 +295,7 @@ impl Model {
         ensure(self.storage.files.is_empty() && self.storage.ghosts.is_empty(), || format!("files are left: {:?}", self.storage))?;
         let ledger = core.ledger();
         ensure(ledger.free_bytes == ledger.capacity_bytes, || format!("not all is free: {ledger:?}"))?;
-        ensure(core.held().is_empty() && core.node().reserved == std::sync::Arc::default(), || {
+        ensure(core.held().is_empty() && Wants::row(&core.node().reserved) == Wants::default(), || {
             "the core still holds something".to_owned()
         })?;
         let processes: Vec<ProcessId> = core.processes().iter().map(|row| row.process).filter(|process| process.0 != 0).collect();

@@ -5,8 +5,9 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, Outcome, PAGE, SLOT_BLOCK, ToClient, Work, decode};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
+use plasmon_protocol::resources::Amount;
 
-use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role, Wants};
+use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role, Task, Wants};
 use crate::simulator::effects::Effect;
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -24,7 +25,7 @@ impl Model {
             Effect::Recall(process) => {
                 ensure(self.processes.contains_key(process), || format!("recall from process {process}, which is gone"))
             }
-            Effect::Start(process, job) => self.observe_start(*process, *job),
+            Effect::Start(process, job, devices) => self.observe_start(*process, *job, devices),
             Effect::Kill(process) => {
                 let wanted = self.kills.remove(process);
                 ensure(wanted || self.killed.contains(process), || format!("process {process} is killed for nothing"))?;
@@ -81,6 +82,7 @@ impl Model {
 
     fn observe_message(&mut self, to: ProcessId, message: &ToClient<'_>) -> Check {
         match message {
+            ToClient::Cancel { .. } => Ok(()),
             ToClient::Leased { request, lease, offset, length } => self.observe_grant(to, *request, *lease, *offset, *length),
             ToClient::Slots { request, first } => {
                 let ask = self.take_ask(to, *request, |ask| ask.memory.is_none())?;
@@ -233,13 +235,13 @@ impl Model {
         }
     }
 
-    fn observe_start(&mut self, process: ProcessId, job: JobId) -> Check {
+    fn observe_start(&mut self, process: ProcessId, job: JobId, devices: &[u32]) -> Check {
         ensure(self.jobs.contains_key(&job), || format!("worker {process} is started for job {job}, which has ended"))?;
         ensure(!self.processes.contains_key(&process), || format!("worker {process} is started twice"))?;
         let starting = self.processes.values().filter(|worker| worker.job == job && worker.activity == Activity::Starting).count();
         let queued = self.tasks.values().filter(|task| task.job == job && task.waits_for_worker()).count();
         ensure(starting < queued, || format!("worker {process} is started for {queued} tasks, with {starting} on their way"))?;
-        self.worker_starts(process, job);
+        self.worker_starts(process, job, devices);
         Ok(())
     }
 
@@ -269,6 +271,9 @@ impl Model {
         } else {
             ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
         }
+        if wants.needs_gpu() {
+            self.observe_devices(to, wants)?;
+        }
         ensure(wants.fits(used, self.total), || format!("{} and asks for {wants:?} beside {used:?} of {:?}", what(), self.total))?;
         ensure(task.function == function && task.returns.len() == returns as usize, || {
             format!("{} as {function} with {returns} results", what())
@@ -284,11 +289,13 @@ impl Model {
             }
             _ => false,
         };
+        let away = task.needs().into_iter().find(|need| self.objects.get(need).is_some_and(super::Object::is_away));
+        ensure(away.is_none() || matches!(role, Role::Method(_)), || format!("{} while {away:?} is not in the store", what()))?;
         let all = task.arguments.len() == arguments.len() && task.arguments.iter().zip(arguments).all(|(ours, theirs)| same(ours, theirs));
         ensure(all, || format!("{} with {arguments:?} instead of {:?}", what(), task.arguments))?;
         let pid = worker.pid;
         if !matches!(role, Role::Method(_)) {
-            self.pass_waiting(key, used);
+            self.pass_waiting(key, used.plus(wants));
         }
         let task = self.tasks.get_mut(&key).expect("it was there before");
         (task.worker, task.worker_pid, task.status) = (Some(to), Some(pid), TaskStatus::SubmittedToWorker);
@@ -305,11 +312,26 @@ impl Model {
         Ok(())
     }
 
+    /// A worker sees the GPUs that its task has, and no two have the same beyond a whole one.
+    fn observe_devices(&self, to: ProcessId, wants: Wants) -> Check {
+        let mine = &self.processes[&to].devices;
+        ensure(mine.len() as u64 == wants.each_gpu().0, || format!("{to} sees GPUs {mine:?} for {wants:?}"))?;
+        for device in mine {
+            let others =
+                self.processes.values().filter(|process| process.devices.contains(device)).filter_map(|process| self.wants_of(process));
+            let used: u64 = others.map(|wants| wants.each_gpu().1).sum();
+            ensure(used + wants.each_gpu().1 <= Amount::UNIT, || format!("GPU {device} is given beyond a whole one to {to}"))?;
+        }
+        Ok(())
+    }
+
     /// A task is started, and all that wait for what is not free let it pass.
     fn pass_waiting(&mut self, started: TaskKey, used: Wants) {
         let total = self.total;
         let waiting = self.tasks.iter_mut().filter(|(key, task)| **key != started && task.waits_for_worker());
-        waiting.filter(|(_, task)| task.wants.needs_gpu() || !task.wants.fits(used, total)).for_each(|(_, task)| task.passed += 1);
+        // Counted from the first time on that it could not be started, as the core counts.
+        let blocked = |task: &Task| task.passed > 0 || task.wants.needs_gpu() || !task.wants.fits(used, total);
+        waiting.filter(|(_, task)| blocked(task)).for_each(|(_, task)| task.passed += 1);
     }
 
     /// A call goes to its actor, in its caller's order, in its caller's turn, and beside no more than the actor wants.

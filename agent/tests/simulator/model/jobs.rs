@@ -78,6 +78,7 @@ impl Model {
                 && object.residency == Residency::Secondary
                 && self.counts(*key)[PINNED] == 0
                 && !self.storage.read_then.contains(key)
+                && !self.may_be_kept(*key)
         };
         self.objects.keys().copied().find(droppable)
     }
@@ -86,7 +87,10 @@ impl Model {
     pub(super) fn spillable(&self) -> Option<ObjectKey> {
         let spillable = |key: &ObjectKey| {
             let object = &self.objects[key];
-            object.state == ObjectState::InMemory && object.residency == Residency::Primary && self.counts(*key)[PINNED] == 0
+            object.state == ObjectState::InMemory
+                && object.residency == Residency::Primary
+                && self.counts(*key)[PINNED] == 0
+                && !self.may_be_kept(*key)
         };
         self.objects.keys().copied().find(spillable)
     }
@@ -127,7 +131,7 @@ impl Model {
 
     pub(crate) fn observe_write(&mut self, job: &WriteJob, cause: SpillCause) -> Check {
         let what = || format!("file {} ({cause})", job.file);
-        let wanted = self.asks.iter().any(|ask| ask.memory.is_some());
+        let wanted = self.asks.iter().any(|ask| ask.memory.is_some()) || self.fetches();
         match cause {
             SpillCause::Create | SpillCause::Restore => {
                 ensure(wanted, || format!("{} is written for nobody", what()))?;
@@ -183,7 +187,11 @@ impl Model {
             // Together with one that is wanted, which may be in another job of the same change.
             let mut before = self.storage.read_from.iter();
             let ahead = item.length <= SMALL && before.any(|(file, at)| *file == job.file && *at < item.at && item.at < at + AHEAD);
-            ensure(ahead, || format!("{item:?} is read for nobody"))?;
+            let fetched = self.may_be_fetched(item.key);
+            if fetched {
+                self.storage.read_from.push((job.file, item.at));
+            }
+            ensure(ahead || fetched, || format!("{item:?} is read for nobody"))?;
         }
         for item in &job.items {
             let object = self.objects.get_mut(&item.key).ok_or_else(|| format!("{item:?} is read and is none"))?;

@@ -5,7 +5,7 @@ use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::local::{ALIGNMENT, Memory, PAGE};
 use plasmon_protocol::record::ObjectState;
 
-use super::{CAPTURED, Check, LOCAL, Model, PINNED, Residency, SUBMITTED};
+use super::{CAPTURED, Check, LOCAL, Model, Object, PINNED, Residency, SUBMITTED};
 
 /// How long leases that are called back may be waited for, milliseconds.
 const PATIENCE_MS: u64 = 150;
@@ -150,6 +150,11 @@ impl Model {
         since_ms.max(self.storage.progress_ms) + CREATE_GRACE_MS
     }
 
+    pub(super) fn fetches(&self) -> bool {
+        let away = |key: &ObjectKey| self.objects.get(key).is_some_and(Object::is_away);
+        self.tasks.values().any(|task| task.waits_for_worker() && task.needs().iter().any(away))
+    }
+
     /// The object is wanted by nobody any more, or is not away.
     fn is_stale(&self, ask: &Ask) -> bool {
         let wanted = |key| self.objects.get(&key).is_some_and(|object| object.is_away() && !object.waiters.is_empty());
@@ -195,7 +200,8 @@ impl Model {
 
     /// A create waits only while there is no room for it, and while that is so, room is made for whoever waits first.
     pub(super) fn check_waiting(&self) -> Check {
-        if self.backed < self.backing {
+        // What is to be read back for tasks stands in the same queue, and is not seen here.
+        if self.backed < self.backing || self.fetches() {
             return Ok(());
         }
         let Some((ask, (bytes, _))) = self.asks.iter().find_map(|ask| Some((ask, ask.memory?))) else { return Ok(()) };

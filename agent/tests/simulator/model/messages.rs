@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
+use plasmon_protocol::resources::Demand;
 
+use super::Wants;
 use super::{
     Activity, Answer, Argument, Ask, CAPTURED, Codes, End, LOCAL, Model, Object, PINNED, Process, Residency, Role, SUBMITTED, Task,
 };
@@ -22,6 +24,10 @@ pub(super) struct Submission<'a> {
     pub(super) returns: &'a [ObjectKey],
     pub(super) wants: Wants,
     pub(super) retries: u32,
+}
+
+pub(super) fn demanded(demand: &Demand<'_>) -> Result<Wants, &'static str> {
+    demand.check().map(|()| Wants::of(demand)).map_err(|_| "a demand that cannot be")
 }
 
 pub(super) fn allowed(holds: bool, otherwise: &'static str) -> Verdict {
@@ -97,6 +103,7 @@ impl Model {
                 let call = Submission { number: *number, function, arguments, returns, wants: Wants::default(), retries: 0 };
                 self.call(from, *actor, &call)
             }
+            ToAgent::CancelTask { .. } => Ok(()),
             ToAgent::KillActor { actor, .. } => self.kill_actor(*actor),
             ToAgent::FindActor { request, name, .. } => self.find_actor(from, *request, name),
             ToAgent::Started { task } => {

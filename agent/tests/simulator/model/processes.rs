@@ -23,8 +23,9 @@ impl Model {
         failed.map(|failed| *failed = 0).is_some()
     }
 
-    pub(crate) fn worker_starts(&mut self, process: ProcessId, job: JobId) {
-        self.processes.insert(process, Process::new(0, job, Activity::Starting));
+    pub(crate) fn worker_starts(&mut self, process: ProcessId, job: JobId, devices: &[u32]) {
+        let worker = Process::new(0, job, Activity::Starting);
+        self.processes.insert(process, Process { devices: devices.to_vec(), ..worker });
     }
 
     /// A process is gone: it leaves nothing but what others hold.

@@ -187,6 +187,9 @@ impl Model {
                 task.status = TaskStatus::PendingNodeAssignment;
             }
         }
+        let total = self.total;
+        let new = self.tasks.values_mut().filter(|task| task.status == TaskStatus::PendingArgsAvail);
+        new.filter(|task| !task.wants.is_within(total)).for_each(|task| task.status = TaskStatus::Infeasible);
     }
 
     pub(super) fn may_fail_with_actor(&self, call: TaskKey, failing: &BTreeMap<TaskKey, Codes>) -> bool {

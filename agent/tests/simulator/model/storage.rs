@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_agent::spill::job::{Failure, ReadItem, Report};
 use plasmon_agent::spill::policy::SpillConfig;
-use plasmon_protocol::id::{ObjectKey, ProcessId, SpillFileId};
+use plasmon_protocol::id::{ObjectKey, ProcessId, SpillFileId, TaskKey};
 use plasmon_protocol::local::SMALL;
 use plasmon_protocol::record::{ObjectState, SpillFileState, TaskStatus};
 
-use super::{Answer, Ask, Check, Codes, Model};
+use super::{Answer, Ask, Check, Codes, Model, Role, Task};
 
 /// Where the bytes of an object in the pool are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,7 +110,7 @@ impl Model {
             }
             Report::Room { .. } => {}
         }
-        self.retire();
+        self.settle();
     }
 
     fn written(&mut self, id: SpillFileId, all: bool) {
@@ -172,7 +172,10 @@ impl Model {
                     self.leave_leases(key);
                     match failure {
                         Failure::Corrupt(_) => self.lose_object(key),
-                        Failure::Io(_) | Failure::NoRoom(_) => self.refuse_waiters(key, "object_lost"),
+                        Failure::Io(_) | Failure::NoRoom(_) => {
+                            self.fail_fetching(key);
+                            self.refuse_waiters(key, "object_lost");
+                        }
                     }
                 }
             }
@@ -237,6 +240,7 @@ impl Model {
 
     /// The only copy of an object is damaged.
     fn lose_object(&mut self, key: ObjectKey) {
+        self.fail_fetching(key);
         let Some(object) = self.objects.get_mut(&key) else { return };
         object.state = ObjectState::Failed;
         object.codes = Codes::from(["object_lost"]);
@@ -248,6 +252,25 @@ impl Model {
             task.met.insert(key);
         }
         self.answer_waiters(key);
+    }
+
+    /// Whether tasks that could begin want the object back.
+    pub(super) fn may_be_fetched(&self, key: ObjectKey) -> bool {
+        self.tasks.values().any(|task| task.waits_for_worker() && task.needs().contains(&key))
+    }
+
+    /// Whether the object may be kept in the store for a task that begins or has begun.
+    pub(super) fn may_be_kept(&self, key: ObjectKey) -> bool {
+        let begun = |task: &Task| matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
+        let keeps = |task: &Task| task.waits_for_worker() || (begun(task) && !matches!(task.role, Role::Method(_)));
+        self.tasks.values().any(|task| keeps(task) && task.needs().contains(&key))
+    }
+
+    /// An object cannot be read: the tasks that it was read for fail.
+    fn fail_fetching(&mut self, key: ObjectKey) {
+        let fetching = self.tasks.iter().filter(|(task, state)| self.fetching.contains(task) && state.needs().contains(&key));
+        let failing: Vec<(TaskKey, &'static str)> = fetching.map(|(task, _)| (*task, "object_lost")).collect();
+        self.failing.extend(failing);
     }
 
     /// An object does not come back now: all that wait for it are told.

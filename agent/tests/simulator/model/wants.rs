@@ -1,9 +1,12 @@
 //! What tasks reserve, told apart by resource: CPU, GPU, memory, and the one custom resource of these worlds.
 
-use plasmon_protocol::resources::{Demand, Resources};
+use plasmon_protocol::resources::{Amount, Demand, Resources};
 
 /// The custom resource that nodes may have.
 pub(crate) const CUSTOM: &str = "db";
+
+/// How many others may be started while a task does not fit, before what it lacks is kept for it.
+pub(crate) const PATIENCE: u64 = 32;
 
 /// An amount of each resource: ten-thousandths, bytes of memory. The last one counts what no node has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,6 +46,12 @@ impl Wants {
 
     pub(crate) fn is_within(self, total: Self) -> bool {
         self.fits(Self::default(), total)
+    }
+
+    /// How many GPUs, and what of each.
+    pub(crate) fn each_gpu(self) -> (u64, u64) {
+        let parts = self.0[1];
+        if parts < Amount::UNIT { (u64::from(parts > 0), parts) } else { (parts / Amount::UNIT, Amount::UNIT) }
     }
 
     pub(crate) fn needs_gpu(self) -> bool {

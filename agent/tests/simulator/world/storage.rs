@@ -59,6 +59,7 @@ impl World {
 
     fn report(&mut self, report: &Report) -> Check {
         self.note(|| format!("{report:?}"));
+        self.model.see_fetches(&self.subject.core);
         self.model.report(report);
         self.subject.on_io(report, &mut self.recorder);
         self.carry_out()

@@ -1,0 +1,197 @@
+//! Arguments are kept in the store for a task from before it begins until its attempt has ended, and read back first where they are
+//! not there. Together they take up no more than a share of the store, so that whoever runs finds room for results; the attempts that are
+//! blocked do not count, since those whom they wait for may need that room. A task without arguments in the store never waits for this.
+
+use plasmon_protocol::error::Error;
+use plasmon_protocol::id::{ObjectKey, TaskKey};
+use plasmon_protocol::record::{ObjectState, TaskStatus};
+
+use super::Core;
+use crate::store::object::{Object, Residency};
+
+/// What arguments may take up of the store (Ray's `max_task_args_memory_fraction`), percent.
+const MAX_PERCENT: u64 = 70;
+
+/// What is done for tasks that are about to begin.
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    /// Bytes kept for attempts that are not blocked.
+    bytes: u64,
+    /// The places in the order of tasks for whose arguments others must end first. Nothing younger with arguments goes before.
+    waiting: std::collections::BTreeSet<u64>,
+    /// Tasks whose arguments are being read back.
+    fetching: u64,
+}
+
+/// Whether a task's arguments are where they must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fetched {
+    /// It can begin.
+    Ready,
+    /// It is not in the queue any more until they are.
+    Later,
+    /// It stays in the queue.
+    Waits,
+}
+
+impl Core {
+    /// Whether a task has arguments that take up room in the store.
+    pub(super) fn has_stored_arguments(&self, key: TaskKey) -> bool {
+        let stored = |key: ObjectKey| self.objects.get(key).is_some_and(|object| object.state == Some(ObjectState::InMemory));
+        self.tasks.get(&key).is_some_and(|task| task.objects().into_iter().any(stored))
+    }
+
+    /// Keeps the arguments of a task that could begin, and has them read back.
+    pub(super) fn fetch(&mut self, key: TaskKey) -> Fetched {
+        let Some(task) = self.tasks.get(&key) else { return Fetched::Waits };
+        if !task.fetched.is_empty() {
+            return Fetched::Ready;
+        }
+        let Some(order) = task.order else { return Fetched::Waits };
+        if self.arguments.waiting.first().is_some_and(|first| *first < order) {
+            return Fetched::Waits;
+        }
+        let mut keys = task.objects();
+        keys.retain(|key| self.objects.get(*key).is_some_and(|object| object.state == Some(ObjectState::InMemory)));
+        let bytes: u64 = keys.iter().filter_map(|key| self.objects.get(*key)).map(|object| object.length).sum();
+        let kept = self.arguments.bytes;
+        if kept > 0 && bytes > 0 && kept + bytes > self.config.capacity / 100 * MAX_PERCENT {
+            self.arguments.waiting.insert(order);
+            self.set_waiting(key, TaskStatus::PendingObjStoreMemAvail);
+            return Fetched::Waits;
+        }
+        let is_away = |object: &Object| matches!(object.residency, Residency::Spilled | Residency::Restoring);
+        let away: Vec<ObjectKey> = keys.iter().copied().filter(|key| self.objects.get(*key).is_some_and(is_away)).collect();
+        if !away.is_empty() && self.arguments.fetching >= 2 * self.resources.offer().whole_cpus() {
+            return Fetched::Waits;
+        }
+        self.arguments.waiting.remove(&order);
+        for key in &keys {
+            if let Some(object) = self.objects.get_mut(*key) {
+                object.kept += 1;
+            }
+        }
+        self.arguments.bytes += bytes;
+        if let Some(task) = self.tasks.get_mut(&key) {
+            (task.fetched, task.fetched_bytes) = (keys, bytes);
+        }
+        if away.is_empty() {
+            self.set_waiting(key, TaskStatus::PendingNodeAssignment);
+            return Fetched::Ready;
+        }
+        self.fetch_away(key, away);
+        Fetched::Later
+    }
+
+    fn fetch_away(&mut self, key: TaskKey, away: Vec<ObjectKey>) {
+        self.dequeue(key);
+        self.arguments.fetching += 1;
+        self.set_waiting(key, TaskStatus::PendingArgsFetch);
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        task.waits_for = away.len() as u32;
+        let (holder, site) = (task.holder, task.site);
+        for object in away {
+            if let Some(object) = self.objects.get_mut(object) {
+                object.cold_mut().dependents.insert(key);
+            }
+            self.want_restored(object, holder, site);
+        }
+    }
+
+    /// One argument has been read back.
+    pub(super) fn argument_fetched(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.waits_for > 0) else { return };
+        task.waits_for -= 1;
+        if task.waits_for == 0 {
+            self.arguments.fetching -= 1;
+            self.set_waiting(key, TaskStatus::PendingNodeAssignment);
+            self.enqueue(key);
+        }
+    }
+
+    /// There is no room for an argument now: the tasks that it was to be read for wait in the queue again.
+    pub(super) fn requeue_fetches(&mut self, key: ObjectKey) {
+        let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
+        for task in std::mem::take(&mut cold.dependents) {
+            self.forget_dependent(task);
+            self.unfetch(task);
+            self.set_waiting(task, TaskStatus::PendingNodeAssignment);
+            self.enqueue(task);
+        }
+    }
+
+    /// An argument cannot be read: the tasks that it was read for fail with that.
+    pub(super) fn fail_fetches(&mut self, key: ObjectKey, error: &Error) {
+        let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
+        let tasks = std::mem::take(&mut cold.dependents);
+        self.failing.extend(tasks.into_iter().rev().map(|task| (task, error.clone())));
+    }
+
+    /// An attempt has ended, or does not begin after all: its arguments are kept for it no more.
+    pub(super) fn unfetch(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        if task.status == TaskStatus::PendingArgsFetch && task.waits_for > 0 {
+            task.waits_for = 0;
+            self.arguments.fetching -= 1;
+        }
+        if let Some(order) = task.order {
+            self.dispatch_wanted |= self.arguments.waiting.remove(&order);
+        }
+        if task.fetched.is_empty() {
+            return;
+        }
+        let (keys, bytes) = (std::mem::take(&mut task.fetched), std::mem::take(&mut task.fetched_bytes));
+        self.arguments.bytes -= if std::mem::take(&mut task.fetched_lent) { 0 } else { bytes };
+        for key in keys {
+            if let Some(object) = self.objects.get_mut(key) {
+                object.kept -= 1;
+            }
+        }
+        self.spill.look = true;
+        self.dispatch_wanted = true;
+    }
+
+    /// A task blocks, or goes on: what is kept for it does not count meanwhile.
+    pub(super) fn lend_argument_room(&mut self, key: TaskKey, blocked: bool) {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.fetched_lent != blocked && !task.fetched.is_empty()) else { return };
+        task.fetched_lent = blocked;
+        if blocked {
+            self.arguments.bytes -= task.fetched_bytes;
+        } else {
+            self.arguments.bytes += task.fetched_bytes;
+        }
+        self.dispatch_wanted |= blocked;
+    }
+
+    /// What a task that has not begun waits for.
+    fn set_waiting(&mut self, key: TaskKey, status: TaskStatus) {
+        let now_ms = self.now_ms;
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.status != status) else { return };
+        task.waiting_since_ms = now_ms;
+        let before = std::mem::replace(&mut task.status, status);
+        self.status_changed(Some(before), status);
+    }
+
+    /// What is kept is kept for somebody, and is there while he runs.
+    pub(super) fn check_arguments(&self) -> Result<(), String> {
+        let mut kept = std::collections::BTreeMap::<ObjectKey, u32>::new();
+        let (mut bytes, mut fetching) = (0, 0);
+        for task in self.tasks.values() {
+            task.fetched.iter().for_each(|key| *kept.entry(*key).or_default() += 1);
+            bytes += if task.fetched_lent { 0 } else { task.fetched_bytes };
+            fetching += u64::from(task.status == TaskStatus::PendingArgsFetch);
+            let begun = matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
+            for object in task.fetched.iter().filter(|_| begun).filter_map(|key| self.objects.get(*key)) {
+                if matches!(object.residency, Residency::Spilled | Residency::Restoring) {
+                    return Err(format!("task {:?} runs and one of its arguments is not in the store", task.key));
+                }
+            }
+        }
+        let unlike = self.objects.iter().find(|(key, object)| object.kept != kept.get(key).copied().unwrap_or(0));
+        if let Some((key, object)) = unlike {
+            return Err(format!("object {key:?} is kept for {} attempts, not for {:?}", object.kept, kept.get(&key)));
+        }
+        let sums = (self.arguments.bytes, self.arguments.fetching);
+        if sums == (bytes, fetching) { Ok(()) } else { Err(format!("arguments {sums:?} instead of {:?}", (bytes, fetching))) }
+    }
+}
