@@ -49,8 +49,9 @@ impl Core {
             }
             if pending {
                 next.extend(self.children_of(key).into_iter().map(|child| (child, format!("the task {name} that submitted it was cancelled"))));
-                let error = self.cancelled(key, &cause);
-                self.failing.extend(error.map(|error| (key, error)));
+                if let Some(error) = self.cancelled(key, &cause) {
+                    self.fail_task(key, error, out);
+                }
             }
             let Some(worker) = worker else { continue };
             match role {

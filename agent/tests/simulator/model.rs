@@ -5,6 +5,7 @@
 //! - [`messages`]: what a message changes, and which messages are forbidden.
 //! - [`actors`]: who lives, and who may be called.
 //! - [`processes`]: who comes and goes.
+//! - [`retries`]: what is tried again, made anew, cancelled, and made once more.
 //! - [`settle`]: what follows from a change: frees, failures, answers.
 //! - [`effects`]: whether what the core wanted done may be done.
 //! - [`memory`]: leases and the ledger.
@@ -19,6 +20,7 @@ mod jobs;
 mod memory;
 mod messages;
 mod processes;
+mod retries;
 mod settle;
 mod storage;
 pub(crate) mod wants;
@@ -141,7 +143,19 @@ pub(crate) struct Task {
     pub(crate) wants: Wants,
     /// How many others were started while it could not be.
     pub(crate) passed: u64,
+    pub(crate) max_retries: u32,
     pub(crate) retries: u32,
+    pub(crate) retry_exceptions: bool,
+    pub(crate) timeout_ms: u64,
+    /// How often it was tried again.
+    pub(crate) retried: u32,
+    /// When it is tried again, and when its attempt has run for too long.
+    pub(crate) retry_at_ms: Option<u64>,
+    pub(crate) limit_at_ms: Option<u64>,
+    /// The task that submitted it.
+    pub(crate) parent: Option<TaskKey>,
+    /// It has finished, and can be run again: what it held.
+    pub(crate) kept: Option<BTreeSet<ObjectKey>>,
     pub(crate) attempt: u32,
     pub(crate) status: TaskStatus,
     pub(crate) worker: Option<ProcessId>,
@@ -157,7 +171,7 @@ impl Task {
 
     /// It needs a CPU and a worker, which a call does not.
     pub(crate) fn waits_for_worker(&self) -> bool {
-        self.status == TaskStatus::PendingNodeAssignment && !matches!(self.role, Role::Method(_))
+        self.status == TaskStatus::PendingNodeAssignment && !matches!(self.role, Role::Method(_)) && self.retry_at_ms.is_none()
     }
 
     /// The objects whose values it needs, each once.
@@ -233,6 +247,10 @@ pub(crate) struct Model {
     killed: BTreeSet<ProcessId>,
     /// Actors' workers to be told to end.
     exits: BTreeSet<ProcessId>,
+    /// Workers to be told that a task of theirs is not wanted any more.
+    cancels: BTreeSet<(ProcessId, TaskKey)>,
+    /// Whether finished tasks can be run again.
+    pub(crate) lineage: bool,
     /// Jobs that begin with the program of another, and jobs that end, with this change.
     programs: Vec<(JobId, JobId)>,
     ended_jobs: BTreeSet<JobId>,
@@ -278,6 +296,8 @@ impl Model {
             kills: BTreeSet::new(),
             killed: BTreeSet::new(),
             exits: BTreeSet::new(),
+            cancels: BTreeSet::new(),
+            lineage: true,
             programs: Vec::new(),
             ended_jobs: BTreeSet::new(),
             unreferenced: Vec::new(),

@@ -1,8 +1,8 @@
 //! Who comes, and who goes in any way.
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::record::TaskStatus;
 
+use super::retries::Loss;
 use super::{AGENT, Activity, CAPTURED, End, Model, Process, Role, SUBMITTED};
 
 /// Starts that may fail in a row.
@@ -46,7 +46,7 @@ impl Model {
                 inherited[CAPTURED] += counts[CAPTURED];
             }
         }
-        for task in self.tasks.values_mut().filter(|task| task.is_pending() && task.holder == id) {
+        for task in self.tasks.values_mut().filter(|task| (task.is_pending() || !task.holds.is_empty()) && task.holder == id) {
             task.holder = AGENT;
         }
         self.killed.remove(&id);
@@ -111,17 +111,17 @@ impl Model {
                 self.failing.extend(queued.map(|(key, _)| (*key, "system")));
             }
         }
-        if let Activity::Actor(actor) = lost.activity {
+        let loss = if lost.dismissed { Loss::Interrupted } else { Loss::Crash };
+        if let Activity::Actor(actor) = lost.activity
+            && !self.restart_actor(actor, loss)
+        {
             self.end_actor(actor, End::AtOnce);
         }
         let Activity::Busy(key) = lost.activity else { return };
-        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id) && task.is_pending()) else { return };
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id)) else { return };
         task.worker = None;
         task.blocked = false;
-        if task.retries > 0 && !lost.dismissed {
-            task.retries -= 1;
-            task.status = TaskStatus::PendingNodeAssignment;
-        } else {
+        if task.is_pending() && !self.lose_attempt(key, loss) {
             self.failing.push((key, "worker_crashed"));
         }
     }

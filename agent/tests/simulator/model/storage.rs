@@ -240,13 +240,17 @@ impl Model {
 
     /// The only copy of an object is damaged.
     fn lose_object(&mut self, key: ObjectKey) {
+        let record = self.objects.get_mut(&key).and_then(|object| object.record.take());
+        if let Some((file, at)) = record {
+            self.leave_file(file, at);
+        }
+        if self.rebuild(key) {
+            return;
+        }
         self.fail_fetching(key);
         let Some(object) = self.objects.get_mut(&key) else { return };
         object.state = ObjectState::Failed;
         object.codes = Codes::from(["object_lost"]);
-        if let Some((file, at)) = object.record.take() {
-            self.leave_file(file, at);
-        }
         // Who had this value before goes on, and finds out when it reads it.
         for task in self.tasks.values_mut().filter(|task| task.status == TaskStatus::PendingArgsAvail && task.needs().contains(&key)) {
             task.met.insert(key);
