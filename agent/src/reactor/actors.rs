@@ -191,6 +191,7 @@ impl Core {
             task.blocked = false;
             task.worker = None;
         }
+        self.end_lingering(call);
         if was_blocked {
             self.lend_cpus(worker, false);
         }
@@ -294,6 +295,7 @@ impl Core {
             calls.push(constructor);
         }
         self.release_constructor(key);
+        calls.iter().for_each(|call| self.end_lingering(*call));
         let error = self.actor_died(key, cause);
         // The last to be pushed fails first.
         self.failing.extend(calls.into_iter().rev().map(|call| (call, error.clone())));

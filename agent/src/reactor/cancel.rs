@@ -47,7 +47,9 @@ impl Core {
             if matches!(role, Role::Constructor(_)) || (!pending && worker.is_none()) {
                 continue;
             }
-            if pending {
+            if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
+                // Its worker may still take references out of its arguments.
+                task.lingers = worker.is_some() && !(force && role == Role::Function);
                 next.extend(self.children_of(key).into_iter().map(|child| (child, format!("the task {name} that submitted it was cancelled"))));
                 if let Some(error) = self.cancelled(key, &cause) {
                     self.fail_task(key, error, out);
@@ -78,6 +80,7 @@ impl Core {
             task.worker = None;
             task.blocked = false;
         }
+        self.end_lingering(key);
         self.retire(worker, End::Killed, out);
     }
 

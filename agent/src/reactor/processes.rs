@@ -179,7 +179,8 @@ impl Core {
         let Some(job) = self.jobs.remove(&id) else { return };
         out.end_job(id);
         self.lineage.forget_job(id);
-        let cancelled = job.pending.into_iter().filter(|task| !self.hand_over(*task)).collect();
+        let cancelled: Vec<TaskKey> = job.pending.into_iter().filter(|task| !self.hand_over(*task)).collect();
+        cancelled.iter().for_each(|task| self.end_lingering(*task));
         self.cancel_tasks(cancelled, cause);
         let mut actors: Vec<ObjectKey> =
             self.actors.values().filter(|actor| actor.job == id && actor.lives()).map(|actor| actor.key).collect();

@@ -194,6 +194,7 @@ impl Core {
         }
         let error = self.lose_attempt(constructor, loss);
         debug_assert!(error.is_none(), "it was asked whether a restart is left");
+        running.iter().for_each(|call| self.end_lingering(*call));
         // The last first: each goes before the others, and of those that fail the last to be pushed fails first.
         for call in running.into_iter().rev().filter(|call| self.tasks.get(call).is_some_and(Task::is_pending)).collect::<Vec<_>>() {
             match self.lose_attempt(call, loss) {

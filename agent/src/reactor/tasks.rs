@@ -104,6 +104,7 @@ impl Core {
             oom_retried: 0,
             retry_at_ms: None,
             limit_at_ms: None,
+            lingers: false,
             parent: self.parent_of(from),
             fetched: Vec::new(),
             fetched_bytes: 0,
@@ -402,7 +403,6 @@ impl Core {
 
     /// Ends a task: what it held is released, what it shows is kept for a while.
     fn end_task(&mut self, key: TaskKey, status: TaskStatus) {
-        self.unfetch(key);
         let now_ms = self.now_ms;
         self.stop_timers(key);
         let Some(task) = self.tasks.get_mut(&key) else { return };
@@ -415,6 +415,10 @@ impl Core {
                 object.cold_mut().attempt = attempt;
             }
         }
+        if self.tasks.get(&key).is_some_and(|task| task.lingers) {
+            return;
+        }
+        self.unfetch(key);
         if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.remove(&key);
         }
@@ -427,6 +431,19 @@ impl Core {
                 return;
             }
             self.keep_lineage(key);
+        }
+        self.release_held(key);
+        self.remember_ended(key);
+    }
+
+    /// The worker of a cancelled task is done with it.
+    pub(super) fn end_lingering(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.lingers) else { return };
+        task.lingers = false;
+        let job = task.job;
+        self.unfetch(key);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.pending.remove(&key);
         }
         self.release_held(key);
         self.remember_ended(key);

@@ -75,6 +75,7 @@ impl Core {
         }) else {
             return;
         };
+        self.end_lingering(key);
         self.unblock(worker);
         self.give_back(worker);
         let Some(process) = self.process_mut(worker) else { return };
@@ -167,6 +168,7 @@ impl Core {
                     task.worker = None;
                     task.blocked = false;
                 }
+                self.end_lingering(key);
                 let error = self.lose_attempt(key, &loss);
                 self.failing.extend(error.map(|error| (key, error)));
             }

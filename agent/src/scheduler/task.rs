@@ -85,6 +85,8 @@ pub struct Task {
     pub retry_at_ms: Option<u64>,
     /// When its running attempt has run for too long, milliseconds since the Unix epoch.
     pub limit_at_ms: Option<u64>,
+    /// It was cancelled and still runs: what it holds is held until its worker is done with it.
+    pub lingers: bool,
     /// The task that submitted it, where that is known: a worker may run several calls side by side.
     pub parent: Option<TaskKey>,
     /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
@@ -171,6 +173,7 @@ pub(super) fn sample(key: TaskKey) -> Task {
         oom_retried: 0,
         retry_at_ms: None,
         limit_at_ms: None,
+        lingers: false,
         parent: None,
         fetched: Vec::new(),
         fetched_bytes: 0,

@@ -152,6 +152,8 @@ pub(crate) struct Task {
     /// When it is tried again, and when its attempt has run for too long.
     pub(crate) retry_at_ms: Option<u64>,
     pub(crate) limit_at_ms: Option<u64>,
+    /// It was cancelled and still runs: it holds what it held.
+    pub(crate) lingers: bool,
     /// The task that submitted it.
     pub(crate) parent: Option<TaskKey>,
     /// It has finished, and can be run again: what it held.

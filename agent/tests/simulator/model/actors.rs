@@ -185,10 +185,11 @@ impl Model {
     pub(super) fn end_actor(&mut self, key: ObjectKey, end: End) {
         let Some(actor) = self.actors.get_mut(&key).filter(|actor| actor.lives()) else { return };
         actor.status = ActorStatus::Dead;
-        actor.running.clear();
+        let running = std::mem::take(&mut actor.running);
         actor.again.clear();
         let (detached, job, constructor) = (actor.detached, actor.job, actor.constructor);
         let mut worker = actor.worker;
+        running.into_iter().for_each(|call| self.end_lingering(call));
         let constructed = self.tasks.get_mut(&constructor).filter(|task| task.status == TaskStatus::Finished);
         if let Some(task) = constructed {
             let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));

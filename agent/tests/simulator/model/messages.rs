@@ -298,6 +298,7 @@ impl Model {
             retried: 0,
             retry_at_ms: None,
             limit_at_ms: None,
+            lingers: false,
             parent: self.parent_of(from),
             kept: None,
             attempt: 0,
@@ -389,6 +390,7 @@ impl Model {
         task.worker = None;
         task.blocked = false;
         let (pending, role) = (task.is_pending(), task.role);
+        self.end_lingering(key);
         match role {
             Role::Constructor(actor) if pending && *ending == Ending::Finished => self.actor_ready(actor, from),
             Role::Method(actor) => self.leave_actor(actor, key, from),

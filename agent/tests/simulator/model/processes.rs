@@ -81,13 +81,15 @@ impl Model {
         }
         self.ended_jobs.insert(job);
         // What runs in an actor of another job goes on there.
-        for task in self.tasks.values_mut().filter(|task| task.job == job && task.is_pending() && task.worker.is_some()) {
+        for task in self.tasks.values_mut().filter(|task| task.job == job && (task.is_pending() || task.lingers) && task.worker.is_some()) {
             if let Role::Method(actor) = task.role
                 && self.jobs.contains_key(&self.actors[&actor].job)
             {
                 task.job = self.actors[&actor].job;
             }
         }
+        let lingering = self.tasks.iter().filter(|(_, task)| task.job == job && task.lingers);
+        lingering.map(|(key, _)| *key).collect::<Vec<_>>().into_iter().for_each(|key| self.end_lingering(key));
         let cancelled = self.tasks.iter().filter(|(_, task)| task.job == job && task.is_pending());
         self.failing.extend(cancelled.map(|(key, _)| (*key, "task_cancelled")));
         let actors: Vec<ObjectKey> = self.actors.iter().filter(|(_, actor)| actor.job == job).map(|(key, _)| *key).collect();
@@ -121,7 +123,9 @@ impl Model {
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id)) else { return };
         task.worker = None;
         task.blocked = false;
-        if task.is_pending() && !self.lose_attempt(key, loss) {
+        let pending = task.is_pending();
+        self.end_lingering(key);
+        if pending && !self.lose_attempt(key, loss) {
             self.failing.push((key, "worker_crashed"));
         }
     }

@@ -74,6 +74,7 @@ impl Model {
         actor.worker = None;
         let (running, constructor) = (std::mem::take(&mut actor.running), actor.constructor);
         self.lose_attempt(constructor, loss);
+        running.iter().for_each(|call| self.end_lingering(*call));
         let mut again = Vec::new();
         for call in running.into_iter().filter(|call| self.tasks[call].is_pending()).collect::<Vec<_>>() {
             if self.lose_attempt(call, loss) {
@@ -150,13 +151,15 @@ impl Model {
             task.parent == Some(key) && task.is_pending() && Some(child.process) == worker && Some(task.job) == job
         };
         let children: Vec<TaskKey> = self.tasks.iter().filter(|(child, task)| is_child(child, task)).map(|(child, _)| *child).collect();
-        if pending {
+        if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
+            task.lingers = worker.is_some() && !(force && role == Role::Function);
             self.fail(key, &Codes::from(["task_cancelled"]));
         }
         if let Some(worker) = worker {
             if force && role == Role::Function {
                 let task = self.tasks.get_mut(&key).expect("it was there before");
                 (task.worker, task.blocked) = (None, false);
+                self.end_lingering(key);
                 if let Some(process) = self.processes.get_mut(&worker) {
                     (process.activity, process.blocked, process.dismissed) = (Activity::Leaving, false, true);
                     self.kills.insert(worker);
@@ -167,6 +170,16 @@ impl Model {
         }
         if pending {
             children.into_iter().for_each(|child| self.cancel_task(child, force));
+        }
+    }
+
+    /// The worker of a cancelled task is done with it.
+    pub(super) fn end_lingering(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.lingers) else { return };
+        task.lingers = false;
+        let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));
+        for object in holds {
+            assert!(self.take(object, holder, SUBMITTED), "the model lost a submitted count");
         }
     }
 

@@ -97,6 +97,9 @@ impl Model {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         task.status = status;
         (task.retry_at_ms, task.limit_at_ms) = (None, None);
+        if task.lingers {
+            return;
+        }
         let (holder, mut holds) = (task.holder, std::mem::take(&mut task.holds));
         // An actor that may be made anew keeps what its constructor takes, but no handle to itself.
         if let Role::Constructor(actor) = task.role

@@ -266,7 +266,7 @@ impl Model {
     /// Whether the object may be kept in the store for a task that begins or has begun.
     pub(super) fn may_be_kept(&self, key: ObjectKey) -> bool {
         let begun = |task: &Task| matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
-        let keeps = |task: &Task| task.waits_for_worker() || (begun(task) && !matches!(task.role, Role::Method(_)));
+        let keeps = |task: &Task| task.waits_for_worker() || task.lingers || (begun(task) && !matches!(task.role, Role::Method(_)));
         self.tasks.values().any(|task| keeps(task) && task.needs().contains(&key))
     }
 
