@@ -403,6 +403,10 @@ impl Core {
 
     /// Ends a task: what it held is released, what it shows is kept for a while.
     fn end_task(&mut self, key: TaskKey, status: TaskStatus) {
+        let lingers = self.tasks.get(&key).is_some_and(|task| task.lingers);
+        if !lingers {
+            self.unfetch(key);
+        }
         let now_ms = self.now_ms;
         self.stop_timers(key);
         let Some(task) = self.tasks.get_mut(&key) else { return };
@@ -415,10 +419,9 @@ impl Core {
                 object.cold_mut().attempt = attempt;
             }
         }
-        if self.tasks.get(&key).is_some_and(|task| task.lingers) {
+        if lingers {
             return;
         }
-        self.unfetch(key);
         if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.remove(&key);
         }
