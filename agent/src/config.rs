@@ -35,6 +35,8 @@ const STORE_MIN: Bytes = Bytes(1 << 20);
 const DRAIN_SECONDS: u32 = 30;
 /// The share of the store from which on objects are spilled when nothing is said.
 const SPILL_THRESHOLD: f64 = 0.8;
+/// What an agent keeps of finished tasks unasked.
+const LINEAGE_LIMIT: Bytes = Bytes(64 << 20);
 /// Threads for each direction of spilling when nothing is said, and the most.
 const SPILL_THREADS: u32 = 4;
 const SPILL_THREADS_MAX: u32 = 64;
@@ -77,6 +79,8 @@ pub struct Config {
     pub memory: Bytes,
     /// Whether a task that asks for more than the node has fails at once.
     pub fail_infeasible: bool,
+    /// Bytes of the agent's heap that may be kept of finished tasks, to run them again should their results be lost.
+    pub lineage_limit: Bytes,
     /// Capacity of the object store, bytes; a multiple of 4096.
     pub object_store_memory: Bytes,
     /// How long running and queued tasks may go on after the agent was told to end, seconds.
@@ -147,6 +151,7 @@ impl Config {
             num_gpus: num_gpus.unwrap_or_else(offer::default_gpus),
             memory: memory.unwrap_or_else(|| offer::default_memory(machine, store)),
             fail_infeasible: options.fail_infeasible.unwrap_or(false),
+            lineage_limit: options.lineage_limit.unwrap_or(LINEAGE_LIMIT),
             object_store_memory: store,
             drain_timeout: options.drain_timeout.unwrap_or(DRAIN_SECONDS),
             spill: options.spill.unwrap_or(true),

@@ -11,6 +11,7 @@
 //! - [`evacuation`]: what churn has left in memory is tidied up.
 //! - [`tasks`]: tasks are submitted, dispatched, ended.
 //! - [`actors`]: actors are created, called, and end.
+//! - [`retries`]: lost attempts are made good; [`cancel`]: what is not wanted ends; [`rebuilding`]: lost results are made again.
 //! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin;
 //!   [`arguments`]: what is kept in the store for them; [`reasons`]: what they wait for.
 //! - [`workers`]: who runs tasks and calls.
@@ -27,6 +28,7 @@
 
 mod actors;
 mod arguments;
+mod cancel;
 pub mod check;
 mod compaction;
 mod containment;
@@ -49,8 +51,10 @@ mod post_mortem;
 mod process;
 mod processes;
 mod reasons;
+mod rebuilding;
 mod reservations;
 mod restoring;
+mod retries;
 mod room;
 mod rows;
 mod spill_rows;
@@ -76,6 +80,7 @@ use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
 use crate::scheduler::actor::Actor;
 use crate::scheduler::learned::LearnedSizes;
+use crate::scheduler::lineage::Lineage;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::{Offer, Reserved};
 use crate::scheduler::shape::Shapes;
@@ -159,6 +164,8 @@ pub struct CoreConfig {
     pub resources: Resources,
     /// Whether a task that asks for more than the node has fails at once.
     pub fail_infeasible: bool,
+    /// Bytes that may be kept of finished tasks, to run them again should their results be lost.
+    pub lineage_limit: u64,
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
     /// External storage.
@@ -198,6 +205,10 @@ pub struct Core {
     shapes: Shapes,
     resources: Reserved,
     infeasible: infeasible::Infeasible,
+    /// When tasks are tried again, or have run for too long.
+    timers: BTreeSet<(u64, TaskKey)>,
+    /// Finished tasks that can be run again, should their results be lost.
+    lineage: Lineage,
     arguments: arguments::Arguments,
     /// Creates without room, in the order of their arrival.
     creates: VecDeque<memory::Create>,
@@ -306,6 +317,8 @@ impl Core {
             shapes: Shapes::new(&offer),
             resources: Reserved::new(offer),
             infeasible: infeasible::Infeasible::default(),
+            timers: BTreeSet::new(),
+            lineage: Lineage::new(config.lineage_limit),
             arguments: arguments::Arguments::default(),
             creates: VecDeque::new(),
             unbacked: Vec::new(),

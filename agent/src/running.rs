@@ -192,6 +192,7 @@ fn start_node(
         slots: SLOTS,
         resources: config.offered(),
         fail_infeasible: config.fail_infeasible,
+        lineage_limit: config.lineage_limit.0,
         now_ms: clock.now_ms(),
         spill,
         oom: OomConfig { dry_run: config.oom_dry_run, retries: config.oom_retries, recording: draft.path().to_string() },

@@ -73,6 +73,7 @@ impl Node {
             slots: 64 * SLOT_BLOCK,
             resources: Resources { cpus: Amount::whole(1), ..Resources::default() },
             fail_infeasible: true,
+            lineage_limit: 64 << 20,
             now_ms: 0,
             spill: SpillConfig::default(),
             recording: None,

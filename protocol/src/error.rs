@@ -119,7 +119,7 @@ pub enum Error {
         /// Attempts made, from 1.
         attempt: u32,
     },
-    /// The job that would have made the object ended first.
+    /// The task was cancelled, took too long, or its job ended first.
     #[error("task {name} of job {job} was cancelled: {cause}")]
     TaskCancelled {
         /// The task.
@@ -381,7 +381,9 @@ impl Error {
             Self::WorkerCrashed { .. } => {
                 "the worker's output is in the session's logs; raise max_retries if the crash is not the task's fault"
             }
-            Self::TaskCancelled { .. } => "results of a job end with its driver",
+            Self::TaskCancelled { .. } => {
+                "it was cancelled, took longer than its timeout, or its driver ended; a cancelled task is never tried again"
+            }
             Self::ActorDied { .. } => "create it again; what ended it is in the message, its output is in the session's logs",
             Self::NoActor { .. } => "create it with ActorOptions::name, and keep a handle or make it detached",
             Self::ActorNameTaken { .. } => "get that one with get_actor, or choose another name",

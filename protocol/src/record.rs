@@ -421,6 +421,10 @@ pub struct Ledger {
     pub inlined_bytes: u64,
     /// How many inlined values.
     pub inlined_objects: u64,
+    /// What it takes to run finished tasks again, should their results be lost; in the agent's heap, outside of the capacity.
+    pub lineage_bytes: u64,
+    /// How many such tasks.
+    pub lineage_tasks: u64,
 }
 
 impl Ledger {

@@ -14,6 +14,8 @@ mod sample;
 mod stage;
 #[path = "support/storage.rs"]
 mod storage;
+#[path = "support/why.rs"]
+mod why;
 
 use std::sync::LazyLock;
 

@@ -80,6 +80,7 @@ impl ActorOptions {
     }
 
     /// Makes it anew this often after its worker died, with the same arguments; [`ENDLESS`](crate::ENDLESS) for as often as it takes.
+    /// The arguments are kept until it has ended for good. It keeps its name and its handles; calls wait until it is there again.
     #[must_use]
     pub fn max_restarts(mut self, restarts: u32) -> Self {
         self.max_restarts = Some(restarts);
@@ -231,10 +232,20 @@ pub fn get_actor<A: Actor>(name: &str) -> Result<A::Handle, Error> {
 /// The agent is gone.
 #[track_caller]
 pub fn kill(actor: impl AsRef<ActorHandle>) -> Result<(), Error> {
+    kill_with(actor, true)
+}
+
+/// Like [`kill`]; without `no_restart` only the actor's worker ends, and the actor is made anew while it has restarts left. It counts as
+/// one of them, and calls that ran are sent again while they have retries left.
+///
+/// # Errors
+/// The agent is gone.
+#[track_caller]
+pub fn kill_with(actor: impl AsRef<ActorHandle>, no_restart: bool) -> Result<(), Error> {
     let handle = actor.as_ref();
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
-    client.push_urgent(&ToAgent::KillActor { actor: handle.object.handle.key_on(&client)?, no_restart: true, site })
+    client.push_urgent(&ToAgent::KillActor { actor: handle.object.handle.key_on(&client)?, no_restart, site })
 }
 
 /// Creates an actor; its constructor runs in a worker.

@@ -20,6 +20,7 @@
 //! - [`remote`]: functions that run as tasks; [`TaskOptions`] says how.
 //! - [`macro@actor`]: values that live in a worker of their own and are called there; [`ActorOptions`] says how, [`get_actor`] finds
 //!   them by name.
+//! - [`cancel`], [`is_cancelled`]: what is not wanted any more. [`kill`], [`kill_with`]: actors that have to end, or to begin anew.
 //! - [`Error`]: everything that can go wrong, typed.
 //!
 //! What is no copy: `get` of a slice of plain numbers (`[u8]`, `[f32]`, ...), and an argument of such a type. Other values go
@@ -32,6 +33,7 @@ mod failpoint;
 mod actor;
 mod argument;
 mod boot;
+mod cancelled;
 mod client;
 mod connect;
 mod draft;
@@ -52,8 +54,9 @@ mod value;
 mod worker;
 mod writer;
 
-pub use actor::{Actor, ActorHandle, ActorOptions, get_actor, kill};
+pub use actor::{Actor, ActorHandle, ActorOptions, get_actor, kill, kill_with};
 pub use argument::IntoArgument;
+pub use cancelled::is_cancelled;
 pub use draft::{Draft, create};
 pub use init::{Info, Options, info, init, is_initialized, shutdown};
 pub use object::{get, get_timeout, put, wait};
@@ -65,7 +68,7 @@ pub use plasmon_protocol::error::Error;
 pub use plasmon_protocol::id::{ActorId, NodeId, ObjectId, ProcessId, TaskId};
 pub use plasmon_protocol::local::ENDLESS;
 pub use plasmon_protocol::size::Bytes;
-pub use task::TaskOptions;
+pub use task::{TaskOptions, cancel};
 pub use value::Value;
 
 /// The README's examples are tested.

@@ -11,6 +11,7 @@ use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::local::ToAgent;
 use plasmon_protocol::record::SiteKind;
 
+use crate::cancelled;
 use crate::client::Client;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
@@ -85,6 +86,7 @@ pub fn wait<T: ?Sized>(
     let mut missing = num_returns.saturating_sub(ready.iter().filter(|ready| **ready).count());
     if missing > 0 && timeout != Some(Duration::ZERO) {
         let gate = Arc::new(crate::request::Gate::default());
+        cancelled::watch(&client, &gate)?;
         let mut requests = Vec::new();
         for (index, reference) in references.iter().enumerate().filter(|(index, _)| !ready[*index]) {
             let request = client.requests.open_gated(index, &gate)?;
@@ -105,6 +107,9 @@ pub fn wait<T: ?Sized>(
             }
         }
         client.alive()?;
+        if missing > 0 {
+            cancelled::check(&client)?;
+        }
     }
     // Those that came meanwhile count too.
     let (there, rest): (Vec<_>, Vec<_>) =
@@ -156,12 +161,21 @@ impl Fetch {
             None => {
                 let site = client.sites.number(client, SiteKind::GetObject, self.location);
                 let (request, pending) = client.requests.open()?;
+                if let Err(error) = cancelled::watch(client, &pending) {
+                    client.requests.close(request);
+                    return Err(error);
+                }
                 client.push_urgent(&ToAgent::Get { request, key: self.handle.key, site })?;
                 failpoint!("get_asked");
                 self.pending = Some((request, Arc::clone(&pending)));
                 Ok(Step::Wait(pending))
             }
         }
+    }
+
+    /// Whether the task that waits is still wanted.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        cancelled::check(&self.handle.client)
     }
 
     /// The agent has answered: what to do is for the next step.
@@ -190,12 +204,17 @@ impl Drop for Fetch {
     fn drop(&mut self) {
         let client = &self.handle.client;
         let Some((request, pending)) = self.pending.take().filter(|_| client.is_here()) else { return };
-        match pending.abandon() {
-            Some(answer) => drop(unclaimed(&answer).map(|release| client.push(&release))),
-            // Should the answer be under way, the service thread lets go of what it brings.
-            None if client.requests.close(request) => drop(client.push(&ToAgent::Cancel { request })),
-            None => {}
-        }
+        give_up(client, request, &pending);
+    }
+}
+
+/// An answer is not wanted any more.
+pub(crate) fn give_up(client: &Client, request: u32, pending: &Pending) {
+    match pending.abandon() {
+        Some(answer) => drop(unclaimed(&answer).map(|release| client.push(&release))),
+        // Should the answer be under way, the service thread lets go of what it brings.
+        None if client.requests.close(request) => drop(client.push(&ToAgent::Cancel { request })),
+        None => {}
     }
 }
 
@@ -250,12 +269,15 @@ pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, 
         if let Some(deadline) = deadline {
             // Only an object that is not there is late: the answer about any other is on its way.
             let mut until = deadline;
-            while answer.is_none() && until < deadline + ANSWER && !is_late(handle) {
+            while answer.is_none() && until < deadline + ANSWER && !is_late(handle) && cancelled::check(&handle.client).is_ok() {
                 until += LOOK;
                 answer = pending.wait(Some(until));
             }
         }
         drop(blocking);
+        if answer.is_none() {
+            cancelled::check(&handle.client)?;
+        }
         match (answer, limit) {
             (Some(answer), _) => fetch.answered(answer)?,
             (None, Some(after)) => return Err(Error::GetTimeout { object: handle.client.id(handle.key), after }),

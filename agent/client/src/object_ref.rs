@@ -164,7 +164,13 @@ impl<T: Value + ?Sized> Future for Get<T> {
                             return Poll::Ready(Err(error));
                         }
                     }
-                    None => return Poll::Pending,
+                    None => {
+                        // Whoever interrupts the wait wakes the waker that was left.
+                        if let Err(error) = self.fetch.check() {
+                            return Poll::Ready(Err(error));
+                        }
+                        return Poll::Pending;
+                    }
                 },
             }
         }

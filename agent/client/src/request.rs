@@ -1,12 +1,14 @@
 //! Answers that this process waits for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
+
+use crate::cancelled::Interrupt;
 
 /// The agent's answer to one request.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ struct State {
     gate: Option<(usize, Arc<Gate>)>,
     /// Nobody waits for the answer any more.
     abandoned: bool,
+    /// The task that waits was cancelled.
+    interrupted: bool,
 }
 
 /// One request that is under way.
@@ -45,12 +49,15 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Waits for the answer; `None` when `deadline` passes first.
+    /// Waits for the answer; `None` when `deadline` passes first, or the waiting task is cancelled.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Answer> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(answer) = state.answer.clone() {
                 return Some(answer);
+            }
+            if state.interrupted {
+                return None;
             }
             state = match deadline {
                 None => self.answered.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -96,6 +103,19 @@ impl Pending {
             gate.arrive(index);
         }
         None
+    }
+}
+
+impl Interrupt for Pending {
+    fn interrupt(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.interrupted = true;
+        self.answered.notify_all();
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -180,17 +200,26 @@ impl Requests {
 /// Where the answers of several requests arrive, in the order that they come.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    arrived: Mutex<std::collections::VecDeque<usize>>,
+    arrived: Mutex<Arrived>,
     changed: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct Arrived {
+    indices: VecDeque<usize>,
+    interrupted: bool,
+}
+
 impl Gate {
-    /// The next request that was answered, by its index; `None` when `deadline` passes first.
+    /// The next request that was answered, by its index; `None` when `deadline` passes first, or the waiting task is cancelled.
     pub(crate) fn next(&self, deadline: Option<Instant>) -> Option<usize> {
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(index) = arrived.pop_front() {
+            if let Some(index) = arrived.indices.pop_front() {
                 return Some(index);
+            }
+            if arrived.interrupted {
+                return None;
             }
             arrived = match deadline {
                 None => self.changed.wait(arrived).unwrap_or_else(PoisonError::into_inner),
@@ -203,7 +232,14 @@ impl Gate {
     }
 
     fn arrive(&self, index: usize) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).push_back(index);
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).indices.push_back(index);
         self.changed.notify_one();
+    }
+}
+
+impl Interrupt for Gate {
+    fn interrupt(&self) {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).interrupted = true;
+        self.changed.notify_all();
     }
 }

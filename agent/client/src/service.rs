@@ -10,6 +10,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::local::{self, Outcome, ToAgent, ToClient};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::cancelled;
 use crate::client::Client;
 use crate::connect::{Inbox, is_task};
 use crate::object::unclaimed;
@@ -111,6 +112,9 @@ fn deliver(client: &Client, bytes: &[u8], inbox: Option<&Inbox>, owed: &mut VecD
         let frame = frame.map_err(|error| error.to_string())?;
         let message: ToClient<'_> = local::decode("the agent", frame).map_err(|error| error.to_string())?;
         if is_task(&message) {
+            if let ToClient::Run { task, function, .. } = message {
+                cancelled::assigned(task, function);
+            }
             if let Some(inbox) = inbox {
                 // The main thread ends only with the process.
                 let _ = inbox.send(frame.to_vec());
@@ -135,7 +139,8 @@ fn deliver(client: &Client, bytes: &[u8], inbox: Option<&Inbox>, owed: &mut VecD
                 };
                 answer(request, resolved);
             }
-            ToClient::Run { .. } | ToClient::Cancel { .. } | ToClient::Exit => {}
+            ToClient::Cancel { task } => cancelled::cancel(task),
+            ToClient::Run { .. } | ToClient::Exit => {}
         }
     }
     Ok(())

@@ -202,6 +202,23 @@ pub fn submit(
     send(&client, prepared, returns, |number, arguments, returns| ToAgent::Submit { number, function, arguments, returns, options, site })
 }
 
+/// Cancels the task or call that makes an object, and what it has submitted itself.
+///
+/// One that has not begun never runs. One that runs is told: its waits in [`crate::get`] and [`crate::wait`] end, and
+/// [`crate::is_cancelled`] is true there; with `force` its worker is ended at once, unless it is an actor, which goes on. In any case its
+/// results are [`Error::TaskCancelled`] from now on, and it is not tried again. Nothing happens to one that has ended, nor to what was
+/// put.
+///
+/// # Errors
+/// The agent is gone.
+#[track_caller]
+pub fn cancel<T: ?Sized>(reference: &ObjectRef<T>, force: bool) -> Result<(), Error> {
+    let client = connection()?;
+    let site = client.sites.number(&client, SiteKind::TaskCall, Location::caller());
+    let key = reference.handle.key_on(&client)?;
+    client.push_urgent(&ToAgent::CancelTask { key, force, site })
+}
+
 /// One result's reference, before its type is known.
 #[doc(hidden)]
 pub struct Handed {

@@ -17,6 +17,7 @@ use plasmon_protocol::id::TaskKey;
 use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, ToAgent, ToClient, Value, Work};
 use plasmon_protocol::record::SiteKind;
 
+use crate::cancelled::{self, Begun};
 use crate::client::Client;
 use crate::connect;
 use crate::failpoint::copy;
@@ -153,6 +154,7 @@ struct Job<'a> {
 impl Worker {
     /// Runs a task or a constructor, unless the agent has taken it back: then it runs elsewhere.
     fn run_unless_withdrawn(&self, job: &Job<'_>, run: u32) -> Result<Option<State>, Error> {
+        let _begun = Begun::new(job.task, job.name, true);
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
         failpoint!("task_started");
         let withdrawn = self.client.words.is_withdrawn(run);
@@ -166,6 +168,7 @@ impl Worker {
 
     /// Runs a call that has the worker for itself: while it waits for something, its CPU serves others.
     fn run_alone(&self, job: &Job<'_>, actor: State) -> Result<(), Error> {
+        let _begun = Begun::new(job.task, job.name, true);
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
         let begin = Instant::now();
         let (ending, _) = self.call(job, Some(actor), None);
@@ -184,6 +187,7 @@ impl Worker {
 
     /// Runs a call beside others of the same actor.
     fn run_beside(&self, job: &Job<'_>, actor: State, turn: Turn) -> Result<(), Error> {
+        let _begun = Begun::new(job.task, job.name, false);
         self.client.push(&ToAgent::Started { task: job.task })?;
         let (ending, _) = self.call(job, Some(actor), Some(turn));
         failpoint!("before_ended");
@@ -192,6 +196,9 @@ impl Worker {
 
     fn call(&self, job: &Job<'_>, actor: Option<State>, turn: Option<Turn>) -> (Ending, Option<State>) {
         let client = &self.client;
+        if let Err(cancelled) = cancelled::check(client) {
+            return (Ending::Refused(cancelled), None);
+        }
         let Some(function) = self.functions.get(job.name).copied() else {
             let executable = std::env::args().next().unwrap_or_default();
             return (Ending::Refused(Error::UnknownFunction { name: job.name.to_owned(), executable }), None);
@@ -245,13 +252,22 @@ fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Giv
     }
     // Inlined, and too much for the task's message; or spilled.
     let (request, pending) = client.requests.open()?;
+    cancelled::watch(client, &pending)?;
     client.push_urgent(&ToAgent::Get { request, key, site })?;
-    match pending.wait(None) {
+    // It may have to be made again, by a task that needs the CPU.
+    let blocking = Blocking::begin(client);
+    let answer = pending.wait(None);
+    drop(blocking);
+    match answer {
         Some(Answer::Inline(bytes)) => Ok(Given::Object(Fetched::inline(client, key, bytes, Location::caller()).at(site))),
         Some(Answer::Pinned(key)) => {
             Ok(Given::Object(Fetched::pinned(object::counted(client, key)?, Location::caller()).at(site).block(block)))
         }
         Some(Answer::Refused(error)) => Err(error),
+        None => {
+            object::give_up(client, request, &pending);
+            cancelled::check(client).and(Err(Error::ObjectLost { object: client.id(key), cause: "the wait for it ended".to_owned() }))
+        }
         _ => Err(Error::ObjectLost { object: client.id(key), cause: "the argument is neither in memory nor inlined".to_owned() }),
     }
 }

@@ -12,6 +12,8 @@ mod faults;
 mod files;
 #[path = "spilling/hammer.rs"]
 mod hammer;
+#[path = "spilling/lineage.rs"]
+mod lineage;
 #[path = "spilling/memory.rs"]
 mod memory;
 #[path = "spilling/pattern.rs"]

@@ -59,6 +59,10 @@ pub struct AgentOptions {
     #[arg(long, env = "PLASMON_FAIL_INFEASIBLE", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub fail_infeasible: Option<bool>,
+    /// Keep at most so much of finished tasks, to run them again should their results be lost [default: 64MiB]
+    #[arg(long, env = "PLASMON_LINEAGE_LIMIT", value_name = "SIZE", value_parser = parse_size)]
+    #[serde(deserialize_with = "size")]
+    pub lineage_limit: Option<Bytes>,
     /// Capacity of the object store, such as 512MiB or 2GB [default: 30 % of available memory]
     #[arg(long, env = "PLASMON_OBJECT_STORE_MEMORY", value_name = "SIZE", value_parser = parse_size)]
     #[serde(deserialize_with = "size")]
@@ -179,6 +183,7 @@ impl AgentOptions {
             memory: self.memory.or(below.memory),
             resources: self.resources.or(below.resources),
             fail_infeasible: self.fail_infeasible.or(below.fail_infeasible),
+            lineage_limit: self.lineage_limit.or(below.lineage_limit),
             object_store_memory: self.object_store_memory.or(below.object_store_memory),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
             spill: self.spill.or(below.spill),

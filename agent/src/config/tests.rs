@@ -45,6 +45,7 @@ fn the_defaults_hold() {
         num_gpus: Amount::whole(crate::machine::gpus::visible().len() as u32),
         memory: Bytes(10 * GIB - 3 * GIB / 4096 * 4096),
         fail_infeasible: false,
+        lineage_limit: Bytes(64 << 20),
         resources: BTreeMap::new(),
         object_store_memory: Bytes(3 * GIB / 4096 * 4096),
         drain_timeout: 30,
@@ -71,7 +72,7 @@ fn the_defaults_hold() {
 fn every_flag_arrives() {
     let flags = "--listen 0.0.0.0:7000 --allow-host Node-1.Example --allow-host b --insecure-plaintext --token-file /t --temp-dir /x \
         --num-cpus 1.5 --memory 1500kB --resources {\"db\":2.5,\"GPU\":2} --fail-infeasible --object-store-memory 512mib --drain-timeout 7 --spill off --spill-dir /a,/b --spill-dir /c --spill-limit 3GiB --spill-threshold 1 \
-        --spill-threads 5 --oom-threshold 0.5 --oom-min-free 2GiB --oom-dry-run --oom-retries 3";
+        --spill-threads 5 --oom-threshold 0.5 --oom-min-free 2GiB --oom-dry-run --oom-retries 3 --lineage-limit 5MB";
     let config = resolve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
     let expected = Config {
         listen: "0.0.0.0:7000".parse().unwrap(),
@@ -83,6 +84,7 @@ fn every_flag_arrives() {
         num_gpus: Amount::whole(2),
         memory: Bytes(1_500_000),
         fail_infeasible: true,
+        lineage_limit: Bytes(5_000_000),
         resources: [("db".into(), Amount::near(2.5))].into(),
         object_store_memory: Bytes(512 << 20),
         drain_timeout: 7,

@@ -117,6 +117,7 @@ impl Core {
             calls: Calls::default(),
             running: Vec::new(),
             calls_done: 0,
+            keeps_constructor: false,
             created_ms: self.now_ms,
             ended_ms: None,
             cause: None,
@@ -135,7 +136,9 @@ impl Core {
         self.must_be_handle(actor)?;
         let Some(process) = self.process(from) else { return Ok(()) };
         let job = process.job;
-        self.submit(from, call, Role::Method(actor), job, out)
+        let max_retries = self.actors.get(&actor).map_or(0, |actor| actor.max_task_retries);
+        let options = local::Task { max_retries, ..local::Task::default() };
+        self.submit(from, Submission { options: &options, ..call }, Role::Method(actor), job, out)
     }
 
     fn must_be_handle(&self, key: ObjectKey) -> Result<(), Violation> {
@@ -155,7 +158,7 @@ impl Core {
         }
         let value = self.objects.get(key).and_then(|object| object.cold.as_ref()).map(|cold| &cold.value);
         let error = value.and_then(|value| local::decode::<Error>("the agent", value).ok());
-        self.failing.push((call, error.unwrap_or_else(|| self.actor_died(key))));
+        self.failing.push((call, error.unwrap_or_else(|| self.actor_died(key, "it ended long ago"))));
         false
     }
 
@@ -188,6 +191,7 @@ impl Core {
             task.blocked = false;
             task.worker = None;
         }
+        self.end_lingering(call);
         if was_blocked {
             self.lend_cpus(worker, false);
         }
@@ -228,13 +232,17 @@ impl Core {
         &mut self,
         from: ProcessId,
         key: ObjectKey,
-        _no_restart: bool,
+        no_restart: bool,
         site: u32,
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         self.must_be_handle(key)?;
         let place = self.sites.get(self.site_from(from, site)).short();
         let cause = format!("killed by process {} at {place}", self.pid(from));
+        if !no_restart && self.can_restart(key) {
+            self.kill_worker_of(key, &cause, out);
+            return Ok(());
+        }
         self.end_actor(key, &cause, End::Killed, out);
         Ok(())
     }
@@ -286,7 +294,9 @@ impl Core {
             worker = worker.or(task.worker);
             calls.push(constructor);
         }
-        let error = self.actor_died(key);
+        self.release_constructor(key);
+        calls.iter().for_each(|call| self.end_lingering(*call));
+        let error = self.actor_died(key, cause);
         // The last to be pushed fails first.
         self.failing.extend(calls.into_iter().rev().map(|call| (call, error.clone())));
         if let Some(worker) = worker {
@@ -308,7 +318,7 @@ impl Core {
     }
 
     /// Ends the worker that is, or was to be, an actor.
-    fn retire(&mut self, worker: ProcessId, end: End, out: &mut impl Outbox) {
+    pub(super) fn retire(&mut self, worker: ProcessId, end: End, out: &mut impl Outbox) {
         self.unblock(worker);
         self.give_back(worker);
         self.dispatch_wanted = true;
@@ -325,8 +335,8 @@ impl Core {
         }
     }
 
-    /// What calls of a dead actor come to.
-    fn actor_died(&self, key: ObjectKey) -> Error {
+    /// What calls of an actor come to that it can not run, because of `cause`.
+    pub(super) fn actor_died(&self, key: ObjectKey, cause: &str) -> Error {
         let actor = self.actors.get(&key);
         Error::ActorDied {
             actor: key.on(self.config.node).into(),
@@ -334,7 +344,7 @@ impl Core {
             name: actor.and_then(|actor| actor.name.as_deref()).unwrap_or_default().to_owned(),
             pid: actor.and_then(|actor| actor.worker_pid).unwrap_or(0),
             site: actor.map_or_else(String::new, |actor| self.sites.get(actor.site).short()),
-            cause: actor.and_then(|actor| actor.cause.clone()).unwrap_or_else(|| "it ended long ago".to_owned()),
+            cause: cause.to_owned(),
         }
     }
 }

@@ -151,6 +151,9 @@ impl Core {
         ensure(totals.references == rows, || format!("{} references counted, {rows} there", totals.references))?;
         ensure((totals.unique_objects, totals.unique_bytes) == visible, || format!("totals {totals:?}, objects {visible:?}"))?;
         ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, || format!("inlined {inlined:?}"))?;
+        ensure(self.lineage.bytes() == self.lineage.count(), || "lineage is counted wrong".to_owned())?;
+        ensure(self.lineage.bytes() <= self.config.lineage_limit, || format!("{} bytes of lineage", self.lineage.bytes()))?;
+        self.check_timers()?;
         self.check_processes()?;
         self.check_oom()?;
         self.check_actors()
@@ -176,6 +179,16 @@ impl Core {
         writes.chain(reads).filter(|(held, _)| self.objects.get(held.key).is_none()).chain(self.lingering.iter().copied())
     }
 
+    /// Each task that waits for its time has one entry, and no other has any.
+    fn check_timers(&self) -> Result<(), String> {
+        let of =
+            |task: &Task| [task.retry_at_ms, task.limit_at_ms].into_iter().flatten().map(|at_ms| (at_ms, task.key)).collect::<Vec<_>>();
+        let timed = self.tasks.values().flat_map(of).collect();
+        ensure(self.timers == timed, || format!("timers {:?}, tasks {timed:?}", self.timers))?;
+        let early = self.tasks.values().find(|task| task.retry_at_ms.is_some() && task.queue.is_some());
+        ensure(early.is_none(), || format!("{early:?} is queued before its time"))
+    }
+
     fn check_actors(&self) -> Result<(), String> {
         for (key, actor) in &self.actors {
             let handle = self.objects.get(*key);
@@ -195,6 +208,11 @@ impl Core {
                     format!("{key:?} is not its worker's actor")
                 })?;
             }
+            let constructor = self.tasks.get(&actor.constructor);
+            let kept = constructor.is_some_and(|task| task.status == TaskStatus::Finished && task.retries_left > 0);
+            ensure(actor.keeps_constructor == (kept && actor.status == ActorStatus::Alive), || {
+                format!("{key:?} is {} and keeps its constructor: {}", actor.status, actor.keeps_constructor)
+            })?;
             if actor.lives() {
                 ensure(self.jobs.contains_key(&actor.job), || format!("{key:?} outlived its job"))?;
                 ensure(actor.name.iter().all(|name| self.actor_names.get(name) == Some(key)), || format!("{key:?} lost its name"))?;

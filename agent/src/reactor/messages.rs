@@ -73,7 +73,7 @@ impl Core {
                 self.submit(from, task, Role::Function, job, out)
             }
             ToAgent::CreateActor { number, request, actor, function, arguments, options, site } => {
-                let task = Task { demand: options.placed.clone(), ..Task::default() };
+                let task = Task { demand: options.placed.clone(), max_retries: options.max_restarts, ..Task::default() };
                 let constructor = Submission { number, function, arguments: &arguments, returns: &[], options: &task, site };
                 self.on_create_actor(from, request, actor, options, constructor, out)
             }

@@ -163,9 +163,15 @@ impl Core {
         }
         self.counters.object_bytes += length;
         self.sites.weigh(object.site, |weight| weight.bytes += length);
+        self.weigh_holders(key, |bytes| bytes + length);
+    }
+
+    /// Changes the bytes that each holder of an object holds.
+    pub(super) fn weigh_holders(&mut self, key: ObjectKey, change: impl Fn(u64) -> u64) {
+        let Some(object) = self.objects.get(key) else { return };
         for row in self.references.holders(object.first_row).take(object.rows as usize) {
             if let Some(holder) = self.processes.get_mut(row.process.0 as usize).and_then(Option::as_deref_mut) {
-                holder.held_bytes += length;
+                holder.held_bytes = change(holder.held_bytes);
             }
         }
     }
@@ -292,6 +298,9 @@ impl Core {
         }
         self.slots.leave(key.slot);
         let Some(mut cold) = cold else { return };
+        if let Some(task) = cold.task.filter(|_| !self.lineage.is_empty()) {
+            self.lineage.result_gone(task);
+        }
         if state == Some(ObjectState::Inlined) {
             self.counters.inlined_bytes -= length;
             self.counters.inlined_objects -= 1;

@@ -1,13 +1,14 @@
 //! Memory runs out: somebody has to go before the kernel ends something, and it is told who, why, and by which numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plasmon_protocol::error::{Error, MAX_COMMAND, MAX_PROCESSES, MemoryReport, ProcessMemory};
+use plasmon_protocol::error::{MAX_COMMAND, MAX_PROCESSES, MemoryReport, ProcessMemory};
 use plasmon_protocol::id::{ProcessId, TaskKey};
-use plasmon_protocol::record::{EventKind, PressureRow, ProcessType, Severity, TaskStatus, VictimRow};
+use plasmon_protocol::record::{EventKind, PressureRow, ProcessType, Severity, VictimRow};
 use plasmon_protocol::size::Bytes;
 
+use super::retries::Loss;
 use super::{Activity, Core, Departure, Outbox, Process};
 use crate::scheduler::pressure::Reading;
 use crate::scheduler::task::{Role, Task};
@@ -15,9 +16,6 @@ use crate::scheduler::victims::{Candidate, Demand, Standing, ranking, victims};
 
 /// How a process ended that had to go, for people.
 const HOW: &str = "killed: out of memory";
-/// How long a task waits that lost its worker so for the first time; twice as long each time after, up to the most. Milliseconds.
-const DELAY_MS: u64 = 1000;
-const MAX_DELAY_MS: u64 = 60_000;
 
 /// What the out-of-memory monitor may do.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -39,16 +37,9 @@ pub(super) struct Monitor {
     /// It was told already that memory is too full, and nobody had to go since.
     told: bool,
     kills: u64,
-    /// Tasks that lost their workers so, and when each is queued again.
-    delayed: BTreeSet<(u64, TaskKey)>,
 }
 
 impl Monitor {
-    /// When the next task is queued again.
-    pub(super) fn next_deadline(&self) -> Option<u64> {
-        self.delayed.first().map(|(due_ms, _)| *due_ms)
-    }
-
     /// Whether a worker has to go and is not gone: it gets no work any more.
     pub(super) fn is_condemned(&self, worker: ProcessId) -> bool {
         self.condemned.contains_key(&worker)
@@ -209,66 +200,19 @@ impl Core {
 
     /// Whether a task whose worker has to go is tried again.
     fn may_retry_after_oom(&self, task: &Task) -> bool {
-        task.role == Role::Function && task.retriable && self.config.oom.retries.is_none_or(|most| task.oom_retries < most)
+        task.role == Role::Function && task.may_retry_after_oom(self.config.oom.retries)
     }
 
-    /// A worker had to go that ran this task: it is tried again after a while, or its caller is told. False when the worker did not have
-    /// to go.
-    pub(super) fn lose_to_oom(&mut self, worker: ProcessId, pid: u32, key: TaskKey) -> bool {
-        let Some(report) = self.oom.condemned.get(&worker) else { return false };
-        let freed = report.freed.0;
-        let Some(task) = self.tasks.get_mut(&key) else { return true };
-        task.heap_bytes = task.heap_bytes.max(freed);
-        let Some(task) = self.tasks.get(&key) else { return true };
-        if self.may_retry_after_oom(task) {
+    /// What a worker is lost to that had to go; `None` when it did not have to.
+    pub(super) fn lost_to_oom(&mut self, worker: ProcessId, pid: u32, key: Option<TaskKey>) -> Option<Loss> {
+        let report = self.oom.condemned.get(&worker)?.clone();
+        if let Some(task) = key.and_then(|key| self.tasks.get_mut(&key)) {
+            task.heap_bytes = task.heap_bytes.max(report.freed.0);
+        }
+        if let Some(key) = key {
             self.learn_heap(key);
-            self.retry_after_oom(key, pid);
-            return true;
         }
-        let error = Error::OutOfMemory {
-            task: key.on(self.config.node),
-            name: task.function.to_string(),
-            pid,
-            site: self.site_of(task),
-            attempt: task.attempt,
-            report: Box::new(report.clone()),
-        };
-        self.failing.push((key, error));
-        true
-    }
-
-    /// Puts a task back that lost its worker; it is queued when its time has come.
-    fn retry_after_oom(&mut self, key: TaskKey, pid: u32) {
-        self.unfetch(key);
-        let Some(task) = self.tasks.get_mut(&key) else { return };
-        let delay_ms = DELAY_MS.saturating_mul(1 << task.oom_retries.min(16)).min(MAX_DELAY_MS);
-        task.oom_retries = task.oom_retries.saturating_add(1);
-        let before = std::mem::replace(&mut task.status, TaskStatus::PendingNodeAssignment);
-        let (name, retries) = (Arc::clone(&task.function), task.oom_retries);
-        self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);
-        self.oom.delayed.insert((self.now_ms + delay_ms, key));
-        let budget = self.config.oom.retries.map_or_else(String::new, |most| format!(" of {most}"));
-        self.event(
-            EventKind::TaskRetried,
-            Severity::Warning,
-            Some(pid),
-            format!("task {name} lost its worker for want of memory: it is tried again in {} s, time {retries}{budget}", delay_ms / 1000),
-        );
-    }
-
-    /// Queues the tasks whose time has come.
-    pub(super) fn queue_delayed(&mut self) {
-        while let Some((due_ms, key)) = self.oom.delayed.first().copied() {
-            if due_ms > self.now_ms {
-                break;
-            }
-            self.oom.delayed.pop_first();
-            // It may have been cancelled meanwhile.
-            let waits = |task: &Task| task.status == TaskStatus::PendingNodeAssignment && task.worker.is_none();
-            if self.tasks.get(&key).is_some_and(waits) {
-                self.make_ready(key);
-            }
-        }
+        Some(Loss::OutOfMemory { pid, report: Box::new(report) })
     }
 
     /// What people see of it.
@@ -308,12 +252,6 @@ impl Core {
             }
             if self.jobs.get(&worker.job).is_some_and(|job| job.idle.contains(id)) {
                 return Err(format!("process {id} has to go and waits for work"));
-            }
-        }
-        for (_, key) in &self.oom.delayed {
-            let pending = self.tasks.get(key).filter(|task| task.is_pending());
-            if pending.is_some_and(|task| task.worker.is_some() || task.status != TaskStatus::PendingNodeAssignment) {
-                return Err(format!("task {key:?} is to be tried again later and is not waiting"));
             }
         }
         Ok(())

@@ -158,6 +158,7 @@ impl Core {
                 task.holder = agent;
             }
         }
+        self.inherit_constructors(id);
         self.drain_doomed(out);
         // A queued task whose results nobody can ever get is not run; a queued call is, for what it does to its actor.
         let unwanted: Vec<TaskKey> = tasks
@@ -178,7 +179,9 @@ impl Core {
     pub(super) fn end_job(&mut self, id: JobId, cause: &str, out: &mut impl Outbox) {
         let Some(job) = self.jobs.remove(&id) else { return };
         out.end_job(id);
-        let cancelled = job.pending.into_iter().filter(|task| !self.hand_over(*task)).collect();
+        self.lineage.forget_job(id);
+        let cancelled: Vec<TaskKey> = job.pending.into_iter().filter(|task| !self.hand_over(*task)).collect();
+        cancelled.iter().for_each(|task| self.end_lingering(*task));
         self.cancel_tasks(cancelled, cause);
         let mut actors: Vec<ObjectKey> =
             self.actors.values().filter(|actor| actor.job == id && actor.lives()).map(|actor| actor.key).collect();

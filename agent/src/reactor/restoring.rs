@@ -265,24 +265,29 @@ impl Core {
     }
 
     /// The error of an object that cannot be had, with the place that created it.
-    fn lost(&self, key: ObjectKey, cause: &str) -> Error {
+    pub(super) fn lost(&self, key: ObjectKey, cause: &str) -> Error {
         let site = self.objects.get(key).map_or_else(String::new, |object| self.sites.get(object.site).short());
         Error::ObjectLost { object: key.on(self.config.node), cause: format!("created at {site}, {cause}") }
     }
 
-    /// An object that is in external storage only is not there as it was written: its value is gone for ever.
+    /// An object that is in external storage only is not there as it was written: its value is gone for ever, unless it
+    /// can be made again.
     pub(super) fn lose_object(&mut self, key: ObjectKey, cause: String, out: &mut impl Outbox) {
-        let error = self.lost(key, &cause);
-        self.event(EventKind::ObjectLost, Severity::Error, None, error.to_string());
         let Some(object) = self.objects.get_mut(key) else { return };
-        object.state = Some(ObjectState::Failed);
-        let length = object.length;
-        object.cold_mut().value = plasmon_protocol::local::encode(&error).unwrap_or_default().into();
-        let record = object.record.take();
+        let (length, record) = (object.length, object.record.take());
         self.spill.count(Residency::Spilled, length, false);
         if let Some(record) = record.and_then(|record| self.spill.files.leave(record)) {
             self.retire_file(record.file, out);
         }
+        let why = match self.rebuild(key, &cause) {
+            Ok(()) => return out.publish(key, Some(ObjectState::Pending), 0, 0),
+            Err(why) => why,
+        };
+        let error = self.lost(key, &format!("{cause}; {why}"));
+        self.event(EventKind::ObjectLost, Severity::Error, None, error.to_string());
+        let Some(object) = self.objects.get_mut(key) else { return };
+        object.state = Some(ObjectState::Failed);
+        object.cold_mut().value = plasmon_protocol::local::encode(&error).unwrap_or_default().into();
         out.publish(key, Some(ObjectState::Failed), 0, 0);
         self.notify(key, out);
     }

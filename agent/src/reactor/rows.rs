@@ -218,7 +218,8 @@ impl Core {
     /// The ledger of this instant.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        self.store.ledger(self.backed, self.counters.inlined_bytes, self.counters.inlined_objects)
+        let ledger = self.store.ledger(self.backed, self.counters.inlined_bytes, self.counters.inlined_objects);
+        Ledger { lineage_bytes: self.lineage.bytes(), lineage_tasks: self.lineage.len() as u64, ..ledger }
     }
 
     /// Both totals over all references.

@@ -67,6 +67,8 @@ impl Core {
         self.unblock(worker);
         self.give_back(worker);
         let pid = self.pid(worker);
+        self.stop_timers(key);
+        self.end_lingering(key);
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(worker)) else { return };
         task.worker = None;
         task.worker_pid = None;

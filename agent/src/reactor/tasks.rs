@@ -8,6 +8,7 @@ use plasmon_protocol::resources::Demand;
 
 use super::actors::End;
 use super::messages::bounded;
+use super::retries::Loss;
 use super::{Activity, Core, MAX_ENDED_TASKS, Outbox, Violation};
 use crate::references::table::Count;
 use crate::scheduler::actor::Actor;
@@ -99,12 +100,15 @@ impl Core {
             retries_left: options.max_retries,
             retry_exceptions: options.retry_exceptions,
             timeout_ms: options.timeout_ms,
+            retried: 0,
+            oom_retried: 0,
             retry_at_ms: None,
+            limit_at_ms: None,
+            lingers: false,
+            parent: self.parent_of(from),
             fetched: Vec::new(),
             fetched_bytes: 0,
             fetched_lent: false,
-            retriable: options.max_retries > 0,
-            oom_retries: 0,
             heap_bytes: 0,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
@@ -167,7 +171,7 @@ impl Core {
     }
 
     /// Counts the arguments that have no value yet; without any, the task is ready or has failed already.
-    fn await_arguments(&mut self, key: TaskKey) {
+    pub(super) fn await_arguments(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get(&key) else { return };
         if !task.shape.feasible {
             self.report_infeasible(key);
@@ -230,6 +234,7 @@ impl Core {
         let before = std::mem::replace(&mut task.status, TaskStatus::Running);
         task.started_ms = Some(now_ms);
         self.status_changed(Some(before), TaskStatus::Running);
+        self.limit_attempt(key);
         Ok(())
     }
 
@@ -288,10 +293,21 @@ impl Core {
             return Ok(());
         }
         match ending {
-            Ending::Finished => self.end_task(key, TaskStatus::Finished),
-            Ending::Failed(message) => self.fail_task(key, Error::TaskFailed { task: id, name, pid, site, message }, out),
+            Ending::Finished => {
+                self.end_task(key, TaskStatus::Finished);
+                self.make_what_is_missing(key, out);
+            }
+            Ending::Failed(message) => {
+                let loss = Loss::Exception(Error::TaskFailed { task: id, name, pid, site, message });
+                if let Some(error) = self.lose_attempt(key, &loss) {
+                    self.fail_task(key, error, out);
+                }
+            }
             Ending::Panicked { message, place } => {
-                self.fail_task(key, Error::TaskPanicked { task: id, name, pid, site, message, place }, out)
+                let loss = Loss::Exception(Error::TaskPanicked { task: id, name, pid, site, message, place });
+                if let Some(error) = self.lose_attempt(key, &loss) {
+                    self.fail_task(key, error, out);
+                }
             }
             Ending::Refused(error) => self.fail_task(key, error, out),
             Ending::Withdrawn => {}
@@ -354,14 +370,21 @@ impl Core {
             self.serving.push(actor.key);
         }
         match status {
-            TaskStatus::PendingNodeAssignment | TaskStatus::PendingObjStoreMemAvail => self.dequeue(key),
+            TaskStatus::PendingNodeAssignment | TaskStatus::PendingObjStoreMemAvail => {
+                self.stop_timers(key);
+                self.dequeue(key);
+            }
             TaskStatus::Infeasible => self.forget_infeasible(key),
             TaskStatus::PendingArgsAvail | TaskStatus::PendingArgsFetch => self.forget_dependent(key),
             _ => {}
         }
         let message = error.line();
         self.end_task(key, TaskStatus::Failed);
-        self.event(EventKind::TaskFailed, Severity::Error, pid, message);
+        let (kind, severity) = match &error {
+            Error::TaskCancelled { .. } => (EventKind::TaskCancelled, Severity::Warning),
+            _ => (EventKind::TaskFailed, Severity::Error),
+        };
+        self.event(kind, severity, pid, message);
         for result in returns {
             self.fail_object(result, &error, out);
         }
@@ -381,14 +404,16 @@ impl Core {
 
     /// Ends a task: what it held is released, what it shows is kept for a while.
     fn end_task(&mut self, key: TaskKey, status: TaskStatus) {
-        self.unfetch(key);
+        let lingers = self.tasks.get(&key).is_some_and(|task| task.lingers);
+        if !lingers {
+            self.unfetch(key);
+        }
         let now_ms = self.now_ms;
+        self.stop_timers(key);
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let before = std::mem::replace(&mut task.status, status);
         task.ended_ms = Some(now_ms);
-        let holds = std::mem::take(&mut task.holds);
-        task.arguments = Vec::new();
-        let (holder, attempt, job, returns) = (task.holder, task.attempt, task.job, task.returns.clone());
+        let (attempt, job, returns) = (task.attempt, task.job, task.returns.clone());
         self.status_changed(Some(before), status);
         self.learn_heap(key);
         for result in returns {
@@ -396,48 +421,55 @@ impl Core {
                 object.cold_mut().attempt = attempt;
             }
         }
-        for object in holds {
-            self.release(holder, object, Count::Submitted);
+        if lingers {
+            return;
         }
         if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.remove(&key);
         }
+        if status == TaskStatus::Finished {
+            if let Some(released) = self.keep_constructor(key) {
+                let holder = self.tasks.get(&key).map_or(ProcessId(0), |task| task.holder);
+                for object in released {
+                    self.release(holder, object, Count::Submitted);
+                }
+                return;
+            }
+            self.keep_lineage(key);
+        }
+        self.release_held(key);
+        self.remember_ended(key);
+    }
+
+    /// The worker of a cancelled task is done with it.
+    pub(super) fn end_lingering(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.lingers) else { return };
+        task.lingers = false;
+        let job = task.job;
+        self.unfetch(key);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.pending.remove(&key);
+        }
+        self.release_held(key);
+        self.remember_ended(key);
+    }
+
+    /// What a task held is free of it.
+    pub(super) fn release_held(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        task.arguments = Vec::new();
+        let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));
+        for object in holds {
+            self.release(holder, object, Count::Submitted);
+        }
+    }
+
+    /// An ended task is shown for a while.
+    pub(super) fn remember_ended(&mut self, key: TaskKey) {
         self.ended.push_back(key);
         while self.ended.len() > MAX_ENDED_TASKS {
             if let Some(oldest) = self.ended.pop_front() {
                 self.tasks.remove(&oldest);
-            }
-        }
-    }
-
-    pub(super) fn on_cancel_task(
-        &mut self,
-        from: ProcessId,
-        key: ObjectKey,
-        _force: bool,
-        site: u32,
-        _out: &mut impl Outbox,
-    ) -> Result<(), Violation> {
-        let place = self.sites.get(self.site_from(from, site)).short();
-        let cause = format!("cancelled by process {} at {place}", self.pid(from));
-        if let Some(task) = self.objects.get(key).and_then(|object| object.task()) {
-            self.cancel_tasks(vec![task], &cause);
-        }
-        Ok(())
-    }
-
-    /// Ends a job's tasks because its driver is gone.
-    pub(super) fn cancel_tasks(&mut self, tasks: Vec<TaskKey>, cause: &str) {
-        // They fail from the back of this list: the oldest first, which stand first in their queues.
-        for key in tasks.into_iter().rev() {
-            if let Some(task) = self.tasks.get(&key).filter(|task| task.is_pending()) {
-                let error = Error::TaskCancelled {
-                    task: key.on(self.config.node),
-                    name: task.function.to_string(),
-                    job: task.job.0,
-                    cause: cause.to_owned(),
-                };
-                self.failing.push((key, error));
             }
         }
     }

@@ -18,9 +18,9 @@ impl Core {
             self.changes += 1;
         }
         if self.next_work_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.tick_timers(out);
             self.tick_spilling(out);
             self.expire_creates(out);
-            self.queue_delayed();
             self.tidy(out);
             self.settle(out);
         }
@@ -34,8 +34,8 @@ impl Core {
 
     /// When somebody's wait is over, or something is to be tried again.
     fn next_work_ms(&self) -> Option<u64> {
-        let waits = [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms(), self.linger_ms, self.oom.next_deadline()];
-        waits.into_iter().flatten().min()
+        let timer_ms = self.timers.first().map(|(at_ms, _)| *at_ms);
+        [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms(), self.linger_ms, timer_ms].into_iter().flatten().min()
     }
 
     /// The shell has sampled the machine and the processes; sites are sampled with it.

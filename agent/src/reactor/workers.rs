@@ -1,13 +1,12 @@
 //! Who runs the tasks: workers are reused, dismissed when their place is needed, and lost.
 
-use std::sync::Arc;
-
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, ToClient, Work};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 
 use super::actors::End;
+use super::retries::Loss;
 use super::{Activity, Core, Outbox, Process};
 use crate::scheduler::task::{Argument, Task};
 
@@ -77,6 +76,7 @@ impl Core {
         }) else {
             return;
         };
+        self.end_lingering(key);
         self.unblock(worker);
         self.give_back(worker);
         let Some(process) = self.process_mut(worker) else { return };
@@ -159,48 +159,57 @@ impl Core {
         if give_up {
             self.give_up(process.job, how);
         }
-        if let Activity::Actor(actor) = process.activity {
-            // Already out of the table: nothing is left to be told to it.
-            if let Some(actor) = self.actors.get_mut(&actor) {
-                actor.worker = None;
+        let (pid, how) = (process.pid, how.to_owned());
+        let running = match process.activity {
+            Activity::Busy(key) => Some(key),
+            _ => None,
+        };
+        let loss = match self.lost_to_oom(worker, pid, running) {
+            _ if dismissed => Loss::Interrupted { pid, how },
+            Some(loss) => loss,
+            None => Loss::Crash { pid, how },
+        };
+        match process.activity {
+            Activity::Actor(actor) => self.lose_actor(actor, &loss, out),
+            Activity::Busy(key) if self.tasks.get(&key).is_some_and(|task| task.worker == Some(worker)) => {
+                if let Some(task) = self.tasks.get_mut(&key) {
+                    task.worker = None;
+                    task.blocked = false;
+                }
+                self.end_lingering(key);
+                let error = self.lose_attempt(key, &loss);
+                self.failing.extend(error.map(|error| (key, error)));
             }
-            let calls = self.actors.get(&actor).map(|actor| actor.running.clone()).unwrap_or_default();
-            self.end_actor(actor, &format!("its worker {} died ({how})", process.pid), End::Killed, out);
-            // What fails last here fails first.
-            for call in calls {
-                self.lose_to_oom(worker, process.pid, call);
-            }
+            _ => {}
         }
-        let Activity::Busy(key) = process.activity else { return };
-        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(worker) && task.is_pending()) else { return };
-        task.worker = None;
-        task.blocked = false;
-        if !dismissed && self.lose_to_oom(worker, process.pid, key) {
+    }
+
+    /// An actor's worker is gone, and out of the table: nothing is left to be told to it.
+    fn lose_actor(&mut self, key: ObjectKey, loss: &Loss, out: &mut impl Outbox) {
+        let Some(actor) = self.actors.get_mut(&key) else { return };
+        actor.worker = None;
+        let restarts = actor.restarts;
+        if self.restart_actor(key, loss) {
             return;
         }
-        let Some(task) = self.tasks.get_mut(&key) else { return };
-        if task.retries_left > 0 && !dismissed {
-            task.retries_left -= 1;
-            let (name, attempt, left) = (Arc::clone(&task.function), task.attempt, task.retries_left);
-            self.event(
-                EventKind::TaskRetried,
-                Severity::Warning,
-                Some(process.pid),
-                format!("task {name} is tried again after attempt {attempt} lost its worker ({how}); {left} retries left"),
-            );
-            self.unfetch(key);
-            self.make_ready(key);
-        } else {
-            let task = &self.tasks[&key];
-            let error = Error::WorkerCrashed {
-                task: key.on(self.config.node),
-                name: task.function.to_string(),
-                pid: process.pid,
-                site: self.site_of(task),
-                how: how.to_owned(),
-                attempt: task.attempt,
-            };
-            self.failing.push((key, error));
+        let cause = match loss {
+            Loss::Exception(error) => error.line(),
+            Loss::OutOfMemory { pid, report } => {
+                format!("its worker {pid} was killed: out of memory ({} of {} in use)", report.used, report.total)
+            }
+            Loss::Crash { pid, how } | Loss::Interrupted { pid, how } => format!("its worker {pid} died ({how})"),
+        };
+        let after = match restarts {
+            0 => String::new(),
+            1 => " after 1 restart".to_owned(),
+            restarts => format!(" after {restarts} restarts"),
+        };
+        let calls = self.actors.get(&key).map(|actor| actor.running.clone()).unwrap_or_default();
+        self.end_actor(key, &format!("{cause}{after}"), End::Killed, out);
+        if matches!(loss, Loss::OutOfMemory { .. }) {
+            // What is pushed last fails first: those that ran are told of memory, not of the actor's end.
+            let told: Vec<_> = calls.into_iter().map(|call| (call, self.error_of(call, loss))).collect();
+            self.failing.extend(told);
         }
     }
 

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_protocol::id::NodeId;
 use plasmon_protocol::record::{EventKind, EventRow};
+use plasmon_protocol::resources::{Amount, Resources};
 use plasmon_protocol::stream::{Body, Frame, Rows};
 
 use super::*;
-use crate::reactor::{Core, CoreConfig};
+use crate::reactor::{Core, CoreConfig, OomConfig};
 use crate::spill::policy::SpillConfig;
 
 /// Far longer than anything takes.
@@ -30,7 +31,10 @@ impl Node {
             pid: 1,
             capacity: 1 << 20,
             slots: 1 << 10,
-            milli_cpus: 1000,
+            resources: Resources { cpus: Amount::ONE, ..Resources::default() },
+            fail_infeasible: false,
+            lineage_limit: 0,
+            oom: OomConfig::default(),
             now_ms: 1_000,
             spill: SpillConfig::default(),
             recording: None,

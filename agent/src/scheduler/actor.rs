@@ -49,6 +49,8 @@ pub struct Actor {
     pub calls: Calls,
     /// Calls that were sent to it and have not ended there, oldest first.
     pub running: Vec<TaskKey>,
+    /// Its constructor has ended, and keeps its arguments: it may have to run again.
+    pub keeps_constructor: bool,
     /// Calls that ended.
     pub calls_done: u64,
     /// When it was created, milliseconds since the Unix epoch.

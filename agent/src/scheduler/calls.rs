@@ -1,4 +1,5 @@
-//! Calls that wait for their actor: in order for each caller, callers in turn.
+//! Calls that wait for their actor: in order for each caller, callers in turn. Those that had been sent to a worker that died come
+//! first, in the order in which they were sent.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,6 +9,7 @@ use plasmon_protocol::id::{ProcessId, TaskKey};
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
     callers: BTreeMap<ProcessId, VecDeque<TaskKey>>,
+    again: VecDeque<TaskKey>,
     last: ProcessId,
     length: usize,
 }
@@ -19,8 +21,18 @@ impl Calls {
         self.length += 1;
     }
 
+    /// Puts a call before all others.
+    pub fn push_first(&mut self, call: TaskKey) {
+        self.again.push_front(call);
+        self.length += 1;
+    }
+
     /// Takes the next call that is `ready`. A caller whose first call is not waits with all that follow it.
     pub fn next(&mut self, ready: impl Fn(TaskKey) -> bool) -> Option<TaskKey> {
+        if let Some(first) = self.again.front() {
+            // None overtakes a call that had been sent before it.
+            return if ready(*first) { self.take_first() } else { None };
+        }
         let last = self.last;
         let later = self.callers.range(ProcessId(last.0.saturating_add(1))..);
         let earlier = self.callers.range(..=last);
@@ -30,8 +42,19 @@ impl Calls {
         Some(call)
     }
 
+    fn take_first(&mut self) -> Option<TaskKey> {
+        let call = self.again.pop_front()?;
+        self.length -= 1;
+        Some(call)
+    }
+
     /// Takes a call out from wherever it stands.
     pub fn remove(&mut self, call: TaskKey) {
+        if let Some(index) = self.again.iter().position(|again| *again == call) {
+            self.again.remove(index);
+            self.length -= 1;
+            return;
+        }
         let Some(queue) = self.callers.get_mut(&call.process) else { return };
         // Nearly always the first: calls are numbered in their order.
         if let Ok(index) = queue.binary_search(&call) {
@@ -43,10 +66,11 @@ impl Calls {
         }
     }
 
-    /// Takes everything, callers one after the other.
+    /// Takes everything: what comes first, then callers one after the other.
     pub fn take(&mut self) -> Vec<TaskKey> {
-        self.length = 0;
-        std::mem::take(&mut self.callers).into_values().flatten().collect()
+        let all = self.iter().collect();
+        *self = Self { last: self.last, ..Self::default() };
+        all
     }
 
     /// The first call of a caller.
@@ -55,9 +79,9 @@ impl Calls {
         self.callers.get(&caller)?.front().copied()
     }
 
-    /// All of them, callers one after the other.
+    /// All of them: what comes first, then callers one after the other.
     pub fn iter(&self) -> impl Iterator<Item = TaskKey> + '_ {
-        self.callers.values().flatten().copied()
+        self.again.iter().chain(self.callers.values().flatten()).copied()
     }
 
     /// How many wait.
@@ -105,5 +129,20 @@ mod tests {
         calls.remove(call(1, 1));
         assert_eq!(calls.next(ready), Some(call(1, 2)));
         assert_eq!(calls.len(), 0);
+    }
+
+    #[test]
+    fn calls_that_had_been_sent_come_first_and_in_their_order() {
+        let mut calls = Calls::default();
+        for (process, number) in [(1, 3), (2, 2)] {
+            calls.push(call(process, number));
+        }
+        [call(2, 1), call(1, 2), call(1, 1)].into_iter().for_each(|sent| calls.push_first(sent));
+        assert_eq!((calls.len(), calls.iter().count()), (5, 5));
+        assert_eq!(calls.next(|key| key != call(1, 1)), None);
+        calls.remove(call(1, 2));
+        let order: Vec<TaskKey> = std::iter::from_fn(|| calls.next(|_| true)).collect();
+        assert_eq!(order, [call(1, 1), call(2, 1), call(1, 3), call(2, 2)]);
+        assert!(calls.is_empty());
     }
 }

@@ -77,18 +77,24 @@ pub struct Task {
     pub retry_exceptions: bool,
     /// After how many milliseconds of running it is cancelled by force; 0 for never.
     pub timeout_ms: u64,
+    /// How often it was tried again after a crash, an error value or a panic.
+    pub retried: u32,
+    /// How often it was tried again after its worker was ended for the memory that it used.
+    pub oom_retried: u32,
     /// When it is tried again, milliseconds since the Unix epoch.
     pub retry_at_ms: Option<u64>,
+    /// When its running attempt has run for too long, milliseconds since the Unix epoch.
+    pub limit_at_ms: Option<u64>,
+    /// It was cancelled and still runs: what it holds is held until its worker is done with it.
+    pub lingers: bool,
+    /// The task that submitted it, where that is known: a worker may run several calls side by side.
+    pub parent: Option<TaskKey>,
     /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
     pub fetched: Vec<ObjectKey>,
     /// Their bytes.
     pub fetched_bytes: u64,
     /// Their bytes don't count for the moment: the attempt is blocked.
     pub fetched_lent: bool,
-    /// It may be tried again at all.
-    pub retriable: bool,
-    /// How often it was put back because its worker had to go for want of memory.
-    pub oom_retries: u32,
     /// The largest heap that its worker had while it ran, as far as it was seen. Bytes.
     pub heap_bytes: u64,
     /// Attempts begun.
@@ -141,5 +147,51 @@ impl Task {
     #[must_use]
     pub fn is_pending(&self) -> bool {
         !matches!(self.status, TaskStatus::Finished | TaskStatus::Failed)
+    }
+}
+
+/// A task to be changed by tests.
+#[cfg(test)]
+pub(super) fn sample(key: TaskKey) -> Task {
+    let offer = super::resources::Offer::new(&plasmon_protocol::resources::Resources::default());
+    Task {
+        heap_bytes: 0,
+        key,
+        function: "f".into(),
+        role: Role::Function,
+        job: JobId(1),
+        site: SiteId(0),
+        arguments: Vec::new(),
+        returns: Vec::new(),
+        holds: Vec::new(),
+        holder: key.process,
+        shape: super::shape::Shapes::new(&offer).nothing(),
+        order: None,
+        queue: None,
+        max_retries: 3,
+        retries_left: 3,
+        retry_exceptions: false,
+        timeout_ms: 0,
+        retried: 0,
+        oom_retried: 0,
+        retry_at_ms: None,
+        limit_at_ms: None,
+        lingers: false,
+        parent: None,
+        fetched: Vec::new(),
+        fetched_bytes: 0,
+        fetched_lent: false,
+        attempt: 0,
+        status: TaskStatus::PendingArgsAvail,
+        waits_for: 0,
+        worker: None,
+        worker_pid: None,
+        outputs: 0,
+        blocked: false,
+        submitted_ms: 0,
+        waiting_since_ms: 0,
+        started_ms: None,
+        ended_ms: None,
+        error: None,
     }
 }

@@ -111,6 +111,7 @@ impl Node {
             slots: 8 * SLOT_BLOCK,
             resources: Resources { cpus: Amount::whole(2), ..Resources::default() },
             fail_infeasible: true,
+            lineage_limit: 64 << 20,
             now_ms,
             spill: SpillConfig::default(),
             recording: None,

@@ -1,7 +1,7 @@
 //! What programs do with actors: create, call, look for and kill them. Their handles are references like any other, so that they
 //! are passed, stored and dropped where references are.
 
-use plasmon_protocol::local::{self, ToAgent};
+use plasmon_protocol::local::{self, ENDLESS, ToAgent};
 use plasmon_protocol::resources::{Amount, Demand};
 
 use super::client::{Client, Request, View};
@@ -18,8 +18,8 @@ impl Client {
             1 => self.call_actor(view, random),
             2 => {
                 if let Some(actor) = random.pick(&self.actors(view)) {
-                    let site = self.sites;
-                    self.write(&ToAgent::KillActor { actor, no_restart: true, site });
+                    let (no_restart, site) = (random.chance(60), self.sites);
+                    self.write(&ToAgent::KillActor { actor, no_restart, site });
                 }
             }
             _ => {
@@ -54,8 +54,8 @@ impl Client {
             max_concurrency: random.pick(&[1, 1, 1, 2, 3]).unwrap_or(1),
             placed,
             held,
-            max_restarts: 0,
-            max_task_retries: 0,
+            max_restarts: random.pick(&[0, 0, 1, 2, ENDLESS]).unwrap_or(0),
+            max_task_retries: random.pick(&[0, 0, 1, ENDLESS]).unwrap_or(0),
         };
         let (number, site) = (self.last_task, self.sites);
         // Until it is known whether the name was free, nothing is done with the handle.

@@ -11,7 +11,7 @@ use plasmon_agent::reactor::{Core, Violation};
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{Ending, Outcome, ToAgent, ToClient, Work, decode, encode};
+use plasmon_protocol::local::{ENDLESS, Ending, Outcome, ToAgent, ToClient, Work, decode, encode};
 use plasmon_protocol::record::{ActorStatus, ObjectState};
 
 use super::effects::{Effect, Recorder};
@@ -83,10 +83,22 @@ pub(crate) enum Bug {
     EndsMoreWhileVictimsDie,
     HidesWantOfMemory,
     GivesVictimsWork,
+    ForgetsRetries,
+    CountsEndlessDown,
+    RetriesErrorsUnasked,
+    ForgetsTimeout,
+    ForgetsRestarts,
+    ForgetsCallRetries,
+    RestartsWhatIsKilled,
+    ForgetsCancel,
+    CancelsByForce,
+    SwallowsWordOfCancel,
+    HurriesRetries,
+    TakesDeathForExit,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 64] = [
+    pub(crate) const ALL: [Self; 76] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -151,6 +163,18 @@ impl Bug {
         Self::EndsMoreWhileVictimsDie,
         Self::HidesWantOfMemory,
         Self::GivesVictimsWork,
+        Self::ForgetsRetries,
+        Self::CountsEndlessDown,
+        Self::RetriesErrorsUnasked,
+        Self::ForgetsTimeout,
+        Self::ForgetsRestarts,
+        Self::ForgetsCallRetries,
+        Self::RestartsWhatIsKilled,
+        Self::ForgetsCancel,
+        Self::CancelsByForce,
+        Self::SwallowsWordOfCancel,
+        Self::HurriesRetries,
+        Self::TakesDeathForExit,
     ];
 }
 
@@ -222,6 +246,9 @@ impl Subject {
                 drop(self.core.on_messages(process, [Ok(ToAgent::KillActor { actor, no_restart: true, site: 0 })], out));
             }
         }
+        if self.strikes(Bug::TakesDeathForExit) {
+            drop(self.core.on_messages(process, [Ok(ToAgent::Bye)], out));
+        }
         if !self.strikes(Bug::KeepsWhatTheDeadHeld) {
             self.core.on_process_lost(process, "killed", out);
         }
@@ -266,7 +293,36 @@ impl Subject {
                     let memory = plasmon_protocol::local::Memory { offset: memory.offset + 64, ..memory };
                     bent.push(encode(&ToAgent::Put { key, memory, site, hidden }).expect("it was decoded before"));
                 }
+                ToAgent::Submit { number, function, arguments, returns, mut options, site } => {
+                    if options.max_retries > 0 && self.strikes(Bug::ForgetsRetries) {
+                        options.max_retries = 0;
+                    }
+                    if options.max_retries == ENDLESS && self.strikes(Bug::CountsEndlessDown) {
+                        options.max_retries -= 1;
+                    }
+                    if !options.retry_exceptions && self.strikes(Bug::RetriesErrorsUnasked) {
+                        options.retry_exceptions = true;
+                    }
+                    if self.strikes(Bug::ForgetsTimeout) {
+                        options.timeout_ms = 0;
+                    }
+                    let message = ToAgent::Submit { number, function, arguments, returns, options, site };
+                    bent.push(encode(&message).expect("it was decoded before"));
+                }
+                ToAgent::CancelTask { .. } if self.strikes(Bug::ForgetsCancel) => {}
+                ToAgent::CancelTask { key, force: false, site } if self.strikes(Bug::CancelsByForce) => {
+                    bent.push(encode(&ToAgent::CancelTask { key, force: true, site }).expect("it was decoded before"));
+                }
+                ToAgent::KillActor { actor, no_restart: true, site } if self.strikes(Bug::RestartsWhatIsKilled) => {
+                    bent.push(encode(&ToAgent::KillActor { actor, no_restart: false, site }).expect("it was decoded before"));
+                }
                 ToAgent::CreateActor { number, request, actor, function, arguments, mut options, site } => {
+                    if self.strikes(Bug::ForgetsRestarts) {
+                        options.max_restarts = 0;
+                    }
+                    if self.strikes(Bug::ForgetsCallRetries) {
+                        options.max_task_retries = 0;
+                    }
                     self.named.insert(options.name.to_owned(), actor);
                     if options.detached {
                         self.detached.push((from, actor));
@@ -342,6 +398,7 @@ impl Subject {
                 (Effect::Publish { .. }, _) if self.strikes(Bug::SkipsPublish) => {}
                 (Effect::Freed { .. }, _) if self.strikes(Bug::LosesFreed) => {}
                 (Effect::Reset { .. }, _) if self.strikes(Bug::ForgetsLeaseReset) => {}
+                (_, Some(ToClient::Cancel { .. })) if self.strikes(Bug::SwallowsWordOfCancel) => {}
                 (Effect::Kill(_), _) if self.strikes(Bug::SparesWorkersOfEndedJob) => {}
                 (Effect::EndJob(_), _) if self.strikes(Bug::ForgetsEndOfJob) => {}
                 (Effect::ShareProgram { .. }, _) if self.strikes(Bug::ForgetsProgramOfJob) => {}

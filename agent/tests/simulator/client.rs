@@ -304,7 +304,7 @@ impl Client {
         // An actor that did not read on does not know how many calls it runs; its end comes on top.
         let runs =
             self.tasks.iter().map(|running| if let Work::Constructor { max_concurrency } = running.work { max_concurrency } else { 1 });
-        !self.hostile && self.inbox.len() > self.requests.len() + window.max(runs.max().unwrap_or(1) as usize) + 1
+        !self.hostile && self.inbox.len() > self.requests.len() + 2 * window.max(runs.max().unwrap_or(1) as usize) + 1
     }
 
     /// References inside values that this client can read.

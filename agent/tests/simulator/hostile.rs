@@ -118,8 +118,8 @@ impl Client {
                     max_concurrency: random.pick(&[0, 1, 1, 2, u32::MAX]).unwrap_or(0),
                     placed: some_hostile_demand(random, text),
                     held: some_hostile_demand(random, text),
-                    max_restarts: 0,
-                    max_task_retries: 0,
+                    max_restarts: number,
+                    max_task_retries: number,
                 };
                 let arguments = vec![if random.chance(70) { Argument::Inline(bytes) } else { Argument::Object(name) }];
                 let number = self.some_number(random);

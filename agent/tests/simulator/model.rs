@@ -5,6 +5,7 @@
 //! - [`messages`]: what a message changes, and which messages are forbidden.
 //! - [`actors`]: who lives, and who may be called.
 //! - [`processes`]: who comes and goes.
+//! - [`retries`]: what is tried again, made anew, cancelled, and made once more.
 //! - [`settle`]: what follows from a change: frees, failures, answers.
 //! - [`effects`]: whether what the core wanted done may be done.
 //! - [`memory`]: leases and the ledger.
@@ -21,6 +22,7 @@ mod memory;
 mod messages;
 mod pressure;
 mod processes;
+mod retries;
 mod settle;
 mod storage;
 pub(crate) mod wants;
@@ -145,12 +147,23 @@ pub(crate) struct Task {
     pub(crate) wants: Wants,
     /// How many others were started while it could not be.
     pub(crate) passed: u64,
+    pub(crate) max_retries: u32,
     pub(crate) retries: u32,
-    /// It may be tried again at all.
-    pub(crate) retriable: bool,
-    /// How often it lost its worker for want of memory, and until when it waits because of that.
+    /// How often it lost its worker for want of memory.
     pub(crate) oom_retries: u32,
-    pub(crate) delayed_ms: Option<u64>,
+    pub(crate) retry_exceptions: bool,
+    pub(crate) timeout_ms: u64,
+    /// How often it was tried again.
+    pub(crate) retried: u32,
+    /// When it is tried again, and when its attempt has run for too long.
+    pub(crate) retry_at_ms: Option<u64>,
+    pub(crate) limit_at_ms: Option<u64>,
+    /// It was cancelled and still runs: it holds what it held.
+    pub(crate) lingers: bool,
+    /// The task that submitted it.
+    pub(crate) parent: Option<TaskKey>,
+    /// It has finished, and can be run again: what it held.
+    pub(crate) kept: Option<BTreeSet<ObjectKey>>,
     pub(crate) attempt: u32,
     pub(crate) status: TaskStatus,
     pub(crate) worker: Option<ProcessId>,
@@ -166,12 +179,7 @@ impl Task {
 
     /// It needs a CPU and a worker, which a call does not.
     pub(crate) fn waits_for_worker(&self) -> bool {
-        self.is_queued() && self.delayed_ms.is_none()
-    }
-
-    /// It has all it needs but a CPU, a worker, and the time to be tried again.
-    pub(crate) fn is_queued(&self) -> bool {
-        self.status == TaskStatus::PendingNodeAssignment && !matches!(self.role, Role::Method(_))
+        self.status == TaskStatus::PendingNodeAssignment && !matches!(self.role, Role::Method(_)) && self.retry_at_ms.is_none()
     }
 
     /// The objects whose values it needs, each once.
@@ -250,6 +258,10 @@ pub(crate) struct Model {
     pub(crate) oom: OomConfig,
     /// Actors' workers to be told to end.
     exits: BTreeSet<ProcessId>,
+    /// Workers to be told that a task of theirs is not wanted any more.
+    cancels: BTreeSet<(ProcessId, TaskKey)>,
+    /// Whether finished tasks can be run again.
+    pub(crate) lineage: bool,
     /// Jobs that begin with the program of another, and jobs that end, with this change.
     programs: Vec<(JobId, JobId)>,
     ended_jobs: BTreeSet<JobId>,
@@ -305,6 +317,8 @@ impl Model {
             condemned: BTreeSet::new(),
             oom,
             exits: BTreeSet::new(),
+            cancels: BTreeSet::new(),
+            lineage: true,
             programs: Vec::new(),
             ended_jobs: BTreeSet::new(),
             unreferenced: Vec::new(),

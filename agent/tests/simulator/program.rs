@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, Argument, Ending, SMALL, ToAgent, Value, Work};
+use plasmon_protocol::local::{self, Argument, ENDLESS, Ending, SMALL, ToAgent, Value, Work};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
@@ -140,7 +140,7 @@ impl Client {
 
     fn drive(&mut self, view: View<'_>, random: &mut Random) {
         let lets_go = if self.hoards { 5 } else { 22 };
-        match random.weighted(&[22, 10, 3, lets_go, 8, 8, 16, 10, 3, 14, 4, 2, 2, 16, 6, 10, 8]) {
+        match random.weighted(&[22, 10, 3, lets_go, 8, 8, 16, 10, 3, 14, 4, 2, 2, 16, 6, 10, 8, 3]) {
             0 => {
                 self.put(random.below(3000), random.chance(40), false, view, random);
             }
@@ -191,6 +191,12 @@ impl Client {
                 }
             }
             15 => self.end_read(random),
+            17 => {
+                if let Some(key) = random.pick(&self.held()) {
+                    let site = self.sites;
+                    self.write(&ToAgent::CancelTask { key, force: random.chance(40), site });
+                }
+            }
             _ => {
                 let away = self.away(view);
                 if let Some(key) = random.pick(&away) {
@@ -263,13 +269,15 @@ impl Client {
         let inline = vec![7; random.below(40) as usize];
         let Some(prepared) = self.prepare(&[5, 70, 25], &inline, view, random) else { return };
         let demand = some_demand(random);
-        let max_retries = random.pick(&[0, 0, 1, 2]).unwrap_or(0);
+        let max_retries = random.pick(&[0, 0, 1, 2, ENDLESS]).unwrap_or(0);
+        let timeout_ms = random.pick(&[0, 0, 0, 60, 2000]).unwrap_or(0);
+        let retry_exceptions = random.chance(30);
         let message = ToAgent::Submit {
             number: self.last_task,
             function: "app::work",
             arguments: prepared.arguments,
             returns: prepared.returns.clone(),
-            options: local::Task { demand, max_retries, ..local::Task::default() },
+            options: local::Task { demand, max_retries, retry_exceptions, timeout_ms },
             site: self.sites,
         };
         self.write(&message);

@@ -128,7 +128,7 @@ impl World {
         for round in 0..MAX_ROUNDS {
             if round % PATIENCE == PATIENCE - 1 {
                 // They may reserve what others wait for, as long as they live.
-                self.end_actors(|actor| actor.wants != Wants::default() || actor.status == ActorStatus::PendingCreation)?;
+                self.end_actors(|actor| actor.wants != Wants::default() || actor.status != ActorStatus::Alive)?;
                 self.give_up_on_hopeless()?;
             }
             for id in self.those(|_| true) {
@@ -266,6 +266,8 @@ impl World {
         loop {
             // An actor may still be about to begin, as soon as its arguments are there.
             let Some(id) = self.pick(|_| true) else {
+                // They may be made anew for ever.
+                self.end_actors(|actor| actor.detached)?;
                 self.remove_all()?;
                 if self.clients.is_empty() && !self.model.tasks.values().any(|task| task.waits_for_worker()) {
                     break;

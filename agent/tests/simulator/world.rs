@@ -71,6 +71,7 @@ impl World {
         let now_ms = 1_000_000;
         let spill = storage::some_storage(&mut random, capacity);
         let oom = pressure::some_config(&mut random);
+        let lineage = random.chance(80);
         let config = CoreConfig {
             node: NodeId([7; 8]),
             node_ip: "127.0.0.1".into(),
@@ -79,11 +80,14 @@ impl World {
             slots: blocks * SLOT_BLOCK,
             resources: resources.clone(),
             fail_infeasible,
+            lineage_limit: if lineage { 64 << 20 } else { 0 },
             now_ms,
             spill: spill.clone(),
             recording: None,
             oom: oom.clone(),
         };
+        let mut model = Model::new(now_ms, capacity, blocks, Wants::row(&resources), fail_infeasible, spill);
+        model.lineage = lineage;
         let haste = random.pick(&[25, 50, 80, 100]).unwrap_or(50);
         let hostility = if random.chance(25) { 40 } else { 0 };
         let diligence = random.pick(&[5, 25, 50, 90]).unwrap_or(50);
@@ -92,7 +96,7 @@ impl World {
         Self {
             random,
             subject: Subject::new(Core::new(config), bug, seed),
-            model: Model::new(now_ms, capacity, blocks, Wants::row(&resources), fail_infeasible, spill, oom),
+            model,
             shared: SharedMemory::default(),
             disk,
             clients: BTreeMap::new(),
@@ -260,7 +264,8 @@ impl World {
         self.model.now_ms += passed_ms;
         let now_ms = self.model.now_ms;
         self.note(|| format!("it is {now_ms}"));
-        self.model.end_delays();
+        self.model.see_fetches(&self.subject.core);
+        self.model.tick();
         self.subject.on_tick(now_ms, &mut self.recorder);
         self.carry_out()?;
         if let Some(at_ms) = self.subject.core.next_deadline().filter(|at_ms| *at_ms <= now_ms) {

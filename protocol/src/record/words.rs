@@ -179,6 +179,12 @@ words!(
         ActorEnded = "actor_ended",
         /// An actor was killed, crashed, or could not be created.
         ActorDied = "actor_died",
+        /// An actor's worker died, and it is made anew.
+        ActorRestarted = "actor_restarted",
+        /// A task was cancelled, or took too long.
+        TaskCancelled = "task_cancelled",
+        /// A result was lost, and its task runs again.
+        TaskRebuilt = "task_rebuilt",
         /// A task failed.
         TaskFailed = "task_failed",
         /// A task is tried again.

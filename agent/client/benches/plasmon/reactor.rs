@@ -81,6 +81,7 @@ impl Driver {
             slots: 1 << 20,
             resources: Resources { cpus: Amount::whole(2), ..Resources::default() },
             fail_infeasible: true,
+            lineage_limit: 64 << 20,
             now_ms: 0,
             spill: plasmon_agent::spill::policy::SpillConfig::default(),
             recording: None,

@@ -82,6 +82,7 @@ impl Node {
             slots: 1 << 16,
             resources: Resources { cpus: Amount::whole(2), ..Resources::default() },
             fail_infeasible: true,
+            lineage_limit: 64 << 20,
             now_ms: 1_000,
             spill: SpillConfig::default(),
             recording: None,

@@ -37,7 +37,8 @@ impl Subject {
             self.core.set_now(now_ms);
             self.core.on_io(Report::Progress, out);
         }
-        self.core.on_tick(now_ms, out);
+        let early_ms = if self.strikes(Bug::HurriesRetries) { 40 } else { 0 };
+        self.core.on_tick(now_ms + early_ms, out);
     }
 
     pub(crate) fn on_io(&mut self, report: &Report, out: &mut Recorder) {

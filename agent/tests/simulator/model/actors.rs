@@ -4,8 +4,8 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME};
 use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
 
-use super::messages::{Submission, Verdict, allowed, demanded};
-use super::{AGENT, Activity, Answer, Codes, Expected, LOCAL, Model, Role, Task, Wants};
+use super::messages::{Options, Submission, Verdict, allowed, demanded};
+use super::{AGENT, Activity, Answer, Codes, Expected, LOCAL, Model, Role, SUBMITTED, Task, Wants};
 
 #[derive(Debug)]
 pub(crate) struct Actor {
@@ -22,6 +22,11 @@ pub(crate) struct Actor {
     pub(crate) max_concurrency: usize,
     /// Calls that were sent and have not ended, in the order of sending.
     pub(crate) running: Vec<TaskKey>,
+    /// Calls that had been sent to a worker that died: sent again before all others.
+    pub(crate) again: Vec<TaskKey>,
+    pub(crate) restarts: u32,
+    pub(crate) max_restarts: u32,
+    pub(crate) max_task_retries: u32,
     /// Whose call was sent last.
     pub(crate) last_caller: ProcessId,
     pub(crate) calls_done: u64,
@@ -89,6 +94,10 @@ impl Model {
             wants: held,
             max_concurrency: options.max_concurrency as usize,
             running: Vec::new(),
+            again: Vec::new(),
+            restarts: 0,
+            max_restarts: options.max_restarts,
+            max_task_retries: options.max_task_retries,
             last_caller: AGENT,
             calls_done: 0,
         };
@@ -119,11 +128,20 @@ impl Model {
     pub(super) fn call(&mut self, from: ProcessId, actor: ObjectKey, call: &Submission<'_>) -> Verdict {
         self.must_be_handle(actor)?;
         let job = self.sender(from).job;
-        self.submit(from, call, Role::Method(actor), job)
+        let retries = self.actors.get(&actor).map_or(0, |actor| actor.max_task_retries);
+        let call = Submission { options: Options { retries, ..Options::default() }, ..*call };
+        self.submit(from, &call, Role::Method(actor), job)
     }
 
-    pub(super) fn kill_actor(&mut self, actor: ObjectKey) -> Verdict {
+    pub(super) fn kill_actor(&mut self, actor: ObjectKey, no_restart: bool) -> Verdict {
         self.must_be_handle(actor)?;
+        if let Some(living) = self.actors.get(&actor).filter(|actor| actor.lives() && !no_restart) {
+            let constructor = &self.tasks[&living.constructor];
+            if constructor.retries > 0 {
+                self.kills.extend(living.worker.or(constructor.worker));
+                return Ok(());
+            }
+        }
         self.end_actor(actor, End::AtOnce);
         Ok(())
     }
@@ -167,9 +185,18 @@ impl Model {
     pub(super) fn end_actor(&mut self, key: ObjectKey, end: End) {
         let Some(actor) = self.actors.get_mut(&key).filter(|actor| actor.lives()) else { return };
         actor.status = ActorStatus::Dead;
-        actor.running.clear();
+        let running = std::mem::take(&mut actor.running);
+        actor.again.clear();
         let (detached, job, constructor) = (actor.detached, actor.job, actor.constructor);
         let mut worker = actor.worker;
+        running.into_iter().for_each(|call| self.end_lingering(call));
+        let constructed = self.tasks.get_mut(&constructor).filter(|task| task.status == TaskStatus::Finished);
+        if let Some(task) = constructed {
+            let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));
+            for object in holds {
+                assert!(self.take(object, holder, SUBMITTED), "the model lost a constructor's argument");
+            }
+        }
         let constructs = self.tasks.get(&constructor).filter(|task| task.is_pending());
         if let Some(task) = constructs {
             worker = worker.or(task.worker);
@@ -201,7 +228,8 @@ impl Model {
     /// behind it.
     pub(super) fn ready_calls(&self, actor: ObjectKey) -> Vec<TaskKey> {
         let mut first: Vec<(TaskKey, TaskStatus)> = Vec::new();
-        for (key, call) in self.calls_of(actor).filter(|(_, call)| call.worker.is_none()) {
+        let again = self.actors.get(&actor).map_or(&[][..], |actor| &actor.again);
+        for (key, call) in self.calls_of(actor).filter(|(key, call)| call.worker.is_none() && !again.contains(key)) {
             if first.last().is_none_or(|(before, _)| before.process != key.process) {
                 first.push((*key, call.status));
             }
@@ -211,6 +239,10 @@ impl Model {
 
     /// The call that an actor has to be sent next: callers take turns by their numbers.
     pub(super) fn next_call(&self, actor: ObjectKey) -> Option<TaskKey> {
+        let again = self.actors.get(&actor)?.again.iter().find(|call| self.tasks[call].is_pending());
+        if let Some(first) = again {
+            return Some(*first).filter(|first| self.tasks[first].status == TaskStatus::PendingNodeAssignment);
+        }
         let ready = self.ready_calls(actor);
         let last = self.actors.get(&actor)?.last_caller;
         ready.iter().find(|call| call.process > last).or(ready.first()).copied()

@@ -230,6 +230,8 @@ impl Model {
                 && row.worker_pid == task.worker_pid
                 && row.blocked == (task.blocked && task.is_pending())
                 && row.waits_for as usize == waits_for
+                && (row.max_retries, row.retries_left) == (task.max_retries, task.retries)
+                && row.retry_at_ms == task.retry_at_ms
                 && row.error.is_some() == (task.status == TaskStatus::Failed);
             ensure(same, || format!("{task:?} waits for {waits_for}, the core has {row:?}"))?;
         }
@@ -278,6 +280,7 @@ impl Model {
                 && row.max_concurrency as usize == actor.max_concurrency
                 && row.handles as usize == handles
                 && row.queued == queued
+                && (row.restarts, row.max_restarts) == (actor.restarts, actor.max_restarts)
                 && row.running as usize == actor.running.len()
                 && row.calls_done == actor.calls_done
                 && row.ended_ms.is_some() != actor.lives()

@@ -61,6 +61,7 @@ impl Model {
         ensure(self.expected.is_empty(), || format!("not answered: {:?}", self.expected))?;
         ensure(self.kills.is_empty(), || format!("not killed: {:?}", self.kills))?;
         ensure(self.exits.is_empty(), || format!("not told to end: {:?}", self.exits))?;
+        ensure(self.cancels.is_empty(), || format!("not told that they are not wanted: {:?}", self.cancels))?;
         ensure(self.programs.is_empty(), || format!("jobs without a program: {:?}", self.programs))?;
         ensure(self.ended_jobs.is_empty(), || format!("jobs not told to have ended: {:?}", self.ended_jobs))?;
         self.refused = false;
@@ -82,7 +83,9 @@ impl Model {
 
     fn observe_message(&mut self, to: ProcessId, message: &ToClient<'_>) -> Check {
         match message {
-            ToClient::Cancel { .. } => Ok(()),
+            ToClient::Cancel { task } => {
+                ensure(self.cancels.remove(&(to, *task)), || format!("process {to} is told that {task:?} is not wanted"))
+            }
             ToClient::Leased { request, lease, offset, length } => self.observe_grant(to, *request, *lease, *offset, *length),
             ToClient::Slots { request, first } => {
                 let ask = self.take_ask(to, *request, |ask| ask.memory.is_none())?;
@@ -258,6 +261,7 @@ impl Model {
         let used = self.used();
         let task = self.tasks.get(&key).ok_or_else(|| format!("{} and is unknown", what()))?;
         ensure(task.status == TaskStatus::PendingNodeAssignment, || format!("{} and is {}", what(), task.status))?;
+        ensure(task.retry_at_ms.is_none(), || format!("{} before its time, {:?}", what(), task.retry_at_ms))?;
         let (role, wants) = (task.role, task.wants);
         let worker = &self.processes[&to];
         let wanted = match role {
@@ -271,7 +275,10 @@ impl Model {
         } else {
             ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
             ensure(!self.has_to_go(to), || format!("{}, which has to go", what()))?;
-            ensure(task.delayed_ms.is_none(), || format!("{} before its time: {task:?}", what()))?;
+            ensure(task.retry_at_ms.is_none(), || format!("{} before its time: {task:?}", what()))?;
+        }
+        if wants.needs_gpu() {
+            self.observe_devices(to, wants)?;
         }
         if wants.needs_gpu() {
             self.observe_devices(to, wants)?;
@@ -306,7 +313,11 @@ impl Model {
         if let Role::Method(actor) = role {
             let actor = self.actors.get_mut(&actor).expect("it was there before");
             actor.running.push(key);
-            actor.last_caller = key.process;
+            if actor.again.first() == Some(&key) {
+                actor.again.remove(0);
+            } else {
+                actor.last_caller = key.process;
+            }
         } else {
             let worker = self.processes.get_mut(&to).expect("it was there before");
             (worker.activity, worker.blocked) = (Activity::Busy(key), false);

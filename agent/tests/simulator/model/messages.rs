@@ -8,6 +8,7 @@ use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Demand;
 
 use super::Wants;
+use super::retries::Loss;
 use super::{
     Activity, Answer, Argument, Ask, CAPTURED, Codes, End, LOCAL, Model, Object, PINNED, Process, Residency, Role, SUBMITTED, Task,
 };
@@ -23,7 +24,19 @@ pub(super) struct Submission<'a> {
     pub(super) arguments: &'a [local::Argument<'a>],
     pub(super) returns: &'a [ObjectKey],
     pub(super) wants: Wants,
+    pub(super) options: Options,
+}
+
+/// How often a task is tried again, and how long it may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Options {
     pub(super) retries: u32,
+    pub(super) retry_exceptions: bool,
+    pub(super) timeout_ms: u64,
+}
+
+pub(super) fn demanded(demand: &Demand<'_>) -> Result<Wants, &'static str> {
+    demand.check().map(|()| Wants::of(demand)).map_err(|_| "a demand that cannot be")
 }
 
 pub(super) fn demanded(demand: &Demand<'_>) -> Result<Wants, &'static str> {
@@ -90,25 +103,32 @@ impl Model {
             }
             ToAgent::Submit { number, function, arguments, returns, options, .. } => {
                 let wants = demanded(&options.demand)?;
-                let task = Submission { number: *number, function, arguments, returns, wants, retries: options.max_retries };
+                let (retries, retry_exceptions, timeout_ms) = (options.max_retries, options.retry_exceptions, options.timeout_ms);
+                let options = Options { retries, retry_exceptions, timeout_ms };
+                let task = Submission { number: *number, function, arguments, returns, wants, options };
                 let job = self.sender(from).job;
                 self.submit(from, &task, Role::Function, job)
             }
             ToAgent::CreateActor { number, request, actor, function, arguments, options, .. } => {
                 let wants = demanded(&options.placed)?;
-                let constructor = Submission { number: *number, function, arguments, returns: &[], wants, retries: 0 };
+                let retries = Options { retries: options.max_restarts, ..Options::default() };
+                let constructor = Submission { number: *number, function, arguments, returns: &[], wants, options: retries };
                 self.create_actor(from, *request, *actor, options, &constructor)
             }
             ToAgent::Call { number, actor, function, arguments, returns, .. } => {
-                let call = Submission { number: *number, function, arguments, returns, wants: Wants::default(), retries: 0 };
+                let call =
+                    Submission { number: *number, function, arguments, returns, wants: Wants::default(), options: Options::default() };
                 self.call(from, *actor, &call)
             }
-            ToAgent::CancelTask { .. } => Ok(()),
-            ToAgent::KillActor { actor, .. } => self.kill_actor(*actor),
+            ToAgent::CancelTask { key, force, .. } => {
+                self.cancel(*key, *force);
+                Ok(())
+            }
+            ToAgent::KillActor { actor, no_restart, .. } => self.kill_actor(*actor, *no_restart),
             ToAgent::FindActor { request, name, .. } => self.find_actor(from, *request, name),
             ToAgent::Started { task } => {
-                if let Some(task) = self.run_by(from, *task)?.filter(|task| task.is_pending()) {
-                    task.status = TaskStatus::Running;
+                if self.run_by(from, *task)?.is_some_and(|task| task.is_pending()) {
+                    self.begin_attempt(*task);
                 }
                 Ok(())
             }
@@ -277,10 +297,17 @@ impl Model {
             holder: from,
             wants: submission.wants,
             passed: 0,
-            retries: submission.retries,
-            retriable: submission.retries > 0,
+            max_retries: submission.options.retries,
+            retries: submission.options.retries,
+            retry_exceptions: submission.options.retry_exceptions,
+            timeout_ms: submission.options.timeout_ms,
+            retried: 0,
+            retry_at_ms: None,
+            limit_at_ms: None,
+            lingers: false,
+            parent: self.parent_of(from),
+            kept: None,
             oom_retries: 0,
-            delayed_ms: None,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
             worker: None,
@@ -370,6 +397,7 @@ impl Model {
         task.worker = None;
         task.blocked = false;
         let (pending, role) = (task.is_pending(), task.role);
+        self.end_lingering(key);
         match role {
             Role::Constructor(actor) if pending && *ending == Ending::Finished => self.actor_ready(actor, from),
             Role::Method(actor) => self.leave_actor(actor, key, from),
@@ -380,9 +408,16 @@ impl Model {
         }
         if pending {
             match ending {
-                Ending::Finished => self.end(key, TaskStatus::Finished),
-                Ending::Failed(_) => self.fail(key, &Codes::from(["task_failed"])),
-                Ending::Panicked { .. } => self.fail(key, &Codes::from(["task_panicked"])),
+                Ending::Finished => {
+                    self.end(key, TaskStatus::Finished);
+                    self.make_what_is_missing(key);
+                }
+                Ending::Failed(_) | Ending::Panicked { .. } => {
+                    let code = if matches!(ending, Ending::Failed(_)) { "task_failed" } else { "task_panicked" };
+                    if !self.lose_attempt(key, Loss::Exception) {
+                        self.fail(key, &Codes::from([code]));
+                    }
+                }
                 Ending::Refused(error) => self.fail(key, &Codes::from([error.code()])),
                 Ending::Withdrawn => {}
             }

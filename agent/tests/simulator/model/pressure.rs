@@ -82,7 +82,7 @@ impl Model {
     }
 
     fn may_try_again(&self, task: &Task) -> bool {
-        task.role == Role::Function && task.retriable && self.oom.retries.is_none_or(|most| task.oom_retries < most)
+        task.role == Role::Function && task.max_retries > 0 && self.oom.retries.is_none_or(|most| task.oom_retries < most)
     }
 
     /// Whether it has to go and is not gone.
@@ -90,24 +90,13 @@ impl Model {
         self.condemned.contains(&id)
     }
 
-    /// A worker that had to go ran this task.
-    pub(super) fn lose_to_memory(&mut self, key: TaskKey) {
-        let again = self.tasks.get(&key).is_some_and(|task| self.may_try_again(task));
-        let Some(task) = self.tasks.get_mut(&key).filter(|_| again) else {
-            self.failing.push((key, "out_of_memory"));
-            return;
-        };
-        let delay_ms = (DELAY_MS << task.oom_retries.min(16)).min(MAX_DELAY_MS);
-        task.delayed_ms = Some(self.now_ms + delay_ms);
-        task.oom_retries += 1;
-        task.status = TaskStatus::PendingNodeAssignment;
-    }
-
-    /// Time has passed.
-    pub(crate) fn end_delays(&mut self) {
-        let now_ms = self.now_ms;
-        for task in self.tasks.values_mut().filter(|task| task.delayed_ms.is_some_and(|at_ms| at_ms <= now_ms)) {
-            task.delayed_ms = None;
+    /// A worker that had to go ran this task: how long it waits until it is tried again, milliseconds; `None` when it is not.
+    pub(super) fn wait_for_memory(&mut self, key: TaskKey) -> Option<u64> {
+        if !self.may_try_again(&self.tasks[&key]) {
+            return None;
         }
+        let task = self.tasks.get_mut(&key)?;
+        task.oom_retries += 1;
+        Some((DELAY_MS << (task.oom_retries - 1).min(16)).min(MAX_DELAY_MS))
     }
 }

@@ -1,8 +1,8 @@
 //! Who comes, and who goes in any way.
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::record::TaskStatus;
 
+use super::retries::Loss;
 use super::{AGENT, Activity, CAPTURED, End, Model, Process, Role, SUBMITTED};
 
 /// Starts that may fail in a row.
@@ -46,7 +46,7 @@ impl Model {
                 inherited[CAPTURED] += counts[CAPTURED];
             }
         }
-        for task in self.tasks.values_mut().filter(|task| task.is_pending() && task.holder == id) {
+        for task in self.tasks.values_mut().filter(|task| (task.is_pending() || !task.holds.is_empty()) && task.holder == id) {
             task.holder = AGENT;
         }
         self.killed.remove(&id);
@@ -81,13 +81,15 @@ impl Model {
         }
         self.ended_jobs.insert(job);
         // What runs in an actor of another job goes on there.
-        for task in self.tasks.values_mut().filter(|task| task.job == job && task.is_pending() && task.worker.is_some()) {
+        for task in self.tasks.values_mut().filter(|task| task.job == job && (task.is_pending() || task.lingers) && task.worker.is_some()) {
             if let Role::Method(actor) = task.role
                 && self.jobs.contains_key(&self.actors[&actor].job)
             {
                 task.job = self.actors[&actor].job;
             }
         }
+        let lingering = self.tasks.iter().filter(|(_, task)| task.job == job && task.lingers);
+        lingering.map(|(key, _)| *key).collect::<Vec<_>>().into_iter().for_each(|key| self.end_lingering(key));
         let cancelled = self.tasks.iter().filter(|(_, task)| task.job == job && task.is_pending());
         self.failing.extend(cancelled.map(|(key, _)| (*key, "task_cancelled")));
         let actors: Vec<ObjectKey> = self.actors.iter().filter(|(_, actor)| actor.job == job).map(|(key, _)| *key).collect();
@@ -107,29 +109,33 @@ impl Model {
             *failed += 1;
             if *failed >= MAX_FAILED_STARTS {
                 *failed = 0;
-                let queued = self.tasks.iter().filter(|(_, task)| task.job == lost.job && task.is_queued());
+                let queued = self.tasks.iter().filter(|(_, task)| task.job == lost.job && task.waits_for_worker());
                 self.failing.extend(queued.map(|(key, _)| (*key, "system")));
             }
         }
         let had_to_go = self.condemned.remove(&id);
-        if let Activity::Actor(actor) = lost.activity {
-            if had_to_go {
+        let loss = match (lost.dismissed, had_to_go) {
+            (true, _) => Loss::Interrupted,
+            (false, true) => Loss::OutOfMemory,
+            (false, false) => Loss::Crash,
+        };
+        if let Activity::Actor(actor) = lost.activity
+            && !self.restart_actor(actor, loss)
+        {
+            if loss == Loss::OutOfMemory {
                 let running = self.tasks.iter().filter(|(_, task)| task.worker == Some(id) && task.is_pending());
                 self.failing.extend(running.map(|(key, _)| (*key, "out_of_memory")));
             }
             self.end_actor(actor, End::AtOnce);
         }
         let Activity::Busy(key) = lost.activity else { return };
-        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id) && task.is_pending()) else { return };
+        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id)) else { return };
         task.worker = None;
         task.blocked = false;
-        if had_to_go && !lost.dismissed {
-            self.lose_to_memory(key);
-        } else if task.retries > 0 && !lost.dismissed {
-            task.retries -= 1;
-            task.status = TaskStatus::PendingNodeAssignment;
-        } else {
-            self.failing.push((key, "worker_crashed"));
+        let pending = task.is_pending();
+        self.end_lingering(key);
+        if pending && !self.lose_attempt(key, loss) {
+            self.failing.push((key, if loss == Loss::OutOfMemory { "out_of_memory" } else { "worker_crashed" }));
         }
     }
 }

@@ -91,9 +91,26 @@ impl Model {
 
     /// A task has ended in any way: what it held is free of it.
     pub(super) fn end(&mut self, key: TaskKey, status: TaskStatus) {
+        if status == TaskStatus::Finished {
+            self.keep(key);
+        }
         let Some(task) = self.tasks.get_mut(&key) else { return };
         task.status = status;
-        let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));
+        (task.retry_at_ms, task.limit_at_ms) = (None, None);
+        if task.lingers {
+            return;
+        }
+        let (holder, mut holds) = (task.holder, std::mem::take(&mut task.holds));
+        // An actor that may be made anew keeps what its constructor takes, but no handle to itself.
+        if let Role::Constructor(actor) = task.role
+            && status == TaskStatus::Finished
+            && task.retries > 0
+            && self.actors[&actor].lives()
+        {
+            let itself = holds.remove(&actor);
+            task.holds = std::mem::take(&mut holds);
+            holds.extend(itself.then_some(actor));
+        }
         for object in holds {
             assert!(self.take(object, holder, SUBMITTED), "the model lost a submitted count");
         }
@@ -103,6 +120,11 @@ impl Model {
     pub(super) fn fail(&mut self, key: TaskKey, codes: &Codes) {
         let Some(task) = self.tasks.get(&key).filter(|task| task.is_pending()) else { return };
         let (role, returns) = (task.role, task.returns.clone());
+        if let Role::Method(actor) = role
+            && let Some(actor) = self.actors.get_mut(&actor)
+        {
+            actor.again.retain(|again| *again != key);
+        }
         self.end(key, TaskStatus::Failed);
         for result in returns {
             self.fail_object(result, codes);

@@ -240,13 +240,17 @@ impl Model {
 
     /// The only copy of an object is damaged.
     fn lose_object(&mut self, key: ObjectKey) {
+        let record = self.objects.get_mut(&key).and_then(|object| object.record.take());
+        if let Some((file, at)) = record {
+            self.leave_file(file, at);
+        }
+        if self.rebuild(key) {
+            return;
+        }
         self.fail_fetching(key);
         let Some(object) = self.objects.get_mut(&key) else { return };
         object.state = ObjectState::Failed;
         object.codes = Codes::from(["object_lost"]);
-        if let Some((file, at)) = object.record.take() {
-            self.leave_file(file, at);
-        }
         // Who had this value before goes on, and finds out when it reads it.
         for task in self.tasks.values_mut().filter(|task| task.status == TaskStatus::PendingArgsAvail && task.needs().contains(&key)) {
             task.met.insert(key);
@@ -262,7 +266,7 @@ impl Model {
     /// Whether the object may be kept in the store for a task that begins or has begun.
     pub(super) fn may_be_kept(&self, key: ObjectKey) -> bool {
         let begun = |task: &Task| matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
-        let keeps = |task: &Task| task.waits_for_worker() || (begun(task) && !matches!(task.role, Role::Method(_)));
+        let keeps = |task: &Task| task.waits_for_worker() || task.lingers || (begun(task) && !matches!(task.role, Role::Method(_)));
         self.tasks.values().any(|task| keeps(task) && task.needs().contains(&key))
     }
 

@@ -1,0 +1,172 @@
+//! Tasks are tried again: after crashes, after errors where that was asked for, with waits between, and not for ever.
+
+mod support;
+
+use std::time::Duration;
+
+use plasmon::{ENDLESS, Error, TaskOptions};
+use plasmon_protocol::record::{EventKind, TaskRow, TaskStatus};
+use support::{Flag, Viewer, alone, start};
+
+/// How many attempts were begun, counted in a file; the number of this one.
+fn attempt() -> u32 {
+    let before = Flag::named("attempts");
+    let number = if before.is_raised() { before.wait().parse::<u32>().expect("a number") + 1 } else { 1 };
+    before.say(&number.to_string());
+    number
+}
+
+#[plasmon::remote]
+fn dies_until(number: u32) -> u32 {
+    let attempt = attempt();
+    if attempt < number {
+        support::kill(std::process::id());
+    }
+    attempt
+}
+
+#[plasmon::remote]
+fn fails_until(number: u32) -> Result<u32, String> {
+    let attempt = attempt();
+    if attempt < number { Err(format!("not attempt {attempt}")) } else { Ok(attempt) }
+}
+
+#[plasmon::remote]
+fn panics_until(number: u32) -> u32 {
+    let attempt = attempt();
+    assert!(attempt >= number, "not attempt {attempt}");
+    attempt
+}
+
+#[plasmon::remote]
+fn dies_between_results(gate: &str) -> Result<u64, Error> {
+    if attempt() == 1 {
+        support::kill(std::process::id());
+    }
+    Flag::named(gate).wait();
+    Ok(1)
+}
+
+fn row(viewer: &mut Viewer, name: &str) -> TaskRow {
+    viewer.tasks().into_iter().find(|row| row.name.ends_with(name)).expect("the task has a row")
+}
+
+#[test]
+fn crashes_are_made_good_with_longer_and_longer_waits() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let task = dies_until.options(TaskOptions::new().max_retries(5)).remote(4).unwrap();
+        assert_eq!(plasmon::get(&task).unwrap(), 4);
+        let row = row(&mut viewer, "dies_until");
+        assert_eq!((row.status, row.attempt, row.max_retries, row.retries_left), (TaskStatus::Finished, 4, 5, 2));
+        assert_eq!(row.retry_at_ms, None);
+        let told: Vec<String> =
+            viewer.events().into_iter().filter(|event| event.kind == EventKind::TaskRetried).map(|event| event.message).collect();
+        let waits = ["tried again after attempt 1", "tried again in 50 ms after attempt 2", "tried again in 100 ms after attempt 3"];
+        assert_eq!(told.len(), waits.len(), "{told:?}");
+        assert!(waits.iter().all(|wait| told.iter().any(|message| message.contains(wait))), "{told:?}");
+        assert!(told.iter().all(|message| message.contains("SIGKILL") && message.contains("left")), "{told:?}");
+        drop(task);
+        viewer.until_empty();
+    });
+}
+
+#[test]
+fn a_row_tells_when_its_task_is_tried_again() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let task = dies_until.options(TaskOptions::new().max_retries(ENDLESS)).remote(u32::MAX).unwrap();
+        let mut seen = None;
+        support::eventually("it waits for its next attempt", || {
+            seen = viewer.tasks().into_iter().find(|row| row.retry_at_ms.is_some());
+            seen.is_some()
+        });
+        let row = seen.unwrap();
+        assert_eq!((row.status, row.retries_left), (TaskStatus::PendingNodeAssignment, ENDLESS));
+        assert!(row.reason.as_deref().is_some_and(|reason| reason.contains("again")), "{row:?}");
+        // The CPU is free meanwhile, and a task that waits for its next attempt can be cancelled like any other.
+        plasmon::cancel(&task, false).unwrap();
+        assert!(matches!(plasmon::get(&task).unwrap_err(), Error::TaskCancelled { .. }));
+        drop(task);
+        viewer.until_empty();
+    });
+}
+
+#[test]
+fn errors_and_panics_are_made_good_where_that_was_asked_for() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let again = TaskOptions::new().max_retries(2).retry_exceptions(true);
+        assert_eq!(plasmon::get(&fails_until.options(again).remote(3).unwrap()).unwrap(), 3);
+        assert!(Flag::named("attempts").lower());
+        assert_eq!(plasmon::get(&panics_until.options(again).remote(2).unwrap()).unwrap(), 2);
+        assert!(Flag::named("attempts").lower());
+        let error = plasmon::get(&fails_until.options(again).remote(9).unwrap()).unwrap_err();
+        assert!(matches!(&error, Error::TaskFailed { message, .. } if message == "not attempt 3"), "{error}");
+        assert!(Flag::named("attempts").lower());
+        // Unasked, the first error is the last.
+        let error = plasmon::get(&fails_until.remote(2).unwrap()).unwrap_err();
+        assert!(matches!(&error, Error::TaskFailed { message, .. } if message == "not attempt 1"), "{error}");
+        assert_eq!(viewer.events_of(EventKind::TaskRetried), 5);
+        // No worker died for any of it.
+        assert_eq!(viewer.events_of(EventKind::ProcessDied), 0);
+        viewer.until_empty();
+    });
+}
+
+#[test]
+fn an_endless_count_does_not_count_down() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let again = TaskOptions::new().max_retries(ENDLESS).retry_exceptions(true);
+        assert_eq!(plasmon::get(&fails_until.options(again).remote(7).unwrap()).unwrap(), 7);
+        let row = row(&mut viewer, "fails_until");
+        assert_eq!((row.attempt, row.retries_left, row.max_retries), (7, ENDLESS, ENDLESS));
+    });
+}
+
+#[test]
+fn a_retried_task_still_has_its_arguments() {
+    #[plasmon::remote]
+    fn sums_at_last(numbers: &[u64]) -> u64 {
+        if attempt() < 3 {
+            support::kill(std::process::id());
+        }
+        numbers.iter().sum()
+    }
+    alone(|| {
+        start(1.0);
+        let numbers = plasmon::put(&(0..100_000).collect::<Vec<u64>>()[..]).unwrap();
+        let task = sums_at_last.remote(&numbers).unwrap();
+        drop(numbers);
+        assert_eq!(plasmon::get(&task).unwrap(), (0..100_000).sum::<u64>());
+        drop(task);
+        Viewer::here().until_empty();
+    });
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_ended_and_not_tried_again() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let limited = TaskOptions::new().timeout(Duration::from_millis(150));
+        let task = dies_between_results.options(limited).remote("never").unwrap();
+        let error = plasmon::get(&task).unwrap_err();
+        let Error::TaskCancelled { cause, name, .. } = &error else { panic!("{error}") };
+        assert!(cause.contains("attempt 2") && cause.contains("150ms"), "{cause}");
+        assert!(name.ends_with("dies_between_results"), "{name}");
+        assert_eq!(row(&mut viewer, "dies_between_results").attempt, 2);
+        // The one death was the first attempt's own.
+        assert_eq!(viewer.events_of(EventKind::ProcessDied), 1);
+        // One that is quick enough is not concerned, and the CPU is free again.
+        let quick = TaskOptions::new().timeout(Duration::from_secs(600));
+        assert_eq!(plasmon::get(&fails_until.options(quick).remote(1).unwrap()).unwrap(), 3);
+        drop(task);
+        viewer.until_empty();
+    });
+}

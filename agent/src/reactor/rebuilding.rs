@@ -1,0 +1,173 @@
+//! Lost results are made again: their task runs once more, with the arguments that it had, while a retry is left. What it takes to do so
+//! is kept ([`crate::scheduler::lineage`]); its arguments are not, beyond those that somebody holds.
+
+use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::local::ENDLESS;
+use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
+
+use super::{Core, Outbox};
+use crate::references::table::Count;
+use crate::scheduler::task::{Argument, Role, Task};
+use crate::store::object::Residency;
+
+impl Core {
+    /// A task has finished: what it takes to run it again is kept, when its results can be lost at all. Only what is in external storage
+    /// can.
+    pub(super) fn keep_lineage(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get(&key) else { return };
+        if task.role != Role::Function || task.retries_left == 0 || !self.spill.config.is_on() {
+            return;
+        }
+        let live = || task.returns.iter().filter_map(|result| self.objects.get(*result));
+        if live().all(|object| object.state != Some(ObjectState::InMemory)) {
+            return;
+        }
+        let count = live().count() as u32;
+        self.lineage.keep(task.clone(), count);
+    }
+
+    /// The value of an object is gone for ever: the task that made it runs again, or does so already.
+    ///
+    /// # Errors
+    /// Why nothing can make it again, for people.
+    pub(super) fn rebuild(&mut self, key: ObjectKey, cause: &str) -> Result<(), String> {
+        let maker = self.objects.get(key).and_then(|object| object.task()).ok_or("it was put, and no task can make it again")?;
+        if self.tasks.get(&maker).is_some_and(Task::is_pending) {
+            // When it has ended, it is looked which of its results are missing.
+            self.forget_value(key);
+            return Ok(());
+        }
+        let task = self.lineage.get(maker).ok_or_else(|| self.no_lineage(maker))?;
+        if !self.jobs.contains_key(&task.job) {
+            return Err(format!("job {} of its task is over", task.job));
+        }
+        if let Some(missing) = self.missing_for(task) {
+            return Err(format!("task {} cannot make it again: {missing}", task.short_function()));
+        }
+        let Some(mut task) = self.lineage.take(maker) else { return Err(self.no_lineage(maker)) };
+        if task.count_retry().is_none() {
+            return Err(format!("its task {} has no retries left", task.short_function()));
+        }
+        let left = if task.retries_left == ENDLESS { String::new() } else { format!(", {} retries left", task.retries_left) };
+        let message = format!("object {} is lost: {cause}; task {} runs again to make it{left}", key.on(self.config.node), task.function);
+        self.event(EventKind::TaskRebuilt, Severity::Warning, None, message);
+        self.forget_value(key);
+        self.resubmit(task);
+        Ok(())
+    }
+
+    fn no_lineage(&self, maker: TaskKey) -> String {
+        match self.tasks.get(&maker) {
+            Some(task) if task.max_retries == 0 => format!("its task {} has max_retries = 0", task.short_function()),
+            Some(task) if task.retries_left == 0 => format!("its task {} has no retries left", task.short_function()),
+            Some(task) if task.role != Role::Function => format!("{} is a call of an actor, which is not run again", task.short_function()),
+            Some(task) => format!("what it takes to run its task {} again was dropped for --lineage-limit", task.short_function()),
+            None => "what it takes to run its task again was not kept, or dropped for --lineage-limit".to_owned(),
+        }
+    }
+
+    /// What of a task's arguments is gone.
+    fn missing_for(&self, task: &Task) -> Option<String> {
+        for (index, argument) in task.arguments.iter().enumerate() {
+            let (key, what) = match argument {
+                Argument::Inline(_) => continue,
+                Argument::Object(key) => (*key, format!("its argument {} (object {})", index + 1, key.on(self.config.node))),
+                Argument::Block(key) => (*key, format!("its argument {}, a value that was passed to it alone,", index + 1)),
+            };
+            match self.objects.get(key).map(|object| object.state) {
+                None => return Some(format!("{what} is gone, nobody held it")),
+                Some(Some(ObjectState::Failed)) => return Some(format!("{what} has no value itself")),
+                Some(_) => {}
+            }
+        }
+        let gone = task.holds.iter().find(|key| self.objects.get(**key).is_none())?;
+        Some(format!("object {} inside of its arguments is gone, nobody held it", gone.on(self.config.node)))
+    }
+
+    /// An object has no value any more, until its task makes it again.
+    fn forget_value(&mut self, key: ObjectKey) {
+        let Some(object) = self.objects.get_mut(key) else { return };
+        object.state = Some(ObjectState::Pending);
+        object.residency = Residency::Primary;
+        let length = std::mem::take(&mut object.length);
+        let (hidden, site, submitted) = (object.hidden, object.site, object.counts.submitted);
+        let (captor, contains) =
+            object.cold.as_mut().map_or((ProcessId(0), Vec::new()), |cold| (cold.captor, std::mem::take(&mut cold.contains)));
+        if !hidden {
+            self.counters.object_bytes -= length;
+            self.sites.weigh(site, |weight| weight.bytes -= length);
+            self.weigh_holders(key, |bytes| bytes - length);
+        }
+        let captor = self.living(captor);
+        for inner in contains {
+            self.release(captor, inner, Count::Captured);
+        }
+        self.spill.wanted.remove(&key);
+        if submitted > 0 {
+            self.await_again(key);
+        }
+    }
+
+    /// Tasks that have not begun wait for an argument again.
+    fn await_again(&mut self, argument: ObjectKey) {
+        let needs = |task: &Task| {
+            task.worker.is_none()
+                && task.is_pending()
+                && task.status != TaskStatus::Infeasible
+                && task.arguments.iter().any(|given| matches!(given, Argument::Object(key) | Argument::Block(key) if *key == argument))
+        };
+        let pending = self.jobs.values().flat_map(|job| &job.pending);
+        let waiting: Vec<TaskKey> = pending.copied().filter(|key| self.tasks.get(key).is_some_and(needs)).collect();
+        for key in waiting {
+            self.stop_timers(key);
+            self.dequeue(key);
+            self.forget_dependent(key);
+            self.unfetch(key);
+            let waits_for = self.await_missing(key);
+            let now_ms = self.now_ms;
+            let Some(task) = self.tasks.get_mut(&key) else { continue };
+            let before = std::mem::replace(&mut task.status, TaskStatus::PendingArgsAvail);
+            (task.waits_for, task.waiting_since_ms) = (waits_for, now_ms);
+            self.status_changed(Some(before), TaskStatus::PendingArgsAvail);
+        }
+    }
+
+    /// A finished task is pending again. It holds what it held before.
+    fn resubmit(&mut self, mut task: Task) {
+        let (key, job) = (task.key, task.job);
+        let holder = self.living(key.process);
+        for object in &task.holds {
+            let held = self.hold(holder, *object, Count::Submitted, task.site);
+            debug_assert_eq!(held, Ok(()), "it was asked whether all of them are there");
+        }
+        self.ended.retain(|ended| *ended != key);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.pending.insert(key);
+        }
+        task.holder = holder;
+        task.status = TaskStatus::PendingArgsAvail;
+        task.waits_for = 0;
+        task.worker = None;
+        task.blocked = false;
+        task.parent = None;
+        task.outputs = 0;
+        task.waiting_since_ms = self.now_ms;
+        (task.started_ms, task.ended_ms, task.error) = (None, None, None);
+        self.tasks.insert(key, task);
+        self.status_changed(Some(TaskStatus::Finished), TaskStatus::PendingArgsAvail);
+        self.await_arguments(key);
+    }
+
+    /// A task has finished: results that were lost while it ran, after it had sent them, are made by running it once more.
+    pub(super) fn make_what_is_missing(&mut self, key: TaskKey, out: &mut impl Outbox) {
+        let Some(task) = self.tasks.get(&key).filter(|task| !task.returns.is_empty()) else { return };
+        let pending = |result: &ObjectKey| self.objects.get(*result).is_some_and(|object| object.state == Some(ObjectState::Pending));
+        let missing: Vec<ObjectKey> = task.returns.iter().copied().filter(pending).collect();
+        for result in missing {
+            if let Err(why) = self.rebuild(result, "it was lost while its task ran") {
+                let error = self.lost(result, &format!("it was lost while its task ran; {why}"));
+                self.fail_object(result, &error, out);
+            }
+        }
+    }
+}
