@@ -1,4 +1,5 @@
 //! Tasks and calls are cancelled, whatever they wait for or do.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
 

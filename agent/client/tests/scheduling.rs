@@ -152,18 +152,6 @@ fn options_change_what_a_call_reserves() {
 }
 
 #[test]
-fn a_task_that_asks_for_too_much_is_told_so() {
-    alone(|| {
-        start(2.0);
-        let task = pid_of.options(TaskOptions::new().num_cpus(2.5)).remote().unwrap();
-        let error = plasmon::get(&task).unwrap_err();
-        let Error::Infeasible { name, asked, total } = &error else { panic!("{error}") };
-        assert_eq!((name.as_str(), asked.as_str(), total.as_str()), ("scheduling::pid_of", "2.5", "2"));
-        assert_ne!(plasmon::get(&pid_of.remote().unwrap()), Ok(0));
-    });
-}
-
-#[test]
 fn workers_are_used_again() {
     alone(|| {
         start(1.0);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plasmon_agent::reactor::{Core, CoreConfig, Machine, Outbox};
+use plasmon_agent::reactor::{Core, CoreConfig, Machine, OomConfig, Outbox};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_agent::telemetry::tables::Tables;
@@ -113,6 +113,9 @@ impl Node {
             fail_infeasible: false,
             now_ms: 1_000,
             spill: SpillConfig::default(),
+            lineage_limit: 0,
+            recording: None,
+            oom: OomConfig::default(),
         };
         Self { core: Core::new(config), outside: Outside::default(), now_ms: 1_000, begun: 0, counted: BTreeMap::new() }
     }

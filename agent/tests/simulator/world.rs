@@ -86,7 +86,7 @@ impl World {
             recording: None,
             oom: oom.clone(),
         };
-        let mut model = Model::new(now_ms, capacity, blocks, Wants::row(&resources), fail_infeasible, spill);
+        let mut model = Model::new(now_ms, capacity, blocks, Wants::row(&resources), fail_infeasible, spill, oom.clone());
         model.lineage = lineage;
         let haste = random.pick(&[25, 50, 80, 100]).unwrap_or(50);
         let hostility = if random.chance(25) { 40 } else { 0 };

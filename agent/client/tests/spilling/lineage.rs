@@ -34,7 +34,7 @@ fn known(seed: u64, object: ObjectRef<[u8]>) -> Known {
 
 /// Makes objects until the first ones are in external storage only; and damages all that is there. Which are away.
 fn lose(viewer: &mut Viewer, objects: &[Known]) -> Vec<usize> {
-    objects.iter().for_each(|known| drop(plasmon::wait(&[known.object.clone()], 1, None).unwrap()));
+    objects.iter().for_each(|known| drop(plasmon::wait(std::slice::from_ref(&known.object), 1, None).unwrap()));
     viewer.until("nothing is being written", |report| report.store.spill.writing_bytes == 0);
     let rows = viewer.objects();
     let is_away = |known: &Known| rows.iter().any(|row| row.object_id == known.object.id() && row.state == ObjectState::Spilled);

@@ -39,10 +39,6 @@ pub(super) fn demanded(demand: &Demand<'_>) -> Result<Wants, &'static str> {
     demand.check().map(|()| Wants::of(demand)).map_err(|_| "a demand that cannot be")
 }
 
-pub(super) fn demanded(demand: &Demand<'_>) -> Result<Wants, &'static str> {
-    demand.check().map(|()| Wants::of(demand)).map_err(|_| "a demand that cannot be")
-}
-
 pub(super) fn allowed(holds: bool, otherwise: &'static str) -> Verdict {
     if holds { Ok(()) } else { Err(otherwise) }
 }

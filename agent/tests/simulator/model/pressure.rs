@@ -1,7 +1,6 @@
 //! Who may have to go when memory runs out, and what becomes of their work.
 
 use plasmon_protocol::id::{ProcessId, TaskKey};
-use plasmon_protocol::record::TaskStatus;
 
 use super::{AGENT, Activity, Check, Model, Role, Task};
 
