@@ -43,7 +43,7 @@ fn the_defaults_hold() {
         temp_dir: "/x".into(),
         num_cpus: "4".parse().unwrap(),
         num_gpus: Amount::whole(crate::machine::gpus::visible().len() as u32),
-        memory: Bytes(10 * GIB - 3 * GIB / 4096 * 4096),
+        memory: Bytes(10 * GIB + 4096 - 3 * GIB / 4096 * 4096),
         fail_infeasible: false,
         lineage_limit: Bytes(64 << 20),
         resources: BTreeMap::new(),

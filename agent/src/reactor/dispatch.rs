@@ -5,6 +5,7 @@ use std::sync::Arc;
 use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
 use plasmon_protocol::local::Work;
 use plasmon_protocol::record::ProcessType;
+use plasmon_protocol::resources::Amount;
 
 use super::arguments::Fetched;
 use super::{Activity, Core, Outbox, Process};
@@ -109,9 +110,15 @@ impl Core {
     fn take_idle(&mut self, id: JobId, shape: &Shape) -> Option<ProcessId> {
         let gpus = shape.gpus();
         let devices = self.resources.devices();
+        // Parts are packed, so that whole ones stay free.
+        let packed = if gpus < Amount::ONE { devices.pick(gpus) } else { None };
         let will_do = |worker: &ProcessId| {
             self.process(*worker).is_some_and(|process| {
-                let sees = if gpus.is_zero() { process.devices.is_empty() } else { devices.could_be(&process.devices, gpus) };
+                let sees = match &packed {
+                    _ if gpus.is_zero() => process.devices.is_empty(),
+                    Some(packed) => process.devices == *packed,
+                    None => devices.could_be(&process.devices, gpus),
+                };
                 sees && !process.stopped
             })
         };

@@ -19,6 +19,8 @@ impl Core {
         }
         if self.next_work_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.tick_timers(out);
+            // What nobody holds any more is not to be moved.
+            self.drain_doomed(out);
             self.tick_spilling(out);
             self.expire_creates(out);
             self.tidy(out);

@@ -225,6 +225,8 @@ pub(crate) struct Model {
     pub(crate) fail_infeasible: bool,
     /// Tasks whose arguments were being read back when it was last looked.
     pub(crate) fetching: BTreeSet<TaskKey>,
+    /// What waits first for room is an object that comes back for a task.
+    pub(crate) unseen_first: bool,
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     /// Starts that failed in a row, by living job.
     pub(crate) jobs: BTreeMap<JobId, u32>,
@@ -295,6 +297,7 @@ impl Model {
             total,
             fail_infeasible,
             fetching: BTreeSet::new(),
+            unseen_first: false,
             processes: BTreeMap::from([(AGENT, agent)]),
             jobs: BTreeMap::new(),
             objects: BTreeMap::new(),

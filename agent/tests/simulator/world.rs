@@ -7,6 +7,7 @@ mod storage;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, Usage};
+use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToAgent, ToClient, decode};
 use plasmon_protocol::record::ObjectState;
@@ -358,8 +359,12 @@ impl World {
         }
         self.check_readers()?;
         self.model.see_bumps(&self.subject.core.ranges());
-        self.model.compare(&self.subject.core, &self.shared)?;
         self.model.see_fetches(&self.subject.core);
+        let core = &self.subject.core;
+        self.model.compare(core, &self.shared).map_err(|error| {
+            let waiting: Vec<_> = core.tasks().into_iter().filter_map(|row| Some((row.task_id.key(), row.status, row.reason?))).collect();
+            format!("{error}; for room wait {:?}; tasks wait {waiting:?}", core.store().spill.queue)
+        })?;
         for (key, object) in self.model.objects.iter().filter(|(key, _)| !self.disk.doubtful.contains(key)) {
             let readable = object.state == ObjectState::InMemory && !object.is_away();
             if readable && !self.disk.pool.holds(*key, object.offset, object.length) {

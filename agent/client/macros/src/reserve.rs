@@ -11,7 +11,7 @@ pub(crate) const NAMES: &str = "num_cpus, num_gpus, memory, resources";
 pub(crate) fn call(name: &Ident, value: &Expr) -> Option<TokenStream> {
     Some(match name.to_string().as_str() {
         "num_cpus" | "num_gpus" => quote!(.#name((#value) as f64)),
-        "memory" => quote!(.memory((#value) as u64)),
+        "memory" => quote!(.memory(#value)),
         "resources" => quote!(.resources(&#value)),
         _ => return None,
     })

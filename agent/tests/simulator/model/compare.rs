@@ -132,7 +132,7 @@ impl Model {
         ensure(theirs.iter().sum::<u64>() == self.capacity, || format!("the ledger does not sum to {}: {ledger:?}", self.capacity))?;
         let ours = self.ledger();
         // What comes back may have its place, and wait for memory behind it.
-        let known = if self.asks.iter().any(|ask| ask.restore.is_some()) { 6..6 } else { 8..10 };
+        let known = if self.fetches() || self.asks.iter().any(|ask| ask.restore.is_some()) { 6..6 } else { 8..10 };
         let same = theirs[..4] == ours[..4] && theirs[5] == ours[5] && theirs[7] == ours[7] && theirs[known.clone()] == ours[known];
         ensure(same, || format!("ledger {ours:?}, the core has {theirs:?}: {:?}, {:?}", self.leases, core.ranges()))?;
         // A granted range without memory behind it is nobody's yet, as far as anybody can see.
@@ -209,6 +209,9 @@ impl Model {
     pub(crate) fn see_fetches(&mut self, core: &Core) {
         let fetching = core.tasks().into_iter().filter(|row| row.status == TaskStatus::PendingArgsFetch);
         self.fetching = fetching.map(|row| row.task_id.key()).collect();
+        let first = core.store().spill.queue.first().and_then(|wait| wait.object).map(|id| id.key());
+        let asked = |key| self.asks.iter().any(|ask| ask.restore == Some(key));
+        self.unseen_first = first.is_some_and(|key| !asked(key));
     }
 
     fn compare_tasks(&self, core: &Core) -> Check {

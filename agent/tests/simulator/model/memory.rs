@@ -142,7 +142,7 @@ impl Model {
 
     /// Whether all that was granted is known here: a range that still waits for memory behind it is not.
     pub(super) fn knows_all_leases(&self) -> bool {
-        self.backed >= self.backing || self.asks.iter().all(|ask| ask.memory.is_none())
+        !self.fetches() && (self.backed >= self.backing || self.asks.iter().all(|ask| ask.memory.is_none()))
     }
 
     /// When an ask has waited long enough.
@@ -171,7 +171,7 @@ impl Model {
         }
         let head = self.asks.iter().find(|ask| ask.memory.is_some()).map(|ask| (ask.process, ask.request, ask.restore, ask.since_ms));
         // What waits for memory behind it is not seen here.
-        if head != self.head || self.backed < self.backing || self.fetches() {
+        if head != self.head || self.backed < self.backing || self.fetches() || self.unseen_first {
             (self.head, self.neglect) = (head, (self.now_ms, self.now_ms));
         }
         let wanted = self.asks.iter().find_map(|ask| ask.memory).map_or(0, |(bytes, _)| bytes.max(1).next_multiple_of(PAGE));
@@ -201,7 +201,7 @@ impl Model {
     /// A create waits only while there is no room for it, and while that is so, room is made for whoever waits first.
     pub(super) fn check_waiting(&self) -> Check {
         // What is to be read back for tasks stands in the same queue, and is not seen here.
-        if self.backed < self.backing || self.fetches() {
+        if self.backed < self.backing || self.fetches() || self.unseen_first {
             return Ok(());
         }
         let Some((ask, (bytes, _))) = self.asks.iter().find_map(|ask| Some((ask, ask.memory?))) else { return Ok(()) };

@@ -258,9 +258,9 @@ impl Model {
         self.answer_waiters(key);
     }
 
-    /// Whether tasks that could begin want the object back.
+    /// Whether tasks want the object back, or did so a moment ago.
     pub(super) fn may_be_fetched(&self, key: ObjectKey) -> bool {
-        self.tasks.values().any(|task| task.is_pending() && !matches!(task.role, Role::Method(_)) && task.needs().contains(&key))
+        self.tasks.values().any(|task| task.needs().contains(&key))
     }
 
     /// Whether the object may be kept in the store for a task that begins or has begun.
