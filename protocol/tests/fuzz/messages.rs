@@ -6,9 +6,10 @@ use std::time::Duration;
 use plasmon_protocol::error::{Error, Holder, MemoryReport, ProcessMemory};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{
-    self, Actor, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, ToAgent, ToClient, VERSION, Value, Welcome, Work,
+    self, Actor, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, Task, ToAgent, ToClient, VERSION, Value, Welcome, Work,
 };
 use plasmon_protocol::record::{ProcessType, SiteKind};
+use plasmon_protocol::resources::{Amount, Demand};
 use plasmon_protocol::size::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +138,7 @@ pub(crate) fn to_client() -> Examples {
         ("run", run(Work::Task)),
         ("run_constructor", run(Work::Constructor { max_concurrency: 4 })),
         ("run_method", run(Work::Method)),
+        ("cancel_task", ToClient::Cancel { task: TASK }),
         ("exit", ToClient::Exit),
     ])
 }
