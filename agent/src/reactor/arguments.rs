@@ -12,6 +12,9 @@ use crate::store::object::{Object, Residency};
 /// What arguments may take up of the store (Ray's `max_task_args_memory_fraction`), percent.
 const MAX_PERCENT: u64 = 70;
 
+/// How long a task pauses for whose arguments there was no room, milliseconds.
+const PAUSE_MS: u64 = 1000;
+
 /// What is done for tasks that are about to begin.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
@@ -21,6 +24,8 @@ pub(super) struct Arguments {
     waiting: std::collections::BTreeSet<u64>,
     /// Tasks whose arguments are being read back.
     fetching: u64,
+    /// Tasks for whose arguments there was no room, and when they ask again.
+    paused: std::collections::BTreeSet<(u64, TaskKey)>,
 }
 
 /// Whether a task's arguments are where they must be.
@@ -109,14 +114,45 @@ impl Core {
         }
     }
 
-    /// There is no room for an argument now: the tasks that it was to be read for wait in the queue again.
+    /// There is no room for an argument now: the tasks that it was to be read for let go of the others, and ask again after a while.
     pub(super) fn requeue_fetches(&mut self, key: ObjectKey) {
         let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
         for task in std::mem::take(&mut cold.dependents) {
             self.forget_dependent(task);
             self.unfetch(task);
-            self.set_waiting(task, TaskStatus::PendingNodeAssignment);
-            self.enqueue(task);
+            self.set_waiting(task, TaskStatus::PendingObjStoreMemAvail);
+            let at_ms = self.now_ms + PAUSE_MS;
+            if let Some(task) = self.tasks.get_mut(&task) {
+                task.paused_ms = Some(at_ms);
+            }
+            self.arguments.paused.insert((at_ms, task));
+        }
+    }
+
+    /// When the first of the tasks that pause for want of room asks again.
+    pub(super) fn next_fetch_ms(&self) -> Option<u64> {
+        self.arguments.paused.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Tasks whose pause is over stand in the queue again.
+    pub(super) fn tick_fetches(&mut self) {
+        while let Some((at_ms, key)) = self.arguments.paused.first().copied().filter(|(at_ms, _)| *at_ms <= self.now_ms) {
+            self.arguments.paused.remove(&(at_ms, key));
+            if let Some(task) = self.tasks.get_mut(&key) {
+                task.paused_ms = None;
+                self.enqueue(key);
+            }
+        }
+    }
+
+    /// What a task needs beside its arguments is not free any more: others may have the room that was kept for those.
+    pub(super) fn let_arguments_wait(&mut self, key: TaskKey) {
+        let waits = |task: &crate::scheduler::task::Task| {
+            !task.fetched.is_empty() || task.order.is_some_and(|order| self.arguments.waiting.contains(&order))
+        };
+        if self.tasks.get(&key).is_some_and(waits) {
+            self.unfetch(key);
+            self.set_waiting(key, TaskStatus::PendingNodeAssignment);
         }
     }
 
@@ -133,6 +169,9 @@ impl Core {
         if task.status == TaskStatus::PendingArgsFetch && task.waits_for > 0 {
             task.waits_for = 0;
             self.arguments.fetching -= 1;
+        }
+        if let Some(at_ms) = task.paused_ms.take() {
+            self.arguments.paused.remove(&(at_ms, key));
         }
         if let Some(order) = task.order {
             self.dispatch_wanted |= self.arguments.waiting.remove(&order);

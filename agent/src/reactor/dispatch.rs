@@ -46,10 +46,12 @@ impl Core {
         while let Some(head) = self.ready.head_after(job, after) {
             after = Some((head.order, head.queue));
             if kept.is_some_and(|kept| kept.order != head.order && Reserved::touches(&head.shape, &kept.lacks)) {
+                self.let_arguments_wait(head.task);
                 continue;
             }
             if !self.resources.fits(&head.shape) {
                 self.ready.blocked(job, head.queue);
+                self.let_arguments_wait(head.task);
                 continue;
             }
             if head.queue.1 && self.fetch(head.task) != Fetched::Ready {

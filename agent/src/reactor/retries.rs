@@ -69,7 +69,7 @@ impl Core {
         task.worker = None;
         task.blocked = false;
         let spent = task.spend_retry(loss.cause(), self.config.oom.retries);
-        let Some(delay_ms) = spent else { return Some(self.error_of(key, loss)) };
+        let Some(delay_ms) = spent else { return self.error_of(key, loss) };
         task.started_ms = None;
         self.tell_retry(key, loss, delay_ms);
         self.try_again(key, delay_ms);
@@ -77,18 +77,18 @@ impl Core {
     }
 
     /// What a task fails with that is not tried again.
-    pub(super) fn error_of(&self, key: TaskKey, loss: &Loss) -> Error {
-        let task = &self.tasks[&key];
+    pub(super) fn error_of(&self, key: TaskKey, loss: &Loss) -> Option<Error> {
+        let task = self.tasks.get(&key)?;
         let (pid, how) = match loss {
-            Loss::Exception(error) => return error.clone(),
-            Loss::OutOfMemory { pid, report } => return self.oom_error(task, *pid, report),
+            Loss::Exception(error) => return Some(error.clone()),
+            Loss::OutOfMemory { pid, report } => return Some(self.oom_error(task, *pid, report)),
             Loss::Crash { pid, how } | Loss::Interrupted { pid, how } => (*pid, how),
         };
         if let Role::Method(actor) = task.role {
-            return self.actor_died(actor, &format!("its worker {pid} died ({how}) while the call ran; it is made anew"));
+            return Some(self.actor_died(actor, &format!("its worker {pid} died ({how}) while the call ran; it is made anew")));
         }
         let (name, site) = (task.function.to_string(), self.site_of(task));
-        Error::WorkerCrashed { task: key.on(self.config.node), name, pid, site, how: how.clone(), attempt: task.attempt }
+        Some(Error::WorkerCrashed { task: key.on(self.config.node), name, pid, site, how: how.clone(), attempt: task.attempt })
     }
 
     fn oom_error(&self, task: &Task, pid: u32, report: &MemoryReport) -> Error {

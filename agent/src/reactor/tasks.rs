@@ -109,6 +109,7 @@ impl Core {
             fetched: Vec::new(),
             fetched_bytes: 0,
             fetched_lent: false,
+            paused_ms: None,
             heap_bytes: 0,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,

@@ -204,11 +204,12 @@ impl Core {
             1 => " after 1 restart".to_owned(),
             restarts => format!(" after {restarts} restarts"),
         };
-        let calls = self.actors.get(&key).map(|actor| actor.running.clone()).unwrap_or_default();
+        let mut calls = self.actors.get(&key).map(|actor| actor.running.clone()).unwrap_or_default();
+        calls.retain(|call| self.tasks.get(call).is_some_and(Task::is_pending));
         self.end_actor(key, &format!("{cause}{after}"), End::Killed, out);
         if matches!(loss, Loss::OutOfMemory { .. }) {
             // What is pushed last fails first: those that ran are told of memory, not of the actor's end.
-            let told: Vec<_> = calls.into_iter().map(|call| (call, self.error_of(call, loss))).collect();
+            let told: Vec<_> = calls.into_iter().filter_map(|call| Some((call, self.error_of(call, loss)?))).collect();
             self.failing.extend(told);
         }
     }
@@ -219,7 +220,7 @@ impl Core {
         job.failed_starts = 0;
         let error = Error::system(format!("start a worker for job {id}"), how);
         for key in job.pending.clone().into_iter().rev() {
-            let waits = |task: &Task| task.queue.is_some() || task.status == TaskStatus::PendingArgsFetch;
+            let waits = |task: &Task| task.queue.is_some() || task.paused_ms.is_some() || task.status == TaskStatus::PendingArgsFetch;
             if self.tasks.get(&key).is_some_and(waits) {
                 self.failing.push((key, error.clone()));
             }

@@ -210,8 +210,8 @@ impl Model {
         let fetching = core.tasks().into_iter().filter(|row| row.status == TaskStatus::PendingArgsFetch);
         self.fetching = fetching.map(|row| row.task_id.key()).collect();
         let first = core.store().spill.queue.first().and_then(|wait| wait.object).map(|id| id.key());
-        let asked = |key| self.asks.iter().any(|ask| ask.restore == Some(key));
-        self.unseen_first = first.is_some_and(|key| !asked(key));
+        let ours = self.asks.iter().find(|ask| ask.memory.is_some()).and_then(|ask| ask.restore);
+        self.unseen_first = first.is_some() && first != ours;
     }
 
     fn compare_tasks(&self, core: &Core) -> Check {
