@@ -65,7 +65,7 @@ impl Model {
         let pending = |need: &ObjectKey| self.objects.get(need).is_some_and(|object| object.state == ObjectState::Pending);
         let met: Vec<ObjectKey> = task.needs().into_iter().filter(|need| !pending(need)).collect();
         let task = self.tasks.get_mut(&key).expect("it was there before");
-        task.met.extend(met);
+        task.met = met.into_iter().collect();
         task.status = if waits { TaskStatus::PendingArgsAvail } else { TaskStatus::PendingNodeAssignment };
     }
 
