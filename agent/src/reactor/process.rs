@@ -156,6 +156,12 @@ impl Process {
         self.unique_bytes.unwrap_or_else(|| self.usage.heap_bytes())
     }
 
+    /// Whether it stood still when it was last looked at.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// The lease that the process calls `number`.
     #[must_use]
     pub fn lease(&self, number: u32) -> Option<LeaseIndex> {

@@ -41,7 +41,7 @@ fn one_client_leaves_half_of_the_slots_to_others() {
 #[test]
 fn a_client_that_never_reads_costs_little_and_loses_nothing() {
     let place = Place::new();
-    let daemon = Daemon::start(&place, &[]);
+    let daemon = Daemon::start(&place, &["--fail-infeasible"]);
     let (mut mute, mut other) = (guest(&daemon), guest(&daemon));
     let first = mute.slots(0).unwrap();
     let key = ObjectKey { slot: first, generation: 1 };

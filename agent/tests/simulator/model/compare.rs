@@ -63,7 +63,7 @@ impl Model {
         if core.version(Table::Store).is_multiple_of(16) {
             compare_taken(core)?;
         }
-        self.check_dispatch()?;
+        self.check_dispatch(core)?;
         self.check_calls()?;
         self.check_waiting()
     }
@@ -304,11 +304,12 @@ impl Model {
     }
 
     /// No task that fits waits beside an idle worker of its job, unless what it wants is kept for one that let many pass.
-    fn check_dispatch(&self) -> Check {
+    fn check_dispatch(&self, core: &Core) -> Check {
+        let stands = |id: &ProcessId| core.process(*id).is_some_and(plasmon_agent::reactor::Process::is_stopped);
         let used = self.used();
         let ready: Vec<_> = self.tasks.values().filter(|task| task.waits_for_worker()).collect();
         let idle = |task: &Task| {
-            let mut workers = self.processes.iter().filter(|(id, worker)| worker.job == task.job && !self.has_to_go(**id));
+            let mut workers = self.processes.iter().filter(|(id, worker)| worker.job == task.job && !self.has_to_go(**id) && !stands(id));
             workers.any(|(_, worker)| worker.activity == Activity::Idle && worker.devices.is_empty())
         };
         let kept_for = |task: &Task, other: &Task| {

@@ -7,7 +7,7 @@ use plasmon_protocol::local::{self, Outcome, PAGE, SLOT_BLOCK, ToClient, Work, d
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Amount;
 
-use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role, Task, Wants};
+use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role, Wants};
 use crate::simulator::effects::Effect;
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -304,7 +304,7 @@ impl Model {
         ensure(all, || format!("{} with {arguments:?} instead of {:?}", what(), task.arguments))?;
         let pid = worker.pid;
         if !matches!(role, Role::Method(_)) {
-            self.pass_waiting(key, used.plus(wants));
+            self.pass_waiting(key);
         }
         let task = self.tasks.get_mut(&key).expect("it was there before");
         (task.worker, task.worker_pid, task.status) = (Some(to), Some(pid), TaskStatus::SubmittedToWorker);
@@ -339,12 +339,10 @@ impl Model {
     }
 
     /// A task is started, and all that wait for what is not free let it pass.
-    fn pass_waiting(&mut self, started: TaskKey, used: Wants) {
-        let total = self.total;
+    fn pass_waiting(&mut self, started: TaskKey) {
+        // The core counts from the first time on that one did not fit, which is not seen here: never from before it was ready.
         let waiting = self.tasks.iter_mut().filter(|(key, task)| **key != started && task.waits_for_worker());
-        // Counted from the first time on that it could not be started, as the core counts.
-        let blocked = |task: &Task| task.passed > 0 || task.wants.needs_gpu() || !task.wants.fits(used, total);
-        waiting.filter(|(_, task)| blocked(task)).for_each(|(_, task)| task.passed += 1);
+        waiting.for_each(|(_, task)| task.passed += 1);
     }
 
     /// A call goes to its actor, in its caller's order, in its caller's turn, and beside no more than the actor wants.
