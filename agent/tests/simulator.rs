@@ -52,7 +52,7 @@ fn attempt(seed: u64, bug: Option<Bug>) -> Check {
 
 #[test]
 fn no_seed_breaks_the_reactor() {
-    let seeds = number("SEEDS").unwrap_or(if cfg!(debug_assertions) { 400 } else { 20_000 });
+    let seeds = number("SEEDS").unwrap_or(if cfg!(debug_assertions) { 400 } else { 5_000 });
     let first = number("FIRST").unwrap_or(0);
     let next = AtomicU64::new(first);
     let failure = Mutex::new(None);

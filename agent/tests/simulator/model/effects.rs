@@ -211,7 +211,8 @@ impl Model {
         };
         let Some(key) = self.objects.iter().find(|(_, object)| waits(object)).map(|(key, _)| *key) else { return Ok(()) };
         let Some(ask) = self.asks.iter().find(|ask| ask.restore == Some(key)) else { return Ok(()) };
-        let late = self.deadline(ask.since_ms) <= self.now_ms;
+        // It may have been asked for already for a task, and be refused with that.
+        let late = self.deadline(ask.since_ms) <= self.now_ms || self.may_be_fetched(key);
         let may = match error {
             Error::ObjectStoreFull { .. } => late,
             Error::OutOfDisk { .. } => late && (self.storage.totals.failures > 0 || self.storage.config.limit.is_some()),

@@ -259,7 +259,7 @@ impl Model {
     }
 
     /// Whether tasks want the object back, or did so a moment ago.
-    pub(super) fn may_be_fetched(&self, key: ObjectKey) -> bool {
+    pub(crate) fn may_be_fetched(&self, key: ObjectKey) -> bool {
         self.tasks.values().any(|task| task.needs().contains(&key))
     }
 
