@@ -9,7 +9,7 @@
 //! SEED=123 cargo test --release -p plasmon-agent --test simulator -- replay --nocapture
 //! ```
 //!
-//! `SEEDS=N` sets how many seeds the long test runs (20,000 when optimised), `FIRST=N` where they begin.
+//! `SEEDS=N` sets how many seeds the long test runs (5,000 when optimised), `FIRST=N` where they begin.
 //!
 //! The simulator itself is tested with planted bugs ([`simulator::bugs::Bug`]): it must find each.
 
