@@ -39,7 +39,7 @@ use simulator::run::{STEPS, run};
 /// Lines of the trace that a failure shows.
 const TAIL: usize = 60;
 /// Seeds within which every planted bug must be found.
-const SEEDS_FOR_BUGS: u64 = 100;
+const SEEDS_FOR_BUGS: u64 = 500;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

@@ -11,6 +11,9 @@ use crate::simulator::effects::Effect;
 use crate::simulator::model::Check;
 use crate::simulator::random::Random;
 
+/// Simulated seconds in which a disk that serves must be rid of what is dead.
+const SECONDS_TO_DELETE: u32 = 1000;
+
 /// External storage of any kind, or none.
 pub(super) fn some_storage(random: &mut Random, capacity: u64) -> SpillConfig {
     if random.chance(33) {
@@ -44,7 +47,13 @@ impl World {
     pub(crate) fn remove_all(&mut self) -> Check {
         self.complete_all()?;
         let failing = std::mem::take(&mut self.disk.failing);
-        while self.model.storage.has_undeleted() {
+        for second in 0.. {
+            if !self.model.storage.has_undeleted() {
+                break;
+            }
+            if second == SECONDS_TO_DELETE {
+                return Err(format!("after {second} s there are files that nobody deletes: {:?}", self.model.storage.files));
+            }
             self.tick(1000)?;
             self.verify()?;
             self.complete_all()?;
