@@ -353,6 +353,8 @@ impl Core {
             Some(Activity::Busy(current)) if current == key => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
             Some(Activity::Actor(actor)) if runs(actor) => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
             Some(Activity::Withdrawn(current)) if current == key => Ok(None),
+            // It was told to end before it could know of that.
+            Some(Activity::Leaving) => Ok(None),
             Some(_) => Err(Violation(format!("word of task {} which it does not run", key.on(self.config.node)))),
             None => Ok(None),
         }

@@ -1,6 +1,6 @@
 //! The outermost process of a campaign: starts the rest, and sees that nothing of it is left.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -73,13 +73,23 @@ pub(crate) fn run(plan: Plan) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Recordings that are kept of agents that were killed.
+const RECORDINGS: usize = 5;
+
 /// Processes and files that a campaign has left.
 fn leftovers(directory: &Path) -> Vec<String> {
     let mut wrong: Vec<String> = marked(directory).iter().map(|process| format!("left the process {process:?}")).collect();
     let mut kept = ["done", "errors", "deaths"].map(|name| directory.join(name)).to_vec();
     kept.extend([storage::place(directory), storage::faults(directory)]);
     let base = directory.join(format!("plasmon-{}", rustix::process::getuid().as_raw()));
-    let files = files_below(directory).into_iter().filter(|path| !kept.contains(path) && *path != base && *path != base.join("lock"));
+    let recordings = directory.join("state/plasmon");
+    let is_recording = |path: &Path| path.parent() == Some(&recordings) && path.extension().is_some_and(|extension| extension == "ndjson");
+    kept.extend([directory.join("state"), recordings.clone(), base.clone(), base.join("lock")]);
+    let (recorded, files): (Vec<PathBuf>, Vec<PathBuf>) = files_below(directory).into_iter().partition(|path| is_recording(path));
+    if recorded.len() > RECORDINGS {
+        wrong.push(format!("left {} recordings of dead agents", recorded.len()));
+    }
+    let files = files.into_iter().filter(|path| !kept.contains(path));
     wrong.extend(files.take(10).map(|path| format!("left {}", path.display())));
     wrong
 }

@@ -306,7 +306,7 @@ impl Load {
     }
 
     fn submit(&mut self) -> Result<(), Trouble> {
-        let options = TaskOptions::new().max_retries([0, 3, 20][self.random.below(3) as usize]);
+        let options = TaskOptions::new().max_retries([0, 3, 8][self.random.below(3) as usize]);
         let series = Series::any(&mut self.random);
         let seed = series.seed;
         let held = self.numbers();

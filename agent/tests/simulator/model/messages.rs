@@ -338,6 +338,7 @@ impl Model {
     /// The task that a worker speaks of; `None` when it is not its any more.
     fn run_by(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, &'static str> {
         let runs = match self.processes[&from].activity {
+            Activity::Leaving => return Ok(None),
             Activity::Busy(task) => task == key,
             Activity::Actor(actor) => self.actors[&actor].running.contains(&key),
             _ => false,
@@ -351,7 +352,13 @@ impl Model {
             allowed(bytes.len() <= INLINE, "an inlined value that is too long")?;
         }
         let contains = self.take_staged(from);
-        let Some(task) = self.run_by(from, key)? else { return Ok(()) };
+        let Some(task) = self.run_by(from, key)? else {
+            if let Value::Memory(memory) = value {
+                let lease = self.writable(from, *memory).ok_or("memory that it may not write")?;
+                self.write(lease, None, *memory);
+            }
+            return Ok(());
+        };
         let result = *task.returns.get(task.outputs).ok_or("more results than the task has")?;
         let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending);
         allowed(!wanted || contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
