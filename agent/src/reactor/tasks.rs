@@ -223,6 +223,8 @@ impl Core {
         task.waiting_since_ms = self.now_ms;
         match task.role {
             Role::Method(actor) => self.serving.push(actor),
+            // Its arguments came before its time.
+            _ if task.retry_at_ms.is_some() => {}
             Role::Function | Role::Constructor(_) => self.enqueue(key),
         }
         self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);
