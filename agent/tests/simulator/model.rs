@@ -223,6 +223,8 @@ pub(crate) struct Model {
     pub(crate) blocks: u32,
     pub(crate) total: Wants,
     pub(crate) fail_infeasible: bool,
+    /// No new work is taken, and nobody waits for what can never be.
+    pub(crate) draining: bool,
     /// Tasks whose arguments were being read back when it was last looked.
     pub(crate) fetching: BTreeSet<TaskKey>,
     /// What waits first for room is an object that comes back for a task.
@@ -296,6 +298,7 @@ impl Model {
             blocks,
             total,
             fail_infeasible,
+            draining: false,
             fetching: BTreeSet::new(),
             unseen_first: false,
             processes: BTreeMap::from([(AGENT, agent)]),
