@@ -151,6 +151,7 @@ impl Core {
         task.blocked = false;
         task.parent = None;
         task.outputs = 0;
+        task.no_room_since_ms = None;
         task.waiting_since_ms = self.now_ms;
         (task.started_ms, task.ended_ms, task.error) = (None, None, None);
         self.tasks.insert(key, task);

@@ -110,6 +110,7 @@ impl Core {
             fetched_bytes: 0,
             fetched_lent: false,
             paused_ms: None,
+            no_room_since_ms: None,
             heap_bytes: 0,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
