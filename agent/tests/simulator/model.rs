@@ -244,6 +244,8 @@ pub(crate) struct Model {
     /// idle leases would do.
     head: Option<(ProcessId, u32, Option<ObjectKey>, u64)>,
     neglect: (u64, u64),
+    /// Idle leases would have done when it was last looked.
+    idle_did: bool,
     /// Memory and slots that were asked for and not answered, in the order of arrival.
     pub(crate) asks: Vec<Ask>,
     /// The last generation of every slot that ever had an object.
@@ -311,6 +313,7 @@ impl Model {
             leases: Vec::new(),
             head: None,
             neglect: (0, 0),
+            idle_did: false,
             storage: Storage { config: spill, ..Storage::default() },
             asks: Vec::new(),
             generations: BTreeMap::new(),

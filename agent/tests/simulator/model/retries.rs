@@ -153,7 +153,7 @@ impl Model {
         }
         let job = worker.and_then(|worker| Some(self.processes.get(&worker)?.job));
         let is_child = |child: &TaskKey, task: &Task| {
-            task.parent == Some(key) && task.is_pending() && Some(child.process) == worker && Some(task.job) == job
+            task.parent == Some(key) && (task.is_pending() || task.lingers) && Some(child.process) == worker && Some(task.job) == job
         };
         let children: Vec<TaskKey> = self.tasks.iter().filter(|(child, task)| is_child(child, task)).map(|(child, _)| *child).collect();
         if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
