@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, OomConfig, Outbox};
-use plasmon_agent::spill::job::{Job, Report};
+use plasmon_agent::spill::job::{Failure, Job, Report};
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::explain::{Explanation, MAX_EDGES, MAX_NODES, Subject};
@@ -29,6 +29,8 @@ struct Outside {
     /// Leases of which nothing is left, and what external storage has to do.
     freed: Vec<(ProcessId, u32)>,
     jobs: Vec<Job>,
+    /// What is read back is not what was written.
+    corrupt: bool,
 }
 
 impl Outbox for Outside {
@@ -134,7 +136,7 @@ impl Node {
             fail_infeasible: false,
             now_ms: 1_000,
             spill,
-            lineage_limit: 0,
+            lineage_limit: MIB,
             recording: None,
             oom: OomConfig::default(),
         };
@@ -166,7 +168,8 @@ impl Node {
                 let report = match job {
                     Job::Write(write) => Report::Written { file: write.file, result: Ok(()), took_ms: 1 },
                     Job::Read(read) => {
-                        Report::Read { number: read.number, results: read.items.iter().map(|_| Ok(())).collect(), took_ms: 1 }
+                        let result = || if self.outside.corrupt { Err(Failure::Corrupt("what?".to_owned())) } else { Ok(()) };
+                        Report::Read { number: read.number, results: read.items.iter().map(|_| result()).collect(), took_ms: 1 }
                     }
                     Job::Delete { file, .. } => Report::Deleted { file, result: Ok(()) },
                     job => panic!("nothing else is to be done here: {job:?}"),
@@ -186,10 +189,22 @@ impl Node {
     }
 
     pub(crate) fn submit(&mut self, client: &mut Client, function: &str, demand: Demand<'_>, needs: &[ObjectKey]) -> (TaskKey, ObjectKey) {
+        self.submit_to_retry(client, function, demand, needs, 0)
+    }
+
+    /// A task that may be tried again so often.
+    pub(crate) fn submit_to_retry(
+        &mut self,
+        client: &mut Client,
+        function: &str,
+        demand: Demand<'_>,
+        needs: &[ObjectKey],
+        max_retries: u32,
+    ) -> (TaskKey, ObjectKey) {
         let (number, result) = (client.next_task, Self::key(client));
         client.next_task += 1;
         let arguments = needs.iter().map(|key| Argument::Object(*key)).collect();
-        let options = Task { demand, max_retries: 0, retry_exceptions: false, timeout_ms: 0 };
+        let options = Task { demand, max_retries, retry_exceptions: false, timeout_ms: 0 };
         self.says(client.process, ToAgent::Submit { number, function, arguments, returns: vec![result], options, site: 0 });
         (TaskKey { process: client.process, number }, result)
     }
@@ -324,6 +339,22 @@ impl Node {
         let key = self.puts(client, bytes);
         self.says(client.process, ToAgent::AddPin { key, site: 0 });
         key
+    }
+
+    /// The result of a running task is in the store, and the task goes on.
+    pub(crate) fn stores_result(&mut self, client: &mut Client, task: TaskKey, bytes: u64) {
+        assert!(self.wants_room(client, bytes), "there is room");
+        let (_, lease, offset) = *self.outside.leases.last().unwrap();
+        self.says(client.process, ToAgent::Output { task, value: Value::Memory(Memory { lease, offset, length: bytes }) });
+    }
+
+    pub(crate) fn finishes(&mut self, client: &Client, task: TaskKey) {
+        self.says(client.process, ToAgent::Ended { task, ending: Ending::Finished });
+    }
+
+    /// From here on what is read back is damaged, or is not.
+    pub(crate) fn damages(&mut self, corrupt: bool) {
+        self.outside.corrupt = corrupt;
     }
 
     /// The same, and nobody looks at it.

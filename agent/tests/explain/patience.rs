@@ -138,3 +138,46 @@ fn a_task_waits_for_room_while_anybody_runs_on() {
     node.ends(&worker, running);
     assert_eq!(node.sent(), Some(task));
 }
+
+#[test]
+fn a_result_that_is_lost_before_its_task_ends_is_made_again() {
+    let mut node = Node::spilling();
+    let mut driver = node.driver(100);
+    let (task, result) = node.submit_to_retry(&mut driver, "make", demand(1, 0), &[], 2);
+    node.connect(200);
+    assert_eq!(node.sent(), Some(task));
+    let mut worker = node.begins(task);
+    node.stores_result(&mut worker, task, 30 * MIB);
+    let pinned = node.puts_and_pins(&mut driver, 50 * MIB);
+    node.damages(true);
+    node.gets(&mut driver, result);
+    node.drops_pin(&driver, pinned);
+    node.lives_for(500);
+    node.damages(false);
+    assert_eq!(node.status(task), TaskStatus::Running);
+    node.finishes(&worker, task);
+    assert_eq!(node.events(EventKind::TaskRebuilt).len(), 1);
+    assert_eq!(node.sent(), Some(task), "{}", node.error(task));
+    node.runs(task);
+    assert_eq!(node.status(task), TaskStatus::Finished);
+}
+
+#[test]
+fn the_only_worker_that_sees_a_gpu_is_kept_among_idle_ones() {
+    let mut node = Node::offering(1);
+    let mut driver = node.driver(100);
+    let (first, _) = node.submit(&mut driver, "infer", gpus(10_000), &[]);
+    node.connect(200);
+    assert_eq!(node.sent(), Some(first));
+    node.runs(first);
+    for _ in 0..2 {
+        node.submit(&mut driver, "small", demand(1, 0), &[]);
+    }
+    node.connect(300);
+    let plain: Vec<(TaskKey, Client)> = std::iter::from_fn(|| node.sent().map(|task| (task, node.begins(task)))).collect();
+    assert_eq!(plain.len(), 2);
+    plain.iter().for_each(|(task, worker)| node.ends(worker, *task));
+    // Three are idle, and two CPUs are not worth more than two of them.
+    let (second, _) = node.submit(&mut driver, "infer", gpus(10_000), &[]);
+    assert_eq!(node.sent(), Some(second), "no other worker has to be started");
+}
