@@ -125,7 +125,7 @@ impl Model {
         match self.processes[&process].activity {
             Activity::Busy(task) => Some(task),
             Activity::Actor(actor) => {
-                let actor = self.actors.get(&actor).filter(|actor| actor.max_concurrency == 1)?;
+                let actor = self.actors.get(&actor).filter(|actor| actor.running.len() == 1)?;
                 actor.running.first().copied()
             }
             _ => None,
