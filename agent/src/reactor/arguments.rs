@@ -95,7 +95,9 @@ impl Core {
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
             return Fetched::Ready;
         }
-        self.arguments.alone = alone.then_some(key);
+        if alone {
+            self.arguments.alone = Some(key);
+        }
         self.fetch_away(key, away);
         Fetched::Later
     }
