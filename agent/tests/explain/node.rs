@@ -124,7 +124,6 @@ impl Node {
             gpus: Amount::whole(gpus),
             memory_bytes: 1024 * MIB,
             custom: [("gate".into(), Amount::ONE)].into(),
-            ..Resources::default()
         };
         let config = CoreConfig {
             node: NODE,
