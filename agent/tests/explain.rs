@@ -3,6 +3,8 @@
 
 #[path = "explain/node.rs"]
 mod node;
+#[path = "explain/patience.rs"]
+mod patience;
 #[path = "explain/programs.rs"]
 mod programs;
 #[path = "explain/rings.rs"]

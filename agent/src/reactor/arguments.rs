@@ -1,12 +1,17 @@
 //! Arguments are kept in the store for a task from before it begins until its attempt has ended, and read back first where they are
 //! not there. Together they take up no more than a share of the store, so that whoever runs finds room for results; the attempts that are
 //! blocked do not count, since those whom they wait for may need that room. A task without arguments in the store never waits for this.
+//!
+//! A task that finds no room for what must be read back lets go of what it has, pauses, and asks again. While anybody runs on, room may
+//! come. When nobody does, it asks alone, so that no two tasks hold up each other with a part of their arguments; where even that finds
+//! no room none will ever come, and it fails.
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, TaskKey};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
-use super::Core;
+use super::memory::CREATE_GRACE_MS;
+use super::{Activity, Core};
 use crate::store::object::{Object, Residency};
 
 /// What arguments may take up of the store (Ray's `max_task_args_memory_fraction`), percent.
@@ -26,6 +31,8 @@ pub(super) struct Arguments {
     fetching: u64,
     /// Tasks for whose arguments there was no room, and when they ask again.
     paused: std::collections::BTreeSet<(u64, TaskKey)>,
+    /// The task whose arguments are being read back while no other gets any.
+    alone: Option<TaskKey>,
 }
 
 /// Whether a task's arguments are where they must be.
@@ -60,7 +67,11 @@ impl Core {
         keys.retain(|key| self.objects.get(*key).is_some_and(|object| object.state == Some(ObjectState::InMemory)));
         let bytes: u64 = keys.iter().filter_map(|key| self.objects.get(*key)).map(|object| object.length).sum();
         let kept = self.arguments.bytes;
-        if kept > 0 && bytes > 0 && kept + bytes > self.config.capacity / 100 * MAX_PERCENT {
+        if self.arguments.alone.is_some() && bytes > 0 {
+            return Fetched::Waits;
+        }
+        let alone = task.no_room_since_ms.is_some() && !self.runs_on();
+        if kept > 0 && bytes > 0 && (alone || kept + bytes > self.config.capacity / 100 * MAX_PERCENT) {
             self.arguments.waiting.insert(order);
             self.set_waiting(key, TaskStatus::PendingObjStoreMemAvail);
             return Fetched::Waits;
@@ -83,6 +94,9 @@ impl Core {
         if away.is_empty() {
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
             return Fetched::Ready;
+        }
+        if alone {
+            self.arguments.alone = Some(key);
         }
         self.fetch_away(key, away);
         Fetched::Later
@@ -108,25 +122,53 @@ impl Core {
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.waits_for > 0) else { return };
         task.waits_for -= 1;
         if task.waits_for == 0 {
+            task.no_room_since_ms = None;
             self.arguments.fetching -= 1;
+            self.arguments.alone.take_if(|alone| *alone == key);
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
             self.enqueue(key);
         }
     }
 
-    /// There is no room for an argument now: the tasks that it was to be read for let go of the others, and ask again after a while.
-    pub(super) fn requeue_fetches(&mut self, key: ObjectKey) {
+    /// There is no room for an argument now: the tasks that it was to be read for let go of the others, and ask again after a while. One
+    /// that asked alone, and that nobody can make room for, fails with `error`.
+    pub(super) fn requeue_fetches(&mut self, key: ObjectKey, error: &Error) {
         let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
         for task in std::mem::take(&mut cold.dependents) {
+            let alone = self.arguments.alone == Some(task);
             self.forget_dependent(task);
             self.unfetch(task);
             self.set_waiting(task, TaskStatus::PendingObjStoreMemAvail);
-            let at_ms = self.now_ms + PAUSE_MS;
+            let now_ms = self.now_ms;
+            let Some(state) = self.tasks.get_mut(&task) else { continue };
+            let since_ms = *state.no_room_since_ms.get_or_insert(now_ms);
+            if alone && since_ms + CREATE_GRACE_MS <= now_ms && self.arguments.bytes == 0 && !self.runs_on() {
+                self.failing.push((task, error.clone()));
+                continue;
+            }
+            let at_ms = now_ms + PAUSE_MS;
             if let Some(task) = self.tasks.get_mut(&task) {
                 task.paused_ms = Some(at_ms);
             }
             self.arguments.paused.insert((at_ms, task));
         }
+    }
+
+    /// Whether somebody wants an object to come back who was not told yet that there is no room.
+    pub(super) fn is_news_to_anybody(&self, key: ObjectKey) -> bool {
+        let Some(cold) = self.objects.get(key).and_then(|object| object.cold.as_ref()) else { return false };
+        let unaware = |task: &TaskKey| self.tasks.get(task).is_some_and(|task| task.no_room_since_ms.is_none());
+        cold.has_waiters() || cold.dependents.iter().any(unaware)
+    }
+
+    /// Whether some attempt runs that is not blocked: it may make room as it goes on, or ends.
+    fn runs_on(&self) -> bool {
+        self.living_processes().any(|(_, process)| match process.activity {
+            _ if process.blocked => false,
+            Activity::Busy(_) => true,
+            Activity::Actor(actor) => self.actors.get(&actor).is_some_and(|actor| !actor.running.is_empty()),
+            _ => false,
+        })
     }
 
     /// When the first of the tasks that pause for want of room asks again.
@@ -173,6 +215,7 @@ impl Core {
         if let Some(at_ms) = task.paused_ms.take() {
             self.arguments.paused.remove(&(at_ms, key));
         }
+        self.arguments.alone.take_if(|alone| *alone == key);
         if let Some(order) = task.order {
             self.dispatch_wanted |= self.arguments.waiting.remove(&order);
         }
@@ -230,6 +273,10 @@ impl Core {
         let unlike = self.objects.iter().find(|(key, object)| object.kept != kept.get(key).copied().unwrap_or(0));
         if let Some((key, object)) = unlike {
             return Err(format!("object {key:?} is kept for {} attempts, not for {:?}", object.kept, kept.get(&key)));
+        }
+        let fetches = |key: &TaskKey| self.tasks.get(key).is_some_and(|task| task.status == TaskStatus::PendingArgsFetch);
+        if let Some(key) = self.arguments.alone.filter(|key| !fetches(key)) {
+            return Err(format!("task {key:?} keeps others from their arguments, and waits for none"));
         }
         let sums = (self.arguments.bytes, self.arguments.fetching);
         if sums == (bytes, fetching) { Ok(()) } else { Err(format!("arguments {sums:?} instead of {:?}", (bytes, fetching))) }

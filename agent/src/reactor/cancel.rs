@@ -86,12 +86,13 @@ impl Core {
         self.retire(worker, End::Killed, out);
     }
 
-    /// The task that a process runs, where there is no doubt which: the one that submits what it submits.
+    /// The task that a process runs, where there is no doubt which: the one that submits what it submits. Of several calls side by side
+    /// any may.
     pub(super) fn parent_of(&self, process: ProcessId) -> Option<TaskKey> {
         match self.process(process)?.activity {
             Activity::Busy(task) => Some(task),
             Activity::Actor(actor) => {
-                let actor = self.actors.get(&actor).filter(|actor| actor.max_concurrency == 1)?;
+                let actor = self.actors.get(&actor).filter(|actor| actor.running.len() == 1)?;
                 actor.running.first().copied()
             }
             _ => None,

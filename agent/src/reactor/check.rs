@@ -255,6 +255,9 @@ impl Core {
         ensure(reserved.sums() == self.resources.sums(), || {
             format!("{:?} reserved in all and for long, {:?} by workers", self.resources.sums(), reserved.sums())
         })?;
+        ensure(reserved.each_device() == self.resources.each_device(), || {
+            format!("GPUs {:?}, by workers {:?}", self.resources.each_device(), reserved.each_device())
+        })?;
         ensure(self.doomed.is_empty() && self.failing.is_empty() && self.serving.is_empty() && self.unreferenced.is_empty(), || {
             "a change was not settled".to_owned()
         })

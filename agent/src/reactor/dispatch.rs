@@ -10,13 +10,12 @@ use plasmon_protocol::resources::Amount;
 use super::arguments::Fetched;
 use super::{Activity, Core, Outbox, Process};
 use crate::scheduler::queue::{Head, QueueKey};
-use crate::scheduler::resources::{Lack, Reserved};
 use crate::scheduler::shape::Shape;
 
-/// What is kept for a task that has let many others pass: nothing that needs any of it is started before.
-struct Kept {
-    order: u64,
-    lacks: Vec<Lack>,
+/// A task that has let many others pass. All that it asks for is kept for it: nothing that needs any of that is started before.
+pub(super) struct Kept {
+    pub(super) job: JobId,
+    pub(super) head: Head,
 }
 
 impl Core {
@@ -25,7 +24,14 @@ impl Core {
         if self.is_closed() {
             return;
         }
-        let kept = self.kept();
+        let mut impatient = self.impatient();
+        while let Some(Kept { job, head }) = &impatient
+            && self.resources.fits(&head.shape)
+            && self.try_start(*job, head, out)
+        {
+            impatient = self.impatient();
+        }
+        let kept = impatient.filter(|kept| self.is_worth_keeping(kept));
         // Each job in turn, until none of them has anything that can be started.
         let mut idle_turns = 0;
         while idle_turns < self.ready.jobs() {
@@ -35,9 +41,22 @@ impl Core {
         }
     }
 
-    fn kept(&self) -> Option<Kept> {
+    fn impatient(&self) -> Option<Kept> {
         let head = self.ready.impatient(|shape| self.resources.could_fit(shape))?;
-        Some(Kept { order: head.order, lacks: self.resources.lacks(&head.shape) })
+        Some(Kept { job: self.tasks.get(&head.task)?.job, head })
+    }
+
+    /// What is kept for which task, if any.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        self.impatient().filter(|kept| self.is_worth_keeping(kept))
+    }
+
+    /// A task that lacks no resources but a worker is still kept what it asks for, while one is on its way; not while it waits for what
+    /// others may need these resources to give.
+    fn is_worth_keeping(&self, kept: &Kept) -> bool {
+        let Some(task) = self.tasks.get(&kept.head.task).filter(|task| task.queue.is_some()) else { return false };
+        let is_next = || !kept.head.queue.1 || !task.fetched.is_empty();
+        !self.resources.fits(&kept.head.shape) || (is_next() && self.jobs.get(&kept.job).is_some_and(|job| job.starting > 0))
     }
 
     /// Starts the oldest task of a job that fits. False when there is none.
@@ -45,7 +64,7 @@ impl Core {
         let mut after = None;
         while let Some(head) = self.ready.head_after(job, after) {
             after = Some((head.order, head.queue));
-            if kept.is_some_and(|kept| kept.order != head.order && Reserved::touches(&head.shape, &kept.lacks)) {
+            if kept.is_some_and(|kept| kept.head.order != head.order && !self.resources.leaves(&head.shape, &kept.head.shape)) {
                 self.let_arguments_wait(head.task);
                 continue;
             }
@@ -54,17 +73,24 @@ impl Core {
                 self.let_arguments_wait(head.task);
                 continue;
             }
-            if head.queue.1 && self.fetch(head.task) != Fetched::Ready {
-                continue;
+            if self.try_start(job, &head, out) {
+                return true;
             }
-            let Some(worker) = self.take_idle(job, &head.shape) else {
-                self.want_workers(job, &head.shape, out);
-                continue;
-            };
-            self.start(job, &head, worker, out);
-            return true;
         }
         false
+    }
+
+    /// Starts a task for which there are resources. False when it lacks its arguments or a worker: these are on their way.
+    fn try_start(&mut self, job: JobId, head: &Head, out: &mut impl Outbox) -> bool {
+        if head.queue.1 && self.fetch(head.task) != Fetched::Ready {
+            return false;
+        }
+        let Some(worker) = self.take_idle(job, &head.shape) else {
+            self.want_workers(job, &head.shape, out);
+            return false;
+        };
+        self.start(job, head, worker, out);
+        true
     }
 
     fn start(&mut self, job: JobId, head: &Head, worker: ProcessId, out: &mut impl Outbox) {

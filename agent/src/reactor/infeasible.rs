@@ -1,5 +1,5 @@
-//! Tasks that ask for more than the node has: told of at once, and kept waiting until somebody cancels them, or failed where that was
-//! asked for.
+//! Tasks that ask for more than the node has: told of at once, and kept waiting until somebody cancels them or the node drains, or
+//! failed where that was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ impl Core {
     pub(super) fn report_infeasible(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get(&key) else { return };
         let error = self.infeasible_error(key);
-        if self.config.fail_infeasible {
+        if self.config.fail_infeasible || self.is_draining() {
             self.failing.extend(error.map(|error| (key, error)));
             return;
         }
@@ -37,6 +37,16 @@ impl Core {
         task.waiting_since_ms = now_ms;
         let before = std::mem::replace(&mut task.status, TaskStatus::Infeasible);
         self.status_changed(Some(before), TaskStatus::Infeasible);
+    }
+
+    /// Nobody waits any more for what can never be: all that do fail, the oldest first.
+    pub(super) fn fail_all_infeasible(&mut self) {
+        let mut tasks: Vec<TaskKey> = self.infeasible.shapes.values().flatten().copied().collect();
+        tasks.sort_unstable();
+        for key in tasks.into_iter().rev() {
+            let error = self.infeasible_error(key);
+            self.failing.extend(error.map(|error| (key, error)));
+        }
     }
 
     pub(super) fn forget_infeasible(&mut self, key: TaskKey) {

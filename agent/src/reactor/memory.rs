@@ -337,7 +337,11 @@ impl Core {
             }
             _ => self.store_full(create.bytes, create.site),
         };
-        self.event(EventKind::StoreFull, Severity::Error, Some(self.pid(create.process)), error.to_string());
+        // A task that asks again for its arguments is told of once.
+        let is_news = !matches!(create.want, Want::Restore(key) if !self.is_news_to_anybody(key));
+        if is_news {
+            self.event(EventKind::StoreFull, Severity::Error, Some(self.pid(create.process)), error.to_string());
+        }
         self.say_no(create, error, out);
     }
 

@@ -12,14 +12,14 @@ use crate::store::object::Residency;
 
 impl Core {
     /// A task has finished: what it takes to run it again is kept, when its results can be lost at all. Only what is in external storage
-    /// can.
+    /// can; what is pending again was lost after the task had sent it.
     pub(super) fn keep_lineage(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get(&key) else { return };
         if task.role != Role::Function || task.retries_left == 0 || !self.spill.config.is_on() {
             return;
         }
         let live = || task.returns.iter().filter_map(|result| self.objects.get(*result));
-        if live().all(|object| object.state != Some(ObjectState::InMemory)) {
+        if live().all(|object| !matches!(object.state, Some(ObjectState::InMemory | ObjectState::Pending))) {
             return;
         }
         let count = live().count() as u32;
@@ -119,7 +119,7 @@ impl Core {
         let pending = self.jobs.values().flat_map(|job| &job.pending);
         let waiting: Vec<TaskKey> = pending.copied().filter(|key| self.tasks.get(key).is_some_and(needs)).collect();
         for key in waiting {
-            self.stop_timers(key);
+            // One that waits for its next attempt waits for that as well.
             self.dequeue(key);
             self.forget_dependent(key);
             self.unfetch(key);
@@ -151,6 +151,7 @@ impl Core {
         task.blocked = false;
         task.parent = None;
         task.outputs = 0;
+        task.no_room_since_ms = None;
         task.waiting_since_ms = self.now_ms;
         (task.started_ms, task.ended_ms, task.error) = (None, None, None);
         self.tasks.insert(key, task);

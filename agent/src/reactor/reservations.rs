@@ -36,7 +36,7 @@ impl Reserved {
         let Some(reservation) = &process.reservation else { return };
         self.take(reservation.part(reservation.what()));
         if reservation.lasting {
-            self.set_lasting(&reservation.shape, reservation.what(), true);
+            self.set_lasting(reservation.part(reservation.what()), true);
         }
     }
 }
@@ -65,7 +65,7 @@ impl Core {
     pub(super) fn give_back_of(&mut self, reservation: Option<Reservation>) {
         let Some(reservation) = reservation else { return };
         if reservation.lasting {
-            self.resources.set_lasting(&reservation.shape, reservation.what(), false);
+            self.resources.set_lasting(reservation.part(reservation.what()), false);
         }
         self.resources.give(reservation.part(reservation.what()));
         self.dispatch_wanted = true;
@@ -92,19 +92,26 @@ impl Core {
         self.dispatch_wanted |= blocked;
     }
 
-    /// Counts what a worker has reserved as lasting where nobody can say when it ends: actors, and tasks that are blocked.
+    /// A worker stands still from here on, or goes on.
+    pub(super) fn reweigh_reservation(&mut self, worker: ProcessId) {
+        self.unweigh_reservation(worker);
+        self.weigh_reservation(worker);
+    }
+
+    /// Counts what a worker has reserved as lasting where nobody can say when it ends: actors, tasks that are blocked, and processes that
+    /// stand still.
     fn weigh_reservation(&mut self, worker: ProcessId) {
         let Some(process) = self.processes.get_mut(worker.0 as usize).and_then(Option::as_deref_mut) else { return };
-        let lasts = process.blocked || matches!(process.activity, Activity::Actor(_));
+        let lasts = process.blocked || process.stopped || matches!(process.activity, Activity::Actor(_));
         let Some(reservation) = process.reservation.as_mut().filter(|reservation| lasts && !reservation.lasting) else { return };
         reservation.lasting = true;
-        self.resources.set_lasting(&reservation.shape, reservation.what(), true);
+        self.resources.set_lasting(reservation.part(reservation.what()), true);
     }
 
     fn unweigh_reservation(&mut self, worker: ProcessId) {
         let Some(process) = self.processes.get_mut(worker.0 as usize).and_then(Option::as_deref_mut) else { return };
         let Some(reservation) = process.reservation.as_mut().filter(|reservation| reservation.lasting) else { return };
         reservation.lasting = false;
-        self.resources.set_lasting(&reservation.shape, reservation.what(), false);
+        self.resources.set_lasting(reservation.part(reservation.what()), false);
     }
 }

@@ -91,7 +91,7 @@ impl Core {
     pub(super) fn refuse_restore(&mut self, key: ObjectKey, error: &Error, out: &mut impl Outbox) {
         self.spill.wanted.remove(&key);
         self.unplace(key, out);
-        self.requeue_fetches(key);
+        self.requeue_fetches(key, error);
         let value = plasmon_protocol::local::encode(error).unwrap_or_default();
         let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
         for waiter in cold.take_waiters() {

@@ -125,7 +125,7 @@ impl Core {
         self.event(kind, Severity::Warning, pid, message);
     }
 
-    /// Queues a task for its next attempt. One whose argument is being made again waits for that.
+    /// Queues a task for its next attempt, after its delay. One whose argument is being made again waits for that as well.
     fn try_again(&mut self, key: TaskKey, delay_ms: u64) {
         let waits_for = self.await_missing(key);
         let now_ms = self.now_ms;
@@ -136,15 +136,17 @@ impl Core {
         let before = std::mem::replace(&mut task.status, after);
         let is_call = matches!(task.role, Role::Method(_));
         self.status_changed(Some(before), after);
-        if waits_for > 0 || is_call {
+        if is_call {
             return;
         }
-        if delay_ms == 0 {
-            self.enqueue(key);
-        } else if let Some(task) = self.tasks.get_mut(&key) {
+        if delay_ms > 0 {
             let at_ms = now_ms + delay_ms;
-            task.retry_at_ms = Some(at_ms);
+            if let Some(task) = self.tasks.get_mut(&key) {
+                task.retry_at_ms = Some(at_ms);
+            }
             self.timers.insert((at_ms, key));
+        } else if waits_for == 0 {
+            self.enqueue(key);
         }
     }
 
@@ -185,7 +187,9 @@ impl Core {
             self.timers.remove(&(at_ms, key));
             let Some(task) = self.tasks.get_mut(&key) else { continue };
             if task.retry_at_ms.take().is_some() {
-                self.enqueue(key);
+                if task.status == TaskStatus::PendingNodeAssignment {
+                    self.enqueue(key);
+                }
             } else if task.limit_at_ms.take().is_some() {
                 self.time_out(key, out);
             }

@@ -12,11 +12,15 @@ impl Core {
     /// The shell saw these processes stand still, and the others move. Tasks that did not begin are asked back.
     pub fn on_stopped(&mut self, stopped: &[ProcessId], out: &mut impl Outbox) {
         let tasks = &self.tasks;
+        let mut changed = Vec::new();
         for (index, process) in self.processes.iter_mut().enumerate() {
             let (id, Some(process)) = (ProcessId(index as u32), process) else { continue };
             let moved = std::mem::replace(&mut process.stopped, stopped.contains(&id));
             // Idle ones that go on may take what waits.
             self.dispatch_wanted |= moved && !process.stopped;
+            if moved != process.stopped {
+                changed.push(id);
+            }
             let Activity::Busy(key) = process.activity else { continue };
             let waits = tasks.get(&key).is_some_and(|task| task.status == TaskStatus::SubmittedToWorker && task.worker == Some(id));
             if process.stopped && waits && !process.withdrawing {
@@ -24,6 +28,9 @@ impl Core {
                 out.withdraw(id, process.runs);
             }
         }
+        // What is kept for whoever waits for them is not worth keeping meanwhile.
+        self.dispatch_wanted |= !changed.is_empty();
+        changed.into_iter().for_each(|id| self.reweigh_reservation(id));
         self.settle(out);
     }
 

@@ -110,6 +110,7 @@ impl Core {
             fetched_bytes: 0,
             fetched_lent: false,
             paused_ms: None,
+            no_room_since_ms: None,
             heap_bytes: 0,
             attempt: 0,
             status: TaskStatus::PendingArgsAvail,
@@ -223,6 +224,8 @@ impl Core {
         task.waiting_since_ms = self.now_ms;
         match task.role {
             Role::Method(actor) => self.serving.push(actor),
+            // Its arguments came before its time.
+            _ if task.retry_at_ms.is_some() => {}
             Role::Function | Role::Constructor(_) => self.enqueue(key),
         }
         self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);

@@ -107,11 +107,20 @@ impl Core {
             return;
         };
         job.idle.push(worker);
-        // The one that was not used for longest: the newest may be the only one that sees the right GPUs.
-        if job.idle.len() > most {
-            let oldest = job.idle.remove(0);
-            self.dismiss(oldest, out);
+        if job.idle.len() > most
+            && let Some(spare) = self.spare_worker(id)
+        {
+            self.dismiss(spare, out);
         }
+    }
+
+    /// Takes out the idle worker of a job that was not used for longest, of those beside which another sees the same GPUs: the only one
+    /// that does may be what a task waits for.
+    fn spare_worker(&mut self, id: JobId) -> Option<ProcessId> {
+        let idle = &self.jobs.get(&id)?.idle;
+        let devices: Vec<_> = idle.iter().map(|worker| self.process(*worker).map(|process| &process.devices)).collect();
+        let spare = (0..devices.len()).find(|index| devices[index + 1..].contains(&devices[*index])).unwrap_or(0);
+        Some(self.jobs.get_mut(&id)?.idle.remove(spare))
     }
 
     /// A worker that was started has connected.

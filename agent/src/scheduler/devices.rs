@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plasmon_protocol::resources::Amount;
 
 /// What is taken of each.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Devices {
     /// Ten-thousandths of each; the last one may be a part of a GPU.
     total: Vec<u64>,

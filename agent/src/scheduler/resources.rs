@@ -138,6 +138,8 @@ pub struct Reserved {
     /// Of it, what nobody can say the end of: what actors hold, and tasks that are blocked.
     lasting: Vec<u64>,
     devices: Devices,
+    /// The GPUs with the lasting part alone.
+    lasting_devices: Devices,
 }
 
 impl Reserved {
@@ -146,7 +148,7 @@ impl Reserved {
     pub fn new(offer: Offer) -> Self {
         let devices = Devices::new(offer.total.gpus);
         let none = vec![0; offer.amounts.len()];
-        Self { used: none.clone(), lasting: none, devices, offer }
+        Self { used: none.clone(), lasting: none, lasting_devices: devices.clone(), devices, offer }
     }
 
     /// What there is in all.
@@ -187,7 +189,9 @@ impl Reserved {
     /// Whether so much would be free if all that runs ended, but for what may last.
     #[must_use]
     pub fn could_fit(&self, shape: &Shape) -> bool {
-        shape.feasible && shape.amounts.iter().all(|(resource, amount)| self.lasting[*resource] + amount <= self.offer.amounts[*resource])
+        shape.feasible
+            && shape.amounts.iter().all(|(resource, amount)| self.lasting[*resource] + amount <= self.offer.amounts[*resource])
+            && (shape.gpus().is_zero() || self.lasting_devices.pick(shape.gpus()).is_some())
     }
 
     /// What is missing for a shape.
@@ -227,10 +231,14 @@ impl Reserved {
         format!("{} of {} reserved", amount(*used), amount(*total))
     }
 
-    /// Whether two shapes want some of the same resources of `lacks`.
+    /// Whether a shape beside what is reserved would leave what is `kept` for another one, as far as there is so much. Any GPU may be one
+    /// that a worker is being started for.
     #[must_use]
-    pub fn touches(shape: &Shape, lacks: &[Lack]) -> bool {
-        shape.amounts.iter().any(|(resource, _)| lacks.iter().any(|lack| lack.number == *resource))
+    pub fn leaves(&self, shape: &Shape, kept: &Shape) -> bool {
+        shape.amounts.iter().all(|(resource, amount)| match self.amount(kept, *resource) {
+            0 => true,
+            kept => *resource != GPUS && self.used[*resource] + amount + kept <= self.offer.amounts[*resource],
+        })
     }
 
     /// Reserves, with the GPUs of `devices`. CPUs fit or not; of anything else the caller has seen that it fits.
@@ -260,23 +268,33 @@ impl Reserved {
     }
 
     /// Counts what is reserved as lasting from here on, or no more.
-    pub fn set_lasting(&mut self, shape: &Shape, what: What, lasting: bool) {
-        for (resource, amount) in shape.amounts.iter().filter(|(resource, _)| what.includes(*resource)) {
+    pub fn set_lasting(&mut self, part: Part<'_>, lasting: bool) {
+        for (resource, amount) in part.shape.amounts.iter().filter(|(resource, _)| part.what.includes(*resource)) {
             let sum = &mut self.lasting[*resource];
             *sum = if lasting { *sum + amount } else { sum.saturating_sub(*amount) };
+        }
+        if part.what != What::Cpus {
+            let change = if lasting { Devices::take } else { Devices::give };
+            change(&mut self.lasting_devices, part.devices, part.shape.gpus());
         }
     }
 
     /// Of which nothing is used, GPUs one by one included.
     #[must_use]
     pub fn is_unused(&self) -> bool {
-        self.used.iter().chain(&self.lasting).all(|used| *used == 0) && self.devices.is_unused()
+        self.used.iter().chain(&self.lasting).all(|used| *used == 0) && self.devices.is_unused() && self.lasting_devices.is_unused()
     }
 
     /// Sums to compare with: used and lasting, by the node's numbers of the resources.
     #[must_use]
     pub fn sums(&self) -> (&[u64], &[u64]) {
         (&self.used, &self.lasting)
+    }
+
+    /// The same GPU by GPU: used and lasting.
+    #[must_use]
+    pub fn each_device(&self) -> (&Devices, &Devices) {
+        (&self.devices, &self.lasting_devices)
     }
 }
 

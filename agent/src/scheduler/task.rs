@@ -95,6 +95,8 @@ pub struct Task {
     pub fetched_bytes: u64,
     /// There was no room for some of them; when they are asked for again.
     pub paused_ms: Option<u64>,
+    /// Since when there was no room for them whenever they were asked for, milliseconds since the Unix epoch.
+    pub no_room_since_ms: Option<u64>,
     /// Their bytes don't count for the moment: the attempt is blocked.
     pub fetched_lent: bool,
     /// The largest heap that its worker had while it ran, as far as it was seen. Bytes.
@@ -184,6 +186,7 @@ pub(super) fn sample(key: TaskKey) -> Task {
         fetched_bytes: 0,
         fetched_lent: false,
         paused_ms: None,
+        no_room_since_ms: None,
         attempt: 0,
         status: TaskStatus::PendingArgsAvail,
         waits_for: 0,

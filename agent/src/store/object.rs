@@ -86,6 +86,12 @@ impl Cold {
         !self.waiters.is_empty() || !self.dependents.is_empty()
     }
 
+    /// Whether a process waits for its value.
+    #[must_use]
+    pub fn has_waiters(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
     /// All who wait; nobody does from here on.
     pub fn take_waiters(&mut self) -> Vec<Waiter> {
         let waiters = std::mem::take(&mut self.waiters);

@@ -1,15 +1,16 @@
 //! A node that the tests speak to as processes do.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, OomConfig, Outbox};
-use plasmon_agent::spill::job::Job;
+use plasmon_agent::spill::job::{Failure, Job, Report};
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::explain::{Explanation, MAX_EDGES, MAX_NODES, Subject};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{Actor, Argument, Ending, Memory, SLOT_BLOCK, Task, ToAgent, ToClient, Value};
-use plasmon_protocol::record::{EventKind, EventRow, ObjectState};
+use plasmon_protocol::record::{EventKind, EventRow, ObjectState, TaskStatus};
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 use plasmon_protocol::stream::{Detail, Target};
 
@@ -25,6 +26,11 @@ struct Outside {
     back: Option<u64>,
     started: Vec<ProcessId>,
     ran: Vec<(ProcessId, TaskKey)>,
+    /// Leases of which nothing is left, and what external storage has to do.
+    freed: Vec<(ProcessId, u32)>,
+    jobs: Vec<Job>,
+    /// What is read back is not what was written.
+    corrupt: bool,
 }
 
 impl Outbox for Outside {
@@ -40,7 +46,9 @@ impl Outbox for Outside {
 
     fn publish(&mut self, _: ObjectKey, _: Option<ObjectState>, _: u64, _: u64) {}
 
-    fn freed(&mut self, _: ProcessId, _: u32, _: ObjectKey) {}
+    fn freed(&mut self, process: ProcessId, lease: u32, _: ObjectKey) {
+        self.freed.push((process, lease));
+    }
 
     fn reset_lease(&mut self, _: ProcessId, _: u32) {}
 
@@ -65,7 +73,7 @@ impl Outbox for Outside {
     fn relocate(&mut self, _: u64, _: u64, _: u64) {}
 
     fn io(&mut self, job: Job) {
-        panic!("nothing is spilled here: {job:?}");
+        self.jobs.push(job);
     }
 
     fn kill(&mut self, _: ProcessId) {}
@@ -97,11 +105,25 @@ pub(crate) fn demand(cpus: u32, memory: u64) -> Demand<'static> {
 impl Node {
     /// Two CPUs, 1 GiB of memory, one `gate`, a store of 64 MiB that spills nothing.
     pub(crate) fn new() -> Self {
+        Self::offering(0)
+    }
+
+    /// The same with so many GPUs.
+    pub(crate) fn offering(gpus: u32) -> Self {
+        Self::with(gpus, SpillConfig::default())
+    }
+
+    /// The same with external storage. Each client has one object in each lease.
+    pub(crate) fn spilling() -> Self {
+        Self::with(0, SpillConfig { places: vec!["spill".into()], threshold_milli: 1000, limit: None, writers: 1 })
+    }
+
+    fn with(gpus: u32, spill: SpillConfig) -> Self {
         let resources = Resources {
             cpus: Amount::whole(2),
+            gpus: Amount::whole(gpus),
             memory_bytes: 1024 * MIB,
             custom: [("gate".into(), Amount::ONE)].into(),
-            ..Resources::default()
         };
         let config = CoreConfig {
             node: NODE,
@@ -112,8 +134,8 @@ impl Node {
             resources,
             fail_infeasible: false,
             now_ms: 1_000,
-            spill: SpillConfig::default(),
-            lineage_limit: 0,
+            spill,
+            lineage_limit: MIB,
             recording: None,
             oom: OomConfig::default(),
         };
@@ -133,8 +155,30 @@ impl Node {
 
     fn says(&mut self, from: ProcessId, message: ToAgent<'_>) {
         self.core.on_messages(from, [Ok(message)], &mut self.outside).unwrap();
-        if let Some(end) = self.outside.back.take() {
-            self.core.on_backed(end, &mut self.outside);
+        self.serves();
+    }
+
+    /// The pool is backed, and external storage does what it is told; empty leases go back.
+    fn serves(&mut self) {
+        loop {
+            if let Some(end) = self.outside.back.take() {
+                self.core.on_backed(end, &mut self.outside);
+            } else if let Some(job) = self.outside.jobs.pop() {
+                let report = match job {
+                    Job::Write(write) => Report::Written { file: write.file, result: Ok(()), took_ms: 1 },
+                    Job::Read(read) => {
+                        let result = || if self.outside.corrupt { Err(Failure::Corrupt("what?".to_owned())) } else { Ok(()) };
+                        Report::Read { number: read.number, results: read.items.iter().map(|_| result()).collect(), took_ms: 1 }
+                    }
+                    Job::Delete { file, .. } => Report::Deleted { file, result: Ok(()) },
+                    job => panic!("nothing else is to be done here: {job:?}"),
+                };
+                self.core.on_io(report, &mut self.outside);
+            } else if let Some((process, lease)) = self.outside.freed.pop() {
+                self.core.on_messages(process, [Ok(ToAgent::Return { lease })], &mut self.outside).unwrap();
+            } else {
+                return;
+            }
         }
     }
 
@@ -144,10 +188,22 @@ impl Node {
     }
 
     pub(crate) fn submit(&mut self, client: &mut Client, function: &str, demand: Demand<'_>, needs: &[ObjectKey]) -> (TaskKey, ObjectKey) {
+        self.submit_to_retry(client, function, demand, needs, 0)
+    }
+
+    /// A task that may be tried again so often.
+    pub(crate) fn submit_to_retry(
+        &mut self,
+        client: &mut Client,
+        function: &str,
+        demand: Demand<'_>,
+        needs: &[ObjectKey],
+        max_retries: u32,
+    ) -> (TaskKey, ObjectKey) {
         let (number, result) = (client.next_task, Self::key(client));
         client.next_task += 1;
         let arguments = needs.iter().map(|key| Argument::Object(*key)).collect();
-        let options = Task { demand, max_retries: 0, retry_exceptions: false, timeout_ms: 0 };
+        let options = Task { demand, max_retries, retry_exceptions: false, timeout_ms: 0 };
         self.says(client.process, ToAgent::Submit { number, function, arguments, returns: vec![result], options, site: 0 });
         (TaskKey { process: client.process, number }, result)
     }
@@ -208,6 +264,59 @@ impl Node {
         client
     }
 
+    /// The worker that was sent that task runs it to its end.
+    pub(crate) fn runs(&mut self, task: TaskKey) {
+        let (worker, _) = *self.outside.ran.iter().rev().find(|(_, ran)| *ran == task).unwrap();
+        for message in [
+            ToAgent::Started { task },
+            ToAgent::Output { task, value: Value::Inline(&[1]) },
+            ToAgent::Ended { task, ending: Ending::Finished },
+        ] {
+            self.says(worker, message);
+        }
+    }
+
+    /// What is sent to workers is run, until nothing is sent any more or `most` tasks were run. Tells how many.
+    pub(crate) fn runs_all(&mut self, most: usize) -> usize {
+        (0..most).take_while(|_| self.sent().map(|task| self.runs(task)).is_some()).count()
+    }
+
+    /// These processes stand still, and no others.
+    pub(crate) fn stand_still(&mut self, stopped: &[ProcessId]) {
+        self.core.on_stopped(stopped, &mut self.outside);
+    }
+
+    /// No new work is taken.
+    pub(crate) fn drains(&mut self) {
+        self.core.on_drain("SIGTERM", Duration::from_secs(9), &mut self.outside);
+    }
+
+    pub(crate) fn cancels(&mut self, client: &Client, key: ObjectKey) {
+        self.says(client.process, ToAgent::CancelTask { key, force: false, site: 0 });
+    }
+
+    pub(crate) fn status(&self, task: TaskKey) -> TaskStatus {
+        self.core.tasks().into_iter().find(|row| row.task_id.key() == task).unwrap().status
+    }
+
+    /// The error that it ended with, empty for none.
+    pub(crate) fn error(&self, task: TaskKey) -> String {
+        self.core.tasks().into_iter().find(|row| row.task_id.key() == task).and_then(|row| row.error).unwrap_or_default()
+    }
+
+    /// So much time passes in steps, in which everything that is due happens.
+    pub(crate) fn lives_for(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(100) {
+            self.now_ms += 100;
+            self.core.on_tick(self.now_ms, &mut self.outside);
+            self.serves();
+        }
+    }
+
+    pub(crate) fn drops_pin(&mut self, client: &Client, key: ObjectKey) {
+        self.says(client.process, ToAgent::DropPin { key });
+    }
+
     /// Asks for a value and blocks, if it is a worker.
     pub(crate) fn gets(&mut self, client: &mut Client, key: ObjectKey) {
         self.says(client.process, ToAgent::AddLocal { key, site: 0 });
@@ -226,11 +335,33 @@ impl Node {
 
     /// An object of its own of so many bytes, looked at by whoever put it.
     pub(crate) fn puts_and_pins(&mut self, client: &mut Client, bytes: u64) -> ObjectKey {
+        let key = self.puts(client, bytes);
+        self.says(client.process, ToAgent::AddPin { key, site: 0 });
+        key
+    }
+
+    /// The result of a running task is in the store, and the task goes on.
+    pub(crate) fn stores_result(&mut self, client: &mut Client, task: TaskKey, bytes: u64) {
+        assert!(self.wants_room(client, bytes), "there is room");
+        let (_, lease, offset) = *self.outside.leases.last().unwrap();
+        self.says(client.process, ToAgent::Output { task, value: Value::Memory(Memory { lease, offset, length: bytes }) });
+    }
+
+    pub(crate) fn finishes(&mut self, client: &Client, task: TaskKey) {
+        self.says(client.process, ToAgent::Ended { task, ending: Ending::Finished });
+    }
+
+    /// From here on what is read back is damaged, or is not.
+    pub(crate) fn damages(&mut self, corrupt: bool) {
+        self.outside.corrupt = corrupt;
+    }
+
+    /// The same, and nobody looks at it.
+    pub(crate) fn puts(&mut self, client: &mut Client, bytes: u64) -> ObjectKey {
         assert!(self.wants_room(client, bytes), "there is room");
         let (_, lease, offset) = *self.outside.leases.last().unwrap();
         let key = Self::key(client);
         self.says(client.process, ToAgent::Put { key, memory: Memory { lease, offset, length: bytes }, site: 0, hidden: false });
-        self.says(client.process, ToAgent::AddPin { key, site: 0 });
         key
     }
 
@@ -253,8 +384,12 @@ impl Node {
     }
 
     pub(crate) fn deadlocks(&self) -> Vec<EventRow> {
+        self.events(EventKind::Deadlock)
+    }
+
+    pub(crate) fn events(&self, kind: EventKind) -> Vec<EventRow> {
         let mut events = Tables::events(&self.core);
-        events.retain(|event| event.kind == EventKind::Deadlock);
+        events.retain(|event| event.kind == kind);
         events
     }
 

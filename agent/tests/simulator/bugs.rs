@@ -3,6 +3,7 @@
 
 mod io;
 mod pressure;
+mod tries;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -95,10 +96,13 @@ pub(crate) enum Bug {
     SwallowsWordOfCancel,
     HurriesRetries,
     TakesDeathForExit,
+    SwapsCallsAfterRestart,
+    RetriesCancelled,
+    GivesBackTwice,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 76] = [
+    pub(crate) const ALL: [Self; 79] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -175,6 +179,9 @@ impl Bug {
         Self::SwallowsWordOfCancel,
         Self::HurriesRetries,
         Self::TakesDeathForExit,
+        Self::SwapsCallsAfterRestart,
+        Self::RetriesCancelled,
+        Self::GivesBackTwice,
     ];
 }
 
@@ -195,6 +202,8 @@ pub(crate) struct Subject {
     watched: io::Watched,
     /// Who was killed for want of memory.
     dying: Vec<ProcessId>,
+    /// What workers were sent to run.
+    runs: BTreeMap<TaskKey, Effect>,
 }
 
 impl Subject {
@@ -210,6 +219,7 @@ impl Subject {
             detached: Vec::new(),
             watched: io::Watched::default(),
             dying: Vec::new(),
+            runs: BTreeMap::new(),
         }
     }
 
@@ -229,6 +239,7 @@ impl Subject {
         if last && self.bug == Some(Bug::ForgetsTailOfTheDead) {
             return (Ok(()), batch.len());
         }
+        let ended = self.ended_in(batch);
         let batch = self.bend(from, batch);
         let mut read = 0;
         let messages = batch.iter().map(|bytes| {
@@ -236,6 +247,7 @@ impl Subject {
             decode::<ToAgent<'_>>("a client", bytes).map_err(|error| Violation(error.to_string()))
         });
         let result = self.core.on_messages(from, messages, out);
+        self.bend_ends(from, ended, out);
         (result, read)
     }
 
@@ -387,10 +399,11 @@ impl Subject {
     }
 
     /// What the core wanted done, as the bug lets it happen.
-    pub(crate) fn effects(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+    pub(crate) fn effects(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         if self.bug.is_none() {
             return effects;
         }
+        self.bend_runs(&mut effects);
         let mut bent: Vec<Effect> = Vec::new();
         for effect in effects {
             let effect = self.bend_memory(&effect).unwrap_or(effect);

@@ -1,5 +1,7 @@
 //! What comes neither from a program nor from the core: time, memory, deaths, stops, and notices that come late or twice.
 
+use std::time::Duration;
+
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{ToAgent, decode};
 
@@ -10,7 +12,7 @@ use super::world::World;
 
 impl World {
     pub(crate) fn surprise(&mut self) -> Check {
-        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20, 40, 25, 120]) {
+        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20, 40, 25, 120, 2]) {
             0 => {
                 // A slow job shows that it lives.
                 if self.disk.writes() && self.random.chance(60) {
@@ -51,6 +53,7 @@ impl World {
             }
             11 => self.repeat_notice(),
             12 => self.press(),
+            13 => self.drain(),
             _ => {
                 if self.random.chance(50) {
                     self.sample();
@@ -62,6 +65,14 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// The node is to end: it takes no new work.
+    fn drain(&mut self) -> Check {
+        self.note(|| "drain".to_owned());
+        self.model.drain();
+        self.subject.core.on_drain("SIGTERM", Duration::from_secs(9), &mut self.recorder);
+        self.carry_out()
     }
 
     fn pick_condemned(&mut self) -> Option<ProcessId> {

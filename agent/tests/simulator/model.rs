@@ -223,6 +223,8 @@ pub(crate) struct Model {
     pub(crate) blocks: u32,
     pub(crate) total: Wants,
     pub(crate) fail_infeasible: bool,
+    /// No new work is taken, and nobody waits for what can never be.
+    pub(crate) draining: bool,
     /// Tasks whose arguments were being read back when it was last looked.
     pub(crate) fetching: BTreeSet<TaskKey>,
     /// What waits first for room is an object that comes back for a task.
@@ -242,6 +244,8 @@ pub(crate) struct Model {
     /// idle leases would do.
     head: Option<(ProcessId, u32, Option<ObjectKey>, u64)>,
     neglect: (u64, u64),
+    /// Idle leases would have done when it was last looked.
+    idle_did: bool,
     /// Memory and slots that were asked for and not answered, in the order of arrival.
     pub(crate) asks: Vec<Ask>,
     /// The last generation of every slot that ever had an object.
@@ -296,6 +300,7 @@ impl Model {
             blocks,
             total,
             fail_infeasible,
+            draining: false,
             fetching: BTreeSet::new(),
             unseen_first: false,
             processes: BTreeMap::from([(AGENT, agent)]),
@@ -308,6 +313,7 @@ impl Model {
             leases: Vec::new(),
             head: None,
             neglect: (0, 0),
+            idle_did: false,
             storage: Storage { config: spill, ..Storage::default() },
             asks: Vec::new(),
             generations: BTreeMap::new(),

@@ -268,6 +268,7 @@ impl World {
         self.model.see_fetches(&self.subject.core);
         self.model.tick();
         self.subject.on_tick(now_ms, &mut self.recorder);
+        self.model.see_hopeless(&self.subject.core)?;
         self.carry_out()?;
         if let Some(at_ms) = self.subject.core.next_deadline().filter(|at_ms| *at_ms <= now_ms) {
             return Err(format!("it is {now_ms}, and the core wants to be called at {at_ms}"));
@@ -284,8 +285,10 @@ impl World {
 
     pub(crate) fn fail_backing(&mut self) -> Check {
         self.note(|| "no more memory".to_owned());
+        self.model.see_fetches(&self.subject.core);
         self.model.backing_failed();
         self.subject.core.on_backing_failed(self.model.backed, "no memory", &mut self.recorder);
+        self.model.see_hopeless(&self.subject.core)?;
         self.carry_out()
     }
 

@@ -65,8 +65,10 @@ impl Shell {
         match (stop, &self.phase) {
             (Stop::Drain { cause, limit }, Phase::Serving) => {
                 tracing::info!(cause, limit = limit.as_secs(), "draining");
-                self.core.on_drain(&cause, limit);
-                self.phase = Phase::Draining { until_ms: now_ms + limit.as_millis() as u64, cause, worked: false };
+                // Whoever waited for what fails now may still fetch the errors.
+                let worked = !self.core.is_idle();
+                self.core.on_drain(&cause, limit, &mut self.effects);
+                self.phase = Phase::Draining { until_ms: now_ms + limit.as_millis() as u64, cause, worked };
             }
             (Stop::Soon { cause }, Phase::Serving | Phase::Draining { .. }) => self.end(&cause, LITTLE_PATIENCE),
             (Stop::Now { cause }, Phase::Serving | Phase::Draining { .. } | Phase::Ending { .. }) => {

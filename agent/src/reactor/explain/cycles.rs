@@ -7,6 +7,7 @@ use plasmon_protocol::explain::{Cycle, MAX_CYCLES};
 
 use super::graph::Graph;
 use super::{Core, Key, Rule};
+use crate::reactor::Activity;
 
 /// Nodes that go on never, unless somebody outside helps.
 pub(super) type Stuck = BTreeSet<Key>;
@@ -123,6 +124,12 @@ impl Graph {
             sentence.push_str(reason);
             sentence.push(' ');
             sentence.push_str(&if next == cycle[0] { format!("that same {}", core.label(next)) } else { core.label(next) });
+        }
+        let driver =
+            |key: &&Key| matches!(key, Key::Process(id) if core.process(*id).is_some_and(|process| process.activity == Activity::Free));
+        if let Some(driver) = cycle.iter().find(driver) {
+            // It has no word for its being blocked: one of its threads is.
+            sentence.push_str(&format!("; unless another thread of {} goes on", core.label(*driver)));
         }
         Cycle { nodes, sentence }
     }

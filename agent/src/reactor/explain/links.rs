@@ -11,7 +11,7 @@ use super::{Core, Key, Links, Rule};
 use crate::reactor::Activity;
 use crate::reactor::reservations::Reservation;
 use crate::references::table::Count;
-use crate::scheduler::resources::{Lack, Reserved};
+use crate::scheduler::resources::Lack;
 use crate::scheduler::task::{Role, Task};
 use crate::store::object::Residency;
 
@@ -94,9 +94,9 @@ impl Core {
             let edges = lacks.iter().map(|lack| (Key::Resource(lack.number), format!("lacks {} of", amount(lack)))).collect();
             return Links { edges, more: 0, rule: Rule::Free(needs) };
         }
-        let kept = self.ready.impatient(|shape| self.resources.could_fit(shape)).filter(|head| head.task != task.key);
-        if let Some(head) = kept.filter(|head| Reserved::touches(&task.shape, &self.resources.lacks(&head.shape))) {
-            return links(vec![Key::Task(head.task)], "lets pass, after its long wait,", Rule::All);
+        let kept = self.kept().filter(|kept| kept.head.task != task.key);
+        if let Some(kept) = kept.filter(|kept| !self.resources.leaves(&task.shape, &kept.head.shape)) {
+            return links(vec![Key::Task(kept.head.task)], "lets pass, after its long wait,", Rule::All);
         }
         match self.jobs.get(&task.job) {
             Some(job) if job.starting > 0 => links(vec![Key::Start(task.job)], "waits for", |_| Rule::Freely),

@@ -238,6 +238,8 @@ impl Model {
                 && row.error.is_some() == (task.status == TaskStatus::Failed);
             ensure(same, || format!("{task:?} waits for {waits_for}, the core has {row:?}"))?;
         }
+        let idle = self.tasks.values().all(|task| !task.is_pending() && !task.lingers);
+        ensure(core.is_idle() == idle, || format!("nobody works: {idle}, the core says {}", core.is_idle()))?;
         let node = core.node();
         let used = self.used();
         ensure(Wants::row(&node.reserved) == used, || format!("{used:?} in use, the core has {}", node.reserved))?;
@@ -313,8 +315,10 @@ impl Model {
             workers.any(|(_, worker)| worker.activity == Activity::Idle && worker.devices.is_empty())
         };
         let kept_for = |task: &Task, other: &Task| {
-            let lacks = other.wants.lacks(used, self.total);
-            other.passed >= PATIENCE && (0..5).any(|resource| lacks[resource] && task.wants.0[resource] > 0)
+            let (mine, theirs) = (task.wants.0, other.wants.0);
+            let both = |resource: usize| mine[resource] > 0 && theirs[resource] > 0;
+            let leaves = |resource: usize| used.0[resource] + mine[resource] + theirs[resource] <= self.total.0[resource];
+            other.passed >= PATIENCE && (0..5).any(|resource| both(resource) && !leaves(resource))
         };
         // Arguments in the store, or lost from there, may wait for others to end.
         let stored = |task: &Task| {

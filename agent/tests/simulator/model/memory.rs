@@ -175,7 +175,9 @@ impl Model {
             (self.head, self.neglect) = (head, (self.now_ms, self.now_ms));
         }
         let wanted = self.asks.iter().find_map(|ask| ask.memory).map_or(0, |(bytes, _)| bytes.max(1).next_multiple_of(PAGE));
-        if !self.idle_would_do(wanted) {
+        // They may have come to do with this very change.
+        let idle_does = self.idle_would_do(wanted);
+        if !std::mem::replace(&mut self.idle_did, idle_does) || !idle_does {
             self.neglect.1 = self.now_ms;
         }
         if self.neglected().is_none() || self.idle_leases_do(wanted) {

@@ -325,7 +325,9 @@ impl Model {
         }
         let key = TaskKey { process: from, number: submission.number };
         self.tasks.insert(key, task);
-        if !self.jobs.contains_key(&job) {
+        if self.draining && self.processes[&from].activity == Activity::Free {
+            self.failing.push((key, "draining"));
+        } else if !self.jobs.contains_key(&job) {
             self.failing.push((key, "task_cancelled"));
         } else if let Role::Method(actor) = role
             && !self.actors[&actor].lives()

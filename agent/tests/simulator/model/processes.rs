@@ -1,6 +1,7 @@
 //! Who comes, and who goes in any way.
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::record::TaskStatus;
 
 use super::retries::Loss;
 use super::{AGENT, Activity, CAPTURED, End, Model, Process, Role, SUBMITTED};
@@ -26,6 +27,14 @@ impl Model {
     pub(crate) fn worker_starts(&mut self, process: ProcessId, job: JobId, devices: &[u32]) {
         let worker = Process::new(0, job, Activity::Starting);
         self.processes.insert(process, Process { devices: devices.to_vec(), ..worker });
+    }
+
+    /// Work comes to an end: what can never run fails.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+        let infeasible = self.tasks.iter().filter(|(_, task)| task.status == TaskStatus::Infeasible);
+        self.failing.extend(infeasible.map(|(key, _)| (*key, "infeasible")));
+        self.settle();
     }
 
     /// A process is gone: it leaves nothing but what others hold.

@@ -51,9 +51,8 @@ impl Model {
             actor.restarts += 1;
         }
         self.wait_for_arguments(key);
-        let ready = self.tasks[&key].status == TaskStatus::PendingNodeAssignment;
         if let Some(task) = self.tasks.get_mut(&key) {
-            task.retry_at_ms = Some(now_ms + wait_ms).filter(|_| ready && wait_ms > 0 && !matches!(role, Role::Method(_)));
+            task.retry_at_ms = Some(now_ms + wait_ms).filter(|_| wait_ms > 0 && !matches!(role, Role::Method(_)));
         }
         true
     }
@@ -126,7 +125,7 @@ impl Model {
         match self.processes[&process].activity {
             Activity::Busy(task) => Some(task),
             Activity::Actor(actor) => {
-                let actor = self.actors.get(&actor).filter(|actor| actor.max_concurrency == 1)?;
+                let actor = self.actors.get(&actor).filter(|actor| actor.running.len() == 1)?;
                 actor.running.first().copied()
             }
             _ => None,
@@ -154,7 +153,7 @@ impl Model {
         }
         let job = worker.and_then(|worker| Some(self.processes.get(&worker)?.job));
         let is_child = |child: &TaskKey, task: &Task| {
-            task.parent == Some(key) && task.is_pending() && Some(child.process) == worker && Some(task.job) == job
+            task.parent == Some(key) && (task.is_pending() || task.lingers) && Some(child.process) == worker && Some(task.job) == job
         };
         let children: Vec<TaskKey> = self.tasks.iter().filter(|(child, task)| is_child(child, task)).map(|(child, _)| *child).collect();
         if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
@@ -192,7 +191,9 @@ impl Model {
     /// A finished task can be run again while its job lives, when something of it can be lost at all.
     pub(super) fn keep(&mut self, key: TaskKey) {
         let task = &self.tasks[&key];
-        let stored = |result: &ObjectKey| self.objects.get(result).is_some_and(|object| object.state == ObjectState::InMemory);
+        // What is pending again was sent, and lost since.
+        let can_be_lost = |object: &super::Object| matches!(object.state, ObjectState::InMemory | ObjectState::Pending);
+        let stored = |result: &ObjectKey| self.objects.get(result).is_some_and(can_be_lost);
         let spills = !self.storage.config.places.is_empty();
         let keeps = self.lineage && spills && task.role == Role::Function && task.retries > 0 && task.returns.iter().any(stored);
         let holds = task.holds.clone();
@@ -241,9 +242,6 @@ impl Model {
         let waiting: BTreeSet<TaskKey> = self.tasks.iter().filter(|(_, task)| waits(task)).map(|(key, _)| *key).collect();
         for waiting in waiting {
             self.wait_for_arguments(waiting);
-            if let Some(task) = self.tasks.get_mut(&waiting) {
-                (task.retry_at_ms, task.limit_at_ms) = (None, None);
-            }
         }
     }
 

@@ -155,7 +155,7 @@ impl Model {
             }
             for (key, task) in self.tasks.iter().filter(|(_, task)| task.status == TaskStatus::PendingArgsAvail) {
                 if !task.wants.is_within(self.total) {
-                    if !self.fail_infeasible {
+                    if !self.fail_infeasible && !self.draining {
                         continue;
                     }
                     failing.entry(*key).or_default().insert("infeasible");

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plasmon_agent::reactor::Core;
 use plasmon_agent::spill::job::{Failure, ReadItem, Report};
 use plasmon_agent::spill::policy::SpillConfig;
+use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SpillFileId, TaskKey};
 use plasmon_protocol::local::SMALL;
 use plasmon_protocol::record::{ObjectState, SpillFileState, TaskStatus};
 
-use super::{Answer, Ask, Check, Codes, Model, Role, Task};
+use super::{Activity, Answer, Ask, Check, Codes, Model, Role, Task};
 
 /// Where the bytes of an object in the pool are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -275,6 +277,25 @@ impl Model {
         let fetching = self.tasks.iter().filter(|(task, state)| self.fetching.contains(task) && state.needs().contains(&key));
         let failing: Vec<(TaskKey, &'static str)> = fetching.map(|(task, _)| (*task, "object_lost")).collect();
         self.failing.extend(failing);
+    }
+
+    /// Tasks for whose arguments there was no room have failed: nobody ran on who could have made any.
+    pub(crate) fn see_hopeless(&mut self, core: &Core) -> Check {
+        let failed = core.tasks().into_iter().filter(|row| row.status == TaskStatus::Failed).map(|row| row.task_id.key());
+        let pending = |key: &TaskKey| self.tasks.get(key).is_some_and(Task::is_pending);
+        let hopeless: Vec<TaskKey> = failed.filter(|key| self.fetching.contains(key) && pending(key)).collect();
+        let runs_on = |process: &super::Process| match process.activity {
+            Activity::Busy(_) => !process.blocked,
+            Activity::Actor(actor) => !process.blocked && !self.actors[&actor].running.is_empty(),
+            _ => false,
+        };
+        if let (Some(key), Some(process)) = (hopeless.first(), self.processes.values().find(|process| runs_on(process))) {
+            return Err(format!("task {key:?} is given up for want of room, while {process:?} runs on"));
+        }
+        let codes = ["object_store_full", "out_of_disk", "system"];
+        self.failing.extend(hopeless.into_iter().flat_map(|key| codes.map(|code| (key, code))));
+        self.settle();
+        Ok(())
     }
 
     /// An object does not come back now: all that wait for it are told.
