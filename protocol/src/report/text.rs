@@ -1,7 +1,7 @@
 //! The report as people read it.
 
 use super::options::{GroupBy, ReportOptions};
-use super::page::{Side, SiteText, end, pad, width};
+use super::page::{Side, SiteText, cut_back, end, pad, width};
 use super::sums::{Group, Sums, groups};
 use super::table::Table;
 use super::{Filtered, Report, harmless, post_mortem, storage, utc};
@@ -12,11 +12,8 @@ const GAP: &str = "  ";
 
 pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
     let mut page = format!("======== Object references status: {} ========\n", utc(report.now_ms));
-    if let Some(Filtered { text, of }) = &report.filter {
-        let (references, objects) = (count(of.references, "reference"), count(of.unique_objects, "unique object"));
-        let bytes = options.units.show(of.unique_bytes);
-        let part = format!("of {references} to {objects}, {bytes}");
-        list(&mut page, "Filtered by: ", &[harmless(text).into_owned(), part], options);
+    if let Some(filter) = &report.filter {
+        filtered(&mut page, filter, options);
     }
     if report.references.is_empty() && report.filter.is_some() {
         page.push_str("No reference matches.\n");
@@ -43,6 +40,16 @@ pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
     page.push('\n');
     ledger(&mut page, &report.store.ledger, options);
     page
+}
+
+/// By what the rows were cut down, and of how many.
+fn filtered(page: &mut String, Filtered { text, of }: &Filtered, options: &ReportOptions) {
+    const WORDS: &str = "Filtered by: ";
+    let (references, objects) = (count(of.references, "reference"), count(of.unique_objects, "unique object"));
+    let part = format!("of {references} to {objects}, {}", options.units.show(of.unique_bytes));
+    let (text, room) = (harmless(text), options.width.saturating_sub(WORDS.len() + 1));
+    let text = if options.no_format { text } else { cut_back(&text, room).into_owned().into() };
+    list(page, WORDS, &[text.into_owned(), part], options);
 }
 
 pub(super) fn count(number: u64, noun: &str) -> String {
