@@ -54,6 +54,8 @@ fn store() -> StoreRow {
         unbacked_bytes: 512 << 20,
         inlined_bytes: 640,
         inlined_objects: 10,
+        lineage_bytes: 8_192,
+        lineage_tasks: 12,
         ..Ledger::default()
     };
     let node = NodeRow { node: NODE, node_ip: Arc::from("127.0.0.1"), ..NodeRow::default() };

@@ -212,9 +212,10 @@ fn ledger(page: &mut String, ledger: &Ledger, options: &ReportOptions) {
     page.push_str(&format!("unattributed {} B\n", ledger.unattributed_bytes));
     if ledger.inlined_objects > 0 {
         let (values, bytes) = (count(ledger.inlined_objects, "small value"), options.units.show(ledger.inlined_bytes));
-        page.push_str(&format!(
-            "beside it, {values} with {bytes} in the agent's heap
-"
-        ));
+        page.push_str(&format!("beside it, {values} with {bytes} in the agent's heap\n"));
+    }
+    if ledger.lineage_tasks > 0 {
+        let (tasks, bytes) = (count(ledger.lineage_tasks, "finished task"), options.units.show(ledger.lineage_bytes));
+        page.push_str(&format!("beside it, the lineage of {tasks} with {bytes} in the agent's heap\n"));
     }
 }

@@ -55,6 +55,7 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("unbacked", "of the free bytes, those with no memory behind them yet"),
             ("heap", "resident memory of a process less what it shares: the store is counted once, not in every process"),
             ("inlined", "values small enough to travel in messages; they live in the agent's heap"),
+            ("lineage", "what it takes to run finished tasks again should their results be lost; in the agent's heap too"),
         ],
         Route::View(Page::References) | Route::References { .. } => &[
             ("row", "one process that holds one object, for the first of these reasons that is true:"),

@@ -97,6 +97,12 @@ pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
             paint.text(x, y, 2, &paint.theme.shade(line).to_string(), Role::Ledger(line));
         }
     }
+    // What the agent's heap holds to run tasks again is no part of the capacity, so it has no share.
+    let (x, y) = place(lines.len() + 1);
+    if ledger.lineage_tasks > 0 && y < area.bottom() {
+        paint.text(x + 2, y, 11, "lineage", Role::Dim);
+        paint.text(x + 14, y, 5, &cells(ledger.lineage_bytes), Role::Text);
+    }
     let (x, y) = place(lines.len());
     let x = x + 27;
     if y < area.bottom() {

@@ -337,6 +337,8 @@ fn store(agent: &mut Agent) {
         slack_bytes: 3 * MIB,
         unbacked_bytes: 520 * MIB,
         inlined_bytes: inlined,
+        lineage_bytes: 48 * KIB,
+        lineage_tasks: 120,
         inlined_objects: 2,
         ..Ledger::default()
     };
