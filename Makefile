@@ -9,10 +9,11 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # Programs join this user's newest agent: the README's run one after the other.
-test: target/moto ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
+test: target/moto target/websockets ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
 	$(CARGO) test --workspace --lib --bins --tests
 	$(CARGO) test --workspace --doc -- --test-threads=1
 	$(CARGO) test --package plasmon-agent --features object-storage --lib --test object_storage
+	$(CARGO) test --package plasmon-tui --test python
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator
 	$(CARGO) test --package plasmon --features failpoints --test campaign
@@ -24,6 +25,15 @@ target/moto:
 	rm -rf $@
 	python3 -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check "moto[server]==$(MOTO)" || { rm -rf $@; exit 1; }
+	touch $@
+
+# A client of the live stream that is not ours, for the README's reader: websockets, from PyPI.
+WEBSOCKETS = 15.0.1
+target/websockets:
+	@echo "installing the package websockets $(WEBSOCKETS) from PyPI into target/websockets"
+	rm -rf $@
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check "websockets==$(WEBSOCKETS)" || { rm -rf $@; exit 1; }
 	touch $@
 
 campaign: ## Kill processes under load, KILLS=50000 of them, SEED=1 as it was with that seed
@@ -50,6 +60,7 @@ lint: ## Check format, lints and who imports whom
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --package plasmon-agent --features object-storage --lib --test object_storage -- --deny warnings
+	$(CARGO) clippy --package plasmon-tui --test python -- --deny warnings
 	$(CARGO) clippy --package plasmon --features failpoints --test campaign -- --deny warnings
 	.ci/imports
 

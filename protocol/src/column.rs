@@ -6,6 +6,9 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow};
+use crate::record::{
+    ActorStatus, EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, SpillCause, SpillCut, SpillFileState, TaskStatus,
+};
 
 /// The tables that can be subscribed to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -102,6 +105,10 @@ pub struct Column<R: 'static> {
     pub about: &'static str,
     /// The cell of a row.
     pub cell: for<'a> fn(&'a R) -> Cell<'a>,
+    /// The same at length, where the cell is short: the whole path of a place, a node's number beside its address. Filters find both.
+    pub also: Option<for<'a> fn(&'a R) -> Cell<'a>>,
+    /// The words that its cells are made of; empty where they may be anything.
+    pub words: &'static [&'static str],
 }
 
 /// A row of a subscribable table.
@@ -127,14 +134,42 @@ pub trait Record: Clone + PartialEq + Send + 'static {
 /// A row's identity within its table; a short string, the same in every frame.
 pub type RowKey = String;
 
+macro_rules! given {
+    () => {
+        None
+    };
+    ($($value:tt)+) => {
+        Some($($value)+)
+    };
+}
+
+macro_rules! list {
+    () => {
+        &[]
+    };
+    ($words:expr) => {
+        $words
+    };
+}
+
 macro_rules! columns {
-    ($record:ty, $table:ident, $default:literal, |$key:ident| $key_value:expr, [$($name:literal, $kind:ident, $about:literal, |$row:ident| $cell:expr;)+]) => {
+    ($record:ty, $table:ident, $default:literal, |$key:ident| $key_value:expr, [$(
+        $name:literal, $kind:ident, $about:literal, |$row:ident| $cell:expr
+        $(, also |$also_row:ident| $also:expr)? $(, words $words:expr)?;
+    )+]) => {
         impl Record for $record {
             const TABLE: Table = Table::$table;
             const DEFAULT_SORT: &'static str = $default;
 
             fn columns() -> &'static [Column<Self>] {
-                const COLUMNS: &[Column<$record>] = &[$(Column { name: $name, kind: Kind::$kind, about: $about, cell: |$row| $cell }),+];
+                const COLUMNS: &[Column<$record>] = &[$(Column {
+                    name: $name,
+                    kind: Kind::$kind,
+                    about: $about,
+                    cell: |$row| $cell,
+                    also: given!($(|$also_row| $also)?),
+                    words: list!($($words)?),
+                }),+];
                 COLUMNS
             }
 
@@ -152,17 +187,17 @@ fn optional<'a, T>(value: Option<T>, cell: impl Fn(T) -> Cell<'a>) -> Cell<'a> {
 
 columns!(ReferenceRow, References, "size", |row| format!("{}-{}", row.process, row.object_id), [
     "size", Bytes, "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
-    "type", Text, "why this process keeps it", |row| Cell::text(row.reference_type.word());
+    "type", Text, "why this process keeps it", |row| Cell::text(row.reference_type.word()), words ReferenceType::WORDS;
     "pid", Count, "the holder", |row| Cell::Count(u64::from(row.pid));
-    "process", Text, "what the holder is", |row| Cell::text(row.process_type.word());
+    "process", Text, "what the holder is", |row| Cell::text(row.process_type.word()), words ProcessType::WORDS;
     "age", Since, "since the holder got it", |row| Cell::Since(row.since_ms);
-    "site", Text, "where the holder got it", |row| Cell::text(row.call_site.to_string());
-    "created", Text, "where the object was created", |row| Cell::text(row.created_site.to_string());
+    "site", Text, "where the holder got it", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.long());
+    "created", Text, "where the object was created", |row| Cell::text(row.created_site.to_string()), also |row| Cell::text(row.created_site.long());
     "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
-    "status", Text, "status of the task that makes it", |row| optional(row.status, |status| Cell::text(status.word()));
+    "status", Text, "status of the task that makes it", |row| optional(row.status, |status| Cell::text(status.word())), words TaskStatus::WORDS;
     "attempt", Count, "attempt of that task", |row| optional(row.attempt, |attempt| Cell::Count(u64::from(attempt)));
-    "state", Text, "where its value is", |row| Cell::text(row.state.word());
-    "node", Text, "the holder's node", |row| Cell::text(&*row.node_ip);
+    "state", Text, "where its value is", |row| Cell::text(row.state.word()), words ObjectState::WORDS;
+    "node", Text, "the holder's node", |row| Cell::text(&*row.node_ip), also |row| Cell::text(row.node.hex());
     "local", Count, "handles in this process", |row| Cell::Count(u64::from(row.local));
     "pinned", Count, "views in this process", |row| Cell::Count(u64::from(row.pinned));
     "submitted", Count, "pending tasks that need it", |row| Cell::Count(u64::from(row.submitted));
@@ -172,10 +207,10 @@ columns!(ReferenceRow, References, "size", |row| format!("{}-{}", row.process, r
 
 columns!(ObjectRow, Objects, "size", |row| row.object_id.hex(), [
     "size", Bytes, "bytes of the object", |row| optional(row.size_bytes, Cell::Bytes);
-    "state", Text, "where its value is", |row| Cell::text(row.state.word());
+    "state", Text, "where its value is", |row| Cell::text(row.state.word()), words ObjectState::WORDS;
     "references", Count, "rows that hold it", |row| Cell::Count(u64::from(row.references));
     "age", Since, "since its creation", |row| Cell::Since(row.created_ms);
-    "created", Text, "where it was created", |row| Cell::text(row.created_site.to_string());
+    "created", Text, "where it was created", |row| Cell::text(row.created_site.to_string()), also |row| Cell::text(row.created_site.long());
     "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
     "pinned", Count, "views into it", |row| Cell::Count(u64::from(row.pinned));
     "captured", Count, "objects that contain it", |row| Cell::Count(u64::from(row.captured));
@@ -192,17 +227,17 @@ columns!(SiteRow, Sites, "held", |row| row.site.id.to_string(), [
     "references", Count, "rows that hold them", |row| Cell::Count(row.references);
     "growth", Growth, "change in a minute", |row| Cell::Growth(row.growth_bytes);
     "age", Since, "of the oldest", |row| Cell::Since(row.oldest_ms);
-    "kind", Text, "how they came to be", |row| Cell::text(row.site.kind.word());
+    "kind", Text, "how they came to be", |row| Cell::text(row.site.kind.word()), words SiteKind::WORDS;
     "function", Text, "the enclosing function", |row| Cell::text(&*row.site.function);
     "file", Text, "the source file", |row| Cell::text(&*row.site.file);
     "line", Count, "the line in it", |row| Cell::Count(u64::from(row.site.line));
-    "site", Text, "the place in short", |row| Cell::text(row.site.to_string());
+    "site", Text, "the place in short", |row| Cell::text(row.site.to_string()), also |row| Cell::text(row.site.long());
 ]);
 
 columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
     "age", Since, "since it was submitted", |row| Cell::Since(row.submitted_ms);
     "name", Text, "the remote function", |row| Cell::text(&*row.name);
-    "status", Text, "where it is in its life", |row| Cell::text(row.status.word());
+    "status", Text, "where it is in its life", |row| Cell::text(row.status.word()), words TaskStatus::WORDS;
     "attempt", Count, "attempts begun", |row| Cell::Count(u64::from(row.attempt));
     "pid", Count, "the worker", |row| optional(row.worker_pid, |pid| Cell::Count(u64::from(pid)));
     "submitter", Count, "who submitted it", |row| Cell::Count(u64::from(row.submitter_pid));
@@ -217,7 +252,7 @@ columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
     "heap", Bytes, "largest heap that was seen of it", |row| Cell::Bytes(row.heap_bytes);
     "peak", Bytes, "largest heap of any task of its name", |row| Cell::Bytes(row.peak_bytes);
     "suggested", Bytes, "memory that it should ask for", |row| optional(row.suggested_bytes, Cell::Bytes);
-    "site", Text, "where it was submitted", |row| Cell::text(row.call_site.to_string());
+    "site", Text, "where it was submitted", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.long());
     "error", Text, "its error", |row| optional(row.error.as_deref(), Cell::text);
     "task", Text, "its id", |row| Cell::text(row.task_id.hex());
 ]);
@@ -227,7 +262,7 @@ columns!(ActorRow, Actors, "heap", |row| row.actor_id.hex(), [
     "held", Bytes, "bytes of objects that it holds", |row| Cell::Bytes(row.held_bytes);
     "class", Text, "its type", |row| Cell::text(&*row.class);
     "name", Text, "the name that it can be found by", |row| optional(row.name.as_deref(), Cell::text);
-    "status", Text, "where it is in its life", |row| Cell::text(row.status.word());
+    "status", Text, "where it is in its life", |row| Cell::text(row.status.word()), words ActorStatus::WORDS;
     "queued", Count, "calls that have not begun", |row| Cell::Count(u64::from(row.queued));
     "running", Count, "calls that run", |row| Cell::Count(u64::from(row.running));
     "done", Count, "calls that ended", |row| Cell::Count(row.calls_done);
@@ -246,7 +281,7 @@ columns!(ActorRow, Actors, "heap", |row| row.actor_id.hex(), [
     "concurrency", Count, "calls that may run side by side", |row| Cell::Count(u64::from(row.max_concurrency));
     "detached", Text, "whether it lives on without handles", |row| Cell::text(if row.detached { "detached" } else { "" });
     "age", Since, "since its creation", |row| Cell::Since(row.created_ms);
-    "site", Text, "where it was created", |row| Cell::text(row.call_site.to_string());
+    "site", Text, "where it was created", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.long());
     "cause", Text, "why it ended", |row| optional(row.cause.as_deref(), Cell::text);
     "actor", Text, "its id", |row| Cell::text(row.actor_id.hex());
 ]);
@@ -256,7 +291,7 @@ columns!(PostMortemRow, PostMortem, "held", |row| row.process.to_string(), [
     "references", Count, "rows that it held", |row| Cell::Count(row.references);
     "heap", Bytes, "resident minus shared when last seen", |row| Cell::Bytes(row.heap_bytes);
     "pid", Count, "process id", |row| Cell::Count(u64::from(row.pid));
-    "type", Text, "what it was", |row| Cell::text(row.process_type.word());
+    "type", Text, "what it was", |row| Cell::text(row.process_type.word()), words ProcessType::WORDS;
     "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
     "how", Text, "how it ended", |row| Cell::text(&*row.how);
     "task", Text, "what it was running", |row| optional(row.task.as_deref(), Cell::text);
@@ -271,7 +306,7 @@ columns!(ProcessRow, Processes, "heap", |row| row.process.to_string(), [
     "shared", Bytes, "resident and shared", |row| Cell::Bytes(row.shared_bytes);
     "cpu", Number, "percent of one CPU", |row| Cell::Number(f64::from(row.cpu_percent));
     "pid", Count, "process id", |row| Cell::Count(u64::from(row.pid));
-    "type", Text, "what it is", |row| Cell::text(row.process_type.word());
+    "type", Text, "what it is", |row| Cell::text(row.process_type.word()), words ProcessType::WORDS;
     "job", Count, "its job", |row| Cell::Count(u64::from(row.job.0));
     "state", Text, "what it does", |row| Cell::text(&*row.state);
     "task", Text, "the task that it runs", |row| optional(row.task.as_deref(), Cell::text);
@@ -287,8 +322,8 @@ columns!(ProcessRow, Processes, "heap", |row| row.process.to_string(), [
 columns!(EventRow, Events, "number", |row| row.number.to_string(), [
     "number", Count, "order of events", |row| Cell::Count(row.number);
     "age", Since, "since it happened", |row| Cell::Since(row.at_ms);
-    "severity", Text, "how bad", |row| Cell::text(row.severity.word());
-    "kind", Text, "what happened", |row| Cell::text(row.kind.word());
+    "severity", Text, "how bad", |row| Cell::text(row.severity.word()), words Severity::WORDS;
+    "kind", Text, "what happened", |row| Cell::text(row.kind.word()), words EventKind::WORDS;
     "pid", Count, "the process concerned", |row| optional(row.pid, |pid| Cell::Count(u64::from(pid)));
     "message", Text, "in one line", |row| Cell::text(&*row.message);
 ]);
@@ -302,9 +337,9 @@ columns!(SpillFileRow, SpillFiles, "live", |row| row.file.to_string(), [
     "objects", Count, "objects that live", |row| Cell::Count(u64::from(row.objects));
     "written", Count, "objects that were written", |row| Cell::Count(u64::from(row.written));
     "restored", Count, "objects read back from it", |row| Cell::Count(row.restored);
-    "state", Text, "where it is in its life", |row| Cell::text(row.state.word());
-    "cause", Text, "why its objects were spilled", |row| Cell::text(row.cause.word());
-    "cut", Text, "why it was cut where it was", |row| Cell::text(row.cut.word());
+    "state", Text, "where it is in its life", |row| Cell::text(row.state.word()), words SpillFileState::WORDS;
+    "cause", Text, "why its objects were spilled", |row| Cell::text(row.cause.word()), words SpillCause::WORDS;
+    "cut", Text, "why it was cut where it was", |row| Cell::text(row.cut.word()), words SpillCut::WORDS;
     "age", Since, "since its writing began", |row| Cell::Since(row.created_ms);
     "write", Count, "milliseconds of writing", |row| Cell::Count(row.write_ms);
     "name", Text, "its name", |row| Cell::text(&*row.name);

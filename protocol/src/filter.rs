@@ -7,18 +7,23 @@
 //! "two words" 4f02                 a word alone is looked for in every text column
 //! ```
 //!
-//! `column:text` and bare words look for a part of the text, whatever its case; `-`, `_` and a space are the same character.
-//! `=` asks for the whole text. Columns of numbers take `: = != > < >= <=` with sizes (`size>=1.5MiB`), counts (`local>10k`),
+//! `column:text` and bare words look for a part of the text, whatever its case; `-`, `_` and a space are the same character. Of places
+//! they find the short and the whole path, of nodes the address and the number. `=` asks for the whole text. Where a column has words of
+//! its own (`state`, `type`), a value that is in none of them is an error. Columns of numbers take `: = != > < >= <=` with sizes (`size>=1.5MiB`), counts (`local>10k`),
 //! numbers (`cpu>50%`) and, for instants, ages (`age<1h30m`). A cell that is unknown meets no comparison.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::column::{Cell, Column, Kind, Record};
+use crate::error::Error;
+pub use complete::{Completion, complete};
 pub use error::FilterError;
 use value::Test;
 
+mod complete;
 mod error;
+mod near;
 mod parse;
 mod value;
 
@@ -45,7 +50,7 @@ enum Want<R: Record> {
     /// Some text column contains this, folded.
     Anywhere(String),
     /// The column's cell passes.
-    Column(fn(&R) -> Cell<'_>, Test),
+    Column(&'static Column<R>, Test),
 }
 
 impl<R: Record> Filter<R> {
@@ -86,11 +91,15 @@ impl<R: Record> Filter<R> {
 impl<R: Record> Term<R> {
     fn holds(&self, row: &R, now_ms: u64) -> bool {
         let found = match &self.want {
-            Want::Anywhere(needle) => R::columns()
-                .iter()
-                .filter(|column| column.kind == Kind::Text)
-                .any(|column| matches!((column.cell)(row), Cell::Text(text) if contains(&text, needle))),
-            Want::Column(cell, test) => test.holds(&cell(row), now_ms),
+            Want::Anywhere(needle) => R::columns().iter().filter(|column| column.kind == Kind::Text).any(|column| {
+                let has = |cell: Cell<'_>| matches!(cell, Cell::Text(text) if contains(&text, needle));
+                has((column.cell)(row)) || column.also.is_some_and(|also| has(also(row)))
+            }),
+            Want::Column(Column { cell, also: None, .. }, test) => test.holds(&cell(row), now_ms),
+            Want::Column(Column { cell, also: Some(also), .. }, test) => {
+                let (short, long) = (test.holds(&cell(row), now_ms), test.holds(&also(row), now_ms));
+                if test.is_refusal() { short && long } else { short || long }
+            }
         };
         found != self.negated
     }
@@ -114,6 +123,14 @@ impl<R: Record> FromStr for Filter<R> {
     fn from_str(text: &str) -> Result<Self, FilterError> {
         Self::parse(text)
     }
+}
+
+/// Milliseconds of a duration as filters take it: `500ms`, `5s`, `10m`, `1h30m`, `2d`.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is none.
+pub fn milliseconds(text: &str) -> Result<u64, Error> {
+    value::duration(text).map(|(time, _)| time).ok_or_else(|| Error::invalid("duration", text, value::Test::example(Kind::Since)))
 }
 
 /// The column called `name`; `kind` and `type` stand for each other in tables that have only one of them.

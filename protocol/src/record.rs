@@ -52,6 +52,14 @@ impl Site {
         }
     }
 
+    /// `(kind) function file:line` with both paths whole; empty where the place is unknown.
+    #[must_use]
+    pub fn long(&self) -> String {
+        let place = if self.line == 0 { self.file.clone() } else { format!("{}:{}", self.file, self.line) };
+        let parts = [self.kind.word(), &self.function, &place];
+        parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
+    }
+
     /// The last part of the function's path; closures name their function.
     #[must_use]
     pub fn short_function(&self) -> &str {

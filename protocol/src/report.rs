@@ -3,9 +3,10 @@
 use std::cmp::{Ordering, Reverse};
 
 pub use clock::utc;
-pub use harmless::harmless;
+pub use harmless::{harmless, is_harmful};
 pub use options::{GroupBy, ReportOptions, SortBy, Units};
 
+use crate::filter::Filter;
 use crate::record::{ReferenceRow, ReferenceTotals, StoreRow};
 use crate::stream::PostMortem;
 use sums::Sums;
@@ -30,6 +31,16 @@ pub struct Report {
     /// The latest death first.
     post_mortem: Vec<PostMortem>,
     now_ms: u64,
+    /// What the references are of, when they are not all.
+    filter: Option<Filtered>,
+}
+
+/// Which references a report was cut down to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Filtered {
+    text: String,
+    /// Both totals before.
+    of: ReferenceTotals,
 }
 
 impl Report {
@@ -37,7 +48,7 @@ impl Report {
     #[must_use]
     pub fn new(store: StoreRow, mut references: Vec<ReferenceRow>, now_ms: u64) -> Self {
         references.sort_by(|a, b| compare(SortBy::ObjectSize, false, a, b));
-        Self { store, references, post_mortem: Vec::new(), now_ms }
+        Self { store, references, post_mortem: Vec::new(), now_ms, filter: None }
     }
 
     /// With the processes that died as they should not have, in any order. They count in no total.
@@ -45,6 +56,17 @@ impl Report {
     pub fn with_post_mortem(mut self, mut post_mortem: Vec<PostMortem>) -> Self {
         post_mortem.sort_by_key(|dead| (Reverse(dead.process.died_ms), dead.process.process));
         self.post_mortem = post_mortem;
+        self
+    }
+
+    /// With the references that match only; the report says so beside its totals. The store and the dead stay as they are. An empty filter
+    /// changes nothing.
+    #[must_use]
+    pub fn filtered(mut self, filter: &Filter<ReferenceRow>) -> Self {
+        if !filter.is_empty() {
+            self.filter = Some(Filtered { text: filter.text().to_owned(), of: self.totals() });
+            self.references.retain(|row| filter.matches(row, self.now_ms));
+        }
         self
     }
 

@@ -155,6 +155,8 @@ pub struct App {
     subscriptions: Subscriptions,
     acked: u64,
     replay: Option<replay::Replay>,
+    /// Filters that were taken.
+    filters: prompt::History,
 }
 
 impl App {
@@ -179,6 +181,7 @@ impl App {
             subscriptions: Subscriptions::default(),
             acked: 0,
             replay: None,
+            filters: prompt::History::default(),
         }
     }
 

@@ -257,8 +257,8 @@ bindings! {
     Prompt {
         Enter => Accept, "take", "take what was typed or chosen";
         Esc, Ctrl('c') => Cancel, "cancel", "close the prompt and change nothing";
-        Key::Down, Ctrl('n'), Tab => Next, "", "choose the next entry; in a filter, complete the name of a column";
-        Key::Up, Ctrl('p'), BackTab => Previous, "", "choose the previous entry";
+        Key::Down, Ctrl('n'), Tab => Next, "", "choose the next entry; in a filter, Tab completes columns and their words, ↓ goes back to newer filters";
+        Key::Up, Ctrl('p'), BackTab => Previous, "", "choose the previous entry; in a filter, ↑ brings back those of before";
         Ctrl('u') => Clear, "clear", "delete all that was typed";
     }
 }

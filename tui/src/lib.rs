@@ -7,6 +7,7 @@
 //! - [`view`]: one file for one region of the screen.
 //! - [`link`]: the connection to an agent; [`terminal`]: the terminal, given back as it was found.
 //! - [`run`]: the loop that joins them; [`dashboard`] is what a program calls.
+//! - [`growth`]: which sites keep more and more.
 //! - [`recording`]: what was recorded, read; [`record`]: a viewer that records.
 //! - [`once`]: a whole report, without a screen; [`svg`]: a screen as a picture.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -14,6 +15,7 @@
 pub mod app;
 mod dashboard;
 mod error;
+pub mod growth;
 pub mod keys;
 pub mod link;
 pub mod model;
@@ -27,5 +29,6 @@ pub mod view;
 
 pub use dashboard::{DashboardOptions, dashboard, replay, show};
 pub use error::Error;
+pub use growth::{Grown, watch_growth};
 pub use once::{fetch_explanation, fetch_report};
 pub use run::ExitReason;

@@ -4,6 +4,8 @@
 mod demo;
 #[path = "main/explain.rs"]
 mod explain;
+#[path = "main/fail_on.rs"]
+mod fail_on;
 #[cfg(target_os = "linux")]
 #[path = "main/local.rs"]
 mod local;
@@ -17,7 +19,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use fail_on::FailOn;
 use plasmon_protocol::error::Error;
+use plasmon_protocol::filter::{Filter, FilterError, milliseconds};
 use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
 use plasmon_tui::DashboardOptions;
 
@@ -99,6 +103,18 @@ struct Memory {
     /// Print JSON
     #[arg(long, conflicts_with_all = ["no_format", "stats_only"])]
     json: bool,
+    /// Print only references that match, such as 'site:cache.rs size>1m !type:pinned age<10m'. Words are looked for in every text; a space is
+    /// and, | is or, ! is not
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
+    /// Exit with 1 when a reference matches EXPR, a filter, whatever --filter shows; may be given several times. 'growth' instead, alone or
+    /// before a filter over sites, watches for --growth-time and exits with 1 when a creation site keeps more and more: when the least that
+    /// it held rises from each quarter of the time to the next
+    #[arg(long, value_name = "EXPR|growth", conflicts_with = "watch")]
+    fail_on: Vec<String>,
+    /// How long --fail-on growth watches
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    growth_time: Duration,
     /// Print again every second, until interrupted
     #[arg(long, conflicts_with = "json")]
     watch: bool,
@@ -117,6 +133,9 @@ impl Memory {
             stats_only: false,
             no_format: false,
             json: false,
+            filter: None,
+            fail_on: Vec::new(),
+            growth_time: Duration::ZERO,
             watch: false,
         }
     }
@@ -140,6 +159,12 @@ impl From<plasmon_tui::Error> for Failure {
     }
 }
 
+impl From<FilterError> for Failure {
+    fn from(error: FilterError) -> Self {
+        Self { message: error.to_string(), hint: error.hint }
+    }
+}
+
 /// An agent that can be asked.
 #[derive(Clone)]
 struct Found {
@@ -155,7 +180,11 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => watch_or_report(&cli.target),
         Some(Command::Attach(attach)) => watch_or_report(&Target { address: Some(attach.url), token_file: attach.token_file }),
-        Some(Command::Memory(memory)) => attach_to(&memory.target).and_then(|found| report(&found, &memory)),
+        Some(Command::Memory(memory)) => match memory_report(&memory) {
+            Ok(true) => return ExitCode::from(1),
+            Ok(false) => Ok(()),
+            Err(failure) => Err(failure),
+        },
         Some(Command::Record(options)) => look_back::run_record(&options),
         Some(Command::Replay(options)) => look_back::run_replay(&options),
         Some(Command::Explain(what)) => attach_to(&what.target).and_then(|found| explain::run(&found, &what)),
@@ -199,6 +228,16 @@ fn choice<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     })
 }
 
+/// A time as filters take it, at least a tenth of a second: the agent sends no more often.
+fn duration(text: &str) -> Result<Duration, String> {
+    match milliseconds(text) {
+        Ok(time) if (100..=86_400_000).contains(&time) => Ok(Duration::from_millis(time)),
+        Ok(_) => Err("it is not between 100ms and 1d".to_owned()),
+        Err(Error::Invalid { cause, .. }) => Err(cause),
+        Err(other) => Err(other.to_string()),
+    }
+}
+
 /// Whether standard output is a terminal that can do more than print lines.
 fn can_be_drawn_on() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -210,7 +249,7 @@ fn watch_or_report(target: &Target) -> Result<(), Failure> {
     if can_be_drawn_on() {
         return dashboard(found, None, None);
     }
-    report(&found, &Memory::of_everything())
+    report(&found)
 }
 
 fn dashboard(
@@ -248,13 +287,30 @@ fn read_token(path: &std::path::Path) -> Result<String, Failure> {
     Ok(token.to_owned())
 }
 
-fn report(found: &Found, memory: &Memory) -> Result<(), Failure> {
+/// Prints the report, again and again if that is asked for; whether what must not be is.
+fn memory_report(memory: &Memory) -> Result<bool, Failure> {
+    // What cannot be read is said before an agent is looked for.
+    let conditions = memory.fail_on.iter().map(|text| text.parse()).collect::<Result<Vec<FailOn>, _>>()?;
+    let filter = Filter::parse(memory.filter.as_deref().unwrap_or_default())?;
+    let found = attach_to(&memory.target)?;
     loop {
-        if !print(&plasmon_tui::fetch_report(&found.url, found.token.as_deref())?, memory)? || !memory.watch {
-            return Ok(());
+        let report = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
+        let failed = fail_on::holds(&conditions, &report, &found, memory.growth_time);
+        // Also where the conditions could not be looked at.
+        let wanted = print(&report.filtered(&filter), memory)?;
+        if failed? {
+            return Ok(true);
+        }
+        if !wanted || !memory.watch {
+            return Ok(false);
         }
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// The whole report, once.
+fn report(found: &Found) -> Result<(), Failure> {
+    print(&plasmon_tui::fetch_report(&found.url, found.token.as_deref())?, &Memory::of_everything()).map(drop)
 }
 
 /// Prints a report; whether its reader wants more.

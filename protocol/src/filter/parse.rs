@@ -1,5 +1,6 @@
 //! Text to terms, in two steps: words with their places, then what each asks for.
 
+use super::near::nearest;
 use super::value::{Operator, Test};
 use super::{FilterError, MAX_TERMS, Term, Want, column, fold};
 use crate::column::{Column, Record};
@@ -151,7 +152,10 @@ fn term<R: Record>(start: usize, letters: &[Letter]) -> Result<Term<R>, Fault> {
         Some(hint) => fault(letters[name_len].at, format!("{message} '{}'", column.name), hint),
         None => fault(value_first.at, format!("{message} for '{}'", column.name), Test::example(column.kind)),
     })?;
-    Ok(Term { negated, want: Want::Column(column.cell, test) })
+    if !test.concerns(column.words) {
+        return Err(no_word(value_first.at, column, &string(value)));
+    }
+    Ok(Term { negated, want: Want::Column(column, test) })
 }
 
 /// The operator that these letters start with, and its length. `::` joins parts of paths and is none.
@@ -177,9 +181,19 @@ fn string(letters: &[Letter]) -> String {
 fn unknown<R: Record>(at: usize, name: &str) -> Fault {
     let names: Vec<_> = R::columns().iter().map(|column| column.name).collect();
     let table = format!("{:?}", R::TABLE).to_lowercase();
-    fault(
-        at,
-        format!("no column '{name}' in {table}, which have {}", names.join(", ")),
-        "name one of these columns, or quote the word to look for the text",
-    )
+    let hint = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'? quote the word to look for the text"),
+        None => "name one of these columns, or quote the word to look for the text".to_owned(),
+    };
+    fault(at, format!("no column '{name}' in {table}, which have {}", names.join(", ")), hint)
+}
+
+/// A value that no word of the column has in it: the term would never hold, or always.
+fn no_word<R: Record>(at: usize, column: &Column<R>, value: &str) -> Fault {
+    let words = || column.words.iter().copied().filter(|word| !word.is_empty());
+    let hint = match nearest(value, words()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => "write one of these words; behind ':' a part of it will do".to_owned(),
+    };
+    fault(at, format!("no {} is '{value}'; there are {}", column.name, words().collect::<Vec<_>>().join(", ")), hint)
 }

@@ -26,6 +26,7 @@ fn pinned() -> ReferenceRow {
         process: ProcessId(1),
         pid: 123,
         process_type: ProcessType::Worker,
+        node: NodeId([0x7f, 0x3a, 0, 0, 0, 0, 0, 1]),
         node_ip: Arc::from("127.0.0.1"),
         reference_type: ReferenceType::PinnedInMemory,
         size_bytes: Some(1_500_000),
@@ -84,7 +85,7 @@ fn every_operator_on_every_kind_of_column() {
         ("TYPE:Pinned-In", PINNED),
         ("kind:local", PENDING),
         ("kind:\"pinned in memory\"", PINNED),
-        ("type=pinned", NONE),
+        ("type=local_reference", PENDING),
         ("type=pinned_in_memory", PINNED),
         ("type!=pinned_in_memory", PENDING),
         ("site:remember", PINNED),
@@ -124,6 +125,15 @@ fn every_operator_on_every_kind_of_column() {
         ("remember type:local | partition type:local", PENDING),
         (&id(2).hex(), PENDING),
         ("process:worker", PINNED),
+        ("site:demo::remember", PINNED),
+        ("src/demo.rs:142", PINNED),
+        ("site:\"remember demo.rs\"", PINNED),
+        ("site=\"(get object) remember demo.rs:142\"", PINNED),
+        ("site=\"(get object) demo::remember src/demo.rs:142\"", PINNED),
+        ("site!=\"(get object) demo::remember src/demo.rs:142\"", PENDING),
+        ("site!=\"(get object) remember demo.rs:142\"", PENDING),
+        ("node:7f3a", PINNED),
+        ("node:127.0.0.1", BOTH),
     ] {
         assert_eq!(passes(text), expected, "{text}");
     }
@@ -175,6 +185,9 @@ fn a_fault_is_shown_where_it_is() {
         ("age>ms", 4),
         ("size>-1k", 5),
         ("size:99999999999999999999999", 5),
+        ("x type:pined", 7),
+        ("type=pinned", 5),
+        ("state!=spiled", 7),
     ] {
         assert_eq!(at(text), offset, "{text}");
     }
@@ -188,6 +201,15 @@ fn a_fault_is_shown_where_it_is() {
     let Error::Invalid { what, value, cause } = Error::from(error) else { panic!("not an invalid value") };
     assert_eq!((what.as_str(), value.as_str()), ("filter", "größe sz>1m\u{1b}"));
     assert!(cause.contains("no column 'sz'") && cause.contains("at character 7"), "{cause}");
+}
+
+#[test]
+fn a_near_miss_is_named() {
+    let hint = |text: &str| Filter::<ReferenceRow>::parse(text).unwrap_err().hint;
+    assert_eq!(hint("sise>1m"), "did you mean 'size'? quote the word to look for the text");
+    assert_eq!(hint("x statee:spilled"), "did you mean 'state'? quote the word to look for the text");
+    assert_eq!(hint("state:spiled"), "did you mean 'SPILLED'?");
+    assert_eq!(hint("state:banana"), "write one of these words; behind ':' a part of it will do");
 }
 
 #[test]

@@ -112,6 +112,21 @@ impl Test {
         }
     }
 
+    /// Whether it asks for another text.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Text(Operator::IsNot, _))
+    }
+
+    /// Whether a column of these words could ever pass, or fail, by this; any text can where there are none.
+    pub(super) fn concerns(&self, words: &[&str]) -> bool {
+        match self {
+            _ if words.is_empty() => true,
+            Self::Text(Operator::Has, wanted) => words.iter().any(|word| contains(word, wanted)),
+            Self::Text(_, wanted) => words.iter().any(|word| equals(word, wanted)),
+            _ => true,
+        }
+    }
+
     /// What a value of this kind is called.
     fn noun(kind: Kind) -> &'static str {
         match kind {
@@ -162,7 +177,7 @@ fn count(text: &str) -> Option<u64> {
 }
 
 /// Milliseconds, and those of the smallest unit named. Parts such as `1h30m` add up.
-fn duration(text: &str) -> Option<(u64, u64)> {
+pub(super) fn duration(text: &str) -> Option<(u64, u64)> {
     let mut rest = text;
     let mut total = 0_u64;
     let mut smallest = u64::MAX;

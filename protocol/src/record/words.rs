@@ -13,6 +13,9 @@ macro_rules! words {
             /// All of them, in order.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
+            /// Their spellings, in order.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
             /// The one spelling.
             #[must_use]
             pub fn word(self) -> &'static str {

@@ -20,12 +20,18 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-fn is_harmful(char: char) -> bool {
+/// Whether a character does something to a terminal or to the text around it instead of standing in a cell of its own or on the letter
+/// before it: controls, what has no width, what turns the direction of text, and what makes one sign of several, which terminals count
+/// differently. The one list for everything that is shown.
+#[must_use]
+pub fn is_harmful(char: char) -> bool {
     char.is_control()
         || matches!(char,
             '\u{ad}'
+            | '\u{34f}'
             | '\u{61c}'
             | '\u{115f}' | '\u{1160}'
+            | '\u{17b4}' | '\u{17b5}'
             | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
@@ -35,9 +41,10 @@ fn is_harmful(char: char) -> bool {
             | '\u{feff}'
             | '\u{ffa0}'
             | '\u{fff0}'..='\u{fffb}'
-            | '\u{13430}'..='\u{1343f}'
+            | '\u{13430}'..='\u{1345f}'
             | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}'
+            | '\u{1f3fb}'..='\u{1f3ff}'
             | '\u{e0000}'..='\u{e0fff}')
 }
 

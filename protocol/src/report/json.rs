@@ -27,6 +27,7 @@ impl Serialize for Report {
             node: self.store.node.node,
             store,
             totals: self.totals(),
+            filter: self.filter.as_ref().map(|filter| FilterJson { text: harmless(&filter.text), of: filter.of }),
             references: References(self),
             post_mortem: self.post_mortem.iter().map(|dead| PostMortemJson::of(dead, self.now_ms)).collect(),
         }
@@ -40,9 +41,19 @@ struct ReportJson<'a> {
     node: NodeId,
     store: StoreJson<'a>,
     totals: ReferenceTotals,
+    /// Only where references, and totals, are those that match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<FilterJson<'a>>,
     references: References<'a>,
     /// What processes that died held; in no row and no total above.
     post_mortem: Vec<PostMortemJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FilterJson<'a> {
+    text: Cow<'a, str>,
+    /// Totals over all references.
+    of: ReferenceTotals,
 }
 
 #[derive(Serialize)]

@@ -61,6 +61,11 @@ pub(super) fn cut_front(text: &str, cells: usize) -> Cow<'_, str> {
     if width(text) <= cells { Cow::Borrowed(text) } else { Cow::Owned(format!("…{}", tail(text, cells.saturating_sub(1)))) }
 }
 
+/// The first characters, with a mark for those behind, in at most `cells` cells.
+pub(super) fn cut_back(text: &str, cells: usize) -> Cow<'_, str> {
+    if width(text) <= cells { Cow::Borrowed(text) } else { Cow::Owned(format!("{}…", head(text, cells.saturating_sub(1)))) }
+}
+
 /// A call site that can be shortened: what goes first is the kind, then the end of the function, then the start of the place.
 pub(super) struct SiteText {
     /// `(kind) function file:line`

@@ -1,10 +1,10 @@
 //! The report as people read it.
 
 use super::options::{GroupBy, ReportOptions};
-use super::page::{Side, SiteText, end, pad, width};
+use super::page::{Side, SiteText, cut_back, end, pad, width};
 use super::sums::{Group, Sums, groups};
 use super::table::Table;
-use super::{Report, harmless, post_mortem, storage, utc};
+use super::{Filtered, Report, harmless, post_mortem, storage, utc};
 use crate::record::{Ledger, ReferenceType};
 
 /// Between values of one line.
@@ -12,7 +12,12 @@ const GAP: &str = "  ";
 
 pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
     let mut page = format!("======== Object references status: {} ========\n", utc(report.now_ms));
-    if report.references.is_empty() {
+    if let Some(filter) = &report.filter {
+        filtered(&mut page, filter, options);
+    }
+    if report.references.is_empty() && report.filter.is_some() {
+        page.push_str("No reference matches.\n");
+    } else if report.references.is_empty() {
         page.push_str("No references: nothing that a program made is held by any process.\n");
     } else {
         if !options.stats_only {
@@ -21,7 +26,8 @@ pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
         let totals = report.totals();
         let bytes = options.units.show(totals.unique_bytes);
         let (references, objects) = (count(totals.references, "reference"), count(totals.unique_objects, "unique object"));
-        page.push_str(&format!("{references} to {objects}, {bytes}\n"));
+        let matching = if report.filter.is_some() { "filtered: " } else { "" };
+        page.push_str(&format!("{matching}{references} to {objects}, {bytes}\n"));
         if !options.stats_only {
             references_by_group(&mut page, report, options);
         }
@@ -34,6 +40,16 @@ pub(super) fn text(report: &Report, options: &ReportOptions) -> String {
     page.push('\n');
     ledger(&mut page, &report.store.ledger, options);
     page
+}
+
+/// By what the rows were cut down, and of how many.
+fn filtered(page: &mut String, Filtered { text, of }: &Filtered, options: &ReportOptions) {
+    const WORDS: &str = "Filtered by: ";
+    let (references, objects) = (count(of.references, "reference"), count(of.unique_objects, "unique object"));
+    let part = format!("of {references} to {objects}, {}", options.units.show(of.unique_bytes));
+    let (text, room) = (harmless(text), options.width.saturating_sub(WORDS.len() + 1));
+    let text = if options.no_format { text } else { cut_back(&text, room).into_owned().into() };
+    list(page, WORDS, &[text.into_owned(), part], options);
 }
 
 pub(super) fn count(number: u64, noun: &str) -> String {

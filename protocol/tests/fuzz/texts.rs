@@ -1,7 +1,7 @@
 //! Texts that people and scripts write.
 
 use plasmon_protocol::column::Record;
-use plasmon_protocol::filter::Filter;
+use plasmon_protocol::filter::{Filter, complete};
 use plasmon_protocol::id::{NodeId, ObjectKey};
 
 use super::messages::Examples;
@@ -120,6 +120,8 @@ pub(crate) fn filters() -> Examples {
         "kind=process_dropped",
         ":142 app::main",
         "\"a \\\" b\"|!!x",
+        "node:7f3a state!=in_memory kind:\"(put object)\"",
+        "!severity:err",
     ])
 }
 
@@ -150,6 +152,8 @@ pub(crate) fn ids() -> Examples {
 
 /// Reads a filter over a table and tries it; whether it could be read.
 pub(crate) fn filtered<R: Record>(text: &str, row: &R) -> bool {
+    let completed = complete::<R>(text).apply(text);
+    assert!(completed.chars().count() >= text.chars().count(), "{completed:?}");
     match Filter::<R>::parse(text) {
         Ok(filter) => {
             for now_ms in [0, 1_700_000_000_000, u64::MAX] {

@@ -97,6 +97,7 @@ impl App {
             Action::Back => self.back(),
             Action::Filter => {
                 if self.place().table().is_some() {
+                    self.filters.rewind();
                     self.overlay = Some(Overlay::Filter(Input::new(self.place().list.filter.clone())));
                 }
             }

@@ -1,9 +1,13 @@
 //! What opens over the screen: the filter's prompt, the choice of a column, the palette and the help.
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::filter::{Filter, FilterError};
+use plasmon_protocol::filter::{Completion, Filter, FilterError, complete};
 use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
 use tui_input::{Input, InputRequest};
+
+pub use history::History;
+
+mod history;
 
 use super::route::{Sortable, sortable};
 use super::{App, Effect};
@@ -101,37 +105,42 @@ impl App {
         }
     }
 
-    /// The columns that the word at the end of the filter may become.
+    /// What the word at the end of the filter may become: columns, or words of one.
     #[must_use]
-    pub fn completions(&self) -> Vec<&'static str> {
+    pub fn completions(&self) -> Vec<String> {
         match &self.overlay {
-            Some(Overlay::Filter(input)) => self.completing(input).1,
+            Some(Overlay::Filter(input)) => self.completing(input).words,
             _ => Vec::new(),
         }
     }
 
-    /// Where the word at the end of a filter begins, and the columns that begin as it does. A value or a quoted text is no column.
-    fn completing(&self, input: &Input) -> (usize, Vec<&'static str>) {
+    fn completing(&self, input: &Input) -> Completion {
         let text = input.value();
-        let word = text.trim_end_matches(|char: char| char.is_ascii_alphabetic() || char == '_').len();
-        let (before, typed) = text.split_at(word);
-        let column = before.is_empty() || before.ends_with([' ', '!', '|']);
-        let quoted = before.matches('"').count() % 2 == 1;
-        if typed.is_empty() || !column || quoted || input.cursor() < text.chars().count() {
-            return (word, Vec::new());
+        if input.cursor() < text.chars().count() {
+            return Completion::default();
         }
-        let typed = typed.to_ascii_lowercase();
-        (word, self.sortables().into_iter().map(|column| column.name).filter(|name| name.starts_with(&typed)).collect())
+        match self.place().table() {
+            Some(Table::References) => complete::<ReferenceRow>(text),
+            Some(Table::Sites) => complete::<SiteRow>(text),
+            Some(Table::Processes) => complete::<ProcessRow>(text),
+            Some(Table::Tasks) => complete::<TaskRow>(text),
+            Some(Table::Actors) => complete::<ActorRow>(text),
+            Some(Table::PostMortem) => complete::<PostMortemRow>(text),
+            Some(Table::Events) => complete::<EventRow>(text),
+            Some(Table::SpillFiles) => complete::<SpillFileRow>(text),
+            Some(Table::Objects | Table::Store) | None => Completion::default(),
+        }
     }
 
-    /// The filter with its last word completed, as far as only one column goes on like that.
-    fn completed(&self, input: Input) -> Input {
-        let (word, names) = self.completing(&input);
-        let Some((first, rest)) = names.split_first() else { return input };
-        let same = |name: &&str| first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-        let shared = rest.iter().map(same).min().unwrap_or(first.len());
-        let end = if rest.is_empty() { ":" } else { "" };
-        Input::new(format!("{}{}{end}", &input.value()[..word], &first[..shared]))
+    /// What a key that chooses does in a filter's prompt: Tab completes, up and down go through the filters of before.
+    fn filter_step(&mut self, key: Key, action: Action, input: Input) -> Input {
+        let text = match (key, action) {
+            (Key::Tab, _) => self.completing(&input).apply(input.value()),
+            (_, Action::Next) => self.filters.newer().unwrap_or_else(|| input.value().to_owned()),
+            (Key::BackTab, _) => return input,
+            _ => self.filters.older(input.value()).unwrap_or(input.value()).to_owned(),
+        };
+        if text == input.value() { input } else { Input::new(text) }
     }
 
     pub(super) fn overlay_key(&mut self, key: Key, effects: &mut Vec<Effect>) {
@@ -146,7 +155,7 @@ impl App {
                     return;
                 }
                 match action {
-                    Some(Action::Next) => input = self.completed(input),
+                    Some(action @ (Action::Next | Action::Previous)) => input = self.filter_step(key, action, input),
                     _ => edit(&mut input, key),
                 }
                 self.overlay = Some(Overlay::Filter(input));
@@ -210,6 +219,7 @@ impl App {
         if check(table, text).is_err() {
             return false;
         }
+        self.filters.take(text);
         let list = &mut self.place_mut().list;
         if list.filter != text {
             list.filter = text.to_owned();

@@ -201,6 +201,41 @@ fn prompts_swallow_keys_and_pastes_lose_their_lines() {
 }
 
 #[test]
+fn a_filter_is_completed_and_those_of_before_come_back() {
+    let (mut app, _) = connected();
+    let typed = |app: &App| match &app.overlay {
+        Some(Overlay::Filter(input)) => input.value().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    press(&mut app, "2/siz");
+    app.update(Msg::Key(Key::Tab));
+    assert_eq!(typed(&app), "size>");
+    press(&mut app, "1m typ");
+    app.update(Msg::Key(Key::Tab));
+    press(&mut app, "p");
+    app.update(Msg::Key(Key::Tab));
+    assert_eq!(typed(&app), "size>1m type:pinned_in_memory ");
+    press(&mut app, "⏎");
+    assert_eq!(app.place().list.filter, "size>1m type:pinned_in_memory");
+    // Another table, another filter; then back to the first by Up.
+    press(&mut app, "3/a.rs⏎");
+    press(&mut app, "2/");
+    app.update(Msg::Key(Key::Ctrl('u')));
+    press(&mut app, "new");
+    app.update(Msg::Key(Key::Up));
+    assert_eq!(typed(&app), "a.rs");
+    app.update(Msg::Key(Key::Up));
+    assert_eq!(typed(&app), "size>1m type:pinned_in_memory");
+    app.update(Msg::Key(Key::Up));
+    assert_eq!(typed(&app), "size>1m type:pinned_in_memory", "there is none before");
+    app.update(Msg::Key(Key::Down));
+    app.update(Msg::Key(Key::Down));
+    assert_eq!(typed(&app), "new");
+    press(&mut app, "⎋");
+    assert_eq!(app.place().list.filter, "size>1m type:pinned_in_memory", "Esc changes nothing");
+}
+
+#[test]
 fn a_filter_is_narrowed_in_each_of_its_alternatives() {
     assert_eq!(narrowed("", "pid", "12"), "pid=\"12\"");
     assert_eq!(narrowed("a | b", "created", "x \"y\" \\"), "a created=\"x \\\"y\\\" \\\\\" | b created=\"x \\\"y\\\" \\\\\"");

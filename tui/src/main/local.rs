@@ -152,8 +152,7 @@ fn unwatched(plan: &Plan, found: &Found) -> Result<(), Failure> {
     let outcome = demo::sort(plan, |line| {
         let _ = writeln!(std::io::stderr(), "{line}");
     })?;
-    let memory = crate::Memory::of_everything();
-    crate::report(found, &memory)?;
+    crate::report(found)?;
     drop(outcome.cache);
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Text from the wire, made harmless once, when a frame is decoded: nothing that a terminal obeys, that has no width or that
 //! turns the direction of text gets any further.
 
+use plasmon_protocol::report::is_harmful;
 use plasmon_protocol::stream::Frame;
 use serde_json::Value;
+use unicode_width::UnicodeWidthChar;
 
 /// No string is longer, in bytes.
 pub const MAX_TEXT: usize = 4 << 10;
@@ -26,18 +28,22 @@ fn walk(value: &mut Value) {
     }
 }
 
-/// Makes a text harmless in place. A tab becomes four spaces, a line's end one, everything else that is harmful `U+FFFD`.
+/// Makes a text harmless in place. A tab becomes four spaces, a line's end one, everything else that is harmful `U+FFFD`, and so a mark at
+/// the beginning, which has no letter to stand on.
 pub fn clean(text: &mut String) {
     if text.len() > MAX_TEXT {
         let end = (0..=MAX_TEXT - 3).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }
-    if !text.contains(is_harmful) {
+    // A mark without a letter before it would stand on whatever is shown before the text.
+    let stray = text.chars().next().filter(|char| char.width() == Some(0));
+    if stray.is_none() && !text.contains(is_harmful) {
         return;
     }
     let mut safe = String::with_capacity(text.len());
-    for char in text.chars() {
+    safe.extend(stray.map(|_| char::REPLACEMENT_CHARACTER));
+    for char in text.chars().skip(usize::from(stray.is_some())) {
         match char {
             '\t' => safe.push_str("    "),
             '\n' | '\r' => safe.push(' '),
@@ -46,15 +52,6 @@ pub fn clean(text: &mut String) {
         }
     }
     *text = safe;
-}
-
-/// Controls, what has no width by itself, and what turns the direction of text.
-fn is_harmful(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -79,6 +76,8 @@ mod tests {
             cleaned("\u{202e}txt.exe\u{2066}\u{200b}\u{feff}\u{2028}\u{2029}"),
             "\u{fffd}txt.exe\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
         );
+        assert_eq!(cleaned("\u{301}a\u{301}"), "\u{fffd}a\u{301}");
+        assert_eq!(cleaned("👍\u{1f3fd}"), "👍\u{fffd}");
         assert_eq!(cleaned("\tlet x;\r\n"), "    let x;  ");
         assert_eq!(cleaned("größe 日本 ±4 \u{301}"), "größe 日本 ±4 \u{301}");
     }

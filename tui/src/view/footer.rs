@@ -16,20 +16,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let room = area.width.saturating_sub(2 * MARGIN);
     let x = area.x + MARGIN;
     match (&app.overlay, app.flash_line(), &app.link) {
-        (Some(Overlay::Filter(input)), ..) => {
-            let wrong = app.filter_error().filter(|_| !input.value().trim().is_empty());
-            let note = match wrong {
-                Some(error) => (format!("{}; {}", error.message, error.hint), Role::Bad),
-                None => match &app.completions()[..] {
-                    [] => ("Enter takes it · Esc changes nothing".to_owned(), Role::Dim),
-                    names => (format!("Tab: {}", names.join(" ")), Role::Dim),
-                },
-            };
-            let end = prompt(paint, x, area.y, room, "/", input);
-            paint.right(end + 2, area.y, (x + room).saturating_sub(end + 2), &note.0, note.1);
-        }
+        (Some(Overlay::Filter(input)), ..) => filter(app, paint, Rect { x, width: room, ..area }, input),
         (Some(Overlay::Palette(input, _)), ..) => {
-            prompt(paint, x, area.y, room, ":", input);
+            prompt(paint, x, area.y, room, ":", input, None);
         }
         (Some(Overlay::Sort(_)), ..) => {
             paint.text(x, area.y, room, "a letter or Enter takes the column, again reverses it · Esc changes nothing", Role::Dim);
@@ -52,6 +41,29 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     }
 }
 
+/// The line that a filter is typed into, and below it what is wrong with it, with a caret at the character, or what it may become.
+fn filter(app: &App, paint: &mut Paint<'_>, area: Rect, input: &Input) {
+    let typed = area.y.saturating_sub(1);
+    paint.clear(Rect { x: 0, y: typed, width: area.x + area.width + MARGIN, height: 2 });
+    let wrong = app.filter_error().filter(|_| !input.value().trim().is_empty());
+    let at = prompt(paint, area.x, typed, area.width, "/", input, wrong.as_ref().map(|error| error.offset));
+    let Some(error) = wrong else {
+        let note = match &app.completions()[..] {
+            [] => "Enter takes it · ↑ one of before · Esc changes nothing".to_owned(),
+            words => format!("Tab: {}", words.join(" ")),
+        };
+        paint.text(area.x, area.y, area.width, &note, Role::Dim);
+        return;
+    };
+    let note = format!("{}; {}", error.message, error.hint);
+    let (wide, end) = (width(&note), area.x + area.width);
+    match at {
+        Some(at) if at + 2 + wide <= end => paint.text(at, area.y, end - at, &format!("^ {note}"), Role::Bad),
+        Some(at) if area.x + wide < at => paint.text(at - wide - 1, area.y, wide + 2, &format!("{note} ^"), Role::Bad),
+        _ => paint.text(area.x, area.y, area.width, &note, Role::Bad),
+    };
+}
+
 /// Pairs of key and word, as many as fit; help and the way out always do.
 fn hints(app: &App, paint: &mut Paint<'_>, mut x: u16, y: u16, room: u16) {
     let end = x + room;
@@ -70,24 +82,33 @@ fn hints(app: &App, paint: &mut Paint<'_>, mut x: u16, y: u16, room: u16) {
     }
 }
 
-/// A line that is being typed into; where it ends.
-fn prompt(paint: &mut Paint<'_>, x: u16, y: u16, room: u16, sign: &str, input: &Input) -> u16 {
+/// A line that is being typed into; where the character number `wrong` stands, which is marked, if it can be seen.
+fn prompt(paint: &mut Paint<'_>, x: u16, y: u16, room: u16, sign: &str, input: &Input, wrong: Option<usize>) -> Option<u16> {
     let x = paint.text(x, y, 2, sign, Role::Accent) + 1;
     let room = room.saturating_sub(2).max(1);
     let scroll = input.visual_scroll(usize::from(room) - 1);
+    let cells = |char: char| unicode_width::UnicodeWidthChar::width(char).unwrap_or(0);
     let mut skipped = 0;
     let shown: String = input
         .value()
         .chars()
         .skip_while(|char| {
             let skip = skipped < scroll;
-            skipped += unicode_width::UnicodeWidthChar::width(*char).unwrap_or(0);
+            skipped += cells(*char);
             skip
         })
         .collect();
-    let end = paint.text(x, y, room, &shown, Role::Text);
+    paint.text(x, y, room, &shown, Role::Text);
+    let marked = wrong.and_then(|wrong| {
+        let before: usize = input.value().chars().take(wrong).map(cells).sum();
+        let wide = input.value().chars().nth(wrong).map_or(1, cells).max(1);
+        let cell = u16::try_from(before.checked_sub(scroll)?).ok().filter(|cell| *cell < room)?;
+        let style = paint.theme.style(Role::Bad).add_modifier(Modifier::UNDERLINED);
+        paint.over(Rect { x: x + cell, y, width: wide as u16, height: 1 }, style);
+        Some(x + cell)
+    });
     let at = x + u16::try_from(input.visual_cursor().saturating_sub(scroll)).unwrap_or(0);
     let cursor = paint.theme.style(Role::Text).add_modifier(Modifier::REVERSED);
     paint.over(Rect { x: at, y, width: 1, height: 1 }, cursor);
-    end.max(at + 1)
+    marked
 }

@@ -80,6 +80,32 @@ impl Stage {
         }
     }
 
+    /// As [`Stage::keys`], with every frame of the agent's changed, those before too: the dashboard connects anew.
+    #[allow(dead_code, reason = "every test file uses a part of it")]
+    pub(crate) fn corrupt(&mut self, change: &mut dyn FnMut(Frame) -> Frame, keys: &str) {
+        let node = self.agent.store.node.clone();
+        let mut messages = vec![Msg::Connected(Box::new(node))];
+        let letters = keys.chars().map(|char| if char == '⏎' { Key::Enter } else { Key::Char(char) });
+        messages.extend(letters.map(Msg::Key));
+        self.seq = 0;
+        for msg in messages {
+            let mut effects = self.app.update(msg);
+            while !effects.is_empty() {
+                let mut next = Vec::new();
+                for effect in effects {
+                    if let Effect::Send(request) = effect
+                        && let Some(body) = self.agent.answer(&request)
+                    {
+                        self.seq += 1;
+                        let frame = change(Frame { seq: self.seq, at_ms: NOW_MS, missed: 0, body });
+                        next.extend(self.app.update(Msg::Frame(Box::new(frame))));
+                    }
+                }
+                effects = next;
+            }
+        }
+    }
+
     /// A frame of the agent's own accord.
     pub(crate) fn frame_at(&mut self, at_ms: u64, body: Body) {
         self.seq += 1;
