@@ -17,6 +17,8 @@ mod idle;
 mod machine;
 #[path = "plasmon/objects.rs"]
 mod objects;
+#[path = "plasmon/queue.rs"]
+mod queue;
 #[path = "plasmon/reactor.rs"]
 mod reactor;
 #[path = "plasmon/sample.rs"]
@@ -61,12 +63,14 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 11] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
     ("task", tasks::tasks),
+    ("actor", tasks::actors),
     ("wait", tasks::wait),
+    ("queue", queue::queue),
     ("reactor", reactor::messages),
     ("tax", taxes::taxes),
     ("spill", spill::spill),

@@ -1,5 +1,6 @@
 //! Ready tasks go to idle workers while resources last, and the workers that are missing are started.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, ProcessId, TaskKey};
@@ -18,6 +19,9 @@ pub(super) struct Kept {
     pub(super) head: Head,
 }
 
+/// How far each job's heads have been looked at: what could not be started before others were cannot be after that either.
+type Seen = BTreeMap<JobId, (u64, QueueKey)>;
+
 impl Core {
     /// Starts what can be started. Jobs take turns.
     pub(super) fn dispatch(&mut self, out: &mut impl Outbox) {
@@ -34,10 +38,11 @@ impl Core {
         let kept = impatient.filter(|kept| self.is_worth_keeping(kept));
         // Each job in turn, until none of them has anything that can be started.
         let mut idle_turns = 0;
+        let mut seen = Seen::new();
         while idle_turns < self.ready.jobs() {
             let Some(job) = self.ready.job_after(self.last_turn) else { break };
             self.last_turn = job;
-            if self.dispatch_one(job, kept.as_ref(), out) { idle_turns = 0 } else { idle_turns += 1 }
+            if self.dispatch_one(job, kept.as_ref(), &mut seen, out) { idle_turns = 0 } else { idle_turns += 1 }
         }
     }
 
@@ -60,10 +65,9 @@ impl Core {
     }
 
     /// Starts the oldest task of a job that fits. False when there is none.
-    fn dispatch_one(&mut self, job: JobId, kept: Option<&Kept>, out: &mut impl Outbox) -> bool {
-        let mut after = None;
-        while let Some(head) = self.ready.head_after(job, after) {
-            after = Some((head.order, head.queue));
+    fn dispatch_one(&mut self, job: JobId, kept: Option<&Kept>, seen: &mut Seen, out: &mut impl Outbox) -> bool {
+        while let Some(head) = self.ready.head_after(job, seen.get(&job).copied(), self.resources.free_cpus()) {
+            seen.insert(job, (head.order, head.queue));
             if kept.is_some_and(|kept| kept.head.order != head.order && !self.resources.leaves(&head.shape, &kept.head.shape)) {
                 self.let_arguments_wait(head.task);
                 continue;

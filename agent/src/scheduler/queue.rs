@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, TaskKey};
+use plasmon_protocol::resources::Amount;
 
 use super::shape::Shape;
 
@@ -43,7 +44,42 @@ struct JobQueues {
     queues: BTreeMap<QueueKey, ShapeQueue>,
     /// The first of each queue.
     heads: BTreeSet<(u64, QueueKey)>,
+    /// Those of them that are looked at whatever is free.
+    open: BTreeSet<(u64, QueueKey)>,
+    /// How many of the others ask for so many CPUs.
+    shut: BTreeMap<Amount, u32>,
     length: usize,
+}
+
+impl JobQueues {
+    fn add_head(&mut self, order: u64, key: QueueKey) {
+        self.heads.insert((order, key));
+        self.open.insert((order, key));
+    }
+
+    fn remove_head(&mut self, order: u64, key: QueueKey) {
+        self.heads.remove(&(order, key));
+        if self.open.remove(&(order, key)) {
+            return;
+        }
+        let Some(cpus) = self.queues.get(&key).map(|queue| queue.shape.cpus()) else { return };
+        if let Some(count) = self.shut.get_mut(&cpus) {
+            *count -= 1;
+            if *count == 0 {
+                self.shut.remove(&cpus);
+            }
+        }
+    }
+
+    /// A head was found not to fit. Until it changes there is nothing to learn of it while its CPUs are not free; but arguments that were
+    /// kept for it are to be let go.
+    fn shut_head(&mut self, key: QueueKey) {
+        let Some(queue) = self.queues.get(&key).filter(|queue| !key.1 && !queue.shape.cpus().is_zero()) else { return };
+        let Some((order, _)) = queue.tasks.front() else { return };
+        if self.open.remove(&(*order, key)) {
+            *self.shut.entry(queue.shape.cpus()).or_default() += 1;
+        }
+    }
 }
 
 /// The queues. A job without queued tasks has none, and no queue is empty.
@@ -71,10 +107,10 @@ impl ReadyQueue {
         queue.tasks.insert(place, (order, task));
         if place == 0 {
             queue.blocked_at = None;
-            queues.heads.extend([(order, key)]);
             if let Some(first) = first {
-                queues.heads.remove(&(first, key));
+                queues.remove_head(first, key);
             }
+            queues.add_head(order, key);
         }
         queues.length += 1;
         self.length += 1;
@@ -88,14 +124,11 @@ impl ReadyQueue {
         queue.tasks.remove(place);
         if place == 0 {
             queue.blocked_at = None;
-            queues.heads.remove(&(order, key));
-            match queue.tasks.front() {
-                Some((next, _)) => {
-                    queues.heads.insert((*next, key));
-                }
-                None => {
-                    queues.queues.remove(&key);
-                }
+            let next = queue.tasks.front().map(|(next, _)| *next);
+            queues.remove_head(order, key);
+            match next {
+                Some(next) => queues.add_head(next, key),
+                None => drop(queues.queues.remove(&key)),
             }
         }
         queues.length -= 1;
@@ -113,13 +146,16 @@ impl ReadyQueue {
         }
     }
 
-    /// The first of a job's queues behind `after`, in order.
+    /// The first of a job's queues behind `after`, in order; while so many CPUs are `free`, without those that were found not to fit and
+    /// need more, as far as that can be told at once.
     #[must_use]
-    pub fn head_after(&self, job: JobId, after: Option<(u64, QueueKey)>) -> Option<Head> {
+    pub fn head_after(&self, job: JobId, after: Option<(u64, QueueKey)>, free: Amount) -> Option<Head> {
         let queues = self.jobs.get(&job)?;
+        let least = queues.shut.first_key_value().map(|(cpus, _)| *cpus);
+        let heads = if least.is_some_and(|least| least > free) { &queues.open } else { &queues.heads };
         let (order, key) = match after {
-            Some(after) => queues.heads.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).next(),
-            None => queues.heads.first(),
+            Some(after) => heads.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).next(),
+            None => heads.first(),
         }?;
         let queue = queues.queues.get(key)?;
         let (_, task) = queue.tasks.front()?;
@@ -129,8 +165,10 @@ impl ReadyQueue {
     /// The first of a queue was found not to fit.
     pub fn blocked(&mut self, job: JobId, key: QueueKey) {
         let started = self.started;
-        if let Some(queue) = self.jobs.get_mut(&job).and_then(|queues| queues.queues.get_mut(&key)) {
+        let Some(queues) = self.jobs.get_mut(&job) else { return };
+        if let Some(queue) = queues.queues.get_mut(&key) {
             queue.blocked_at.get_or_insert(started);
+            queues.shut_head(key);
         }
     }
 

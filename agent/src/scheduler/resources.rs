@@ -172,6 +172,12 @@ impl Reserved {
         Resources { cpus: amount(CPUS), gpus: amount(GPUS), memory_bytes: self.used[BYTES], custom: custom.collect() }
     }
 
+    /// CPUs that nobody has reserved.
+    #[must_use]
+    pub fn free_cpus(&self) -> Amount {
+        Amount::of_parts(self.offer.amounts[CPUS].saturating_sub(self.used[CPUS])).unwrap_or(Amount::MAX)
+    }
+
     /// Whether so much is free.
     #[must_use]
     pub fn fits(&self, shape: &Shape) -> bool {

@@ -60,6 +60,72 @@ pub(crate) fn round_trips() -> Outcome<f64> {
     })
 }
 
+/// An actor that is called in order, or says so.
+struct Ordered {
+    next: u64,
+}
+
+#[plasmon::actor]
+impl Ordered {
+    fn new() -> Self {
+        Self { next: 0 }
+    }
+
+    fn take(&mut self, number: u64) {
+        // A wrong order shows in the end.
+        self.next = if number == self.next { number + 1 } else { u64::MAX };
+    }
+
+    fn taken(&self) -> u64 {
+        self.next
+    }
+}
+
+pub(crate) fn actors(bench: &mut Bench) -> Outcome<()> {
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    daemon.connect()?;
+    let (near, actor) = (Ordered::remote()?, Ordered::remote()?);
+    near.ready()?;
+    actor.ready()?;
+    let echo = Echo::start()?;
+    let [call, floor] = in_turns([
+        &mut || {
+            each(CALLS, || {
+                for _ in 0..CALLS {
+                    plasmon::get(&near.taken()?)?;
+                }
+                Ok(())
+            })
+        },
+        &mut || {
+            each(CALLS, || {
+                for _ in 0..CALLS {
+                    echo.call()?;
+                }
+                Ok(())
+            })
+        },
+    ])?;
+    let floor = Some(("eventfd ping-pong of two processes, unpinned", &floor));
+    bench.table.row("actor call round trip, no-op", &call, Unit::Microseconds, floor, Goal::Ratio(1.3));
+    drop(echo);
+    let mut sent = 0;
+    let [one_way] = in_turns([&mut || {
+        let took = each(PIPELINED, || {
+            for _ in 0..PIPELINED {
+                actor.take(sent)?;
+                sent += 1;
+            }
+            let taken = plasmon::get(&actor.taken()?)?;
+            if taken == sent { Ok(()) } else { Err(format!("{taken} of {sent} calls in order").into()) }
+        });
+        rest();
+        took
+    }])?;
+    bench.table.row("actor calls, one way, in order, pipelined", &one_way, Unit::PerSecond, None, Goal::AtLeast(200_000.0));
+    Ok(plasmon::shutdown()?)
+}
+
 fn submit(count: usize) -> Outcome<Vec<ObjectRef<()>>> {
     Ok((0..count).map(|_| nothing.remote()).collect::<Result<_, _>>()?)
 }

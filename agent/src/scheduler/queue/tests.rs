@@ -20,7 +20,7 @@ fn shapes() -> [Arc<Shape>; 2] {
 fn orders(queue: &ReadyQueue) -> Vec<u64> {
     let mut after = None;
     std::iter::from_fn(|| {
-        let head = queue.head_after(JOB, after)?;
+        let head = queue.head_after(JOB, after, Amount::MAX)?;
         after = Some((head.order, head.queue));
         Some(head.order)
     })
@@ -39,13 +39,44 @@ fn the_heads_of_all_queues_come_in_their_order() {
     queue.push(JOB, &small, false, 1, task(1));
     assert_eq!(orders(&queue), [1, 4, 5]);
     assert!(queue.remove(JOB, (small.number, false), 3) && !queue.remove(JOB, (small.number, false), 3));
-    let head = queue.head_after(JOB, None).unwrap();
+    let head = queue.head_after(JOB, None, Amount::MAX).unwrap();
     queue.start(JOB, &head);
     assert_eq!((orders(&queue), queue.len()), (vec![4, 5, 6], 3));
     for (key, order) in [((small.number, false), 6), ((large.number, false), 4), ((small.number, true), 5)] {
         assert!(queue.remove(JOB, key, order));
     }
     assert!(queue.is_empty() && queue.jobs() == 0);
+}
+
+#[test]
+fn heads_that_did_not_fit_are_not_looked_at_before_their_cpus_are_free() {
+    let [small, large] = shapes();
+    let mut queue = ReadyQueue::default();
+    for (order, shape, arguments) in [(1, &small, false), (2, &large, false), (3, &small, true), (4, &small, false)] {
+        queue.push(JOB, shape, arguments, order, task(order as u32));
+    }
+    let look = |queue: &ReadyQueue, free| {
+        let mut after = None;
+        let heads = std::iter::from_fn(|| {
+            let head = queue.head_after(JOB, after, Amount::whole(free))?;
+            after = Some((head.order, head.queue));
+            Some(head.order)
+        });
+        heads.collect::<Vec<_>>()
+    };
+    assert_eq!(look(&queue, 0), [1, 2, 3], "nobody knows yet");
+    [(small.number, false), (large.number, false), (small.number, true)].into_iter().for_each(|key| queue.blocked(JOB, key));
+    assert_eq!(look(&queue, 0), [3], "what is kept for its arguments may have to be let go");
+    assert_eq!(look(&queue, 1), [1, 2, 3]);
+    // The next of a queue is another task.
+    let head = queue.head_after(JOB, None, Amount::whole(1)).unwrap();
+    queue.start(JOB, &head);
+    assert_eq!(look(&queue, 0), [3, 4]);
+    assert!(queue.remove(JOB, (large.number, false), 2));
+    queue.blocked(JOB, (small.number, false));
+    assert_eq!((look(&queue, 0), look(&queue, 1)), (vec![3], vec![3, 4]));
+    queue.push(JOB, &small, false, 0, task(9));
+    assert_eq!(look(&queue, 0), [0, 3]);
 }
 
 #[test]
@@ -57,7 +88,7 @@ fn a_task_that_let_many_pass_is_impatient_until_it_goes() {
     for order in 1..=PATIENCE {
         assert!(queue.impatient(|_| true).is_none(), "after {order}");
         queue.push(JOB, &small, false, order, task(1 + order as u32));
-        let head = queue.head_after(JOB, Some((0, (large.number, false)))).unwrap();
+        let head = queue.head_after(JOB, Some((0, (large.number, false))), Amount::MAX).unwrap();
         queue.blocked(JOB, (large.number, false));
         queue.start(JOB, &head);
     }
