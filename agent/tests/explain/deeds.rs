@@ -32,6 +32,10 @@ impl Node {
         self.core.on_stopped(stopped, &mut self.outside);
     }
 
+    pub(crate) fn crashes(&mut self, client: &Client) {
+        self.core.on_process_lost(client.process, "killed", &mut self.outside);
+    }
+
     /// No new work is taken.
     pub(crate) fn drains(&mut self) {
         self.core.on_drain("SIGTERM", Duration::from_secs(9), &mut self.outside);

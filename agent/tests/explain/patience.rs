@@ -181,3 +181,39 @@ fn the_only_worker_that_sees_a_gpu_is_kept_among_idle_ones() {
     let (second, _) = node.submit(&mut driver, "infer", gpus(10_000), &[]);
     assert_eq!(node.sent(), Some(second), "no other worker has to be started");
 }
+
+#[test]
+fn a_retry_waits_for_its_time_though_its_argument_was_made_again() {
+    let mut node = Node::spilling();
+    let mut driver = node.driver(100);
+    let (maker, made) = node.submit_to_retry(&mut driver, "make", demand(1, 0), &[], 2);
+    node.connect(200);
+    assert_eq!(node.sent(), Some(maker));
+    let mut worker = node.begins(maker);
+    node.stores_result(&mut worker, maker, 30 * MIB);
+    node.finishes(&worker, maker);
+    let (task, _) = node.submit_to_retry(&mut driver, "unlucky", demand(1, 0), &[made], 20);
+    for attempt in 1..=7 {
+        // The waits so far: 50 ms to 800 ms.
+        node.lives_for(1000);
+        node.connect(300 + attempt);
+        assert_eq!(node.sent(), Some(task));
+        let worker = node.begins(task);
+        node.crashes(&worker);
+    }
+    // It is tried again in 1.6 s. Meanwhile its argument is lost, and made again.
+    let pinned = node.puts_and_pins(&mut driver, 50 * MIB);
+    node.damages(true);
+    node.gets(&mut driver, made);
+    node.drops_pin(&driver, pinned);
+    node.lives_for(300);
+    node.damages(false);
+    assert_eq!(node.events(EventKind::TaskRebuilt).len(), 1);
+    node.connect(400);
+    assert_eq!(node.sent(), Some(maker));
+    assert_eq!(node.status(task), TaskStatus::PendingArgsAvail);
+    node.runs(maker);
+    assert_eq!((node.sent(), node.status(task)), (None, TaskStatus::PendingNodeAssignment));
+    node.lives_for(1500);
+    assert_eq!(node.sent(), Some(task));
+}
