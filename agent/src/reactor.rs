@@ -84,7 +84,7 @@ use crate::scheduler::lineage::Lineage;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::{Offer, Reserved};
 use crate::scheduler::shape::Shapes;
-use crate::scheduler::task::Task;
+use crate::scheduler::table::Tasks;
 use crate::spill::job::Job as IoJob;
 use crate::spill::policy::SpillConfig;
 use crate::store::Store;
@@ -188,7 +188,7 @@ pub struct Core {
     sites: Sites,
     processes: Vec<Option<Box<Process>>>,
     jobs: BTreeMap<JobId, Job>,
-    tasks: HashMap<TaskKey, Task, foldhash::fast::FixedState>,
+    tasks: Tasks,
     /// Ended tasks, oldest first.
     ended: VecDeque<TaskKey>,
     actors: HashMap<ObjectKey, Actor, foldhash::fast::FixedState>,
@@ -305,7 +305,7 @@ impl Core {
             sites: Sites::default(),
             processes: vec![Some(Box::new(agent))],
             jobs: BTreeMap::new(),
-            tasks: HashMap::default(),
+            tasks: Tasks::default(),
             ended: VecDeque::new(),
             actors: HashMap::default(),
             ended_actors: VecDeque::new(),

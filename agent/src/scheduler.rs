@@ -10,5 +10,6 @@ pub mod queue;
 pub mod resources;
 pub mod retry;
 pub mod shape;
+pub mod table;
 pub mod task;
 pub mod victims;

@@ -1,7 +1,7 @@
 //! Tasks are submitted, wait for their arguments, and end.
 
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskId, TaskKey};
 use plasmon_protocol::local::{self, Ending, INLINE, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::resources::Demand;
@@ -286,8 +286,6 @@ impl Core {
             return Err(Violation(format!("task ended with {} of {} results", task.outputs, task.returns.len())));
         }
         let (pending, role) = (task.is_pending(), task.role);
-        let (id, name, pid) = (key.on(self.config.node), self.tasks[&key].function.to_string(), self.pid(from));
-        let site = self.sites.get(self.tasks[&key].site).short();
         match role {
             Role::Constructor(actor) if pending && ending == Ending::Finished => self.actor_ready(actor, from, out),
             Role::Function | Role::Constructor(_) => self.leave_worker(key, out),
@@ -302,13 +300,15 @@ impl Core {
                 self.make_what_is_missing(key, out);
             }
             Ending::Failed(message) => {
-                let loss = Loss::Exception(Error::TaskFailed { task: id, name, pid, site, message });
+                let (task, name, pid, site) = self.told_as(key, from);
+                let loss = Loss::Exception(Error::TaskFailed { task, name, pid, site, message });
                 if let Some(error) = self.lose_attempt(key, &loss) {
                     self.fail_task(key, error, out);
                 }
             }
             Ending::Panicked { message, place } => {
-                let loss = Loss::Exception(Error::TaskPanicked { task: id, name, pid, site, message, place });
+                let (task, name, pid, site) = self.told_as(key, from);
+                let loss = Loss::Exception(Error::TaskPanicked { task, name, pid, site, message, place });
                 if let Some(error) = self.lose_attempt(key, &loss) {
                     self.fail_task(key, error, out);
                 }
@@ -317,6 +317,12 @@ impl Core {
             Ending::Withdrawn => {}
         }
         Ok(())
+    }
+
+    /// What the error of a task in this worker calls it: its id, its function, its process, its site.
+    fn told_as(&self, key: TaskKey, worker: ProcessId) -> (TaskId, String, u32, String) {
+        let (name, site) = self.tasks.get(&key).map(|task| (task.function.to_string(), self.site_of(task))).unwrap_or_default();
+        (key.on(self.config.node), name, self.pid(worker), site)
     }
 
     pub(super) fn on_blocked(&mut self, from: ProcessId, blocked: bool) -> Result<(), Violation> {
