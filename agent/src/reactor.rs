@@ -131,7 +131,7 @@ pub trait Outbox {
     /// A job has ended: no worker is started for it any more.
     fn end_job(&mut self, job: JobId);
     /// Asks a worker's `run`th task back; [`Core::on_withdrawn`] tells when all that it had said by then was heard.
-    fn withdraw(&mut self, worker: ProcessId, run: u32);
+    fn withdraw(&mut self, worker: ProcessId, run: u64);
     /// Marks these objects as about to leave their places, and looks who reads them: leaves those that nobody does, and nobody begins to
     /// until they are published again ([`plasmon_memory::pin::begin_evict_all`]).
     fn evict(&mut self, keys: &mut Vec<ObjectKey>);

@@ -211,7 +211,7 @@ pub fn get_actor<A: Actor>(name: &str) -> Result<A::Handle, Error> {
     let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
     let (request, pending) = client.requests.open()?;
     client.push_urgent(&ToAgent::FindActor { request, name, site })?;
-    match pending.wait(None) {
+    match pending.wait(&client, None) {
         Some(Answer::Found { actor, class }) => {
             failpoint!("actor_found");
             let handle = ActorHandle { object: ObjectRef::adopt(&client, actor) };
@@ -281,7 +281,7 @@ pub fn create<A: Actor>(
     let refused = match (sent, named) {
         (Err(error), _) => Some(error),
         (Ok(_), None) => None,
-        (Ok(_), Some((_, pending))) => match pending.wait(None) {
+        (Ok(_), Some((_, pending))) => match pending.wait(&client, None) {
             Some(Answer::Ready | Answer::Inline(_)) => None,
             Some(Answer::Refused(error)) => Some(error),
             _ => Some(no_answer()),

@@ -20,6 +20,7 @@ use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, ToAgent};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
+use crate::inbound::Inbound;
 use crate::request::Requests;
 use crate::site::Sites;
 use crate::writer::Writer;
@@ -41,6 +42,10 @@ pub struct Connection {
     pub(crate) slots: SlotTable,
     pub(crate) words: ClientWords,
     pub(crate) requests: Requests,
+    /// What the agent sends.
+    pub(crate) inbound: Inbound,
+    /// The agent's last demand for idle leases that was heard.
+    recalls: AtomicU32,
     pub(crate) sites: Sites,
     writer: Mutex<Writer>,
     /// Numbers of tasks.
@@ -76,6 +81,7 @@ pub(crate) struct Parts {
     pub(crate) slots: SlotTable,
     pub(crate) words: ClientWords,
     pub(crate) ring: Producer,
+    pub(crate) inbound: Inbound,
     pub(crate) agent_bell: Doorbell,
     pub(crate) own_bell: Doorbell,
     pub(crate) channel: Channel,
@@ -107,6 +113,8 @@ impl Client {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             writer: Mutex::new(Writer::default()),
             requests: Requests::default(),
+            inbound: parts.inbound,
+            recalls: AtomicU32::new(0),
             sites: Sites::default(),
             tasks: AtomicU32::new(0),
             worker: parts.worker,
@@ -264,6 +272,7 @@ impl Client {
         if first {
             self.closed.store(true, Ordering::SeqCst);
             self.requests.fail_all(&error);
+            self.inbound.wake_reader();
         }
         first
     }
@@ -322,6 +331,16 @@ impl Client {
 
     pub(crate) fn wake_service(&self) {
         self.own_bell.ring();
+    }
+
+    /// Whether the agent has asked for idle leases since the service thread last looked.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.words.recall() != self.recalls.load(Ordering::Relaxed)
+    }
+
+    /// The service thread has seen this demand; whether it is a new one.
+    pub(crate) fn note_recall(&self, recall: u32) -> bool {
+        self.recalls.swap(recall, Ordering::Relaxed) != recall
     }
 
     pub(crate) fn own_bell(&self) -> &Doorbell {

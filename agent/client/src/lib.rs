@@ -38,6 +38,7 @@ mod client;
 mod connect;
 mod draft;
 mod heap;
+mod inbound;
 mod init;
 mod object;
 mod object_ref;

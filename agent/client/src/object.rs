@@ -96,7 +96,7 @@ pub fn wait<T: ?Sized>(
         client.sender()?.finish(true);
         let blocking = Blocking::begin(&client);
         while missing > 0 {
-            let Some(index) = gate.next(deadline) else { break };
+            let Some(index) = gate.next(&client, deadline) else { break };
             ready[index] = true;
             missing -= 1;
         }
@@ -264,14 +264,17 @@ pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, 
             Step::Done(fetched) => return Ok(fetched),
             Step::Wait(pending) => pending,
         };
-        let blocking = Blocking::begin(&handle.client);
-        let mut answer = pending.wait(deadline);
+        let client = &handle.client;
+        let mut answer = pending.look(client);
+        // What takes longer than a look is waited for, and the task's CPU serves others meanwhile.
+        let blocking = answer.is_none().then(|| Blocking::begin(client));
+        answer = answer.or_else(|| pending.wait(client, deadline));
         if let Some(deadline) = deadline {
             // Only an object that is not there is late: the answer about any other is on its way.
             let mut until = deadline;
             while answer.is_none() && until < deadline + ANSWER && !is_late(handle) && cancelled::check(&handle.client).is_ok() {
                 until += LOOK;
-                answer = pending.wait(Some(until));
+                answer = pending.wait(client, Some(until));
             }
         }
         drop(blocking);

@@ -254,7 +254,7 @@ fn begin(client: &Arc<Client>, lease: &mut Lease, length: u64) -> Option<Room> {
 fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease, Error> {
     let (request, pending) = client.requests.open()?;
     client.push_urgent(&ToAgent::Lease { request, bytes, chunk, site })?;
-    match pending.wait(None) {
+    match pending.wait(client, None) {
         Some(Answer::Leased { lease, offset, length }) => {
             failpoint!("leased");
             match client.pool.write_range(offset, length) {
@@ -305,7 +305,7 @@ pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
         }
         let (request, pending) = client.requests.open()?;
         client.push_urgent(&ToAgent::Slots { request })?;
-        match pending.wait(None) {
+        match pending.wait(client, None) {
             Some(Answer::Slots { first }) => {
                 failpoint!("slots_given");
                 client.writer().add_slots(client, first);

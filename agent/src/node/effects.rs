@@ -53,6 +53,8 @@ pub struct Flushed {
     pub moved: bool,
     /// Clients whose rings were full and have room now.
     pub roomy: Vec<ProcessId>,
+    /// Somebody was sent something.
+    pub spoke: bool,
 }
 
 impl Effects {
@@ -110,7 +112,7 @@ impl Effects {
                 }
                 peer.backlog.pop_front();
             }
-            peer.touched = false;
+            flushed.spoke |= std::mem::take(&mut peer.touched);
             if before > 0 {
                 // It rings when it has read. Should that be missed, its ring is looked at again anyway.
                 peer.link.words().set_wants_space(!peer.backlog.is_empty());
@@ -122,9 +124,7 @@ impl Effects {
             } else if before > 0 {
                 flushed.roomy.push(*process);
             }
-            if peer.link.words().must_wake() {
-                peer.doorbell.ring();
-            }
+            peer.wake();
         }
         flushed
     }
@@ -232,7 +232,7 @@ impl Outbox for Effects {
         self.programs.remove(&job);
     }
 
-    fn withdraw(&mut self, worker: ProcessId, run: u32) {
+    fn withdraw(&mut self, worker: ProcessId, run: u64) {
         if let Some(peer) = self.peers.get(&worker) {
             peer.link.words().withdraw(run);
             self.withdrawals.push(worker);

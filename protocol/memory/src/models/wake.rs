@@ -6,6 +6,7 @@ use loom::thread;
 use super::{Bell, ring, words};
 use crate::place::Place;
 use crate::slot::{AgentState, SlotTable};
+use crate::words::Sleeper;
 
 /// Either the sleeper's second look finds the message, or the producer finds it asleep.
 #[test]
@@ -100,9 +101,9 @@ fn no_wake_of_a_client_is_lost() {
         let agent = thread::spawn(move || {
             assert!(producer.push(b"m"));
             agent.raise_recall();
-            agent.must_wake()
+            agent.sleeper() == Sleeper::Service
         });
-        client.set_sleeping(true);
+        client.set_sleeper(Sleeper::Service);
         let seen = !consumer.is_empty() && client.recall() == 1;
         let rung = agent.join().unwrap();
         assert!(seen || rung, "a message, and nobody awake");
@@ -118,7 +119,7 @@ fn a_client_hears_everything() {
         let bell = Arc::new(Bell::default());
         let their_bell = Arc::clone(&bell);
         let agent = thread::spawn(move || {
-            let wake = || agent.must_wake().then(|| their_bell.ring());
+            let wake = || (agent.sleeper() == Sleeper::Service).then(|| their_bell.ring());
             assert!(producer.push(b"m"));
             wake();
             agent.raise_recall();
@@ -131,12 +132,12 @@ fn a_client_hears_everything() {
             if !bytes.is_empty() && recalls == 1 {
                 break;
             }
-            client.set_sleeping(true);
+            client.set_sleeper(Sleeper::Service);
             if consumer.is_empty() && client.recall() == recalls {
                 bell.wait();
                 bell.clear();
             }
-            client.set_sleeping(false);
+            client.set_sleeper(Sleeper::Nobody);
         }
         agent.join().unwrap();
     });
