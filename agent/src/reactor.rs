@@ -116,6 +116,10 @@ pub trait Outbox {
     }
     /// Writes a slot's entry: the object's state (`None`: free) and, in memory, where it is.
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64);
+    /// Writes the entry of an object whose encoded value the agent keeps; a small one may stand there itself.
+    fn publish_value(&mut self, key: ObjectKey, value: &[u8]) {
+        self.publish(key, Some(ObjectState::Inlined), 0, value.len() as u64);
+    }
     /// Tells a leaseholder that one more object in its lease is gone.
     fn freed(&mut self, process: ProcessId, lease: u32, key: ObjectKey);
     /// Sets a lease's count of gone objects to 0, before the lease is granted.

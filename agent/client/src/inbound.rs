@@ -148,8 +148,7 @@ impl Inbound {
 
 impl Reader {
     fn lead(&mut self, client: &Client, bell: &Doorbell, deadline: Option<Instant>, may_sleep: bool, is_over: impl Fn() -> bool) -> Led {
-        let begin = Instant::now();
-        let look_until = begin + if several_processors() { LOOK } else { Duration::ZERO };
+        let look_until = look_until();
         let mut changed = true;
         loop {
             match self.read(client) {
@@ -169,17 +168,18 @@ impl Reader {
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Led::Late;
             }
-            if now < look_until {
+            if look_until.is_some_and(|until| now < until) {
                 std::thread::yield_now();
                 continue;
             }
             if !may_sleep {
                 return Led::Late;
             }
+            client.words.set_sleeper(Sleeper::Reader);
+            // Leases are the service thread's concern. Looked at after that word, as the ring is.
             if client.is_recalled() {
                 client.wake_service();
             }
-            client.words.set_sleeper(Sleeper::Reader);
             if self.ring.is_empty() && !client.is_closed() {
                 let limit = deadline.map(|deadline| deadline.saturating_duration_since(now));
                 let owing = (!self.owed.is_empty()).then_some(SOON);
@@ -222,10 +222,11 @@ impl Reader {
 /// How soon a word is tried again that the ring had no room for.
 pub(crate) const SOON: Duration = Duration::from_millis(1);
 
-/// Looking by oneself only takes time from others where there is but one processor.
-fn several_processors() -> bool {
+/// When somebody who begins to look now should stop. Where there is but one processor looking only takes time from others.
+pub(crate) fn look_until() -> Option<Instant> {
     static SEVERAL: OnceLock<bool> = OnceLock::new();
-    *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1))
+    let several = *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1));
+    several.then(|| Instant::now() + LOOK)
 }
 
 fn sleep(bell: &Doorbell, limit: Option<Duration>) {

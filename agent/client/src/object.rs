@@ -13,6 +13,7 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::cancelled;
 use crate::client::Client;
+use crate::inbound;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
 use crate::pinned::Pin;
@@ -156,6 +157,9 @@ impl Fetch {
             return Ok(Step::Wait(Arc::clone(pending)));
         }
         client.alive()?;
+        if let Some(bytes) = in_entry(&self.handle) {
+            return Ok(Step::Done(Fetched::inline(client, self.handle.key, bytes, self.location)));
+        }
         match pin(client, self.handle.key) {
             Some(pin) => Ok(Step::Done(Fetched::pinned(pin, self.location))),
             None => {
@@ -250,6 +254,26 @@ pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
     }
 }
 
+/// The object's encoded value, where the slot table has it.
+fn in_entry(handle: &Handle) -> Option<Arc<[u8]>> {
+    let entry = handle.client.slots.read(handle.key.slot).filter(|entry| entry.generation == handle.key.generation)?;
+    let (bytes, length) = entry.value()?;
+    bytes.get(..length).map(Arc::from)
+}
+
+/// Looks for a moment whether the object gets a value: then nobody need be asked.
+fn look(handle: &Handle, deadline: Option<Instant>) {
+    let Some(until) = inbound::look_until() else { return };
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
+    let is_coming = || {
+        let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
+        entry.generation != handle.key.generation || entry.state == SlotState::Pending
+    };
+    while is_coming() && Instant::now() < until && !handle.client.is_closed() {
+        std::thread::yield_now();
+    }
+}
+
 /// Whether the agent says that the object is not made yet, or not in memory. One that it has not heard of is on its way to it.
 fn is_late(handle: &Handle) -> bool {
     let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
@@ -259,6 +283,9 @@ fn is_late(handle: &Handle) -> bool {
 pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut fetch = Fetch::new(handle, location);
+    if handle.client.is_here() {
+        look(handle, deadline);
+    }
     loop {
         let pending = match fetch.step()? {
             Step::Done(fetched) => return Ok(fetched),

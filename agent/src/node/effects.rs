@@ -197,6 +197,12 @@ impl Outbox for Effects {
         self.slots.publish(key.slot, key.generation, state, offset, length);
     }
 
+    fn publish_value(&mut self, key: ObjectKey, value: &[u8]) {
+        if !self.slots.publish_value(key.slot, key.generation, value) {
+            self.publish(key, Some(ObjectState::Inlined), 0, value.len() as u64);
+        }
+    }
+
     fn freed(&mut self, process: ProcessId, lease: u32, key: ObjectKey) {
         self.freed.push((process, lease, key));
     }
