@@ -40,6 +40,7 @@ pub(crate) fn requests() -> Examples {
         ("watch_spill_file", watch(Target::SpillFile(SpillFileId(5)))),
         ("explain", watch(Target::Explain(Subject::Named("pid:7".into())))),
         ("explain_task", watch(Target::Explain(Subject::Task(task.on(NODE))))),
+        ("watch_node", watch(Target::Node)),
         ("report", Request::Report { id: 3 }),
         ("ack", Request::Ack { seq: 9 }),
     ])
