@@ -83,6 +83,7 @@ pub(crate) fn frames() -> Examples {
             ("actor", detail(Detail::Actor(Default::default()))),
             ("spill_file", detail(Detail::SpillFile(Default::default()))),
             ("explanation", detail(Detail::Explain(Default::default()))),
+            ("node", detail(Detail::Node(Default::default()))),
             ("dead", detail(Detail::PostMortem(Default::default()))),
             ("gone", Body::Detail { id: 2, detail: None }),
             ("report", report(Vec::new(), vec![reference.clone(), reference.clone()], false)),
