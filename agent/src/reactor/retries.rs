@@ -5,6 +5,7 @@ use plasmon_protocol::error::{Error, MemoryReport};
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ENDLESS;
 use plasmon_protocol::record::{ActorStatus, EventKind, ObjectState, Severity, TaskStatus};
+use plasmon_protocol::stream::Target;
 
 use super::{Core, Outbox};
 use crate::scheduler::retry::Cause;
@@ -127,7 +128,7 @@ impl Core {
                 (EventKind::ActorRestarted, format!("actor {} {what}; it is made {when}, {left}", actor.title()))
             }
         };
-        self.event(kind, Severity::Warning, pid, message);
+        self.event_about(kind, Severity::Warning, pid, Some(Target::Task(key.on(self.config.node))), message);
     }
 
     /// Queues a task for its next attempt, after its delay. One whose argument is being made again waits for that as well.

@@ -5,6 +5,7 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskId, TaskKey}
 use plasmon_protocol::local::{self, Ending, INLINE, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::resources::Demand;
+use plasmon_protocol::stream::Target;
 
 use super::actors::End;
 use super::messages::bounded;
@@ -400,7 +401,7 @@ impl Core {
             Error::TaskCancelled { .. } => (EventKind::TaskCancelled, Severity::Warning),
             _ => (EventKind::TaskFailed, Severity::Error),
         };
-        self.event(kind, severity, pid, message);
+        self.event_about(kind, severity, pid, Some(Target::Task(key.on(self.config.node))), message);
         for result in returns {
             self.fail_object(result, &error, out);
         }
