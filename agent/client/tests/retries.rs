@@ -142,7 +142,7 @@ impl std::error::Error for Trouble {
 /// Passing trouble on the first attempt, lasting trouble on the second, the third one's number.
 fn trouble() -> Result<u32, Trouble> {
     match attempt() {
-        1 => Err(Trouble::Passing("x".parse::<u32>().unwrap_err())),
+        1 => Err(Trouble::Passing("x".parse::<u32>().expect_err("x is no number"))),
         2 => Err(Trouble::Lasting),
         number => Ok(number),
     }

@@ -332,9 +332,7 @@ impl Model {
         self.tasks.insert(key, task);
         if self.draining && self.processes[&from].activity == Activity::Free {
             self.failing.push((key, "draining"));
-        } else if self.is_orphaned(key) {
-            self.failing.push((key, "task_cancelled"));
-        } else if !self.jobs.contains_key(&job) {
+        } else if self.is_orphaned(key) || !self.jobs.contains_key(&job) {
             self.failing.push((key, "task_cancelled"));
         } else if let Role::Method(actor) = role
             && !self.actors[&actor].lives()
