@@ -97,6 +97,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::needless_borrow, reason = "the references choose the trait")]
     fn errors_are_seen_whatever_holds_them() {
         let (own, boxed, local) = (io(), Box::<dyn Error + Send + Sync>::from(io()), Box::<dyn Error>::from(io()));
         let seen = [(&&&Seen(&own)).seen(), (&&&Seen(&boxed)).seen(), (&&&Seen(&local)).seen()];
