@@ -109,6 +109,14 @@ pub const MAX_INLINED: u64 = 256 << 20;
 pub trait Outbox {
     /// Sends a message to a client.
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>);
+    /// Sends a message to a client that need not be woken for it: it will look by itself, or [`Outbox::wake`] follows.
+    fn send_ahead(&mut self, to: ProcessId, message: &ToClient<'_>) {
+        self.send(to, message);
+    }
+    /// Wakes a client that sleeps.
+    fn wake(&mut self, process: ProcessId) {
+        let _ = process;
+    }
     /// Whether a client reads what it is sent, as far as can be seen: what it has not read fits its ring. What the core sends without having
     /// been asked for right now, it sends only then; [`Core::on_room`] tells when there is room again.
     fn has_room(&self, to: ProcessId) -> bool {

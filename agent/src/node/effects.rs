@@ -163,6 +163,17 @@ impl Effects {
 
 impl Outbox for Effects {
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
+        self.send_ahead(to, message);
+        self.wake(to);
+    }
+
+    fn wake(&mut self, process: ProcessId) {
+        if let Some(peer) = self.peers.get_mut(&process) {
+            peer.touched = true;
+        }
+    }
+
+    fn send_ahead(&mut self, to: ProcessId, message: &ToClient<'_>) {
         let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.dropped && !peer.gone) else { return };
         self.buffer.clear();
         let Ok(bytes) = plasmon_protocol::local::encode_into(message, std::mem::take(&mut self.buffer)) else { return };
@@ -171,7 +182,6 @@ impl Outbox for Effects {
             peer.backlog.push_back(self.buffer.clone());
             self.crowded = true;
         }
-        peer.touched = true;
     }
 
     fn has_room(&self, to: ProcessId) -> bool {

@@ -111,7 +111,7 @@ impl Core {
             process.withdrawing = false;
         }
         self.reserve(worker, Arc::clone(&head.shape));
-        self.run(head.task, worker, work, out);
+        self.run(head.task, worker, work, false, out);
     }
 
     /// Puts a task into its job's queue.

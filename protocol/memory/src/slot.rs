@@ -258,7 +258,6 @@ impl SlotTable {
         fence(Ordering::Release);
         #[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
         entry.offset.store(bytes as u64, Ordering::Relaxed);
-        #[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
         entry.rest.store((bytes >> 64) as u64, Ordering::Relaxed);
         entry.length.store(length as u64, Ordering::Relaxed);
         entry.word.store(word(generation, SlotState::InEntry), Ordering::Release);
