@@ -72,6 +72,7 @@ impl Core {
                 site: self.sites.get(taken.site).short(),
             };
             self.take_staged(from);
+            self.take_parent(from);
             out.send(from, &ToClient::Refused { request, error });
             return Ok(());
         }

@@ -80,7 +80,7 @@ impl Core {
     }
 
     /// Takes the place back of an object that will not be read now.
-    fn unplace(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn unplace(&mut self, key: ObjectKey, out: &mut impl Outbox) {
         let Some(object) = self.objects.get(key) else { return };
         let (Some(place), length, class) = (object.place, object.length, object.class()) else { return };
         self.set_residency_away(key);
