@@ -40,8 +40,13 @@ pub struct RemoteFunction {
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum Failure {
-    /// The function returned an error value, printed.
-    Value(String),
+    /// The function returned an error value.
+    Value {
+        /// Printed.
+        message: String,
+        /// It is worth a retry: one of those that the function lists, if it lists any.
+        listed: bool,
+    },
     /// It could not be called, or its results not be stored.
     Error(Error),
 }

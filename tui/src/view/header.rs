@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ratatui::layout::Rect;
 
 use super::format::{clock, cpus, cut, cut_start, long_span, span, things, width};
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 use crate::app::route::Page;
@@ -81,15 +82,21 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let names: [fn(Page) -> &'static str; 2] = [Page::title, Page::medium];
     let name = names.into_iter().find(|name| fits(*name)).unwrap_or(Page::short);
     let gap = if fits(name) { 2 } else { 1 };
+    // On the narrowest screens the numbers stand for the views that one is not at.
+    let numbers = wide(name) - (2 - gap) * Page::ALL.len() as u16 > area.width;
     for page in Page::ALL {
         let current = *page == app.view();
         let number = if current { Role::Accent } else { Role::Dim };
+        let from = x;
         x = paint.line(x, y, area.right().saturating_sub(x), &[(&page.number().to_string(), number), (" ", Role::Text)]);
         let mut style = paint.theme.style(if current { Role::Title } else { Role::Text });
         if current {
             style = style.underlined();
         }
-        x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + gap;
+        if current || !numbers {
+            x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + gap;
+        }
+        paint.hit(Rect { x: from, y, width: x.saturating_sub(from), height: 1 }, Hit::View(*page));
     }
 }
 
@@ -107,6 +114,7 @@ fn crumbs(app: &App, paint: &mut Paint<'_>, area: Rect) {
         cut = true;
     }
     let mut x = paint.text(area.x + MARGIN, y, room, &first, Role::Text);
+    paint.hit(Rect { x: area.x, y, width: x.saturating_sub(area.x), height: 1 }, Hit::Crumb(0));
     if cut {
         x = paint.text(x, y, 4, " › …", Role::Dim);
     }
@@ -114,6 +122,8 @@ fn crumbs(app: &App, paint: &mut Paint<'_>, area: Rect) {
         x = paint.text(x, y, 3, " › ", Role::Dim);
         let left = (area.x + MARGIN + room).saturating_sub(x);
         let role = if at + 1 == shown.len() && last > 0 { Role::Title } else { Role::Text };
+        let from = x;
         x = paint.text(x, y, left, &cut_start(crumb, left), role);
+        paint.hit(Rect { x: from, y, width: x - from, height: 1 }, Hit::Crumb(last - (shown.len() - 1 - at)));
     }
 }
