@@ -79,7 +79,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_oldest_is_known_whoever_goes(deeds in proptest::collection::vec((0_u64..40, any::<bool>(), any::<prop::sample::Index>()), 0..600)) {
-            let (mut births, mut model, mut clock) = (Births::default(), BTreeMap::<u64, u32>::new(), 100_u64);
+            let (mut births, mut model, mut clock) = (Births::default(), BTreeMap::<u64, u32>::new(), 1_000_000_u64);
             for (step, add, which) in deeds {
                 // Now and then it is set back.
                 clock = if step == 39 { clock - 30 } else { clock + step % 3 };
