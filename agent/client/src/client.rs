@@ -339,9 +339,9 @@ impl Client {
         self.words.recall() != self.recalls.load(Ordering::Relaxed)
     }
 
-    /// The service thread has seen this demand; whether it is a new one.
-    pub(crate) fn note_recall(&self, recall: u32) -> bool {
-        self.recalls.swap(recall, Ordering::Relaxed) != recall
+    /// The service thread has met this demand.
+    pub(crate) fn note_recall(&self, recall: u32) {
+        self.recalls.store(recall, Ordering::Relaxed);
     }
 
     pub(crate) fn own_bell(&self) -> &Doorbell {

@@ -52,9 +52,11 @@ fn run(client: &Client, socket: OwnedFd) {
     let socket = socket;
     loop {
         let recall = client.words.recall();
-        if client.note_recall(recall) {
+        if client.is_recalled() {
             failpoint!("recalled");
             writer::return_idle(client);
+            // Afterwards: until then none of them is written anew.
+            client.note_recall(recall);
         }
         client.sites.name_functions(client);
         let (mut idle, mut owes) = (true, false);
