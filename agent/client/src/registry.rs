@@ -42,6 +42,8 @@ pub struct RemoteFunction {
 pub enum Failure {
     /// The function returned an error value, printed.
     Value(String),
+    /// The function raised an exception of its own language: printed, and as that language encodes it.
+    Raised { message: String, value: Vec<u8> },
     /// It could not be called, or its results not be stored.
     Error(Error),
 }
@@ -68,6 +70,8 @@ pub(crate) enum Outgoing {
     Numbers(Box<dyn AsRef<[u8]>>),
     /// Written in place.
     Draft(Room),
+    /// So many bytes that are written once it is known where: in a message when there are few.
+    Filled { length: usize, contains: Vec<Arc<Handle>>, fill: Box<dyn FnOnce(&mut [u8])> },
 }
 
 /// One call of a remote function.

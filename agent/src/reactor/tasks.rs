@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskId, TaskKey};
-use plasmon_protocol::local::{self, Ending, INLINE, Value};
+use plasmon_protocol::local::{self, Ending, INLINE, MAX_RAISED, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::resources::Demand;
 
@@ -264,6 +264,12 @@ impl Core {
         match &ending {
             Ending::Finished | Ending::Withdrawn => {}
             Ending::Failed(message) => bounded("error", message)?,
+            Ending::Raised { message, value } => {
+                bounded("error", message)?;
+                if value.len() > MAX_RAISED {
+                    return Err(Violation(format!("error value of {} bytes", value.len())));
+                }
+            }
             Ending::Panicked { message, place } => {
                 bounded("panic", message)?;
                 bounded("place", place)?;
@@ -299,13 +305,8 @@ impl Core {
                 self.end_task(key, TaskStatus::Finished);
                 self.make_what_is_missing(key, out);
             }
-            Ending::Failed(message) => {
-                let (task, name, pid, site) = self.told_as(key, from);
-                let loss = Loss::Exception(Error::TaskFailed { task, name, pid, site, message });
-                if let Some(error) = self.lose_attempt(key, &loss) {
-                    self.fail_task(key, error, out);
-                }
-            }
+            Ending::Failed(message) => self.task_failed(key, from, message, Vec::new(), out),
+            Ending::Raised { message, value } => self.task_failed(key, from, message, value, out),
             Ending::Panicked { message, place } => {
                 let (task, name, pid, site) = self.told_as(key, from);
                 let loss = Loss::Exception(Error::TaskPanicked { task, name, pid, site, message, place });
@@ -317,6 +318,15 @@ impl Core {
             Ending::Withdrawn => {}
         }
         Ok(())
+    }
+
+    /// A task returned an error value or raised an exception: it is tried again, or fails.
+    fn task_failed(&mut self, key: TaskKey, worker: ProcessId, message: String, value: Vec<u8>, out: &mut impl Outbox) {
+        let (task, name, pid, site) = self.told_as(key, worker);
+        let loss = Loss::Exception(Error::TaskFailed { task, name, pid, site, message, value });
+        if let Some(error) = self.lose_attempt(key, &loss) {
+            self.fail_task(key, error, out);
+        }
     }
 
     /// What the error of a task in this worker calls it: its id, its function, its process, its site.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{self, Ending, INLINE, MAX_RAISED, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Demand;
 
@@ -133,6 +133,10 @@ impl Model {
                 let longest = match ending {
                     Ending::Finished | Ending::Refused(_) | Ending::Withdrawn => 0,
                     Ending::Failed(message) => message.len(),
+                    Ending::Raised { message, value } => {
+                        allowed(value.len() <= MAX_RAISED, "an error value is too long")?;
+                        message.len()
+                    }
                     Ending::Panicked { message, place } => message.len().max(place.len()),
                 };
                 allowed(longest <= MAX_TEXT, "a text is too long")?;
@@ -417,8 +421,8 @@ impl Model {
                     self.end(key, TaskStatus::Finished);
                     self.make_what_is_missing(key);
                 }
-                Ending::Failed(_) | Ending::Panicked { .. } => {
-                    let code = if matches!(ending, Ending::Failed(_)) { "task_failed" } else { "task_panicked" };
+                Ending::Failed(_) | Ending::Raised { .. } | Ending::Panicked { .. } => {
+                    let code = if !matches!(ending, Ending::Panicked { .. }) { "task_failed" } else { "task_panicked" };
                     if !self.lose_attempt(key, Loss::Exception) {
                         self.fail(key, &Codes::from([code]));
                     }
