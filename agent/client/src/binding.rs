@@ -22,7 +22,7 @@ use crate::init::connection;
 use crate::object::{Fetch, fetch_until, wait_for};
 use crate::object_ref::{Handle, ObjectRef};
 use crate::options::Reserve;
-pub use crate::registry::{Call, Failure};
+pub use crate::registry::{Call, Failure, Fill};
 use crate::registry::{Given, Outgoing};
 use crate::scope::{self, Reading};
 use crate::value::{Fetched, Source, Value};
@@ -502,7 +502,7 @@ impl Call {
     }
 
     /// The next result: `length` bytes that `fill` writes, with references inside.
-    pub fn give_raw(&mut self, length: usize, contains: Vec<Reference>, fill: Box<dyn FnOnce(&mut [u8])>) {
+    pub fn give_raw(&mut self, length: usize, contains: Vec<Reference>, fill: Fill) {
         let contains = contains.into_iter().map(|reference| reference.handle).collect();
         self.results.push(Outgoing::Filled { length, contains, fill });
     }

@@ -62,6 +62,9 @@ pub(crate) enum Given {
     Object(Fetched),
 }
 
+/// Writes an object's bytes into the room that was found for them.
+pub type Fill = Box<dyn FnOnce(&mut [u8])>;
+
 /// One result, ready to be published.
 pub(crate) enum Outgoing {
     /// Encoded with serde: inlined when it is small.
@@ -71,7 +74,7 @@ pub(crate) enum Outgoing {
     /// Written in place.
     Draft(Room),
     /// So many bytes that are written once it is known where: in a message when there are few.
-    Filled { length: usize, contains: Vec<Arc<Handle>>, fill: Box<dyn FnOnce(&mut [u8])> },
+    Filled { length: usize, contains: Vec<Arc<Handle>>, fill: Fill },
 }
 
 /// One call of a remote function.

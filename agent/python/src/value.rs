@@ -15,7 +15,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use plasmon::binding::{self, Connection, Content, Reference};
+use plasmon::binding::{self, Connection, Content, Fill, Reference};
 use plasmon_protocol::error::Error;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
@@ -73,7 +73,7 @@ impl Encoded {
     }
 
     /// Writes it and keeps what it consists of until then.
-    pub(crate) fn into_fill(self) -> (usize, Vec<Reference>, Box<dyn FnOnce(&mut [u8])>) {
+    pub(crate) fn into_fill(self) -> (usize, Vec<Reference>, Fill) {
         let Self { length, .. } = self;
         let layout = self.layout();
         let mut this = self;
