@@ -38,7 +38,7 @@ pub const MAX_NAME: usize = 256;
 /// The longest error value that a task's error carries, bytes.
 pub const MAX_RAISED: usize = 12 << 10;
 /// What the arguments that workers are started with may be in all, bytes.
-pub const MAX_ARGUMENTS: usize = 64 << 10;
+pub const MAX_ARGUMENTS: usize = 32 << 10;
 /// Calls that an actor can run side by side.
 pub const MAX_CONCURRENCY: u32 = 1000;
 /// As often as it takes.

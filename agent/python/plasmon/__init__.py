@@ -34,6 +34,7 @@ __all__ = [
     "init",
     "is_initialized",
     "kill",
+    "memory_summary",
     "method",
     "put",
     "remote",
@@ -101,6 +102,33 @@ def cancel(ref: ObjectRef, *, force: bool = False, recursive: bool = True) -> No
         hint = "\nhint: plasmon.kill(actor) ends an actor" if isinstance(ref, ActorHandle) else ""
         raise TypeError(f"cancel takes an ObjectRef, not {type(ref).__name__}{hint}")
     _plasmon.cancel(ref, force)
+
+
+def memory_summary(
+    *,
+    group_by: str = "NODE_ADDRESS",
+    sort_by: str = "OBJECT_SIZE",
+    units: str = "B",
+    num_entries: Optional[int] = None,
+    stats_only: bool = False,
+    reverse: bool = False,
+    no_format: bool = False,
+) -> str:
+    """Who holds which object, why, and from which line of code: what ``python -m plasmon memory`` prints.
+
+    Args:
+        group_by: ``"NODE_ADDRESS"``, ``"STACK_TRACE"``, ``"PID"`` or ``"REFERENCE_TYPE"``.
+        sort_by: ``"OBJECT_SIZE"``, ``"PID"``, ``"REFERENCE_TYPE"`` or ``"AGE"``; largest first.
+        units: ``"B"``, ``"KB"``, ``"MB"``, ``"GB"`` (powers of 1000) or ``"AUTO"``.
+        num_entries: rows of each group.
+        stats_only: the sums only.
+        reverse: smallest first.
+        no_format: whole values between bars instead of columns.
+
+    Raises:
+        ValueError: an argument is none of these.
+    """
+    return _plasmon.report_text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+from collections import ChainMap
+from types import CodeType
 from typing import Any
 
 import cloudpickle
 
 _dumps = pickle.dumps
 _by_value = cloudpickle.list_registry_pickle_by_value
+
+
+#: What cloudpickle calls the file of a function that goes along.
+_NO_FILE = "<dynamic-code>"
+_reduce_bare = cloudpickle.Pickler.dispatch_table[CodeType]
+
+
+def _reduce_code(code: CodeType) -> Any:
+    """A function's code with its file: tracebacks and call sites name it."""
+    kind, parts = _reduce_bare(code)
+    return kind, tuple(code.co_filename if isinstance(part, str) and part == _NO_FILE else part for part in parts)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+    dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
 
 def encode(value: Any) -> tuple[bytes, list[memoryview]]:
@@ -27,7 +45,9 @@ def encode(value: Any) -> tuple[bytes, list[memoryview]]:
 
 def _encode_all(value: Any, parts: list[pickle.PickleBuffer]) -> bytes:
     try:
-        return cloudpickle.dumps(value, 5, buffer_callback=parts.append)
+        file = io.BytesIO()
+        _Pickler(file, 5, buffer_callback=parts.append).dump(value)
+        return file.getvalue()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         from .exceptions import EncodeError, PlasmonError
 

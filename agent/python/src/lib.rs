@@ -3,7 +3,7 @@
 //! - [`connection`]: init, shutdown, facts about the node.
 //! - [`reference`]: `ObjectRef`; [`value`]: how Python's values are objects; [`view`]: buffers in shared memory.
 //! - [`objects`]: put, get, wait; [`task`]: remote functions and actors, as they are called; [`worker`]: as they are run.
-//! - [`site`]: the line of the program that calls; [`error`]: exceptions.
+//! - [`site`]: the line of the program that calls; [`report`]: who holds what; [`error`]: exceptions.
 //!
 //! What waits or copies much does so without the interpreter's lock.
 
@@ -11,6 +11,7 @@ mod connection;
 mod error;
 mod objects;
 mod reference;
+mod report;
 mod site;
 mod task;
 mod value;
@@ -26,6 +27,8 @@ mod _plasmon {
     use crate::objects::{cancel, get, kill, put, wait, when_ready};
     #[pymodule_export]
     use crate::reference::{ObjectRef, load_reference};
+    #[pymodule_export]
+    use crate::report::{report_json, report_text};
     #[pymodule_export]
     use crate::site::{set_hidden_files, site_count};
     #[pymodule_export]
