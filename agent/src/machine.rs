@@ -11,6 +11,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::size::Bytes;
 
 mod cgroup;
+pub mod doctor;
 mod gauge;
 pub mod gpus;
 mod sampler;

@@ -75,6 +75,7 @@ use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ToClient;
 use plasmon_protocol::record::{EventKind, EventRow, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::resources::Resources;
+use plasmon_protocol::stream::Target;
 
 use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
@@ -390,12 +391,20 @@ impl Core {
         self.process(process).map_or(0, |process| process.pid)
     }
 
+    /// Tells what happened; of an event with a pid, that process can be opened.
     fn event(&mut self, kind: EventKind, severity: Severity, pid: Option<u32>, message: String) {
+        let process = pid.and_then(|pid| self.processes.iter().rposition(|known| known.as_ref().is_some_and(|known| known.pid == pid)));
+        let opens = process.and_then(|number| u32::try_from(number).ok()).map(|number| Target::Process(ProcessId(number)));
+        self.event_about(kind, severity, pid, opens, message);
+    }
+
+    /// Tells what happened, and what can be opened for it.
+    fn event_about(&mut self, kind: EventKind, severity: Severity, pid: Option<u32>, opens: Option<Target>, message: String) {
         self.event_count += 1;
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
-        self.events.push_back(EventRow { number: self.event_count, at_ms: self.now_ms, kind, severity, message, pid });
+        self.events.push_back(EventRow { number: self.event_count, at_ms: self.now_ms, kind, severity, message, pid, opens });
         self.changes += 1;
     }
 

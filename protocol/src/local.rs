@@ -139,13 +139,13 @@ pub enum Value<'a> {
 pub enum Ending {
     /// All results were sent.
     Finished,
-    /// The function returned an error value, printed.
-    Failed(String),
-    /// The function raised an exception of its own language.
-    Raised {
-        /// The exception, printed.
+    /// The function returned an error value, or raised an exception.
+    Failed {
+        /// Printed.
         message: String,
-        /// The exception itself, as that language encodes it, at most [`MAX_RAISED`] bytes; empty when it does not encode.
+        /// It is of those that the function lists as worth a retry, or the function lists none.
+        listed: bool,
+        /// As the function's language encodes it, at most [`MAX_RAISED`] bytes; empty where it is text alone.
         value: Vec<u8>,
     },
     /// The function panicked.
@@ -161,6 +161,18 @@ pub enum Ending {
     Withdrawn,
 }
 
+/// After which failures of its own a task is tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum RetryExceptions {
+    /// After none.
+    #[default]
+    Never,
+    /// After the error values that its function lists ([`Ending::Failed`]); no panic is among them.
+    Listed,
+    /// After every error value and every panic.
+    Always,
+}
+
 /// How a task runs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Task<'a> {
@@ -169,8 +181,8 @@ pub struct Task<'a> {
     pub demand: Demand<'a>,
     /// How often it is tried again after its worker died; [`ENDLESS`] for as often as it takes.
     pub max_retries: u32,
-    /// Whether it is tried again after an error value or a panic, too.
-    pub retry_exceptions: bool,
+    /// Whether it is tried again after error values and panics, too.
+    pub retry_exceptions: RetryExceptions,
     /// After how many milliseconds of running it is cancelled by force; 0 for never.
     pub timeout_ms: u64,
 }
@@ -422,6 +434,11 @@ pub enum ToAgent<'a> {
         task: TaskKey,
         /// Resident memory that is not shared, bytes.
         bytes: u64,
+    },
+    /// The next task, call or actor is submitted by this call, which the worker runs beside others.
+    Submits {
+        /// The call.
+        task: TaskKey,
     },
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{ActorId, JobId, NodeId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 
 use crate::resources::Resources;
+use crate::stream::Target;
 
 pub use pressure::{PressureRow, VictimRow};
 pub use spill::{MAX_QUEUE, SpillFileRow, SpillRow, WaitRow};
@@ -388,6 +389,8 @@ pub struct EventRow {
     pub message: String,
     /// The process concerned, if any.
     pub pid: Option<u32>,
+    /// What it is about, to be looked at in detail.
+    pub opens: Option<Target>,
 }
 
 /// The ledger: every byte of capacity in exactly one line. The lines sum to `capacity_bytes`. An object that is pinned counts as pinned;

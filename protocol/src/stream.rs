@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::column::{RowKey, Table};
+use crate::doctor::NodeDetail;
 use crate::explain::{Explanation, Subject};
 use crate::id::{ActorId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 use crate::record::{
@@ -142,6 +143,8 @@ pub enum Target {
     SpillFile(SpillFileId),
     /// Why something waits: for what, who holds that, and who waits for each other.
     Explain(Subject),
+    /// The node: its limits, and what would make it better.
+    Node,
 }
 
 /// What the agent sends.
@@ -319,6 +322,8 @@ pub enum Detail {
     SpillFile(SpillFileDetail),
     /// See [`Target::Explain`].
     Explain(Explanation),
+    /// See [`Target::Node`].
+    Node(NodeDetail),
 }
 
 /// Lists in details are cut at this many entries; the row beside them has the exact count.
@@ -364,6 +369,9 @@ pub struct Source {
     pub lines: Vec<String>,
     /// The line meant, from 1.
     pub marked_line: u32,
+    /// When the file was changed, if that was after the program was built, or, where it is not compiled, after it ran this line:
+    /// lines may have moved. Milliseconds since the Unix epoch.
+    pub changed_ms: Option<u64>,
 }
 
 /// What a task waits for and makes.

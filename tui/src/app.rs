@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod geometry;
+pub mod node;
 pub mod page;
 pub mod prompt;
 pub mod replay;

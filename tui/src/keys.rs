@@ -245,6 +245,8 @@ bindings! {
         Char('5') => View(Page::Tasks), "", "tasks and actors: what runs, what waits, and for how long";
         Char('6') => View(Page::Processes), "", "processes: heaps, what each one holds, and what the dead held";
         Char('7') => View(Page::Events), "", "events: what happened";
+        Char('8') => View(Page::PostMortem), "", "post-mortem: who died lately, how, and what they held";
+        Char('9') => View(Page::Node), "", "node: its limits, and what would make it better, as `plasmon doctor` tells it";
         Tab => NextView, "", "next view";
         BackTab => PreviousView, "", "previous view";
         Char(' ') => Freeze, "freeze", "hold the picture still, or let it go on";

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod demo;
+#[path = "main/doctor.rs"]
+mod doctor;
 #[path = "main/explain.rs"]
 mod explain;
 #[path = "main/fail_on.rs"]
@@ -50,6 +52,8 @@ enum Command {
     Replay(look_back::ReplayOptions),
     /// Say why something waits: for what, who holds that, and who waits for each other
     Explain(explain::Explain),
+    /// Say what this machine allows and what would make it better: memory, huge pages, limits, disks
+    Doctor(doctor::Doctor),
     /// Run the agent of this node without a dashboard
     #[cfg(target_os = "linux")]
     Agent(local::AgentCommand),
@@ -188,6 +192,7 @@ fn main() -> ExitCode {
         Some(Command::Record(options)) => look_back::run_record(&options),
         Some(Command::Replay(options)) => look_back::run_replay(&options),
         Some(Command::Explain(what)) => attach_to(&what.target).and_then(|found| explain::run(&found, &what)),
+        Some(Command::Doctor(what)) => doctor::run(&what),
         #[cfg(target_os = "linux")]
         Some(Command::Demo(options)) => local::demo(options),
         #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::explain::{Explanation, Subject};
 use plasmon_protocol::record::{ReferenceRow, Site, StoreRow};
 use plasmon_protocol::report::Report;
@@ -48,30 +49,45 @@ pub fn fetch_report(url: &str, token: Option<&str>) -> Result<Report, Error> {
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
 pub fn fetch_explanation(url: &str, token: Option<&str>, subject: &Subject) -> Result<(Option<Explanation>, u64), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
-    runtime.block_on(explain(&door, subject))
+    let (detail, at_ms) = fetch_detail(url, token, Target::Explain(subject.clone()))?;
+    let explanation = detail.and_then(|detail| match detail {
+        Detail::Explain(explanation) => Some(explanation),
+        _ => None,
+    });
+    Ok((explanation, at_ms))
 }
 
-async fn explain(door: &Door, subject: &Subject) -> Result<(Option<Explanation>, u64), Error> {
-    let (mut connection, _) = door.connect().await?;
-    connection.send(&Request::Watch { id: ID, target: Target::Explain(subject.clone()) }).await?;
-    loop {
-        let text = connection.text().await?;
-        let frame = decode(&text).map_err(|error| connection.unreadable(&error))?;
-        match frame.body {
-            Body::Detail { id: ID, detail } => {
-                connection.close().await;
-                let explanation = detail.and_then(|detail| match *detail {
-                    Detail::Explain(explanation) => Some(explanation),
-                    _ => None,
-                });
-                return Ok((explanation, frame.at_ms));
-            }
-            Body::Error { message, hint, .. } => return Err(LinkError::Refused { message, hint }.into()),
-            _ => {}
-        }
+/// What an agent says of its machine.
+///
+/// # Errors
+/// When there is no connection, it breaks, or the agent refuses.
+pub fn fetch_node(url: &str, token: Option<&str>) -> Result<NodeDetail, Error> {
+    match fetch_detail(url, token, Target::Node)?.0 {
+        Some(Detail::Node(node)) => Ok(node),
+        _ => Ok(NodeDetail::default()),
     }
+}
+
+/// One thing in detail, once, and the agent's clock.
+fn fetch_detail(url: &str, token: Option<&str>, target: Target) -> Result<(Option<Detail>, u64), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
+    runtime.block_on(async {
+        let (mut connection, _) = door.connect().await?;
+        connection.send(&Request::Watch { id: ID, target }).await?;
+        loop {
+            let text = connection.text().await?;
+            let frame = decode(&text).map_err(|error| connection.unreadable(&error))?;
+            match frame.body {
+                Body::Detail { id: ID, detail } => {
+                    connection.close().await;
+                    return Ok((detail.map(|detail| *detail), frame.at_ms));
+                }
+                Body::Error { message, hint, .. } => return Err(LinkError::Refused { message, hint }.into()),
+                _ => {}
+            }
+        }
+    })
 }
 
 /// As [`fetch_report`], within a runtime.

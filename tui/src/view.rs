@@ -4,6 +4,7 @@ pub mod actors;
 pub mod chart;
 pub mod columns;
 pub mod curves;
+pub mod dead;
 pub mod disk;
 pub mod events;
 pub mod facts;
@@ -13,6 +14,7 @@ pub mod header;
 pub mod help;
 pub mod ledger;
 pub mod life;
+pub mod node;
 pub mod overlay;
 pub mod overview;
 pub mod pages;
@@ -67,6 +69,8 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
         }
         Route::View(Page::Tasks) => split::draw(app, &mut paint, body),
         Route::View(Page::Events) => events::draw(app, &mut paint, body),
+        Route::View(Page::PostMortem) => dead::draw(app, &mut paint, body),
+        Route::View(Page::Node) => node::draw(app, &mut paint, body),
         Route::Why { .. } => why::draw(app, &mut paint, body),
         Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             pages::draw(app, &mut paint, body);

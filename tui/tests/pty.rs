@@ -34,8 +34,7 @@ fn demo(place: &Place, columns: u16, rows: u16) -> Screen {
     screen.shows(&[" plasmon  node ", "live", "─ Object store ─", "remember demo.rs:", DONE]);
     assert!(screen.look(|screen| screen.alternate_screen() && screen.hide_cursor()));
     screen.resize(columns, rows);
-    screen
-        .wait_for("the new size", |text| text.lines().nth(1).is_some_and(|views| views.contains("7 Events")) && text.contains("remember"));
+    screen.wait_for("the new size", |text| text.lines().nth(1).is_some_and(|views| views.contains("9 Node")) && text.contains("remember"));
     screen
 }
 
@@ -80,6 +79,8 @@ fn explore(columns: u16, rows: u16) {
             Page::Processes => "─ Processes ",
             Page::Tasks => "─ Tasks ",
             Page::Events => "─ Events ",
+            Page::PostMortem => "─ Post-mortem ",
+            Page::Node => "─ Limits, and what would make it better ",
         };
         let row = match page {
             Page::Overview | Page::Sites => "remember",
@@ -88,6 +89,8 @@ fn explore(columns: u16, rows: u16) {
             Page::Processes => "driver",
             Page::Tasks => "finished",
             Page::Events => "ready",
+            Page::PostMortem => "died",
+            Page::Node => "open files",
         };
         screen.press(&key.to_string());
         screen.wait_for(&format!("{page:?}"), |text| text.contains(title) && text.lines().skip(2).any(|line| line.contains(row)));
@@ -95,7 +98,7 @@ fn explore(columns: u16, rows: u16) {
     }
     assert_eq!(views, Page::ALL.len());
     screen.press_for("\t", &["─ Object store ─"]);
-    screen.press_for("\x1b[Z", &["─ Events "]);
+    screen.press_for("\x1b[Z", &["─ Limits"]);
 
     // From the site through its line of code to an object and its holder.
     screen.press_for("3", &["─ Sites ", "remember"]);

@@ -46,6 +46,8 @@ const VIEWS: &[(&str, &str)] = &[
     ("tasks_by_name", "5ob"),
     ("actors_filtered", "5/status:alive⏎"),
     ("events", "7"),
+    ("dead", "8"),
+    ("node", "9"),
     ("site", "3⏎"),
     ("object", "3⏎⏎"),
     ("object_shared", "2/type:pinned⏎⏎"),
@@ -88,6 +90,8 @@ fn a_small_screen_is_enough() {
         ("processes", "6"),
         ("actor", "5⏎"),
         ("post_mortem", "6o⏎"),
+        ("dead", "8"),
+        ("node", "9"),
         ("why", "5ow"),
     ] {
         let mut stage = Stage::new(60, 16);

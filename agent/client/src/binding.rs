@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, ObjectId, ObjectKey};
-pub use plasmon_protocol::local::Work;
 use plasmon_protocol::local::{self, INLINE, MAX_CONCURRENCY, MAX_NAME, ToAgent};
+pub use plasmon_protocol::local::{RetryExceptions, Work};
 pub use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::Amount;
 
@@ -160,7 +160,7 @@ pub struct TaskSettings<'a> {
     /// How often it is tried again after its worker died.
     pub max_retries: u32,
     /// Whether it is tried again after an exception, too.
-    pub retry_exceptions: bool,
+    pub retry_exceptions: RetryExceptions,
     /// When an attempt is cancelled that still runs, milliseconds; 0 for never.
     pub timeout_ms: u64,
 }

@@ -63,6 +63,12 @@ fn current() -> Option<Arc<Assigned>> {
     CURRENT.with_borrow(Option::clone).or_else(|| ALONE.try_read().ok()?.clone())
 }
 
+/// The call that the calling thread runs, when others may run in this worker meanwhile.
+pub(crate) fn call_beside_others() -> Option<TaskKey> {
+    let call = CURRENT.with_borrow(|current| current.as_ref().map(|assigned| assigned.task))?;
+    ALONE.try_read().ok()?.is_none().then_some(call)
+}
+
 /// The agent has sent a task.
 pub(crate) fn assigned(task: TaskKey, name: &str) {
     assigned_tasks().insert(task, Assigned::new(task, name));

@@ -20,6 +20,7 @@ use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, ToAgent};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
+use crate::cancelled;
 use crate::request::Requests;
 use crate::site::Sites;
 use crate::writer::Writer;
@@ -415,6 +416,14 @@ impl Sender<'_> {
         references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))?;
         failpoint!("staged");
         Ok(())
+    }
+
+    /// Tells which call submits what comes next, where the agent cannot know.
+    pub(crate) fn tell_parent(&mut self) -> Result<(), Error> {
+        match cancelled::call_beside_others().filter(|_| self.client.worker) {
+            Some(task) => self.push(&ToAgent::Submits { task }),
+            None => Ok(()),
+        }
     }
 
     /// Sees to it that the agent reads what was sent: soon, or at once.

@@ -41,6 +41,7 @@ mod connect;
 mod draft;
 mod heap;
 mod init;
+mod listed;
 mod object;
 mod object_ref;
 mod options;
@@ -86,6 +87,7 @@ pub mod macros {
 
     pub use crate::actor::{call, create};
     pub use crate::argument::Encoded;
+    pub use crate::listed::{ByError, ByLocalReference, ByReference, Seen, is, is_any, says};
     pub use crate::registry::{Call, Failure, Numbers, Plain, REMOTE_FUNCTIONS, RemoteFunction, Returned};
     pub use crate::task::{no_result, submit};
 }

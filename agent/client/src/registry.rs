@@ -40,10 +40,15 @@ pub struct RemoteFunction {
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum Failure {
-    /// The function returned an error value, printed.
-    Value(String),
-    /// The function raised an exception of its own language: printed, and as that language encodes it.
-    Raised { message: String, value: Vec<u8> },
+    /// The function returned an error value, or raised an exception.
+    Value {
+        /// Printed.
+        message: String,
+        /// It is worth a retry: one of those that the function lists, if it lists any.
+        listed: bool,
+        /// As the function's language encodes it; empty in Rust.
+        value: Vec<u8>,
+    },
     /// It could not be called, or its results not be stored.
     Error(Error),
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, Argument, INLINE, ToAgent};
+use plasmon_protocol::local::{self, Argument, INLINE, RetryExceptions, ToAgent};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::Amount;
 
@@ -32,7 +32,7 @@ const MAX_INLINED: usize = 16 << 10;
 pub struct TaskOptions {
     reserve: Reserve<'static>,
     max_retries: Option<u32>,
-    retry_exceptions: Option<bool>,
+    retry_exceptions: Option<RetryExceptions>,
     timeout: Option<Duration>,
 }
 
@@ -79,10 +79,18 @@ impl TaskOptions {
         self
     }
 
-    /// Whether retries are also for error values and panics.
+    /// Whether retries are also for error values and panics: for all of them, or for none.
     #[must_use]
     pub const fn retry_exceptions(mut self, retry: bool) -> Self {
-        self.retry_exceptions = Some(retry);
+        self.retry_exceptions = Some(if retry { RetryExceptions::Always } else { RetryExceptions::Never });
+        self
+    }
+
+    /// Retries are also for the errors that the function lists, as `#[plasmon::remote(retry_exceptions = [std::io::Error])]` does; for all
+    /// its error values where it lists none. The attribute says this by itself.
+    #[must_use]
+    pub const fn retry_listed_exceptions(mut self) -> Self {
+        self.retry_exceptions = Some(RetryExceptions::Listed);
         self
     }
 
@@ -108,7 +116,7 @@ impl TaskOptions {
         Ok(local::Task {
             demand: self.reserve.demand(Amount::ONE)?,
             max_retries: self.max_retries.unwrap_or(MAX_RETRIES),
-            retry_exceptions: self.retry_exceptions.unwrap_or(false),
+            retry_exceptions: self.retry_exceptions.unwrap_or_default(),
             // A limit of less than a millisecond is one.
             timeout_ms: self.timeout.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)),
         })
@@ -176,6 +184,7 @@ pub(crate) fn send<'a>(
     // Numbered under the sender's lock: the agent takes tasks in the order of their numbers.
     let number = client.tasks.fetch_add(1, Ordering::Relaxed) + 1;
     sender.stage(&nested)?;
+    sender.tell_parent()?;
     sender.push(&message(number, wire, keys.clone()))?;
     sender.finish(true);
     failpoint!("submitted");

@@ -234,8 +234,7 @@ impl Worker {
         }));
         match called {
             Ok(Ok(actor)) => (Ending::Finished, actor),
-            Ok(Err(Failure::Value(message))) => (Ending::Failed(cut(message)), None),
-            Ok(Err(Failure::Raised { message, value })) => (Ending::Raised { message: cut(message), value }, None),
+            Ok(Err(Failure::Value { message, listed, value })) => (Ending::Failed { message: cut(message), listed, value }, None),
             Ok(Err(Failure::Error(error))) => (Ending::Refused(error), None),
             Err(_) => {
                 let (message, place) = PANIC.take().unwrap_or_default();

@@ -76,6 +76,13 @@ impl Gate {
     fn three(&self) -> u32 {
         3
     }
+
+    /// Submits a task, and another one when it was told that it is not wanted.
+    fn submits(&self, flag: &str) -> Result<u32, Error> {
+        let none = TaskOptions::new().num_cpus(0.0);
+        let child = waits_for.options(none).remote(flag)?;
+        plasmon::get(&child).or_else(|_| plasmon::get(&waits_for.options(none).remote("late")?))
+    }
 }
 
 /// It was cancelled by this process; the error says where.
@@ -238,6 +245,33 @@ fn calls_are_cancelled_and_their_actor_goes_on() {
         assert!(ready.is_empty());
         Flag::named("later").raise();
         drop(gate);
+        viewer.until_empty();
+    });
+}
+
+#[test]
+fn what_a_call_has_submitted_is_cancelled_with_it_whatever_runs_beside_it() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let gate = Gate::options(ActorOptions::new().max_concurrency(3)).remote().unwrap();
+        let (unwanted, wanted) = (gate.submits("never").unwrap(), gate.submits("gate").unwrap());
+        let worker: u32 = Flag::named("never-began").wait().parse().unwrap();
+        Flag::named("gate-began").wait();
+        plasmon::cancel(&unwanted, true).unwrap();
+        cancelled(&unwanted);
+        eventually("the child's worker is gone", || !support::is_alive(worker));
+        // What it submits from then on is not begun at all.
+        let children = |viewer: &mut Viewer, status| {
+            let rows = viewer.tasks().into_iter().filter(|row| row.name.ends_with("waits_for") && row.status == status);
+            rows.filter(|row| row.error.as_deref().is_none_or(|error| error.contains("submits"))).count()
+        };
+        eventually("two of its children have failed", || children(&mut viewer, TaskStatus::Failed) == 2);
+        assert!(!Flag::named("late-began").is_raised());
+        assert_eq!(children(&mut viewer, TaskStatus::Running), 1);
+        Flag::named("gate").raise();
+        assert_eq!(plasmon::get(&wanted).unwrap(), 7);
+        drop((unwanted, wanted, gate));
         viewer.until_empty();
     });
 }

@@ -117,6 +117,88 @@ fn errors_and_panics_are_made_good_where_that_was_asked_for() {
     });
 }
 
+/// An error that may go by itself, or not.
+#[derive(Debug)]
+enum Trouble {
+    Passing(std::num::ParseIntError),
+    Lasting,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Passing(_)) { "passing" } else { "lasting" })
+    }
+}
+
+impl std::error::Error for Trouble {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Passing(cause) => Some(cause),
+            Self::Lasting => None,
+        }
+    }
+}
+
+/// Passing trouble on the first attempt, lasting trouble on the second, the third one's number.
+fn trouble() -> Result<u32, Trouble> {
+    match attempt() {
+        1 => Err(Trouble::Passing("x".parse::<u32>().expect_err("x is no number"))),
+        2 => Err(Trouble::Lasting),
+        number => Ok(number),
+    }
+}
+
+#[plasmon::remote(max_retries = 5, retry_exceptions = [std::fmt::Error, std::num::ParseIntError])]
+fn lists_a_cause() -> Result<u32, Trouble> {
+    trouble()
+}
+
+#[plasmon::remote(max_retries = 5, retry_exceptions = [Trouble])]
+fn lists_a_boxed_type() -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
+    if attempt() == 2 {
+        return Err("a text is no trouble".into());
+    }
+    Err(Trouble::Lasting.into())
+}
+
+#[plasmon::remote(max_retries = 5, retry_exceptions = |trouble| matches!(trouble, Trouble::Passing(_)))]
+fn judges() -> Result<u32, Trouble> {
+    trouble()
+}
+
+#[plasmon::remote(max_retries = 5, retry_exceptions = [std::fmt::Error])]
+fn panics_in_spite_of_a_list() -> Result<u32, std::fmt::Error> {
+    panic!("attempt {}", attempt());
+}
+
+#[test]
+fn the_errors_that_are_made_good_can_be_listed() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let mut fails = |task: plasmon::ObjectRef<u32>, expected: &str, attempts: u32| {
+            let error = plasmon::get(&task).unwrap_err();
+            assert!(error.line().contains(expected), "{error}");
+            let last = viewer.tasks().into_iter().max_by_key(|row| row.task_id.key().number).map(|row| row.attempt);
+            assert_eq!(last, Some(attempts), "{error}");
+            assert!(Flag::named("attempts").lower());
+        };
+        fails(lists_a_cause.remote().unwrap(), "lasting", 2);
+        fails(judges.remote().unwrap(), "lasting", 2);
+        fails(lists_a_boxed_type.remote().unwrap(), "a text is no trouble", 2);
+        fails(panics_in_spite_of_a_list.remote().unwrap(), "attempt 1", 1);
+        // One call may want all of them, or none.
+        fails(judges.options(TaskOptions::new().retry_exceptions(false)).remote().unwrap(), "passing", 1);
+        let all = TaskOptions::new().retry_exceptions(true);
+        assert_eq!(plasmon::get(&judges.options(all).remote().unwrap()).unwrap(), 3);
+        assert!(Flag::named("attempts").lower());
+        // A function without a list has all its errors on it.
+        let listed = TaskOptions::new().retry_listed_exceptions();
+        assert_eq!(plasmon::get(&fails_until.options(listed).remote(3).unwrap()).unwrap(), 3);
+        viewer.until_empty();
+    });
+}
+
 #[test]
 fn an_endless_count_does_not_count_down() {
     alone(|| {

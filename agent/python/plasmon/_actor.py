@@ -124,7 +124,7 @@ def _rebuilt_class(cls: type, options: dict[str, Any]) -> ActorClass:
 
 
 def _exported(cls: type) -> Any:
-    return cls, None
+    return (cls,)
 
 
 class ActorHandle:

@@ -25,7 +25,7 @@ class RemoteFunction:
         functools.update_wrapper(self, function)
         self._function = function
         self._options = options
-        self._export = export or _plasmon.Exported(functools.partial(_exported, function, options.get("retry_exceptions")))
+        self._export = export or _plasmon.Exported(functools.partial(_exported, function))
         name = options.get("name") or f"{function.__module__}.{function.__qualname__}"
         num_returns = options.get("num_returns", 1)
         retry = options.get("retry_exceptions", False)
@@ -34,10 +34,10 @@ class RemoteFunction:
             self._export,
             *reserve(options),
             options.get("max_retries", _MAX_RETRIES),
-            bool(retry),
+            "listed" if isinstance(retry, (list, tuple)) else "always" if retry else "never",
             int(options.get("timeout", 0) * 1000),
             num_returns if isinstance(num_returns, int) else 1,
-            num_returns,
+            (num_returns, tuple(retry)) if isinstance(retry, (list, tuple)) else num_returns,
         )
         if num_returns in ("dynamic", "streaming"):
             from ._generators import submitting
@@ -86,9 +86,9 @@ def _rebuilt(function: Callable[..., Any], options: dict[str, Any]) -> RemoteFun
     return RemoteFunction(function, options)
 
 
-def _exported(function: Callable[..., Any], retry: Any) -> Any:
+def _exported(function: Callable[..., Any]) -> Any:
     """What a worker needs of a function."""
-    return function, tuple(retry) if isinstance(retry, (list, tuple)) else None
+    return (function,)
 
 
 def remote(*args: Any, **options: Any) -> Any:

@@ -28,8 +28,10 @@ class Handler:
     def __init__(self) -> None:
         self._loop: Any = None
         self._lock = threading.Lock()
+        #: The exception that this thread's task raised and that is not worth a retry.
+        self._unlisted = threading.local()
 
-    def place_of(self, loaded: tuple[Any, Any]) -> tuple[str, int, str]:
+    def place_of(self, loaded: tuple[Any]) -> tuple[str, int, str]:
         """Where an exported function or class is defined: its file, line and name."""
         return _place(loaded[0])
 
@@ -37,13 +39,21 @@ class Handler:
         """Where a method is defined."""
         return _place(getattr(type(instance), name.rpartition(".")[2], type(instance)))
 
-    def run(self, loaded: tuple[Callable[..., Any], Any], payload: tuple[Any, ...], objects: list[Any]) -> tuple[Any, ...]:
+    def run(self, loaded: tuple[Callable[..., Any]], payload: tuple[Any, ...], objects: list[Any]) -> tuple[Any, ...]:
         """Calls a function; its results."""
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
-        return self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+        retried: Any = None
+        if isinstance(num_returns, tuple):
+            num_returns, retried = num_returns
+        try:
+            return self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+        except BaseException as error:
+            if retried is not None and not isinstance(error, retried):
+                self._unlisted.error = error
+            raise
 
-    def create(self, loaded: tuple[type, Any], payload: tuple[Any, ...], objects: list[Any]) -> Any:
+    def create(self, loaded: tuple[type], payload: tuple[Any, ...], objects: list[Any]) -> Any:
         """Makes an actor's instance."""
         _, args, kwargs = _arguments(payload, objects)
         return loaded[0](*args, **kwargs)
@@ -85,8 +95,10 @@ class Handler:
                 threading.Thread(target=self._loop.run_forever, name="plasmon-asyncio", daemon=True).start()
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def describe(self, error: BaseException) -> tuple[str, bytes]:
-        """An exception as text, and with its traceback as a pickle of ``(exception, traceback)``; empty where it does not pickle."""
+    def describe(self, error: BaseException) -> tuple[str, bytes, bool]:
+        """An exception as text, with its traceback as a pickle of ``(exception, traceback)``, which is empty where it does not pickle, and
+        whether it is worth a retry."""
+        listed = self._unlisted.__dict__.pop("error", None) is not error
         remote = "".join(traceback.format_exception(type(error), error, _shown(error.__traceback__)))
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, TaskError):
@@ -103,8 +115,8 @@ class Handler:
             except Exception:
                 continue
             if not parts and len(value) <= _MAX_EXCEPTION:
-                return message[:4000], value
-        return f"{message}\n{remote}"[:4000], b""
+                return message[:4000], value, listed
+        return f"{message}\n{remote}"[:4000], b"", listed
 
 
 def _shown(trace: Optional[TracebackType]) -> Optional[TracebackType]:

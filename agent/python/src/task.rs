@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use plasmon::binding::{ActorSettings, Connection, Demand, Encoded as Argument, Reference, SiteKind, TaskSettings};
+use plasmon::binding::{ActorSettings, Connection, Demand, Encoded as Argument, Reference, RetryExceptions, SiteKind, TaskSettings};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -133,7 +133,7 @@ pub(crate) struct Task {
     export: Py<Exported>,
     reserve: Reserve,
     max_retries: u32,
-    retry_exceptions: bool,
+    retry_exceptions: RetryExceptions,
     timeout_ms: u64,
     results: usize,
     /// What the worker is told of results.
@@ -164,7 +164,7 @@ impl Task {
         memory: Option<u64>,
         resources: Vec<(String, f64)>,
         max_retries: i64,
-        retry_exceptions: bool,
+        retry_exceptions: &str,
         timeout_ms: u64,
         results: usize,
         returns: Py<PyAny>,
@@ -174,7 +174,11 @@ impl Task {
             export,
             reserve: Reserve { cpus: num_cpus, gpus: num_gpus, memory, custom: resources },
             max_retries: times(max_retries),
-            retry_exceptions,
+            retry_exceptions: match retry_exceptions {
+                "always" => RetryExceptions::Always,
+                "listed" => RetryExceptions::Listed,
+                _ => RetryExceptions::Never,
+            },
             timeout_ms,
             results,
             returns,

@@ -133,15 +133,13 @@ impl Interpreter {
 
     /// What the driver is told of an exception.
     fn failure(&self, py: Python<'_>, error: PyErr) -> Failure {
-        let printed = error.to_string();
+        let message = error.to_string();
         let described = self.handler(py).and_then(|handler| {
             let described = handler.call_method1("describe", (error.into_value(py),))?;
-            let (message, value): (String, Bound<'_, PyBytes>) = described.extract()?;
-            Ok((message, value.as_bytes().to_vec()))
+            let (message, value, listed): (String, Bound<'_, PyBytes>, bool) = described.extract()?;
+            Ok((message, value.as_bytes().to_vec(), listed))
         });
-        match described {
-            Ok((message, value)) => Failure::Raised { message, value },
-            Err(_) => Failure::Raised { message: printed, value: Vec::new() },
-        }
+        let (message, value, listed) = described.unwrap_or((message, Vec::new(), true));
+        Failure::Value { message, listed, value }
     }
 }

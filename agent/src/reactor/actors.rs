@@ -72,6 +72,7 @@ impl Core {
                 site: self.sites.get(taken.site).short(),
             };
             self.take_staged(from);
+            self.take_parent(from);
             out.send(from, &ToClient::Refused { request, error });
             return Ok(());
         }
@@ -223,7 +224,8 @@ impl Core {
             out.publish(key, Some(ObjectState::Actor), 0, 0);
         }
         self.notify(key, out);
-        self.event(EventKind::ActorCreated, Severity::Info, Some(pid), format!("actor {title} takes calls in worker {pid}"));
+        let message = format!("actor {title} takes calls in worker {pid}");
+        self.event_about(EventKind::ActorCreated, Severity::Info, Some(pid), Some(self.actor_target(key)), message);
         self.serving.push(key);
         self.dispatch_wanted = true;
     }
@@ -304,7 +306,7 @@ impl Core {
         }
         self.fail_object(key, &error, out);
         let (kind, severity, what) = end.event();
-        self.event(kind, severity, pid, format!("actor {title} {what}: {cause}"));
+        self.event_about(kind, severity, pid, Some(self.actor_target(key)), format!("actor {title} {what}: {cause}"));
         if detached {
             self.release(ProcessId(0), key, Count::Local);
             self.end_job(job, &format!("its actor {title} {what}"), out);

@@ -50,9 +50,7 @@ impl Core {
             if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
                 // Its worker may still take references out of its arguments.
                 task.lingers = worker.is_some() && !(force && role == Role::Function);
-                next.extend(
-                    self.children_of(key).into_iter().map(|child| (child, format!("the task {name} that submitted it was cancelled"))),
-                );
+                next.extend(self.children_of(key).into_iter().map(|child| (child, because_of(&name))));
                 if let Some(error) = self.cancelled(key, &cause) {
                     self.fail_task(key, error, out);
                 }
@@ -86,10 +84,23 @@ impl Core {
         self.retire(worker, End::Killed, out);
     }
 
-    /// The task that a process runs, where there is no doubt which: the one that submits what it submits. Of several calls side by side
-    /// any may.
-    pub(super) fn parent_of(&self, process: ProcessId) -> Option<TaskKey> {
-        match self.process(process)?.activity {
+    /// A worker that runs several calls side by side says which of them submits what comes next.
+    pub(super) fn on_submits(&mut self, from: ProcessId, task: TaskKey) -> Result<(), Violation> {
+        // One that was cancelled meanwhile is nobody's parent.
+        let parent = self.running(from, task)?.map(|task| task.key);
+        if let Some(process) = self.process_mut(from) {
+            process.submits = parent;
+        }
+        Ok(())
+    }
+
+    /// The task that submits what a process submits now: the one that it says, or the only one that it runs.
+    pub(super) fn take_parent(&mut self, process: ProcessId) -> Option<TaskKey> {
+        let process = self.process_mut(process)?;
+        if let Some(said) = process.submits.take() {
+            return Some(said);
+        }
+        match process.activity {
             Activity::Busy(task) => Some(task),
             Activity::Actor(actor) => {
                 let actor = self.actors.get(&actor).filter(|actor| actor.running.len() == 1)?;
@@ -97,6 +108,13 @@ impl Core {
             }
             _ => None,
         }
+    }
+
+    /// What a new task or call fails with because the task that submits it was cancelled, and goes on nevertheless.
+    pub(super) fn orphaned(&self, key: TaskKey) -> Option<Error> {
+        let task = self.tasks.get(&key).filter(|task| !matches!(task.role, Role::Constructor(_)))?;
+        let parent = self.tasks.get(&task.parent?).filter(|parent| parent.lingers)?;
+        self.cancelled(key, &because_of(parent.short_function()))
     }
 
     /// Pending tasks and calls that a running task has submitted.
@@ -122,4 +140,8 @@ impl Core {
             self.failing.extend(error.map(|error| (key, error)));
         }
     }
+}
+
+fn because_of(parent: &str) -> String {
+    format!("the task {parent} that submitted it was cancelled")
 }

@@ -133,6 +133,11 @@ impl Core {
                 self.spill.exhausted = false;
             }
             Some(Residency::Spilled) => self.lose_object(key, failure.to_string(), out),
+            // It has its place, and only waits to be read.
+            Some(Residency::Restoring) if !self.leave_to_job(key, Residency::Restoring) => {
+                self.unplace(key, out);
+                self.lose_object(key, failure.to_string(), out);
+            }
             // Being read: that will tell.
             _ => {}
         }

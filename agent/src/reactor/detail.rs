@@ -1,11 +1,13 @@
 //! One thing in detail.
 
+use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::record::{ObjectRow, ReferenceRow};
 use plasmon_protocol::stream::{ActorDetail, Detail, MAX_DETAIL, ObjectDetail, ProcessDetail, SiteDetail, Target, TaskDetail};
 
 use super::{Core, Process};
 use crate::scheduler::task::Argument;
+use crate::telemetry::tables::Tables;
 
 impl Core {
     pub(super) fn detail_of(&self, target: Target) -> Option<Detail> {
@@ -14,6 +16,7 @@ impl Core {
             Target::Task(id) if id.node() == self.config.node => self.task_detail(id.key()).map(Detail::Task),
             Target::Actor(id) if id.node() == self.config.node => self.actor_detail(id.key()).map(Detail::Actor),
             Target::Object(_) | Target::Task(_) | Target::Actor(_) => None,
+            Target::Node => Some(Detail::Node(self.node_detail())),
             Target::Explain(subject) => self.explain(&subject).map(Detail::Explain),
             Target::SpillFile(id) => self.spill_file_detail(id).map(Detail::SpillFile),
             Target::Site(id) => self.site_detail(id).map(Detail::Site),
@@ -22,6 +25,22 @@ impl Core {
                 alive.or_else(|| self.post_mortems.get(id).map(Detail::PostMortem))
             }
         }
+    }
+
+    /// The node; what it takes files and time to find out is added outside.
+    fn node_detail(&self) -> NodeDetail {
+        let store = Tables::store(self);
+        NodeDetail {
+            capacity_bytes: store.ledger.capacity_bytes,
+            spill_places: store.spill.places.clone(),
+            node: store.node,
+            checks: Vec::new(),
+        }
+    }
+
+    /// What opens an actor's page.
+    pub(super) fn actor_target(&self, key: ObjectKey) -> Target {
+        Target::Actor(key.on(self.config.node).into())
     }
 
     fn object_detail(&self, key: ObjectKey) -> Option<ObjectDetail> {

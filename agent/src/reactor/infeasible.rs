@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::TaskKey;
 use plasmon_protocol::record::{EventKind, Severity, TaskStatus};
+use plasmon_protocol::stream::Target;
 
 use super::Core;
 
@@ -29,7 +30,8 @@ impl Core {
             && let Some(error) = error
         {
             let message = format!("{error}; it waits until it is cancelled");
-            self.event(EventKind::Infeasible, Severity::Warning, None, message);
+            let task = Some(Target::Task(key.on(self.config.node)));
+            self.event_about(EventKind::Infeasible, Severity::Warning, None, task, message);
         }
         self.infeasible.shapes.entry(shape).or_default().insert(key);
         let now_ms = self.now_ms;

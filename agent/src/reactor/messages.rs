@@ -103,6 +103,7 @@ impl Core {
                 Ok(())
             }
             ToAgent::HeapPeak { task, bytes } => self.on_heap_peak(from, task, bytes),
+            ToAgent::Submits { task } => self.on_submits(from, task),
             ToAgent::Bye => {
                 self.dismissed.insert(from);
                 Ok(())

@@ -87,6 +87,8 @@ pub struct Process {
     pub(super) sites_cost: Cost,
     /// References for the next message that takes them.
     pub(super) staged: Vec<ObjectKey>,
+    /// The call of several that submits what comes next, as the client says.
+    pub(super) submits: Option<TaskKey>,
     /// Answers that it waits for: the object of each request.
     pub(super) requests: HashMap<u32, ObjectKey, foldhash::fast::FixedState>,
     /// Those of them that have an answer and wait for room in its ring.
@@ -131,6 +133,7 @@ impl Process {
             sites: vec![SiteId(0)],
             sites_cost: Cost::default(),
             staged: Vec::new(),
+            submits: None,
             requests: HashMap::default(),
             owed: VecDeque::new(),
             last_task: 0,

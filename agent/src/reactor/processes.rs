@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::record::{EventKind, ProcessType, Severity};
+use plasmon_protocol::stream::Target;
 
 use super::actors::End;
 use super::{Activity, Core, Departure, Job, Outbox, Process, Root, Violation};
@@ -117,7 +118,9 @@ impl Core {
             (_, true) => (EventKind::WorkerEnded, Severity::Info, "ended"),
             (_, false) => (EventKind::ProcessDied, Severity::Error, "died"),
         };
-        self.event(kind, severity, Some(process.pid), format!("{} {} {what} ({how})", process.process_type, process.pid));
+        let opens = (kind == EventKind::ProcessDied).then_some(Target::Process(id));
+        let message = format!("{} {} {what} ({how})", process.process_type, process.pid);
+        self.event_about(kind, severity, Some(process.pid), opens, message);
         self.serve_creates(out);
         self.settle(out);
     }

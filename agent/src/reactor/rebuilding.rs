@@ -4,6 +4,7 @@
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ENDLESS;
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
+use plasmon_protocol::stream::Target;
 
 use super::{Core, Outbox};
 use crate::references::table::Count;
@@ -50,7 +51,8 @@ impl Core {
         }
         let left = if task.retries_left == ENDLESS { String::new() } else { format!(", {} retries left", task.retries_left) };
         let message = format!("object {} is lost: {cause}; task {} runs again to make it{left}", key.on(self.config.node), task.function);
-        self.event(EventKind::TaskRebuilt, Severity::Warning, None, message);
+        let object = Some(Target::Object(key.on(self.config.node)));
+        self.event_about(EventKind::TaskRebuilt, Severity::Warning, None, object, message);
         self.forget_value(key);
         self.resubmit(task);
         Ok(())

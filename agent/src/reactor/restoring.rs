@@ -7,6 +7,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, SpillFileId};
 use plasmon_protocol::local::{CHUNK, Outcome, SMALL, ToClient};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity};
+use plasmon_protocol::stream::Target;
 
 use super::memory::{Create, Want};
 use super::storage::Held;
@@ -79,7 +80,7 @@ impl Core {
     }
 
     /// Takes the place back of an object that will not be read now.
-    fn unplace(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+    pub(super) fn unplace(&mut self, key: ObjectKey, out: &mut impl Outbox) {
         let Some(object) = self.objects.get(key) else { return };
         let (Some(place), length, class) = (object.place, object.length, object.class()) else { return };
         self.set_residency_away(key);
@@ -247,7 +248,8 @@ impl Core {
         if self.spill.thrash.take_news(self.now_ms) {
             let message =
                 "the same objects are spilled and read back again and again: the store is too small for what is in use".to_owned();
-            self.event(EventKind::Thrash, Severity::Warning, None, message);
+            let object = Some(Target::Object(held.key.on(self.config.node)));
+            self.event_about(EventKind::Thrash, Severity::Warning, None, object, message);
         }
         self.notify(held.key, out);
     }
@@ -284,7 +286,8 @@ impl Core {
             Err(why) => why,
         };
         let error = self.lost(key, &format!("{cause}; {why}"));
-        self.event(EventKind::ObjectLost, Severity::Error, None, error.to_string());
+        let object = Some(Target::Object(key.on(self.config.node)));
+        self.event_about(EventKind::ObjectLost, Severity::Error, None, object, error.to_string());
         let Some(object) = self.objects.get_mut(key) else { return };
         object.state = Some(ObjectState::Failed);
         object.cold_mut().value = plasmon_protocol::local::encode(&error).unwrap_or_default().into();

@@ -5,6 +5,7 @@ use plasmon_protocol::error::{Error, MemoryReport};
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ENDLESS;
 use plasmon_protocol::record::{ActorStatus, EventKind, ObjectState, Severity, TaskStatus};
+use plasmon_protocol::stream::Target;
 
 use super::{Core, Outbox};
 use crate::scheduler::retry::Cause;
@@ -21,7 +22,12 @@ pub(super) enum Loss {
         how: String,
     },
     /// The function returned an error value or panicked.
-    Exception(Error),
+    Exception {
+        /// What that comes to.
+        error: Error,
+        /// Whether the function lists it as worth a retry.
+        listed: bool,
+    },
     /// Its worker was ended because memory ran out.
     OutOfMemory {
         /// The worker's process id.
@@ -42,7 +48,7 @@ impl Loss {
     fn cause(&self) -> Cause {
         match self {
             Self::Crash { .. } => Cause::Crash,
-            Self::Exception(_) => Cause::Exception,
+            Self::Exception { listed, .. } => Cause::Exception { listed: *listed },
             Self::OutOfMemory { .. } => Cause::OutOfMemory,
             Self::Interrupted { .. } => Cause::Interrupted,
         }
@@ -52,7 +58,7 @@ impl Loss {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Crash { pid, how } | Self::Interrupted { pid, how } => format!("lost its worker {pid} ({how})"),
-            Self::Exception(error) => format!("ended with an error ({error})"),
+            Self::Exception { error, .. } => format!("ended with an error ({error})"),
             Self::OutOfMemory { pid, .. } => format!("lost its worker {pid} for want of memory"),
         }
     }
@@ -80,7 +86,7 @@ impl Core {
     pub(super) fn error_of(&self, key: TaskKey, loss: &Loss) -> Option<Error> {
         let task = self.tasks.get(&key)?;
         let (pid, how) = match loss {
-            Loss::Exception(error) => return Some(error.clone()),
+            Loss::Exception { error, .. } => return Some(error.clone()),
             Loss::OutOfMemory { pid, report } => return Some(self.oom_error(task, *pid, report)),
             Loss::Crash { pid, how } | Loss::Interrupted { pid, how } => (*pid, how),
         };
@@ -122,7 +128,7 @@ impl Core {
                 (EventKind::ActorRestarted, format!("actor {} {what}; it is made {when}, {left}", actor.title()))
             }
         };
-        self.event(kind, Severity::Warning, pid, message);
+        self.event_about(kind, Severity::Warning, pid, Some(Target::Task(key.on(self.config.node))), message);
     }
 
     /// Queues a task for its next attempt, after its delay. One whose argument is being made again waits for that as well.

@@ -4,6 +4,7 @@
 use plasmon_protocol::id::{ObjectKey, SpillFileId};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, SpillCause, SpillCut};
 use plasmon_protocol::size::Bytes;
+use plasmon_protocol::stream::Target;
 
 use super::storage::Held;
 use super::{Core, Outbox, untold};
@@ -214,7 +215,7 @@ impl Core {
             Bytes(bytes),
             took_ms as f64 / 1000.0
         );
-        self.event(EventKind::Spilled, Severity::Info, None, message);
+        self.event_about(EventKind::Spilled, Severity::Info, None, Some(Target::SpillFile(file)), message);
         self.retire_file(file, out);
     }
 

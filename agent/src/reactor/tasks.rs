@@ -5,6 +5,7 @@ use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskId, TaskKey}
 use plasmon_protocol::local::{self, Ending, INLINE, MAX_RAISED, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::resources::Demand;
+use plasmon_protocol::stream::Target;
 
 use super::actors::End;
 use super::messages::bounded;
@@ -47,6 +48,7 @@ impl Core {
         self.can_submit(from, &submission)?;
         let Submission { number, function, arguments, returns, options, site } = submission;
         let nested = self.take_staged(from);
+        let parent = self.take_parent(from);
         let now_ms = self.now_ms;
         let Some(process) = self.process_mut(from) else { return Ok(()) };
         process.last_task = number;
@@ -105,7 +107,7 @@ impl Core {
             retry_at_ms: None,
             limit_at_ms: None,
             lingers: false,
-            parent: self.parent_of(from),
+            parent,
             fetched: Vec::new(),
             fetched_bytes: 0,
             fetched_lent: false,
@@ -128,6 +130,8 @@ impl Core {
         self.status_changed(None, TaskStatus::PendingArgsAvail);
         self.tasks.insert(key, task);
         if let Some(error) = self.refuses_task_of(from) {
+            self.failing.push((key, error));
+        } else if let Some(error) = self.orphaned(key) {
             self.failing.push((key, error));
         } else if let Some(job) = self.jobs.get_mut(&job) {
             job.pending.insert(key);
@@ -263,8 +267,7 @@ impl Core {
     pub(super) fn on_ended(&mut self, from: ProcessId, key: TaskKey, ending: Ending, out: &mut impl Outbox) -> Result<(), Violation> {
         match &ending {
             Ending::Finished | Ending::Withdrawn => {}
-            Ending::Failed(message) => bounded("error", message)?,
-            Ending::Raised { message, value } => {
+            Ending::Failed { message, value, .. } => {
                 bounded("error", message)?;
                 if value.len() > MAX_RAISED {
                     return Err(Violation(format!("error value of {} bytes", value.len())));
@@ -305,11 +308,17 @@ impl Core {
                 self.end_task(key, TaskStatus::Finished);
                 self.make_what_is_missing(key, out);
             }
-            Ending::Failed(message) => self.task_failed(key, from, message, Vec::new(), out),
-            Ending::Raised { message, value } => self.task_failed(key, from, message, value, out),
+            Ending::Failed { message, listed, value } => {
+                let (task, name, pid, site) = self.told_as(key, from);
+                let loss = Loss::Exception { error: Error::TaskFailed { task, name, pid, site, message, value }, listed };
+                if let Some(error) = self.lose_attempt(key, &loss) {
+                    self.fail_task(key, error, out);
+                }
+            }
             Ending::Panicked { message, place } => {
                 let (task, name, pid, site) = self.told_as(key, from);
-                let loss = Loss::Exception(Error::TaskPanicked { task, name, pid, site, message, place });
+                let error = Error::TaskPanicked { task, name, pid, site, message, place };
+                let loss = Loss::Exception { error, listed: false };
                 if let Some(error) = self.lose_attempt(key, &loss) {
                     self.fail_task(key, error, out);
                 }
@@ -318,15 +327,6 @@ impl Core {
             Ending::Withdrawn => {}
         }
         Ok(())
-    }
-
-    /// A task returned an error value or raised an exception: it is tried again, or fails.
-    fn task_failed(&mut self, key: TaskKey, worker: ProcessId, message: String, value: Vec<u8>, out: &mut impl Outbox) {
-        let (task, name, pid, site) = self.told_as(key, worker);
-        let loss = Loss::Exception(Error::TaskFailed { task, name, pid, site, message, value });
-        if let Some(error) = self.lose_attempt(key, &loss) {
-            self.fail_task(key, error, out);
-        }
     }
 
     /// What the error of a task in this worker calls it: its id, its function, its process, its site.
@@ -406,7 +406,7 @@ impl Core {
             Error::TaskCancelled { .. } => (EventKind::TaskCancelled, Severity::Warning),
             _ => (EventKind::TaskFailed, Severity::Error),
         };
-        self.event(kind, severity, pid, message);
+        self.event_about(kind, severity, pid, Some(Target::Task(key.on(self.config.node))), message);
         for result in returns {
             self.fail_object(result, &error, out);
         }

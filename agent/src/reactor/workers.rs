@@ -202,7 +202,7 @@ impl Core {
             return;
         }
         let cause = match loss {
-            Loss::Exception(error) => error.line(),
+            Loss::Exception { error, .. } => error.line(),
             Loss::OutOfMemory { pid, report } => {
                 format!("its worker {pid} was killed: out of memory ({} of {} in use)", report.used, report.total)
             }

@@ -1,6 +1,6 @@
 //! How often a lost attempt is made good, and how long that waits.
 
-use plasmon_protocol::local::ENDLESS;
+use plasmon_protocol::local::{ENDLESS, RetryExceptions};
 
 use super::task::{Role, Task};
 
@@ -10,7 +10,10 @@ pub enum Cause {
     /// Its worker died.
     Crash,
     /// An error value or a panic.
-    Exception,
+    Exception {
+        /// Whether the function lists it as worth a retry.
+        listed: bool,
+    },
     /// Its worker was ended for the memory that it used.
     OutOfMemory,
     /// Its worker was told to go.
@@ -44,7 +47,7 @@ impl Task {
     pub fn spend_retry(&mut self, cause: Cause, oom_retries: Option<u32>) -> Option<u64> {
         match cause {
             Cause::Interrupted => return None,
-            Cause::Exception if !self.retry_exceptions => return None,
+            Cause::Exception { listed } if !self.retries_exception(listed) => return None,
             Cause::OutOfMemory if self.role == Role::Function => {
                 if !self.may_retry_after_oom(oom_retries) {
                     return None;
@@ -53,7 +56,7 @@ impl Task {
                 self.oom_retried = self.oom_retried.saturating_add(1);
                 return Some(delay_ms);
             }
-            Cause::OutOfMemory | Cause::Crash | Cause::Exception => {}
+            Cause::OutOfMemory | Cause::Crash | Cause::Exception { .. } => {}
         }
         self.count_retry()?;
         let delay_ms = CRASHES.delay_ms(self.retried);
@@ -65,6 +68,14 @@ impl Task {
     #[must_use]
     pub fn may_retry_after_oom(&self, oom_retries: Option<u32>) -> bool {
         self.max_retries > 0 && oom_retries.is_none_or(|most| self.oom_retried < most)
+    }
+
+    fn retries_exception(&self, listed: bool) -> bool {
+        match self.retry_exceptions {
+            RetryExceptions::Never => false,
+            RetryExceptions::Listed => listed,
+            RetryExceptions::Always => true,
+        }
     }
 
     /// Counts a retry; `None` when none is left.
@@ -95,13 +106,17 @@ mod tests {
     fn retries_are_counted_by_what_they_are_for() {
         let mut task = Task { max_retries: 1, retries_left: 1, ..sample(TaskKey::default()) };
         assert_eq!(task.spend_retry(Cause::Interrupted, None), None);
-        assert_eq!(task.spend_retry(Cause::Exception, None), None);
+        assert_eq!(task.spend_retry(Cause::Exception { listed: true }, None), None);
         assert_eq!((0..3).map(|_| task.spend_retry(Cause::OutOfMemory, None)).collect::<Vec<_>>(), [Some(1000), Some(2000), Some(4000)]);
         assert_eq!((task.spend_retry(Cause::Crash, None), task.spend_retry(Cause::Crash, None)), (Some(0), None));
         assert_eq!((task.retries_left, task.retried, task.oom_retried), (0, 1, 3));
-        let mut endless = Task { max_retries: ENDLESS, retries_left: ENDLESS, retry_exceptions: true, ..sample(TaskKey::default()) };
-        assert!((0..100).all(|_| endless.spend_retry(Cause::Exception, None).is_some()));
+        let mut endless =
+            Task { max_retries: ENDLESS, retries_left: ENDLESS, retry_exceptions: RetryExceptions::Always, ..sample(TaskKey::default()) };
+        assert!((0..100).all(|_| endless.spend_retry(Cause::Exception { listed: false }, None).is_some()));
         assert_eq!((endless.retries_left, endless.retried), (ENDLESS, 100));
+        endless.retry_exceptions = RetryExceptions::Listed;
+        let again = |listed| endless.clone().spend_retry(Cause::Exception { listed }, None).is_some();
+        assert_eq!((again(true), again(false)), (true, false));
         let mut never = Task { max_retries: 0, retries_left: 0, ..sample(TaskKey::default()) };
         assert_eq!((never.spend_retry(Cause::OutOfMemory, None), never.oom_retried), (None, 0));
         let mut actor = Task { role: Role::Constructor(Default::default()), max_retries: 1, retries_left: 1, ..sample(TaskKey::default()) };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
+use plasmon_protocol::local::RetryExceptions;
 use plasmon_protocol::record::TaskStatus;
 
 use super::queue::QueueKey;
@@ -73,8 +74,8 @@ pub struct Task {
     pub max_retries: u32,
     /// How often that may happen yet.
     pub retries_left: u32,
-    /// Whether it is tried again after an error value or a panic, too.
-    pub retry_exceptions: bool,
+    /// Whether it is tried again after error values and panics, too.
+    pub retry_exceptions: RetryExceptions,
     /// After how many milliseconds of running it is cancelled by force; 0 for never.
     pub timeout_ms: u64,
     /// How often it was tried again after a crash, an error value or a panic.
@@ -174,7 +175,7 @@ pub(super) fn sample(key: TaskKey) -> Task {
         queue: None,
         max_retries: 3,
         retries_left: 3,
-        retry_exceptions: false,
+        retry_exceptions: RetryExceptions::Never,
         timeout_ms: 0,
         retried: 0,
         oom_retried: 0,

@@ -19,7 +19,7 @@ const PLACES: &str = "spill-places";
 /// The directory in a session's own.
 const DIRECTORY: &str = "spill";
 /// Where spill files go when the session's directory is kept in memory.
-const ON_DISK: &str = "/var/tmp";
+pub(crate) const ON_DISK: &str = "/var/tmp";
 
 /// Types of file systems that are kept in memory: tmpfs and ramfs.
 const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];

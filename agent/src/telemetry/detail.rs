@@ -1,5 +1,5 @@
-//! What a detail needs besides the node's tables: lines of source files, and how much memory is a process's alone. Both are
-//! read from files, so never on the node's thread.
+//! What a detail needs besides the node's tables: lines of source files, how much memory is a process's alone, what the machine allows.
+//! All are read from files, so never on the node's thread.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use plasmon_protocol::doctor::{Check, NodeDetail};
 use plasmon_protocol::stream::{Detail, Source};
 use rustix::fs::OFlags;
+
+use crate::machine::doctor::{self, Facts};
 
 /// Lines shown before and after the line meant.
 const AROUND: u32 = 6;
@@ -23,6 +26,9 @@ const MAX_REMEMBERED: usize = 256;
 /// How long the unique bytes of a process are good for; reading them walks its page tables.
 const UNIQUE_LASTS: Duration = Duration::from_secs(2);
 
+/// How long a look at the machine is good for.
+const CHECKS_LAST: Duration = Duration::from_secs(2);
+
 /// Reads how many bytes are a process's alone, by its id in the operating system.
 pub type UniqueBytes = Box<dyn Fn(u32) -> Option<u64> + Send + Sync>;
 
@@ -32,6 +38,7 @@ pub struct Details {
     read_unique_bytes: UniqueBytes,
     excerpts: Mutex<HashMap<(String, u32), Excerpt>>,
     processes: Mutex<HashMap<u32, (Instant, Option<u64>)>>,
+    checks: Mutex<Option<(Instant, Vec<Check>)>>,
 }
 
 /// An excerpt and what its file was when it was taken.
@@ -47,26 +54,34 @@ impl Details {
     /// Looks for files with relative names below `roots`, in that order.
     #[must_use]
     pub fn new(roots: Vec<PathBuf>, read_unique_bytes: UniqueBytes) -> Self {
-        Self { roots, read_unique_bytes, excerpts: Mutex::default(), processes: Mutex::default() }
+        Self { roots, read_unique_bytes, excerpts: Mutex::default(), processes: Mutex::default(), checks: Mutex::default() }
     }
 
     /// Adds the source around a site and the unique bytes of a process, as far as they can be read. Blocks.
     pub fn complete(&self, detail: &mut Detail, now: Instant) {
         match detail {
-            Detail::Site(detail) => detail.source = self.source(&detail.site.site.file, detail.site.site.line),
+            Detail::Site(detail) => {
+                let site = &detail.site.site;
+                let built = detail.objects.first().and_then(|object| built(&site.file, object.creator_pid)).or(Some(detail.site.oldest_ms));
+                detail.source = self.source(&site.file, site.line, built.filter(|_| !detail.objects.is_empty()));
+            }
+            Detail::Node(detail) => detail.checks = self.checks(detail, now),
             Detail::Process(detail) => detail.unique_bytes = self.unique_bytes(detail.process.pid, now),
             Detail::Object(_) | Detail::Task(_) | Detail::Actor(_) | Detail::PostMortem(_) | Detail::SpillFile(_) | Detail::Explain(_) => {}
         }
     }
 
-    fn source(&self, file: &str, line: u32) -> Option<Source> {
+    /// The lines around a place in a program that was built at `built_ms`.
+    fn source(&self, file: &str, line: u32, built_ms: Option<u64>) -> Option<Source> {
         if file.is_empty() || line == 0 {
             return None;
         }
         let (mut opened, stamp) = self.open(Path::new(file))?;
         let key = (file.to_owned(), line);
+        let changed_ms = milliseconds(stamp.2).filter(|changed| built_ms.is_some_and(|built| *changed > built));
+        let told = |source: &Option<Source>| source.clone().map(|source| Source { changed_ms, ..source });
         if let Some(known) = lock(&self.excerpts).get(&key).filter(|known| known.stamp == stamp) {
-            return known.source.clone();
+            return told(&known.source);
         }
         let mut text = String::new();
         let read = opened.by_ref().take(MAX_SOURCE).read_to_string(&mut text);
@@ -75,8 +90,24 @@ impl Details {
         if excerpts.len() >= MAX_REMEMBERED {
             excerpts.clear();
         }
-        excerpts.insert(key, Excerpt { stamp, source: source.clone() });
-        source
+        let answer = told(&source);
+        excerpts.insert(key, Excerpt { stamp, source });
+        answer
+    }
+
+    fn checks(&self, node: &NodeDetail, now: Instant) -> Vec<Check> {
+        if let Some((looked, checks)) = &*lock(&self.checks)
+            && now.saturating_duration_since(*looked) < CHECKS_LAST
+        {
+            return checks.clone();
+        }
+        // Object storage has a URL, and no limit that could be looked at from here.
+        let directories = node.spill_places.iter().filter(|place| place.starts_with('/'));
+        let facts =
+            Facts { capacity_bytes: Some(node.capacity_bytes), spill_dirs: directories.map(|place| PathBuf::from(&**place)).collect() };
+        let checks = doctor::examine(&facts);
+        *lock(&self.checks) = Some((now, checks.clone()));
+        checks
     }
 
     /// The first regular file of that name that is not too large.
@@ -107,6 +138,18 @@ impl Details {
     }
 }
 
+/// When the program that a process runs was built; `None` for files that are not compiled, and for processes that are gone.
+fn built(file: &str, pid: u32) -> Option<u64> {
+    if !file.ends_with(".rs") {
+        return None;
+    }
+    milliseconds(std::fs::metadata(format!("/proc/{pid}/exe")).ok()?.modified().ok())
+}
+
+fn milliseconds(time: Option<SystemTime>) -> Option<u64> {
+    time?.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_millis() as u64)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -121,7 +164,13 @@ fn excerpt(file: &str, text: &str, line: u32) -> Option<Source> {
         .take(wanted)
         .map(|line| line.get(..line.floor_char_boundary(MAX_LINE)).unwrap_or(line).to_owned())
         .collect();
-    (lines.len() > (line - first_line) as usize).then(|| Source { file: file.to_owned(), first_line, lines, marked_line: line })
+    (lines.len() > (line - first_line) as usize).then(|| Source {
+        file: file.to_owned(),
+        first_line,
+        lines,
+        marked_line: line,
+        changed_ms: None,
+    })
 }
 
 #[cfg(test)]
@@ -129,7 +178,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use plasmon_protocol::record::{ProcessRow, Site, SiteRow};
+    use plasmon_protocol::record::{ObjectRow, ProcessRow, Site, SiteRow};
     use plasmon_protocol::stream::{ProcessDetail, SiteDetail};
 
     use super::*;
@@ -165,6 +214,27 @@ mod tests {
 
         std::fs::write(root.path().join("a.rs"), "one\ntwo and more\n").unwrap();
         assert_eq!(source(&details, "a.rs", 1).unwrap().lines, ["one", "two and more"], "a changed file is read again");
+    }
+
+    #[test]
+    fn a_file_that_changed_since_the_program_ran_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a.py"), "one\ntwo\n").unwrap();
+        let details = details(root.path());
+        let asked = |file: &str, pid: u32, oldest_ms: u64| {
+            let site = Arc::new(Site { file: file.to_owned(), line: 1, ..Site::default() });
+            let objects = vec![ObjectRow { creator_pid: pid, ..ObjectRow::default() }];
+            let mut detail = Detail::Site(SiteDetail { site: SiteRow { site, oldest_ms, ..SiteRow::default() }, objects, source: None });
+            details.complete(&mut detail, Instant::now());
+            let Detail::Site(detail) = detail else { panic!("another detail") };
+            detail.source.unwrap().changed_ms
+        };
+        assert!(asked("a.py", 0, 1).is_some(), "it changed after the first object was made");
+        assert_eq!(asked("a.py", 0, u64::MAX), None);
+        // This test's executable is older than the file that it has just written.
+        std::fs::write(root.path().join("a.rs"), "one\n").unwrap();
+        assert!(asked("a.rs", std::process::id(), u64::MAX).is_some());
+        assert_eq!(asked("a.rs", 0, u64::MAX), None, "nobody knows when a program was built that is gone");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::explain::{Explanation, MAX_EDGES, MAX_NODES, Subject};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{Actor, Argument, Ending, Memory, SLOT_BLOCK, Task, ToAgent, ToClient, Value};
+use plasmon_protocol::local::{Actor, Argument, Ending, Memory, RetryExceptions, SLOT_BLOCK, Task, ToAgent, ToClient, Value};
 use plasmon_protocol::record::{EventKind, EventRow, ObjectState};
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 use plasmon_protocol::stream::{Detail, Target};
@@ -204,7 +204,7 @@ impl Node {
         let (number, result) = (client.next_task, Self::key(client));
         client.next_task += 1;
         let arguments = needs.iter().map(|key| Argument::Object(*key)).collect();
-        let options = Task { demand, max_retries, retry_exceptions: false, timeout_ms: 0 };
+        let options = Task { demand, max_retries, retry_exceptions: RetryExceptions::Never, timeout_ms: 0 };
         self.says(client.process, ToAgent::Submit { number, function, arguments, returns: vec![result], options, site: 0 });
         (TaskKey { process: client.process, number }, result)
     }

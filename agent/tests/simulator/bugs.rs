@@ -12,7 +12,7 @@ use plasmon_agent::reactor::{Core, Violation};
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{ENDLESS, Ending, Outcome, ToAgent, ToClient, Work, decode, encode};
+use plasmon_protocol::local::{ENDLESS, Ending, Outcome, RetryExceptions, ToAgent, ToClient, Work, decode, encode};
 use plasmon_protocol::record::{ActorStatus, ObjectState};
 
 use super::effects::{Effect, Recorder};
@@ -92,6 +92,7 @@ pub(crate) enum Bug {
     ForgetsCallRetries,
     RestartsWhatIsKilled,
     ForgetsCancel,
+    ForgetsParent,
     CancelsByForce,
     SwallowsWordOfCancel,
     HurriesRetries,
@@ -102,7 +103,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 79] = [
+    pub(crate) const ALL: [Self; 80] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -175,6 +176,7 @@ impl Bug {
         Self::ForgetsCallRetries,
         Self::RestartsWhatIsKilled,
         Self::ForgetsCancel,
+        Self::ForgetsParent,
         Self::CancelsByForce,
         Self::SwallowsWordOfCancel,
         Self::HurriesRetries,
@@ -312,8 +314,8 @@ impl Subject {
                     if options.max_retries == ENDLESS && self.strikes(Bug::CountsEndlessDown) {
                         options.max_retries -= 1;
                     }
-                    if !options.retry_exceptions && self.strikes(Bug::RetriesErrorsUnasked) {
-                        options.retry_exceptions = true;
+                    if options.retry_exceptions == RetryExceptions::Never && self.strikes(Bug::RetriesErrorsUnasked) {
+                        options.retry_exceptions = RetryExceptions::Always;
                     }
                     if self.strikes(Bug::ForgetsTimeout) {
                         options.timeout_ms = 0;
@@ -322,6 +324,7 @@ impl Subject {
                     bent.push(encode(&message).expect("it was decoded before"));
                 }
                 ToAgent::CancelTask { .. } if self.strikes(Bug::ForgetsCancel) => {}
+                ToAgent::Submits { .. } if self.strikes(Bug::ForgetsParent) => {}
                 ToAgent::CancelTask { key, force: false, site } if self.strikes(Bug::CancelsByForce) => {
                     bent.push(encode(&ToAgent::CancelTask { key, force: true, site }).expect("it was decoded before"));
                 }

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
@@ -105,7 +105,7 @@ impl Client {
                     options: local::Task {
                         demand,
                         max_retries: number,
-                        retry_exceptions: random.chance(50),
+                        retry_exceptions: RetryExceptions::Always,
                         timeout_ms: u64::from(number),
                     },
                     site,
@@ -131,12 +131,18 @@ impl Client {
             }
             22 => ToAgent::KillActor { actor, no_restart: random.chance(50), site },
             23 => ToAgent::FindActor { request, name: if random.chance(50) { text } else { "counter" }, site },
-            14 => ToAgent::Started { task },
+            14 => {
+                if random.chance(50) {
+                    ToAgent::Started { task }
+                } else {
+                    ToAgent::Submits { task }
+                }
+            }
             15 => ToAgent::Output { task, value: if random.chance(50) { Value::Inline(bytes) } else { Value::Memory(memory) } },
             16 => {
                 let ending = match random.below(3) {
                     0 => Ending::Finished,
-                    1 => Ending::Failed(long.clone()),
+                    1 => Ending::Failed { message: long.clone(), listed: true, value: Vec::new() },
                     _ => Ending::Refused(Error::invalid("task", "evil", "so")),
                 };
                 ToAgent::Ended { task, ending }

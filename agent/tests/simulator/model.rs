@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plasmon_agent::reactor::OomConfig;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SpillFileId, TaskKey};
+use plasmon_protocol::local::RetryExceptions;
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 
 pub(crate) use actors::{Actor, End};
@@ -74,6 +75,8 @@ pub(crate) struct Process {
     /// Its end will be no surprise.
     pub(crate) dismissed: bool,
     pub(crate) staged: Vec<ObjectKey>,
+    /// The call that submits what comes next.
+    pub(crate) submits: Option<TaskKey>,
     pub(crate) requests: BTreeMap<u32, ObjectKey>,
     pub(crate) last_task: u32,
     pub(crate) sites: u32,
@@ -151,7 +154,7 @@ pub(crate) struct Task {
     pub(crate) retries: u32,
     /// How often it lost its worker for want of memory.
     pub(crate) oom_retries: u32,
-    pub(crate) retry_exceptions: bool,
+    pub(crate) retry_exceptions: RetryExceptions,
     pub(crate) timeout_ms: u64,
     /// How often it was tried again.
     pub(crate) retried: u32,
@@ -390,6 +393,7 @@ impl Process {
             blocked: false,
             dismissed: false,
             staged: Vec::new(),
+            submits: None,
             requests: BTreeMap::new(),
             last_task: 0,
             sites: 0,

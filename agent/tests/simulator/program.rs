@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, Argument, ENDLESS, Ending, SMALL, ToAgent, Value, Work};
+use plasmon_protocol::local::{self, Argument, ENDLESS, Ending, RetryExceptions, SMALL, ToAgent, Value, Work};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
@@ -75,7 +75,13 @@ impl Client {
             }
         } else {
             match random.weighted(&[40, 25, 35]) {
-                0 => self.drive(view, random),
+                0 => {
+                    // Only a submission takes it; what else comes first leaves it as it is.
+                    if !alone && self.actor.is_some() && random.chance(60) {
+                        self.write(&ToAgent::Submits { task });
+                    }
+                    self.drive(view, random);
+                }
                 1 if alone && random.chance(30) => {
                     running.blocked = true;
                     self.write(&ToAgent::Blocked);
@@ -106,7 +112,7 @@ impl Client {
         let (task, missing) = (running.key, running.returns.saturating_sub(running.outputs));
         if missing == 0 || random.chance(8) {
             let ending = match (missing, random.below(if missing == 0 { 10 } else { 4 })) {
-                (_, 0) => Ending::Failed("no".to_owned()),
+                (_, 0) => Ending::Failed { message: "no".to_owned(), listed: random.chance(50), value: Vec::new() },
                 (_, 1) => Ending::Panicked { message: "no".to_owned(), place: "a.rs:1:1".to_owned() },
                 (1.., _) => Ending::Refused(Error::UnknownFunction { name: "f".to_owned(), executable: "x".to_owned() }),
                 (0, _) => Ending::Finished,
@@ -271,7 +277,8 @@ impl Client {
         let demand = some_demand(random);
         let max_retries = random.pick(&[0, 0, 1, 2, ENDLESS]).unwrap_or(0);
         let timeout_ms = random.pick(&[0, 0, 0, 60, 2000]).unwrap_or(0);
-        let retry_exceptions = random.chance(30);
+        use RetryExceptions::{Always, Listed, Never};
+        let retry_exceptions = random.pick(&[Never, Never, Never, Always, Listed]).unwrap_or_default();
         let message = ToAgent::Submit {
             number: self.last_task,
             function: "app::work",

@@ -40,6 +40,7 @@ pub(crate) fn requests() -> Examples {
         ("watch_spill_file", watch(Target::SpillFile(SpillFileId(5)))),
         ("explain", watch(Target::Explain(Subject::Named("pid:7".into())))),
         ("explain_task", watch(Target::Explain(Subject::Task(task.on(NODE))))),
+        ("watch_node", watch(Target::Node)),
         ("report", Request::Report { id: 3 }),
         ("ack", Request::Ack { seq: 9 }),
     ])
@@ -82,6 +83,7 @@ pub(crate) fn frames() -> Examples {
             ("actor", detail(Detail::Actor(Default::default()))),
             ("spill_file", detail(Detail::SpillFile(Default::default()))),
             ("explanation", detail(Detail::Explain(Default::default()))),
+            ("node", detail(Detail::Node(Default::default()))),
             ("dead", detail(Detail::PostMortem(Default::default()))),
             ("gone", Body::Detail { id: 2, detail: None }),
             ("report", report(Vec::new(), vec![reference.clone(), reference.clone()], false)),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use plasmon_protocol::error::{Error, Holder, MemoryReport, ProcessMemory};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{
-    self, Actor, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, Task, ToAgent, ToClient, VERSION, Value, Welcome, Work,
+    self, Actor, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, RetryExceptions, Task, ToAgent, ToClient, VERSION, Value,
+    Welcome, Work,
 };
 use plasmon_protocol::record::{ProcessType, SiteKind};
 use plasmon_protocol::resources::{Amount, Demand};
@@ -72,7 +73,7 @@ pub(crate) fn to_agent() -> Examples {
         function: "app::f",
         arguments: arguments.clone(),
         returns: vec![KEY],
-        options: Task { demand: demand.clone(), max_retries: 3, retry_exceptions: true, timeout_ms: 1000 },
+        options: Task { demand: demand.clone(), max_retries: 3, retry_exceptions: RetryExceptions::Listed, timeout_ms: 1000 },
         site: 1,
     };
     let panicked = Ending::Panicked { message: "no".into(), place: "app.rs:1:2".into() };
@@ -111,8 +112,7 @@ pub(crate) fn to_agent() -> Examples {
         ("output_inline", ToAgent::Output { task: TASK, value: Value::Inline(b"abc") }),
         ("output_memory", ToAgent::Output { task: TASK, value: Value::Memory(MEMORY) }),
         ("ended_finished", ended(Ending::Finished)),
-        ("ended_failed", ended(Ending::Failed("so".into()))),
-        ("ended_raised", ended(Ending::Raised { message: "so".into(), value: vec![128, 5, 78, 46] })),
+        ("ended_failed", ended(Ending::Failed { message: "so".into(), listed: true, value: vec![128, 5, 78, 46] })),
         ("ended_panicked", ended(panicked)),
         ("ended_refused", ended(Ending::Refused(Error::invalid("task", "f", "so")))),
         ("blocked", ToAgent::Blocked),
@@ -120,6 +120,7 @@ pub(crate) fn to_agent() -> Examples {
         ("site", ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "src/app.rs", line: 7, function: "" }),
         ("site_name", ToAgent::SiteName { site: 1, function: "app::main" }),
         ("bye", ToAgent::Bye),
+        ("submits", ToAgent::Submits { task: TASK }),
         ("heap_peak", ToAgent::HeapPeak { task: TASK, bytes: 64 << 20 }),
     ])
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::doctor::{Check, NodeDetail};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::explain::{Explanation, Subject};
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::id::{NodeId, ObjectId, ObjectKey, ProcessId, SiteId, SpillFileId, TaskId, TaskKey};
 use plasmon_protocol::record::{
-    ActorRow, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, ReferenceType, Site,
-    SiteKind, SiteRow, SpillFileRow, StoreRow, TaskRow, TaskStatus,
+    ActorRow, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, ReferenceType,
+    Severity, Site, SiteKind, SiteRow, SpillFileRow, StoreRow, TaskRow, TaskStatus,
 };
 use plasmon_protocol::stream::{
     ActorDetail, Body, Detail, Frame, GroupRow, ObjectDetail, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Sort, Source,
@@ -41,7 +42,7 @@ pub(super) fn request_variant(request: &Request) -> &'static str {
     }
 }
 
-pub(super) const TARGETS: [&str; 7] = ["object", "site", "task", "process", "actor", "spill_file", "explain"];
+pub(super) const TARGETS: [&str; 8] = ["object", "site", "task", "process", "actor", "spill_file", "explain", "node"];
 
 pub(super) fn target_variant(request: &Request) -> Option<&'static str> {
     let Request::Watch { target, .. } = request else { return None };
@@ -53,6 +54,7 @@ pub(super) fn target_variant(request: &Request) -> Option<&'static str> {
         Target::Actor(_) => "actor",
         Target::SpillFile(_) => "spill_file",
         Target::Explain(_) => "explain",
+        Target::Node => "node",
     })
 }
 
@@ -80,6 +82,7 @@ pub(super) fn detail_variant(body: &Body) -> Option<&'static str> {
         Detail::Actor(_) => "actor",
         Detail::SpillFile(_) => "spill_file",
         Detail::Explain(_) => "explain",
+        Detail::Node(_) => "node",
     })
 }
 
@@ -111,6 +114,7 @@ pub(super) fn requests() -> Vec<(&'static str, Request)> {
         ("watch actor", watch(Target::Actor(ObjectKey { slot: 4, generation: 1 }.on(NODE).into()))),
         ("watch spill_file", watch(Target::SpillFile(SpillFileId(5)))),
         ("watch explain", watch(Target::Explain(Subject::Named("pid:4711".to_owned())))),
+        ("watch node", watch(Target::Node)),
         ("report", Request::Report { id: 4 }),
         ("ack", Request::Ack { seq: 12 }),
     ]
@@ -213,15 +217,26 @@ fn refused() -> Body {
     Body::Error { id: Some(1), code: error.code().to_owned(), message: error.to_string(), hint: error.hint().to_owned() }
 }
 
-fn details() -> [(&'static str, Detail); 8] {
+fn details() -> [(&'static str, Detail); 9] {
     let lines = ["    // Kept until it is asked for.", "    let page = plasmon::put(&bytes)?;", "    self.pages.push(page);"];
-    let source = Source { file: "src/cache.rs".to_owned(), first_line: 141, lines: lines.map(str::to_owned).to_vec(), marked_line: 142 };
+    let source = Source {
+        file: "src/cache.rs".to_owned(),
+        first_line: 141,
+        lines: lines.map(str::to_owned).to_vec(),
+        marked_line: 142,
+        changed_ms: None,
+    };
     let site = SiteDetail { site: site_row(8_388_862, 1), objects: vec![object_row()], source: Some(source) };
     let process = ProcessRow { process: ProcessId(1), pid: 4711, name: "app".into(), heap_bytes: 12 << 20, ..ProcessRow::default() };
     let process = ProcessDetail { process, references: vec![reference()], unique_bytes: Some(9 << 20), executable: "/opt/app".into() };
     let file = SpillFileRow { file: SpillFileId(5), live_bytes: 8_388_862, objects: 1, ..SpillFileRow::default() };
     let post_mortem = PostMortem { process: dead(), references: vec![ReferenceRow { pid: 4721, ..reference() }] };
     let actor = ActorRow { class: "app::Mean".into(), pid: Some(4720), ..ActorRow::default() };
+    let advice = "as root: echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled";
+    let checks = vec![
+        Check::new("huge pages", "never for shared memory").advise(Severity::Warning, advice),
+        Check::new("open files", "41 of 65536 in use").of(41, 65_536),
+    ];
     [
         ("object", Detail::Object(ObjectDetail { object: object_row(), holders: vec![reference()], ..ObjectDetail::default() })),
         ("site", Detail::Site(site)),
@@ -231,6 +246,10 @@ fn details() -> [(&'static str, Detail); 8] {
         ("actor", Detail::Actor(ActorDetail { actor, ..ActorDetail::default() })),
         ("spill_file", Detail::SpillFile(SpillFileDetail { file, objects: vec![object_row()] })),
         ("explain", Detail::Explain(Explanation::default())),
+        (
+            "node",
+            Detail::Node(NodeDetail { capacity_bytes: 1 << 30, spill_places: vec!["/var/spill".into()], checks, ..NodeDetail::default() }),
+        ),
     ]
 }
 

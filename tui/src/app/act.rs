@@ -4,7 +4,7 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{
     ActorRow, EventKind, EventRow, PostMortemRow, ProcessRow, ReferenceRow, Site, SiteRow, SpillFileRow, TaskRow,
 };
-use plasmon_protocol::stream::{Detail, GroupRow, Sort};
+use plasmon_protocol::stream::{Detail, GroupRow, Sort, Target};
 use tui_input::Input;
 
 use super::page::{self, task_label};
@@ -29,6 +29,21 @@ fn groups(table: Table) -> &'static [&'static str] {
 /// The page of a process that died.
 fn dead(row: &PostMortemRow) -> Route {
     Route::Process { id: row.process, label: format!("{} {}, dead", row.process_type, row.pid) }
+}
+
+/// The page of what an event is about.
+fn opened(row: &EventRow) -> Option<Route> {
+    let process = |row: &EventRow| row.pid.map_or_else(|| "process".to_owned(), |pid| format!("process {pid}"));
+    Some(match row.opens.clone()? {
+        Target::Object(id) => Route::Object(id),
+        Target::Site(id) => Route::Site { id, label: "site".to_owned() },
+        Target::Task(id) => Route::Task { id, label: "task".to_owned() },
+        Target::Actor(id) => Route::Actor { id, label: "actor".to_owned() },
+        Target::Process(id) => Route::Process { id, label: process(row) },
+        Target::SpillFile(id) => Route::File(id),
+        Target::Explain(subject) => Route::Why { subject, label: "what waits".to_owned() },
+        Target::Node => return None,
+    })
 }
 
 impl List {
@@ -225,7 +240,7 @@ impl App {
                 Some(EventKind::ProcessDied | EventKind::ProcessDropped | EventKind::ActorDied) => {
                     "what it held was listed for a minute after its death"
                 }
-                _ => "an event has no page of its own",
+                _ => "it is about nothing that has a page of its own",
             };
             self.flash(Mood::Refused, refusal);
         }
@@ -271,7 +286,12 @@ impl App {
                 }
             },
             Route::View(Page::Spill) => Route::File(self.selected::<SpillFileRow>(Slot::Main)?.file),
-            Route::View(Page::Events) => dead(self.post_mortem()?),
+            Route::View(Page::Events) => match self.post_mortem() {
+                Some(row) => dead(row),
+                None => opened(self.selected::<EventRow>(Slot::Main)?)?,
+            },
+            Route::View(Page::PostMortem) => dead(self.selected::<PostMortemRow>(Slot::Main)?),
+            Route::View(Page::Node) => return None,
             Route::Why { .. } => why::route(why::node(self.explanation()?, self.place().list.cursor)?)?,
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
                 page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor)?.route()
@@ -382,6 +402,11 @@ impl App {
                 .or_else(|| self.selected::<GroupRow>(Slot::Main).map(|row| row.key.clone())),
             Route::View(Page::Events) => self.selected::<EventRow>(Slot::Main).map(|row| row.message.clone()),
             Route::View(Page::Spill) => self.selected::<SpillFileRow>(Slot::Main).map(path_of),
+            Route::View(Page::PostMortem) => self.selected::<PostMortemRow>(Slot::Main).map(|row| row.pid.to_string()),
+            Route::View(Page::Node) => {
+                let check = self.selected_check()?;
+                Some(if check.advice.is_empty() { format!("{}: {}", check.subject, check.fact) } else { check.advice.clone() })
+            }
             Route::Site { .. } => match self.detail(Slot::Main)? {
                 Detail::Site(detail) => Some(place_of(&detail.site.site)),
                 _ => None,

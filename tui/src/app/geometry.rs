@@ -1,5 +1,6 @@
 //! How the screen is divided, in cells: the one place that both the moving of the selection and the drawing ask.
 
+use super::node::FACTS;
 use super::route::{Page, Route};
 
 /// Nothing smaller is drawn on, columns and rows.
@@ -62,6 +63,8 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
         Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size).sites.saturating_sub(1) },
         Route::View(Page::Sites) => Shape { facts: 0, excerpt: beside, rows: body.saturating_sub(2) },
         Route::View(Page::Spill) => Shape { facts: 0, excerpt: Excerpt::None, rows: spill(size).files.saturating_sub(2) },
+        Route::View(Page::PostMortem) => Shape { facts: 0, excerpt: Excerpt::None, rows: body.saturating_sub(dead(size) + 2) },
+        Route::View(Page::Node) => Shape { facts: FACTS, excerpt: Excerpt::None, rows: body.saturating_sub(FACTS) },
         Route::View(_) | Route::References { .. } => {
             Shape { facts: 0, excerpt: Excerpt::None, rows: tables(route, size).saturating_sub(2) }
         }
@@ -80,6 +83,12 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
             Shape { facts: 5, excerpt: Excerpt::None, rows: body.saturating_sub(5) }
         }
     }
+}
+
+/// Lines for what the selected of those who died held.
+#[must_use]
+pub fn dead(size: (u16, u16)) -> u16 {
+    body(size) * 3 / 5
 }
 
 /// Lines for the rows of two tables, one above the other, each below its title and the names of its columns. The upper one has

@@ -144,8 +144,8 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             section("Needs", 0, &detail.arguments, Item::Object, "it needs no objects"),
             section("Makes", 0, &detail.results, Item::Object, "nobody holds its results"),
         ],
-        // It has a page of its own kind.
-        Detail::Explain(_) => Vec::new(),
+        // They have pages of their own kind.
+        Detail::Explain(_) | Detail::Node(_) => Vec::new(),
         Detail::SpillFile(detail) => vec![section(
             "Objects in it, the largest first",
             u64::from(detail.file.objects),

@@ -1,4 +1,4 @@
-//! Places: seven views, some of them of two tables, and the pages that open from them. The stack of places is the line of breadcrumbs.
+//! Places: nine views, some of them of two tables, and the pages that open from them. The stack of places is the line of breadcrumbs.
 
 use std::collections::BTreeSet;
 
@@ -27,11 +27,25 @@ pub enum Page {
     Processes,
     /// What happened.
     Events,
+    /// Processes that died as they should not have, and what they held.
+    PostMortem,
+    /// The node: its limits, and what would make it better.
+    Node,
 }
 
 impl Page {
     /// All of them, in the order of their numbers.
-    pub const ALL: &[Self] = &[Self::Overview, Self::References, Self::Sites, Self::Spill, Self::Tasks, Self::Processes, Self::Events];
+    pub const ALL: &[Self] = &[
+        Self::Overview,
+        Self::References,
+        Self::Sites,
+        Self::Spill,
+        Self::Tasks,
+        Self::Processes,
+        Self::Events,
+        Self::PostMortem,
+        Self::Node,
+    ];
 
     /// Its name.
     #[must_use]
@@ -44,6 +58,8 @@ impl Page {
             Self::Processes => "Processes",
             Self::Tasks => "Tasks and actors",
             Self::Events => "Events",
+            Self::PostMortem => "Post-mortem",
+            Self::Node => "Node",
         }
     }
 
@@ -52,6 +68,7 @@ impl Page {
     pub fn medium(self) -> &'static str {
         match self {
             Self::Tasks => "Tasks",
+            Self::PostMortem => "Dead",
             other => other.title(),
         }
     }
@@ -141,6 +158,7 @@ impl Route {
             Self::View(Page::Processes) => &[Table::Processes, Table::PostMortem],
             Self::View(Page::Tasks) => &[Table::Actors, Table::Tasks],
             Self::View(Page::Events) => &[Table::Events],
+            Self::View(Page::PostMortem) => &[Table::PostMortem],
             _ => &[],
         }
     }
@@ -162,6 +180,7 @@ impl Route {
             Self::Actor { id, .. } => Some(Target::Actor(*id)),
             Self::File(id) => Some(Target::SpillFile(*id)),
             Self::Why { subject, .. } => Some(Target::Explain(subject.clone())),
+            Self::View(Page::Node) => Some(Target::Node),
             Self::View(_) | Self::References { .. } => None,
         }
     }
@@ -170,7 +189,9 @@ impl Route {
     #[must_use]
     pub fn contexts(&self) -> &'static [Context] {
         match self {
-            Self::View(Page::Overview) | Self::Task { .. } | Self::File(_) | Self::Why { .. } => &[Context::Rows, Context::Everywhere],
+            Self::View(Page::Overview | Page::Node) | Self::Task { .. } | Self::File(_) | Self::Why { .. } => {
+                &[Context::Rows, Context::Everywhere]
+            }
             Self::View(Page::References) | Self::References { .. } => {
                 &[Context::Groups, Context::Table, Context::Rows, Context::Everywhere]
             }

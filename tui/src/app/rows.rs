@@ -55,6 +55,7 @@ impl App {
                 let (rows, sites) = self.tree()?;
                 Some(Listing::All(rows.iter().map(|row| row.key(sites)).collect()))
             }
+            Route::View(Page::Node) => self.node().map(|node| Listing::All(super::node::keys(&node.checks))),
             Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(Listing::Window),
             Route::Why { .. } => self.explanation().map(|explanation| Listing::All(why::keys(explanation))),
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
@@ -74,6 +75,12 @@ impl App {
 
     /// Where the lines of the rows stand on the scrolled surface: line of the selected row, and lines in all.
     fn surface(&self, cursor: u64, len: u64) -> (u64, u64) {
+        if let Some(node) = self.node() {
+            let rows = super::node::rows(&node.checks, self.size.0);
+            let mut facts = rows.iter().enumerate().filter(|(_, row)| matches!(row, super::node::Row::Fact(_)));
+            let line = facts.nth(usize::try_from(cursor).unwrap_or(usize::MAX)).map_or(0, |(line, _)| line);
+            return (line as u64, rows.len() as u64);
+        }
         if let Some(explanation) = self.explanation() {
             let rows = why::rows(explanation, self.size.0, self.agent_now_ms());
             let mut nodes =

@@ -31,7 +31,7 @@ pub enum Slot {
     Rest,
     /// Processes that died lately, for the events of their deaths.
     Dead,
-    /// The site whose source stands beside it.
+    /// The site whose source stands beside it, or what is shown of the selected row.
     Aside,
     /// The overview's sites.
     Sites,
@@ -222,7 +222,8 @@ impl App {
         {
             wants.insert(Slot::File, some(Table::SpillFiles, 1, format!("file={file}")));
         }
-        if matches!(shape(route, self.canvas()).excerpt, Excerpt::Beside(_))
+        let beside = matches!(shape(route, self.canvas()).excerpt, Excerpt::Beside(_));
+        if (beside || *route == Route::View(Page::PostMortem))
             && let Some(site) = self.aside()
         {
             wants.insert(Slot::Aside, Want::Thing(site));
@@ -230,9 +231,12 @@ impl App {
         wants
     }
 
-    /// The site whose source stands beside the rows.
+    /// The site whose source stands beside the rows; of those who died, the selected one.
     fn aside(&self) -> Option<Target> {
         let id = match &self.place().route {
+            Route::View(Page::PostMortem) => {
+                return self.selected::<plasmon_protocol::record::PostMortemRow>(Slot::Main).map(|row| Target::Process(row.process));
+            }
             Route::View(Page::Sites) => {
                 let (rows, sites) = self.tree()?;
                 match rows.get(usize::try_from(self.place().list.cursor).ok()?)? {

@@ -40,7 +40,7 @@ pub fn rows(explanation: &Explanation, width: u16, now_ms: u64) -> Vec<Row> {
 }
 
 /// A text in lines of at most `room` characters, folded between words where that is possible.
-fn folded(text: &str, room: usize) -> Vec<String> {
+pub(super) fn folded(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();
@@ -102,7 +102,7 @@ pub fn route(node: &Node) -> Option<Route> {
         Target::Object(id) => Route::Object(id),
         Target::Actor(id) => Route::Actor { id, label },
         Target::Process(id) => Route::Process { id, label },
-        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) => return None,
+        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) | Target::Node => return None,
     })
 }
 
@@ -113,7 +113,7 @@ fn subject(node: &Node) -> Option<Subject> {
         Target::Object(id) => Subject::Object(id),
         Target::Actor(id) => Subject::Actor(id),
         Target::Process(id) => Subject::Process(id),
-        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) => return None,
+        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) | Target::Node => return None,
     })
 }
 

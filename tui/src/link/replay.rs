@@ -87,6 +87,7 @@ fn table_of(target: &Target) -> Table {
         Target::Actor(_) => Table::Actors,
         Target::SpillFile(_) => Table::SpillFiles,
         Target::Explain(_) => Table::Tasks,
+        Target::Node => Table::Store,
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use plasmon::Options;
 use plasmon_agent::config::AgentOptions;
+use plasmon_agent::machine::doctor::{self, Facts};
 use plasmon_agent::session::{find_live, temp_dir};
+use plasmon_protocol::doctor::Check;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::size::Bytes;
 use tokio::sync::watch;
@@ -51,6 +53,12 @@ pub(crate) fn newest(token_file: Option<&Path>) -> Result<Found, Failure> {
     })?;
     let token = read_token(token_file.unwrap_or(&found.address.token_file))?;
     Ok(Found { url: format!("ws://{}", found.address.listen), token: Some(token) })
+}
+
+/// What this machine allows an agent that spills to these directories, or where it would when there are none.
+pub(crate) fn checks(spill_dirs: &[PathBuf]) -> Vec<Check> {
+    let spill_dirs = if spill_dirs.is_empty() { doctor::default_spill_dirs(&temp_dir()) } else { spill_dirs.to_vec() };
+    doctor::examine(&Facts { capacity_bytes: None, spill_dirs })
 }
 
 pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {

@@ -55,8 +55,8 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
             let references = worker.map(|worker| held(recording, |row| row.process == worker)).unwrap_or_default();
             Some(Detail::Actor(ActorDetail { actor, calls, handles, references }))
         }
-        // Who waits for whom is told by a live agent alone; the rows have the reasons in one line each.
-        Target::Explain(_) => None,
+        // Who waits for whom, and what the machine allows, is told by a live agent alone; the rows have the reasons in one line each.
+        Target::Explain(_) | Target::Node => None,
         Target::SpillFile(id) => {
             let file = find(recording.rows::<SpillFileRow>(Table::SpillFiles), |row| row.file == *id)?;
             let objects = objects(recording, |row| row.file == Some(*id));

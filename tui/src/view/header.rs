@@ -81,6 +81,8 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let names: [fn(Page) -> &'static str; 2] = [Page::title, Page::medium];
     let name = names.into_iter().find(|name| fits(*name)).unwrap_or(Page::short);
     let gap = if fits(name) { 2 } else { 1 };
+    // On the narrowest screens the numbers stand for the views that one is not at.
+    let numbers = wide(name) - (2 - gap) * Page::ALL.len() as u16 > area.width;
     for page in Page::ALL {
         let current = *page == app.view();
         let number = if current { Role::Accent } else { Role::Dim };
@@ -89,7 +91,9 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
         if current {
             style = style.underlined();
         }
-        x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + gap;
+        if current || !numbers {
+            x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + gap;
+        }
     }
 }
 

@@ -118,7 +118,21 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("is", "where its value is: in the store, in a spill file, in both, or on the way"),
             ("life", "what became of its value, the first thing first"),
         ],
-        Route::View(Page::Events) => &[("order", "newest first; the agent keeps the latest only")],
+        Route::View(Page::Events) => &[
+            ("order", "newest first; the agent keeps the latest only"),
+            ("!", "asks for some attention; ✗ for attention at once"),
+            ("open", "the page of what the event is about: an object, a task, an actor, a process, a file"),
+        ],
+        Route::View(Page::PostMortem) => &[
+            ("rows", "processes that died as they should not have, for a minute"),
+            ("held", "what the selected one held when it died: it is released by now, and in no other table and no total"),
+            ("how", "the signal or the exit code, or what the agent ended it for"),
+        ],
+        Route::View(Page::Node) => &[
+            ("✓", "as it should be; ! could be better; x will not work"),
+            ("bars", "how much of a limit is used"),
+            ("advice", "what would make it better, below what is so; `y` copies it"),
+        ],
     }
 }
 

@@ -57,7 +57,13 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         (Detail::Object(_), Some(Detail::Site(site))) => source::draw(paint, area, &site.site.site, site.source.as_ref()),
         (Detail::Object(detail), _) => source::draw(paint, area, &detail.object.created_site, None),
         (
-            Detail::Task(_) | Detail::Process(_) | Detail::PostMortem(_) | Detail::Actor(_) | Detail::SpillFile(_) | Detail::Explain(_),
+            Detail::Task(_)
+            | Detail::Process(_)
+            | Detail::PostMortem(_)
+            | Detail::Actor(_)
+            | Detail::SpillFile(_)
+            | Detail::Explain(_)
+            | Detail::Node(_),
             _,
         ) => {}
     }
@@ -73,7 +79,7 @@ fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
         Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
-        Detail::Explain(_) => return,
+        Detail::Explain(_) | Detail::Node(_) => return,
     };
     paint.rule(Rect { height: 1, ..area }, title, "");
     facts::draw(paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &lines);

@@ -4,7 +4,7 @@ use plasmon_protocol::record::Site;
 use plasmon_protocol::stream::Source;
 use ratatui::layout::Rect;
 
-use super::format::cut_start;
+use super::format::{cut_start, width};
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 
@@ -14,7 +14,10 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, site: &Site, source: Option<&Sour
         return;
     }
     let place = format!("{}:{}", site.file, site.line);
-    paint.rule(Rect { height: 1, ..area }, &cut_start(&place, area.width.saturating_sub(6)), "");
+    let changed = source.is_some_and(|source| source.changed_ms.is_some());
+    let note = if changed { "changed since the build" } else { "" };
+    let room = area.width.saturating_sub(6 + if changed { width(note) + 5 } else { 0 });
+    paint.rule_of(Rect { height: 1, ..area }, &[(&cut_start(&place, room), Role::Title)], &[(note, Role::Warn)]);
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
     let Some(source) = source.filter(|source| !source.lines.is_empty()) else {
         let why = if site.file.is_empty() { "the place is not known" } else { "the agent cannot read this file" };

@@ -1,6 +1,7 @@
 //! An agent played from fixed rows: answers what a dashboard asks, by the same columns and filters as a real one.
 
 use plasmon_protocol::column::{Cell, Record, RowKey, Table};
+use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::record::{
     ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, SiteRow, SpillFileRow,
@@ -28,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) files: Vec<SpillFileRow>,
     /// Source lines of the program, from line 1, by file.
     pub(crate) sources: Vec<(String, Vec<String>)>,
+    /// What was looked at on its machine.
+    pub(crate) node: Option<NodeDetail>,
     /// Objects inside of objects: outer, inner.
     pub(crate) contained: Vec<(usize, usize)>,
 }
@@ -195,6 +198,7 @@ impl Agent {
                         first_line: first,
                         lines: lines.iter().skip(first as usize - 1).take(21).cloned().collect(),
                         marked_line: site.site.line,
+                        changed_ms: None,
                     }
                 });
                 Detail::Site(SiteDetail { site, objects: largest(objects), source })
@@ -205,6 +209,7 @@ impl Agent {
                 let arguments = self.objects.iter().filter(|row| row.created_site.id.0 == 3).take(2).cloned().collect();
                 Detail::Task(TaskDetail { task, arguments, results })
             }
+            Target::Node => Detail::Node(self.node.clone()?),
             Target::SpillFile(id) => Detail::SpillFile(crate::storage::detail(self, *id)?),
             Target::Actor(id) => Detail::Actor(crate::actors::detail(self, *id)?),
             Target::Process(id) if self.post_mortem.iter().any(|dead| dead.process.process == *id) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plasmon_protocol::doctor::{Check, NodeDetail};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, SiteId, TaskId, TaskKey};
 use plasmon_protocol::record::{
     EventKind, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PressureRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
@@ -76,6 +77,7 @@ pub(crate) fn agent() -> Agent {
     events(&mut agent);
     storage::events(&mut agent);
     store(&mut agent);
+    agent.node = Some(node(&agent));
     agent.sources = vec![("examples/demo.rs".to_owned(), include_str!("program.txt").lines().map(str::to_owned).collect())];
     agent
 }
@@ -306,6 +308,7 @@ fn events(agent: &mut Agent) {
             severity,
             message: message.to_owned(),
             pid,
+            opens: None,
         });
     }
 }
@@ -387,6 +390,34 @@ fn store(agent: &mut Agent) {
         pressure: pressure(),
         viewers: 1,
     };
+}
+
+/// What is so on its machine.
+fn node(agent: &Agent) -> NodeDetail {
+    let advice =
+        "as root: echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled; large objects are put and read faster, at fewer faults";
+    NodeDetail {
+        node: agent.store.node.clone(),
+        capacity_bytes: agent.store.ledger.capacity_bytes,
+        spill_places: agent.store.spill.places.clone(),
+        checks: vec![
+            Check::new("huge pages", "never for shared memory").advise(Severity::Warning, advice),
+            Check::new("open files", "87 of 1024 in use, at most 1048576")
+                .of(87, 1024)
+                .advise(Severity::Warning, "ulimit -n 65536: every client takes 6"),
+            Check::new("kernel", "6.1.0-18-amd64"),
+            Check { bytes: true, ..Check::new("memory", "15.4 GiB in all (machine), 7.6 GiB available").of(8_300_000_000, 16_500_000_000) },
+            Check::new("processes", "at most 62851 of this user"),
+            Check::new("memory maps", "212 of 65530 in use by this process").of(212, 65_530),
+            Check::new("overcommit", "by the kernel's guess"),
+            Check::new("swap", "none: what does not fit is spilled, or ended"),
+            Check::new("stalls", "some program waited for memory 0.4 % of the last minute"),
+            Check {
+                bytes: true,
+                ..Check::new("spill to /mnt/fast/spill", "512 GiB of 931 GiB free").of(450_000_000_000, 1_000_000_000_000)
+            },
+        ],
+    }
 }
 
 /// Nothing is wrong with the memory.

@@ -146,7 +146,7 @@ pub(crate) fn events(agent: &mut Agent) {
     for (ago, kind, severity, message) in told {
         let number = agent.events.len() as u64 + 1;
         let message = message.to_owned();
-        agent.events.push(EventRow { number, at_ms: NOW_MS - ago * 1000, kind, severity, message, pid: None });
+        agent.events.push(EventRow { number, at_ms: NOW_MS - ago * 1000, kind, severity, message, pid: None, opens: None });
     }
     agent.events.sort_by_key(|row| row.at_ms);
     agent.events.iter_mut().zip(1..).for_each(|(row, number)| row.number = number);

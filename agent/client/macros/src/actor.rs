@@ -148,7 +148,7 @@ fn create(class: &Class, function: &ImplItemFn, options: &[TokenStream]) -> Resu
     let syn::ReturnType::Type(_, kind) = &function.sig.output else {
         return Err(Error::new(function.sig.span(), "an actor's constructor returns Self, or a Result<Self, E>"));
     };
-    let fails = fails(generic(kind, "Result").is_some());
+    let fails = fails(generic(kind, "Result").is_some(), None);
     let Parts { names, values, encode, fetches, passes } = Parts::of(&parameters);
     let (values, encode) = (values.collect::<Vec<_>>(), encode.collect::<Vec<_>>());
     let creation = format_ident!("{name}Creation");
@@ -221,7 +221,7 @@ fn method(class: &Class, function: &ImplItemFn, alone: bool, num_returns: Option
     let outputs = outputs(&output, num_returns)?;
     let count = outputs.len();
     let Results { returns, collect, bind, gives } = Results::of(&outputs);
-    let fails = fails(fallible);
+    let fails = fails(fallible, None);
     let Parts { names, values, encode, fetches, passes } = Parts::of(&parameters);
     let docs: Vec<&Attribute> = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
     let about = format!("Calls [`{name}::{ident}`].");

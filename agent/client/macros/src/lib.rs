@@ -23,8 +23,10 @@ mod signature;
 /// - A result `Vec<N>` of plain numbers, and a `plasmon::Draft<[N]>`, become an `ObjectRef<[N]>`; any other `T` an `ObjectRef<T>`.
 /// - A result `Result<T, E>` is a `T`, or an error at every `get`; `E` must be `Display`.
 /// - `num_returns = N` makes a tuple of `N` results `N` objects.
-/// - `num_cpus = .., num_gpus = .., memory = .. (bytes), resources = [("name", ..)], max_retries = .., retry_exceptions = .., timeout = ..`:
-///   see `plasmon::TaskOptions`; `.options(..)` overrides what it says.
+/// - `num_cpus = .., num_gpus = .., memory = .. (bytes), resources = [("name", ..)], max_retries = .., timeout = ..`: see
+///   `plasmon::TaskOptions`; `.options(..)` overrides what it says.
+/// - `retry_exceptions = true` tries it again after every error and panic, `[std::io::Error, MyError]` after errors of these types, or
+///   caused by one, and `|error| error.is_transient()` after those of which that holds. `E` is an error there, or a box of one.
 #[proc_macro_attribute]
 pub fn remote(attribute: TokenStream, item: TokenStream) -> TokenStream {
     remote::expand(attribute.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()

@@ -3,7 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Expr, Ident, ItemFn, LitInt, Result, Token, parse2};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Error, Expr, Ident, ItemFn, LitInt, Result, Token, Type, bracketed, parse2, token};
 
 use crate::reserve;
 use crate::signature::{Output, Parameter, Results, callable, fails, outputs, parameter, returned};
@@ -14,6 +16,8 @@ struct Attribute {
     /// Calls on `TaskOptions`.
     options: Vec<TokenStream>,
     num_returns: Option<usize>,
+    /// Whether `error` is worth a retry, where the function says which are.
+    listed: Option<TokenStream>,
 }
 
 impl Parse for Attribute {
@@ -22,24 +26,52 @@ impl Parse for Attribute {
         while !input.is_empty() {
             let name: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
-            match name.to_string().as_str() {
-                "num_returns" => attribute.num_returns = Some(input.parse::<LitInt>()?.base10_parse()?),
+            let option = match name.to_string().as_str() {
+                "num_returns" => {
+                    attribute.num_returns = Some(input.parse::<LitInt>()?.base10_parse()?);
+                    None
+                }
+                "retry_exceptions" => Some(attribute.retry_exceptions(&name, input)?),
+                "max_retries" | "timeout" => {
+                    let value: Expr = input.parse()?;
+                    Some(quote!(.#name(#value)))
+                }
                 other => {
                     let value: Expr = input.parse()?;
-                    attribute.options.push(match other {
-                        "max_retries" | "retry_exceptions" | "timeout" => quote!(.#name(#value)),
-                        _ => reserve::call(&name, &value).ok_or_else(|| {
-                            let there = format!("there are {}, max_retries, retry_exceptions, timeout and num_returns", reserve::NAMES);
-                            Error::new(name.span(), format!("unknown option '{other}'; {there}"))
-                        })?,
-                    });
+                    Some(reserve::call(&name, &value).ok_or_else(|| {
+                        let there = format!("there are {}, max_retries, retry_exceptions, timeout and num_returns", reserve::NAMES);
+                        Error::new(name.span(), format!("unknown option '{other}'; {there}"))
+                    })?)
                 }
-            }
+            };
+            attribute.options.extend(option);
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
         }
         Ok(attribute)
+    }
+}
+
+impl Attribute {
+    /// `true`, `false`, a list of types, or a closure that says it of an error.
+    fn retry_exceptions(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<TokenStream> {
+        if input.peek(token::Bracket) {
+            let list;
+            bracketed!(list in input);
+            let types = Punctuated::<Type, Token![,]>::parse_terminated(&list)?.into_iter();
+            self.listed = Some(quote!({
+                use ::plasmon::macros::{ByError as _, ByLocalReference as _, ByReference as _};
+                ::plasmon::macros::is_any((&&&::plasmon::macros::Seen(&error)).seen(), &[#(::plasmon::macros::is::<#types>),*])
+            }));
+            return Ok(quote!(.retry_listed_exceptions()));
+        }
+        let value: Expr = input.parse()?;
+        if matches!(value, Expr::Closure(_)) {
+            self.listed = Some(quote!(::plasmon::macros::says(&error, #value)));
+            return Ok(quote!(.retry_listed_exceptions()));
+        }
+        Ok(quote!(.#name(#value)))
     }
 }
 
@@ -50,6 +82,9 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     callable(signature, "a remote function")?;
     let parameters = signature.inputs.iter().enumerate().map(|(index, input)| parameter(index, input)).collect::<Result<Vec<_>>>()?;
     let (fallible, returned) = returned(&signature.output);
+    if let (false, Some(listed)) = (fallible, &attribute.listed) {
+        return Err(Error::new(listed.span(), "a function that returns no Result has no errors that could be listed"));
+    }
     let outputs = outputs(&returned, attribute.num_returns)?;
     Ok(write(&attribute, &function, &parameters, fallible, &outputs))
 }
@@ -71,7 +106,7 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
     let passes = parameters.iter().map(|parameter| &parameter.pass);
     let count = outputs.len();
     let Results { returns, collect, bind, gives } = Results::of(outputs);
-    let fails = fails(fallible);
+    let fails = fails(fallible, attribute.listed.as_ref());
     let options = &attribute.options;
     let line = quote_spanned!(name.span()=> ::std::line!());
     let path = quote!(::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name)));

@@ -145,7 +145,14 @@ impl Results {
     }
 }
 
-/// What a fallible function's error becomes.
-pub(crate) fn fails(fallible: bool) -> Option<TokenStream> {
-    fallible.then(|| quote!(.map_err(|error| ::plasmon::macros::Failure::Value(::std::string::ToString::to_string(&error)))?))
+/// What a fallible function's error becomes; `listed` says whether `error` is worth a retry.
+pub(crate) fn fails(fallible: bool, listed: Option<&TokenStream>) -> Option<TokenStream> {
+    let listed = listed.cloned().unwrap_or_else(|| quote!(true));
+    fallible.then(|| {
+        quote!(.map_err(|error| ::plasmon::macros::Failure::Value {
+            listed: #listed,
+            value: ::std::vec::Vec::new(),
+            message: ::std::string::ToString::to_string(&error),
+        })?)
+    })
 }

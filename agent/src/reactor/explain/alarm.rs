@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use plasmon_protocol::explain::Subject;
 use plasmon_protocol::record::{EventKind, Severity};
+use plasmon_protocol::stream::Target;
 
 use super::graph::Graph;
 use super::{Core, Key};
@@ -53,7 +55,8 @@ impl Core {
         self.deadlocks.seen = rings;
         for (ring, sentence) in news {
             self.deadlocks.told.insert(ring);
-            self.event(EventKind::Deadlock, Severity::Error, None, sentence);
+            let all = Some(Target::Explain(Subject::Everything));
+            self.event_about(EventKind::Deadlock, Severity::Error, None, all, sentence);
         }
     }
 }

@@ -63,6 +63,7 @@ impl Model {
         allowed(!grows, "an actor that grows after it was placed")?;
         if self.named(options.name).is_some() {
             self.take_staged(from);
+            self.take_parent(from);
             self.expect_now(from, request, Answer::Refused("actor_name_taken"));
             return Ok(());
         }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Ending, INLINE, MAX_RAISED, MAX_STAGED, MAX_TEXT, Memory, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{
+    self, Ending, INLINE, MAX_RAISED, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value,
+};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Demand;
 
@@ -31,7 +33,7 @@ pub(super) struct Submission<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options {
     pub(super) retries: u32,
-    pub(super) retry_exceptions: bool,
+    pub(super) retry_exceptions: RetryExceptions,
     pub(super) timeout_ms: u64,
 }
 
@@ -72,6 +74,11 @@ impl Model {
             ToAgent::Stage { references } => {
                 allowed(references.len() <= MAX_STAGED, "too many staged at once")?;
                 self.sender(from).staged.extend(references);
+                Ok(())
+            }
+            ToAgent::Submits { task } => {
+                let parent = self.run_by(from, *task)?.map(|_| *task);
+                self.sender(from).submits = parent;
                 Ok(())
             }
             ToAgent::Lease { request, bytes, chunk, .. } => {
@@ -132,8 +139,7 @@ impl Model {
             ToAgent::Ended { task, ending } => {
                 let longest = match ending {
                     Ending::Finished | Ending::Refused(_) | Ending::Withdrawn => 0,
-                    Ending::Failed(message) => message.len(),
-                    Ending::Raised { message, value } => {
+                    Ending::Failed { message, value, .. } => {
                         allowed(value.len() <= MAX_RAISED, "an error value is too long")?;
                         message.len()
                     }
@@ -305,7 +311,7 @@ impl Model {
             retry_at_ms: None,
             limit_at_ms: None,
             lingers: false,
-            parent: self.parent_of(from),
+            parent: self.take_parent(from),
             kept: None,
             oom_retries: 0,
             attempt: 0,
@@ -331,7 +337,7 @@ impl Model {
         self.tasks.insert(key, task);
         if self.draining && self.processes[&from].activity == Activity::Free {
             self.failing.push((key, "draining"));
-        } else if !self.jobs.contains_key(&job) {
+        } else if self.is_orphaned(key) || !self.jobs.contains_key(&job) {
             self.failing.push((key, "task_cancelled"));
         } else if let Role::Method(actor) = role
             && !self.actors[&actor].lives()
@@ -421,9 +427,12 @@ impl Model {
                     self.end(key, TaskStatus::Finished);
                     self.make_what_is_missing(key);
                 }
-                Ending::Failed(_) | Ending::Raised { .. } | Ending::Panicked { .. } => {
-                    let code = if !matches!(ending, Ending::Panicked { .. }) { "task_failed" } else { "task_panicked" };
-                    if !self.lose_attempt(key, Loss::Exception) {
+                Ending::Failed { .. } | Ending::Panicked { .. } => {
+                    let (code, listed) = match ending {
+                        Ending::Failed { listed, .. } => ("task_failed", *listed),
+                        _ => ("task_panicked", false),
+                    };
+                    if !self.lose_attempt(key, Loss::Exception { listed }) {
                         self.fail(key, &Codes::from([code]));
                     }
                 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::ENDLESS;
+use plasmon_protocol::local::{ENDLESS, RetryExceptions};
 use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
 
 use super::{Activity, CAPTURED, Codes, Model, Residency, Role, SUBMITTED, Task};
@@ -12,9 +12,20 @@ use super::{Activity, CAPTURED, Codes, Model, Residency, Role, SUBMITTED, Task};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Loss {
     Crash,
-    Exception,
+    Exception { listed: bool },
     OutOfMemory,
     Interrupted,
+}
+
+impl Loss {
+    /// Whether it is one that such a task is tried again after.
+    fn is_worth_a_retry(self, asked: RetryExceptions) -> bool {
+        match self {
+            Self::Crash | Self::OutOfMemory => true,
+            Self::Exception { listed } => asked == RetryExceptions::Always || (listed && asked == RetryExceptions::Listed),
+            Self::Interrupted => false,
+        }
+    }
 }
 
 /// How long the retry waits that follows `done` others, milliseconds.
@@ -35,8 +46,7 @@ impl Model {
             let Some(wait_ms) = self.wait_for_memory(key) else { return false };
             wait_ms
         } else {
-            let again = loss == Loss::Crash || loss == Loss::OutOfMemory || (loss == Loss::Exception && task.retry_exceptions);
-            if !again || task.retries == 0 {
+            if !loss.is_worth_a_retry(task.retry_exceptions) || task.retries == 0 {
                 return false;
             }
             if task.retries != ENDLESS {
@@ -120,8 +130,12 @@ impl Model {
         }
     }
 
-    /// The task that a process runs, when it can be but one.
-    pub(super) fn parent_of(&self, process: ProcessId) -> Option<TaskKey> {
+    /// The task that submits: the one that was said to, or the only one that runs there.
+    pub(super) fn take_parent(&mut self, process: ProcessId) -> Option<TaskKey> {
+        let said = self.sender(process).submits.take();
+        if said.is_some() {
+            return said;
+        }
         match self.processes[&process].activity {
             Activity::Busy(task) => Some(task),
             Activity::Actor(actor) => {
@@ -130,6 +144,13 @@ impl Model {
             }
             _ => None,
         }
+    }
+
+    /// Whether a new task comes from one that was cancelled, and goes on nevertheless.
+    pub(super) fn is_orphaned(&self, key: TaskKey) -> bool {
+        let task = &self.tasks[&key];
+        let lingers = |parent: TaskKey| self.tasks.get(&parent).is_some_and(|parent| parent.lingers);
+        !matches!(task.role, Role::Constructor(_)) && task.parent.is_some_and(lingers)
     }
 
     /// The task that makes an object.
