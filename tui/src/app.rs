@@ -2,8 +2,11 @@
 
 pub mod act;
 pub mod geometry;
+pub mod mark;
+pub mod mouse;
 pub mod node;
 pub mod page;
+pub mod pick;
 pub mod prompt;
 pub mod replay;
 pub mod route;
@@ -13,14 +16,16 @@ pub mod subscribe;
 pub mod tree;
 pub mod why;
 
-use plasmon_protocol::record::NodeRow;
+use plasmon_protocol::record::{NodeRow, SiteRow};
 use plasmon_protocol::stream::{Frame, Request};
 
 use crate::keys::{Context, Key};
+use crate::model::alert::{Alert, alerts, leak};
+use crate::model::leaks::Suspect;
 use crate::model::{Applied, Model};
 use prompt::Overlay;
 use route::{Page, Place, Route};
-use subscribe::Subscriptions;
+use subscribe::{Slot, Subscriptions};
 
 /// How long a flash line stays, milliseconds.
 const FLASH_MS: u64 = 4_000;
@@ -32,6 +37,10 @@ pub enum Msg {
     Key(Key),
     /// A pasted text.
     Paste(String),
+    /// The mouse, while it is the dashboard's.
+    Mouse(mouse::Mouse),
+    /// What became of a file that was to be saved: its path, or why there is none.
+    Saved(Result<String, String>),
     /// The terminal's size in cells: columns, rows.
     Resize(u16, u16),
     /// The agent answered a hello: a connection is there.
@@ -60,6 +69,17 @@ pub enum Effect {
     Send(Request),
     /// Put it on the clipboard.
     Copy(String),
+    /// Write it into a new file of the working directory; its name begins with the stem.
+    Save {
+        /// The name's beginning.
+        stem: String,
+        /// The name's ending, without its dot.
+        ending: &'static str,
+        /// What goes into it.
+        text: String,
+    },
+    /// Take the mouse, or give it back to the terminal.
+    Mouse(bool),
     /// Show this instant of the recording, milliseconds since the Unix epoch by the recorded agent's clock.
     Seek(u64),
     /// Draw everything anew.
@@ -158,6 +178,8 @@ pub struct App {
     replay: Option<replay::Replay>,
     /// Filters that were taken.
     filters: prompt::History,
+    mark: Option<Box<mark::Mark>>,
+    has_mouse: bool,
 }
 
 impl App {
@@ -183,6 +205,8 @@ impl App {
             acked: 0,
             replay: None,
             filters: prompt::History::default(),
+            mark: None,
+            has_mouse: false,
         }
     }
 
@@ -192,11 +216,18 @@ impl App {
         match msg {
             Msg::Key(key) => self.key(key, &mut effects),
             Msg::Paste(text) => self.paste(text),
+            Msg::Mouse(mouse) => self.mouse(mouse, &mut effects),
+            Msg::Saved(Ok(path)) => self.flash(Mood::Done, format!("saved {path}")),
+            Msg::Saved(Err(why)) => self.flash(Mood::Refused, why),
             Msg::Resize(columns, rows) => self.size = (columns, rows),
             Msg::Connected(node) => {
                 self.link = LinkState::Live;
                 self.heard_ms = self.now_ms;
                 self.acked = 0;
+                // What another agent had is no base to compare with.
+                if self.live.node.as_ref().is_some_and(|known| known.node != node.node) {
+                    self.mark = None;
+                }
                 self.live.connected(*node);
                 self.subscriptions.ask_again(&mut effects);
             }
@@ -226,9 +257,14 @@ impl App {
     fn frame(&mut self, frame: Frame, effects: &mut Vec<Effect>) {
         self.heard_ms = self.now_ms;
         let subscriptions = &self.subscriptions;
-        match self.live.apply(frame, |id| subscriptions.has(id)) {
+        let applied = self.live.apply(frame, |id| subscriptions.has(id));
+        self.watch_growth();
+        match applied {
             Applied::Done => {}
             Applied::Answered(id) => {
+                if let (Some(slot), Some(window)) = (self.subscriptions.slot(id), self.live.windows.get(&id).cloned()) {
+                    self.keep_sheet(slot, &window);
+                }
                 if self.subscriptions.answered(id)
                     && let Some(frozen) = &mut self.frozen
                 {
@@ -249,6 +285,27 @@ impl App {
                 self.flash(Mood::Refused, text);
             }
         }
+    }
+
+    /// What asks for attention, the worst first.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<Alert> {
+        let model = self.model();
+        model.store.as_ref().map(|store| alerts(store, &model.leaks)).unwrap_or_default()
+    }
+
+    /// How a suspected site grows, in words.
+    #[must_use]
+    pub fn leak_words(&self, suspect: &Suspect) -> String {
+        self.model().store.as_ref().map(|store| leak(suspect, store)).unwrap_or_default()
+    }
+
+    /// Looks at the sites that grow most.
+    fn watch_growth(&mut self) {
+        let window = self.subscriptions.id(Slot::Growth).and_then(|id| self.live.windows.get(&id));
+        let Some(rows) = window.and_then(|window| window.of::<SiteRow>()) else { return };
+        let all = window.is_some_and(|window| window.count() <= window.keys.len() as u64);
+        self.live.leaks.look(self.live.at_ms, rows, all);
     }
 
     fn key(&mut self, key: Key, effects: &mut Vec<Effect>) {
@@ -382,7 +439,10 @@ impl App {
         if let Some(playing_ms) = self.replay_clock_ms() {
             return playing_ms;
         }
+        let now = self.agent_now_ms();
         match self.place().route {
+            // Marks of changed numbers go when they are no news any more.
+            _ if self.model().windows.values().any(|window| window.has_news(now)) => 1_000,
             _ if soon => 1_000,
             Route::View(Page::Overview) => 5_000,
             _ => 1_000,

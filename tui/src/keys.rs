@@ -19,6 +19,8 @@ pub enum Context {
     Split,
     /// A page about one object.
     Object,
+    /// The table of references.
+    References,
     /// A page about one site, process, actor or object.
     Page,
     /// Any table that the agent sorts and filters.
@@ -42,6 +44,7 @@ impl Context {
         Self::Sites,
         Self::Page,
         Self::Object,
+        Self::References,
         Self::Replay,
         Self::Prompt,
     ];
@@ -55,6 +58,7 @@ impl Context {
             Self::Groups => "References, tasks, actors",
             Self::Split => "Views of two tables",
             Self::Object => "An object's page",
+            Self::References => "References",
             Self::Page => "A site's, process's, actor's or object's page",
             Self::Table => "Tables",
             Self::Rows => "Moving",
@@ -139,6 +143,22 @@ pub enum Action {
     End,
     /// Copy what is selected.
     Copy,
+    /// Choose what of it to copy.
+    CopyAs,
+    /// Choose as what to save the view.
+    Save,
+    /// Open the process that holds what is selected or shown.
+    Holder,
+    /// Open the object around what is shown.
+    Container,
+    /// Mark now, so that tables show what grew since.
+    Mark,
+    /// Drop the mark.
+    Unmark,
+    /// Show trouble alone, or everything again.
+    Trouble,
+    /// Take the mouse, or give it back to the terminal.
+    Mouse,
     /// Show what the keys and the numbers mean.
     Help,
     /// Find an action by its name.
@@ -214,6 +234,12 @@ bindings! {
     }
     Object {
         Char('c') => CreationSite, "site", "open the site that created this object";
+        Char('p') => Holder, "", "open the process that holds it; of several, the selected one or the first";
+        Char('i') => Container, "", "open the object that it lies inside of";
+    }
+    References {
+        Char('c') => CreationSite, "site", "open the site that created the object";
+        Char('p') => Holder, "", "open the process that holds it";
     }
     Page {
         Char('r') => ListReferences, "references", "list the references of this site, process, actor or object";
@@ -222,6 +248,7 @@ bindings! {
         Char('/') => Filter, "filter", "filter rows: `site:remember size>1m !type:pinned age<10m`";
         Char('s') => Sort, "sort", "choose the column that sorts, by its letter";
         Char('S') => Reverse, "", "reverse the order";
+        Char('!') => Trouble, "", "show only what asks for attention: what fails, waits, grows or died; and everything again";
     }
     Rows {
         Enter, Char('l'), Key::Right => Open, "open", "open what is selected";
@@ -235,6 +262,7 @@ bindings! {
         Char('G'), Key::End => Bottom, "", "select the last row";
         Char('w') => Why, "why", "say why what is selected or shown waits, and who holds that; elsewhere, all that waits";
         Char('y') => Copy, "copy", "copy the id or the place of what is selected to the clipboard";
+        Char('Y') => CopyAs, "", "choose what to copy: its id, its line of code, the row as text or as JSON";
     }
     Everywhere {
         Esc, Char('h'), Key::Left, Backspace => Back, "back", "go back; at a view's root, drop its filter";
@@ -249,7 +277,11 @@ bindings! {
         Char('9') => View(Page::Node), "", "node: its limits, and what would make it better, as `plasmon doctor` tells it";
         Tab => NextView, "", "next view";
         BackTab => PreviousView, "", "previous view";
+        Char('d') => Mark, "mark", "mark now: every table then shows what grew since";
+        Char('D') => Unmark, "", "drop the mark";
         Char(' ') => Freeze, "freeze", "hold the picture still, or let it go on";
+        Char('x') => Save, "", "save the view into a file here: as text, JSON or a picture (SVG)";
+        Char('m') => Mouse, "", "take the mouse: click on rows, columns, views and keys, scroll; or give it back";
         Char(':') => Palette, "", "find an action by its name";
         Char('?') => Help, "help", "show what the keys and the numbers mean";
         Ctrl('l') => Redraw, "", "draw everything anew";

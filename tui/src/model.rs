@@ -4,6 +4,7 @@
 pub mod alert;
 pub mod clean;
 pub mod history;
+pub mod leaks;
 pub mod window;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use plasmon_protocol::record::{NodeRow, StoreRow};
 use plasmon_protocol::stream::{Body, Detail, Frame, Rows};
 
 pub use history::History;
+pub use leaks::Leaks;
 pub use window::{Misfit, Window};
 
 /// Skipped updates are told for this long after the last one, in milliseconds.
@@ -62,6 +64,8 @@ pub struct Model {
     pub store: Option<StoreRow>,
     /// Samples of the store's row.
     pub history: History,
+    /// Sites that keep more and more.
+    pub leaks: Leaks,
     /// Windows by subscription.
     pub windows: BTreeMap<u32, Window>,
     /// Details by subscription.
@@ -118,9 +122,10 @@ impl Model {
             }
             Body::Delta { id, totals, start, order, rows } if known(id) => {
                 self.sample(&rows);
+                let at_ms = self.at_ms;
                 let Some(window) = self.windows.get_mut(&id) else { return Applied::Misfit(id) };
                 self.changes += (window::len(&rows) as u64).max(u64::from(order.is_some()));
-                match window.apply(totals, start, order, rows) {
+                match window.apply(totals, start, order, rows, at_ms) {
                     Ok(()) => Applied::Done,
                     Err(Misfit) => Applied::Misfit(id),
                 }

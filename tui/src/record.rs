@@ -171,7 +171,7 @@ impl Viewer {
             }
             Body::Delta { id, totals, start, order, rows } => {
                 let applied = match self.tables.get_mut(&id).and_then(|part| part.window.as_mut()) {
-                    Some(window) => window.apply(totals, start, order, rows),
+                    Some(window) => window.apply(totals, start, order, rows, 0),
                     None => Ok(()),
                 };
                 self.changed = true;

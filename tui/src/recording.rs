@@ -122,7 +122,7 @@ impl State {
                 let Some(table) = table_of(id) else { return Ok(()) };
                 fits(table, &rows)?;
                 let window = self.tables.get_mut(&table).ok_or("a change of a table that was not there before")?;
-                window.apply(totals, start, order, rows).map_err(|_| "a change of rows that were not there before")?;
+                window.apply(totals, start, order, rows, 0).map_err(|_| "a change of rows that were not there before")?;
             }
             Body::Detail { .. } | Body::Report { .. } | Body::Error { .. } => return Err("a frame that no recording has".to_owned()),
         }

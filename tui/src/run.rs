@@ -1,13 +1,14 @@
 //! The loop that joins link, screen and app: drain what is ready, then draw, at a deadline.
 
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
-use crossterm::event::Event;
+use crossterm::event::{Event, MouseButton, MouseEvent, MouseEventKind};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::app::mouse::Mouse;
 use crate::app::{App, Effect, Msg};
 use crate::keys::Key;
 use crate::link::{Link, LinkEvent};
@@ -68,6 +69,10 @@ pub async fn run<L: Link, S: Screen>(
                 Effect::Send(request) => link.send(request),
                 Effect::Seek(at_ms) => link.seek(at_ms),
                 Effect::Copy(text) => screen.copy(&text)?,
+                Effect::Mouse(on) => screen.mouse(on)?,
+                Effect::Save { stem, ending, text } => {
+                    app.update(Msg::Saved(save(&stem, ending, &text)));
+                }
                 Effect::Redraw => screen.redraw()?,
                 Effect::Suspend => {
                     // The reader must let go of the terminal before the shell reads it.
@@ -138,9 +143,33 @@ fn take_event(app: &mut App, event: Event, effects: &mut Vec<Effect>) {
         Event::Key(key) => Key::from_event(key).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(columns, rows) => Some(Msg::Resize(columns, rows)),
-        Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+        Event::Mouse(event) => mouse(event).map(Msg::Mouse),
+        Event::FocusGained | Event::FocusLost => None,
     };
     effects.extend(msg.map(|msg| app.update(msg)).unwrap_or_default());
+}
+
+fn mouse(event: MouseEvent) -> Option<Mouse> {
+    match event.kind {
+        MouseEventKind::Down(MouseButton::Left) => Some(Mouse::Click(event.column, event.row)),
+        MouseEventKind::ScrollDown => Some(Mouse::WheelDown),
+        MouseEventKind::ScrollUp => Some(Mouse::WheelUp),
+        _ => None,
+    }
+}
+
+/// Writes a new file into the working directory; its path, or why there is none. No file that is there is touched.
+fn save(stem: &str, ending: &str, text: &str) -> Result<String, String> {
+    for number in 1..100 {
+        let name = if number == 1 { format!("{stem}.{ending}") } else { format!("{stem}-{number}.{ending}") };
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&name);
+        match made.and_then(|mut file| file.write_all(text.as_bytes())) {
+            Ok(()) => return Ok(std::path::absolute(&name).map_or(name, |path| path.display().to_string())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(format!("cannot save {name}: {error}")),
+        }
+    }
+    Err(format!("cannot save {stem}.{ending}: a hundred of that name are there"))
 }
 
 fn take_link(app: &mut App, event: LinkEvent, now_ms: u64, effects: &mut Vec<Effect>) {

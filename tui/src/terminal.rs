@@ -5,7 +5,7 @@ use std::sync::Once;
 
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, EventStream};
 use crossterm::style::ResetColor;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
@@ -50,6 +50,12 @@ pub trait Screen {
     /// When the terminal is gone.
     fn copy(&mut self, text: &str) -> io::Result<()>;
 
+    /// Takes the mouse, or gives it back to the terminal.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    fn mouse(&mut self, on: bool) -> io::Result<()>;
+
     /// Gives the terminal back until the shell continues this process.
     ///
     /// # Errors
@@ -61,6 +67,7 @@ pub trait Screen {
 pub struct Tty<W: Write> {
     terminal: Terminal<CrosstermBackend<W>>,
     theme: Theme,
+    has_mouse: bool,
 }
 
 /// Takes the terminal over.
@@ -73,7 +80,7 @@ fn enter(writer: &mut impl Write) -> io::Result<()> {
 /// # Errors
 /// When the writer fails.
 pub fn leave(writer: &mut impl Write) -> io::Result<()> {
-    execute!(writer, EndSynchronizedUpdate, DisableBracketedPaste, ResetColor, LeaveAlternateScreen, Show)
+    execute!(writer, EndSynchronizedUpdate, DisableMouseCapture, DisableBracketedPaste, ResetColor, LeaveAlternateScreen, Show)
 }
 
 impl<W: Write> Tty<W> {
@@ -83,7 +90,7 @@ impl<W: Write> Tty<W> {
     /// When the writer fails.
     pub fn over(mut writer: W, theme: Theme) -> io::Result<Self> {
         enter(&mut writer)?;
-        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(writer))?, theme })
+        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(writer))?, theme, has_mouse: false })
     }
 
     /// As [`Tty::over`], with a size of its own instead of the terminal's.
@@ -94,7 +101,7 @@ impl<W: Write> Tty<W> {
         enter(&mut writer)?;
         let area = ratatui::layout::Rect::new(0, 0, columns, rows);
         let options = ratatui::TerminalOptions { viewport: ratatui::Viewport::Fixed(area) };
-        Ok(Self { terminal: Terminal::with_options(CrosstermBackend::new(writer), options)?, theme })
+        Ok(Self { terminal: Terminal::with_options(CrosstermBackend::new(writer), options)?, theme, has_mouse: false })
     }
 
     /// What is written to.
@@ -167,6 +174,12 @@ impl<W: Write> Screen for Tty<W> {
         execute!(self.terminal.backend_mut(), CopyToClipboard::to_clipboard_from(text))
     }
 
+    fn mouse(&mut self, on: bool) -> io::Result<()> {
+        self.has_mouse = on;
+        let writer = self.terminal.backend_mut();
+        if on { execute!(writer, EnableMouseCapture) } else { execute!(writer, DisableMouseCapture) }
+    }
+
     fn suspend(&mut self) -> io::Result<()> {
         leave(self.terminal.backend_mut())?;
         disable_raw_mode()?;
@@ -174,6 +187,9 @@ impl<W: Write> Screen for Tty<W> {
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
         enable_raw_mode()?;
         enter(self.terminal.backend_mut())?;
+        if self.has_mouse {
+            execute!(self.terminal.backend_mut(), EnableMouseCapture)?;
+        }
         self.redraw()
     }
 }

@@ -12,6 +12,7 @@ pub mod footer;
 pub mod format;
 pub mod header;
 pub mod help;
+pub mod hit;
 pub mod ledger;
 pub mod life;
 pub mod node;
@@ -23,6 +24,7 @@ pub mod post_mortem;
 pub mod pressure;
 pub mod processes;
 pub mod references;
+pub mod since;
 pub mod sites;
 pub mod source;
 pub mod spill;
@@ -45,42 +47,52 @@ use theme::{Role, Theme};
 
 /// Draws the whole screen.
 pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
-    let area = buffer.area;
-    let mut paint = Paint { buffer, theme };
+    draw_telling(app, theme, buffer);
+}
+
+/// Draws the whole screen; what can be clicked on where.
+pub(crate) fn draw_telling(app: &App, theme: &Theme, buffer: &mut Buffer) -> Vec<(Rect, hit::Hit)> {
+    let mut paint = Paint::new(buffer, theme);
+    whole(app, &mut paint);
+    paint.hits
+}
+
+fn whole(app: &App, paint: &mut Paint<'_>) {
+    let area = paint.buffer.area;
     let line = app.time_line();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 + line {
-        return small(&mut paint, area, SMALLEST.1 + line);
+        return small(paint, area, SMALLEST.1 + line);
     }
-    header::draw(app, &mut paint, Rect { height: HEADER, ..area });
-    timeline::draw(app, &mut paint, Rect { y: area.y + HEADER, height: line, ..area });
+    header::draw(app, paint, Rect { height: HEADER, ..area });
+    timeline::draw(app, paint, Rect { y: area.y + HEADER, height: line, ..area });
     let top = HEADER + line;
     let body = Rect { y: area.y + top, height: area.height - top - FOOTER, ..area };
     match &app.place().route {
-        Route::View(Page::Overview) => overview::draw(app, &mut paint, body),
-        Route::View(Page::References) | Route::References { .. } => references::draw(app, &mut paint, body),
-        Route::View(Page::Sites) => sites::draw(app, &mut paint, body),
-        Route::View(Page::Spill) => spill::draw(app, &mut paint, body),
+        Route::View(Page::Overview) => overview::draw(app, paint, body),
+        Route::View(Page::References) | Route::References { .. } => references::draw(app, paint, body),
+        Route::View(Page::Sites) => sites::draw(app, paint, body),
+        Route::View(Page::Spill) => spill::draw(app, paint, body),
         Route::View(Page::Processes) => {
             let height = pressure_lines(app.size);
             if height > 0 {
-                pressure::draw(app, &mut paint, Rect { height, ..body });
+                pressure::draw(app, paint, Rect { height, ..body });
             }
-            split::draw(app, &mut paint, Rect { y: body.y + height, height: body.height - height, ..body });
+            split::draw(app, paint, Rect { y: body.y + height, height: body.height - height, ..body });
         }
-        Route::View(Page::Tasks) => split::draw(app, &mut paint, body),
-        Route::View(Page::Events) => events::draw(app, &mut paint, body),
-        Route::View(Page::PostMortem) => dead::draw(app, &mut paint, body),
-        Route::View(Page::Node) => node::draw(app, &mut paint, body),
-        Route::Why { .. } => why::draw(app, &mut paint, body),
+        Route::View(Page::Tasks) => split::draw(app, paint, body),
+        Route::View(Page::Events) => events::draw(app, paint, body),
+        Route::View(Page::PostMortem) => dead::draw(app, paint, body),
+        Route::View(Page::Node) => node::draw(app, paint, body),
+        Route::Why { .. } => why::draw(app, paint, body),
         Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
-            pages::draw(app, &mut paint, body);
+            pages::draw(app, paint, body);
         }
     }
     if matches!(app.link, LinkState::Lost { .. }) {
         paint.dim(body);
     }
-    overlay::draw(app, &mut paint, body);
-    footer::draw(app, &mut paint, Rect { y: area.bottom() - FOOTER, height: FOOTER, ..area });
+    overlay::draw(app, paint, body);
+    footer::draw(app, paint, Rect { y: area.bottom() - FOOTER, height: FOOTER, ..area });
 }
 
 /// Too small to show anything true.

@@ -75,7 +75,7 @@ impl Live {
             match frame.body {
                 Body::Snapshot { id, totals, start, rows } => drop(self.windows.insert(id, Window::new(totals, start, rows))),
                 Body::Delta { id, totals, start, order, rows } => {
-                    self.windows.get_mut(&id).unwrap().apply(totals, start, order, rows).unwrap()
+                    self.windows.get_mut(&id).unwrap().apply(totals, start, order, rows, 0).unwrap()
                 }
                 body => panic!("{body:?}"),
             }

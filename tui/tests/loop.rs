@@ -55,6 +55,10 @@ impl Screen for Counting {
         Ok(())
     }
 
+    fn mouse(&mut self, _on: bool) -> io::Result<()> {
+        Ok(())
+    }
+
     fn suspend(&mut self) -> io::Result<()> {
         Ok(())
     }

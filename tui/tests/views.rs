@@ -61,6 +61,9 @@ const VIEWS: &[(&str, &str)] = &[
     ("references_actors", "2/type:actor⏎"),
     ("help", "2?"),
     ("sort", "2s"),
+    ("copy_as", "2Y"),
+    ("save", "3x"),
+    ("trouble", "7!"),
     ("palette", "3:ref"),
     ("filter", "2/size>1x"),
     ("completion", "4/state:ready c"),
@@ -176,6 +179,18 @@ fn what_is_not_of_now_says_so() {
     let mut stage = Stage::new(80, 24);
     stage.keys("3⏎⏎y");
     insta::assert_snapshot!("copied_80x24", stage.text());
+}
+
+#[test]
+fn a_mark_shows_what_grew_since() {
+    for (name, keys) in [("overview", ""), ("sites", "3"), ("references", "2"), ("by_site", "2bb"), ("processes", "6"), ("events", "7")] {
+        for (columns, rows) in [(80, 24), (120, 40)] {
+            let mut stage = Stage::new(columns, rows);
+            stage.keys("d").keys(keys).grow();
+            stage.tell(Msg::Tick(NOW_MS + 6_000));
+            insta::assert_snapshot!(format!("marked_{name}_{columns}x{rows}"), stage.text());
+        }
+    }
 }
 
 #[test]

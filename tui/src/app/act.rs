@@ -8,6 +8,7 @@ use plasmon_protocol::stream::{Detail, GroupRow, Sort, Target};
 use tui_input::Input;
 
 use super::page::{self, task_label};
+use super::pick::Pick;
 use super::prompt::Overlay;
 use super::route::{List, Page, Place, Route, default_sort};
 use super::subscribe::Slot;
@@ -24,6 +25,21 @@ fn groups(table: Table) -> &'static [&'static str] {
         Table::Tasks => &["name", "status", "pid"],
         _ => &[],
     }
+}
+
+/// What of a table asks for attention; `None` where all of it does.
+#[must_use]
+pub fn trouble(table: Table) -> Option<&'static str> {
+    Some(match table {
+        Table::References => "state:failed | state:restoring | status:failed",
+        Table::Sites => "growth>0",
+        Table::SpillFiles => "dead>0",
+        Table::Tasks => "status:failed | status:infeasible | status:pending",
+        Table::Actors => "status:dead | status:restarting | queued>0",
+        Table::Processes => "state:blocked | state:stopped",
+        Table::Events => "severity:warning | severity:error",
+        Table::PostMortem | Table::Objects | Table::Store => return None,
+    })
 }
 
 /// The page of a process that died.
@@ -164,6 +180,14 @@ impl App {
                 }
                 None => self.flash(Mood::Refused, "nothing is selected"),
             },
+            Action::CopyAs => self.overlay = Some(Overlay::Pick(Pick::Copy, 0)),
+            Action::Save => self.overlay = Some(Overlay::Pick(Pick::Save, 0)),
+            Action::Holder => self.holder(),
+            Action::Container => self.container(),
+            Action::Mark => self.set_mark(),
+            Action::Unmark => self.drop_mark(),
+            Action::Trouble => self.trouble(),
+            Action::Mouse => self.switch_mouse(effects),
             Action::Help => self.overlay = Some(Overlay::Help(0)),
             Action::Palette => self.overlay = Some(Overlay::Palette(Input::default(), 0)),
             Action::Redraw => effects.push(Effect::Redraw),
@@ -204,7 +228,7 @@ impl App {
         window.of::<R>()?.get(usize::try_from(at).ok()?)
     }
 
-    fn selected_site(&self) -> Option<&SiteRow> {
+    pub(super) fn selected_site(&self) -> Option<&SiteRow> {
         match &self.place().route {
             Route::View(Page::Overview) => self.selected::<SiteRow>(Slot::Sites),
             Route::View(Page::Sites) => {
@@ -335,11 +359,51 @@ impl App {
         }
     }
 
-    fn creation_site(&mut self) {
-        let site = match self.detail(Slot::Main) {
-            Some(Detail::Object(detail)) => Some(&detail.object.created_site).filter(|site| site.id.0 != 0),
+    /// Shows what asks for attention alone, or everything again.
+    fn trouble(&mut self) {
+        let Some(filter) = self.place().table().and_then(trouble) else {
+            return self.flash(Mood::Refused, "all of it asks for attention");
+        };
+        let list = &mut self.place_mut().list;
+        list.filter = if list.filter == filter { String::new() } else { filter.to_owned() };
+        list.group = None;
+        list.rewind();
+    }
+
+    /// Opens the process that holds what is selected or shown.
+    fn holder(&mut self) {
+        let here = self.place().list.cursor;
+        let row = match self.detail(Slot::Main) {
+            Some(Detail::Object(detail)) => {
+                let selected = usize::try_from(here).ok().and_then(|here| detail.holders.get(here));
+                selected.or_else(|| detail.holders.first())
+            }
+            _ => self.selected::<ReferenceRow>(Slot::Main),
+        };
+        match row.map(|row| page::Item::Holder(row).route()) {
+            Some(route) => self.open(Place::new(route)),
+            None => self.flash(Mood::Refused, "no process holds it"),
+        }
+    }
+
+    /// Opens the object that the shown one lies inside of.
+    fn container(&mut self) {
+        let outer = match self.detail(Slot::Main) {
+            Some(Detail::Object(detail)) => detail.contained_in.first().map(|row| row.object_id),
             _ => None,
         };
+        match outer {
+            Some(id) => self.open(Place::new(Route::Object(id))),
+            None => self.flash(Mood::Refused, "it lies inside of no object"),
+        }
+    }
+
+    fn creation_site(&mut self) {
+        let site = match self.detail(Slot::Main) {
+            Some(Detail::Object(detail)) => Some(&detail.object.created_site),
+            _ => self.selected::<ReferenceRow>(Slot::Main).map(|row| &row.created_site),
+        };
+        let site = site.filter(|site| site.id.0 != 0);
         match site.map(|site| Route::Site { id: site.id, label: site.short() }) {
             Some(route) => self.open(Place::new(route)),
             None => self.flash(Mood::Refused, "nobody knows where it was created"),
@@ -382,7 +446,7 @@ impl App {
     }
 
     /// What a copy takes: an id, a place in the source, a message.
-    fn copied(&self) -> Option<String> {
+    pub(super) fn copied(&self) -> Option<String> {
         match &self.place().route {
             Route::View(Page::Overview) => self.selected_site().map(|row| place_of(&row.site)),
             Route::View(Page::Sites) => self.selected_site().map(|row| place_of(&row.site)).or_else(|| self.selected_file()),

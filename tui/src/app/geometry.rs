@@ -60,7 +60,7 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
     let body = body(size);
     let beside = if size.0 >= WIDE { Excerpt::Beside((size.0 * 2 / 5).min(90)) } else { Excerpt::None };
     match route {
-        Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size).sites.saturating_sub(1) },
+        Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size, 0).sites.saturating_sub(1) },
         Route::View(Page::Sites) => Shape { facts: 0, excerpt: beside, rows: body.saturating_sub(2) },
         Route::View(Page::Spill) => Shape { facts: 0, excerpt: Excerpt::None, rows: spill(size).files.saturating_sub(2) },
         Route::View(Page::PostMortem) => Shape { facts: 0, excerpt: Excerpt::None, rows: body.saturating_sub(dead(size) + 2) },
@@ -110,6 +110,8 @@ pub struct Overview {
     pub store: u16,
     /// The node's memory; nothing where there is no room for it.
     pub node: u16,
+    /// What asks for attention; a single line has no title.
+    pub alerts: u16,
     /// The last minutes.
     pub history: u16,
     /// Sites.
@@ -118,10 +120,15 @@ pub struct Overview {
     pub events: u16,
 }
 
-/// How the overview is divided on a screen of this size.
+/// How the overview is divided on a screen of this size, with so many alerts.
 #[must_use]
-pub fn overview(size: (u16, u16)) -> Overview {
+pub fn overview(size: (u16, u16), alerts: usize) -> Overview {
     let body = body(size);
+    let alerts = match (u16::try_from(alerts).unwrap_or(u16::MAX), body) {
+        (0, _) => 0,
+        (_, 0..28) => 1,
+        (more, _) => more.min(5) + 1,
+    };
     let wide = size.0 >= WIDE;
     if wide {
         let (top, history) = match body {
@@ -130,9 +137,9 @@ pub fn overview(size: (u16, u16)) -> Overview {
             20.. => (7, 5),
             _ => (5, 3),
         };
-        let left = body.saturating_sub(top + history);
+        let left = body.saturating_sub(top + alerts + history);
         let events = (left / 3).clamp(2, 16);
-        Overview { wide, store: top, node: top, history, sites: left.saturating_sub(events), events }
+        Overview { wide, store: top, node: top, alerts, history, sites: left.saturating_sub(events), events }
     } else {
         let (store, node, history) = match body {
             30.. => (5, 4, 7),
@@ -140,9 +147,9 @@ pub fn overview(size: (u16, u16)) -> Overview {
             // What can be opened comes before the node's memory, which the view of processes tells too.
             _ => (4, 0, 3),
         };
-        let left = body.saturating_sub(store + node + history);
+        let left = body.saturating_sub(store + node + alerts + history);
         let events = (left / 3).clamp(2, 12);
-        Overview { wide, store, node, history, sites: left.saturating_sub(events), events }
+        Overview { wide, store, node, alerts, history, sites: left.saturating_sub(events), events }
     }
 }
 
@@ -189,7 +196,9 @@ mod tests {
         for columns in [60, 80, 109, 110, 159, 160, 300] {
             for rows in 16..80 {
                 let size = (columns, rows);
-                assert!(shape(&Route::root(Page::Overview), size).rows >= 2, "{size:?}");
+                for alerts in [0, 1, 9] {
+                    assert!(overview(size, alerts).sites >= 2, "{size:?}");
+                }
                 let spill = spill(size);
                 let middle = if spill.abreast { spill.queue } else { spill.queue + spill.events };
                 assert!(spill.files >= 4, "{size:?} {spill:?}");

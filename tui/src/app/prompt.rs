@@ -9,6 +9,7 @@ pub use history::History;
 
 mod history;
 
+use super::pick::Pick;
 use super::route::{Sortable, sortable};
 use super::{App, Effect};
 use crate::keys::{self, Action, Binding, Context, Key};
@@ -26,6 +27,8 @@ pub enum Overlay {
     Sort(usize),
     /// Actions by name; which one of those that match is chosen.
     Palette(Input, usize),
+    /// What to copy or to save; which choice is chosen.
+    Pick(Pick, usize),
     /// Keys and numbers explained; the first line shown.
     Help(usize),
 }
@@ -161,6 +164,7 @@ impl App {
                 self.overlay = Some(Overlay::Filter(input));
             }
             Overlay::Sort(chosen) => self.sort_key(chosen, key, action),
+            Overlay::Pick(pick, chosen) => self.pick_key(pick, chosen, key, action, effects),
             Overlay::Palette(mut input, chosen) => {
                 let found = matching(&self.place_contexts(), input.value());
                 let last = found.len().saturating_sub(1);

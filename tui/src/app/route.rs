@@ -193,7 +193,7 @@ impl Route {
                 &[Context::Rows, Context::Everywhere]
             }
             Self::View(Page::References) | Self::References { .. } => {
-                &[Context::Groups, Context::Table, Context::Rows, Context::Everywhere]
+                &[Context::References, Context::Groups, Context::Table, Context::Rows, Context::Everywhere]
             }
             Self::View(Page::Processes) => &[Context::Split, Context::Table, Context::Rows, Context::Everywhere],
             Self::View(Page::Tasks) => &[Context::Split, Context::Groups, Context::Table, Context::Rows, Context::Everywhere],

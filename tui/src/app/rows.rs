@@ -120,6 +120,16 @@ impl App {
         (list.cursor, list.selected, list.offset) = (cursor, selected, offset);
     }
 
+    /// Selects a row by its place.
+    pub(super) fn select(&mut self, place: u64) {
+        let Some(listing) = self.listing() else { return };
+        let place = place.min(listing.len().saturating_sub(1));
+        let selected = listing.key_at(place);
+        let list = &mut self.place_mut().list;
+        list.touched = true;
+        (list.cursor, list.selected) = (place, selected);
+    }
+
     /// Moves the selection.
     pub(super) fn step(&mut self, action: Action) {
         let Some(len) = self.listing().map(|listing| listing.len()) else { return };

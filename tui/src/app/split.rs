@@ -2,8 +2,8 @@
 
 use plasmon_protocol::column::Table;
 
-use super::geometry::{halves, shape, tables};
-use super::route::{List, default_sort};
+use super::geometry::{halves, overview, shape, tables};
+use super::route::{List, Page, Route, default_sort};
 use super::subscribe::Slot;
 use super::{App, Mood};
 use crate::keys::Action;
@@ -73,12 +73,23 @@ impl App {
     pub fn sort_of(&self, slot: Slot) -> Option<plasmon_protocol::stream::Sort> {
         let table = self.table(slot)?;
         let own = || plasmon_protocol::stream::Sort { column: default_sort(table).to_owned(), ascending: false };
-        Some(self.list(slot).sort.clone().unwrap_or_else(own))
+        Some(self.asked_sort(slot).unwrap_or_else(own))
+    }
+
+    /// The order that a table of the place is asked for; its own when absent. With a mark, the newest references stand first.
+    pub(super) fn asked_sort(&self, slot: Slot) -> Option<plasmon_protocol::stream::Sort> {
+        let list = self.list(slot);
+        let newest = self.mark().is_some() && self.table(slot) == Some(Table::References) && list.group.is_none();
+        let newest = newest.then(|| plasmon_protocol::stream::Sort { column: "age".to_owned(), ascending: true });
+        list.sort.clone().or(newest)
     }
 
     /// Lines for the rows that the selection moves in.
     #[must_use]
     pub fn height(&self) -> u16 {
+        if self.place().route == Route::View(Page::Overview) {
+            return overview(self.canvas(), self.alerts().len()).sites.saturating_sub(1);
+        }
         let part = self.parts().into_iter().find(|part| part.slot == Slot::Main);
         part.map_or_else(|| shape(&self.place().route, self.canvas()).rows, |part| part.rows)
     }
@@ -88,6 +99,14 @@ impl App {
         place.focus = 1 - place.focus.min(1);
         std::mem::swap(&mut place.list, &mut place.rest);
         self.subscriptions.swap(Slot::Main, Slot::Rest);
+    }
+
+    /// Gives the keys to the table that comes by a subscription.
+    pub(super) fn turn_to(&mut self, slot: Slot) {
+        if slot == Slot::Rest {
+            self.turn();
+            self.place_mut().decided = true;
+        }
     }
 
     /// Keeps the keys with a table that is shown. At first they are for the upper one.

@@ -13,6 +13,8 @@ use crate::model::{self, Watched};
 
 /// Rows of sites that are asked for at once: the tree is built from them.
 pub const SITES: u32 = 200;
+/// Sites that are watched for growth: those that grew most within the last minute.
+const GROWING: u32 = 50;
 /// Rows of the overview's lists that are asked for.
 const FEW: u32 = 30;
 /// Events of external storage, and of what comes of it.
@@ -39,6 +41,10 @@ pub enum Slot {
     Events,
     /// The spill file that has a copy of the object.
     File,
+    /// The sites that grow most, always: who keeps more and more is found while one looks elsewhere.
+    Growth,
+    /// What a table has when a mark is set.
+    Sheet(u8),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -114,7 +120,11 @@ impl Subscriptions {
         self.slots.extend(second.map(|known| (one, known)));
     }
 
-    fn id(&self, slot: Slot) -> Option<u32> {
+    pub(super) fn slot(&self, id: u32) -> Option<Slot> {
+        self.slots.iter().find(|(_, known)| known.id == id).map(|(slot, _)| *slot)
+    }
+
+    pub(super) fn id(&self, slot: Slot) -> Option<u32> {
         self.slots.get(&slot).map(|known| known.id)
     }
 }
@@ -199,6 +209,9 @@ impl App {
         let some = |table, len, filter| Want::View(View { window: Window { start: 0, len }, filter, ..View::of(table) });
         let few = |table, len| some(table, len, String::new());
         wants.insert(Slot::Store, few(Table::Store, 1));
+        let sort = Some(Sort { column: "growth".to_owned(), ascending: false });
+        wants.insert(Slot::Growth, Want::View(View { sort, window: Window { start: 0, len: GROWING }, ..View::of(Table::Sites) }));
+        wants.extend(self.pending_sheets().filter_map(|number| Some((Slot::Sheet(number), Want::View(super::mark::view(number)?)))));
         let route = &self.place().route;
         if let Some(target) = route.target() {
             wants.insert(Slot::Main, Want::Thing(target));
@@ -259,7 +272,7 @@ impl App {
             table,
             columns: Vec::new(),
             filter: list.filter.clone(),
-            sort: list.sort.clone(),
+            sort: self.asked_sort(slot),
             group: list.group.map(str::to_owned),
             window: Window { start: 0, len: SITES },
         };

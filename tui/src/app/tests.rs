@@ -8,6 +8,7 @@ use crate::app::act::narrowed;
 use crate::app::prompt::check;
 use crate::app::route::default_sort;
 
+mod hands;
 mod storage;
 
 fn connected() -> (App, Vec<Effect>) {
@@ -61,7 +62,7 @@ fn only_what_the_place_needs_is_asked_for() {
             _ => None,
         })
         .collect();
-    assert_eq!(tables, [Table::Store, Table::Sites, Table::Events]);
+    assert_eq!(tables, [Table::Store, Table::Sites, Table::Events, Table::Sites], "and, always, the sites that grow most");
     let effects = press(&mut app, "2");
     let ended = effects.iter().filter(|effect| matches!(effect, Effect::Send(Request::Unsubscribe { .. }))).count();
     assert_eq!(ended, 2, "{effects:?}");
@@ -80,7 +81,8 @@ fn a_new_connection_asks_for_everything_and_a_lost_one_for_nothing() {
     id_of(&effects, Table::Processes);
     id_of(&effects, Table::PostMortem);
     id_of(&effects, Table::Store);
-    assert_eq!(effects.len(), 3, "{effects:?}");
+    id_of(&effects, Table::Sites);
+    assert_eq!(effects.len(), 4, "{effects:?}");
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn a_missing_frame_makes_everything_be_asked_for_again() {
     };
     assert_eq!(app.update(frame(1)), []);
     let effects = app.update(frame(3));
-    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count(), 3);
+    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count(), 4);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The sites as a tree: files, and in each the lines that created something.
 
-use plasmon_protocol::column::RowKey;
+use plasmon_protocol::column::{RowKey, Table};
 use plasmon_protocol::record::SiteRow;
 use plasmon_protocol::stream::Sort;
 
 use super::App;
+use super::mark::Since;
 use super::subscribe::Slot;
 
 /// One row of the tree.
@@ -100,13 +101,44 @@ pub fn tree(sites: &[SiteRow], sort: &Sort, folded: impl Fn(&str) -> bool) -> Ve
     rows
 }
 
+/// The tree with what grew most first, files by their sums.
+fn grown_first(sites: &[SiteRow], grown: impl Fn(&SiteRow) -> i64, folded: impl Fn(&str) -> bool) -> Vec<TreeRow> {
+    let mut order: Vec<usize> = (0..sites.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(grown(&sites[*index])));
+    let sorted: Vec<SiteRow> = order
+        .iter()
+        .map(|index| {
+            // Files stand in the order of a figure: here, of this one.
+            let row = &sites[*index];
+            SiteRow { growth_bytes: grown(row), ..row.clone() }
+        })
+        .collect();
+    let mut rows = tree(&sorted, &Sort { column: "growth".to_owned(), ascending: false }, folded);
+    for row in &mut rows {
+        match row {
+            TreeRow::Site { index, .. } => *index = order[*index],
+            TreeRow::File { file, sum, .. } => {
+                sum.growth_bytes =
+                    sites.iter().filter(|row| row.site.file == *file).map(|row| row.growth_bytes).fold(0, i64::saturating_add);
+            }
+        }
+    }
+    rows
+}
+
 impl App {
     /// The tree of the sites' view, and the rows that it points into; `None` until they have come.
     #[must_use]
     pub fn tree(&self) -> Option<(Vec<TreeRow>, &[SiteRow])> {
         let sites = self.window(Slot::Main)?.of::<SiteRow>()?;
         let sort = self.sorted_by()?;
-        Some((tree(sites, &sort, |file| self.place().list.folded.contains(file)), sites))
+        let folded = |file: &str| self.place().list.folded.contains(file);
+        if self.mark().is_some() && self.place().list.sort.is_none() {
+            // What grew since the mark is what one looks for.
+            let grown = |row: &SiteRow| self.since(Slot::Main, Table::Sites, row).map_or(0, Since::growth);
+            return Some((grown_first(sites, grown, folded), sites));
+        }
+        Some((tree(sites, &sort, folded), sites))
     }
 }
 

@@ -4,6 +4,7 @@ use plasmon_protocol::record::StoreRow;
 use plasmon_protocol::size::cells;
 
 use super::History;
+use super::leaks::{Leaks, Suspect};
 
 /// The time that growth is measured over, milliseconds.
 const SPAN_MS: u64 = 60_000;
@@ -11,41 +12,129 @@ const SPAN_MS: u64 = 60_000;
 const LATELY_MS: u64 = 15_000;
 /// A forecast beyond a day is none.
 const FAR_MS: u64 = 86_400_000;
+/// Sites that are told of at once.
+const LEAKS: usize = 3;
 /// From here on the store is nearly full, percent of its capacity.
 const NEARLY: u64 = 95;
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Level {
+    /// It is worth knowing.
+    Notice,
     /// It costs speed, or soon will cost more.
     Warning,
     /// Something does not work.
     Bad,
 }
 
-/// The worst that is wrong, if anything is.
+/// One thing that asks for attention.
+pub type Alert = (Level, String);
+
+/// The worst that is wrong with the store and external storage, if anything is.
 #[must_use]
-pub fn alert(row: &StoreRow) -> Option<(Level, String)> {
+pub fn alert(row: &StoreRow) -> Option<Alert> {
+    storage(row).into_iter().next()
+}
+
+/// All that is wrong with the store and external storage, the worst first.
+fn storage(row: &StoreRow) -> Vec<Alert> {
+    let mut alerts = Vec::new();
     let spill = &row.spill;
     if spill.failing {
-        return Some((Level::Bad, format!("spilling fails: {}", trouble(&spill.state))));
+        alerts.push((Level::Bad, format!("spilling fails: {}", trouble(&spill.state))));
     }
     match row.deadlocks {
         0 => {}
-        1 => return Some((Level::Bad, "deadlock: some wait for each other".to_owned())),
-        more => return Some((Level::Bad, format!("{more} deadlocks: some wait for each other"))),
+        1 => alerts.push((Level::Bad, "deadlock: some wait for each other".to_owned())),
+        more => alerts.push((Level::Bad, format!("{more} deadlocks: some wait for each other"))),
     }
-    let (ledger, capacity) = (&row.ledger, row.ledger.capacity_bytes);
-    let held = ledger.used_bytes().saturating_sub(ledger.secondary_bytes).saturating_add(ledger.creating_bytes);
-    if capacity > 0 && u128::from(held) * 100 >= u128::from(capacity) * u128::from(NEARLY) {
+    if nearly_full(row) {
         let waits = match row.creates_queued {
             0 => String::new(),
             1 => ", 1 waits for room".to_owned(),
             more => format!(", {more} wait for room"),
         };
-        return Some((Level::Bad, format!("the store is nearly full{waits}")));
+        alerts.push((Level::Bad, format!("the store is nearly full{waits}")));
     }
-    thrash(row).map(|text| (Level::Warning, text))
+    alerts.extend(thrash(row).map(|text| (Level::Warning, text)));
+    alerts
+}
+
+fn nearly_full(row: &StoreRow) -> bool {
+    let (ledger, capacity) = (&row.ledger, row.ledger.capacity_bytes);
+    let held = ledger.used_bytes().saturating_sub(ledger.secondary_bytes).saturating_add(ledger.creating_bytes);
+    capacity > 0 && u128::from(held) * 100 >= u128::from(capacity) * u128::from(NEARLY)
+}
+
+/// All that asks for attention, the worst first: storage, memory, sites that keep more and more, what waits.
+#[must_use]
+pub fn alerts(row: &StoreRow, leaks: &Leaks) -> Vec<Alert> {
+    let mut alerts = storage(row);
+    let pressure = &row.pressure;
+    match pressure.dying {
+        0 if pressure.total_bytes > 0
+            && pressure.used_bytes >= pressure.threshold_bytes
+            && pressure.threshold_bytes < pressure.total_bytes =>
+        {
+            alerts.push((Level::Bad, "memory has run out: workers are ended".to_owned()));
+        }
+        0 => {}
+        1 => alerts.push((Level::Bad, "memory has run out: 1 worker is being ended".to_owned())),
+        more => alerts.push((Level::Bad, format!("memory has run out: {more} workers are being ended"))),
+    }
+    alerts.extend(leaks.suspects().iter().take(LEAKS).map(|suspect| {
+        let words = leak(suspect, row);
+        (Level::Warning, format!("leak? {} {words}", suspect.row.site.short()))
+    }));
+    let mut waits = Vec::new();
+    if row.ledger.spilling_bytes > 0 {
+        waits.push(format!("spilling {}", cells(row.ledger.spilling_bytes).trim_start()));
+    }
+    match row.node.tasks_pending {
+        0 => {}
+        1 => waits.push("1 task waits".to_owned()),
+        more => waits.push(format!("{more} tasks wait")),
+    }
+    match row.creates_queued {
+        0 => {}
+        _ if nearly_full(row) => {}
+        1 => waits.push("1 create or get waits for room".to_owned()),
+        more => waits.push(format!("{more} creates and gets wait for room")),
+    }
+    if !waits.is_empty() {
+        alerts.push((Level::Notice, format!("{} · w says why", waits.join(", "))));
+    }
+    alerts.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+    alerts
+}
+
+/// How a site grows, and what is full when if it goes on: `+2.10M/s, store full in 4 min`.
+#[must_use]
+pub fn leak(suspect: &Suspect, row: &StoreRow) -> String {
+    let rate = format!("+{}/s", cells(suspect.rate).trim_start());
+    let spill = &row.spill;
+    let spills = !spill.failing && !matches!(&*spill.state, "" | "off");
+    let store = row.ledger.free_bytes.saturating_add(row.ledger.secondary_bytes);
+    let limit = spill.limit_bytes.map(|limit| ("spill limit reached", limit.saturating_sub(spill.file_bytes)));
+    let disk = spill.disk_free_bytes.map(|free| ("disk full", free));
+    let (what, room) = match [limit, disk].into_iter().flatten().min_by_key(|(_, room)| *room).filter(|_| spills) {
+        Some((what, room)) => (what, room.saturating_add(store)),
+        None => ("store full", store),
+    };
+    match room.checked_div(suspect.rate) {
+        Some(seconds) if seconds < FAR_MS / 1000 && suspect.rate > 0 => format!("{rate}, {what} in {}", length(seconds)),
+        _ => rate,
+    }
+}
+
+/// So many seconds, roughly.
+fn length(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
 }
 
 /// What is wrong with external storage. `write /a/long/path: No space left on device` begins with its cause, for the path may be cut.
@@ -170,6 +259,25 @@ mod tests {
         history.push(130_000, &now);
         assert_eq!(forecast(&history, &now, 124_000).unwrap().what, "the spill limit is reached");
         assert_eq!(forecast(&history, &now, 130_000), None, "it grew until a while ago");
+    }
+
+    #[test]
+    fn a_leak_is_told_with_its_rate_and_the_time_to_full() {
+        let site = plasmon_protocol::record::Site { file: "a.rs".into(), line: 3, ..Default::default() };
+        let row_of = |held| plasmon_protocol::record::SiteRow { site: site.clone().into(), held_bytes: held, ..Default::default() };
+        let mut leaks = Leaks::default();
+        (0..80).for_each(|second| leaks.look(15_000_000 + second * 1000, &[row_of(100 + second * 2)], true));
+        let mut store = row(400, 0);
+        store.spill = SpillRow::default();
+        store.node.tasks_pending = 4;
+        let told = alerts(&store, &leaks);
+        assert_eq!(told[0], (Level::Warning, "leak? a.rs:3 +2B/s, store full in 5 min".to_owned()));
+        assert_eq!(told[1], (Level::Notice, "4 tasks wait · w says why".to_owned()));
+        store.spill = SpillRow { state: "on".into(), disk_free_bytes: Some(20_000), ..SpillRow::default() };
+        assert!(alerts(&store, &leaks)[0].1.ends_with("disk full in 2 h"), "{:?}", alerts(&store, &leaks));
+        store.deadlocks = 1;
+        assert_eq!(alerts(&store, &leaks)[0].0, Level::Bad);
+        assert_eq!(alerts(&StoreRow::default(), &Leaks::default()), []);
     }
 
     #[test]

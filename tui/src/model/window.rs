@@ -8,12 +8,23 @@ use plasmon_protocol::record::{
 };
 use plasmon_protocol::stream::{GroupRow, Rows, Totals};
 
+/// Changed numbers are marked for so long, milliseconds.
+pub const NEWS_MS: u64 = 1_000;
+
 /// A delta that names rows which neither it nor the window has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Misfit;
 
-/// A run of rows. `keys` and the rows are parallel.
-#[derive(Clone, PartialEq, Debug)]
+/// Rows as they were before the last change, and when that came.
+#[derive(Clone, Debug)]
+struct Was {
+    at_ms: u64,
+    places: HashMap<RowKey, usize>,
+    rows: Rows,
+}
+
+/// A run of rows. `keys` and the rows are parallel. What rows were before makes no difference between windows.
+#[derive(Clone, Debug)]
 pub struct Window {
     /// Exact totals.
     pub totals: Totals,
@@ -23,6 +34,13 @@ pub struct Window {
     pub keys: Vec<RowKey>,
     /// The rows, in order.
     pub rows: Rows,
+    was: Option<Was>,
+}
+
+impl PartialEq for Window {
+    fn eq(&self, other: &Self) -> bool {
+        (self.totals, self.start, &self.keys, &self.rows) == (other.totals, other.start, &other.keys, &other.rows)
+    }
 }
 
 /// Rows that a window can hold, taken out of the wire's sum of them.
@@ -30,13 +48,24 @@ pub trait Tabled: Sized {
     /// The rows, when the window is of this kind.
     fn of(rows: &Rows) -> Option<&[Self]>;
 
+    /// Whether it stands for others.
+    const GROUPED: bool;
+
     /// What tells the row from all others of its table.
     fn row_key(&self) -> RowKey;
+
+    /// When it came to be, of rows that do not grow; milliseconds since the Unix epoch.
+    fn born_ms(&self) -> Option<u64>;
+
+    /// What it weighs: bytes; of groups of what has none, rows.
+    fn weight(&self) -> Option<u64>;
 }
 
 macro_rules! tabled {
-    ($($row:ty, $variant:ident, $key:expr;)+) => {
+    ($($row:ty, $variant:ident, $grouped:literal, $key:expr, $born:expr, $weight:expr;)+) => {
         $(impl Tabled for $row {
+            const GROUPED: bool = $grouped;
+
             fn of(rows: &Rows) -> Option<&[Self]> {
                 match rows {
                     Rows::$variant(rows) => Some(rows),
@@ -48,7 +77,35 @@ macro_rules! tabled {
                 let key: fn(&Self) -> RowKey = $key;
                 key(self)
             }
+
+            fn born_ms(&self) -> Option<u64> {
+                let born: fn(&Self) -> Option<u64> = $born;
+                born(self)
+            }
+
+            fn weight(&self) -> Option<u64> {
+                let weight: fn(&Self) -> Option<u64> = $weight;
+                weight(self)
+            }
         })+
+
+        /// What each row weighs.
+        #[must_use]
+        pub fn weights(rows: &Rows) -> Vec<u64> {
+            match rows { $(Rows::$variant(rows) => rows.iter().map(|row| row.weight().unwrap_or(0)).collect()),+ }
+        }
+
+        /// One row with all its fields.
+        #[must_use]
+        pub fn json_of(rows: &Rows, at: usize) -> Option<serde_json::Value> {
+            match rows { $(Rows::$variant(rows) => serde_json::to_value(rows.get(at)?).ok()),+ }
+        }
+
+        /// All rows with all their fields.
+        #[must_use]
+        pub fn json_rows(rows: &Rows) -> serde_json::Value {
+            match rows { $(Rows::$variant(rows) => serde_json::to_value(rows).unwrap_or_default()),+ }
+        }
 
         fn keys(rows: &Rows) -> Vec<RowKey> {
             match rows { $(Rows::$variant(rows) => rows.iter().map(Tabled::row_key).collect()),+ }
@@ -60,9 +117,9 @@ macro_rules! tabled {
             match rows { $(Rows::$variant(rows) => rows.len()),+ }
         }
 
-        fn merge(old: &mut Rows, keys: &mut Vec<RowKey>, order: Option<Vec<RowKey>>, changed: Rows) -> Result<(), Misfit> {
+        fn merge(old: &mut Rows, keys: &mut Vec<RowKey>, order: Option<Vec<RowKey>>, changed: Rows) -> Result<Rows, Misfit> {
             match (old, changed) {
-                $((Rows::$variant(old), Rows::$variant(changed)) => splice(old, keys, order, changed),)+
+                $((Rows::$variant(old), Rows::$variant(changed)) => splice(old, keys, order, changed).map(Rows::$variant),)+
                 _ => Err(Misfit),
             }
         }
@@ -70,17 +127,17 @@ macro_rules! tabled {
 }
 
 tabled! {
-    ReferenceRow, References, Record::key;
-    ObjectRow, Objects, Record::key;
-    SiteRow, Sites, Record::key;
-    ProcessRow, Processes, Record::key;
-    TaskRow, Tasks, Record::key;
-    ActorRow, Actors, Record::key;
-    PostMortemRow, PostMortem, Record::key;
-    EventRow, Events, Record::key;
-    SpillFileRow, SpillFiles, Record::key;
-    StoreRow, Store, Record::key;
-    GroupRow, Groups, |row| row.key.clone();
+    ReferenceRow, References, false, Record::key, |row| Some(row.since_ms), |row| row.size_bytes;
+    ObjectRow, Objects, false, Record::key, |row| Some(row.created_ms), |row| row.size_bytes;
+    SiteRow, Sites, false, Record::key, |_| None, |row| Some(row.held_bytes);
+    ProcessRow, Processes, false, Record::key, |_| None, |row| Some(row.heap_bytes);
+    TaskRow, Tasks, false, Record::key, |row| Some(row.submitted_ms), |_| None;
+    ActorRow, Actors, false, Record::key, |_| None, |row| Some(row.held_bytes);
+    PostMortemRow, PostMortem, false, Record::key, |row| Some(row.died_ms), |row| Some(row.held_bytes);
+    EventRow, Events, false, Record::key, |row| Some(row.at_ms), |_| None;
+    SpillFileRow, SpillFiles, false, Record::key, |_| None, |row| Some(row.live_bytes);
+    StoreRow, Store, false, Record::key, |_| None, |_| None;
+    GroupRow, Groups, true, |row| row.key.clone(), |_| None, |row| Some(if row.bytes > 0 { row.bytes } else { row.rows });
 }
 
 /// No rows of a table.
@@ -100,39 +157,60 @@ pub fn none(table: Table) -> Rows {
     }
 }
 
-fn splice<R: Tabled>(old: &mut Vec<R>, keys: &mut Vec<RowKey>, order: Option<Vec<RowKey>>, changed: Vec<R>) -> Result<(), Misfit> {
+/// Takes changed rows in; what they were before.
+fn splice<R: Tabled>(old: &mut Vec<R>, keys: &mut Vec<RowKey>, order: Option<Vec<RowKey>>, changed: Vec<R>) -> Result<Vec<R>, Misfit> {
+    let mut was = Vec::new();
     let Some(order) = order else {
         let places: HashMap<&RowKey, usize> = keys.iter().enumerate().map(|(place, key)| (key, place)).collect();
         for row in changed {
             let place = *places.get(&row.row_key()).ok_or(Misfit)?;
-            old[place] = row;
+            was.push(std::mem::replace(&mut old[place], row));
         }
-        return Ok(());
+        return Ok(was);
     };
     let mut pool: HashMap<RowKey, R> = std::mem::take(keys).into_iter().zip(old.drain(..)).collect();
-    pool.extend(changed.into_iter().map(|row| (row.row_key(), row)));
+    was.extend(changed.into_iter().filter_map(|row| pool.insert(row.row_key(), row)));
     for key in order {
         old.push(pool.remove(&key).ok_or(Misfit)?);
         keys.push(key);
     }
-    Ok(())
+    Ok(was)
 }
 
 impl Window {
     /// A whole window.
     #[must_use]
     pub fn new(totals: Totals, start: u64, rows: Rows) -> Self {
-        Self { totals, start, keys: keys(&rows), rows }
+        Self { totals, start, keys: keys(&rows), rows, was: None }
     }
 
-    /// Takes a delta in.
+    /// Takes a delta in, of this instant by the agent's clock; 0 where nobody asks what rows were before.
     ///
     /// # Errors
     /// When it does not fit; the window is then of no use until the next snapshot, but stays consistent in itself.
-    pub fn apply(&mut self, totals: Totals, start: u64, order: Option<Vec<RowKey>>, rows: Rows) -> Result<(), Misfit> {
+    pub fn apply(&mut self, totals: Totals, start: u64, order: Option<Vec<RowKey>>, rows: Rows, at_ms: u64) -> Result<(), Misfit> {
         self.totals = totals;
         self.start = start;
-        merge(&mut self.rows, &mut self.keys, order, rows)
+        let rows = merge(&mut self.rows, &mut self.keys, order, rows)?;
+        if at_ms == 0 {
+            return Ok(());
+        }
+        let places = keys(&rows).into_iter().enumerate().map(|(place, key)| (key, place)).collect();
+        self.was = Some(Was { at_ms, places, rows });
+        Ok(())
+    }
+
+    /// What a row was before the last change, while that is news: for [`NEWS_MS`] after it.
+    #[must_use]
+    pub fn was<R: Tabled>(&self, row: &R, now_ms: u64) -> Option<&R> {
+        let was = self.was.as_ref().filter(|was| now_ms < was.at_ms + NEWS_MS)?;
+        R::of(&was.rows)?.get(*was.places.get(&row.row_key())?)
+    }
+
+    /// Whether rows have changed just now.
+    #[must_use]
+    pub fn has_news(&self, now_ms: u64) -> bool {
+        self.was.as_ref().is_some_and(|was| now_ms < was.at_ms + NEWS_MS && len(&was.rows) > 0)
     }
 
     /// The rows, when they are of this kind.
@@ -204,7 +282,7 @@ mod tests {
             let mut replica = snapshots[0].clone();
             for pair in snapshots.windows(2) {
                 let (order, changed) = differ(&pair[0], &pair[1]);
-                prop_assert_eq!(replica.apply(pair[1].totals, pair[1].start, order, changed), Ok(()));
+                prop_assert_eq!(replica.apply(pair[1].totals, pair[1].start, order, changed, 0), Ok(()));
                 prop_assert_eq!(&replica, &pair[1]);
             }
         }
@@ -215,7 +293,7 @@ mod tests {
         ) {
             let mut replica = snapshot(first.0, &first.1);
             let order = order.map(|order| order.iter().map(u32::to_string).collect());
-            let _ = replica.apply(Totals::default(), 0, order, snapshot(0, &changed.1).rows);
+            let _ = replica.apply(Totals::default(), 0, order, snapshot(0, &changed.1).rows, 0);
             prop_assert_eq!(keys(&replica.rows), replica.keys);
         }
     }
@@ -223,9 +301,21 @@ mod tests {
     #[test]
     fn a_delta_of_another_kind_is_a_misfit() {
         let mut replica = snapshot(0, &[(1, 1)]);
-        assert_eq!(replica.apply(Totals::default(), 0, None, none(Table::Tasks)), Err(Misfit));
-        assert_eq!(replica.apply(Totals::default(), 0, None, snapshot(0, &[(2, 1)]).rows), Err(Misfit));
-        assert_eq!(replica.apply(Totals::default(), 0, Some(vec!["3".into()]), none(Table::Sites)), Err(Misfit));
+        assert_eq!(replica.apply(Totals::default(), 0, None, none(Table::Tasks), 0), Err(Misfit));
+        assert_eq!(replica.apply(Totals::default(), 0, None, snapshot(0, &[(2, 1)]).rows, 0), Err(Misfit));
+        assert_eq!(replica.apply(Totals::default(), 0, Some(vec!["3".into()]), none(Table::Sites), 0), Err(Misfit));
+    }
+
+    #[test]
+    fn what_rows_were_is_known_while_it_is_news() {
+        let mut window = snapshot(0, &[(1, 10), (2, 20)]);
+        let changed = snapshot(0, &[(1, 11)]);
+        window.apply(window.totals, 0, None, changed.rows, 5_000).unwrap();
+        let rows = window.of::<SiteRow>().unwrap();
+        assert_eq!(window.was(&rows[0], 5_900).map(|was| was.held_bytes), Some(10));
+        assert_eq!(window.was(&rows[1], 5_900), None, "it did not change");
+        assert_eq!(window.was(&rows[0], 6_000), None, "it is no news any more");
+        assert!(window.has_news(5_999) && !window.has_news(6_000));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn summary(spill: &SpillRow) -> String {
 pub fn words(store: &StoreRow) -> (String, Role) {
     match alert(store) {
         Some((Level::Bad, text)) => (text, Role::Bad),
-        Some((Level::Warning, text)) => (text, Role::Warn),
+        Some((Level::Warning | Level::Notice, text)) => (text, Role::Warn),
         None => (summary(&store.spill), Role::Text),
     }
 }

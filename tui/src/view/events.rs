@@ -1,11 +1,14 @@
 //! What happened, the newest first.
 
+use plasmon_protocol::column::Table;
 use plasmon_protocol::record::EventRow;
 use ratatui::layout::Rect;
 
 use super::columns::EVENTS;
 use super::format::{clock, things};
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
+use super::since;
 use super::table::{self, Column, fit};
 use super::theme::Role;
 use super::window::{Words, title, why_empty};
@@ -35,7 +38,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let Some((window, rows)) = found.filter(|(window, _)| window.count() > 0) else {
         return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why_empty(app, Slot::Main, &words));
     };
-    let head = Rect { y: area.y + 1, height: 1, ..area };
+    let inner = since::beside(app, area);
+    let head = Rect { y: area.y + 1, height: 1, ..inner };
+    since::head(app, paint, Rect { x: area.x, ..head });
     paint.text(head.x + MARGIN, head.y, 8, "time", Role::Column);
     table::head(paint, Rect { x: head.x + CLOCK, width: head.width.saturating_sub(CLOCK), ..head }, EVENTS, app.sorted_by().as_ref());
     let list = &app.place().list;
@@ -43,7 +48,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         let place = list.offset + u64::from(at);
         let Some(row) = place.checked_sub(window.start).and_then(|at| rows.get(usize::try_from(at).ok()?)) else { continue };
         let here = Rect { y: area.y + 2 + at, height: 1, ..area };
-        line(app, paint, here, EVENTS, row);
+        since::cell(app, Slot::Main, Table::Events, paint, here, row);
+        line(app, paint, Rect { x: inner.x, width: inner.width, ..here }, EVENTS, row);
+        paint.hit(here, Hit::Row(Slot::Main, place));
         if place == list.cursor {
             table::select(paint, here);
         }

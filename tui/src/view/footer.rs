@@ -5,6 +5,7 @@ use ratatui::style::Modifier;
 use tui_input::Input;
 
 use super::format::width;
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 use crate::app::prompt::Overlay;
@@ -22,6 +23,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         }
         (Some(Overlay::Sort(_)), ..) => {
             paint.text(x, area.y, room, "a letter or Enter takes the column, again reverses it · Esc changes nothing", Role::Dim);
+        }
+        (Some(Overlay::Pick(..)), ..) => {
+            paint.text(x, area.y, room, "a letter or Enter takes it · Esc changes nothing", Role::Dim);
         }
         (Some(Overlay::Help(_)), ..) => {
             paint.text(x, area.y, room, "j k scroll · any other key closes the help", Role::Dim);
@@ -68,7 +72,8 @@ fn filter(app: &App, paint: &mut Paint<'_>, area: Rect, input: &Input) {
 fn hints(app: &App, paint: &mut Paint<'_>, mut x: u16, y: u16, room: u16) {
     let end = x + room;
     let contexts = app.contexts();
-    let pairs: Vec<(String, &str)> = keys::footer(&contexts).map(|(key, label)| (key.to_string(), label)).collect();
+    let bound: Vec<(keys::Key, &str)> = keys::footer(&contexts).collect();
+    let pairs: Vec<(String, &str)> = bound.iter().map(|(key, label)| (key.to_string(), *label)).collect();
     let wide = |pair: &(String, &str)| width(&pair.0) + 1 + width(pair.1) + 3;
     let reserved: u16 = pairs.iter().rev().take(2).map(wide).sum();
     let tail = pairs.len().saturating_sub(2);
@@ -78,7 +83,9 @@ fn hints(app: &App, paint: &mut Paint<'_>, mut x: u16, y: u16, room: u16) {
         if !must && x + needed > end + 3 {
             continue;
         }
+        let from = x;
         x = paint.line(x, y, end.saturating_sub(x), &[(&pair.0, Role::Accent), (" ", Role::Text), (pair.1, Role::Dim)]) + 3;
+        paint.hit(Rect { x: from, y, width: (x - 3).saturating_sub(from), height: 1 }, Hit::Key(bound[at].0));
     }
 }
 

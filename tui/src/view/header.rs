@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ratatui::layout::Rect;
 
 use super::format::{clock, cpus, cut, cut_start, long_span, span, things, width};
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 use crate::app::route::Page;
@@ -86,6 +87,7 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
     for page in Page::ALL {
         let current = *page == app.view();
         let number = if current { Role::Accent } else { Role::Dim };
+        let from = x;
         x = paint.line(x, y, area.right().saturating_sub(x), &[(&page.number().to_string(), number), (" ", Role::Text)]);
         let mut style = paint.theme.style(if current { Role::Title } else { Role::Text });
         if current {
@@ -94,6 +96,7 @@ fn views(app: &App, paint: &mut Paint<'_>, area: Rect) {
         if current || !numbers {
             x = paint.styled(x, y, area.right().saturating_sub(x), name(*page), style) + gap;
         }
+        paint.hit(Rect { x: from, y, width: x.saturating_sub(from), height: 1 }, Hit::View(*page));
     }
 }
 
@@ -111,6 +114,7 @@ fn crumbs(app: &App, paint: &mut Paint<'_>, area: Rect) {
         cut = true;
     }
     let mut x = paint.text(area.x + MARGIN, y, room, &first, Role::Text);
+    paint.hit(Rect { x: area.x, y, width: x.saturating_sub(area.x), height: 1 }, Hit::Crumb(0));
     if cut {
         x = paint.text(x, y, 4, " › …", Role::Dim);
     }
@@ -118,6 +122,8 @@ fn crumbs(app: &App, paint: &mut Paint<'_>, area: Rect) {
         x = paint.text(x, y, 3, " › ", Role::Dim);
         let left = (area.x + MARGIN + room).saturating_sub(x);
         let role = if at + 1 == shown.len() && last > 0 { Role::Title } else { Role::Text };
+        let from = x;
         x = paint.text(x, y, left, &cut_start(crumb, left), role);
+        paint.hit(Rect { x: from, y, width: x - from, height: 1 }, Hit::Crumb(last - (shown.len() - 1 - at)));
     }
 }

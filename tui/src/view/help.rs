@@ -70,6 +70,8 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
         Route::View(Page::Sites) | Route::Site { .. } => &[
             ("held", "bytes of the living objects that were created there"),
             ("in 1 min", "how much `held` changed in the last minute: what only grows is a leak until proven otherwise"),
+            ("!", "what it held rose in each of the last four quarters of a minute: a leak, unless it ends"),
+            ("↑ ↓", "the number has just risen or fallen"),
             ("refs", "references to those objects, in any process"),
             ("oldest", "the age of the oldest of them"),
         ],
@@ -143,7 +145,13 @@ fn lines(app: &App) -> Vec<Line> {
         wrapped(text, room).into_iter().map(move |line| Line::Entry(name.take().unwrap_or_default(), line, role))
     };
     let route = &app.place().route;
-    let mut lines = vec![Line::Title("What it says")];
+    let mut lines = Vec::new();
+    if app.mark().is_some() {
+        let means = "what a row gained since the mark (`d` sets it anew, `D` drops it): + what grew or is new, ? what nobody knows";
+        lines.extend(entry("grown".to_owned(), means, Role::Text));
+        lines.push(Line::Blank);
+    }
+    lines.push(Line::Title("What it says"));
     lines.extend(words(route).iter().flat_map(|(word, means)| entry((*word).to_owned(), means, Role::Text)));
     for context in app.place_contexts().iter().chain(&[Context::Prompt]) {
         lines.push(Line::Blank);

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 
 use super::facts::{self, Fact, fact};
 use super::format::{cut_start, grouped, long_span, percent, size, things};
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::table;
 use super::theme::Role;
@@ -49,6 +50,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
                 number
             }
         };
+        paint.hit(here, Hit::Row(Slot::Main, number as u64));
         if number as u64 == list.cursor {
             if first_of {
                 table::select(paint, here);

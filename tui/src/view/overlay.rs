@@ -4,10 +4,12 @@ use ratatui::layout::Rect;
 
 use super::format::width;
 use super::help;
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::table;
 use super::theme::Role;
 use crate::app::App;
+use crate::app::pick::Pick;
 use crate::app::prompt::{Overlay, matching};
 use crate::keys;
 
@@ -21,6 +23,11 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, body: Rect) {
             let rows: Vec<(String, &str, &str)> =
                 columns.iter().map(|column| (column.letter.to_string(), column.name, column.about)).collect();
             choice(paint, body, "Sort by", &rows, *chosen);
+        }
+        Some(Overlay::Pick(pick, chosen)) => {
+            let rows: Vec<(String, &str, &str)> =
+                pick.choices().iter().map(|(letter, name, about)| (letter.to_string(), *name, *about)).collect();
+            choice(paint, body, if *pick == Pick::Copy { "Copy" } else { "Save as" }, &rows, *chosen);
         }
         Some(Overlay::Palette(input, chosen)) => {
             let found = matching(&app.place_contexts(), input.value());
@@ -52,6 +59,7 @@ fn choice(paint: &mut Paint<'_>, body: Rect, title: &str, rows: &[(String, &str,
         paint.text(x + keys, line.y, names, name, Role::Text);
         let left = room.saturating_sub(keys + names);
         paint.text(x + keys + names, line.y, left, about, if names > 0 { Role::Dim } else { Role::Text });
+        paint.hit(line, Hit::Choice(at));
         if at == chosen {
             table::select(paint, line);
         }

@@ -1,22 +1,27 @@
 //! Where the memory goes, at one glance: the store, the node, the last minutes, the largest sites, the latest events.
 
+use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{EventRow, NodeRow, PressureRow, SiteRow, StoreRow};
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
 use super::columns::{EVENTS, SITES};
-use super::format::{percent, size, things, width};
+use super::format::{clock, percent, size, things, width};
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
+use super::since;
 use super::table;
 use super::theme::Role;
 use super::{curves, disk, ledger, pressure};
 use crate::app::App;
 use crate::app::geometry::{WIDE, overview};
 use crate::app::subscribe::Slot;
+use crate::model::alert::{Alert, Level};
 
 /// Draws all regions.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
-    let shape = overview(app.canvas());
+    let alerts = app.alerts();
+    let shape = overview(app.canvas(), alerts.len());
     let mut y = area.y;
     let mut take = |lines: u16| {
         let region = Rect { y, height: lines.min(area.bottom().saturating_sub(y)), ..area };
@@ -35,6 +40,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
             node_lines(paint, take(shape.node), store);
         }
     }
+    attention(paint, take(shape.alerts), &alerts);
     history(app, paint, take(shape.history));
     sites(app, paint, take(shape.sites));
     events(app, paint, take(shape.events));
@@ -203,6 +209,34 @@ fn full(paint: &mut Paint<'_>, area: Rect, row: &PressureRow) {
     paint.line(from, y, right.saturating_sub(from), &[(&used, role), (&next, Role::Dim)]);
 }
 
+/// What asks for attention. On a single line, the worst, and how many there are more.
+fn attention(paint: &mut Paint<'_>, area: Rect, alerts: &[Alert]) {
+    let look = |level: Level| match level {
+        Level::Notice => ("·", Role::Text),
+        Level::Warning => ("!", Role::Warn),
+        Level::Bad => ("✗", Role::Bad),
+    };
+    let room = area.width.saturating_sub(2 * MARGIN + 2);
+    if area.height == 1 {
+        let Some((level, text)) = alerts.first() else { return };
+        let (sign, role) = look(*level);
+        let more = if alerts.len() > 1 { format!("  +{}", alerts.len() - 1) } else { String::new() };
+        paint.text(area.x + MARGIN, area.y, 1, sign, role);
+        let text = super::format::cut(text, room.saturating_sub(width(&more)));
+        paint.line(area.x + MARGIN + 2, area.y, room, &[(&text, role), (&more, Role::Dim)]);
+        return;
+    }
+    if area.height == 0 {
+        return;
+    }
+    paint.rule(Rect { height: 1, ..area }, "Alerts", "");
+    for ((level, text), y) in alerts.iter().zip(area.y + 1..area.bottom()) {
+        let (sign, role) = look(*level);
+        paint.text(area.x + MARGIN, y, 1, sign, role);
+        paint.text(area.x + MARGIN + 2, y, room, text, role);
+    }
+}
+
 fn history(app: &App, paint: &mut Paint<'_>, area: Rect) {
     const GAP: u16 = 3;
     let Some((body, store)) = begin(paint, area, "Five minutes", "", app.model().store.as_ref()) else { return };
@@ -233,12 +267,17 @@ fn sites(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let window = app.window(Slot::Sites);
     let rows = window.and_then(|window| window.of::<SiteRow>()).unwrap_or_default();
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    paint.rule(Rect { height: 1, ..area }, "Creation sites", "");
+    let title = match app.mark() {
+        Some(mark) => format!("Creation sites · grown since {}", clock(mark.at_ms, app.settings.utc_offset_ms)),
+        None => "Creation sites".to_owned(),
+    };
+    paint.rule(Rect { height: 1, ..area }, &title, "");
     if rows.is_empty() {
         let why = if window.is_none() { "waiting for the agent's answer" } else { "no object is alive: no line of code holds memory" };
         return paint.sentence(body, why);
     }
     // The names of the columns stand in the rule: there is no line to give away.
+    let area = since::beside(app, area);
     let fitted = table::fit(SITES, area.width);
     let figures = || fitted.iter().filter(|fit| SITES[fit.column].right);
     let start = |fit: &table::Fitted| area.x + (fit.x + fit.width).saturating_sub(width(SITES[fit.column].title));
@@ -253,7 +292,13 @@ fn sites(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let now = app.agent_now_ms();
     for (row, value) in rows.iter().take(usize::from(body.height)).enumerate() {
         let line = Rect { y: body.y + row as u16, height: 1, ..body };
-        table::row(paint, line, SITES, &fitted, value, now);
+        let inner = Rect { x: area.x, width: area.width, ..line };
+        since::cell(app, Slot::Sites, Table::Sites, paint, line, value);
+        table::changed(paint, inner, SITES, &fitted, (value, window.and_then(|window| window.was(value, now))), now);
+        if app.model().leaks.of(value.site.id).is_some() {
+            paint.text(inner.x + 1, line.y, 1, "!", Role::Bad);
+        }
+        paint.hit(line, Hit::Row(Slot::Main, row as u64));
         if row as u64 == app.place().list.cursor {
             table::select(paint, line);
         }

@@ -1,5 +1,6 @@
 //! The pages about one object, site, task, process, actor or spill file: facts, then sections of rows that open in turn.
 
+use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, ObjectState, PostMortemRow, ProcessRow, SiteRow, SpillFileRow, TaskRow};
 use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
@@ -7,6 +8,7 @@ use ratatui::layout::Rect;
 use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
 use super::facts::{self, Fact, fact};
 use super::format::{age, grouped, percent, size, span, things, took};
+use super::hit::Hit;
 use super::life;
 use super::paint::{MARGIN, Paint};
 use super::source;
@@ -73,7 +75,7 @@ fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
     let now = app.agent_now_ms();
     let (title, lines) = match detail {
         Detail::Object(detail) => ("Why is it alive?", object(app, &detail.object, now, area.width.saturating_sub(2 * MARGIN))),
-        Detail::Site(detail) => ("Creation site", site(&detail.site, now)),
+        Detail::Site(detail) => ("Creation site", site(app, &detail.site, now)),
         Detail::Task(detail) => ("Task", task(&detail.task, now)),
         Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
         Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
@@ -155,7 +157,10 @@ fn file(row: &SpillFileRow, now: u64) -> Vec<Vec<Fact>> {
     ]
 }
 
-fn site(row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
+fn site(app: &App, row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
+    let leak = app.model().leaks.of(row.site.id).map(|suspect| app.leak_words(&suspect)).unwrap_or_default();
+    let since = app.since(Slot::Sites, Table::Sites, row).map_or(0, crate::app::mark::Since::growth);
+    let since = if since == 0 { String::new() } else { growth_cell(since).0.trim_end().to_owned() };
     let (change, role) = growth_cell(row.growth_bytes);
     let more = match row.growth_objects {
         0 => String::new(),
@@ -169,7 +174,12 @@ fn site(row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
             fact("by", things(row.references, "reference", "references")),
             fact("oldest", age(now, row.oldest_ms)),
         ],
-        vec![("in a minute", change.trim_end().to_owned(), role), ("", more, role)],
+        vec![
+            ("in a minute", change.trim_end().to_owned(), role),
+            ("", if leak.is_empty() { more } else { String::new() }, role),
+            ("leak?", leak, Role::Bad),
+            ("since the mark", since, Role::Warn),
+        ],
     ]
 }
 
@@ -344,6 +354,7 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                     Item::Object(value) => one(paint, inner, OBJECTS, value, now),
                     Item::Task(value) => one(paint, inner, TASKS, value, now),
                 }
+                paint.hit(here, Hit::Row(Slot::Main, (before[at] + item) as u64));
                 if (before[at] + item) as u64 == list.cursor {
                     table::select(paint, here);
                 }

@@ -5,7 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use super::format::{cut, width};
+use super::hit::Hit;
 use super::theme::{Role, Theme};
+use crate::app::subscribe::Slot;
 
 /// A buffer and how roles look on it.
 pub struct Paint<'a> {
@@ -13,12 +15,28 @@ pub struct Paint<'a> {
     pub buffer: &'a mut Buffer,
     /// How.
     pub theme: &'a Theme,
+    /// What can be clicked on, in the order of drawing.
+    pub hits: Vec<(Rect, Hit)>,
+    /// The subscription that what is drawn comes by.
+    pub slot: Slot,
 }
 
 /// Cells before everything but marks and rules.
 pub const MARGIN: u16 = 2;
 
+impl<'a> Paint<'a> {
+    /// A brush for a buffer.
+    pub fn new(buffer: &'a mut Buffer, theme: &'a Theme) -> Self {
+        Self { buffer, theme, hits: Vec::new(), slot: Slot::Main }
+    }
+}
+
 impl Paint<'_> {
+    /// Tells what can be clicked on here.
+    pub fn hit(&mut self, area: Rect, hit: Hit) {
+        self.hits.push((area, hit));
+    }
+
     /// A text, cut to `max` cells; where it ends.
     pub fn text(&mut self, x: u16, y: u16, max: u16, text: &str, role: Role) -> u16 {
         self.styled(x, y, max, text, self.theme.style(role))

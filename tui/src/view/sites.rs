@@ -1,5 +1,6 @@
 //! The sites as a tree of files and lines, the selected one's source beside it.
 
+use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{Site, SiteRow};
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::Detail;
@@ -7,13 +8,16 @@ use ratatui::layout::Rect;
 
 use super::columns::{OBJECTS, growth_cell};
 use super::format::{age, count, cut, cut_start, grouped, size, things};
+use super::hit::Hit;
 use super::paint::Paint;
+use super::since;
 use super::source;
 use super::table::{self, Column, Fitted};
 use super::theme::Role;
 use super::window::{Words, title, why_empty};
 use crate::app::App;
 use crate::app::geometry::{Excerpt, shape};
+use crate::app::mark::Since;
 use crate::app::subscribe::Slot;
 use crate::app::tree::TreeRow;
 use crate::model::Window;
@@ -55,15 +59,19 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {
         return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, Slot::Main, &words));
     };
-    let fitted = table::fit(FIGURES, left.width);
-    table::head(paint, Rect { y: left.y + 1, height: 1, ..left }, FIGURES, app.sorted_by().as_ref());
+    let inner = since::beside(app, left);
+    let fitted = table::fit(FIGURES, inner.width);
+    since::head(app, paint, Rect { y: left.y + 1, height: 1, ..left });
+    let sort = app.sorted_by().filter(|_| app.mark().is_none() || list_is_sorted(app));
+    let own = plasmon_protocol::stream::Sort { column: String::new(), ascending: false };
+    table::head(paint, Rect { y: left.y + 1, height: 1, ..inner }, FIGURES, Some(sort.as_ref().unwrap_or(&own)));
     let body = Rect { y: left.y + 2, height: left.height.saturating_sub(2), ..left };
     let list = &app.place().list;
     let first = usize::try_from(list.offset).unwrap_or(0);
-    let now = app.agent_now_ms();
     for (row, at) in (first..rows.len()).take(usize::from(body.height)).enumerate() {
         let line = Rect { y: body.y + row as u16, height: 1, ..body };
-        tree_line(paint, line, &fitted, &rows[at], sites, now);
+        tree_line(app, paint, line, &fitted, &rows[at], sites);
+        paint.hit(line, Hit::Row(Slot::Main, at as u64));
         if at as u64 == list.cursor {
             table::select(paint, line);
         }
@@ -72,7 +80,29 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     elided(app, paint, Rect { y, height: 1, ..body }, body.bottom(), sites);
 }
 
-fn tree_line(paint: &mut Paint<'_>, line: Rect, fitted: &[Fitted], row: &TreeRow, sites: &[SiteRow], now: u64) {
+/// Whether the viewer chose the order; without, a mark decides it.
+fn list_is_sorted(app: &App) -> bool {
+    app.place().list.sort.is_some()
+}
+
+/// What grew since the mark of a row of the tree: of a file, of all its sites.
+fn grown(app: &App, row: &TreeRow, sites: &[SiteRow]) -> Option<Since> {
+    let of = |row: &SiteRow| app.since(Slot::Main, Table::Sites, row);
+    match row {
+        TreeRow::Site { index, .. } => of(sites.get(*index)?),
+        TreeRow::File { file, .. } => {
+            let sum = sites.iter().filter(|row| row.site.file == *file).filter_map(of).map(Since::growth).fold(0, i64::saturating_add);
+            app.mark().map(|_| Since::Bytes(sum))
+        }
+    }
+}
+
+fn tree_line(app: &App, paint: &mut Paint<'_>, line: Rect, fitted: &[Fitted], row: &TreeRow, sites: &[SiteRow]) {
+    if let Some(since) = grown(app, row, sites) {
+        since::word(paint, line, since);
+    }
+    let line = since::beside(app, line);
+    let now = app.agent_now_ms();
     let Some(place) = fitted.last() else { return };
     let (x, room) = (line.x + place.x, place.width.min(line.right().saturating_sub(line.x + place.x)));
     match row {
@@ -86,7 +116,12 @@ fn tree_line(paint: &mut Paint<'_>, line: Rect, fitted: &[Fitted], row: &TreeRow
         }
         TreeRow::Site { index, nested, last } => {
             let Some(row) = sites.get(*index) else { return };
-            table::row(paint, line, FIGURES, fitted, row, now);
+            let was = app.window(Slot::Main).and_then(|window| window.was(row, now));
+            table::changed(paint, line, FIGURES, fitted, (row, was), now);
+            let leaks = app.model().leaks.of(row.site.id).is_some();
+            if leaks {
+                paint.text(x.saturating_sub(1), line.y, 1, "!", Role::Bad);
+            }
             let number = format!(":{}", row.site.line);
             let function = row.site.short_function();
             if *nested {

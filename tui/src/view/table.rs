@@ -1,9 +1,12 @@
 //! Tables: columns that fit, the visible rows, the selected one set off.
 
+use std::cmp::Ordering;
+
 use plasmon_protocol::stream::Sort;
 use ratatui::layout::Rect;
 
 use super::format::width;
+use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 
@@ -109,6 +112,9 @@ pub fn head<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], sort: O
         // The mark hangs into the gap, so that sorting moves no title.
         let at = if column.right { (x + room + u16::from(!mark.is_empty())).saturating_sub(name) } else { x };
         let role = if sorted.is_some() { Role::Sorted } else { Role::Column };
+        if !column.sort.is_empty() && sort.is_some() {
+            paint.hit(Rect { x, y: area.y, width: room, height: 1 }, Hit::Column(paint.slot, column.sort));
+        }
         let end = paint.text(at, area.y, width(column.title).min(room + 1), column.title, role);
         paint.text(end, area.y, 1, mark, Role::Accent);
     }
@@ -116,17 +122,44 @@ pub fn head<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], sort: O
 
 /// One row.
 pub fn row<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], fitted: &[Fitted], value: &R, now_ms: u64) {
+    changed(paint, area, columns, fitted, (value, None), now_ms);
+}
+
+/// One row, and what it was a moment ago: figures that rose or fell since are marked.
+pub fn changed<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], fitted: &[Fitted], row: (&R, Option<&R>), now_ms: u64) {
+    let (value, was) = row;
     for fit in fitted {
         let column = &columns[fit.column];
         let (text, role) = (column.cell)(value, now_ms);
         let x = area.x + fit.x;
         let room = fit.width.min(area.right().saturating_sub(x));
         if column.right {
+            let before = was.map(|was| (column.cell)(was, now_ms).0).filter(|before| *before != text);
+            let order = before.and_then(|before| magnitude(&text)?.partial_cmp(&magnitude(&before)?));
+            match order {
+                Some(Ordering::Greater) => paint.text(x + room, area.y, 1, "↑", Role::Accent),
+                Some(Ordering::Less) => paint.text(x + room, area.y, 1, "↓", Role::Accent),
+                _ => x,
+            };
             paint.right(x, area.y, room, &text, role);
         } else {
             paint.text(x, area.y, room, &text, role);
         }
     }
+}
+
+/// The number that a figure shows: `1.50G`, `97 %`, `1,204`.
+fn magnitude(text: &str) -> Option<f64> {
+    let text: String = text.trim().chars().filter(|char| *char != ',').collect();
+    let end = text.find(|char: char| !(char.is_ascii_digit() || matches!(char, '.' | '-' | '+'))).unwrap_or(text.len());
+    let number: f64 = text[..end].parse().ok()?;
+    Some(match text[end..].chars().next() {
+        Some('k' | 'K') => number * 1e3,
+        Some('M') => number * 1e6,
+        Some('G') => number * 1e9,
+        Some('T') => number * 1e12,
+        _ => number,
+    })
 }
 
 /// Sets a row off as the selected one.
@@ -141,6 +174,16 @@ mod tests {
 
     fn column(width: u16, flex: u16, keep: u8) -> Column<()> {
         Column { title: "", sort: "", width, flex, right: false, keep, cell: |(), _| (String::new(), Role::Text) }
+    }
+
+    #[test]
+    fn figures_are_compared_by_what_they_show() {
+        assert!(magnitude("1.50G") > magnitude(" 999M"));
+        assert!(magnitude("97 %") > magnitude("9 %"));
+        assert_eq!(magnitude("1,204"), Some(1204.0));
+        assert_eq!(magnitude("+12.0M ▲"), Some(12e6));
+        assert_eq!(magnitude("-"), None);
+        assert_eq!(magnitude(""), None);
     }
 
     #[test]

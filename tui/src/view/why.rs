@@ -3,6 +3,7 @@
 use plasmon_protocol::explain::{Explanation, Line, Node};
 use ratatui::layout::Rect;
 
+use super::hit::Hit;
 use super::paint::Paint;
 use super::table;
 use super::theme::Role;
@@ -46,6 +47,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
                 if let Some(node) = explanation.nodes.get(node) {
                     one(paint, x, here.y, room, node, &Place { branch: &branch, reason: &reason, again, now });
                 }
+                paint.hit(here, Hit::Row(Slot::Main, place));
                 if place == list.cursor {
                     table::select(paint, here);
                 }

@@ -3,7 +3,9 @@
 use plasmon_protocol::stream::GroupRow;
 use ratatui::layout::Rect;
 
+use super::hit::Hit;
 use super::paint::Paint;
+use super::since;
 use super::table::{self, Column};
 use super::theme::Role;
 use crate::app::App;
@@ -37,6 +39,10 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     if cut > 0 {
         let gap = if note.is_empty() { "" } else { "  " };
         note.push((format!("{gap}{} not recorded", super::format::things(cut, "row", "rows")), Role::Warn));
+    }
+    if let Some(since) = since::note(app, slot) {
+        let gap = if note.is_empty() { "" } else { "  " };
+        note.push((format!("{gap}{since}"), Role::Warn));
     }
     let title = [(words.title, Role::Title), (gap, Role::Text), (totals.as_str(), Role::Dim)];
     let note: Vec<(&str, Role)> = note.iter().map(|(text, role)| (text.as_str(), *role)).collect();
@@ -82,8 +88,12 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
     let Some((window, found)) = found.filter(|(window, _)| window.count() > 0) else {
         return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, slot, words));
     };
-    let fitted = table::fit(columns, area.width);
-    table::head(paint, head, columns, app.sort_of(slot).as_ref());
+    let inner = since::beside(app, area);
+    let fitted = table::fit(columns, inner.width);
+    paint.slot = slot;
+    since::head(app, paint, head);
+    table::head(paint, Rect { x: inner.x, width: inner.width, ..head }, columns, app.sort_of(slot).as_ref());
+    let of = app.table(slot);
     let list = app.list(slot);
     let now = app.agent_now_ms();
     for row in 0..rows.height {
@@ -94,7 +104,14 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
         let line = Rect { y: rows.y + row, height: 1, ..rows };
         let at = place.checked_sub(window.start).and_then(|at| usize::try_from(at).ok());
         match at.and_then(|at| found.get(at)) {
-            Some(value) => table::row(paint, line, columns, &fitted, value, now),
+            Some(value) => {
+                if let Some(of) = of {
+                    since::cell(app, slot, of, paint, line, value);
+                }
+                let row = (value, window.was(value, now));
+                table::changed(paint, Rect { x: inner.x, width: inner.width, ..line }, columns, &fitted, row, now);
+                paint.hit(line, Hit::Row(slot, place));
+            }
             // The agent has it and was asked for it.
             None => {
                 paint.text(line.x + super::paint::MARGIN, line.y, 1, "…", Role::Dim);

@@ -31,7 +31,17 @@ impl Stage {
             Request::Subscribe { id, view } if view.table == plasmon_protocol::column::Table::Store => Some(*id),
             _ => None,
         });
+        let growth = stage.asked.iter().find_map(|request| match request {
+            Request::Subscribe { id, view } if view.sort.as_ref().is_some_and(|sort| sort.column == "growth") => Some(*id),
+            _ => None,
+        });
         for back in (1..140).rev() {
+            // The cache has been growing all the time.
+            let mut cache = stage.agent.sites[..1].to_vec();
+            cache[0].held_bytes -= 200_000 * back * 2;
+            let totals = Totals { rows: 1, matched: 1, ..Totals::default() };
+            let body = Body::Snapshot { id: growth.unwrap(), totals, start: 0, rows: Rows::Sites(cache) };
+            stage.frame_at(NOW_MS - back * 2000, body);
             let row: StoreRow = store_before(&stage.agent, back * 2000);
             let totals = Totals { rows: 1, matched: 1, ..Totals::default() };
             let body = Body::Snapshot { id: store.unwrap(), totals, start: 0, rows: Rows::Store(vec![row]) };
@@ -103,6 +113,32 @@ impl Stage {
                 }
                 effects = next;
             }
+        }
+    }
+
+    /// Another second of the program's life, in which its cache has grown by 24 objects: what is subscribed is told anew.
+    #[allow(dead_code, reason = "every test file uses a part of it")]
+    pub(crate) fn grow(&mut self) {
+        let now_ms = NOW_MS + 1_000;
+        self.tell(Msg::Tick(now_ms));
+        let cached: Vec<_> = self.agent.references.iter().filter(|row| row.created_site.id.0 == 1).take(24).cloned().collect();
+        for (mut row, slot) in cached.into_iter().zip(9_000..) {
+            row.object_id = plasmon_protocol::id::ObjectKey { slot, generation: 1 }.on(crate::sample::NODE);
+            row.since_ms = now_ms;
+            self.agent.references.push(row);
+        }
+        let site = &mut self.agent.sites[0];
+        (site.held_bytes, site.objects, site.references) = (site.held_bytes + (12 << 20), site.objects + 24, site.references + 24);
+        self.agent.sites[2].held_bytes -= 8 << 20;
+        self.agent.processes[1].heap_bytes += 3 << 20;
+        let again: Vec<Request> = self.asked.clone();
+        for request in again {
+            let Some(body) = self.agent.answer(&request) else { continue };
+            let same = |other: &&Request| matches!((&request, other), (Request::Subscribe { id, .. }, Request::Unsubscribe { id: ended }) if id == ended);
+            if self.asked.iter().any(|other| same(&other)) {
+                continue;
+            }
+            self.frame_at(now_ms, body);
         }
     }
 

@@ -1,0 +1,175 @@
+//! A mark in time: what every table had then, so that it shows what grew since.
+//!
+//! Each table is read once when the mark is set, and what it had is kept here. Rows that do not grow (references, tasks, events) are new or
+//! not; the others are compared by their weight.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use plasmon_protocol::column::{RowKey, Table};
+use plasmon_protocol::record::StoreRow;
+use plasmon_protocol::stream::{MAX_WINDOW, Totals, View, Window};
+
+use super::subscribe::Slot;
+use super::{App, Mood};
+use crate::model;
+use crate::model::window::{Tabled, weights};
+
+/// A table, and the column that its rows are folded by.
+pub type Sheet = (Table, Option<&'static str>);
+
+/// What is read of each table when a mark is set, and the fields that it takes.
+pub const SHEETS: &[(Sheet, &[&str])] = &[
+    ((Table::Sites, None), &["held_bytes"]),
+    ((Table::Processes, None), &["heap_bytes"]),
+    ((Table::Actors, None), &["held_bytes"]),
+    ((Table::SpillFiles, None), &["live_bytes"]),
+    ((Table::References, None), &["size_bytes"]),
+    ((Table::References, Some("type")), &[]),
+    ((Table::References, Some("created")), &[]),
+    ((Table::References, Some("pid")), &[]),
+    ((Table::References, Some("node")), &[]),
+    ((Table::Tasks, None), &["age"]),
+    ((Table::Tasks, Some("name")), &[]),
+    ((Table::Tasks, Some("status")), &[]),
+    ((Table::Tasks, Some("pid")), &[]),
+    ((Table::Actors, Some("class")), &[]),
+    ((Table::Actors, Some("status")), &[]),
+    ((Table::Actors, Some("job")), &[]),
+];
+
+/// What a table had.
+#[derive(Clone, PartialEq, Debug)]
+struct Base {
+    weights: HashMap<RowKey, u64>,
+    /// Whether those are all rows that there were.
+    whole: bool,
+    totals: Totals,
+}
+
+/// A mark.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Mark {
+    /// When it was set, on the agent's clock.
+    pub at_ms: u64,
+    /// The store then.
+    pub store: Option<StoreRow>,
+    bases: BTreeMap<Sheet, Base>,
+    pending: BTreeSet<u8>,
+}
+
+/// What became of a row since the mark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Since {
+    /// It was not there; its bytes, where it has any.
+    New(Option<u64>),
+    /// It weighs so many bytes more, or less.
+    Bytes(i64),
+    /// It has so many rows more, or less.
+    Rows(i64),
+    /// It was there.
+    Old,
+    /// Nobody knows: too many rows were there, or its table has not come yet.
+    Unknown,
+}
+
+impl Since {
+    /// How much there is more, for an order; what is not known is nothing.
+    #[must_use]
+    pub fn growth(self) -> i64 {
+        match self {
+            Self::New(bytes) => bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(0),
+            Self::Bytes(more) | Self::Rows(more) => more,
+            Self::Old | Self::Unknown => 0,
+        }
+    }
+}
+
+/// What reads a sheet.
+pub(super) fn view(number: u8) -> Option<View> {
+    let ((table, group), fields) = SHEETS.get(usize::from(number))?;
+    // Of rows that are new or not, the totals are enough.
+    let len = if group.is_none() && matches!(table, Table::References | Table::Tasks) { 1 } else { MAX_WINDOW };
+    let columns = if *table == Table::Tasks { Vec::new() } else { fields.iter().map(|field| (*field).to_owned()).collect() };
+    Some(View { columns, group: group.map(str::to_owned), window: Window { start: 0, len }, ..View::of(*table) })
+}
+
+fn difference(now: u64, then: u64) -> i64 {
+    i64::try_from(i128::from(now) - i128::from(then)).unwrap_or(if now > then { i64::MAX } else { i64::MIN })
+}
+
+impl App {
+    /// The mark, if one is set.
+    #[must_use]
+    pub fn mark(&self) -> Option<&Mark> {
+        self.mark.as_deref()
+    }
+
+    /// Marks now: every table shows what grew since.
+    pub(super) fn set_mark(&mut self) {
+        if self.frozen.is_some() {
+            return self.flash(Mood::Refused, "the picture stands still: let it go on to mark now");
+        }
+        let pending = (0..SHEETS.len()).filter_map(|number| u8::try_from(number).ok()).collect();
+        let at_ms = self.agent_now_ms();
+        self.mark = Some(Box::new(Mark { at_ms, store: self.live.store.clone(), bases: BTreeMap::new(), pending }));
+        self.flash(Mood::Done, "marked: every table shows what grew since · d marks anew, D drops the mark");
+    }
+
+    /// Shows what there is again, not what grew.
+    pub(super) fn drop_mark(&mut self) {
+        match self.mark.take() {
+            Some(_) => self.flash(Mood::Done, "the mark is gone"),
+            None => self.flash(Mood::Refused, "no mark is set: d sets one"),
+        }
+    }
+
+    /// The sheets that have yet to come.
+    pub(super) fn pending_sheets(&self) -> impl Iterator<Item = u8> + '_ {
+        self.mark.iter().flat_map(|mark| mark.pending.iter().copied())
+    }
+
+    /// Keeps what a table had; whether a window was one that was asked for when the mark was set.
+    pub(super) fn keep_sheet(&mut self, slot: Slot, window: &model::Window) {
+        let Slot::Sheet(number) = slot else { return };
+        let (Some(mark), Some((sheet, _))) = (&mut self.mark, SHEETS.get(usize::from(number))) else { return };
+        if mark.pending.remove(&number) {
+            let whole = window.keys.len() as u64 >= window.count();
+            let weights = window.keys.iter().cloned().zip(weights(&window.rows)).collect();
+            mark.bases.insert(*sheet, Base { weights, whole, totals: window.totals });
+        }
+    }
+
+    /// What became of a row of a table since the mark; `None` without a mark.
+    #[must_use]
+    pub fn since<R: Tabled>(&self, slot: Slot, table: Table, row: &R) -> Option<Since> {
+        let mark = self.mark.as_deref()?;
+        if let Some(born_ms) = row.born_ms() {
+            return Some(if born_ms >= mark.at_ms { Since::New(row.weight()) } else { Since::Old });
+        }
+        let list = self.list(slot);
+        let group = if R::GROUPED { list.group } else { None };
+        // Groups of filtered rows are others than those that were read.
+        if R::GROUPED && !list.filter.is_empty() {
+            return Some(Since::Unknown);
+        }
+        let Some(base) = mark.bases.get(&(table, group)) else { return Some(Since::Unknown) };
+        let weight = row.weight().unwrap_or(0);
+        Some(match base.weights.get(&row.row_key()) {
+            Some(then) if R::GROUPED && table != Table::References => Since::Rows(difference(weight, *then)),
+            Some(then) => Since::Bytes(difference(weight, *then)),
+            None if base.whole && R::GROUPED && table != Table::References => Since::Rows(difference(weight, 0)),
+            None if base.whole => Since::Bytes(difference(weight, 0)),
+            None => Since::Unknown,
+        })
+    }
+
+    /// How many rows and bytes a whole table has more than when it was marked; `None` where nobody knows.
+    #[must_use]
+    pub fn since_totals(&self, slot: Slot) -> Option<(i64, i64)> {
+        let (mark, table) = (self.mark.as_deref()?, self.table(slot)?);
+        let base = mark.bases.get(&(table, None)).filter(|_| self.list(slot).filter.is_empty())?;
+        let totals = &self.window(slot)?.totals;
+        let bytes = |totals: &Totals| if table == Table::References { totals.unique.unique_bytes } else { totals.bytes };
+        Some((difference(totals.matched, base.totals.matched), difference(bytes(totals), bytes(&base.totals))))
+    }
+}

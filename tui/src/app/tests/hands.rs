@@ -1,0 +1,161 @@
+//! Marks, the mouse, what is copied and saved, jumps.
+
+use plasmon_protocol::stream::Target as Thing;
+
+use super::*;
+use crate::app::act::trouble;
+use crate::app::mark::{SHEETS, Since};
+use crate::app::mouse::Mouse;
+use crate::view::hit::{Hit, hits};
+
+fn sites(held: &[(u32, u64)]) -> Vec<SiteRow> {
+    let site = |id: u32| Site { id: SiteId(id), file: format!("{id}.rs"), line: id, ..Site::default() };
+    held.iter().map(|(id, held)| SiteRow { site: site(*id).into(), held_bytes: *held, objects: 1, ..SiteRow::default() }).collect()
+}
+
+/// Answers what of `effects` asks for a table of sites, the latest first.
+fn answer(app: &mut App, seq: &mut u64, effects: &[Effect], rows: &[(u32, u64)]) {
+    for effect in effects {
+        let Effect::Send(Request::Subscribe { id, view }) = effect else { continue };
+        if view.table == Table::Sites {
+            *seq += 1;
+            let totals = Totals { rows: rows.len() as u64, matched: rows.len() as u64, ..Totals::default() };
+            let body = Body::Snapshot { id: *id, totals, start: 0, rows: Rows::Sites(sites(rows)) };
+            app.update(Msg::Frame(Box::new(Frame { seq: *seq, at_ms: 1_000_000, missed: 0, body })));
+        }
+    }
+}
+
+#[test]
+fn a_mark_reads_every_table_once_and_tells_what_grew() {
+    let (mut app, _) = connected();
+    let mut seq = 0;
+    let opened = press(&mut app, "3");
+    answer(&mut app, &mut seq, &opened, &[(1, 100), (2, 50)]);
+    let asked = press(&mut app, "d");
+    let subscribed = asked.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count();
+    assert_eq!(subscribed, SHEETS.len(), "{asked:?}");
+    answer(&mut app, &mut seq, &asked, &[(1, 100), (2, 50)]);
+    // Site 3 is new, 1 has grown, 2 has shrunk.
+    let again = press(&mut app, "23");
+    answer(&mut app, &mut seq, &again, &[(1, 130), (2, 20), (3, 7)]);
+    let rows = sites(&[(1, 130), (2, 20), (3, 7)]);
+    let since: Vec<_> = rows.iter().map(|row| app.since(Slot::Main, Table::Sites, row)).collect();
+    assert_eq!(since, [Some(Since::Bytes(30)), Some(Since::Bytes(-30)), Some(Since::Bytes(7))]);
+    let (tree, _) = app.tree().unwrap();
+    let order: Vec<String> = tree.iter().map(|row| row.key(app.window(Slot::Main).unwrap().of::<SiteRow>().unwrap())).collect();
+    assert_eq!(order, ["1", "3", "2"], "what grew most stands first");
+    // A reference is new or not.
+    let (old, new) = (ReferenceRow { since_ms: 5, ..reference(1) }, ReferenceRow { since_ms: u64::MAX, ..reference(2) });
+    assert_eq!(app.since(Slot::Main, Table::References, &old), Some(Since::Old));
+    assert_eq!(app.since(Slot::Main, Table::References, &new), Some(Since::New(Some(2))));
+    press(&mut app, "D");
+    assert_eq!(app.since(Slot::Main, Table::Sites, &rows[0]), None);
+    assert!(app.mark().is_none());
+}
+
+#[test]
+fn a_mark_of_another_agent_is_dropped() {
+    let (mut app, _) = connected();
+    press(&mut app, "d");
+    app.update(Msg::Connected(Box::new(NodeRow { node: NodeId([7; 8]), ..NodeRow::default() })));
+    assert!(app.mark().is_some(), "the same agent answers again");
+    app.update(Msg::Connected(Box::new(NodeRow { node: NodeId([8; 8]), ..NodeRow::default() })));
+    assert!(app.mark().is_none());
+    press(&mut app, " d");
+    assert!(app.mark().is_none(), "a picture that stands still has no now");
+}
+
+#[test]
+fn a_click_selects_sorts_goes_and_opens() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    app.update(references(1, id, 0, 4, &[40, 30, 20, 10]));
+    assert_eq!(press(&mut app, "m"), [Effect::Mouse(true)]);
+    let at = |app: &App, wanted: Hit| {
+        let (area, _) = hits(app).into_iter().find(|(_, hit)| *hit == wanted).unwrap();
+        Msg::Mouse(Mouse::Click(area.x, area.y))
+    };
+    let click = at(&app, Hit::Row(Slot::Main, 2));
+    app.update(click.clone());
+    assert_eq!(app.place().list.cursor, 2);
+    let opened = app.update(click);
+    assert!(opened.iter().any(|effect| matches!(effect, Effect::Send(Request::Watch { target: Thing::Object(_), .. }))), "{opened:?}");
+    let back = at(&app, Hit::Crumb(0));
+    let id = id_of(&app.update(back), Table::References);
+    app.update(references(2, id, 0, 4, &[40, 30, 20, 10]));
+    assert_eq!(app.place().route, Route::View(Page::References));
+    let head = at(&app, Hit::Column(Slot::Main, "age"));
+    app.update(head);
+    assert_eq!(app.sorted_by().map(|sort| sort.column), Some("age".to_owned()));
+    app.update(Msg::Mouse(Mouse::WheelUp));
+    assert_eq!(app.place().list.cursor, 0);
+    let events = at(&app, Hit::View(Page::Events));
+    app.update(events);
+    assert_eq!(app.view(), Page::Events);
+    let help = at(&app, Hit::Key(Key::Char('?')));
+    app.update(help);
+    assert!(matches!(app.overlay, Some(Overlay::Help(_))));
+    assert_eq!(press(&mut app, "⎋m"), [Effect::Mouse(false)]);
+}
+
+#[test]
+fn a_row_is_copied_as_what_one_chooses_and_a_view_is_saved() {
+    let (mut app, _) = connected();
+    let mut seq = 0;
+    let opened = press(&mut app, "3");
+    answer(&mut app, &mut seq, &opened, &[(7, 100)]);
+    assert_eq!(press(&mut app, "Ys"), [Effect::Copy("7.rs:7".to_owned())]);
+    let [Effect::Copy(json)] = &press(&mut app, "Yj")[..] else { panic!("nothing is copied") };
+    let row: SiteRow = serde_json::from_str(json).unwrap();
+    assert_eq!((row.held_bytes, row.site.id), (100, SiteId(7)));
+    let [Effect::Copy(text)] = &press(&mut app, "Yt")[..] else { panic!("nothing is copied") };
+    assert!(text.contains("100B") && text.ends_with("7.rs:7"), "{text}");
+    for (letter, ending, part) in [('t', "txt", "─ Sites "), ('j', "json", "\"held_bytes\": 100"), ('s', "svg", "<svg ")] {
+        let effects = press(&mut app, &format!("x{letter}"));
+        let [Effect::Save { stem, ending: given, text }] = &effects[..] else { panic!("{effects:?}") };
+        assert!(stem.starts_with("plasmon-sites-") && *given == ending && text.contains(part), "{stem}.{given}: {text}");
+    }
+    app.update(Msg::Saved(Err("cannot save it: no room".to_owned())));
+    assert_eq!(app.flash_line().unwrap().mood, Mood::Refused);
+}
+
+#[test]
+fn trouble_is_a_filter_of_every_table() {
+    for table in [Table::References, Table::Sites, Table::SpillFiles, Table::Tasks, Table::Actors, Table::Processes, Table::Events] {
+        check(table, trouble(table).unwrap()).unwrap();
+    }
+    let (mut app, _) = connected();
+    press(&mut app, "7!");
+    assert_eq!(app.place().list.filter, "severity:warning | severity:error");
+    press(&mut app, "!");
+    assert_eq!(app.place().list.filter, "");
+}
+
+#[test]
+fn a_reference_leads_to_its_holder_and_to_the_site_that_made_it() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    let site = Site { id: SiteId(5), file: "a.rs".into(), ..Site::default() };
+    let row = ReferenceRow { process: ProcessId(3), pid: 77, created_site: site.into(), ..reference(9) };
+    let totals = Totals { rows: 1, matched: 1, ..Totals::default() };
+    let body = Body::Snapshot { id, totals, start: 0, rows: Rows::References(vec![row]) };
+    app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
+    let mut other = app.clone();
+    press(&mut other, "p");
+    assert!(matches!(&other.place().route, Route::Process { id: ProcessId(3), .. }), "{:?}", other.place().route);
+    press(&mut app, "c");
+    assert!(matches!(&app.place().route, Route::Site { id: SiteId(5), .. }), "{:?}", app.place().route);
+}
+
+#[test]
+fn an_event_opens_what_it_is_about() {
+    let (mut app, _) = connected();
+    let id = id_of(&press(&mut app, "7"), Table::Events);
+    let task = TaskKey { process: ProcessId(1), number: 4 }.on(NodeId([7; 8]));
+    let rows = Rows::Events(vec![EventRow { number: 1, opens: Some(Thing::Task(task)), ..EventRow::default() }]);
+    let body = Body::Snapshot { id, totals: Totals { rows: 1, matched: 1, ..Totals::default() }, start: 0, rows };
+    app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
+    press(&mut app, "⏎");
+    assert!(matches!(&app.place().route, Route::Task { id, .. } if *id == task), "{:?}", app.place().route);
+}

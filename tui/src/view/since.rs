@@ -1,0 +1,71 @@
+//! The column that a mark adds to every table: what grew since.
+
+use plasmon_protocol::column::Table;
+use ratatui::layout::Rect;
+
+use super::format::{clock, count, growth, size};
+use super::paint::{MARGIN, Paint};
+use super::theme::Role;
+use crate::app::App;
+use crate::app::mark::Since;
+use crate::app::subscribe::Slot;
+use crate::model::window::Tabled;
+
+/// Cells of the column.
+const CELLS: u16 = 9;
+
+/// What is left of an area beside the column; all of it without a mark.
+#[must_use]
+pub fn beside(app: &App, area: Rect) -> Rect {
+    let taken = if app.mark().is_some() { (CELLS + 1).min(area.width) } else { 0 };
+    Rect { x: area.x + taken, width: area.width - taken, ..area }
+}
+
+/// The column's name.
+pub fn head(app: &App, paint: &mut Paint<'_>, line: Rect) {
+    if app.mark().is_some() {
+        paint.right(line.x + MARGIN, line.y, CELLS - 1, "grown", Role::Sorted);
+    }
+}
+
+/// A row's cell.
+pub fn cell<R: Tabled>(app: &App, slot: Slot, table: Table, paint: &mut Paint<'_>, line: Rect, row: &R) {
+    if let Some(since) = app.since(slot, table, row) {
+        word(paint, line, since);
+    }
+}
+
+/// What became of something since the mark.
+pub fn word(paint: &mut Paint<'_>, line: Rect, since: Since) {
+    let (text, role) = match since {
+        Since::New(Some(bytes)) => (growth(i64::try_from(bytes).unwrap_or(i64::MAX)), Role::Warn),
+        Since::New(None) => ("new".to_owned(), Role::Warn),
+        Since::Bytes(0) | Since::Rows(0) | Since::Old => return,
+        Since::Bytes(bytes) => (growth(bytes), if bytes > 0 { Role::Warn } else { Role::Ok }),
+        Since::Rows(rows) => (format!("{}{}", sign(rows), count(rows.unsigned_abs())), if rows > 0 { Role::Warn } else { Role::Ok }),
+        Since::Unknown => ("?".to_owned(), Role::Dim),
+    };
+    paint.right(line.x + MARGIN, line.y, CELLS - 1, &text, role);
+}
+
+fn sign(number: i64) -> &'static str {
+    match number {
+        0 => "",
+        1.. => "+",
+        _ => "-",
+    }
+}
+
+/// `since 14:03:22 +34, +12.0M` for a table's title; nothing without a mark.
+#[must_use]
+pub fn note(app: &App, slot: Slot) -> Option<String> {
+    let mark = app.mark()?;
+    let at = clock(mark.at_ms, app.settings.utc_offset_ms);
+    Some(match app.since_totals(slot) {
+        None => format!("since {at}"),
+        Some((rows, bytes)) => {
+            let bytes = if bytes == 0 { String::new() } else { format!(", {}{}", sign(bytes), size(bytes.unsigned_abs())) };
+            format!("since {at} {}{}{bytes}", if rows >= 0 { "+" } else { "-" }, count(rows.unsigned_abs()))
+        }
+    })
+}
