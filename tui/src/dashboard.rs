@@ -24,6 +24,8 @@ pub struct DashboardOptions {
     pub address: String,
     /// A line about what the program behind it is doing, for the header.
     pub progress: Option<watch::Receiver<String>>,
+    /// How it looks.
+    pub theme: Theme,
     /// Closes the dashboard when it turns true, or when its sender is dropped.
     pub quit_when: Option<watch::Receiver<bool>>,
 }
@@ -46,7 +48,7 @@ pub fn dashboard(options: DashboardOptions) -> Result<ExitReason, Error> {
 /// # Errors
 /// When there is no connection at first, or the terminal cannot be used.
 pub async fn show(options: DashboardOptions) -> Result<ExitReason, Error> {
-    let DashboardOptions { url, token, address, progress, quit_when } = options;
+    let DashboardOptions { url, token, address, progress, theme, quit_when } = options;
     let door = Door { url, token };
     let address = if address.is_empty() { door.address() } else { address };
     let (connection, node) = door.connect().await?;
@@ -55,7 +57,7 @@ pub async fn show(options: DashboardOptions) -> Result<ExitReason, Error> {
     if let Some(progress) = &progress {
         app.progress.clone_from(&progress.borrow());
     }
-    let (mut screen, guard) = take_over(Theme::of_environment()).map_err(Error::Terminal)?;
+    let (mut screen, guard) = take_over(theme).map_err(Error::Terminal)?;
     let reason = run(app, &mut link, &mut screen, Outside { progress, quit_when }, now_ms).await;
     drop(guard);
     reason.map_err(Error::Terminal)
@@ -66,23 +68,23 @@ pub async fn show(options: DashboardOptions) -> Result<ExitReason, Error> {
 ///
 /// # Errors
 /// When the terminal cannot be used.
-pub fn replay(recording: Recording, name: String) -> Result<ExitReason, Error> {
+pub fn replay(recording: Recording, name: String, theme: Theme) -> Result<ExitReason, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
         let app = App::new(Settings { address: name, utc_offset_ms: utc_offset_ms() }).of_recording(recording.timeline().clone());
         let mut link = ReplayLink::new(recording);
-        let (mut screen, guard) = take_over(Theme::of_environment()).map_err(Error::Terminal)?;
+        let (mut screen, guard) = take_over(theme).map_err(Error::Terminal)?;
         let reason = run(app, &mut link, &mut screen, Outside::default(), now_ms).await;
         drop(guard);
         reason.map_err(Error::Terminal)
     })
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-fn utc_offset_ms() -> i64 {
+pub(crate) fn utc_offset_ms() -> i64 {
     let now = jiff::Timestamp::now();
     i64::from(jiff::tz::TimeZone::system().to_offset(now).seconds()) * 1000
 }

@@ -13,6 +13,10 @@ mod fail_on;
 mod local;
 #[path = "main/look_back.rs"]
 mod look_back;
+#[path = "main/looks.rs"]
+mod looks;
+#[path = "main/output.rs"]
+mod output;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -26,6 +30,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::filter::{Filter, FilterError, milliseconds};
 use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
 use plasmon_tui::DashboardOptions;
+use plasmon_tui::view::theme::Theme;
 
 /// See inside the shared memory of parallel programs: who holds what, and which line of code made it
 #[derive(Parser, Debug)]
@@ -35,6 +40,10 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    output: output::Output,
+    #[command(flatten)]
+    looks: looks::Looks,
 }
 
 #[derive(Subcommand, Debug)]
@@ -77,6 +86,10 @@ struct Attach {
     /// The file with the agent's token
     #[arg(long, env = "PLASMON_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    output: output::Output,
+    #[command(flatten)]
+    looks: looks::Looks,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -119,8 +132,8 @@ struct Memory {
     /// How long --fail-on growth watches
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     growth_time: Duration,
-    /// Print again every second, until interrupted
-    #[arg(long, conflicts_with = "json")]
+    /// Print again every second, until interrupted; with --json, one line each time
+    #[arg(long)]
     watch: bool,
 }
 
@@ -182,9 +195,11 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
-        None => watch_or_report(&cli.target),
-        Some(Command::Attach(attach)) => watch_or_report(&Target { address: Some(attach.url), token_file: attach.token_file }),
-        Some(Command::Memory(memory)) => match memory_report(&memory) {
+        None => watch_or_report(&cli.target, &cli.output, &cli.looks),
+        Some(Command::Attach(attach)) => {
+            watch_or_report(&Target { address: Some(attach.url), token_file: attach.token_file }, &attach.output, &attach.looks)
+        }
+        Some(Command::Memory(memory)) => match memory_report(&memory, None) {
             Ok(true) => return ExitCode::from(1),
             Ok(false) => Ok(()),
             Err(failure) => Err(failure),
@@ -249,20 +264,25 @@ fn can_be_drawn_on() -> bool {
 }
 
 /// The dashboard on a terminal; the report where there is none.
-fn watch_or_report(target: &Target) -> Result<(), Failure> {
+fn watch_or_report(target: &Target, output: &output::Output, looks: &looks::Looks) -> Result<(), Failure> {
+    let theme = looks.theme()?;
     let found = attach_to(target)?;
+    if output.is_wanted() {
+        return output.print(&found);
+    }
     if can_be_drawn_on() {
-        return dashboard(found, None, None);
+        return dashboard(found, theme, None, None);
     }
     report(&found)
 }
 
 fn dashboard(
     found: Found,
+    theme: Theme,
     progress: Option<tokio::sync::watch::Receiver<String>>,
     quit_when: Option<tokio::sync::watch::Receiver<bool>>,
 ) -> Result<(), Failure> {
-    let options = DashboardOptions { url: found.url, token: found.token, address: String::new(), progress, quit_when };
+    let options = DashboardOptions { url: found.url, token: found.token, address: String::new(), progress, theme, quit_when };
     plasmon_tui::dashboard(options)?;
     Ok(())
 }
@@ -292,12 +312,13 @@ fn read_token(path: &std::path::Path) -> Result<String, Failure> {
     Ok(token.to_owned())
 }
 
-/// Prints the report, again and again if that is asked for; whether what must not be is.
-fn memory_report(memory: &Memory) -> Result<bool, Failure> {
+/// Prints the report of an agent that is known, or else of the one that is meant, again and again if that is asked for; whether what must
+/// not be is.
+fn memory_report(memory: &Memory, known: Option<&Found>) -> Result<bool, Failure> {
     // What cannot be read is said before an agent is looked for.
     let conditions = memory.fail_on.iter().map(|text| text.parse()).collect::<Result<Vec<FailOn>, _>>()?;
     let filter = Filter::parse(memory.filter.as_deref().unwrap_or_default())?;
-    let found = attach_to(&memory.target)?;
+    let found = known.cloned().map_or_else(|| attach_to(&memory.target), Ok)?;
     loop {
         let report = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
         let failed = fail_on::holds(&conditions, &report, &found, memory.growth_time);
@@ -332,7 +353,9 @@ fn print(report: &Report, memory: &Memory) -> Result<bool, Failure> {
     };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let written = if memory.json {
-        serde_json::to_writer_pretty(&mut out, report).map_err(std::io::Error::from).and_then(|()| writeln!(out))
+        // Again and again, one line is one report.
+        let written = if memory.watch { serde_json::to_writer(&mut out, report) } else { serde_json::to_writer_pretty(&mut out, report) };
+        written.map_err(std::io::Error::from).and_then(|()| writeln!(out))
     } else {
         if memory.watch {
             // From the top of the screen, as `watch` does it.

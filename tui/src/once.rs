@@ -9,10 +9,18 @@ use plasmon_protocol::report::Report;
 use plasmon_protocol::stream::{Body, Detail, PostMortem, Request, Target};
 use serde::Deserialize;
 
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::app::route::Page;
+use crate::app::{App, Effect, Msg, Settings};
 use crate::error::Error;
-use crate::link::LinkError;
-use crate::link::websocket::Door;
+use crate::keys::Key;
+use crate::link::websocket::{Door, WebSocketLink};
+use crate::link::{Link, LinkError, LinkEvent};
 use crate::model::clean::{clean, decode};
+use crate::view::hit::screen_text;
+use crate::view::theme::Theme;
 
 /// The viewer's number for its one request.
 const ID: u32 = 1;
@@ -66,6 +74,46 @@ pub fn fetch_node(url: &str, token: Option<&str>) -> Result<NodeDetail, Error> {
         Some(Detail::Node(node)) => Ok(node),
         _ => Ok(NodeDetail::default()),
     }
+}
+
+/// A view as the dashboard draws it, in lines of text; `size` in columns and lines.
+///
+/// # Errors
+/// When there is no connection, or it breaks before all has come.
+pub fn fetch_view(url: &str, token: Option<&str>, page: Page, size: (u16, u16)) -> Result<String, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
+    let text = runtime.block_on(drawn(door, page, size));
+    runtime.shutdown_background();
+    text
+}
+
+async fn drawn(door: Door, page: Page, size: (u16, u16)) -> Result<String, Error> {
+    let settings = Settings { address: door.address(), utc_offset_ms: crate::dashboard::utc_offset_ms() };
+    let (connection, node) = door.connect().await?;
+    let mut link = WebSocketLink::keep(door, connection, node);
+    let mut app = App::new(settings);
+    app.update(Msg::Resize(size.0, size.1));
+    app.update(Msg::Key(Key::Char(char::from_digit(page.number() as u32, 10).unwrap_or('1'))));
+    while !app.is_answered() {
+        let msg = match link.next().await {
+            Some(LinkEvent::Connected(node)) => Msg::Connected(node),
+            Some(LinkEvent::Frame(frame)) => Msg::Frame(frame),
+            Some(LinkEvent::Lost { error, .. }) => return Err(error.into()),
+            None => break,
+        };
+        let mut effects = app.update(Msg::Tick(crate::dashboard::now_ms()));
+        effects.extend(app.update(msg));
+        effects.extend(app.drawn());
+        for effect in effects {
+            if let Effect::Send(request) = effect {
+                link.send(request);
+            }
+        }
+    }
+    let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));
+    crate::view::draw(&app, &Theme::new(false), &mut buffer);
+    Ok(screen_text(&buffer))
 }
 
 /// One thing in detail, once, and the agent's clock.

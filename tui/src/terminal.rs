@@ -139,6 +139,8 @@ pub fn take_over(theme: Theme) -> io::Result<(Tty<io::Stdout>, Guard)> {
             previous(panic);
         }));
     });
+    // The theme decides: where it has colours they are sent, whatever the environment says.
+    crossterm::style::force_color_output(theme.is_coloured());
     enable_raw_mode()?;
     let guard = Guard(());
     Ok((Tty::over(io::stdout(), theme)?, guard))
@@ -156,8 +158,8 @@ impl<W: Write> Screen for Tty<W> {
 
     fn draw(&mut self, app: &App) -> io::Result<()> {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        let theme = self.theme;
-        let drawn = self.terminal.draw(|frame| view::draw(app, &theme, frame.buffer_mut())).map(drop);
+        let theme = &self.theme;
+        let drawn = self.terminal.draw(|frame| view::draw(app, theme, frame.buffer_mut())).map(drop);
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
         drawn
     }

@@ -54,7 +54,11 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
 pub(crate) fn draw_telling(app: &App, theme: &Theme, buffer: &mut Buffer) -> Vec<(Rect, hit::Hit)> {
     let mut paint = Paint::new(buffer, theme);
     whole(app, &mut paint);
-    paint.hits
+    let hits = paint.hits;
+    if theme.is_ascii() {
+        theme::ascii::write(buffer);
+    }
+    hits
 }
 
 fn whole(app: &App, paint: &mut Paint<'_>) {

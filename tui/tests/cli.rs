@@ -375,10 +375,76 @@ fn help(arguments: &[&str]) -> String {
     end(command).fine()
 }
 
+/// The first lines of what a command prints until it is told to stop.
+fn lines_of(place: &Place, arguments: &[&str], count: usize) -> Vec<String> {
+    let mut child = place.plasmon(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let reader = std::io::BufReader::new(child.stdout.take().unwrap());
+    let lines: Vec<String> = std::io::BufRead::lines(reader).take(count).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines
+}
+
+#[test]
+fn plasmon_prints_the_same_model_once_as_lines_and_as_views() {
+    let mut live = Live::start();
+    let header = |text: &str| text.split_once('\n').unwrap().1.to_owned();
+    assert_eq!(header(&live.place.run(["--once"]).fine()), header(&live.memory(&[])));
+    let once: Value = serde_json::from_str(&live.place.run(["--once", "--json"]).fine()).unwrap();
+    assert_eq!(once["totals"], live.json()["totals"]);
+    for arguments in [&["--watch", "--json"][..], &["memory", "--watch", "--json"]] {
+        for line in lines_of(&live.place, arguments, 2) {
+            let report: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(report["totals"], once["totals"], "one line is one report");
+        }
+    }
+    for (view, part) in
+        [("overview", "─ Object store ─"), ("sites", "remember"), ("node", "open files"), ("Post-mortem", "no process died")]
+    {
+        let text = live.place.run(["--view", view]).fine();
+        assert!(text.contains(part) && !text.contains('\x1b') && text.lines().count() == 40, "{view}: {text}");
+    }
+    let wrong = live.place.run(["--view", "nothing"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("there are overview, references, sites"), "{wrong:?}");
+    live.screen.press("q");
+    assert_eq!(live.screen.end(), 0);
+}
+
+#[test]
+fn the_doctor_looks_at_this_machine_or_asks_an_agent() {
+    let place = Place::new();
+    let here = place.run(["doctor"]).fine();
+    for part in ["kernel ", "memory ", "open files ", "spill to "] {
+        assert!(here.lines().any(|line| line.get(3..).is_some_and(|line| line.starts_with(part))), "no '{part}' in {here}");
+    }
+    let json: Value = serde_json::from_str(&place.run(["doctor", "--json"]).fine()).unwrap();
+    assert!(json.as_array().unwrap().iter().any(|check| check["subject"] == "memory" && check["limit"].as_u64().unwrap() > 0), "{json:#}");
+    let nowhere = place.run(["doctor", "--spill-dir", "/proc/nowhere"]).fine();
+    assert!(nowhere.contains("will not work") && nowhere.contains("hint: "), "{nowhere}");
+    let daemon = Daemon::start(&place, &[]);
+    let address = daemon.found.address.listen.to_string();
+    let token = daemon.found.address.token_file.to_str().unwrap().to_owned();
+    let asked = place.run(["doctor", "--address", &address, "--token-file", &token]).fine();
+    assert!(asked.contains("open files"), "{asked}");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_theme_that_cannot_be_read_says_what_can() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place, &[]);
+    let theme = place.file("theme.toml", b"acent = 'red'\n");
+    let wrong = place.run(["--theme", theme.to_str().unwrap()]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("no role 'acent'") && wrong.stderr.contains("accent"), "{wrong:?}");
+    let wrong = place.run(["--color", "many"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("truecolor"), "{wrong:?}");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
 #[test]
 fn help_and_version_read_well() {
     insta::assert_snapshot!("help", help(&["--help"]));
-    for command in ["demo", "attach", "memory", "record", "replay", "agent"] {
+    for command in ["demo", "attach", "memory", "record", "replay", "doctor", "agent"] {
         insta::assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
         assert_eq!(help(&["help", command]), help(&[command, "--help"]));
     }

@@ -158,6 +158,19 @@ fn without_colour_nothing_is_coloured_and_the_rest_stays() {
 }
 
 #[test]
+fn in_ascii_every_cell_is_ascii_and_the_rest_stays() {
+    for (name, keys) in VIEWS {
+        let mut stage = Stage::new(80, 24);
+        stage.keys(keys);
+        let buffer = stage.buffer(&Theme::new(false).ascii(true));
+        assert!(buffer.content().iter().all(|cell| cell.symbol().is_ascii()), "{name}");
+        if ["overview", "sites", "object", "node"].contains(name) {
+            insta::assert_snapshot!(format!("{name}_ascii"), stage::text(&buffer));
+        }
+    }
+}
+
+#[test]
 fn what_is_not_of_now_says_so() {
     let lost = |stage: &mut Stage| {
         stage.tell(Msg::Lost {

@@ -213,6 +213,9 @@ fn disk(path: &Path, capacity_bytes: Option<u64>) -> Check {
         Err(error) => return Check::new(subject, error.to_string()).advise(Severity::Error, "name another directory with --spill-dir"),
     };
     let (total, free) = (found.f_blocks.saturating_mul(found.f_frsize), found.f_bavail.saturating_mul(found.f_frsize));
+    if total == 0 {
+        return Check::new(subject, "no files can be kept there").advise(Severity::Error, "name a directory on a disk with --spill-dir");
+    }
     let used = total.saturating_sub(free);
     let fact = format!("{} of {} free", Bytes(free), Bytes(total));
     let check = Check { bytes: true, ..Check::new(subject, fact).of(used, total) };

@@ -158,6 +158,13 @@ impl App {
         }
     }
 
+    /// Whether everything that was asked for has come.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        let answered = |known: &Subscription| known.answered || known.refused.is_some();
+        self.link == LinkState::Live && self.subscriptions.slots.values().all(answered)
+    }
+
     /// Brings what was asked for in line with what the place needs.
     pub(super) fn subscribe(&mut self, effects: &mut Vec<Effect>) {
         let wants = self.wants();

@@ -13,9 +13,11 @@ use plasmon_agent::session::{find_live, temp_dir};
 use plasmon_protocol::doctor::Check;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::size::Bytes;
+use plasmon_tui::view::theme::Theme;
 use tokio::sync::watch;
 
 use crate::demo::{self, Outcome, Plan};
+use crate::looks::Looks;
 use crate::{Failure, Found, read_token};
 
 /// `plasmon demo`
@@ -30,6 +32,8 @@ pub(crate) struct DemoOptions {
     /// Stay when the work is done, until q [default: at most a minute]
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    looks: Looks,
     #[command(flatten)]
     agent: AgentOptions,
 }
@@ -62,6 +66,7 @@ pub(crate) fn checks(spill_dirs: &[PathBuf]) -> Vec<Check> {
 }
 
 pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
+    let theme = options.looks.theme()?;
     let plan = Plan { input: options.input, output: options.output };
     let size = match &plan.input {
         Some(path) => {
@@ -84,7 +89,7 @@ pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
     let found = found.into_iter().find(|found| found.path == info.session);
     let found = found.ok_or_else(|| Error::Connect { action: "find the demo's agent".to_owned(), cause: "it is gone".to_owned() })?;
     let found = Found { url: format!("ws://{}", found.address.listen), token: Some(read_token(&found.address.token_file)?) };
-    let result = if crate::can_be_drawn_on() { watched(plan, found, options.keep) } else { unwatched(&plan, &found) };
+    let result = if crate::can_be_drawn_on() { watched(plan, found, theme, options.keep) } else { unwatched(&plan, &found) };
     let ended = plasmon::shutdown();
     result?;
     Ok(ended?)
@@ -97,7 +102,7 @@ const LINGER: Duration = Duration::from_secs(60);
 const CLEANING: Duration = Duration::from_secs(2);
 
 /// The work behind the dashboard.
-fn watched(plan: Plan, found: Found, keep: bool) -> Result<(), Failure> {
+fn watched(plan: Plan, found: Found, theme: Theme, keep: bool) -> Result<(), Failure> {
     let (tell, progress) = watch::channel("starting".to_owned());
     let (done, quit_when) = watch::channel(false);
     let (finished, outcome) = mpsc::channel();
@@ -132,7 +137,7 @@ fn watched(plan: Plan, found: Found, keep: bool) -> Result<(), Failure> {
         let _ = done.send(true);
         drop(kept);
     });
-    crate::dashboard(found, Some(progress), Some(quit_when))?;
+    crate::dashboard(found, theme, Some(progress), Some(quit_when))?;
     match outcome.try_recv() {
         Ok(result) => {
             let summary = result?;

@@ -13,6 +13,7 @@ use plasmon_tui::link::websocket::Door;
 use plasmon_tui::record::{Ending, Progress, record};
 use plasmon_tui::recording::Recording;
 
+use crate::looks::Looks;
 use crate::{Failure, Target, attach_to};
 
 /// No recording is larger, bytes.
@@ -38,6 +39,8 @@ pub(crate) struct RecordOptions {
 pub(crate) struct ReplayOptions {
     /// What `plasmon record` has written, or what an agent has left
     file: PathBuf,
+    #[command(flatten)]
+    looks: Looks,
 }
 
 fn refused(action: &str, path: &Path, error: &std::io::Error) -> Failure {
@@ -120,7 +123,7 @@ pub(crate) fn run_replay(options: &ReplayOptions) -> Result<(), Failure> {
     })?;
     if crate::can_be_drawn_on() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        plasmon_tui::replay(recording, plasmon_tui::recording::harmless(name))?;
+        plasmon_tui::replay(recording, plasmon_tui::recording::harmless(name), options.looks.theme()?)?;
         return Ok(());
     }
     let end_ms = recording.timeline().end_ms;
