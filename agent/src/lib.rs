@@ -4,7 +4,8 @@
 //!
 //! The truth, pure and simulated:
 //! - [`reactor`]: one `Core`, changed only by `on_*` functions.
-//! - [`store`]: who has which bytes; [`references`]: who holds what; [`scheduler`]: which task runs when.
+//! - [`store`]: who has which bytes; [`references`]: who holds what; [`scheduler`]: which task runs when; [`changes`]: what viewers were
+//!   not told yet.
 //!
 //! The world around it:
 //! - [`node`]: rings, sockets, clocks, worker processes.
@@ -14,6 +15,7 @@
 //! Ways to run it: [`command`] alone, [`embedded`] for a program; [`running`] is what both run.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod changes;
 pub mod command;
 pub mod config;
 pub mod disk;

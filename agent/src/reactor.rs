@@ -38,6 +38,7 @@ mod drain;
 mod evacuation;
 mod eviction;
 mod explain;
+mod follow;
 mod infeasible;
 mod largest;
 mod learned;
@@ -93,7 +94,7 @@ use crate::store::ledger::Class;
 use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
-pub use memory::CREATE_GRACE_MS;
+pub use memory::{CREATE_GRACE_MS, WRITE_GRACE_MS};
 pub use oom::OomConfig;
 pub use post_mortem::{Departure, MAX_POST_MORTEM, POST_MORTEM_MS};
 pub use process::{Activity, Job, Process, Root, Usage};
@@ -188,6 +189,8 @@ pub struct Core {
     references: ReferenceTable,
     sites: Sites,
     processes: Vec<Option<Box<Process>>>,
+    /// What dead processes were called by the operating system, by their numbers; 0 for others.
+    dead_pids: Vec<u32>,
     jobs: BTreeMap<JobId, Job>,
     tasks: Tasks,
     /// Ended tasks, oldest first.
@@ -305,6 +308,7 @@ impl Core {
             references: ReferenceTable::default(),
             sites: Sites::default(),
             processes: vec![Some(Box::new(agent))],
+            dead_pids: Vec::new(),
             jobs: BTreeMap::new(),
             tasks: Tasks::default(),
             ended: VecDeque::new(),
@@ -389,6 +393,11 @@ impl Core {
 
     fn pid(&self, process: ProcessId) -> u32 {
         self.process(process).map_or(0, |process| process.pid)
+    }
+
+    /// The same, of one that may be dead by now.
+    fn pid_ever(&self, process: ProcessId) -> u32 {
+        self.process(process).map_or_else(|| self.dead_pids.get(process.0 as usize).copied().unwrap_or(0), |process| process.pid)
     }
 
     /// Tells what happened; of an event with a pid, that process can be opened.

@@ -202,7 +202,7 @@ impl Recording {
     /// The tables now, and what that took of the node's time; nothing when the node ends.
     fn picture(&mut self) -> Option<(Picture, Duration)> {
         let (sender, answer) = mpsc::sync_channel(1);
-        self.remote.tell(Command::Record(Box::new(move |tables: &dyn Tables| {
+        self.remote.tell(Command::Record(Box::new(move |tables: &mut dyn Tables| {
             let began = Instant::now();
             let tables_now: Vec<_> = TABLES.into_iter().map(|table: Table| tables.take(table, MAX_ROWS)).collect();
             let picture = Picture { at_ms: tables.now_ms(), node: tables.node(), tables: tables_now };

@@ -2,14 +2,17 @@
 //!
 //! - [`door`] decides who may come in before anything is upgraded; [`head`] reads what it decides on, [`token`] is the secret.
 //! - [`server`] accepts, [`viewer`] talks to one viewer: its requests, its credit, its clocks.
+//! - [`desk`] makes what they look at once for all of them, in bounds that [`pace`] sets; [`round`] is what a viewer is subscribed to.
 //! - [`tables`] is what may be read of the node; [`plasmon_protocol::window`] turns a table into what a view shows.
 //! - [`subscription`] remembers what a viewer has and says what is new; [`frame`] writes what is no window as JSON.
 //! - [`detail`] adds to a thing in detail what only files know.
 
+mod desk;
 pub mod detail;
 pub mod door;
 pub mod frame;
 pub mod head;
+mod pace;
 mod report;
 mod round;
 pub mod server;

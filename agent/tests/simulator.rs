@@ -20,6 +20,7 @@ mod simulator {
     pub(crate) mod disk;
     pub(crate) mod effects;
     pub(crate) mod fate;
+    pub(crate) mod follower;
     pub(crate) mod hostile;
     pub(crate) mod model;
     pub(crate) mod program;

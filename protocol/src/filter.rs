@@ -81,6 +81,17 @@ impl<R: Record> Filter<R> {
         self.alternatives.is_empty()
     }
 
+    /// When the outcome may next change with time alone, milliseconds since the Unix epoch: not before it.
+    #[must_use]
+    pub fn changes_at(&self, row: &R, now_ms: u64) -> Option<u64> {
+        let terms = self.alternatives.iter().flatten();
+        terms
+            .filter_map(
+                |term| if let Want::Column(column, test) = &term.want { test.changes_at(&(column.cell)(row), now_ms) } else { None },
+            )
+            .min()
+    }
+
     /// Whether the outcome can change with time alone.
     #[must_use]
     pub fn depends_on_age(&self) -> bool {

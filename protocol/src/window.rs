@@ -5,8 +5,10 @@
 //! - [`row`]: what windows must know of each kind of row beyond its columns.
 //! - [`text`]: windows as the JSON that frames carry.
 //! - [`sent`]: what somebody has of a window, and what is new to him.
+//! - [`live`]: windows over long tables, by what changes in them.
 
 mod group;
+pub mod live;
 mod row;
 mod sent;
 mod text;
@@ -24,7 +26,7 @@ use crate::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
 use hashbrown::HashSet;
 
 pub use row::{Shown, TABLES, count, join, name};
-pub use sent::{Print, Prints, Sent};
+pub use sent::{Print, Prints, Rendered, Sent};
 pub use text::{ENVELOPE, MAX_TEXT, Payload, RowText, clip, fitting, write_row, write_rows};
 
 use group::{Grouping, grouped};

@@ -27,6 +27,8 @@ mod sample;
 mod shared;
 #[path = "plasmon/spill.rs"]
 mod spill;
+#[path = "plasmon/stream.rs"]
+mod stream;
 #[path = "plasmon/table.rs"]
 mod table;
 #[path = "plasmon/tasks.rs"]
@@ -63,7 +65,7 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 12] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
@@ -73,21 +75,20 @@ const GROUPS: [Group; 11] = [
     ("queue", queue::queue),
     ("reactor", reactor::messages),
     ("tax", taxes::taxes),
+    ("stream", stream::stream),
     ("spill", spill::spill),
     ("agent", idle::agent),
 ];
 
 /// What nothing measures yet.
-const LATER: [&str; 3] = [
-    "1,000,000 references: first screen, frame, memory per row",
-    "plasmon memory of 10 / 50,000 references, whole process",
-    "crash of a process, until its rows are gone",
-];
+const LATER: [&str; 2] = ["plasmon memory of 10 / 50,000 references, whole process", "crash of a process, until its rows are gone"];
 
 fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
         Ok("echo") => return echo::answer(),
         Ok("agent") => return daemon::serve(),
+        Ok("holder") => return stream::hold(),
+        Ok("crowd") => return viewer::gather(),
         _ => {}
     }
     match run() {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::telemetry::tables::Tables;
 
 /// A closure that the node's thread runs between two batches, after it has drained every ring.
-pub type Question = Box<dyn FnOnce(&dyn Tables) + Send>;
+pub type Question = Box<dyn FnOnce(&mut dyn Tables) + Send>;
 
 /// Asks the node's thread. Cheap to clone.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ impl NodeHandle {
     }
 
     /// The answer, or `None` when the node has ended.
-    pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&dyn Tables) -> T + Send + 'static) -> Option<T> {
+    pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&mut dyn Tables) -> T + Send + 'static) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
         (self.send)(Box::new(move |tables| {
             // The asker may have gone; then nobody wants the answer.

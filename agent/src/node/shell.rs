@@ -281,10 +281,10 @@ impl Shell {
                     // What was published before the question arrived is in the answer.
                     self.drain_all();
                     self.notice_viewers();
-                    question(&self.core);
+                    question(&mut self.core);
                 }
                 Command::Record(question) => {
-                    question(&self.core);
+                    question(&mut self.core);
                     if let Some(recorder) = &mut self.recorder {
                         recorder.taken(self.core.version(Table::Store));
                     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plasmon_protocol::id::{ObjectKey, ProcessId};
+use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::record::{ActorStatus, ObjectState, ProcessType, ReferenceType, TaskStatus};
 
 use super::rows::reference_type;
@@ -72,6 +72,7 @@ impl Core {
         let mut copies: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         let mut classes = [0; 7];
         let mut spill = super::storage::Spill::default();
+        let mut oldest: BTreeMap<SiteId, u64> = BTreeMap::new();
         for (key, object) in self.objects.iter() {
             let mut sum = Counts::default();
             let mut holders = 0;
@@ -88,6 +89,8 @@ impl Core {
             ensure(sum == object.counts, || format!("{key:?} sums to {:?} and has {sum:?}", object.counts))?;
             ensure(!sum.is_zero(), || format!("{key:?} is kept though nobody holds it"))?;
             if !object.hidden {
+                let oldest = oldest.entry(object.site).or_insert(object.created_ms);
+                *oldest = object.created_ms.min(*oldest);
                 rows += u64::from(holders);
                 visible = (visible.0 + 1, visible.1 + object.length);
             }
@@ -123,6 +126,10 @@ impl Core {
             format!("primary, secondary and spilled bytes are counted as {counted:?} and are {spill:?}")
         })?;
         self.spill.files.check()?;
+        for (site, ..) in self.sites.iter() {
+            let (counted, oldest) = (self.sites.oldest(site), oldest.get(&site).copied());
+            ensure(counted == oldest, || format!("the oldest object of site {site} is of {oldest:?}, not of {counted:?}"))?;
+        }
         let mut leased = 0;
         for (index, lease) in self.store.leases() {
             leased += lease.length;

@@ -98,6 +98,7 @@ impl Core {
             match failure {
                 None if there => {
                     self.spill.files.relocate(number, file, item.at);
+                    self.objects.touch(item.key.slot);
                     moved += 1;
                     bytes += item.length;
                 }

@@ -77,11 +77,10 @@ impl Core {
             return None;
         }
         let mut objects: Vec<_> = self.visible().filter(|(_, object)| object.site == id).collect();
-        let oldest_ms = objects.iter().map(|(_, object)| object.created_ms).min().unwrap_or(self.now_ms);
         objects.sort_by_key(|(key, object)| (std::cmp::Reverse(object.length), object.created_ms, *key));
         objects.truncate(MAX_DETAIL);
         Some(SiteDetail {
-            site: self.site_row(id, oldest_ms),
+            site: self.site_row(id),
             objects: objects.into_iter().map(|(key, object)| self.object_row(key, object)).collect(),
             source: None,
         })

@@ -61,7 +61,7 @@ impl Core {
         self.slots.enter(key.slot);
         if !hidden {
             self.counters.objects += 1;
-            self.sites.weigh(site, |weight| weight.objects += 1);
+            self.sites.enter(site, now_ms);
         }
         Ok(())
     }
@@ -268,7 +268,7 @@ impl Core {
         let Some(object) = self.objects.get_mut(key).filter(|object| object.counts.is_zero()) else { return };
         let state = object.state.take();
         let cold = object.cold.take();
-        let (length, site, hidden) = (object.length, object.site, object.hidden);
+        let (length, site, created_ms, hidden) = (object.length, object.site, object.created_ms, object.hidden);
         let (class, residency, record) = (object.class(), object.residency, object.record.take());
         if object.actor {
             self.unreferenced.push(key);
@@ -291,10 +291,7 @@ impl Core {
         if !hidden {
             self.counters.objects -= 1;
             self.counters.object_bytes -= length;
-            self.sites.weigh(site, |weight| {
-                weight.objects -= 1;
-                weight.bytes -= length;
-            });
+            self.sites.leave(site, created_ms, length);
         }
         self.slots.leave(key.slot);
         let Some(mut cold) = cold else { return };

@@ -97,6 +97,10 @@ impl Core {
         self.release_rows(id, out);
         self.dying = None;
         let Some(process) = self.processes[id.0 as usize].take() else { return };
+        if self.dead_pids.len() <= id.0 as usize {
+            self.dead_pids.resize(id.0 as usize + 1, 0);
+        }
+        self.dead_pids[id.0 as usize] = process.pid;
         self.living -= 1;
         for lease in leases.into_iter().flatten() {
             self.store.orphan(lease);

@@ -11,6 +11,7 @@ use plasmon_protocol::record::{
 };
 use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Detail, Target};
+use plasmon_protocol::window::live::Changed;
 
 use super::learned::asked_memory;
 use super::reasons::Reasons;
@@ -44,7 +45,7 @@ impl Core {
             size_bytes: object.size(),
             call_site: Arc::clone(self.sites.get(row.site)),
             created_site: Arc::clone(self.sites.get(object.site)),
-            creator_pid: self.pid(object.creator),
+            creator_pid: self.pid_ever(object.creator),
             status,
             attempt,
             state: object.shown_state(),
@@ -64,7 +65,7 @@ impl Core {
             state: object.shown_state(),
             created_site: Arc::clone(self.sites.get(object.site)),
             creator: object.creator,
-            creator_pid: self.pid(object.creator),
+            creator_pid: self.pid_ever(object.creator),
             created_ms: object.created_ms,
             references: object.rows,
             pinned: object.counts.pinned,
@@ -95,7 +96,7 @@ impl Core {
             attempt: task.attempt.max(1),
             job: task.job,
             actor: task.role.actor().map(|actor| actor.on(self.config.node).into()),
-            submitter_pid: self.pid(task.key.process),
+            submitter_pid: self.pid_ever(task.key.process),
             worker_pid: task.worker_pid,
             call_site: Arc::clone(self.sites.get(task.site)),
             resources: Arc::clone(&task.shape.asked),
@@ -196,7 +197,7 @@ impl Core {
         }
     }
 
-    pub(super) fn site_row(&self, id: plasmon_protocol::id::SiteId, oldest_ms: u64) -> SiteRow {
+    pub(super) fn site_row(&self, id: plasmon_protocol::id::SiteId) -> SiteRow {
         let weight = self.sites.weight(id);
         let (growth_bytes, growth_objects) = self.sites.growth(id, self.now_ms);
         SiteRow {
@@ -206,7 +207,7 @@ impl Core {
             references: weight.references,
             growth_bytes,
             growth_objects,
-            oldest_ms,
+            oldest_ms: self.sites.oldest(id).unwrap_or(self.now_ms),
         }
     }
 
@@ -319,12 +320,7 @@ impl Tables for Core {
     }
 
     fn sites(&self) -> Vec<SiteRow> {
-        let mut oldest = vec![u64::MAX; self.sites.iter().count()];
-        for (_, object) in self.visible() {
-            let entry = &mut oldest[object.site.0 as usize];
-            *entry = (*entry).min(object.created_ms);
-        }
-        self.sites.iter().filter(|(_, _, weight)| weight.objects > 0).map(|(id, _, _)| self.site_row(id, oldest[id.0 as usize])).collect()
+        self.sites.iter().filter(|(_, _, weight)| weight.objects > 0).map(|(id, _, _)| self.site_row(id)).collect()
     }
 
     fn processes(&self) -> Vec<ProcessRow> {
@@ -358,6 +354,14 @@ impl Tables for Core {
 
     fn take(&self, table: Table, limit: usize) -> Taken {
         self.taken(table, limit)
+    }
+
+    fn follow(&mut self, table: Table, begin: bool, most: usize) -> Option<Changed> {
+        self.followed(table, begin, most)
+    }
+
+    fn unfollow(&mut self, table: Table) {
+        self.unfollowed(table);
     }
 }
 

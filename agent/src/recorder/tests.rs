@@ -58,7 +58,7 @@ impl Node {
     /// Waits for the recorder's question, and answers it.
     fn asked(&mut self) {
         match self.commands.recv_timeout(PATIENCE).unwrap() {
-            Command::Record(question) => question(&self.core),
+            Command::Record(question) => question(&mut self.core),
             Command::Warning(text) => panic!("{text}"),
             _ => panic!("another command"),
         }

@@ -8,6 +8,8 @@ use plasmon_protocol::id::SiteId;
 use plasmon_protocol::local;
 use plasmon_protocol::record::{Site, SiteKind};
 
+use super::births::Births;
+
 /// More places than this share one entry, so that a program that makes up places cannot fill the agent's memory.
 const MAX_SITES: usize = local::MAX_SITES as usize;
 /// What the sites of all clients, and those that one client was the first to name, may take of the agent's memory, bytes. What is beyond
@@ -36,6 +38,7 @@ pub struct Weight {
 struct Entry {
     site: Arc<Site>,
     weight: Weight,
+    births: Births,
     /// Samples of the last minute, oldest first, only where the weight changed; the first is at least as old as the window.
     samples: VecDeque<(u64, Weight)>,
     dirty: bool,
@@ -52,11 +55,12 @@ pub struct Sites {
     entries: Vec<Entry>,
     index: HashMap<(SiteKind, Box<str>, u32), SiteId, foldhash::fast::FixedState>,
     dirty: Vec<SiteId>,
+    renamed: bool,
 }
 
 impl Default for Sites {
     fn default() -> Self {
-        let mut sites = Self { cost: 0, entries: Vec::new(), index: HashMap::default(), dirty: Vec::new() };
+        let mut sites = Self { cost: 0, entries: Vec::new(), index: HashMap::default(), dirty: Vec::new(), renamed: false };
         sites.push(Site::default());
         sites
     }
@@ -109,7 +113,13 @@ impl Sites {
             && id.0 != 0
         {
             entry.site = Arc::new(Site { function: function.to_owned(), ..(*entry.site).clone() });
+            self.renamed = true;
         }
+    }
+
+    /// Whether a place that may be named in rows got its function's name since the last call.
+    pub fn take_renamed(&mut self) -> bool {
+        std::mem::take(&mut self.renamed)
     }
 
     /// The place with that number; the unknown one for a number that is none.
@@ -132,6 +142,31 @@ impl Sites {
             entry.dirty = true;
             self.dirty.push(id);
         }
+    }
+
+    /// An object was created there, milliseconds since the Unix epoch.
+    pub fn enter(&mut self, id: SiteId, created_ms: u64) {
+        self.weigh(id, |weight| weight.objects += 1);
+        if let Some(entry) = self.entries.get_mut(id.0 as usize) {
+            entry.births.add(created_ms);
+        }
+    }
+
+    /// An object that was created there then, of so many bytes, is gone.
+    pub fn leave(&mut self, id: SiteId, created_ms: u64, bytes: u64) {
+        self.weigh(id, |weight| {
+            weight.objects -= 1;
+            weight.bytes -= bytes;
+        });
+        if let Some(entry) = self.entries.get_mut(id.0 as usize) {
+            entry.births.remove(created_ms);
+        }
+    }
+
+    /// When the oldest of the site's live objects was created, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn oldest(&self, id: SiteId) -> Option<u64> {
+        self.entries.get(id.0 as usize)?.births.oldest()
     }
 
     /// Takes a sample of every site that changed since the last one.
@@ -164,7 +199,13 @@ impl Sites {
 
     fn push(&mut self, site: Site) -> SiteId {
         let id = SiteId(self.entries.len() as u32);
-        self.entries.push(Entry { site: Arc::new(Site { id, ..site }), weight: Weight::default(), samples: VecDeque::new(), dirty: false });
+        self.entries.push(Entry {
+            site: Arc::new(Site { id, ..site }),
+            weight: Weight::default(),
+            births: Births::default(),
+            samples: VecDeque::new(),
+            dirty: false,
+        });
         id
     }
 }

@@ -4,6 +4,8 @@
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::record::ReferenceType;
 
+use crate::changes::Changes;
+
 /// No row.
 pub const NONE: u32 = u32::MAX;
 
@@ -65,6 +67,8 @@ impl Row {
 pub struct ReferenceTable {
     rows: Vec<Row>,
     vacant: Vec<u32>,
+    /// Rows that changed, by their places, for whoever follows the table.
+    pub changes: Changes,
 }
 
 /// What an increment did.
@@ -102,6 +106,7 @@ impl ReferenceTable {
     ) -> Added {
         if let Some(index) = self.find(*first_holder, process) {
             self.rows[index as usize].counts[count as usize] += 1;
+            self.changes.mark(index);
             return Added::SameRow;
         }
         let mut counts = [0; 4];
@@ -117,6 +122,7 @@ impl ReferenceTable {
                 self.rows.len() as u32 - 1
             }
         };
+        self.changes.mark(index);
         if *first_reference != NONE {
             self.rows[*first_reference as usize].before = index;
         }
@@ -133,6 +139,7 @@ impl ReferenceTable {
             return Removed::NotHeld;
         }
         counts[count as usize] -= 1;
+        self.changes.mark(index);
         if *counts != [0; 4] {
             return Removed::RowStays;
         }
@@ -140,21 +147,39 @@ impl ReferenceTable {
         Removed::RowGone
     }
 
+    /// The row at a place, unless it is vacant.
+    #[must_use]
+    pub fn at(&self, place: u32) -> Option<&Row> {
+        self.rows.get(place as usize).filter(|row| row.counts != [0; 4])
+    }
+
+    /// There are no rows at places from here on.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.rows.len() as u32
+    }
+
+    /// The places of the rows of one object.
+    pub fn places(&self, first_holder: u32) -> impl Iterator<Item = u32> {
+        let mut index = first_holder;
+        std::iter::from_fn(move || {
+            let place = index;
+            index = self.rows.get(place as usize)?.next_holder;
+            Some(place)
+        })
+    }
+
     /// The rows of one object.
     pub fn holders(&self, first_holder: u32) -> impl Iterator<Item = &Row> {
-        self.chain(first_holder, |row| row.next_holder)
+        self.places(first_holder).filter_map(|place| self.rows.get(place as usize))
     }
 
     /// The rows of one process, newest first.
     pub fn of_process(&self, first_reference: u32) -> impl Iterator<Item = &Row> {
-        self.chain(first_reference, |row| row.after)
-    }
-
-    fn chain(&self, first: u32, next: impl Fn(&Row) -> u32) -> impl Iterator<Item = &Row> {
-        let mut index = first;
+        let mut index = first_reference;
         std::iter::from_fn(move || {
             let row = self.rows.get(index as usize)?;
-            index = next(row);
+            index = row.after;
             Some(row)
         })
     }

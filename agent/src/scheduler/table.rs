@@ -2,63 +2,120 @@
 
 use std::ops::Index;
 
-use hashbrown::HashMap;
-use plasmon_protocol::id::TaskKey;
+use hashbrown::{HashMap, HashSet};
+use plasmon_protocol::id::{ObjectKey, TaskKey};
 
 use super::task::Task;
 
+/// More tasks than this are not listed when they change: then any may have.
+const MANY: usize = 1 << 16;
+
 /// The tasks.
 #[derive(Debug, Default)]
-pub struct Tasks(HashMap<TaskKey, Box<Task>, foldhash::fast::FixedState>);
+pub struct Tasks {
+    all: HashMap<TaskKey, Box<Task>, foldhash::fast::FixedState>,
+    changes: TaskChanges,
+}
+
+/// Tasks that changed, for whoever follows what is said of them in rows of their results.
+#[derive(Debug, Default)]
+struct TaskChanges {
+    followed: bool,
+    changed: HashSet<TaskKey, foldhash::fast::FixedState>,
+    /// Results of tasks that are known no more.
+    results: Vec<ObjectKey>,
+    /// There were too many.
+    any: bool,
+}
+
+impl TaskChanges {
+    fn mark(&mut self, key: TaskKey) {
+        if self.followed && !self.any {
+            self.changed.insert(key);
+            self.bound();
+        }
+    }
+
+    fn bound(&mut self) {
+        if self.changed.len() + self.results.len() > MANY {
+            *self = Self { followed: true, any: true, ..Self::default() };
+        }
+    }
+}
+
+/// The objects that a task makes: its results, and what handles of its actor refer to.
+fn made_by(task: &Task) -> impl Iterator<Item = ObjectKey> {
+    task.returns.iter().copied().chain(task.role.actor())
+}
 
 impl Tasks {
+    /// From now on, or no more, somebody wants to know which tasks change.
+    pub fn follow(&mut self, followed: bool) {
+        self.changes = TaskChanges { followed, ..TaskChanges::default() };
+    }
+
+    /// The results of tasks that changed since the last call; `None` when they were too many to list.
+    pub fn take_changed(&mut self) -> Option<Vec<ObjectKey>> {
+        let none = TaskChanges { followed: self.changes.followed, ..TaskChanges::default() };
+        let changes = std::mem::replace(&mut self.changes, none);
+        let known = changes.changed.iter().filter_map(|key| self.all.get(key)).flat_map(|task| made_by(task));
+        (!changes.any).then(|| known.chain(changes.results).collect())
+    }
+
     /// Adds a task, in place of one that had the same key.
     pub fn insert(&mut self, key: TaskKey, task: Task) {
-        self.0.insert(key, Box::new(task));
+        self.changes.mark(key);
+        self.all.insert(key, Box::new(task));
     }
 
     /// Forgets a task.
     pub fn remove(&mut self, key: &TaskKey) -> Option<Box<Task>> {
-        self.0.remove(key)
+        let task = self.all.remove(key)?;
+        if self.changes.followed && !self.changes.any {
+            self.changes.results.extend(made_by(&task));
+            self.changes.bound();
+        }
+        Some(task)
     }
 
     /// A task.
     #[must_use]
     pub fn get(&self, key: &TaskKey) -> Option<&Task> {
-        self.0.get(key).map(|task| &**task)
+        self.all.get(key).map(|task| &**task)
     }
 
     /// A task, to change it.
     pub fn get_mut(&mut self, key: &TaskKey) -> Option<&mut Task> {
-        self.0.get_mut(key).map(|task| &mut **task)
+        self.changes.mark(*key);
+        self.all.get_mut(key).map(|task| &mut **task)
     }
 
     /// Whether there is one of this key.
     #[must_use]
     pub fn contains_key(&self, key: &TaskKey) -> bool {
-        self.0.contains_key(key)
+        self.all.contains_key(key)
     }
 
     /// All keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &TaskKey> {
-        self.0.keys()
+        self.all.keys()
     }
 
     /// All tasks, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Task> {
-        self.0.values().map(|task| &**task)
+        self.all.values().map(|task| &**task)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }
 
@@ -66,6 +123,6 @@ impl Index<&TaskKey> for Tasks {
     type Output = Task;
 
     fn index(&self, key: &TaskKey) -> &Task {
-        &self.0[key]
+        &self.all[key]
     }
 }

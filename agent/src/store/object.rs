@@ -8,6 +8,7 @@ use plasmon_protocol::record::ObjectState;
 
 use super::lease::LeaseIndex;
 use super::ledger::Class;
+use crate::changes::Changes;
 
 /// How often an object is held, over all processes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -243,9 +244,26 @@ impl Object {
 #[derive(Debug, Default)]
 pub struct Objects {
     slots: Vec<Object>,
+    /// Slots that changed, for whoever follows the objects, and for whoever follows what is said of them in rows of references.
+    pub changes: Changes,
+    /// See `changes`.
+    pub changes_in_rows: Changes,
 }
 
 impl Objects {
+    /// What people see of the object in this slot changes, here or elsewhere.
+    #[inline]
+    pub fn touch(&mut self, slot: u32) {
+        self.changes.mark(slot);
+        self.changes_in_rows.mark(slot);
+    }
+
+    /// Slots that there ever was room for lie below this.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// Makes room for slots below `end`.
     pub fn grow(&mut self, end: u32) {
         if self.slots.len() < end as usize {
@@ -261,11 +279,13 @@ impl Objects {
 
     /// The live object with that key.
     pub fn get_mut(&mut self, key: ObjectKey) -> Option<&mut Object> {
+        self.touch(key.slot);
         self.slots.get_mut(key.slot as usize).filter(|object| object.generation == key.generation && object.state.is_some())
     }
 
     /// The free slot that `key` names for its next object.
     pub fn vacant(&mut self, key: ObjectKey) -> Option<&mut Object> {
+        self.touch(key.slot);
         self.slots
             .get_mut(key.slot as usize)
             .filter(|object| object.state.is_none() && next_generation(object.generation) == key.generation)

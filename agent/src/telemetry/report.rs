@@ -1,14 +1,12 @@
 //! A report on its way: all references of one instant, sent in parts, each written when the one before is with the kernel.
 
-use std::time::{Duration, Instant};
-
 use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{ReferenceRow, StoreRow};
-use plasmon_protocol::stream::{Detail, PostMortem, Target};
+use plasmon_protocol::stream::{PostMortem, Rows};
 use plasmon_protocol::window::Payload;
 
+use crate::telemetry::desk::Whole;
 use crate::telemetry::frame::report_part;
-use crate::telemetry::tables::Tables;
 
 /// See the module.
 pub(super) struct Report {
@@ -20,20 +18,14 @@ pub(super) struct Report {
     rows: Vec<ReferenceRow>,
     /// How many of the dead, and of the rows, were sent.
     sent: (usize, usize),
-    /// What the copy took of the node's time.
-    pub(super) took: Duration,
 }
 
 impl Report {
-    /// What `tables` hold now.
-    pub(super) fn of(tables: &dyn Tables, id: u32) -> Self {
-        let began = Instant::now();
-        let (at_ms, store, rows) = (tables.now_ms(), tables.store(), tables.references());
-        let dead = tables.post_mortem().into_iter().filter_map(|row| match tables.detail(Target::Process(row.process)) {
-            Some(Detail::PostMortem(entry)) => Some(entry),
-            _ => None,
-        });
-        Self { id, at_ms, store: Some(store), dead: dead.collect(), rows, sent: (0, 0), took: began.elapsed() }
+    /// What is to be sent under the viewer's number.
+    pub(super) fn of(id: u32, whole: Whole) -> Self {
+        let Whole { at_ms, store, dead, rows } = whole;
+        let rows = if let Rows::References(rows) = rows { rows } else { Vec::new() };
+        Self { id, at_ms, store: Some(store), dead, rows, sent: (0, 0) }
     }
 
     /// The viewer's number for it.

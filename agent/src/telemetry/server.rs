@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -15,14 +15,11 @@ use tokio::time::{Instant, timeout};
 use crate::machine::unique_bytes;
 use crate::node::descriptors;
 use crate::node::handle::NodeHandle;
+use crate::telemetry::desk::Desk;
 use crate::telemetry::detail::{Details, UniqueBytes};
 use crate::telemetry::door::{Door, Refusal};
 use crate::telemetry::{head, viewer, wire};
 
-/// Copying rows for viewers takes at most one part in this many of the node's time.
-const NODE_SHARE: u32 = 20;
-/// However large the tables, viewers wait no longer than this between two copies.
-const LONGEST_PACE: Duration = Duration::from_secs(3);
 /// How long a refused peer may take to read why.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long viewers may take to be told that the agent ends.
@@ -73,10 +70,9 @@ pub struct Server {
 
 /// What all viewers share.
 pub(super) struct Shared {
-    pub(super) node: NodeHandle,
+    pub(super) desk: Arc<Desk>,
     pub(super) details: Arc<Details>,
     pub(super) limits: Limits,
-    pub(super) pace: Pace,
     door: Door,
     viewers: Arc<AtomicU32>,
 }
@@ -126,10 +122,9 @@ impl Server {
     /// Serves viewers from `listener` until `shutdown` is done; then tells them that the agent ends.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let shared = Arc::new(Shared {
-            node: self.node,
+            desk: Desk::new(self.node),
             details: Arc::new(Details::new(self.source_roots, self.unique_bytes)),
             limits: self.limits,
-            pace: Pace::default(),
             door: self.door,
             viewers: self.viewers,
         });
@@ -223,23 +218,5 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Keeps copies for viewers, all together, from taking more than a share of the node's time.
-#[derive(Default)]
-pub(super) struct Pace(Mutex<Option<Instant>>);
-
-impl Pace {
-    /// Not before this.
-    pub(super) fn next(&self) -> Instant {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
-    }
-
-    /// A copy took this long.
-    pub(super) fn took(&self, time: Duration) {
-        let next = Instant::now() + (time * NODE_SHARE).min(LONGEST_PACE);
-        let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *pace = Some(pace.map_or(next, |before| before.max(next)));
     }
 }

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::stream::{Detail, MAX_FRAME};
-use plasmon_protocol::window::{Payload, Print, Prints, Query, Sent, Window};
+use plasmon_protocol::window::{Payload, Print, Prints, Query, Rendered, Sent, Window};
 
 use crate::telemetry::frame;
 
@@ -31,6 +31,14 @@ impl ViewState {
     /// [`Error::Encode`], which no row can bring about by its values.
     pub fn update(&mut self, id: u32, window: &Window) -> Result<Option<Payload>, Error> {
         self.sent.update(id, window, &self.query, MAX_FRAME)
+    }
+
+    /// The same for a window that was written before.
+    ///
+    /// # Errors
+    /// See [`ViewState::update`].
+    pub fn bring_up(&mut self, id: u32, rendered: &Rendered) -> Result<Option<Payload>, Error> {
+        self.sent.bring_up(id, rendered, MAX_FRAME)
     }
 }
 

@@ -7,6 +7,7 @@ use plasmon_protocol::record::{
 };
 use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Detail, Rows, Target, View};
+use plasmon_protocol::window::live::Changed;
 use plasmon_protocol::window::{Query, Window};
 
 /// The node's rows at one instant. Implemented by the reactor's core; asked on the node's own thread, so every answer is of
@@ -41,6 +42,16 @@ pub trait Tables {
     /// One thing in detail; `None` when it is gone. Lists are cut at `MAX_DETAIL`. A site's source and a process's unique
     /// bytes are left empty here: they need I/O, which telemetry does.
     fn detail(&self, target: Target) -> Option<Detail>;
+    /// What has changed in a table since the last call, in rows at their places, about `most` of them; all of it when this is the
+    /// `begin`. There is one follower of a table. `None` when this table is only given as a whole.
+    fn follow(&mut self, table: Table, begin: bool, most: usize) -> Option<Changed> {
+        let _ = (table, begin, most);
+        None
+    }
+    /// Nobody follows the table any more.
+    fn unfollow(&mut self, table: Table) {
+        let _ = table;
+    }
     /// A table for a recording: all its rows, or at least the first `limit` of its own order when it has more. It costs no more than a
     /// walk over the table, and memory for some rows.
     fn take(&self, table: Table, limit: usize) -> Taken {

@@ -11,16 +11,17 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::stream::{Body, Frame, Request, VERSION};
+use plasmon_protocol::stream::{Body, Detail, Frame, Request, Target, VERSION};
 use plasmon_protocol::window::{Payload, Query};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::telemetry::desk::Look;
 use crate::telemetry::frame::{error_body, write_frame};
 use crate::telemetry::report::Report;
-use crate::telemetry::round::{Answer, Subject, Subscription, Work, bring_up};
+use crate::telemetry::round::{Subject, Subscription};
 use crate::telemetry::server::Shared;
 use crate::telemetry::subscription::{ViewState, WatchState};
 use crate::telemetry::wire::{End, Incoming, Outgoing, Socket};
@@ -185,7 +186,7 @@ impl Viewer<'_> {
             let name = |version| format!("stream version {version}");
             return Err(End::Refused(CloseCode::Protocol, Error::Version { ours: name(VERSION), theirs: name(version) }));
         }
-        let (node, now_ms) = self.shared.node.ask(|tables| (Box::new(tables.node()), tables.now_ms())).await.ok_or(End::Away)?;
+        let (node, now_ms) = self.shared.desk.ask(|tables| (Box::new(tables.node()), tables.now_ms())).await.ok_or(End::Away)?;
         self.clock = Some((now_ms, Instant::now()));
         self.ping_at = Instant::now() + self.shared.limits.ping;
         self.tell(Body::Hello { version: VERSION, node }).await
@@ -211,9 +212,8 @@ impl Viewer<'_> {
                 return self.tell(error_body(Some(id), &Error::invalid("report", id.to_string(), cause))).await;
             }
             Request::Report { id } => {
-                let report = self.shared.node.ask(move |tables| Report::of(tables, id)).await.ok_or(End::Away)?;
-                self.shared.pace.took(report.took);
-                self.reports.push_back(report);
+                let whole = self.shared.desk.whole().await.ok_or(End::Away)?;
+                self.reports.push_back(Report::of(id, whole));
             }
             Request::Ack { seq } if seq > self.seq => {
                 return Err(End::protocol(format!("it acknowledges frame {seq}, the last one is {}", self.seq)));
@@ -233,7 +233,7 @@ impl Viewer<'_> {
             let cause = format!("a viewer has at most {MAX_SUBSCRIPTIONS} views and watches");
             return self.tell(error_body(Some(id), &Error::invalid("subscription", id.to_string(), cause))).await;
         }
-        self.subscriptions.insert(id, Subscription::new(subject, std::time::Instant::now()));
+        self.subscriptions.insert(id, Subscription::new(subject, Instant::now()));
         Ok(())
     }
 
@@ -245,38 +245,38 @@ impl Viewer<'_> {
     fn round_at(&self) -> Instant {
         let tick = self.polled + self.shared.limits.tick;
         let waiting = self.subscriptions.values().filter(|subscription| subscription.stale && self.credit() > 0);
-        let soonest = waiting.map(|subscription| Instant::from_std(subscription.not_before)).min();
-        soonest.map_or(tick, |soonest| soonest.min(tick)).max(self.rest_until).max(self.shared.pace.next())
+        let soonest = waiting.map(|subscription| subscription.not_before).min();
+        soonest.map_or(tick, |soonest| soonest.min(tick)).max(self.rest_until).max(self.shared.desk.pace.next())
     }
 
     /// Looks at the node and sends what is new, as far as there is credit.
     async fn round(&mut self) -> Result<(), End> {
         let began = Instant::now();
-        self.polled = began;
         let credit = self.credit();
-        for subscription in self.subscriptions.values_mut().filter(|subscription| subscription.depends_on_time()) {
-            subscription.stale |= subscription.looked + AGEING <= began.into_std();
-        }
-        let due = |subscription: &Subscription| credit > 0 && subscription.not_before <= began.into_std();
-        let wanted: Vec<_> = self.subscriptions.iter().map(|(id, one)| one.wanted(*id, due(one))).collect();
-        let answer = self.shared.node.ask(move |tables| Answer::of(tables, wanted)).await.ok_or(End::Away)?;
-        self.shared.pace.took(answer.took);
-        self.clock = Some((answer.now_ms, Instant::now()));
+        // What another viewer has just seen is as good, but for what was asked for since then; so all come to look together.
+        let since = began.checked_sub(self.shared.limits.tick / 2).unwrap_or(began);
+        let born = self.subscriptions.values().filter(|subscription| subscription.seen.is_none()).map(|subscription| subscription.born);
+        let look = self.shared.desk.look(born.fold(since, Instant::max)).await.ok_or(End::Away)?;
+        self.polled = look.at;
+        self.clock = Some((look.now_ms, Instant::now()));
         for subscription in self.subscriptions.values_mut() {
-            subscription.seen.get_or_insert(answer.versions);
+            let changed = subscription.sees_change(&look.versions);
+            self.missed += u64::from(changed && subscription.stale && credit == 0);
+            subscription.stale |= changed || subscription.depends_on_time() && subscription.looked + AGEING <= began;
         }
-        for id in &answer.changed {
-            if let Some(subscription) = self.subscriptions.get_mut(id) {
-                subscription.seen = Some(answer.versions);
-                self.missed += u64::from(subscription.stale && credit == 0);
-                subscription.stale = true;
+        if credit > 0 {
+            let due = |subscription: &Subscription| subscription.stale && subscription.not_before <= began;
+            let mut work: Vec<(u64, u32)> =
+                self.subscriptions.iter().filter(|(_, one)| due(one)).map(|(id, one)| (one.last_sent, *id)).collect();
+            work.sort_unstable();
+            let mut busy = Duration::ZERO;
+            for (_, id) in work {
+                if self.credit() == 0 {
+                    break;
+                }
+                busy += self.bring_up(id, &look).await?;
             }
-        }
-        let mut work: Work = answer.taken.iter().filter_map(|id| self.subscriptions.remove_entry(id)).collect();
-        if !work.is_empty() {
-            work.sort_by_key(|(_, subscription)| subscription.last_sent);
-            self.bring_up(work, answer, credit).await?;
-            self.rest_until = Instant::now() + began.elapsed();
+            self.rest_until = Instant::now() + busy;
         }
         if self.credit() == 0 && self.subscriptions.values().any(|subscription| subscription.stale) {
             self.starved.get_or_insert_with(Instant::now);
@@ -284,30 +284,50 @@ impl Viewer<'_> {
         Ok(())
     }
 
-    async fn bring_up(&mut self, work: Work, answer: Answer, credit: usize) -> Result<(), End> {
-        let at_ms = answer.now_ms;
-        let details = Arc::clone(&self.shared.details);
-        let made = if answer.is_heavy() {
-            tokio::task::spawn_blocking(move || bring_up(work, answer, credit, &details)).await.map_err(|_| End::Gone)?
-        } else {
-            bring_up(work, answer, credit, &details)
-        };
-        let (work, payloads) = made.map_err(|error| End::Refused(CloseCode::Error, error))?;
-        let next = self.polled.into_std() + self.shared.limits.tick;
-        for (id, mut subscription) in work {
-            if !subscription.stale {
-                subscription.not_before = next;
+    /// Sends what is new of one subscription; what that took to make.
+    async fn bring_up(&mut self, id: u32, look: &Look) -> Result<Duration, End> {
+        let Some(mut subscription) = self.subscriptions.remove(&id) else { return Ok(Duration::ZERO) };
+        let made = match &mut subscription.subject {
+            Subject::View(view) => {
+                let shown = self.shared.desk.show(view.query(), look).await.ok_or(End::Away)?;
+                shown.and_then(|shown| Ok((view.bring_up(id, &shown.rendered)?, shown.at_ms, shown.busy)))
             }
-            self.subscriptions.insert(id, subscription);
-        }
-        for (id, payload) in payloads {
+            Subject::Watch(target, watch) => {
+                let (detail, at_ms, took) = self.detail(target.clone()).await?;
+                watch.update(id, detail.as_ref()).map(|payload| (payload, at_ms, took))
+            }
+        };
+        let (payload, at_ms, busy) = made.map_err(|error| End::Refused(CloseCode::Error, error))?;
+        subscription.stale = false;
+        subscription.looked = self.polled;
+        subscription.not_before = self.polled + self.shared.limits.tick;
+        if let Some(payload) = payload {
             self.send(&payload, at_ms).await?;
             self.unacked.push_back(self.seq);
-            if let Some(subscription) = self.subscriptions.get_mut(&id) {
-                subscription.last_sent = self.seq;
-            }
+            subscription.last_sent = self.seq;
         }
-        Ok(())
+        self.subscriptions.insert(id, subscription);
+        Ok(busy)
+    }
+
+    /// One thing in detail, of this instant, and what that took.
+    async fn detail(&self, target: Target) -> Result<(Option<Detail>, u64, Duration), End> {
+        let answer = self.shared.desk.ask(move |tables| {
+            let began = Instant::now();
+            (tables.detail(target), tables.now_ms(), began.elapsed())
+        });
+        let (detail, at_ms, took) = answer.await.ok_or(End::Away)?;
+        self.shared.desk.pace.took(took);
+        let Some(mut detail) = detail else { return Ok((None, at_ms, took)) };
+        let details = Arc::clone(&self.shared.details);
+        // It reads files.
+        let whole = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            details.complete(&mut detail, began.into_std());
+            (detail, began.elapsed())
+        });
+        let (detail, more) = whole.await.map_err(|_| End::Gone)?;
+        Ok((Some(detail), at_ms, took + more))
     }
 
     /// Sends the next part of the oldest report. The kernel's buffer limits these, not credit: a reader of reports alone need

@@ -17,6 +17,7 @@ use super::bugs::{Bug, Subject};
 use super::client::{Client, Phase, View};
 use super::disk::Disk;
 use super::effects::{Effect, Recorder};
+use super::follower::Follower;
 use super::model::wants::CUSTOM;
 use super::model::{Activity, Check, Model, Wants};
 use super::random::Random;
@@ -50,6 +51,7 @@ pub(crate) struct World {
     /// Processes that are gone, and the last that each sent.
     pub(crate) gone: BTreeMap<ProcessId, Vec<u8>>,
     pub(crate) recorder: Recorder,
+    follower: Follower,
     /// How often a client keeps no rule, percent.
     hostility: u64,
     /// How fast what was published arrives, percent.
@@ -104,6 +106,7 @@ impl World {
             condemned: BTreeSet::new(),
             gone: BTreeMap::new(),
             recorder: Recorder { blind: bug == Some(Bug::EvictsWhatIsRead), ..Recorder::default() },
+            follower: Follower::default(),
             hostility,
             haste,
             diligence,
@@ -361,6 +364,7 @@ impl World {
             return Err(format!("{} messages wait for process {}: {:?}", client.inbox.len(), client.id, client.requests));
         }
         self.check_readers()?;
+        self.follower.look(&mut self.subject.core)?;
         self.model.see_bumps(&self.subject.core.ranges());
         self.model.see_fetches(&self.subject.core);
         let core = &self.subject.core;

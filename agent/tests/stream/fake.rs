@@ -137,7 +137,7 @@ impl Agent {
         let rows: Arc<Mutex<Rows>> = Arc::default();
         let (sender, questions) = mpsc::channel::<Question>();
         let tables = Arc::clone(&rows);
-        std::thread::spawn(move || questions.into_iter().for_each(|question| question(&*tables.lock().unwrap())));
+        std::thread::spawn(move || questions.into_iter().for_each(|question| question(&mut *tables.lock().unwrap())));
         let node = NodeHandle::new(move |question| sender.send(question).unwrap_or_default());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -112,6 +112,18 @@ impl Test {
         }
     }
 
+    /// When its outcome for a cell next changes with time alone, milliseconds since the Unix epoch.
+    pub(super) fn changes_at(&self, cell: &Cell<'_>, now_ms: u64) -> Option<u64> {
+        let (Self::Age(operator, wanted, unit), Cell::Since(since)) = (self, cell) else { return None };
+        let rounded = wanted / unit * unit;
+        let ages = match operator {
+            Operator::Has | Operator::Is | Operator::IsNot => [rounded, rounded.saturating_add(*unit)],
+            Operator::Above | Operator::AtMost => [wanted.saturating_add(1); 2],
+            Operator::Below | Operator::AtLeast => [*wanted; 2],
+        };
+        ages.into_iter().map(|age| since.saturating_add(age)).find(|at| *at > now_ms)
+    }
+
     /// Whether it asks for another text.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Text(Operator::IsNot, _))

@@ -46,6 +46,18 @@ impl Grouping {
         Ok(Self { by, ascending: sort.ascending })
     }
 
+    /// A number that puts groups in order as far as it differs.
+    pub(super) fn rank(self, group: &GroupRow) -> u64 {
+        let number = match self.by {
+            By::Key => return 0,
+            By::Rows => group.rows,
+            By::Bytes => group.bytes,
+            By::Objects => group.unique.unique_objects,
+            By::UniqueBytes => group.unique.unique_bytes,
+        };
+        if self.ascending { number } else { !number }
+    }
+
     /// Ties in the order go to the group with more rows, then to the smaller key.
     pub(super) fn compare(self, a: &GroupRow, b: &GroupRow) -> Ordering {
         let order = match self.by {
@@ -95,7 +107,7 @@ pub(super) fn grouped<R: Shown>(rows: &[&R], column: &Column<R>, totals: &mut To
 }
 
 /// The group that a cell belongs to.
-fn text(cell: Cell<'_>) -> Cow<'_, str> {
+pub(super) fn text(cell: Cell<'_>) -> Cow<'_, str> {
     match cell {
         Cell::None => Cow::Borrowed("-"),
         Cell::Text(text) => text,

@@ -116,7 +116,7 @@ pub fn join<'a>(table: Table, parts: impl Iterator<Item = &'a Rows>) -> Rows {
 }
 
 /// Decimal digits, left-aligned: these sort as the text of the number does.
-fn digits<const N: usize>(mut number: u64) -> [u8; N] {
+pub(super) fn digits<const N: usize>(mut number: u64) -> [u8; N] {
     let mut reversed = [0_u8; 20];
     let mut len = 0;
     loop {

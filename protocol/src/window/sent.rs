@@ -7,7 +7,6 @@ use foldhash::quality::RandomState;
 
 use super::text::{Payload, RowText, fitting, write_rows};
 use super::{Query, Window, name};
-use crate::column::RowKey;
 use crate::error::Error;
 use crate::stream::Totals;
 
@@ -26,7 +25,32 @@ impl Prints {
     }
 }
 
-/// What was sent of a window. It is kept as keys and prints, not as rows, so that many viewers cost little.
+/// A window as JSON, written once for all who look at the same.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    name: &'static str,
+    totals: Totals,
+    start: u64,
+    rows: Vec<RowText>,
+    prints: Vec<(u64, Print)>,
+}
+
+impl Rendered {
+    /// `window`, which `query` showed, as far as it fits frames of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], see [`write_rows`].
+    pub fn of(window: &Window, query: &Query, limit: usize, prints: &Prints) -> Result<Self, Error> {
+        let mut rows = write_rows(&window.rows, query.fields())?;
+        let whole = rows.len();
+        rows.truncate(fitting(&rows, limit));
+        let totals = Totals { cut: window.totals.cut + (whole - rows.len()) as u64, ..window.totals };
+        let prints = rows.iter().map(|row| (prints.of(&row.key).0, prints.of(&row.json))).collect();
+        Ok(Self { name: name(&window.rows), totals, start: window.start, rows, prints })
+    }
+}
+
+/// What was sent of a window. It is kept as prints, not as rows, so that many viewers cost little.
 #[derive(Clone, Default, Debug)]
 pub struct Sent {
     prints: Prints,
@@ -37,7 +61,8 @@ pub struct Sent {
 struct Last {
     totals: Totals,
     start: u64,
-    rows: Vec<(RowKey, Print)>,
+    /// Of keys and of rows.
+    rows: Vec<(u64, Print)>,
 }
 
 impl Sent {
@@ -47,31 +72,35 @@ impl Sent {
     /// # Errors
     /// [`Error::Encode`], see [`write_rows`].
     pub fn update(&mut self, id: u32, window: &Window, query: &Query, limit: usize) -> Result<Option<Payload>, Error> {
-        let mut rows = write_rows(&window.rows, query.fields())?;
-        let whole = rows.len();
-        rows.truncate(fitting(&rows, limit));
-        let totals = Totals { cut: window.totals.cut + (whole - rows.len()) as u64, ..window.totals };
-        let now: Vec<_> = rows.iter().map(|row| (row.key.clone(), self.prints.of(&row.json))).collect();
-        let name = name(&window.rows);
+        let rendered = Rendered::of(window, query, limit, &self.prints)?;
+        self.bring_up(id, &rendered, limit)
+    }
+
+    /// The same for a window that was written before, each time with the same [`Prints`] and `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], which no row can bring about by its values.
+    pub fn bring_up(&mut self, id: u32, now: &Rendered, limit: usize) -> Result<Option<Payload>, Error> {
+        let Rendered { name, totals, start, rows, prints } = now;
         let payload = match &self.last {
             Some(last) => {
-                let same_order = last.rows.iter().map(|(key, _)| key).eq(now.iter().map(|(key, _)| key));
-                let had: HashMap<&str, Print> = last.rows.iter().map(|(key, print)| (key.as_str(), *print)).collect();
-                let is_new = |(key, print): &(RowKey, Print)| had.get(key.as_str()) != Some(print);
-                let changed: Vec<&RowText> = rows.iter().zip(&now).filter(|(_, now)| is_new(now)).map(|(row, _)| row).collect();
-                if same_order && changed.is_empty() && last.totals == totals && last.start == window.start {
+                let same_order = last.rows.iter().map(|(key, _)| key).eq(prints.iter().map(|(key, _)| key));
+                let had: HashMap<u64, Print, foldhash::fast::RandomState> = last.rows.iter().copied().collect();
+                let changed: Vec<&RowText> =
+                    rows.iter().zip(prints).filter(|(_, (key, print))| had.get(key) != Some(print)).map(|(row, _)| row).collect();
+                if same_order && changed.is_empty() && last.totals == *totals && last.start == *start {
                     return Ok(None);
                 }
                 let order = (!same_order).then_some(rows.as_slice());
-                Payload::delta(id, &totals, window.start, order, name, &changed, limit)?
+                Payload::delta(id, totals, *start, order, name, &changed, limit)?
             }
             None => None,
         };
         let payload = match payload {
             Some(delta) => delta,
-            None => Payload::snapshot(id, &totals, window.start, name, &rows)?,
+            None => Payload::snapshot(id, totals, *start, name, rows)?,
         };
-        self.last = Some(Last { totals, start: window.start, rows: now });
+        self.last = Some(Last { totals: *totals, start: *start, rows: prints.clone() });
         Ok(Some(payload))
     }
 

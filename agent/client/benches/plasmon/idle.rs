@@ -48,7 +48,7 @@ pub(crate) fn agent(bench: &mut Bench) -> Outcome<()> {
 }
 
 /// A process's share of the memory that it maps, without the pool, MiB.
-fn weight(pid: u32) -> Outcome<f64> {
+pub(crate) fn weight(pid: u32) -> Outcome<f64> {
     let maps = read_to_string(format!("/proc/{pid}/smaps"))?;
     let (mut kib, mut counts) = (0, true);
     for line in maps.lines() {
@@ -64,7 +64,7 @@ fn weight(pid: u32) -> Outcome<f64> {
 }
 
 /// Nanoseconds that all threads of a process have run for.
-fn processor_ns(pid: u32) -> Outcome<u64> {
+pub(crate) fn processor_ns(pid: u32) -> Outcome<u64> {
     let mut sum = 0;
     for thread in read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end meanwhile.

@@ -19,6 +19,9 @@ pub(crate) enum Unit {
     /// From the nanoseconds that one takes.
     MebibytesPerSecond,
     Percent,
+    Bytes,
+    /// How often.
+    Times,
 }
 
 impl Unit {
@@ -31,12 +34,14 @@ impl Unit {
             Self::Mebibytes => "MiB",
             Self::MebibytesPerSecond => "MiB/s",
             Self::Percent => "%",
+            Self::Bytes => "B",
+            Self::Times => "",
         }
     }
 
     fn of(self, measured: f64) -> f64 {
         let value = match self {
-            Self::Nanoseconds | Self::Mebibytes | Self::Percent => measured,
+            Self::Nanoseconds | Self::Mebibytes | Self::Percent | Self::Bytes | Self::Times => measured,
             Self::Microseconds => measured / 1e3,
             Self::Milliseconds => measured / 1e6,
             Self::PerSecond | Self::MebibytesPerSecond => 1e9 / measured,

@@ -1,7 +1,11 @@
-//! A dashboard as the agent sees one: it shows the references and the store, reads every frame and says so.
+//! A dashboard as the agent sees one: it shows the references and the store, reads every frame and says so. And a crowd of them.
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,7 +17,7 @@ use plasmon_protocol::stream::{Body, Frame, Request, Rows, VERSION, View, Window
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
-use crate::Outcome;
+use crate::{Outcome, ROLE};
 
 /// Rows that a large terminal shows.
 const ROWS: u32 = 50;
@@ -45,6 +49,120 @@ fn connect(session: &Path) -> Outcome<(TcpStream, WebSocket<TcpStream>)> {
     Ok((stream, socket))
 }
 
+/// A viewer that is told what to do.
+pub(crate) struct Connection {
+    socket: WebSocket<TcpStream>,
+}
+
+impl Connection {
+    pub(crate) fn open(session: &Path) -> Outcome<Self> {
+        let (_, socket) = connect(session)?;
+        let mut connection = Self { socket };
+        match connection.frame()?.body {
+            Body::Hello { .. } => Ok(connection),
+            other => Err(format!("no hello: {other:?}").into()),
+        }
+    }
+
+    pub(crate) fn send(&mut self, request: &Request) -> Outcome<()> {
+        send(&mut self.socket, request)
+    }
+
+    /// The next frame, which is acknowledged.
+    pub(crate) fn frame(&mut self) -> Outcome<Frame> {
+        loop {
+            let Message::Text(text) = self.socket.read()? else { continue };
+            let frame: Frame = serde_json::from_str(&text)?;
+            send(&mut self.socket, &Request::Ack { seq: frame.seq })?;
+            return Ok(frame);
+        }
+    }
+}
+
+/// Viewers in a process of their own.
+pub(crate) struct Crowd {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Crowd {
+    /// So many that read, and so many that only ask; returns when all have asked.
+    pub(crate) fn attach(session: &Path, reading: usize, stalled: usize) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(ROLE, "crowd").arg(session).args([reading.to_string(), stalled.to_string()]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut answers = BufReader::new(child.stdout.take().ok_or("a crowd without output")?);
+        if answers.read_line(&mut String::new())? == 0 {
+            return Err("the crowd did not come together".into());
+        }
+        Ok(Self { child, answers })
+    }
+
+    /// How many frames those that read have got since all had asked.
+    pub(crate) fn detach(mut self) -> Outcome<u64> {
+        drop(self.child.stdin.take());
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        self.child.wait()?;
+        Ok(line.trim().parse()?)
+    }
+}
+
+/// What a re-executed benchmark does as a crowd.
+pub(crate) fn gather() -> ExitCode {
+    match gathering() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn gathering() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [session, reading, stalled] = arguments.as_slice() else { return Err("which crowd?".into()) };
+    // They stand for other machines.
+    rustix::process::nice(19)?;
+    let frames = Arc::new(AtomicU64::new(0));
+    let mut quiet = Vec::new();
+    for nth in 0..reading.parse::<usize>()? + stalled.parse::<usize>()? {
+        let (_, mut socket) = connect(Path::new(session))?;
+        subscribe(&mut socket)?;
+        if nth < reading.parse::<usize>()? {
+            let frames = Arc::clone(&frames);
+            std::thread::Builder::new().stack_size(64 << 10).spawn(move || count(socket, &frames))?;
+        } else {
+            quiet.push(socket);
+        }
+    }
+    println!("gathered");
+    frames.store(0, Ordering::Relaxed);
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    println!("{}", frames.load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// Reads and acknowledges without looking at the rows.
+fn count(mut socket: WebSocket<TcpStream>, frames: &AtomicU64) {
+    while let Ok(message) = socket.read() {
+        let Message::Text(text) = message else { continue };
+        let seq = text.trim_start_matches("{\"seq\":").split(',').next().unwrap_or_default();
+        frames.fetch_add(1, Ordering::Relaxed);
+        if socket.send(Message::text(format!("{{\"type\":\"ack\",\"seq\":{seq}}}"))).is_err() {
+            break;
+        }
+    }
+}
+
+fn subscribe(socket: &mut WebSocket<TcpStream>) -> Outcome<()> {
+    for (id, table) in [(1, Table::Store), (2, Table::References)] {
+        let view = View { window: Window { start: 0, len: ROWS }, ..View::of(table) };
+        send(socket, &Request::Subscribe { id, view })?;
+    }
+    Ok(())
+}
+
 pub(crate) struct Viewer {
     stream: TcpStream,
     thread: JoinHandle<()>,
@@ -54,10 +172,7 @@ impl Viewer {
     /// Connects, and returns when both tables are shown.
     pub(crate) fn attach(session: &Path) -> Outcome<Self> {
         let (stream, mut socket) = connect(session)?;
-        for (id, table) in [(1, Table::Store), (2, Table::References)] {
-            let view = View { window: Window { start: 0, len: ROWS }, ..View::of(table) };
-            send(&mut socket, &Request::Subscribe { id, view })?;
-        }
+        subscribe(&mut socket)?;
         let (shown, first) = channel();
         let thread = std::thread::Builder::new().name("viewer".to_owned()).spawn(move || read(socket, &shown))?;
         let viewer = Self { stream, thread };

@@ -1,0 +1,211 @@
+//! The live stream: long tables, and a crowd of viewers.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use plasmon::{ObjectRef, put};
+use plasmon_protocol::column::Table;
+use plasmon_protocol::stream::{Body, Request, View, Window};
+
+use crate::daemon::Daemon;
+use crate::idle::{processor_ns, weight};
+use crate::sample::{Sample, each, in_turns};
+use crate::shared::source;
+use crate::table::{Goal, Unit};
+use crate::viewer::{Connection, Crowd};
+use crate::{Bench, Outcome, ROLE};
+
+const CAPACITY: u64 = 512 << 20;
+const MANY: usize = 1_000_000;
+const FEW: usize = 10_000;
+/// References that are let go of and taken between two frames.
+const CHANGES: usize = 1_000;
+/// Frames, and windows that are scrolled to, in one round.
+const FRAMES: usize = 10;
+const SCROLLS: usize = 50;
+/// First screens: after each nobody looks until the agent has forgotten the table.
+const FIRST: usize = 3;
+const FORGOTTEN: Duration = Duration::from_secs(11);
+/// Puts and drops of one round: several ticks.
+const PUTS: usize = 1_000_000;
+
+/// A program of its own that holds references.
+struct Holder {
+    child: Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Holder {
+    fn start(daemon: &Daemon, count: usize) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(ROLE, "holder").env("PLASMON_ADDRESS", daemon.session()).arg(count.to_string());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let answers = BufReader::new(child.stdout.take().ok_or("a holder without output")?);
+        let mut holder = Self { child, answers };
+        holder.answer()?;
+        Ok(holder)
+    }
+
+    fn answer(&mut self) -> Outcome<()> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 { Err("a holder ended".into()) } else { Ok(()) }
+    }
+
+    /// Has it let go of so many references, and take others.
+    fn change(&mut self, count: usize) -> Outcome<()> {
+        writeln!(self.child.stdin.as_ref().ok_or("a holder without input")?, "{count}")?;
+        self.answer()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It ends with its input.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// What a re-executed benchmark does as a holder.
+pub(crate) fn hold() -> ExitCode {
+    match holding() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn holding() -> Outcome<()> {
+    let count: usize = std::env::args().nth(1).ok_or("hold how many?")?.parse()?;
+    plasmon::init()?;
+    let source = source(64);
+    let mut held: Vec<ObjectRef<[u8]>> = (0..count).map(|_| put(&source[..])).collect::<Result<_, _>>()?;
+    println!("holds");
+    let mut next = 0;
+    for line in std::io::stdin().lines() {
+        for _ in 0..line?.trim().parse::<usize>()? {
+            next = (next + 7919) % held.len();
+            held[next] = put(&source[..])?;
+        }
+        println!("changed");
+    }
+    // What is left goes with the process.
+    std::mem::forget(held);
+    Ok(())
+}
+
+fn page(start: usize) -> View {
+    View { window: Window { start: start as u64, len: 50 }, ..View::of(Table::References) }
+}
+
+/// Until a window of so many rows is there.
+fn first_screen(daemon: &Daemon, rows: usize) -> Outcome<f64> {
+    let mut connection = Connection::open(daemon.session())?;
+    each(1, || {
+        connection.send(&Request::Subscribe { id: 1, view: page(0) })?;
+        match connection.frame()?.body {
+            Body::Snapshot { totals, .. } if totals.rows >= rows as u64 => Ok(()),
+            other => Err(format!("no first screen of {rows} rows: {other:?}").into()),
+        }
+    })
+}
+
+/// Nanoseconds until a window somewhere else is there.
+fn scroll(connection: &mut Connection, rows: usize, seed: &mut usize) -> Outcome<f64> {
+    each(SCROLLS, || {
+        for _ in 0..SCROLLS {
+            *seed = (*seed + 104_729) % rows;
+            connection.send(&Request::Subscribe { id: 1, view: page(*seed) })?;
+            while !matches!(connection.frame()?.body, Body::Snapshot { .. }) {}
+        }
+        Ok(())
+    })
+}
+
+/// Nanoseconds of the agent's processor time for each frame of a changing table, the changes included.
+fn frames(daemon: &Daemon, holder: &mut Holder, connection: &mut Connection) -> Outcome<f64> {
+    let before = processor_ns(daemon.pid())?;
+    for _ in 0..FRAMES {
+        holder.change(CHANGES)?;
+        connection.frame()?;
+    }
+    Ok((processor_ns(daemon.pid())? - before) as f64 / FRAMES as f64)
+}
+
+pub(crate) fn stream(bench: &mut Bench) -> Outcome<()> {
+    long_tables(bench)?;
+    crowd(bench)
+}
+
+fn long_tables(bench: &mut Bench) -> Outcome<()> {
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    let small = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    let empty = weight(daemon.pid())?;
+    let mut holder = Holder::start(&daemon, MANY)?;
+    let few = Holder::start(&small, FEW)?;
+    let core = weight(daemon.pid())?;
+    let mut screens = Vec::new();
+    for _ in 0..FIRST {
+        screens.push(first_screen(&daemon, MANY)?);
+        std::thread::sleep(FORGOTTEN);
+    }
+    bench.table.row("1,000,000 references, first screen", &Sample::of(screens), Unit::Milliseconds, None, Goal::AtMost(1000.0));
+    let (mut here, mut there) = (Connection::open(daemon.session())?, Connection::open(small.session())?);
+    let (mut place, mut other) = (1, 1);
+    let [many, least] = in_turns([&mut || scroll(&mut here, MANY, &mut place), &mut || scroll(&mut there, FEW, &mut other)])?;
+    let floor = Some(("10,000 references", &least));
+    bench.table.row("1,000,000 references, scrolling", &many, Unit::Microseconds, floor, Goal::Ratio(1.1));
+    let [work] = in_turns([&mut || frames(&daemon, &mut holder, &mut here)])?;
+    bench.table.row("1,000,000 references, work of a frame of 1,000 changes", &work, Unit::Milliseconds, None, Goal::AtMost(16.0));
+    let bytes = |from: f64, to: f64| Sample::of(vec![(to - from) * f64::from(1 << 20) / MANY as f64]);
+    let watched = weight(daemon.pid())?;
+    bench.table.row("1,000,000 references, bytes a row", &bytes(empty, watched), Unit::Bytes, None, Goal::AtMost(300.0));
+    bench.table.row("of it replica and order", &bytes(core, watched), Unit::Bytes, None, Goal::Open);
+    drop((here, there, few));
+    drop(holder);
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    let _holder = Holder::start(&daemon, 50_000)?;
+    let [report] = in_turns([&mut || {
+        each(1, || {
+            let mut connection = Connection::open(daemon.session())?;
+            connection.send(&Request::Report { id: 1 })?;
+            while !matches!(connection.frame()?.body, Body::Report { last: true, .. }) {}
+            Ok(())
+        })
+    }])?;
+    bench.table.row("report of 50,000 references, read as rows", &report, Unit::Milliseconds, None, Goal::AtMost(150.0));
+    Ok(())
+}
+
+/// 200 viewers, a quarter of which read nothing. They run at the lowest priority: what counts is what they cost the agent.
+fn crowd(bench: &mut Bench) -> Outcome<()> {
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    daemon.connect()?;
+    let source = source(64);
+    let puts = || {
+        each(PUTS, || {
+            for _ in 0..PUTS {
+                drop(put(&source[..])?);
+            }
+            Ok(())
+        })
+    };
+    let mut rates = Vec::new();
+    let [watched, floor] = in_turns([
+        &mut || {
+            let crowd = Crowd::attach(daemon.session(), 150, 50)?;
+            let began = Instant::now();
+            let took = puts()?;
+            rates.push(crowd.detach()? as f64 / 150.0 / began.elapsed().as_secs_f64());
+            Ok(took)
+        },
+        &mut || puts(),
+    ])?;
+    let floor = Some(("none attached", &floor));
+    bench.table.row("put + drop 64 B, 200 viewers, 50 of them stalled", &watched, Unit::Nanoseconds, floor, Goal::Ratio(1.05));
+    bench.table.row("frames a second that each of the others gets", &Sample::of(rates), Unit::Times, None, Goal::Open);
+    Ok(plasmon::shutdown()?)
+}

@@ -1,0 +1,98 @@
+//! What changed in the long tables, for whoever follows them.
+
+use plasmon_protocol::column::Table;
+use plasmon_protocol::stream::Rows;
+use plasmon_protocol::window::live::Changed;
+
+use super::Core;
+
+impl Core {
+    /// See [`crate::telemetry::tables::Tables::follow`].
+    pub(super) fn followed(&mut self, table: Table, begin: bool, most: usize) -> Option<Changed> {
+        match table {
+            Table::References => Some(self.changed_references(begin, most)),
+            Table::Objects => Some(self.changed_objects(begin, most)),
+            _ => None,
+        }
+    }
+
+    /// See [`crate::telemetry::tables::Tables::unfollow`].
+    pub(super) fn unfollowed(&mut self, table: Table) {
+        match table {
+            Table::References => {
+                self.references.changes.forget();
+                self.objects.changes_in_rows.forget();
+                self.tasks.follow(false);
+            }
+            Table::Objects => self.objects.changes.forget(),
+            _ => {}
+        }
+    }
+
+    /// Names of places are in rows of both tables.
+    fn notice_renamed(&mut self) {
+        if self.sites.take_renamed() {
+            self.references.changes.mark_all();
+            self.objects.changes.mark_all();
+        }
+    }
+
+    /// A row of a reference tells of its counts, of its object, and of the task that makes that.
+    fn changed_references(&mut self, begin: bool, most: usize) -> Changed {
+        if begin {
+            self.references.changes.follow(0);
+            self.objects.changes_in_rows.follow(u32::MAX);
+            self.tasks.follow(true);
+        }
+        self.notice_renamed();
+        match self.tasks.take_changed() {
+            Some(results) => results.into_iter().for_each(|key| self.objects.changes_in_rows.mark(key.slot)),
+            None => self.references.changes.mark_all(),
+        }
+        let mut taken = Vec::new();
+        for slot in self.objects.changes_in_rows.take(u32::MAX, most) {
+            // All rows about an object tell the same of it, so they are told together.
+            if let Some((_, object)) = self.objects.in_slot(slot) {
+                taken.extend(self.references.places(object.first_row).take(object.rows as usize));
+            }
+        }
+        let end = self.references.end();
+        if self.objects.changes_in_rows.is_told(u32::MAX) {
+            taken.extend(self.references.changes.take(end, most.saturating_sub(taken.len())));
+        }
+        taken.sort_unstable();
+        taken.dedup();
+        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for place in taken {
+            let row = self.references.at(place).and_then(|row| Some((row, self.objects.get(row.key).filter(|object| !object.hidden)?)));
+            match row {
+                Some((row, object)) => {
+                    places.push(place);
+                    rows.push(self.reference_row(row, object));
+                }
+                None => gone.push(place),
+            }
+        }
+        let complete = self.references.changes.is_told(end) && self.objects.changes_in_rows.is_told(u32::MAX);
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::References(rows), complete }
+    }
+
+    fn changed_objects(&mut self, begin: bool, most: usize) -> Changed {
+        if begin {
+            self.objects.changes.follow(0);
+        }
+        self.notice_renamed();
+        let end = self.objects.end();
+        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for slot in self.objects.changes.take(end, most) {
+            match self.objects.in_slot(slot).filter(|(_, object)| !object.hidden) {
+                Some((key, object)) => {
+                    places.push(slot);
+                    rows.push(self.object_row(key, object));
+                }
+                None => gone.push(slot),
+            }
+        }
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Objects(rows), complete: self.objects.changes.is_told(end) }
+    }
+}

@@ -1,0 +1,59 @@
+//! A viewer's replica of the long tables: told what changes, in portions of any size, it must come to hold what the core shows.
+
+use plasmon_agent::reactor::Core;
+use plasmon_agent::telemetry::tables::{Tables, fetch};
+use plasmon_protocol::column::{Record, Table};
+use plasmon_protocol::stream::Rows;
+use plasmon_protocol::window::live::{Live, live};
+
+use super::model::Check;
+
+const TABLES: [Table; 2] = [Table::References, Table::Objects];
+
+#[derive(Default)]
+pub(crate) struct Follower {
+    replicas: [Option<Box<dyn Live>>; TABLES.len()],
+    looks: usize,
+}
+
+fn sorted<R: Record>(mut rows: Vec<R>) -> Vec<R> {
+    rows.sort_by_cached_key(Record::key);
+    rows
+}
+
+fn same(one: Rows, other: Rows) -> bool {
+    match (one, other) {
+        (Rows::References(one), Rows::References(other)) => sorted(one) == sorted(other),
+        (Rows::Objects(one), Rows::Objects(other)) => sorted(one) == sorted(other),
+        _ => false,
+    }
+}
+
+impl Follower {
+    /// Looks, after some changes and before others.
+    pub(crate) fn look(&mut self, core: &mut Core) -> Check {
+        self.looks += 1;
+        for (nth, table) in TABLES.into_iter().enumerate() {
+            let looks = self.looks + 3 * nth;
+            // For a while nobody looks at all.
+            if looks % 97 == 96 && self.replicas[nth].take().is_some() {
+                core.unfollow(table);
+            }
+            if looks % 97 > 80 || !looks.is_multiple_of(3) {
+                continue;
+            }
+            let begin = self.replicas[nth].is_none();
+            let replica = self.replicas[nth].get_or_insert_with(|| live(table).unwrap_or_else(|| panic!("{table:?} is not followed")));
+            // Few at a time, or all, whatever has been told by then.
+            let most = [1, 2, 5, usize::MAX][looks / 3 % 4];
+            let changed = core.follow(table, begin, most).ok_or("the core is not followed")?;
+            let complete = changed.complete;
+            replica.apply(&changed);
+            if complete && !same(replica.rows(0, usize::MAX).0, fetch(core, table)) {
+                let (replica, core) = (replica.rows(0, usize::MAX).0, fetch(core, table));
+                return Err(format!("{table:?}: a follower has {replica:?}, the core {core:?}"));
+            }
+        }
+        Ok(())
+    }
+}
