@@ -180,7 +180,7 @@ class ActorMethod:
         if num_returns in ("dynamic", "streaming"):
             from ._generators import submitting
 
-            self.remote = submitting(call.submit)
+            self.remote = submitting(call.submit, num_returns == "streaming")
         else:
             self.remote = call.submit
 
