@@ -81,7 +81,7 @@ fn get_one<'py>(py: Python<'py>, connection: &Connection, reference: &ObjectRef,
         }
     };
     let place = || (site::here(py, connection, SiteKind::DeserializeObject), site::here(py, connection, SiteKind::GetObject));
-    value::decode(py, connection, content, place)
+    Ok(value::decode(py, connection, content, false, place)?.0)
 }
 
 /// Which of the references are ready; see `plasmon.wait`.
