@@ -14,7 +14,7 @@ The names and meanings are Ray's, as far as they go; the README's page *Coming f
 from __future__ import annotations
 
 import os as _os
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
 from . import _plasmon, exceptions, state
 from ._actor import ActorClass, ActorHandle, get_actor, kill, method
@@ -57,17 +57,19 @@ __all__ = [
 _HERE = _os.path.dirname(_os.path.abspath(__file__)) + _os.sep
 _plasmon.set_hidden_files([_HERE])
 
+_T = TypeVar("_T")
+
 put = _plasmon.put
 get = _plasmon.get
 
 
 def wait(
-    refs: Sequence[ObjectRef],
+    refs: Sequence[ObjectRef[_T]],
     *,
     num_returns: int = 1,
     timeout: Optional[float] = None,
     fetch_local: bool = True,
-) -> Tuple[List[ObjectRef], List[ObjectRef]]:
+) -> Tuple[List[ObjectRef[_T]], List[ObjectRef[_T]]]:
     """Waits until some of the objects are there, with a value or an error.
 
     Args:
@@ -97,7 +99,7 @@ def wait(
     return _plasmon.wait(items, num_returns, timeout)
 
 
-def cancel(ref: ObjectRef, *, force: bool = False, recursive: bool = True) -> None:
+def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
     """Cancels the task or call that makes an object, and what it has submitted itself.
 
     One that has not begun never runs. One that runs is told: its waits in ``get`` and ``wait`` end. In any case its results are

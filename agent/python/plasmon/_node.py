@@ -22,7 +22,7 @@ def _amounts(text: str, capacity: float) -> dict[str, float]:
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The nodes: one, with its id, addresses, the agent's process and its resources."""
+    """The nodes: one, with its id, addresses, the agent's process its resources, and the machine's memory in bytes."""
     facts = _facts()
     return [
         {
@@ -32,6 +32,8 @@ def nodes() -> list[dict[str, Any]]:
             "Listen": facts["listen"],
             "AgentPid": facts["pid"],
             "Version": facts["version"],
+            "MachineMemory": facts["machine"][0],
+            "MachineMemoryAvailable": facts["machine"][1],
             "Resources": _amounts(facts["resources"], facts["capacity"]),
         }
     ]

@@ -8,7 +8,7 @@ from typing import Any, Sequence
 from . import _plasmon
 
 
-def progress(refs: Sequence[_plasmon.ObjectRef], *, desc: str = "", disable: bool = False) -> list[Any]:
+def progress(refs: Sequence[_plasmon.ObjectRef[Any]], *, desc: str = "", disable: bool = False) -> list[Any]:
     """Shows how many of the objects are there, until all are; their values.
 
     With tqdm where that is installed, else as a line on stderr where that is a terminal.
@@ -16,7 +16,7 @@ def progress(refs: Sequence[_plasmon.ObjectRef], *, desc: str = "", disable: boo
     bar: Any = None
     if not disable:
         try:
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
             bar = tqdm(total=len(refs), desc=desc)
         except ImportError:

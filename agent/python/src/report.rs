@@ -143,6 +143,7 @@ impl Snapshot {
         facts.set_item("listen", &*node.listen)?;
         facts.set_item("pid", node.pid)?;
         facts.set_item("version", &*node.version)?;
+        facts.set_item("machine", (node.machine_total_bytes, node.machine_available_bytes))?;
         facts.set_item("capacity", store.ledger.capacity_bytes)?;
         facts.set_item("used", store.ledger.used_bytes())?;
         // As the stream tells them: amounts by name.
