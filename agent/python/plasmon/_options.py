@@ -98,8 +98,7 @@ def _number(name: str, value: Any) -> None:
         kind = "a whole number" if kinds == (int,) else "a number"
         raise TypeError(f"{name} is {kind}, not {type(value).__name__} {value!r}")
     least = -1 if name in _ENDLESS else 1 if name == "max_concurrency" else 0
-    number = float(value)
-    if not math.isfinite(number) or number < least:
+    if not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
         raise ValueError(f"{name} is at least {least}, which {value} is not")
 
 
