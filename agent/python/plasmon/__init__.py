@@ -14,47 +14,62 @@ The names and meanings are Ray's, as far as they go; the README's page *Coming f
 from __future__ import annotations
 
 import os as _os
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
-from . import _plasmon, exceptions
+from . import _plasmon, exceptions, state
 from ._actor import ActorClass, ActorHandle, get_actor, kill, method
+from ._generators import ObjectRefGenerator
 from ._init import init, is_initialized, shutdown
+from ._node import RuntimeContext, available_resources, cluster_resources, get_runtime_context, nodes
 from ._plasmon import ObjectRef
+from ._progress import progress
 from ._remote import RemoteFunction, remote
 
 __all__ = [
     "ActorClass",
     "ActorHandle",
     "ObjectRef",
+    "ObjectRefGenerator",
     "RemoteFunction",
+    "RuntimeContext",
+    "available_resources",
     "cancel",
+    "cluster_resources",
     "exceptions",
     "get",
     "get_actor",
+    "get_runtime_context",
     "init",
     "is_initialized",
     "kill",
     "memory_summary",
     "method",
+    "nodes",
+    "progress",
     "put",
     "remote",
+    "set_call_sites",
     "shutdown",
+    "state",
     "wait",
 ]
 
-_plasmon.set_hidden_files([_os.path.dirname(_os.path.abspath(__file__)) + _os.sep])
+_HERE = _os.path.dirname(_os.path.abspath(__file__)) + _os.sep
+_plasmon.set_hidden_files([_HERE])
+
+_T = TypeVar("_T")
 
 put = _plasmon.put
 get = _plasmon.get
 
 
 def wait(
-    refs: Sequence[ObjectRef],
+    refs: Sequence[ObjectRef[_T]],
     *,
     num_returns: int = 1,
     timeout: Optional[float] = None,
     fetch_local: bool = True,
-) -> Tuple[List[ObjectRef], List[ObjectRef]]:
+) -> Tuple[List[ObjectRef[_T]], List[ObjectRef[_T]]]:
     """Waits until some of the objects are there, with a value or an error.
 
     Args:
@@ -84,7 +99,7 @@ def wait(
     return _plasmon.wait(items, num_returns, timeout)
 
 
-def cancel(ref: ObjectRef, *, force: bool = False, recursive: bool = True) -> None:
+def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
     """Cancels the task or call that makes an object, and what it has submitted itself.
 
     One that has not begun never runs. One that runs is told: its waits in ``get`` and ``wait`` end. In any case its results are
@@ -128,12 +143,24 @@ def memory_summary(
     Raises:
         ValueError: an argument is none of these.
     """
-    return _plasmon.report_text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format)
+    return _plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None)
 
 
-def __getattr__(name: str) -> Any:
-    import importlib
+def set_call_sites(*, hidden: Sequence[str]) -> None:
+    """Hides files from call sites: what is shown is the innermost line of the program that is in none of them.
 
-    if name in ("state", "util"):
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    Args:
+        hidden: names of modules, or begins of files' paths: a library's own lines are not what a leak is looked for in.
+    """
+    import importlib.util
+
+    files = [_HERE]
+    for name in hidden:
+        if _os.sep in name:
+            files.append(name)
+            continue
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.origin:
+            raise ValueError(f"{name!r} is neither a module nor a path")
+        files.append(_os.path.dirname(spec.origin) + _os.sep if spec.submodule_search_locations else spec.origin)
+    _plasmon.set_hidden_files(files)

@@ -133,7 +133,12 @@ class ActorHandle:
     The actor lives as long as any handle to it, in any process, object and pending call; then it does what was called before, and ends.
     """
 
-    def __init__(self, reference: _plasmon.ObjectRef, module: str, qualname: str, methods: _Methods) -> None:
+    _reference: _plasmon.ObjectRef[Any]
+    _module: str
+    _qualname: str
+    _methods: Optional[_Methods]
+
+    def __init__(self, reference: _plasmon.ObjectRef[Any], module: str, qualname: str, methods: Optional[_Methods]) -> None:
         self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _calls={})
 
     def __getattr__(self, name: str) -> ActorMethod:
@@ -152,7 +157,7 @@ class ActorHandle:
 
     @property
     def _actor_id(self) -> str:
-        return self._reference.hex()
+        return str(self._reference.hex())
 
     def __repr__(self) -> str:
         return f"ActorHandle({self._qualname}, {self._reference.hex()})"
@@ -180,7 +185,7 @@ class ActorMethod:
         if num_returns in ("dynamic", "streaming"):
             from ._generators import submitting
 
-            self.remote = submitting(call.submit)
+            self.remote = submitting(call.submit, num_returns == "streaming")
         else:
             self.remote = call.submit
 
@@ -216,8 +221,7 @@ def get_actor(name: str, namespace: Optional[str] = None) -> ActorHandle:
     reference, constructor = _plasmon.find_actor(_full_name(name, namespace))
     module, _, qualname = constructor.removesuffix(".__init__").rpartition(".")
     # Which methods it has is known to the actor.
-    handle = ActorHandle(reference, module, qualname, None)  # type: ignore[arg-type]
-    return handle
+    return ActorHandle(reference, module, qualname, None)
 
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:

@@ -9,11 +9,11 @@ from typing import Any, Generator, Optional
 from . import _plasmon
 
 
-def future_of(reference: _plasmon.ObjectRef) -> concurrent.futures.Future[Any]:
+def future_of(reference: _plasmon.ObjectRef[Any]) -> concurrent.futures.Future[Any]:
     """A future of the object's value."""
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
-    def ready(reference: _plasmon.ObjectRef, error: Optional[BaseException]) -> None:
+    def ready(reference: _plasmon.ObjectRef[Any], error: Optional[BaseException]) -> None:
         if not future.set_running_or_notify_cancel():
             return
         if error is not None:
@@ -30,6 +30,6 @@ def future_of(reference: _plasmon.ObjectRef) -> concurrent.futures.Future[Any]:
     return future
 
 
-def await_on(reference: _plasmon.ObjectRef) -> Generator[Any, None, Any]:
+def await_on(reference: _plasmon.ObjectRef[Any]) -> Generator[Any, None, Any]:
     """What ``await`` on a reference does."""
     return asyncio.wrap_future(future_of(reference)).__await__()

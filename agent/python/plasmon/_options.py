@@ -98,14 +98,14 @@ def _number(name: str, value: Any) -> None:
         kind = "a whole number" if kinds == (int,) else "a number"
         raise TypeError(f"{name} is {kind}, not {type(value).__name__} {value!r}")
     least = -1 if name in _ENDLESS else 1 if name == "max_concurrency" else 0
-    if not math.isfinite(value) or value < least:
+    if not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
         raise ValueError(f"{name} is at least {least}, which {value} is not")
 
 
 def _resources(value: Any) -> list[tuple[str, float]]:
     if not isinstance(value, Mapping):
         raise TypeError(f"resources is a dict of amounts by name, not {type(value).__name__}")
-    for name, amount in value.items():
+    for name, amount in dict[Any, Any](value).items():
         if name in ("CPU", "GPU", "memory"):
             option = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}[name]
             raise ValueError(f"resources names {name!r}\nhint: that is the option {option}")

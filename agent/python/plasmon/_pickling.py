@@ -8,7 +8,7 @@ from collections import ChainMap
 from types import CodeType
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 _dumps = pickle.dumps
 _by_value = cloudpickle.list_registry_pickle_by_value
@@ -25,7 +25,7 @@ def _reduce_code(code: CodeType) -> Any:
     return kind, tuple(code.co_filename if isinstance(part, str) and part == _NO_FILE else part for part in parts)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
 

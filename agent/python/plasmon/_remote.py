@@ -17,8 +17,8 @@ _MAX_RETRIES = 3
 class RemoteFunction:
     """A function that runs in a worker process.
 
-    ``f.remote(..)`` submits a task and returns a reference to its result at once; ``f.options(..)`` changes how it runs; ``f.bind`` does not
-    exist. References among the arguments are passed as the values of their objects.
+    ``f.remote(..)`` submits a task and returns a reference to its result at once; ``f.options(..)`` changes how it runs.
+    References among the arguments are passed as the values of their objects.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], export: Optional[_plasmon.Exported] = None) -> None:
@@ -42,7 +42,7 @@ class RemoteFunction:
         if num_returns in ("dynamic", "streaming"):
             from ._generators import submitting
 
-            self.remote = submitting(self._task.submit)
+            self.remote = submitting(self._task.submit, num_returns == "streaming")
         else:
             self.remote = self._task.submit
 

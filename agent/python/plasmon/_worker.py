@@ -11,7 +11,7 @@ import traceback
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Callable, Optional
 
-from . import _plasmon
+from . import _logs, _plasmon
 from ._pickling import encode
 from .exceptions import TaskError
 
@@ -27,12 +27,16 @@ class Handler:
 
     def __init__(self) -> None:
         self._loop: Any = None
+        self._marked = False
         self._lock = threading.Lock()
         #: The exception that this thread's task raised and that is not worth a retry.
         self._unlisted = threading.local()
 
     def place_of(self, loaded: tuple[Any]) -> tuple[str, int, str]:
         """Where an exported function or class is defined: its file, line and name."""
+        if not self._marked:
+            self._marked = True
+            _logs.mark(_plasmon.facts())
         return _place(loaded[0])
 
     def place_of_method(self, instance: Any, name: str) -> tuple[str, int, str]:
@@ -72,7 +76,7 @@ class Handler:
             return (value,)
         if num_returns == 0:
             return ()
-        if num_returns == "dynamic":
+        if num_returns in ("dynamic", "streaming"):
             from ._generators import ObjectRefGenerator
 
             return (ObjectRefGenerator([_plasmon.put(item) for item in value]),)

@@ -191,8 +191,8 @@ def _exception_of(code: str, message: str, hint: str, name: str, printed: str, p
         if value:
             try:
                 cause, remote = pickle.loads(value)
-            except Exception as error:
-                remote = f"(the exception does not unpickle here: {type(error).__name__}: {error})"
+            except Exception as unreadable:
+                remote = f"(the exception does not unpickle here: {type(unreadable).__name__}: {unreadable})"
         return _task_error(cause, remote, name, pid, message if cause is None else "")
     error = _CLASSES.get(code, PlasmonError)(f"{message}\nhint: {hint}" if hint else message)
     error.code, error.hint = code, hint

@@ -12,7 +12,7 @@ __all__ = ["list_objects", "report"]
 
 def report() -> dict[str, Any]:
     """The whole report as ``plasmon memory --json`` prints it: ``node``, ``store``, ``totals``, ``references``, ``post_mortem``."""
-    result: dict[str, Any] = json.loads(_plasmon.report_json())
+    result: dict[str, Any] = json.loads(_plasmon.Report().json())
     return result
 
 

@@ -7,6 +7,7 @@
 //!
 //! What waits or copies much does so without the interpreter's lock.
 
+mod command;
 mod connection;
 mod error;
 mod objects;
@@ -22,13 +23,15 @@ mod worker;
 #[pyo3::pymodule]
 mod _plasmon {
     #[pymodule_export]
+    use crate::command::agent_command;
+    #[pymodule_export]
     use crate::connection::{connect, disconnect, facts, is_connected};
     #[pymodule_export]
     use crate::objects::{cancel, get, kill, put, wait, when_ready};
     #[pymodule_export]
     use crate::reference::{ObjectRef, load_reference};
     #[pymodule_export]
-    use crate::report::{report_json, report_text};
+    use crate::report::Snapshot;
     #[pymodule_export]
     use crate::site::{set_hidden_files, site_count};
     #[pymodule_export]

@@ -25,7 +25,15 @@ const SIGNALS: Duration = Duration::from_millis(50);
 /// Other threads don't get signals.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Stores a value as an object; see `plasmon.put`.
+/// Stores a value as an object, and returns the first reference to it.
+///
+/// Arrays, tables and other buffers are copied once, into shared memory; everything else is pickled. References inside the value are
+/// counted as long as the object lives.
+///
+/// Raises:
+///     ObjectStoreFullError: there is no room, and none comes free within two seconds; a ``MemoryError``.
+///     EncodeError: something in the value does not pickle; a ``TypeError``.
+///     TypeError: ``value`` is a reference itself.
 #[pyfunction]
 #[pyo3(signature = (value, /))]
 pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRef> {
@@ -43,7 +51,20 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRe
     Ok(ObjectRef::new(reference))
 }
 
-/// The value of an object or of several; see `plasmon.get`.
+/// The value of an object, or a list of those of several; waits until they are there.
+///
+/// Arrays, tables and memoryviews are read-only views of shared memory, without a copy: the object stays in memory as long as any view.
+///
+/// Args:
+///     refs: a reference, or a list of them.
+///     timeout: seconds after which it gives up; ``None`` waits for as long as it takes.
+///
+/// Raises:
+///     GetTimeoutError: the time is over; a ``TimeoutError``.
+///     TaskError: the task that should have made the object raised an exception. It is of that exception's class, too.
+///     WorkerCrashedError, ActorDiedError, TaskCancelledError, OutOfMemoryError: what became of the task instead.
+///     ObjectLostError: there is no such object any more.
+///     TypeError: ``refs`` are no references.
 #[pyfunction]
 #[pyo3(signature = (refs, /, *, timeout=None))]
 pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
@@ -81,7 +102,7 @@ fn get_one<'py>(py: Python<'py>, connection: &Connection, reference: &ObjectRef,
         }
     };
     let place = || (site::here(py, connection, SiteKind::DeserializeObject), site::here(py, connection, SiteKind::GetObject));
-    value::decode(py, connection, content, place)
+    Ok(value::decode(py, connection, content, false, place)?.0)
 }
 
 /// Which of the references are ready; see `plasmon.wait`.

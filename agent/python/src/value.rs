@@ -181,14 +181,18 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
 /// Decodes an object. References inside it and views into it belong to the place that `site` tells the numbers of: first that of
 /// references, then that of views.
 ///
+/// Beside the value: the object, pinned for as long as it is kept. With `argument` the agent is told of that even where there are no
+/// views.
+///
 /// # Errors
 /// It was not written by this package, or does not unpickle.
 pub(crate) fn decode<'py>(
     py: Python<'py>,
     connection: &Connection,
     mut content: Content,
+    argument: bool,
     site: impl Fn() -> (u32, u32),
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<(Bound<'py, PyAny>, Arc<Content>)> {
     let Some((kind, body, parts)) = parse(content.bytes()) else {
         let error = Error::Decode {
             object: content.id(),
@@ -197,24 +201,22 @@ pub(crate) fn decode<'py>(
         };
         return Err(raise(py, &error));
     };
+    if argument || kind == VIEW || !parts.is_empty() {
+        content.count(site().1);
+    }
+    let content = Arc::new(content);
     match kind {
         BYTES => {
-            let bytes = &content.bytes()[body];
-            return Ok(PyBytes::new(py, bytes).into_any());
+            let bytes = PyBytes::new(py, &content.bytes()[body]).into_any();
+            return Ok((bytes, content));
         }
         VIEW => {
-            content.count(site().1);
-            let buffer = Bound::new(py, SharedBuffer::new(&Arc::new(content), body))?;
-            return Ok(PyMemoryView::from(buffer.as_any())?.into_any());
+            let buffer = Bound::new(py, SharedBuffer::new(&content, body))?;
+            return Ok((PyMemoryView::from(buffer.as_any())?.into_any(), content));
         }
         _ => {}
     }
     let loads = LOADS.import(py, "pickle", "loads")?;
-    let places = site();
-    if !parts.is_empty() {
-        content.count(places.1);
-    }
-    let content = Arc::new(content);
     let pickle = Bound::new(py, SharedBuffer::new(&content, body))?;
     let options = if parts.is_empty() {
         None
@@ -224,8 +226,8 @@ pub(crate) fn decode<'py>(
         options.set_item(pyo3::intern!(py, "buffers"), PyList::new(py, buffers)?)?;
         Some(options)
     };
-    drop(content);
-    binding::reading(connection, places.0, || loads.call((pickle,), options.as_ref()))
+    let value = binding::reading(connection, site().0, || loads.call((pickle,), options.as_ref()))?;
+    Ok((value, content))
 }
 
 /// The kind, and where the body and the parts are; `None` for bytes that this package did not write.

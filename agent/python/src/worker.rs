@@ -65,12 +65,16 @@ impl Interpreter {
             Argument::Object(content) => content,
             Argument::Bytes(bytes) => Content::of_message(&connection, bytes),
         };
-        let mut next = || call.next_raw().map(content).map(|content| value::decode(py, &connection, content, || sites)).transpose();
-        let payload =
-            next()?.ok_or_else(|| crate::error::raise(py, &Error::invalid("arguments", name, "a call came without its arguments")))?;
+        let payload = call.next_raw().map(content).map(|content| value::decode(py, &connection, content, false, || sites)).transpose()?;
+        let (payload, _) =
+            payload.ok_or_else(|| crate::error::raise(py, &Error::invalid("arguments", name, "a call came without its arguments")))?;
         let objects = PyList::empty(py);
-        while let Some(object) = next()? {
-            objects.append(object)?;
+        // Objects that are arguments stay in memory until the call has ended.
+        let mut kept = Vec::new();
+        while let Some(object) = call.next_raw() {
+            let (value, content) = value::decode(py, &connection, content(object), true, || sites)?;
+            objects.append(value)?;
+            kept.push(content);
         }
         let results = match work {
             Work::Task => handler.call_method1(pyo3::intern!(py, "run"), (function, payload, objects))?,
@@ -85,6 +89,7 @@ impl Interpreter {
             let (length, contains, fill) = value::encode(&result)?.into_fill();
             call.give_raw(length, contains, fill);
         }
+        drop(kept);
         Ok(())
     }
 
@@ -111,7 +116,7 @@ impl Interpreter {
             return Ok((loaded.function.clone_ref(py), loaded.sites));
         }
         // References inside a function were got where it is defined; that is known when it has been read.
-        let function = value::decode(py, connection, content, || (0, 0))?;
+        let (function, _) = value::decode(py, connection, content, false, || (0, 0))?;
         let (file, line, name): (String, u32, String) = handler.call_method1("place_of", (&function,))?.extract()?;
         let site = connection.site(kind, &file, line, &name);
         let loaded = Loaded { function: function.unbind(), sites: (site, site) };
