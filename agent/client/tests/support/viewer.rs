@@ -110,7 +110,7 @@ impl Viewer {
     pub(crate) fn report(&mut self) -> Report {
         self.last += 1;
         let ours = self.last;
-        self.send(&Request::Report { id: ours });
+        self.send(&Request::Report { id: ours, filter: String::new() });
         let (mut store, mut post_mortem, mut references) = (None, Vec::new(), Vec::new());
         loop {
             match self.next().body {
