@@ -2,21 +2,38 @@
 
 CARGO ?= cargo
 
-.PHONY: help test campaign fuzz sanitize lint bench demo
+.PHONY: help python test-python bench-python test campaign fuzz sanitize lint bench demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # Programs join this user's newest agent: the README's run one after the other.
 test: target/moto target/websockets ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
-	$(CARGO) test --workspace --lib --bins --tests
-	$(CARGO) test --workspace --doc -- --test-threads=1
+	$(CARGO) test --workspace --exclude plasmon-python --lib --bins --tests
+	$(CARGO) test --workspace --exclude plasmon-python --doc -- --test-threads=1
 	$(CARGO) test --package plasmon-agent --features object-storage --lib --test object_storage
 	$(CARGO) test --package plasmon-tui --test python
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator
 	$(CARGO) test --package plasmon --features failpoints --test campaign
+	$(MAKE) --no-print-directory test-python
+
+# What builds and tests the Python package, from PyPI. numpy and pyarrow are what its values are viewed as; hypothesis draws programs.
+PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1
+target/python:
+	@echo "installing the packages $(PYTHON_PACKAGES) and what they need from PyPI into target/python"
+	rm -rf $@
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check $(PYTHON_PACKAGES) || { rm -rf $@; exit 1; }
+	touch $@
+
+test-python: target/python ## Build the Python package, and run its tests
+	VIRTUAL_ENV=$(CURDIR)/target/python target/python/bin/maturin develop --quiet --skip-install --manifest-path agent/python/Cargo.toml
+	cd agent/python && PYTHONPATH=$(CURDIR)/agent/python $(CURDIR)/target/python/bin/python -m pytest --quiet
+
+python: target/python ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
+	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels
 
 # A server of the S3 protocol, for tests of object storage: moto, from PyPI.
 MOTO = 5.1.6

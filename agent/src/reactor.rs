@@ -94,7 +94,7 @@ use crate::store::ledger::Class;
 use crate::store::object::Objects;
 use crate::store::slots::Slots;
 
-pub use memory::CREATE_GRACE_MS;
+pub use memory::{CREATE_GRACE_MS, WRITE_GRACE_MS};
 pub use oom::OomConfig;
 pub use post_mortem::{Departure, MAX_POST_MORTEM, POST_MORTEM_MS};
 pub use process::{Activity, Job, Process, Root, Usage};

@@ -86,6 +86,8 @@ pub enum Error {
         site: String,
         /// The error value, printed.
         message: String,
+        /// The error value itself, as the program's language encodes it; empty where it is text alone.
+        value: Vec<u8>,
     },
     /// The task panicked.
     #[error("task {name} panicked in process {pid}, submitted at {site}: {message} at {place}")]

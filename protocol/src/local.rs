@@ -35,6 +35,10 @@ pub const MAX_STAGED: usize = 1000;
 pub const MAX_TEXT: usize = 4096;
 /// The longest name of an actor, bytes.
 pub const MAX_NAME: usize = 256;
+/// The longest error value that a task's error carries, bytes.
+pub const MAX_RAISED: usize = 12 << 10;
+/// What the arguments that workers are started with may be in all, bytes.
+pub const MAX_ARGUMENTS: usize = 32 << 10;
 /// Calls that an actor can run side by side.
 pub const MAX_CONCURRENCY: u32 = 1000;
 /// As often as it takes.
@@ -58,6 +62,9 @@ pub struct ClientHello {
     pub executable: String,
     /// The working directory for its workers.
     pub directory: String,
+    /// What its workers are started with, after `argv[0]`: where the executable is an interpreter, what to interpret. At most
+    /// [`MAX_ARGUMENTS`] bytes.
+    pub arguments: Vec<String>,
 }
 
 /// The answer. Carries descriptors in this order: pool, slot table, client segment, agent segment, the agent's doorbell,
@@ -132,12 +139,14 @@ pub enum Value<'a> {
 pub enum Ending {
     /// All results were sent.
     Finished,
-    /// The function returned an error value.
+    /// The function returned an error value, or raised an exception.
     Failed {
         /// Printed.
         message: String,
         /// It is of those that the function lists as worth a retry, or the function lists none.
         listed: bool,
+        /// As the function's language encodes it, at most [`MAX_RAISED`] bytes; empty where it is text alone.
+        value: Vec<u8>,
     },
     /// The function panicked.
     Panicked {

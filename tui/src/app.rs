@@ -22,6 +22,7 @@ use plasmon_protocol::stream::{Frame, Request};
 use crate::keys::{Context, Key};
 use crate::model::alert::{Alert, alerts, leak};
 use crate::model::leaks::Suspect;
+use crate::model::window::{Owner, Tabled};
 use crate::model::{Applied, Model};
 use prompt::Overlay;
 use route::{Page, Place, Route};
@@ -47,6 +48,8 @@ pub enum Msg {
     Connected(Box<NodeRow>),
     /// A frame.
     Frame(Box<Frame>),
+    /// Of several agents, who they are, and whether each is lost.
+    Nodes(Vec<(NodeRow, bool)>),
     /// The connection is gone.
     Lost {
         /// Why.
@@ -179,6 +182,7 @@ pub struct App {
     /// Filters that were taken.
     filters: prompt::History,
     mark: Option<Box<mark::Mark>>,
+    nodes: Vec<(NodeRow, bool)>,
     has_mouse: bool,
 }
 
@@ -206,6 +210,7 @@ impl App {
             replay: None,
             filters: prompt::History::default(),
             mark: None,
+            nodes: Vec::new(),
             has_mouse: false,
         }
     }
@@ -232,6 +237,7 @@ impl App {
                 self.subscriptions.ask_again(&mut effects);
             }
             Msg::Frame(frame) => self.frame(*frame, &mut effects),
+            Msg::Nodes(nodes) => self.nodes = nodes,
             Msg::Lost { cause, hint, retry_at_ms } => {
                 let at_ms = match self.link {
                     LinkState::Lost { at_ms, .. } => at_ms,
@@ -284,6 +290,24 @@ impl App {
                 }
                 self.flash(Mood::Refused, text);
             }
+        }
+    }
+
+    /// The agents that are merged, and whether each is lost; none when there is one alone.
+    #[must_use]
+    pub fn nodes(&self) -> &[(NodeRow, bool)] {
+        if self.nodes.len() > 1 { &self.nodes } else { &[] }
+    }
+
+    /// The short name of the node that a row is of, where several agents are merged.
+    #[must_use]
+    pub fn node_of<R: Tabled>(&self, row: &R) -> Option<String> {
+        let nodes = self.nodes();
+        let name = |(node, _): &(NodeRow, bool)| node.node.short();
+        match row.owner() {
+            Owner::Agent(number) => nodes.get(number).map(name),
+            Owner::Node(id) => nodes.iter().find(|(node, _)| node.node == id).map(name),
+            Owner::Nobody => None,
         }
     }
 

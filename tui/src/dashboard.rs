@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::app::{App, Settings};
 use crate::error::Error;
+use crate::link::many::ManyLink;
 use crate::link::replay::ReplayLink;
 use crate::link::websocket::{Door, WebSocketLink};
 use crate::recording::Recording;
@@ -18,6 +19,8 @@ use crate::view::theme::Theme;
 pub struct DashboardOptions {
     /// `ws://host:port`
     pub url: String,
+    /// More agents, which are shown with it as one; each with its token.
+    pub more: Vec<Door>,
     /// The agent's token.
     pub token: Option<String>,
     /// What the header calls the agent's address; the URL's host and port when empty.
@@ -48,17 +51,30 @@ pub fn dashboard(options: DashboardOptions) -> Result<ExitReason, Error> {
 /// # Errors
 /// When there is no connection at first, or the terminal cannot be used.
 pub async fn show(options: DashboardOptions) -> Result<ExitReason, Error> {
-    let DashboardOptions { url, token, address, progress, theme, quit_when } = options;
+    let DashboardOptions { url, more, token, address, progress, theme, quit_when } = options;
     let door = Door { url, token };
     let address = if address.is_empty() { door.address() } else { address };
     let (connection, node) = door.connect().await?;
-    let mut link = WebSocketLink::keep(door, connection, node);
+    let first = WebSocketLink::keep(door, connection, node);
+    let mut others = Vec::new();
+    for door in more {
+        let (connection, node) = door.connect().await?;
+        others.push(WebSocketLink::keep(door, connection, node));
+    }
+    let address = if others.is_empty() { address } else { format!("{address} +{}", others.len()) };
     let mut app = App::new(Settings { address, utc_offset_ms: utc_offset_ms() });
     if let Some(progress) = &progress {
         app.progress.clone_from(&progress.borrow());
     }
     let (mut screen, guard) = take_over(theme).map_err(Error::Terminal)?;
-    let reason = run(app, &mut link, &mut screen, Outside { progress, quit_when }, now_ms).await;
+    let outside = Outside { progress, quit_when };
+    let reason = if others.is_empty() {
+        let mut link = first;
+        run(app, &mut link, &mut screen, outside, now_ms).await
+    } else {
+        let mut link = ManyLink::new(std::iter::once(first).chain(others).collect());
+        run(app, &mut link, &mut screen, outside, now_ms).await
+    };
     drop(guard);
     reason.map_err(Error::Terminal)
 }

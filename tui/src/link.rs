@@ -1,6 +1,7 @@
 //! The connection to an agent: requests go out, what happens comes in. A WebSocket in life, a recording afterwards, a pair of
 //! channels in tests.
 
+pub mod many;
 pub mod memory;
 pub mod replay;
 pub mod websocket;
@@ -17,6 +18,8 @@ pub enum LinkEvent {
     Connected(Box<NodeRow>),
     /// A frame, its text made harmless.
     Frame(Box<Frame>),
+    /// Of several agents, who they are, and whether each is lost.
+    Nodes(Vec<(NodeRow, bool)>),
     /// The connection is gone; another is tried after `retry_ms` milliseconds.
     Lost {
         /// Why.

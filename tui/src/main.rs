@@ -30,6 +30,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::filter::{Filter, FilterError, milliseconds};
 use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
 use plasmon_tui::DashboardOptions;
+use plasmon_tui::link::websocket::Door;
 use plasmon_tui::view::theme::Theme;
 
 /// See inside the shared memory of parallel programs: who holds what, and which line of code made it
@@ -81,11 +82,12 @@ struct Target {
 
 #[derive(Args, Debug)]
 struct Attach {
-    /// The agent's stream, such as ws://127.0.0.1:6480
-    url: String,
-    /// The file with the agent's token
+    /// The agent's stream, such as ws://127.0.0.1:6480; several are shown as one, with a column that tells the node
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<String>,
+    /// The file with the agent's token; of several agents, given as often as there are, in their order, or once for all
     #[arg(long, env = "PLASMON_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    token_file: Vec<PathBuf>,
     #[command(flatten)]
     output: output::Output,
     #[command(flatten)]
@@ -196,9 +198,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         None => watch_or_report(&cli.target, &cli.output, &cli.looks),
-        Some(Command::Attach(attach)) => {
-            watch_or_report(&Target { address: Some(attach.url), token_file: attach.token_file }, &attach.output, &attach.looks)
-        }
+        Some(Command::Attach(attach)) => attach_all(&attach),
         Some(Command::Memory(memory)) => match memory_report(&memory, None) {
             Ok(true) => return ExitCode::from(1),
             Ok(false) => Ok(()),
@@ -263,6 +263,29 @@ fn can_be_drawn_on() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// The dashboard on one agent or on several; the report of each where there is no terminal.
+fn attach_all(attach: &Attach) -> Result<(), Failure> {
+    let files = &attach.token_file;
+    if files.len() > 1 && files.len() != attach.urls.len() {
+        let cause = format!("of {} agents, one token file for all or one for each", attach.urls.len());
+        return Err(Error::invalid("--token-file", format!("given {} times", files.len()), cause).into());
+    }
+    let targets = attach.urls.iter().enumerate().map(|(at, url)| {
+        let token_file = files.get(at).or_else(|| files.first().filter(|_| files.len() == 1)).cloned();
+        Target { address: Some(url.clone()), token_file }
+    });
+    let targets: Vec<Target> = targets.collect();
+    if targets.len() == 1 || attach.output.is_wanted() || !can_be_drawn_on() {
+        return targets.iter().try_for_each(|target| watch_or_report(target, &attach.output, &attach.looks));
+    }
+    let theme = attach.looks.theme()?;
+    let mut found = targets.iter().map(attach_to).collect::<Result<Vec<Found>, Failure>>()?.into_iter();
+    let Some(Found { url, token }) = found.next() else { return Ok(()) };
+    let more = found.map(|found| Door { url: found.url, token: found.token }).collect();
+    plasmon_tui::dashboard(DashboardOptions { url, token, more, theme, ..DashboardOptions::default() })?;
+    Ok(())
+}
+
 /// The dashboard on a terminal; the report where there is none.
 fn watch_or_report(target: &Target, output: &output::Output, looks: &looks::Looks) -> Result<(), Failure> {
     let theme = looks.theme()?;
@@ -282,7 +305,7 @@ fn dashboard(
     progress: Option<tokio::sync::watch::Receiver<String>>,
     quit_when: Option<tokio::sync::watch::Receiver<bool>>,
 ) -> Result<(), Failure> {
-    let options = DashboardOptions { url: found.url, token: found.token, address: String::new(), progress, theme, quit_when };
+    let options = DashboardOptions { url: found.url, token: found.token, progress, theme, quit_when, ..DashboardOptions::default() };
     plasmon_tui::dashboard(options)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! and the screen reads.
 
 pub mod alert;
+pub mod apart;
 pub mod clean;
 pub mod history;
 pub mod leaks;

@@ -100,6 +100,7 @@ async fn drawn(door: Door, page: Page, size: (u16, u16)) -> Result<String, Error
         let msg = match link.next().await {
             Some(LinkEvent::Connected(node)) => Msg::Connected(node),
             Some(LinkEvent::Frame(frame)) => Msg::Frame(frame),
+            Some(LinkEvent::Nodes(nodes)) => Msg::Nodes(nodes),
             Some(LinkEvent::Lost { error, .. }) => return Err(error.into()),
             None => break,
         };

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::{Hide, Show};
@@ -120,8 +121,15 @@ impl Drop for Guard {
     }
 }
 
-/// Gives the process's terminal back. Nothing can be done about failures: there is no other place to tell them.
+/// Whether the process's terminal is taken over.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Gives the process's terminal back, once: to leave the alternate screen again would put the cursor onto what was printed since. Nothing
+/// can be done about failures: there is no other place to tell them.
 fn restore() {
+    if !TAKEN.swap(false, Ordering::AcqRel) {
+        return;
+    }
     let _ = leave(&mut io::stdout());
     let _ = disable_raw_mode();
 }
@@ -142,6 +150,7 @@ pub fn take_over(theme: Theme) -> io::Result<(Tty<io::Stdout>, Guard)> {
     // The theme decides: where it has colours they are sent, whatever the environment says.
     crossterm::style::force_color_output(theme.is_coloured());
     enable_raw_mode()?;
+    TAKEN.store(true, Ordering::Release);
     let guard = Guard(());
     Ok((Tty::over(io::stdout(), theme)?, guard))
 }

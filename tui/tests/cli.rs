@@ -414,7 +414,7 @@ fn plasmon_prints_the_same_model_once_as_lines_and_as_views() {
 fn the_doctor_looks_at_this_machine_or_asks_an_agent() {
     let place = Place::new();
     let here = place.run(["doctor"]).fine();
-    for part in ["kernel ", "memory ", "open files ", "spill to "] {
+    for part in ["kernel ", "memory ", "open files ", "spill disk "] {
         assert!(here.lines().any(|line| line.get(3..).is_some_and(|line| line.starts_with(part))), "no '{part}' in {here}");
     }
     let json: Value = serde_json::from_str(&place.run(["doctor", "--json"]).fine()).unwrap();

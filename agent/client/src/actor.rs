@@ -34,7 +34,7 @@ pub trait Actor: Send + Sync + Sized + 'static {
 /// What an actor reserves is for admission only: it is placed when so much is free, and nothing holds it to that while it lives.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct ActorOptions {
-    reserve: Reserve,
+    reserve: Reserve<'static>,
     max_concurrency: Option<u32>,
     name: Option<Cow<'static, str>>,
     detached: Option<bool>,
@@ -205,20 +205,25 @@ impl fmt::Debug for ActorHandle {
 #[track_caller]
 pub fn get_actor<A: Actor>(name: &str) -> Result<A::Handle, Error> {
     let client = connection()?;
+    let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
+    let (object, class) = find(&client, name, site)?;
+    if class != A::CLASS {
+        return Err(Error::invalid("actor", name, format!("it is a {class}, not a {}", A::CLASS)));
+    }
+    Ok(ActorHandle { object }.into())
+}
+
+/// The object that the handles of the live actor with that name refer to, and the actor's class.
+pub(crate) fn find<T: ?Sized>(client: &Arc<Client>, name: &str, site: u32) -> Result<(ObjectRef<T>, String), Error> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(Error::invalid("actor name", name, format!("a name has 1 to {MAX_NAME} bytes")));
     }
-    let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
     let (request, pending) = client.requests.open()?;
     client.push_urgent(&ToAgent::FindActor { request, name, site })?;
     match pending.wait(None) {
         Some(Answer::Found { actor, class }) => {
             failpoint!("actor_found");
-            let handle = ActorHandle { object: ObjectRef::adopt(&client, actor) };
-            if class != A::CLASS {
-                return Err(Error::invalid("actor", name, format!("it is a {class}, not a {}", A::CLASS)));
-            }
-            Ok(handle.into())
+            Ok((ObjectRef::adopt(client, actor), class))
         }
         Some(Answer::Refused(error)) => Err(error),
         _ => Err(no_answer()),
@@ -264,11 +269,22 @@ pub fn create<A: Actor>(
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
     let arguments: Vec<Encoded> = arguments.into_iter().collect::<Result<_, _>>()?;
-    let prepared = task::prepare(&client, site, &arguments)?;
+    Ok(ActorHandle { object: create_with(&client, constructor, options, &arguments, site)? }.into())
+}
+
+/// Creates an actor: the object that its handles refer to.
+pub(crate) fn create_with<T: ?Sized>(
+    client: &Arc<Client>,
+    constructor: &str,
+    options: local::Actor<'_>,
+    arguments: &[Encoded],
+    site: u32,
+) -> Result<ObjectRef<T>, Error> {
+    let prepared = task::prepare(client, site, arguments)?;
     let named = if options.name.is_empty() { None } else { Some(client.requests.open()?) };
     let request = named.as_ref().map_or(0, |(request, _)| *request);
-    let actor = writer::slot(&client)?;
-    let sent = task::send(&client, prepared, 0, |number, arguments, _| ToAgent::CreateActor {
+    let actor = writer::slot(client)?;
+    let sent = task::send(client, prepared, 0, |number, arguments, _| ToAgent::CreateActor {
         number,
         request,
         actor,
@@ -287,10 +303,10 @@ pub fn create<A: Actor>(
             _ => Some(no_answer()),
         },
     };
-    writer::settle_slot(&client, actor, refused.is_none());
+    writer::settle_slot(client, actor, refused.is_none());
     match refused {
         Some(error) => Err(error),
-        None => Ok(ActorHandle { object: ObjectRef::adopt(&client, actor) }.into()),
+        None => Ok(ObjectRef::adopt(client, actor)),
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Encoded {
     Value { bytes: Vec<u8>, contains: Vec<Arc<Handle>> },
     /// A reference: the task gets the object's value.
     Object(Arc<Handle>),
+    /// A value that was put for this task alone, and the references inside it.
+    Put { block: Arc<Handle>, contains: Vec<Arc<Handle>> },
 }
 
 /// What a parameter of type `T` of a remote function takes: a `T`, or an [`ObjectRef`] to one, whose value the task then gets once it

@@ -17,6 +17,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::local::{self, ClientHello, ToClient, VERSION, Welcome};
 use plasmon_protocol::record::ProcessType;
 
+use crate::binding::Launch;
 use crate::client::{Client, Parts};
 use crate::service;
 
@@ -26,12 +27,13 @@ const WELCOME: Duration = Duration::from_secs(10);
 /// What a worker is sent, handed to its main thread.
 pub(crate) type Inbox = std::sync::mpsc::Sender<Vec<u8>>;
 
-/// Connects as a driver to the agent that listens at `socket`.
-pub(crate) fn driver(socket: &Path) -> Result<Arc<Client>, Error> {
+/// Connects as a driver to the agent that listens at `socket`. Its workers are started as `launch` says, else from this executable.
+pub(crate) fn driver(socket: &Path, launch: Option<&Launch>) -> Result<Arc<Client>, Error> {
     let action = || format!("connect to the agent at {}", socket.display());
     let channel = Channel::connect_within(socket, WELCOME).map_err(|error| Error::Connect { action: action(), cause: told(&error) })?;
-    let executable = File::open("/proc/self/exe").map_err(|error| Error::system("open this program's executable", error))?;
-    meet(channel, ProcessType::Driver, Some(executable), None).map_err(|error| match error {
+    let path = launch.map_or(Path::new("/proc/self/exe"), |launch| launch.executable.as_path());
+    let executable = File::open(path).map_err(|error| Error::system("open the executable of this program's workers", error))?;
+    meet(channel, ProcessType::Driver, Some((executable, launch)), None).map_err(|error| match error {
         Error::Connect { cause, .. } => Error::Connect { action: action(), cause },
         other => other,
     })
@@ -42,17 +44,27 @@ pub(crate) fn worker(channel: Channel, inbox: Inbox) -> Result<Arc<Client>, Erro
     meet(channel, ProcessType::Worker, None, Some(inbox))
 }
 
-fn meet(channel: Channel, process_type: ProcessType, executable: Option<File>, inbox: Option<Inbox>) -> Result<Arc<Client>, Error> {
+fn meet(
+    channel: Channel,
+    process_type: ProcessType,
+    program: Option<(File, Option<&Launch>)>,
+    inbox: Option<Inbox>,
+) -> Result<Arc<Client>, Error> {
     let lost = |cause: String| Error::Connect { action: "connect to the agent".to_owned(), cause };
+    let launch = program.as_ref().and_then(|(_, launch)| *launch);
     let hello = ClientHello {
         version: VERSION,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         process_type,
         pid: std::process::id(),
-        executable: std::env::args().next().unwrap_or_else(|| "program".to_owned()),
+        executable: launch
+            .map(|launch| launch.executable.display().to_string())
+            .or_else(|| std::env::args().next())
+            .unwrap_or_else(|| "program".to_owned()),
         directory: std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default(),
+        arguments: launch.map(|launch| launch.worker.clone()).unwrap_or_default(),
     };
-    let descriptors: Vec<_> = executable.iter().map(AsFd::as_fd).collect();
+    let descriptors: Vec<_> = program.iter().map(|(executable, _)| executable.as_fd()).collect();
     let mark = Mark::of_this_process().map_err(|error| Error::system("mark this process's memory", error))?;
     channel.send(&local::encode(&hello)?, &descriptors).map_err(|error| lost(told(&error)))?;
     failpoint!("hello_sent");

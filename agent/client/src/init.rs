@@ -8,6 +8,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{NodeId, ProcessId};
 use plasmon_protocol::size::Bytes;
 
+use crate::binding::Launch;
 use crate::boot;
 use crate::client::{Client, forked_from};
 use crate::connect;
@@ -98,6 +99,7 @@ pub struct Options {
     memory: Option<Bytes>,
     object_store_memory: Option<Bytes>,
     temp_dir: Option<PathBuf>,
+    launch: Option<Launch>,
     #[cfg(feature = "embedded")]
     agent: Option<plasmon_agent::config::AgentOptions>,
 }
@@ -144,6 +146,13 @@ impl Options {
         self
     }
 
+    /// How workers and an agent of its own are started, where this program's executable is an interpreter.
+    #[must_use]
+    pub fn launch(mut self, launch: Launch) -> Self {
+        self.launch = Some(launch);
+        self
+    }
+
     /// Everything that the command line of an agent takes, for an agent of its own.
     #[cfg(feature = "embedded")]
     #[must_use]
@@ -175,19 +184,20 @@ impl Options {
             process.disconnect(&mut started)?;
         }
         let wants_own = self.wants_own();
+        let launch = self.launch.as_ref();
         let address = self.address.clone().or_else(|| std::env::var_os(ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from));
         let client = match address {
-            Some(address) => connect::driver(&socket_of(&address))?,
+            Some(address) => connect::driver(&socket_of(&address), launch)?,
             None => {
                 let parents = process.parent.as_ref().filter(|_| !wants_own && self.temp_dir.is_none());
-                let parents = parents.and_then(|parent| connect::driver(&socket_of(&parent.session)).ok());
+                let parents = parents.and_then(|parent| connect::driver(&socket_of(&parent.session), launch).ok());
                 let newest = if wants_own || parents.is_some() { None } else { newest(self.temp_dir.as_deref())? };
                 // One that ends just now is as good as none.
-                match parents.or_else(|| newest.and_then(|socket| connect::driver(&socket).ok())) {
+                match parents.or_else(|| newest.and_then(|socket| connect::driver(&socket, launch).ok())) {
                     Some(client) => client,
                     None => {
                         let own = Started::start(&self)?;
-                        match connect::driver(&own.socket) {
+                        match connect::driver(&own.socket, launch) {
                             Ok(client) => {
                                 *started = Some(own);
                                 client
@@ -356,8 +366,19 @@ mod started {
             let name = std::env::args().next().unwrap_or_default();
             let name = name.rsplit('/').next().unwrap_or("program").to_owned();
             let order = Order { config: config.to_json()?, starter: format!("process {} ({name})", std::process::id()) };
-            let child = Command::new("/proc/self/exe")
-                .arg0("plasmon-agent")
+            let mut command = match &options.launch {
+                Some(launch) => {
+                    let mut command = Command::new(&launch.executable);
+                    command.args(&launch.agent);
+                    command
+                }
+                None => {
+                    let mut command = Command::new("/proc/self/exe");
+                    command.arg0("plasmon-agent");
+                    command
+                }
+            };
+            let child = command
                 .env(BOOT, format!("agent:{AGENT_FD}"))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())

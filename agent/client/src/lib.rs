@@ -22,6 +22,7 @@
 //!   them by name.
 //! - [`cancel`], [`is_cancelled`]: what is not wanted any more. [`kill`], [`kill_with`]: actors that have to end, or to begin anew.
 //! - [`Error`]: everything that can go wrong, typed.
+//! - [`binding`]: what a package for another language builds on.
 //!
 //! What is no copy: `get` of a slice of plain numbers (`[u8]`, `[f32]`, ...), and an argument of such a type. Other values go
 //! through serde.
@@ -32,6 +33,7 @@ mod failpoint;
 
 mod actor;
 mod argument;
+pub mod binding;
 mod boot;
 mod cancelled;
 mod client;

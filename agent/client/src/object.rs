@@ -76,29 +76,79 @@ pub fn wait<T: ?Sized>(
         return Err(Error::invalid("num_returns", num_returns.to_string(), cause));
     }
     let client = connection()?;
+    let handles: Vec<&Arc<Handle>> = references.iter().map(|reference| &reference.handle).collect();
+    let ready = wait_for(&client, &handles, num_returns, timeout, None)?.unwrap_or_default();
+    let (there, rest): (Vec<_>, Vec<_>) = references.iter().zip(ready).partition(|(_, ready)| *ready);
+    let clones = |pairs: Vec<(&ObjectRef<T>, bool)>| pairs.into_iter().map(|(reference, _)| reference.clone()).collect();
+    Ok((clones(there), clones(rest)))
+}
+
+/// How often somebody who waits is asked whether to stop, and who says so.
+pub(crate) type Watch<'a> = (Duration, &'a mut dyn FnMut() -> bool);
+
+/// Waits as long as `next` has no answer by its deadline and nobody stops it; `Err` when somebody does.
+fn watched<T>(
+    watch: &mut Option<Watch<'_>>,
+    deadline: Option<Instant>,
+    next: impl Fn(Option<Instant>) -> Option<T>,
+) -> Result<Option<T>, ()> {
+    let Some((pause, stop)) = watch else { return Ok(next(deadline)) };
+    loop {
+        let look = Instant::now() + *pause;
+        let until = deadline.map_or(look, |deadline| deadline.min(look));
+        if let Some(answer) = next(Some(until)) {
+            return Ok(Some(answer));
+        }
+        if stop() {
+            return Err(());
+        }
+        // Before its time: the task that waits was cancelled.
+        if until != look || Instant::now() < look {
+            return Ok(None);
+        }
+    }
+}
+
+/// Which of the objects are there, once at least `num_returns` are or `timeout` has passed; `None` when the watch stopped it.
+pub(crate) fn wait_for(
+    client: &Arc<Client>,
+    handles: &[&Arc<Handle>],
+    num_returns: usize,
+    timeout: Option<Duration>,
+    mut watch: Option<Watch<'_>>,
+) -> Result<Option<Vec<bool>>, Error> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let is_ready = |key: ObjectKey| {
         let entry = client.slots.read(key.slot).unwrap_or_default();
         entry.generation == key.generation && !matches!(entry.state, SlotState::Pending | SlotState::Free)
     };
-    references.iter().try_for_each(|reference| reference.handle.key_on(&client).map(drop))?;
-    let mut ready: Vec<bool> = references.iter().map(|reference| is_ready(reference.key())).collect();
+    let keys = handles.iter().map(|handle| handle.key_on(client)).collect::<Result<Vec<_>, _>>()?;
+    let mut ready: Vec<bool> = keys.iter().map(|key| is_ready(*key)).collect();
     let mut missing = num_returns.saturating_sub(ready.iter().filter(|ready| **ready).count());
     if missing > 0 && timeout != Some(Duration::ZERO) {
         let gate = Arc::new(crate::request::Gate::default());
-        cancelled::watch(&client, &gate)?;
+        cancelled::watch(client, &gate)?;
         let mut requests = Vec::new();
-        for (index, reference) in references.iter().enumerate().filter(|(index, _)| !ready[*index]) {
+        for (index, key) in keys.iter().enumerate().filter(|(index, _)| !ready[*index]) {
             let request = client.requests.open_gated(index, &gate)?;
             requests.push(request);
-            client.push(&ToAgent::Wait { request, key: reference.key() })?;
+            client.push(&ToAgent::Wait { request, key: *key })?;
         }
         client.sender()?.finish(true);
-        let blocking = Blocking::begin(&client);
+        let blocking = Blocking::begin(client);
+        let mut stopped = false;
         while missing > 0 {
-            let Some(index) = gate.next(deadline) else { break };
-            ready[index] = true;
-            missing -= 1;
+            match watched(&mut watch, deadline, |until| gate.next(until)) {
+                Ok(Some(index)) => {
+                    ready[index] = true;
+                    missing -= 1;
+                }
+                Ok(None) => break,
+                Err(()) => {
+                    stopped = true;
+                    break;
+                }
+            }
         }
         drop(blocking);
         for request in requests {
@@ -108,20 +158,22 @@ pub fn wait<T: ?Sized>(
         }
         client.alive()?;
         if missing > 0 {
-            cancelled::check(&client)?;
+            cancelled::check(client)?;
+        }
+        if stopped {
+            return Ok(None);
         }
     }
     // Those that came meanwhile count too.
-    let (there, rest): (Vec<_>, Vec<_>) =
-        references.iter().zip(&ready).partition(|(reference, ready)| **ready || is_ready(reference.key()));
-    let clones = |pairs: Vec<(&ObjectRef<T>, &bool)>| pairs.into_iter().map(|(reference, _)| reference.clone()).collect();
-    Ok((clones(there), clones(rest)))
+    Ok(Some(keys.iter().zip(ready).map(|(key, ready)| ready || is_ready(*key)).collect()))
 }
 
 /// A get on its way, driven by a blocked thread or by a future.
 pub(crate) struct Fetch {
     handle: Arc<Handle>,
     location: &'static Location<'static>,
+    /// Another site than the one of `location`.
+    site: Option<u32>,
     pending: Option<(u32, Arc<Pending>)>,
     inline: Option<Arc<[u8]>>,
     pinned: Option<Pin>,
@@ -137,7 +189,15 @@ pub(crate) enum Step {
 
 impl Fetch {
     pub(crate) fn new(handle: &Arc<Handle>, location: &'static Location<'static>) -> Self {
-        Self { handle: Arc::clone(handle), location, pending: None, inline: None, pinned: None }
+        Self { handle: Arc::clone(handle), location, site: None, pending: None, inline: None, pinned: None }
+    }
+
+    /// A get at a site that is told by its number.
+    #[track_caller]
+    pub(crate) fn at(handle: &Arc<Handle>, site: u32) -> Self {
+        let mut fetch = Self::new(handle, Location::caller());
+        fetch.site = Some(site);
+        fetch
     }
 
     /// Looks whether the object can be read; asks the agent when it cannot.
@@ -159,7 +219,7 @@ impl Fetch {
         match pin(client, self.handle.key) {
             Some(pin) => Ok(Step::Done(Fetched::pinned(pin, self.location))),
             None => {
-                let site = client.sites.number(client, SiteKind::GetObject, self.location);
+                let site = self.site.unwrap_or_else(|| client.sites.number(client, SiteKind::GetObject, self.location));
                 let (request, pending) = client.requests.open()?;
                 if let Err(error) = cancelled::watch(client, &pending) {
                     client.requests.close(request);
@@ -257,19 +317,25 @@ fn is_late(handle: &Handle) -> bool {
 }
 
 pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
+    let stopped = || Error::Protocol { who: "this process".to_owned(), cause: "a wait that nobody watches was stopped".to_owned() };
+    fetch_until(Fetch::new(handle, location), limit, None)?.ok_or_else(stopped)
+}
+
+/// What is to be got, once it is there; `None` when the watch stopped it.
+pub(crate) fn fetch_until(mut fetch: Fetch, limit: Option<Duration>, mut watch: Option<Watch<'_>>) -> Result<Option<Fetched>, Error> {
+    let handle = Arc::clone(&fetch.handle);
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let mut fetch = Fetch::new(handle, location);
     loop {
         let pending = match fetch.step()? {
-            Step::Done(fetched) => return Ok(fetched),
+            Step::Done(fetched) => return Ok(Some(fetched)),
             Step::Wait(pending) => pending,
         };
         let blocking = Blocking::begin(&handle.client);
-        let mut answer = pending.wait(deadline);
+        let Ok(mut answer) = watched(&mut watch, deadline, |until| pending.wait(until)) else { return Ok(None) };
         if let Some(deadline) = deadline {
             // Only an object that is not there is late: the answer about any other is on its way.
             let mut until = deadline;
-            while answer.is_none() && until < deadline + ANSWER && !is_late(handle) && cancelled::check(&handle.client).is_ok() {
+            while answer.is_none() && until < deadline + ANSWER && !is_late(&handle) && cancelled::check(&handle.client).is_ok() {
                 until += LOOK;
                 answer = pending.wait(Some(until));
             }

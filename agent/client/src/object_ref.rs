@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use plasmon_memory::slot::{SlotEntry, SlotState};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::local::ToAgent;
@@ -68,6 +67,11 @@ impl<T: ?Sized> ObjectRef<T> {
         Self { handle: Arc::new(Handle { client: Arc::clone(client), key }), kind: PhantomData }
     }
 
+    /// One more reference of those that share a count.
+    pub(crate) fn of(handle: Arc<Handle>) -> Self {
+        Self { handle, kind: PhantomData }
+    }
+
     /// The object's id.
     #[must_use]
     pub fn id(&self) -> ObjectId {
@@ -123,23 +127,7 @@ impl<T: ?Sized> Serialize for ObjectRef<T> {
 impl<'de, T: ?Sized> Deserialize<'de> for ObjectRef<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let id = ObjectId::deserialize(deserializer)?;
-        let reading = scope::reader().ok_or_else(|| serde::de::Error::custom(Error::OutOfBand { object: id }))?;
-        if id.node() != reading.client.hello.node {
-            let cause = "it belongs to another node".to_owned();
-            return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
-        }
-        // Whatever is inside an object lives as long as it. The agent would drop this process for a word of anything else, and bytes that
-        // somebody made up must not bring that about.
-        let key = id.key();
-        let there = |entry: SlotEntry| entry.generation == key.generation && entry.state != SlotState::Free;
-        if !reading.client.slots.read(key.slot).is_some_and(there) {
-            let cause = "nothing that holds it was found with it".to_owned();
-            return Err(serde::de::Error::custom(Error::ObjectLost { object: id, cause }));
-        }
-        let told = reading.client.push(&ToAgent::AddLocal { key: id.key(), site: reading.site });
-        told.map_err(|error| serde::de::Error::custom(scope::refused(error)))?;
-        failpoint!("borrowed");
-        Ok(Self::adopt(&reading.client, id.key()))
+        scope::borrow(id).map_err(serde::de::Error::custom)
     }
 }
 

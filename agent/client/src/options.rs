@@ -5,14 +5,14 @@ use plasmon_protocol::resources::{Amount, Demand};
 
 /// What is reserved; what is not said is open.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(crate) struct Reserve {
+pub(crate) struct Reserve<'a> {
     pub(crate) cpus: Option<f64>,
     pub(crate) gpus: Option<f64>,
     pub(crate) memory: Option<u64>,
-    pub(crate) custom: Option<&'static [(&'static str, f64)]>,
+    pub(crate) custom: Option<&'a [(&'a str, f64)]>,
 }
 
-impl Reserve {
+impl<'a> Reserve<'a> {
     pub(crate) const OPEN: Self = Self { cpus: None, gpus: None, memory: None, custom: None };
 
     /// What this says, and where it says nothing, what `below` says.
@@ -29,7 +29,7 @@ impl Reserve {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the option, its value, and what is wrong with it.
-    pub(crate) fn demand(self, cpus: Amount) -> Result<Demand<'static>, Error> {
+    pub(crate) fn demand(self, cpus: Amount) -> Result<Demand<'a>, Error> {
         let amount = |name: &str, number: f64| Amount::exact(number).map_err(|cause| Error::invalid(name, number.to_string(), cause));
         let mut demand = Demand {
             cpus: self.cpus.map_or(Ok(cpus), |cpus| amount("num_cpus", cpus))?,

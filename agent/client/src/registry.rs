@@ -40,12 +40,14 @@ pub struct RemoteFunction {
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum Failure {
-    /// The function returned an error value.
+    /// The function returned an error value, or raised an exception.
     Value {
         /// Printed.
         message: String,
         /// It is worth a retry: one of those that the function lists, if it lists any.
         listed: bool,
+        /// As the function's language encodes it; empty in Rust.
+        value: Vec<u8>,
     },
     /// It could not be called, or its results not be stored.
     Error(Error),
@@ -65,6 +67,9 @@ pub(crate) enum Given {
     Object(Fetched),
 }
 
+/// Writes an object's bytes into the room that was found for them.
+pub type Fill = Box<dyn FnOnce(&mut [u8])>;
+
 /// One result, ready to be published.
 pub(crate) enum Outgoing {
     /// Encoded with serde: inlined when it is small.
@@ -73,6 +78,8 @@ pub(crate) enum Outgoing {
     Numbers(Box<dyn AsRef<[u8]>>),
     /// Written in place.
     Draft(Room),
+    /// So many bytes that are written once it is known where: in a message when there are few.
+    Filled { length: usize, contains: Vec<Arc<Handle>>, fill: Fill },
 }
 
 /// One call of a remote function.

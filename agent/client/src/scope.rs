@@ -4,10 +4,13 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use plasmon_memory::slot::{SlotEntry, SlotState};
 use plasmon_protocol::error::Error;
+use plasmon_protocol::id::ObjectId;
+use plasmon_protocol::local::ToAgent;
 
 use crate::client::Client;
-use crate::object_ref::Handle;
+use crate::object_ref::{Handle, ObjectRef};
 
 thread_local! {
     static WRITING: RefCell<Option<Vec<Arc<Handle>>>> = const { RefCell::new(None) };
@@ -63,12 +66,34 @@ pub(crate) fn reading<T>(reading: Reading, read: impl FnOnce() -> T) -> (T, Opti
 }
 
 /// Where a reference that is being read belongs; `None` outside of a scope.
-pub(crate) fn reader() -> Option<Reading> {
+fn reader() -> Option<Reading> {
     READING.with_borrow(|scope| scope.as_ref().map(|(reading, _)| reading.clone()))
 }
 
+/// A reference that is read: this process's from here on.
+///
+/// # Errors
+/// [`Error::OutOfBand`] outside of a scope; [`Error::ObjectLost`] when it is not of this node, or there is no such object; the agent could
+/// not be told.
+pub(crate) fn borrow<T: ?Sized>(id: ObjectId) -> Result<ObjectRef<T>, Error> {
+    let reading = reader().ok_or(Error::OutOfBand { object: id })?;
+    if id.node() != reading.client.hello.node {
+        return Err(Error::ObjectLost { object: id, cause: "it belongs to another node".to_owned() });
+    }
+    // Whatever is inside an object lives as long as it. The agent would drop this process for a word of anything else, and bytes that
+    // somebody made up must not bring that about.
+    let key = id.key();
+    let there = |entry: SlotEntry| entry.generation == key.generation && entry.state != SlotState::Free;
+    if !reading.client.slots.read(key.slot).is_some_and(there) {
+        return Err(Error::ObjectLost { object: id, cause: "nothing that holds it was found with it".to_owned() });
+    }
+    reading.client.push(&ToAgent::AddLocal { key, site: reading.site }).map_err(refused)?;
+    failpoint!("borrowed");
+    Ok(ObjectRef::adopt(&reading.client, key))
+}
+
 /// The agent could not be told of a reference that was read: the first such error is the scope's.
-pub(crate) fn refused(error: Error) -> Error {
+fn refused(error: Error) -> Error {
     READING.with_borrow_mut(|scope| {
         if let Some((_, first)) = scope {
             first.get_or_insert_with(|| error.clone());

@@ -55,6 +55,8 @@ pub(crate) struct Sites {
 #[derive(Debug, Default)]
 struct Inner {
     numbers: HashMap<Place, u32, foldhash::fast::FixedState>,
+    /// Places that are told by text: of another language.
+    texts: HashMap<(SiteKind, Box<str>, u32), u32, foldhash::fast::FixedState>,
     unnamed: Vec<Unnamed>,
     last: u32,
 }
@@ -135,6 +137,25 @@ impl Sites {
         }
         inner.last = number;
         inner.numbers.insert(place, number);
+        number
+    }
+
+    /// A place that is told by text.
+    pub(crate) fn define_text(&self, client: &Client, kind: SiteKind, file: &str, line: u32, function: &str) -> u32 {
+        if !client.words.sites() {
+            return 0;
+        }
+        let place = (kind, Box::from(file), line);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = inner.texts.get(&place) {
+            return *number;
+        }
+        let Some(number) = inner.next() else { return 0 };
+        if client.push(&ToAgent::Site { site: number, kind, file: cut(file), line, function: cut(function) }).is_err() {
+            return 0;
+        }
+        inner.last = number;
+        inner.texts.insert(place, number);
         number
     }
 

@@ -30,7 +30,7 @@ const MAX_INLINED: usize = 16 << 10;
 /// What a task reserves is for admission only: a task starts when so much is free, and nothing holds it to that while it runs.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct TaskOptions {
-    reserve: Reserve,
+    reserve: Reserve<'static>,
     max_retries: Option<u32>,
     retry_exceptions: Option<RetryExceptions>,
     timeout: Option<Duration>,
@@ -139,6 +139,10 @@ pub(crate) fn prepare<'a>(client: &Arc<Client>, site: u32, arguments: &'a [Encod
     for argument in arguments {
         prepared.wire.push(match argument {
             Encoded::Object(handle) => Argument::Object(handle.key_on(client)?),
+            Encoded::Put { block, contains } => {
+                prepared.nested.extend(value::keys(client, contains)?);
+                Argument::Block(block.key_on(client)?)
+            }
             Encoded::Value { bytes, contains } => {
                 prepared.nested.extend(value::keys(client, contains)?);
                 if bytes.len() <= INLINE && inlined + bytes.len() <= MAX_INLINED {

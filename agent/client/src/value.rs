@@ -43,7 +43,8 @@ pub struct Fetched {
     block: bool,
 }
 
-enum Source {
+/// Where the bytes of an object are.
+pub(crate) enum Source {
     Pinned(Pin),
     Inline(Arc<Client>, ObjectKey, Arc<[u8]>),
 }
@@ -105,6 +106,10 @@ impl Fetched {
             Source::Pinned(pin) => Some(pin),
             Source::Inline(..) => None,
         }
+    }
+
+    pub(crate) fn into_source(self) -> Source {
+        self.source
     }
 
     pub(crate) fn count(&mut self, site: u32) {

@@ -199,12 +199,15 @@ impl Worker {
         if let Err(cancelled) = cancelled::check(client) {
             return (Ending::Refused(cancelled), None);
         }
-        let Some(function) = self.functions.get(job.name).copied() else {
+        let function = self.functions.get(job.name).copied();
+        let runner = crate::binding::runner();
+        if function.is_none() && runner.is_none() {
             let executable = std::env::args().next().unwrap_or_default();
             return (Ending::Refused(Error::UnknownFunction { name: job.name.to_owned(), executable }), None);
-        };
+        }
         let kind = if job.work == Work::Task { SiteKind::DeserializeTaskArg } else { SiteKind::DeserializeActorTaskArg };
-        let site = client.sites.define_function(client, kind, function);
+        // Another language's functions say themselves where they are.
+        let site = function.map_or(0, |function| client.sites.define_function(client, kind, function));
         // What the call holds is dropped after its results were sent: the references inside them are counted by then.
         let called = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let arguments: Vec<Given> = job.arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
@@ -217,7 +220,11 @@ impl Worker {
                 actor,
                 turn,
             };
-            (function.run)(&mut call)?;
+            match (function, runner) {
+                (Some(function), _) => (function.run)(&mut call)?,
+                (None, Some(runner)) => runner.run(job.work, job.name, &mut call)?,
+                (None, None) => {}
+            }
             failpoint!("before_output");
             for result in std::mem::take(&mut call.results) {
                 send(client, job.task, result, site)?;
@@ -227,7 +234,7 @@ impl Worker {
         }));
         match called {
             Ok(Ok(actor)) => (Ending::Finished, actor),
-            Ok(Err(Failure::Value { message, listed })) => (Ending::Failed { message: cut(message), listed }, None),
+            Ok(Err(Failure::Value { message, listed, value })) => (Ending::Failed { message: cut(message), listed, value }, None),
             Ok(Err(Failure::Error(error))) => (Ending::Refused(error), None),
             Err(_) => {
                 let (message, place) = PANIC.take().unwrap_or_default();
@@ -289,6 +296,15 @@ fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Res
         Outgoing::Numbers(numbers) => {
             let bytes = (*numbers).as_ref();
             writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |value| publish(&[], value))
+        }
+        Outgoing::Filled { length, contains, fill } if length <= INLINE => {
+            let mut bytes = vec![0; length];
+            fill(&mut bytes);
+            publish(&keys(client, &contains)?, Value::Inline(&bytes))
+        }
+        Outgoing::Filled { length, contains, fill } => {
+            let contains = keys(client, &contains)?;
+            writer::output(client, length as u64, site, fill, |value| publish(&contains, value))
         }
         Outgoing::Draft(room) => writer::output_draft(client, room, |value| publish(&[], value)),
     }

@@ -172,7 +172,7 @@ fn an_error_value_is_told_with_name_process_and_site() {
         start(1.0);
         let (failed, call) = at!(refuse.remote("bread").unwrap());
         let error = plasmon::get(&failed).unwrap_err();
-        let Error::TaskFailed { task, name, pid, site, message } = &error else { panic!("{error}") };
+        let Error::TaskFailed { task, name, pid, site, message, .. } = &error else { panic!("{error}") };
         assert_eq!(message, "no bread today");
         assert_eq!(name, "tasks::refuse");
         assert!(site.ends_with(&format!("tasks.rs:{}", call.line)), "{site}");

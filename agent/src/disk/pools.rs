@@ -18,6 +18,8 @@ use crate::spill::job::{Failure, Job, Report};
 
 /// The least time between two signs of life.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// How long a thread without work keeps its buffer.
+const KEEP_BUFFER: Duration = Duration::from_secs(1);
 /// How long the end waits for I/O that is under way.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
@@ -132,8 +134,10 @@ impl Queues {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a job of this role; none at the end.
-    fn take(&self, role: Role) -> Option<Job> {
+    /// Waits for a job of this role; none at the end. A buffer that is not used for a while goes meanwhile: all of them together are
+    /// more than everything else that an agent needs.
+    fn take(&self, role: Role, buffer: &mut Option<Buffer>) -> Option<Job> {
+        let begun = Instant::now();
         let mut work = self.lock();
         loop {
             if work.closing {
@@ -142,7 +146,12 @@ impl Queues {
             if let Some(job) = work.next(role) {
                 return Some(job);
             }
-            work = self.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+            let kept = KEEP_BUFFER.saturating_sub(begun.elapsed());
+            buffer.take_if(|_| kept.is_zero());
+            work = match buffer {
+                Some(_) => self.changed.wait_timeout(work, kept).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(work).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
@@ -215,7 +224,7 @@ struct Server {
 impl Server {
     fn run(&self, role: Role, report: &(impl Fn(Report) + Sync)) {
         let mut buffer = None;
-        while let Some(job) = self.queues.take(role) {
+        while let Some(job) = self.queues.take(role, &mut buffer) {
             self.serve(&job, &mut buffer, report);
         }
     }

@@ -205,19 +205,23 @@ fn watching(root: &Path) -> Option<Check> {
 }
 
 fn disk(path: &Path, capacity_bytes: Option<u64>) -> Check {
-    let subject = format!("spill to {}", path.display());
+    let subject = "spill disk";
     // A directory that spilling has yet to make is on its parent's file system.
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
     let found = match rustix::fs::statvfs(there) {
         Ok(found) => found,
-        Err(error) => return Check::new(subject, error.to_string()).advise(Severity::Error, "name another directory with --spill-dir"),
+        Err(error) => {
+            return Check::new(subject, format!("{}: {error}", path.display()))
+                .advise(Severity::Error, "name another directory with --spill-dir");
+        }
     };
     let (total, free) = (found.f_blocks.saturating_mul(found.f_frsize), found.f_bavail.saturating_mul(found.f_frsize));
     if total == 0 {
-        return Check::new(subject, "no files can be kept there").advise(Severity::Error, "name a directory on a disk with --spill-dir");
+        return Check::new(subject, format!("no files can be kept in {}", path.display()))
+            .advise(Severity::Error, "name a directory on a disk with --spill-dir");
     }
     let used = total.saturating_sub(free);
-    let fact = format!("{} of {} free", Bytes(free), Bytes(total));
+    let fact = format!("{} of {} free in {}", Bytes(free), Bytes(total), path.display());
     let check = Check { bytes: true, ..Check::new(subject, fact).of(used, total) };
     if is_in_memory(there) {
         return check.advise(Severity::Warning, "it is kept in memory (tmpfs): spilling there frees none; name a disk with --spill-dir");
@@ -271,7 +275,8 @@ mod tests {
             let check = of(&checks, subject);
             assert!(check.severity == Severity::Warning && !check.advice.is_empty(), "{check:?}");
         }
-        let disk = of(&checks, &format!("spill to {}", spill.display()));
+        let disk = of(&checks, "spill disk");
+        assert!(disk.fact.contains(&spill.display().to_string()), "{disk:?}");
         assert!(disk.severity >= Severity::Warning && disk.limit.is_some_and(|limit| limit > 0), "{disk:?}");
         assert!(checks.is_sorted_by_key(|check| std::cmp::Reverse(check.severity)));
     }

@@ -10,7 +10,7 @@ use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::local::{self, AgentHello, ClientHello, MAX_TEXT, VERSION, Welcome};
+use plasmon_protocol::local::{self, AgentHello, ClientHello, MAX_ARGUMENTS, MAX_TEXT, VERSION, Welcome};
 
 use super::line::Line;
 use super::program::Program;
@@ -75,6 +75,10 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
             return Err(refuse(format!("its hello has a {what} of {} bytes", text.len())));
         }
     }
+    let arguments: usize = hello.arguments.iter().map(String::len).sum();
+    if arguments > MAX_ARGUMENTS {
+        return Err(refuse(format!("its hello has arguments of {arguments} bytes")));
+    }
     let uid = newcomer.line.peer_uid().map_err(|error| refuse(error.to_string()))?;
     if uid != rustix::process::getuid().as_raw() {
         return Err(refuse(format!("it runs as user {uid}, the agent as {}", rustix::process::getuid().as_raw())));
@@ -89,7 +93,7 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
         (Some(_), _) => None,
         (None, Some(executable)) => {
             let (path, directory) = (hello.executable.clone(), PathBuf::from(&hello.directory));
-            Some(Program { executable, path, directory, environment: Vec::new() })
+            Some(Program { executable, path, arguments: hello.arguments.clone(), directory, environment: Vec::new() })
         }
         (None, None) => return Err(refuse("no descriptor of its executable came with its hello".to_owned())),
     };

@@ -14,6 +14,8 @@ pub struct Program {
     pub executable: OwnedFd,
     /// Its path, as `argv[0]`.
     pub path: String,
+    /// What is interpreted, where the executable is an interpreter: what follows `argv[0]`.
+    pub arguments: Vec<String>,
     /// The working directory.
     pub directory: PathBuf,
     /// The environment that the driver was started with.

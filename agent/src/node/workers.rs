@@ -45,6 +45,7 @@ pub fn start(program: &Program, worker: ProcessId, devices: &[u32], logs: &Path)
     let mut command = Command::new(format!("/proc/self/fd/{}", program.executable.as_raw_fd()));
     command
         .arg0(&program.path)
+        .args(&program.arguments)
         .current_dir(if program.directory.is_dir() { program.directory.as_path() } else { Path::new("/") })
         .env_clear()
         .envs(program.environment.iter().map(|(name, value)| (name, value)))

@@ -11,6 +11,9 @@ use crate::store::lease::{Lease, LeaseIndex};
 
 /// How long a create waits for room before it is refused, milliseconds (Ray's `oom_grace_period`).
 pub const CREATE_GRACE_MS: u64 = 2000;
+/// How long it waits without a sign of life while a file is being written, and no write has failed: a disk that many use may take seconds
+/// for one write or sync, and makes room in the end.
+pub const WRITE_GRACE_MS: u64 = 10_000;
 /// Creates of one process that may wait for room at once: each is a thread of the process's that waits.
 const MAX_CREATES: usize = 1 << 14;
 /// Sites that an error names as those that hold most.
@@ -316,7 +319,9 @@ impl Core {
     /// When the first in the queue has waited long enough: a grace after its arrival, or after the last sign that room is being made.
     pub(super) fn next_create_deadline(&self) -> Option<u64> {
         let create = self.creates.front()?;
-        Some(create.since_ms.max(self.spill.progress_ms) + CREATE_GRACE_MS)
+        let is_writing = !self.spill.writes.is_empty() && self.spill.failed == 0;
+        let grace_ms = if is_writing { WRITE_GRACE_MS } else { CREATE_GRACE_MS };
+        Some(create.since_ms.max(self.spill.progress_ms) + grace_ms)
     }
 
     /// Forgets the creates of a process that is gone.

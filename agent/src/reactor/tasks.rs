@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskId, TaskKey};
-use plasmon_protocol::local::{self, Ending, INLINE, Value};
+use plasmon_protocol::local::{self, Ending, INLINE, MAX_RAISED, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::resources::Demand;
 use plasmon_protocol::stream::Target;
@@ -267,7 +267,12 @@ impl Core {
     pub(super) fn on_ended(&mut self, from: ProcessId, key: TaskKey, ending: Ending, out: &mut impl Outbox) -> Result<(), Violation> {
         match &ending {
             Ending::Finished | Ending::Withdrawn => {}
-            Ending::Failed { message, .. } => bounded("error", message)?,
+            Ending::Failed { message, value, .. } => {
+                bounded("error", message)?;
+                if value.len() > MAX_RAISED {
+                    return Err(Violation(format!("error value of {} bytes", value.len())));
+                }
+            }
             Ending::Panicked { message, place } => {
                 bounded("panic", message)?;
                 bounded("place", place)?;
@@ -303,9 +308,9 @@ impl Core {
                 self.end_task(key, TaskStatus::Finished);
                 self.make_what_is_missing(key, out);
             }
-            Ending::Failed { message, listed } => {
+            Ending::Failed { message, listed, value } => {
                 let (task, name, pid, site) = self.told_as(key, from);
-                let loss = Loss::Exception { error: Error::TaskFailed { task, name, pid, site, message }, listed };
+                let loss = Loss::Exception { error: Error::TaskFailed { task, name, pid, site, message, value }, listed };
                 if let Some(error) = self.lose_attempt(key, &loss) {
                     self.fail_task(key, error, out);
                 }

@@ -203,7 +203,10 @@ pub(crate) fn examples() -> Examples {
         .says(Who::Worker, &[ToAgent::Started { task: task(2) }])
         .dies()
         .passes(10)
-        .says(Who::Worker, &[ToAgent::Ended { task: task(2), ending: Ending::Failed { message: "so".into(), listed: true } }]);
+        .says(
+            Who::Worker,
+            &[ToAgent::Ended { task: task(2), ending: Ending::Failed { message: "so".into(), listed: true, value: vec![1] } }],
+        );
     let actor = |number, slot, name, detached| {
         let options = Actor { name, detached, max_concurrency: 2, placed: Demand::of_cpus(Amount::ONE), ..Actor::default() };
         let (function, arguments) = ("app::Counter::new", vec![Argument::Inline(b"abc")]);
@@ -233,11 +236,14 @@ pub(crate) fn examples() -> Examples {
             &[ToAgent::FindActor { request: 9, name: "nobody", site: 1 }, ToAgent::KillActor { actor: own(0), no_restart: true, site: 1 }],
         )
         .says(Who::Driver, &[actor(4, 4, "detached", true), ToAgent::DropLocal { key: own(4) }, actor(5, 5, "detached", false)])
-        .says(Who::Worker, &[ToAgent::Ended { task: task(4), ending: Ending::Failed { message: "so".into(), listed: true } }]);
+        .says(
+            Who::Worker,
+            &[ToAgent::Ended { task: task(4), ending: Ending::Failed { message: "so".into(), listed: true, value: vec![1] } }],
+        );
     let endings = [
         Ending::Refused(Error::invalid("task", "f", "so")),
         Ending::Panicked { message: "no".into(), place: "app.rs:1:2".into() },
-        Ending::Failed { message: "so".into(), listed: true },
+        Ending::Failed { message: "so".into(), listed: true, value: vec![1] },
     ];
     let mut failing = begin();
     for (number, ending) in (1..).zip(endings) {

@@ -34,6 +34,7 @@ impl Knocking {
             pid: std::process::id(),
             executable: program.to_owned(),
             directory: "/".to_owned(),
+            arguments: Vec::new(),
         };
         let program = File::open(program).unwrap();
         channel.send(&local::encode(&hello).unwrap(), &[program.as_fd()]).unwrap();

@@ -142,7 +142,7 @@ impl Client {
             16 => {
                 let ending = match random.below(3) {
                     0 => Ending::Finished,
-                    1 => Ending::Failed { message: long.clone(), listed: true },
+                    1 => Ending::Failed { message: long.clone(), listed: true, value: Vec::new() },
                     _ => Ending::Refused(Error::invalid("task", "evil", "so")),
                 };
                 ToAgent::Ended { task, ending }

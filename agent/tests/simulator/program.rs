@@ -112,7 +112,7 @@ impl Client {
         let (task, missing) = (running.key, running.returns.saturating_sub(running.outputs));
         if missing == 0 || random.chance(8) {
             let ending = match (missing, random.below(if missing == 0 { 10 } else { 4 })) {
-                (_, 0) => Ending::Failed { message: "no".to_owned(), listed: random.chance(50) },
+                (_, 0) => Ending::Failed { message: "no".to_owned(), listed: random.chance(50), value: Vec::new() },
                 (_, 1) => Ending::Panicked { message: "no".to_owned(), place: "a.rs:1:1".to_owned() },
                 (1.., _) => Ending::Refused(Error::UnknownFunction { name: "f".to_owned(), executable: "x".to_owned() }),
                 (0, _) => Ending::Finished,

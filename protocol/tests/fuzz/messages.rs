@@ -43,6 +43,7 @@ pub(crate) fn client_hellos() -> Examples {
         pid: 4711,
         executable: executable.into(),
         directory: "/home/somebody".into(),
+        arguments: vec!["-c".into(), "pass".into()],
     };
     encoded([("driver", hello(ProcessType::Driver, "target/program")), ("worker", hello(ProcessType::Worker, ""))])
 }
@@ -111,7 +112,7 @@ pub(crate) fn to_agent() -> Examples {
         ("output_inline", ToAgent::Output { task: TASK, value: Value::Inline(b"abc") }),
         ("output_memory", ToAgent::Output { task: TASK, value: Value::Memory(MEMORY) }),
         ("ended_finished", ended(Ending::Finished)),
-        ("ended_failed", ended(Ending::Failed { message: "so".into(), listed: true })),
+        ("ended_failed", ended(Ending::Failed { message: "so".into(), listed: true, value: vec![128, 5, 78, 46] })),
         ("ended_panicked", ended(panicked)),
         ("ended_refused", ended(Ending::Refused(Error::invalid("task", "f", "so")))),
         ("blocked", ToAgent::Blocked),
@@ -152,7 +153,7 @@ pub(crate) fn errors() -> Examples {
     let message = cause.clone();
     let full = Error::ObjectStoreFull { asked: Bytes(1), free: Bytes(0), capacity: Bytes(1 << 20), site: site.clone(), holders };
     let out_of_disk = Error::OutOfDisk { asked: Bytes(1 << 20), site: site.clone(), cause: cause.clone() };
-    let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone() };
+    let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone(), value: vec![1] };
     let panicked = Error::TaskPanicked { task, name: name.clone(), pid: 7, site: site.clone(), message, place: "a.rs:1:2".into() };
     let crashed = Error::WorkerCrashed { task, name: name.clone(), pid: 7, site: site.clone(), how: "signal 9".into(), attempt: 2 };
     let process = ProcessMemory { pid: 7, bytes: Bytes(3 << 30), command: "worker app::f".into() };

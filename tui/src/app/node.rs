@@ -39,7 +39,8 @@ pub fn rows(checks: &[Check], width: u16) -> Vec<Row> {
 /// The checks that can be selected.
 #[must_use]
 pub fn keys(checks: &[Check]) -> Vec<RowKey> {
-    checks.iter().map(|check| check.subject.clone()).collect()
+    // Several disks are several checks of one name.
+    checks.iter().enumerate().map(|(number, check)| format!("{number}-{}", check.subject)).collect()
 }
 
 impl App {
@@ -75,6 +76,6 @@ mod tests {
         assert!(matches!(&rows[1], Row::Advice(0, text) if text.starts_with("as root")));
         assert!(matches!(&rows[2], Row::Advice(0, _)));
         assert_eq!(rows.last(), Some(&Row::Fact(1)));
-        assert_eq!(keys(&checks), ["huge pages", "swap"]);
+        assert_eq!(keys(&checks), ["0-huge pages", "1-swap"]);
     }
 }

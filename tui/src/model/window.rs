@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use plasmon_protocol::column::{Record, RowKey, Table};
+use plasmon_protocol::id::NodeId;
 use plasmon_protocol::record::{
     ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
 use plasmon_protocol::stream::{GroupRow, Rows, Totals};
+
+use super::apart::agent_of;
 
 /// Changed numbers are marked for so long, milliseconds.
 pub const NEWS_MS: u64 = 1_000;
@@ -43,6 +46,17 @@ impl PartialEq for Window {
     }
 }
 
+/// Whose a row is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// The agent's with this number, by an id that was moved apart.
+    Agent(usize),
+    /// The node's.
+    Node(NodeId),
+    /// Of all, or nobody knows.
+    Nobody,
+}
+
 /// Rows that a window can hold, taken out of the wire's sum of them.
 pub trait Tabled: Sized {
     /// The rows, when the window is of this kind.
@@ -57,12 +71,15 @@ pub trait Tabled: Sized {
     /// When it came to be, of rows that do not grow; milliseconds since the Unix epoch.
     fn born_ms(&self) -> Option<u64>;
 
+    /// Whose row it is, where several agents are merged.
+    fn owner(&self) -> Owner;
+
     /// What it weighs: bytes; of groups of what has none, rows.
     fn weight(&self) -> Option<u64>;
 }
 
 macro_rules! tabled {
-    ($($row:ty, $variant:ident, $grouped:literal, $key:expr, $born:expr, $weight:expr;)+) => {
+    ($($row:ty, $variant:ident, $grouped:literal, $key:expr, $born:expr, $weight:expr, $owner:expr;)+) => {
         $(impl Tabled for $row {
             const GROUPED: bool = $grouped;
 
@@ -83,6 +100,11 @@ macro_rules! tabled {
                 born(self)
             }
 
+            fn owner(&self) -> Owner {
+                let owner: fn(&Self) -> Owner = $owner;
+                owner(self)
+            }
+
             fn weight(&self) -> Option<u64> {
                 let weight: fn(&Self) -> Option<u64> = $weight;
                 weight(self)
@@ -93,6 +115,14 @@ macro_rules! tabled {
         #[must_use]
         pub fn weights(rows: &Rows) -> Vec<u64> {
             match rows { $(Rows::$variant(rows) => rows.iter().map(|row| row.weight().unwrap_or(0)).collect()),+ }
+        }
+
+        /// More rows of the same table.
+        pub fn append(rows: &mut Rows, more: Rows) {
+            match (rows, more) {
+                $((Rows::$variant(rows), Rows::$variant(more)) => rows.extend(more),)+
+                _ => {}
+            }
         }
 
         /// One row with all its fields.
@@ -127,17 +157,17 @@ macro_rules! tabled {
 }
 
 tabled! {
-    ReferenceRow, References, false, Record::key, |row| Some(row.since_ms), |row| row.size_bytes;
-    ObjectRow, Objects, false, Record::key, |row| Some(row.created_ms), |row| row.size_bytes;
-    SiteRow, Sites, false, Record::key, |_| None, |row| Some(row.held_bytes);
-    ProcessRow, Processes, false, Record::key, |_| None, |row| Some(row.heap_bytes);
-    TaskRow, Tasks, false, Record::key, |row| Some(row.submitted_ms), |_| None;
-    ActorRow, Actors, false, Record::key, |_| None, |row| Some(row.held_bytes);
-    PostMortemRow, PostMortem, false, Record::key, |row| Some(row.died_ms), |row| Some(row.held_bytes);
-    EventRow, Events, false, Record::key, |row| Some(row.at_ms), |_| None;
-    SpillFileRow, SpillFiles, false, Record::key, |_| None, |row| Some(row.live_bytes);
-    StoreRow, Store, false, Record::key, |_| None, |_| None;
-    GroupRow, Groups, true, |row| row.key.clone(), |_| None, |row| Some(if row.bytes > 0 { row.bytes } else { row.rows });
+    ReferenceRow, References, false, Record::key, |row| Some(row.since_ms), |row| row.size_bytes, |row| Owner::Node(row.node);
+    ObjectRow, Objects, false, Record::key, |row| Some(row.created_ms), |row| row.size_bytes, |row| Owner::Node(row.object_id.node());
+    SiteRow, Sites, false, Record::key, |_| None, |row| Some(row.held_bytes), |row| Owner::Agent(agent_of(row.site.id.0));
+    ProcessRow, Processes, false, Record::key, |_| None, |row| Some(row.heap_bytes), |row| Owner::Agent(agent_of(row.process.0));
+    TaskRow, Tasks, false, Record::key, |row| Some(row.submitted_ms), |_| None, |row| Owner::Node(row.task_id.node());
+    ActorRow, Actors, false, Record::key, |_| None, |row| Some(row.held_bytes), |row| Owner::Node(row.actor_id.node());
+    PostMortemRow, PostMortem, false, Record::key, |row| Some(row.died_ms), |row| Some(row.held_bytes), |row| Owner::Agent(agent_of(row.process.0));
+    EventRow, Events, false, Record::key, |row| Some(row.at_ms), |_| None, |row| Owner::Agent(agent_of(u32::try_from(row.number / 1_000_000).unwrap_or(0)));
+    SpillFileRow, SpillFiles, false, Record::key, |_| None, |row| Some(row.live_bytes), |row| Owner::Agent(agent_of(row.file.0));
+    StoreRow, Store, false, Record::key, |_| None, |_| None, |_| Owner::Nobody;
+    GroupRow, Groups, true, |row| row.key.clone(), |_| None, |row| Some(if row.bytes > 0 { row.bytes } else { row.rows }), |_| Owner::Nobody;
 }
 
 /// No rows of a table.

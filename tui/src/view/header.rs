@@ -28,7 +28,17 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
     if let Some(node) = &app.model().node {
         let address = if address.is_empty() { &*node.listen } else { address };
         let up = long_span(app.agent_now_ms().saturating_sub(node.started_ms));
-        parts.push((Cow::Owned(format!("node {}", node.node.short())), Role::Text));
+        match app.nodes() {
+            [] => parts.push((Cow::Owned(format!("node {}", node.node.short())), Role::Text)),
+            nodes => {
+                let names: Vec<String> = nodes.iter().map(|(node, _)| node.node.short()).collect();
+                parts.push((Cow::Owned(format!("nodes {}", names.join(" "))), Role::Text));
+                let lost: Vec<String> = nodes.iter().filter(|(_, lost)| *lost).map(|(node, _)| node.node.short()).collect();
+                if !lost.is_empty() {
+                    parts.push((Cow::Owned(format!("{} lost, its rows are old", lost.join(" "))), Role::Bad));
+                }
+            }
+        }
         parts.push((Cow::Borrowed(&*app.progress), Role::Ok));
         parts.push((Cow::Borrowed(address), Role::Text));
         parts.push((Cow::Owned(format!("{} cpu", cpus(node.num_cpus))), Role::Text));

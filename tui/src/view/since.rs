@@ -13,30 +13,49 @@ use crate::model::window::Tabled;
 
 /// Cells of the column.
 const CELLS: u16 = 9;
+/// Cells of the column that tells the node, where several agents are merged.
+const NODE: u16 = 5;
+
+/// Cells that the node takes.
+fn node_cells(app: &App) -> u16 {
+    if app.nodes().is_empty() { 0 } else { NODE + 1 }
+}
 
 /// What is left of an area beside the column; all of it without a mark.
 #[must_use]
 pub fn beside(app: &App, area: Rect) -> Rect {
-    let taken = if app.mark().is_some() { (CELLS + 1).min(area.width) } else { 0 };
+    let marked = if app.mark().is_some() { CELLS + 1 } else { 0 };
+    let taken = (marked + node_cells(app)).min(area.width);
     Rect { x: area.x + taken, width: area.width - taken, ..area }
 }
 
 /// The column's name.
 pub fn head(app: &App, paint: &mut Paint<'_>, line: Rect) {
+    if !app.nodes().is_empty() {
+        paint.text(line.x + MARGIN, line.y, NODE, "node", Role::Column);
+    }
     if app.mark().is_some() {
-        paint.right(line.x + MARGIN, line.y, CELLS - 1, "grown", Role::Sorted);
+        paint.right(line.x + MARGIN + node_cells(app), line.y, CELLS - 1, "grown", Role::Sorted);
     }
 }
 
 /// A row's cell.
 pub fn cell<R: Tabled>(app: &App, slot: Slot, table: Table, paint: &mut Paint<'_>, line: Rect, row: &R) {
+    node(app, paint, line, row);
     if let Some(since) = app.since(slot, table, row) {
-        word(paint, line, since);
+        word(app, paint, line, since);
+    }
+}
+
+/// The node that a row is of, where several agents are merged.
+pub fn node<R: Tabled>(app: &App, paint: &mut Paint<'_>, line: Rect, row: &R) {
+    if let Some(name) = app.node_of(row) {
+        paint.text(line.x + MARGIN, line.y, NODE, &name, Role::Accent);
     }
 }
 
 /// What became of something since the mark.
-pub fn word(paint: &mut Paint<'_>, line: Rect, since: Since) {
+pub fn word(app: &App, paint: &mut Paint<'_>, line: Rect, since: Since) {
     let (text, role) = match since {
         Since::New(Some(bytes)) => (growth(i64::try_from(bytes).unwrap_or(i64::MAX)), Role::Warn),
         Since::New(None) => ("new".to_owned(), Role::Warn),
@@ -45,7 +64,7 @@ pub fn word(paint: &mut Paint<'_>, line: Rect, since: Since) {
         Since::Rows(rows) => (format!("{}{}", sign(rows), count(rows.unsigned_abs())), if rows > 0 { Role::Warn } else { Role::Ok }),
         Since::Unknown => ("?".to_owned(), Role::Dim),
     };
-    paint.right(line.x + MARGIN, line.y, CELLS - 1, &text, role);
+    paint.right(line.x + MARGIN + node_cells(app), line.y, CELLS - 1, &text, role);
 }
 
 fn sign(number: i64) -> &'static str {

@@ -99,7 +99,12 @@ fn grown(app: &App, row: &TreeRow, sites: &[SiteRow]) -> Option<Since> {
 
 fn tree_line(app: &App, paint: &mut Paint<'_>, line: Rect, fitted: &[Fitted], row: &TreeRow, sites: &[SiteRow]) {
     if let Some(since) = grown(app, row, sites) {
-        since::word(paint, line, since);
+        since::word(app, paint, line, since);
+    }
+    if let TreeRow::Site { index, .. } = row
+        && let Some(row) = sites.get(*index)
+    {
+        since::node(app, paint, line, row);
     }
     let line = since::beside(app, line);
     let now = app.agent_now_ms();

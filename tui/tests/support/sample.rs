@@ -414,7 +414,7 @@ fn node(agent: &Agent) -> NodeDetail {
             Check::new("stalls", "some program waited for memory 0.4 % of the last minute"),
             Check {
                 bytes: true,
-                ..Check::new("spill to /mnt/fast/spill", "512 GiB of 931 GiB free").of(450_000_000_000, 1_000_000_000_000)
+                ..Check::new("spill disk", "512 GiB of 931 GiB free in /mnt/fast/spill").of(450_000_000_000, 1_000_000_000_000)
             },
         ],
     }

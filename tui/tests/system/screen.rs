@@ -164,7 +164,10 @@ impl Screen {
     pub(crate) fn end(&mut self) -> u32 {
         let child = &mut self.child;
         let code = until("the program's end", || child.try_wait().unwrap()).exit_code();
-        let left = |screen: &vt100::Screen| !screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste();
+        let left = |screen: &vt100::Screen| {
+            let mouse = screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None;
+            !screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste() && !mouse
+        };
         until("the terminal to be given back", || self.look(left).then_some(()));
         assert_eq!(format!("{:?}", self.master.get_termios().unwrap()), self.modes, "the terminal's modes are not restored");
         code

@@ -1,7 +1,9 @@
-//! The reactor alone, with tasks: a driver that submits, workers that end at once what they are sent, no rings and no processes.
+//! Long queues. The reactor alone, with tasks: a driver that submits, workers that end at once what they are sent, no rings and no
+//! processes. And the same from end to end, with an agent and its workers.
 
 use std::collections::VecDeque;
 
+use plasmon::ObjectRef;
 use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
@@ -10,6 +12,7 @@ use plasmon_protocol::local::{Argument, Ending, SLOT_BLOCK, Task, ToAgent, ToCli
 use plasmon_protocol::record::{ObjectState, SiteKind};
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 
+use crate::daemon::{Daemon, rest};
 use crate::sample::{Sample, each, in_turns};
 use crate::table::{Goal, Unit};
 use crate::{Bench, Outcome};
@@ -191,5 +194,51 @@ pub(crate) fn queue(bench: &mut Bench) -> Outcome<()> {
     let [few, many] = [costs.0, costs.1].map(|costs| Sample::of(costs.into_iter().skip(1).collect()));
     let floor = Some(("10,000 queued", &few));
     bench.table.row("reactor alone, a task of 1,000,000 queued", &many, Unit::Nanoseconds, floor, Goal::Ratio(1.5));
-    Ok(())
+    end_to_end(bench)
+}
+
+/// Bytes of the agent's store: all results are inlined.
+const CAPACITY: u64 = 256 << 20;
+/// Measurements of few tasks from end to end, for one of many.
+const ROUNDS_OF_FEW: usize = 9;
+
+/// A task that needs what the one before it in its chain has made.
+#[plasmon::remote]
+fn next(before: u32) -> u32 {
+    before + 1
+}
+
+/// Nanoseconds of each of so many tasks in chains, from the first submission to the last result; all references are held until then.
+fn real_chains(count: u32) -> Outcome<f64> {
+    let took = each(count as usize, || {
+        let mut results: Vec<ObjectRef<u32>> = Vec::with_capacity(count as usize);
+        for index in 0..count as usize {
+            let result = match index.checked_sub(CHAINS as usize).and_then(|before| results.get(before)) {
+                Some(before) => next.remote(before)?,
+                None => next.remote(0)?,
+            };
+            results.push(result);
+        }
+        for last in results.iter().rev().take(CHAINS as usize) {
+            let length = plasmon::get(last)?;
+            if length != count / CHAINS {
+                return Err(format!("a chain of {} tasks counted {length}", count / CHAINS).into());
+            }
+        }
+        Ok(results)
+    });
+    rest();
+    took
+}
+
+fn end_to_end(bench: &mut Bench) -> Outcome<()> {
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    daemon.connect()?;
+    // Starts the workers.
+    real_chains(FEW)?;
+    let few = Sample::of((0..ROUNDS_OF_FEW).map(|_| real_chains(FEW)).collect::<Outcome<_>>()?);
+    let many = Sample::of(vec![real_chains(MANY)?]);
+    let floor = Some(("10,000 queued", &few));
+    bench.table.row("task of 1,000,000 queued, with processes", &many, Unit::Microseconds, floor, Goal::Ratio(1.5));
+    Ok(plasmon::shutdown()?)
 }

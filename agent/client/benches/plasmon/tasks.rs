@@ -13,6 +13,8 @@ const CAPACITY: u64 = 256 << 20;
 const CALLS: usize = 100;
 /// Tasks submitted at once.
 const PIPELINED: usize = 5000;
+/// What a round trip is measured by.
+const FLOOR: &str = "futex ping-pong of two processes, unpinned";
 /// References in one `wait`.
 const AWAITED: usize = 1000;
 
@@ -23,18 +25,12 @@ fn nothing() {}
 pub(crate) fn tasks(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
     daemon.connect()?;
-    let echo = Echo::start()?;
-    let [call, floor] = in_turns([&mut round_trips, &mut || {
-        each(CALLS, || {
-            for _ in 0..CALLS {
-                echo.call()?;
-            }
-            Ok(())
-        })
-    }])?;
-    let floor = Some(("eventfd ping-pong of two processes, unpinned", &floor));
+    let (futex, eventfd) = (Echo::by_futex()?, Echo::by_eventfd()?);
+    let [call, floor, polled] = in_turns([&mut round_trips, &mut || ping_pongs(&futex), &mut || ping_pongs(&eventfd)])?;
+    let floor = Some((FLOOR, &floor));
     bench.table.row("task round trip, no-op", &call, Unit::Microseconds, floor, Goal::Ratio(1.3));
-    drop(echo);
+    bench.table.row("eventfd ping-pong of two processes, unpinned", &polled, Unit::Microseconds, floor, Goal::Open);
+    drop((futex, eventfd));
     let [pipelined] = in_turns([&mut || {
         let took = each(PIPELINED, || {
             let results = submit(PIPELINED)?;
@@ -48,6 +44,11 @@ pub(crate) fn tasks(bench: &mut Bench) -> Outcome<()> {
     }])?;
     bench.table.row("tasks, pipelined", &pipelined, Unit::PerSecond, None, Goal::AtLeast(200_000.0));
     Ok(plasmon::shutdown()?)
+}
+
+/// Nanoseconds of one way there and back.
+fn ping_pongs(echo: &Echo) -> Outcome<f64> {
+    each(CALLS, || (0..CALLS).try_for_each(|_| echo.call()))
 }
 
 /// Nanoseconds of one call that waits for its result.
@@ -87,7 +88,7 @@ pub(crate) fn actors(bench: &mut Bench) -> Outcome<()> {
     let (near, actor) = (Ordered::remote()?, Ordered::remote()?);
     near.ready()?;
     actor.ready()?;
-    let echo = Echo::start()?;
+    let echo = Echo::by_futex()?;
     let [call, floor] = in_turns([
         &mut || {
             each(CALLS, || {
@@ -97,16 +98,9 @@ pub(crate) fn actors(bench: &mut Bench) -> Outcome<()> {
                 Ok(())
             })
         },
-        &mut || {
-            each(CALLS, || {
-                for _ in 0..CALLS {
-                    echo.call()?;
-                }
-                Ok(())
-            })
-        },
+        &mut || ping_pongs(&echo),
     ])?;
-    let floor = Some(("eventfd ping-pong of two processes, unpinned", &floor));
+    let floor = Some((FLOOR, &floor));
     bench.table.row("actor call round trip, no-op", &call, Unit::Microseconds, floor, Goal::Ratio(1.3));
     drop(echo);
     let mut sent = 0;

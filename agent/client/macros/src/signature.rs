@@ -151,6 +151,7 @@ pub(crate) fn fails(fallible: bool, listed: Option<&TokenStream>) -> Option<Toke
     fallible.then(|| {
         quote!(.map_err(|error| ::plasmon::macros::Failure::Value {
             listed: #listed,
+            value: ::std::vec::Vec::new(),
             message: ::std::string::ToString::to_string(&error),
         })?)
     })

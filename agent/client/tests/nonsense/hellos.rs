@@ -30,6 +30,7 @@ pub(crate) fn all() {
         (vec![0x80; MAX_PACKET], 1, "protocol", "does not decode"),
         (good.clone(), 0, "protocol", "no descriptor of its executable"),
         (encode(&ClientHello { directory: "x".repeat(5000), ..hello() }).unwrap(), 1, "protocol", "a directory of 5000 bytes"),
+        (encode(&ClientHello { arguments: vec!["x".repeat(1 << 10); 33], ..hello() }).unwrap(), 1, "protocol", "arguments of 33792 bytes"),
         (encode(&ClientHello { version: VERSION + 1, ..hello() }).unwrap(), 1, "version", "local protocol"),
         (encode(&ClientHello { version: u32::MAX, release: "x".repeat(60_000), ..hello() }).unwrap(), 0, "version", ""),
     ] {

@@ -37,6 +37,7 @@ pub(crate) fn hello() -> ClientHello {
         pid: std::process::id(),
         executable: "nonsense".to_owned(),
         directory: "/".to_owned(),
+        arguments: Vec::new(),
     }
 }
 

@@ -89,6 +89,18 @@ fn a_slow_disk_is_only_slow() {
 }
 
 #[test]
+fn a_disk_that_takes_seconds_for_one_operation_is_waited_for() {
+    alone(|| {
+        // Longer than a create waits for room that nobody makes.
+        faults("slow:2500ms");
+        start(16 * MIB, |_| {});
+        let objects: Vec<Known> = (0..8).map(|seed| Known::put(seed, 3 << 20)).collect();
+        faults("");
+        objects.iter().for_each(Known::check);
+    });
+}
+
+#[test]
 fn a_full_disk_is_said_once_and_spilling_goes_on_by_itself() {
     alone(|| {
         start(16 * MIB, |_| {});

@@ -78,3 +78,26 @@ fn more_views_than_a_table_holds_stay_where_they_are() {
         Viewer::here().until_empty();
     });
 }
+
+#[test]
+fn an_agent_that_has_spilled_needs_no_more_than_before() {
+    alone(|| {
+        start(32 * MIB, |_| {});
+        let mut viewer = Viewer::here();
+        let heap = |viewer: &mut Viewer| viewer.report().store.node.agent_heap_bytes;
+        // Measured now and then.
+        let mut before = 0;
+        crate::support::eventually("its heap is known", || {
+            before = heap(&mut viewer);
+            before > 0
+        });
+        let held: Vec<Known> = (0..24).map(|seed| Known::put(seed, 4 << 20)).collect();
+        // One buffer is more than this.
+        crate::support::eventually("buffers are in use", || {
+            held.iter().for_each(Known::check);
+            heap(&mut viewer) > before + 3 * MIB
+        });
+        crate::support::eventually("the buffers have gone", || heap(&mut viewer) < before + 3 * MIB);
+        held.iter().for_each(Known::check);
+    });
+}

@@ -1,6 +1,6 @@
 //! Leases, and every byte of capacity in one line of the ledger.
 
-use plasmon_agent::reactor::CREATE_GRACE_MS;
+use plasmon_agent::reactor::{CREATE_GRACE_MS, WRITE_GRACE_MS};
 use plasmon_protocol::id::{ObjectKey, ProcessId};
 use plasmon_protocol::local::{ALIGNMENT, Memory, PAGE};
 use plasmon_protocol::record::ObjectState;
@@ -147,7 +147,8 @@ impl Model {
 
     /// When an ask has waited long enough.
     pub(super) fn deadline(&self, since_ms: u64) -> u64 {
-        since_ms.max(self.storage.progress_ms) + CREATE_GRACE_MS
+        let is_writing = !self.storage.failing && self.writing().any(|file| file.replaces.is_none());
+        since_ms.max(self.storage.progress_ms) + if is_writing { WRITE_GRACE_MS } else { CREATE_GRACE_MS }
     }
 
     pub(crate) fn fetches(&self) -> bool {

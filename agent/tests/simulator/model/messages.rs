@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{
+    self, Ending, INLINE, MAX_RAISED, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value,
+};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Demand;
 
@@ -137,7 +139,10 @@ impl Model {
             ToAgent::Ended { task, ending } => {
                 let longest = match ending {
                     Ending::Finished | Ending::Refused(_) | Ending::Withdrawn => 0,
-                    Ending::Failed { message, .. } => message.len(),
+                    Ending::Failed { message, value, .. } => {
+                        allowed(value.len() <= MAX_RAISED, "an error value is too long")?;
+                        message.len()
+                    }
                     Ending::Panicked { message, place } => message.len().max(place.len()),
                 };
                 allowed(longest <= MAX_TEXT, "a text is too long")?;

@@ -1,0 +1,166 @@
+"""Plasmon: shared-memory objects, tasks and actors that you can see inside.
+
+>>> import plasmon
+>>> @plasmon.remote
+... def total(numbers):
+...     return sum(numbers)
+>>> plasmon.get(total.remote([1, 2, 3]))
+6
+
+The names and meanings are Ray's, as far as they go; the README's page *Coming from Ray* says how far.
+``python -m plasmon memory`` prints who holds what; ``plasmon`` shows it live.
+"""
+
+from __future__ import annotations
+
+import os as _os
+from typing import Any, List, Optional, Sequence, Tuple, TypeVar
+
+from . import _plasmon, exceptions, state
+from ._actor import ActorClass, ActorHandle, get_actor, kill, method
+from ._generators import ObjectRefGenerator
+from ._init import init, is_initialized, shutdown
+from ._node import RuntimeContext, available_resources, cluster_resources, get_runtime_context, nodes
+from ._plasmon import ObjectRef
+from ._progress import progress
+from ._remote import RemoteFunction, remote
+
+__all__ = [
+    "ActorClass",
+    "ActorHandle",
+    "ObjectRef",
+    "ObjectRefGenerator",
+    "RemoteFunction",
+    "RuntimeContext",
+    "available_resources",
+    "cancel",
+    "cluster_resources",
+    "exceptions",
+    "get",
+    "get_actor",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "kill",
+    "memory_summary",
+    "method",
+    "nodes",
+    "progress",
+    "put",
+    "remote",
+    "set_call_sites",
+    "shutdown",
+    "state",
+    "wait",
+]
+
+_HERE = _os.path.dirname(_os.path.abspath(__file__)) + _os.sep
+_plasmon.set_hidden_files([_HERE])
+
+_T = TypeVar("_T")
+
+put = _plasmon.put
+get = _plasmon.get
+
+
+def wait(
+    refs: Sequence[ObjectRef[_T]],
+    *,
+    num_returns: int = 1,
+    timeout: Optional[float] = None,
+    fetch_local: bool = True,
+) -> Tuple[List[ObjectRef[_T]], List[ObjectRef[_T]]]:
+    """Waits until some of the objects are there, with a value or an error.
+
+    Args:
+        refs: a list of references, each once.
+        num_returns: how many.
+        timeout: seconds after which it returns with what there is; ``None`` waits for as long as it takes.
+        fetch_local: there is one node, so this changes nothing.
+
+    Returns:
+        The references whose objects are there, ``num_returns`` at most, and the others; both in the order given.
+
+    Raises:
+        TypeError: ``refs`` is no list of references.
+        ValueError: ``num_returns`` is not between 1 and their number, or a reference is there twice.
+    """
+    if isinstance(refs, ObjectRef):
+        raise TypeError("wait takes a list of references, not a single one\nhint: plasmon.wait([ref])")
+    if isinstance(num_returns, bool) or not isinstance(num_returns, int):
+        raise TypeError(f"num_returns is a whole number, not {type(num_returns).__name__}")
+    items = refs if type(refs) is list else list(refs)
+    if not items:
+        return [], []
+    if not 1 <= num_returns <= len(items):
+        raise ValueError(f"num_returns is 1 to {len(items)}, the number of references, which {num_returns} is not")
+    if len(set(items)) != len(items):
+        raise ValueError("wait takes each reference once")
+    return _plasmon.wait(items, num_returns, timeout)
+
+
+def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
+    """Cancels the task or call that makes an object, and what it has submitted itself.
+
+    One that has not begun never runs. One that runs is told: its waits in ``get`` and ``wait`` end. In any case its results are
+    ``TaskCancelledError`` from now on, and it is not tried again.
+
+    Args:
+        ref: a reference to one of its results.
+        force: ends its worker at once, unless it is an actor, which goes on.
+        recursive: what it has submitted is cancelled in any case.
+
+    Raises:
+        TypeError: ``ref`` is no reference.
+    """
+    if not isinstance(ref, ObjectRef):
+        hint = "\nhint: plasmon.kill(actor) ends an actor" if isinstance(ref, ActorHandle) else ""
+        raise TypeError(f"cancel takes an ObjectRef, not {type(ref).__name__}{hint}")
+    _plasmon.cancel(ref, force)
+
+
+def memory_summary(
+    *,
+    group_by: str = "NODE_ADDRESS",
+    sort_by: str = "OBJECT_SIZE",
+    units: str = "B",
+    num_entries: Optional[int] = None,
+    stats_only: bool = False,
+    reverse: bool = False,
+    no_format: bool = False,
+) -> str:
+    """Who holds which object, why, and from which line of code: what ``python -m plasmon memory`` prints.
+
+    Args:
+        group_by: ``"NODE_ADDRESS"``, ``"STACK_TRACE"``, ``"PID"`` or ``"REFERENCE_TYPE"``.
+        sort_by: ``"OBJECT_SIZE"``, ``"PID"``, ``"REFERENCE_TYPE"`` or ``"AGE"``; largest first.
+        units: ``"B"``, ``"KB"``, ``"MB"``, ``"GB"`` (powers of 1000) or ``"AUTO"``.
+        num_entries: rows of each group.
+        stats_only: the sums only.
+        reverse: smallest first.
+        no_format: whole values between bars instead of columns.
+
+    Raises:
+        ValueError: an argument is none of these.
+    """
+    return _plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None)
+
+
+def set_call_sites(*, hidden: Sequence[str]) -> None:
+    """Hides files from call sites: what is shown is the innermost line of the program that is in none of them.
+
+    Args:
+        hidden: names of modules, or begins of files' paths: a library's own lines are not what a leak is looked for in.
+    """
+    import importlib.util
+
+    files = [_HERE]
+    for name in hidden:
+        if _os.sep in name:
+            files.append(name)
+            continue
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.origin:
+            raise ValueError(f"{name!r} is neither a module nor a path")
+        files.append(_os.path.dirname(spec.origin) + _os.sep if spec.submodule_search_locations else spec.origin)
+    _plasmon.set_hidden_files(files)

@@ -1,0 +1,199 @@
+"""Connecting, and the end of a connection."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Mapping, Optional, Union
+
+from . import _plasmon
+from ._options import near_miss
+from .exceptions import NotConnectedError
+
+#: What a worker is started with: it finds what the driver finds.
+_WORKER = "import sys; sys.path[:] = sys.argv[1:]; from plasmon import _worker; _worker.main()"
+#: What an agent is started with: the native half alone.
+_AGENT = (
+    "import os, sys, importlib.machinery as m, importlib.util as u; "
+    "s = u.spec_from_file_location('_plasmon', sys.argv[1], loader=m.ExtensionFileLoader('_plasmon', sys.argv[1])); "
+    "n = u.module_from_spec(s); s.loader.exec_module(n); sys.exit(n.run_as(os.environ.pop('PLASMON_BOOT', ''), None))"
+)
+
+_lock = threading.Lock()
+_state: dict[str, Any] = {"namespace": "", "ended": False, "pid": 0, "logs": None}
+
+
+class Context(dict[str, Any]):
+    """What ``init`` returns: the connection's facts by name (``node``, ``session``, ``agent_pid``, ``capacity``, ...).
+
+    As a context manager it shuts down at the end.
+    """
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutdown()
+
+    def disconnect(self) -> None:
+        """Ends the connection, see ``plasmon.shutdown``."""
+        shutdown()
+
+    @property
+    def address_info(self) -> dict[str, Any]:
+        """The facts, as Ray's users look for them."""
+        return dict(self)
+
+
+def init(
+    address: Optional[str] = None,
+    *,
+    num_cpus: Optional[float] = None,
+    num_gpus: Optional[float] = None,
+    memory: Optional[int] = None,
+    object_store_memory: Optional[int] = None,
+    resources: Optional[Mapping[str, float]] = None,
+    namespace: Optional[str] = None,
+    ignore_reinit_error: bool = False,
+    log_to_driver: bool = True,
+    temp_dir: Optional[Union[str, os.PathLike[str]]] = None,
+    agent_options: Optional[Mapping[str, Any]] = None,
+    **others: Any,
+) -> Context:
+    """Connects this process to an agent, and returns the connection's facts.
+
+    With ``address`` (a session's directory or the socket in it; also the variable ``PLASMON_ADDRESS``) to that agent. With options of an
+    agent, to one of its own, which it starts and which ends with it. Else to this user's newest live agent, or to one that it starts.
+
+    Args:
+        address: which agent; ``"auto"`` is the newest live one, and ``"local"`` one of its own.
+        num_cpus: CPUs that an agent of its own offers to tasks.
+        num_gpus: GPUs that it offers.
+        memory: bytes of heap that it offers to tasks which ask for some.
+        object_store_memory: bytes of its object store.
+        resources: custom resources that it offers, by name.
+        namespace: names of actors are found within their namespace alone.
+        ignore_reinit_error: says nothing when this process is connected already.
+        log_to_driver: prints what this job's workers print, with their names before each line.
+        temp_dir: where sessions are.
+        agent_options: any further option of ``plasmon agent``, by the name of its flag: ``{"spill_dir": ["/data"]}``.
+
+    Raises:
+        RuntimeError: this process is connected already.
+        ConnectError: there is no such agent, or it could not be started.
+        VersionError: the agent is of another version.
+    """
+    if others:
+        name = next(iter(others))
+        raise TypeError(f"init() takes no option {name!r}{near_miss(name, _OPTIONS)}")
+    if _plasmon.is_connected():
+        if ignore_reinit_error or _plasmon.facts()["worker"]:
+            return Context(_plasmon.facts())
+        raise RuntimeError("this process is connected already\nhint: call plasmon.shutdown() first, or pass ignore_reinit_error=True")
+    options: dict[str, Any] = {}
+    for name, value, kinds in (
+        ("num-cpus", num_cpus, (int, float)),
+        ("num-gpus", num_gpus, (int, float)),
+        ("memory", memory, (int, float)),
+        ("object-store-memory", object_store_memory, (int, float)),
+    ):
+        if value is None:
+            continue
+        option = name.replace("-", "_")
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise TypeError(f"{option} is a number, not {type(value).__name__}")
+        if value < 0:
+            raise ValueError(f"{option} is not negative, as {value} is")
+        options[name] = int(value) if "memory" in name else value
+    if resources:
+        options["resources"] = dict(resources)
+    for name, value in (agent_options or {}).items():
+        options[name.replace("_", "-")] = value
+    if address == "local" and not options:
+        options["num-cpus"] = os.cpu_count() or 1
+    with _lock:
+        facts = _plasmon.connect(
+            sys.executable,
+            [*subprocess._args_from_interpreter_flags(), "-c", _WORKER, *_paths()],  # type: ignore[attr-defined]
+            ["-I", "-S", "-c", _AGENT, _plasmon.__file__],
+            None if address in (None, "auto", "local") else address,
+            None if temp_dir is None else os.fspath(temp_dir),
+            json.dumps(options) if options else None,
+        )
+        _state.update(namespace=namespace or "", ended=False, pid=os.getpid())
+        if log_to_driver:
+            from ._logs import Follower
+
+            _state["logs"] = Follower(facts["session"], facts["job"])
+    return Context(facts)
+
+
+_OPTIONS = (
+    "address num_cpus num_gpus memory object_store_memory resources namespace ignore_reinit_error log_to_driver temp_dir agent_options".split()
+)
+
+
+def _paths() -> list[str]:
+    """Where this program finds modules, as a worker can tell it too."""
+    return [os.path.abspath(path) for path in sys.path]
+
+
+def connect_on_first_use(why: str) -> None:
+    """Connects a process that never was.
+
+    Raises:
+        NotConnectedError: its connection was ended, or it was forked from a connected process.
+    """
+    if _state["pid"] not in (0, os.getpid()):
+        raise NotConnectedError(f"{why}\nhint: call plasmon.init() in the child, or start it with spawn")
+    if _state["ended"]:
+        raise NotConnectedError("plasmon.shutdown() was called\nhint: call plasmon.init() again; references and views of before are gone")
+    init()
+
+
+def is_initialized() -> bool:
+    """Whether this process is connected to an agent that lives."""
+    return _plasmon.is_connected()
+
+
+def shutdown() -> None:
+    """Ends the connection; does nothing without one.
+
+    An agent that ``init`` started ends with it: when this returns, the agent, its workers, its socket and its session's directory are
+    gone. References and views of before cannot be used any more. In a forked child this does nothing to the parent's connection.
+    """
+    with _lock:
+        logs, _state["logs"] = _state["logs"], None
+        if logs is not None:
+            logs.finish()
+        if _plasmon.is_connected() or _state["pid"] == os.getpid():
+            _state["ended"] = True
+        _plasmon.disconnect()
+
+
+def namespace() -> str:
+    """The namespace of this process's actors' names."""
+    return str(_state["namespace"])
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _state["logs"] = None
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+@atexit.register
+def _at_exit() -> None:
+    if _state["pid"] == os.getpid():
+        # The last lines of workers first.
+        if _state["logs"] is not None:
+            time.sleep(0)
+        shutdown()

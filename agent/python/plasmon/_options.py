@@ -1,0 +1,132 @@
+"""Options of remote functions and actors: which there are, of which types, within which limits."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any, Iterable, Mapping, Optional
+
+#: What an option must be: a name for people, its types, its least value.
+_NUMBERS: dict[str, tuple[type, ...]] = {
+    "num_cpus": (int, float),
+    "num_gpus": (int, float),
+    "memory": (int, float),
+    "timeout": (int, float),
+    "max_retries": (int,),
+    "max_restarts": (int,),
+    "max_task_retries": (int,),
+    "max_concurrency": (int,),
+}
+#: Those for which -1 means as often as it takes.
+_ENDLESS = ("max_retries", "max_restarts", "max_task_retries")
+
+TASK_OPTIONS = ("num_cpus", "num_gpus", "memory", "resources", "num_returns", "max_retries", "retry_exceptions", "name", "timeout")
+ACTOR_OPTIONS = (
+    "num_cpus",
+    "num_gpus",
+    "memory",
+    "resources",
+    "name",
+    "namespace",
+    "lifetime",
+    "get_if_exists",
+    "max_concurrency",
+    "max_restarts",
+    "max_task_retries",
+)
+METHOD_OPTIONS = ("num_returns", "name")
+#: Ray's options that have no meaning on one node, or that this package does not have; and what to do instead.
+_ABSENT = {
+    "runtime_env": "workers run in the driver's environment: set it up before init()",
+    "scheduling_strategy": "there is one node",
+    "placement_group": "there is one node",
+    "object_store_memory": "it is an option of init()",
+    "accelerator_type": "name a custom resource in resources= and offer it in init()",
+    "max_calls": "give a leaking function memory= and let it be retried",
+    "concurrency_groups": "use max_concurrency=",
+}
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """What an unknown name may have been meant as, for an error message."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"\nhint: did you mean {close[0]!r}?" if close else f"\nhint: there are {', '.join(known)}"
+
+
+def checked(options: Mapping[str, Any], known: tuple[str, ...], what: str) -> dict[str, Any]:
+    """The options that were given, without those that are ``None``.
+
+    Raises:
+        TypeError: there is no such option, or its value is of the wrong type.
+        ValueError: its value is out of range.
+    """
+    result: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in known:
+            if name in _ABSENT:
+                raise TypeError(f"{what} has no option {name!r}\nhint: {_ABSENT[name]}")
+            raise TypeError(f"{what} has no option {name!r}{near_miss(name, known)}")
+        if value is None:
+            continue
+        if name in _NUMBERS:
+            _number(name, value)
+        elif name == "resources":
+            value = _resources(value)
+        elif name == "num_returns":
+            value = _num_returns(value)
+        elif name in ("name", "namespace"):
+            if not isinstance(value, str) or not value:
+                raise TypeError(f"{name} is a text that is not empty, not {value!r}")
+        elif name == "lifetime":
+            if value not in ("detached", "non_detached"):
+                raise ValueError(f"lifetime is 'detached' or 'non_detached', not {value!r}")
+        elif name == "retry_exceptions":
+            if not isinstance(value, (bool, list, tuple)):
+                raise TypeError(f"retry_exceptions is True, False or a list of exceptions, not {type(value).__name__}")
+            for kind in value if isinstance(value, (list, tuple)) else ():
+                if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                    raise TypeError(f"retry_exceptions lists exception classes, not {kind!r}")
+        elif name == "get_if_exists" and not isinstance(value, bool):
+            raise TypeError(f"get_if_exists is True or False, not {value!r}")
+        result[name] = value
+    return result
+
+
+def _number(name: str, value: Any) -> None:
+    kinds = _NUMBERS[name]
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        kind = "a whole number" if kinds == (int,) else "a number"
+        raise TypeError(f"{name} is {kind}, not {type(value).__name__} {value!r}")
+    least = -1 if name in _ENDLESS else 1 if name == "max_concurrency" else 0
+    if not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
+        raise ValueError(f"{name} is at least {least}, which {value} is not")
+
+
+def _resources(value: Any) -> list[tuple[str, float]]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"resources is a dict of amounts by name, not {type(value).__name__}")
+    for name, amount in dict[Any, Any](value).items():
+        if name in ("CPU", "GPU", "memory"):
+            option = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}[name]
+            raise ValueError(f"resources names {name!r}\nhint: that is the option {option}")
+        if not isinstance(name, str) or isinstance(amount, bool) or not isinstance(amount, (int, float)):
+            raise TypeError(f"resources is a dict of numbers by name, which {name!r}: {amount!r} is not")
+        if not math.isfinite(amount) or amount < 0:
+            raise ValueError(f"an amount of {name!r} is not negative, as {amount} is")
+    return [(name, float(amount)) for name, amount in value.items()]
+
+
+def _num_returns(value: Any) -> Any:
+    if value in ("dynamic", "streaming"):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"num_returns is a whole number, 'dynamic' or 'streaming', not {value!r}")
+    if not 0 <= value <= 1000:
+        raise ValueError(f"num_returns is 0 to 1000, which {value} is not")
+    return value
+
+
+def reserve(options: Mapping[str, Any]) -> tuple[Optional[float], Optional[float], Optional[int], list[tuple[str, float]]]:
+    """What is reserved: CPUs, GPUs, bytes of memory, custom resources."""
+    memory = options.get("memory")
+    return options.get("num_cpus"), options.get("num_gpus"), None if memory is None else int(memory), options.get("resources", [])

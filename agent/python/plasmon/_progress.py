@@ -1,0 +1,35 @@
+"""How far many tasks are."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Sequence
+
+from . import _plasmon
+
+
+def progress(refs: Sequence[_plasmon.ObjectRef[Any]], *, desc: str = "", disable: bool = False) -> list[Any]:
+    """Shows how many of the objects are there, until all are; their values.
+
+    With tqdm where that is installed, else as a line on stderr where that is a terminal.
+    """
+    bar: Any = None
+    if not disable:
+        try:
+            from tqdm.auto import tqdm  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+            bar = tqdm(total=len(refs), desc=desc)
+        except ImportError:
+            pass
+    left, done = list(dict.fromkeys(refs)), len(refs) - len(set(refs))
+    while left:
+        ready, left = _plasmon.wait(left, len(left), 0.1)
+        done += len(ready)
+        if bar is not None:
+            bar.update(len(ready))
+        elif not disable and sys.stderr.isatty():
+            print(f"\r{desc or 'done'}: {done} of {len(refs)}", end="" if left else "\n", file=sys.stderr, flush=True)
+    if bar is not None:
+        bar.close()
+    values: list[Any] = _plasmon.get(list(refs))
+    return values

@@ -1,0 +1,228 @@
+"""Everything that can go wrong, typed. Each class has the name that Ray's users know it by as an alias where there is one."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, Optional
+
+__all__ = [
+    "ActorDiedError",
+    "ActorNameTakenError",
+    "AgentDiedError",
+    "ConnectError",
+    "DecodeError",
+    "DrainingError",
+    "EncodeError",
+    "GetTimeoutError",
+    "InfeasibleError",
+    "NoActorError",
+    "NotConnectedError",
+    "ObjectLostError",
+    "ObjectStoreFullError",
+    "OutOfBandError",
+    "OutOfDiskError",
+    "OutOfMemoryError",
+    "PlasmonError",
+    "ProtocolError",
+    "RayActorError",
+    "RayError",
+    "RayTaskError",
+    "TaskCancelledError",
+    "TaskError",
+    "VersionError",
+    "WorkerCrashedError",
+]
+
+
+class PlasmonError(Exception):
+    """What every error of Plasmon's is. ``code`` is stable and for programs, ``hint`` says what to do."""
+
+    code: str = ""
+    hint: str = ""
+
+
+class ObjectStoreFullError(PlasmonError, MemoryError):
+    """The store has no room for an object, and none came free in time. Names the creation sites that hold most."""
+
+
+class OutOfDiskError(PlasmonError):
+    """The store has no room for an object, and external storage takes no more."""
+
+
+class GetTimeoutError(PlasmonError, TimeoutError):
+    """A ``get`` reached its time limit."""
+
+
+class ObjectLostError(PlasmonError):
+    """The object is gone: nobody held it any more, its connection has ended, or it never was."""
+
+
+class DecodeError(PlasmonError):
+    """The object was not written by Python."""
+
+
+class EncodeError(PlasmonError, TypeError):
+    """A value could not be pickled."""
+
+
+class TaskError(PlasmonError):
+    """The task raised an exception. It is of that exception's class, too: ``except ValueError`` catches a task's ``ValueError``.
+
+    ``cause`` is the exception itself, ``remote_traceback`` the text of its traceback in the worker.
+    """
+
+    cause: Optional[BaseException] = None
+    remote_traceback: str = ""
+    function_name: str = ""
+    pid: int = 0
+
+    def __reduce__(self) -> Any:
+        return _task_error, (self.cause, self.remote_traceback, self.function_name, self.pid, str(self.args[0]) if self.args else "")
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class WorkerCrashedError(PlasmonError):
+    """The worker that ran the task died, and no retry was left."""
+
+
+class TaskCancelledError(PlasmonError):
+    """The task was cancelled, took too long, or its driver ended first."""
+
+
+class ActorDiedError(PlasmonError):
+    """The actor is gone: what was called of it will never run."""
+
+
+class NoActorError(PlasmonError, ValueError):
+    """No live actor has that name."""
+
+
+class ActorNameTakenError(PlasmonError, ValueError):
+    """A live actor has the name already."""
+
+
+class InfeasibleError(PlasmonError):
+    """The task asks for more than the node has, so it could never run."""
+
+
+class AgentDiedError(PlasmonError, ConnectionError):
+    """The agent is gone. Names who had started it."""
+
+
+class DrainingError(PlasmonError):
+    """The agent is about to end and takes no new work."""
+
+
+class NotConnectedError(PlasmonError, RuntimeError):
+    """This process has no connection: it was never made, was shut down, or stayed behind in a fork's parent."""
+
+
+class ConnectError(PlasmonError, ConnectionError):
+    """An agent could not be started or reached."""
+
+
+class VersionError(PlasmonError):
+    """The agent is of another version."""
+
+
+class OutOfBandError(PlasmonError, TypeError):
+    """A reference was pickled outside of an object, an argument or a result, where nobody could count it."""
+
+
+class InvalidError(PlasmonError, ValueError):
+    """A value given from outside is malformed."""
+
+
+class ProtocolError(PlasmonError):
+    """The agent or this process said what it must not."""
+
+
+class SystemRefusedError(PlasmonError, OSError):
+    """The operating system refused something."""
+
+
+class OutOfMemoryError(PlasmonError, MemoryError):
+    """Memory ran out, and the worker was ended before the kernel ends something. The message holds the numbers."""
+
+
+# What Ray calls them.
+RayError = PlasmonError
+RayTaskError = TaskError
+RayActorError = ActorDiedError
+
+_CLASSES: dict[str, type[PlasmonError]] = {
+    "object_store_full": ObjectStoreFullError,
+    "out_of_disk": OutOfDiskError,
+    "get_timeout": GetTimeoutError,
+    "object_lost": ObjectLostError,
+    "decode": DecodeError,
+    "encode": EncodeError,
+    "task_failed": TaskError,
+    "task_panicked": TaskError,
+    "worker_crashed": WorkerCrashedError,
+    "task_cancelled": TaskCancelledError,
+    "actor_died": ActorDiedError,
+    "no_actor": NoActorError,
+    "actor_name_taken": ActorNameTakenError,
+    "unknown_function": TaskError,
+    "infeasible": InfeasibleError,
+    "agent_died": AgentDiedError,
+    "draining": DrainingError,
+    "not_connected": NotConnectedError,
+    "connect": ConnectError,
+    "version": VersionError,
+    "out_of_band": OutOfBandError,
+    "invalid": InvalidError,
+    "protocol": ProtocolError,
+    "system": SystemRefusedError,
+    "out_of_memory": OutOfMemoryError,
+}
+
+# By the class of a task's exception: the class that is both that and TaskError.
+_both: dict[type[BaseException], type[TaskError]] = {}
+
+
+def _exception_of(code: str, message: str, hint: str, name: str, printed: str, pid: int, value: bytes) -> BaseException:
+    """The exception for an error of the native half."""
+    if code == "task_failed":
+        cause, remote = None, ""
+        if value:
+            try:
+                cause, remote = pickle.loads(value)
+            except Exception as unreadable:
+                remote = f"(the exception does not unpickle here: {type(unreadable).__name__}: {unreadable})"
+        return _task_error(cause, remote, name, pid, message if cause is None else "")
+    error = _CLASSES.get(code, PlasmonError)(f"{message}\nhint: {hint}" if hint else message)
+    error.code, error.hint = code, hint
+    return error
+
+
+def _task_error(cause: Optional[BaseException], remote: str, name: str, pid: int, message: str) -> TaskError:
+    if isinstance(cause, TaskError):
+        # It was passed on: by a task that got it from another.
+        return cause
+    text = message or f"{type(cause).__name__}: {cause}\n\nraised by {name} in worker {pid}:\n{remote}"
+    made = None
+    if cause is not None:
+        try:
+            made = _class_of(type(cause)).__new__(_class_of(type(cause)))
+            made.__dict__.update(cause.__dict__)
+            made.args = (text,)
+        except Exception:
+            made = None
+    if made is None:
+        made = TaskError(text)
+    made.cause, made.remote_traceback, made.function_name, made.pid = cause, remote, name, pid
+    made.code = "task_failed"
+    made.__cause__ = cause
+    return made
+
+
+def _class_of(cause: type[BaseException]) -> type[TaskError]:
+    known = _both.get(cause)
+    if known is None:
+        known = type(f"TaskError({cause.__name__})", (TaskError, cause), {"__module__": __name__, "__qualname__": f"TaskError({cause.__name__})"})
+        _both[cause] = known
+    return known

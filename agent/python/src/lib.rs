@@ -1,0 +1,43 @@
+//! The native half of the Python package `plasmon`; the other half is in `plasmon/`, and decides what the package looks like.
+//!
+//! - [`connection`]: init, shutdown, facts about the node.
+//! - [`reference`]: `ObjectRef`; [`value`]: how Python's values are objects; [`view`]: buffers in shared memory.
+//! - [`objects`]: put, get, wait; [`task`]: remote functions and actors, as they are called; [`worker`]: as they are run.
+//! - [`site`]: the line of the program that calls; [`report`]: who holds what; [`error`]: exceptions.
+//!
+//! What waits or copies much does so without the interpreter's lock.
+
+mod command;
+mod connection;
+mod error;
+mod objects;
+mod reference;
+mod report;
+mod site;
+mod task;
+mod value;
+mod view;
+mod worker;
+
+/// The native half of the package `plasmon`.
+#[pyo3::pymodule]
+mod _plasmon {
+    #[pymodule_export]
+    use crate::command::agent_command;
+    #[pymodule_export]
+    use crate::connection::{connect, disconnect, facts, is_connected};
+    #[pymodule_export]
+    use crate::objects::{cancel, get, kill, put, wait, when_ready};
+    #[pymodule_export]
+    use crate::reference::{ObjectRef, load_reference};
+    #[pymodule_export]
+    use crate::report::Snapshot;
+    #[pymodule_export]
+    use crate::site::{set_hidden_files, site_count};
+    #[pymodule_export]
+    use crate::task::{Creation, Exported, Method, Task, find_actor};
+    #[pymodule_export]
+    use crate::view::SharedBuffer;
+    #[pymodule_export]
+    use crate::worker::run_as;
+}

@@ -1,0 +1,268 @@
+//! put, get and wait.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use plasmon::binding::{Connection, Raw, Reference, SiteKind};
+use plasmon::{Error, Get};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::connection::current;
+use crate::error::{OrRaise, raise};
+use crate::reference::{ObjectRef, expect};
+use crate::site;
+use crate::value;
+
+/// How soon a waiting main thread notices a signal.
+const SIGNALS: Duration = Duration::from_millis(50);
+/// Other threads don't get signals.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Stores a value as an object, and returns the first reference to it.
+///
+/// Arrays, tables and other buffers are copied once, into shared memory; everything else is pickled. References inside the value are
+/// counted as long as the object lives.
+///
+/// Raises:
+///     ObjectStoreFullError: there is no room, and none comes free within two seconds; a ``MemoryError``.
+///     EncodeError: something in the value does not pickle; a ``TypeError``.
+///     TypeError: ``value`` is a reference itself.
+#[pyfunction]
+#[pyo3(signature = (value, /))]
+pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRef> {
+    if value.is_instance_of::<ObjectRef>() {
+        return Err(PyTypeError::new_err(
+            "put takes a value, not an ObjectRef\nhint: the object is stored already; to store the reference itself, put it in a list",
+        ));
+    }
+    let connection = current(py)?;
+    let site = site::here(py, &connection, SiteKind::PutObject);
+    let encoded = value::encode(value)?;
+    let layout = encoded.layout();
+    let (length, contains) = (encoded.len(), &encoded.contains);
+    let reference = py.detach(|| connection.put(length, site, contains, false, |room| layout.write(room))).or_raise(py)?;
+    Ok(ObjectRef::new(reference))
+}
+
+/// The value of an object, or a list of those of several; waits until they are there.
+///
+/// Arrays, tables and memoryviews are read-only views of shared memory, without a copy: the object stays in memory as long as any view.
+///
+/// Args:
+///     refs: a reference, or a list of them.
+///     timeout: seconds after which it gives up; ``None`` waits for as long as it takes.
+///
+/// Raises:
+///     GetTimeoutError: the time is over; a ``TimeoutError``.
+///     TaskError: the task that should have made the object raised an exception. It is of that exception's class, too.
+///     WorkerCrashedError, ActorDiedError, TaskCancelledError, OutOfMemoryError: what became of the task instead.
+///     ObjectLostError: there is no such object any more.
+///     TypeError: ``refs`` are no references.
+#[pyfunction]
+#[pyo3(signature = (refs, /, *, timeout=None))]
+pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    let limit = seconds("timeout", timeout)?;
+    let connection = current(py)?;
+    if let Ok(reference) = refs.cast::<ObjectRef>() {
+        return get_one(py, &connection, reference.get(), limit);
+    }
+    if !refs.is_instance_of::<PyList>() && !refs.is_instance_of::<PyTuple>() {
+        return Err(expect(refs, "get").err().unwrap_or_else(|| PyTypeError::new_err("get takes references")));
+    }
+    let items = refs.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    let references = items.iter().map(|item| expect(item, "get")).collect::<PyResult<Vec<_>>>()?;
+    let deadline = limit.map(|limit| std::time::Instant::now() + limit);
+    let values = PyList::empty(py);
+    for reference in references {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
+        values.append(get_one(py, &connection, reference.get(), left)?)?;
+    }
+    Ok(values.into_any())
+}
+
+fn get_one<'py>(py: Python<'py>, connection: &Connection, reference: &ObjectRef, limit: Option<Duration>) -> PyResult<Bound<'py, PyAny>> {
+    let content = match connection.try_get(&reference.inner).or_raise(py)? {
+        Some(content) => content,
+        None => {
+            let site = site::here(py, connection, SiteKind::GetObject);
+            let mut signals = Signals::default();
+            let pause = pause();
+            let got = py.detach(|| connection.get(&reference.inner, site, limit, pause, &mut || signals.arrived()));
+            match got.or_raise(py)? {
+                Some(content) => content,
+                None => return Err(signals.raised()),
+            }
+        }
+    };
+    let place = || (site::here(py, connection, SiteKind::DeserializeObject), site::here(py, connection, SiteKind::GetObject));
+    Ok(value::decode(py, connection, content, false, place)?.0)
+}
+
+/// Which of the references are ready; see `plasmon.wait`.
+#[pyfunction]
+#[pyo3(signature = (refs, num_returns, timeout))]
+pub(crate) fn wait<'py>(
+    py: Python<'py>,
+    refs: &Bound<'py, PyList>,
+    num_returns: usize,
+    timeout: Option<f64>,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    let limit = seconds("timeout", timeout)?;
+    let connection = current(py)?;
+    let references = refs
+        .iter()
+        .map(|item| expect(&item, "wait").map(|reference| reference.get().inner.clone()))
+        .collect::<PyResult<Vec<Reference>>>()?;
+    let mut signals = Signals::default();
+    let pause = pause();
+    let ready = py.detach(|| connection.wait(&references, num_returns, limit, pause, &mut || signals.arrived())).or_raise(py)?;
+    let Some(ready) = ready else { return Err(signals.raised()) };
+    let (there, rest) = (PyList::empty(py), PyList::empty(py));
+    let mut left = num_returns;
+    for (item, ready) in refs.iter().zip(ready) {
+        // As many as were asked for, as Ray has it.
+        if ready && left > 0 {
+            left -= 1;
+            there.append(item)?;
+        } else {
+            rest.append(item)?;
+        }
+    }
+    Ok((there, rest))
+}
+
+/// Cancels what makes an object; see `plasmon.cancel`.
+#[pyfunction]
+pub(crate) fn cancel(py: Python<'_>, reference: &Bound<'_, ObjectRef>, force: bool) -> PyResult<()> {
+    let connection = current(py)?;
+    let site = site::here(py, &connection, SiteKind::TaskCall);
+    connection.cancel(&reference.get().inner, force, site).or_raise(py)
+}
+
+/// Ends an actor; see `plasmon.kill`.
+#[pyfunction]
+pub(crate) fn kill(py: Python<'_>, actor: &Bound<'_, ObjectRef>, no_restart: bool) -> PyResult<()> {
+    let connection = current(py)?;
+    let site = site::here(py, &connection, SiteKind::ActorCall);
+    connection.kill(&actor.get().inner, no_restart, site).or_raise(py)
+}
+
+/// A time limit.
+///
+/// # Errors
+/// `ValueError` for one that is negative or no number. `None` is none.
+pub(crate) fn seconds(what: &str, value: Option<f64>) -> PyResult<Option<Duration>> {
+    let Some(value) = value else { return Ok(None) };
+    if value.is_infinite() && value > 0.0 {
+        return Ok(None);
+    }
+    Duration::try_from_secs_f64(value)
+        .map(Some)
+        .map_err(|_| PyValueError::new_err(format!("{what} is a number of seconds from 0 on, or None, not {value}")))
+}
+
+/// Signals, as a thread that waits without the interpreter's lock looks for them.
+#[derive(Default)]
+struct Signals(Option<PyErr>);
+
+impl Signals {
+    /// Runs handlers; whether one raised an exception.
+    fn arrived(&mut self) -> bool {
+        self.0 = Python::attach(|py| py.check_signals()).err();
+        self.0.is_some()
+    }
+
+    fn raised(self) -> PyErr {
+        self.0.unwrap_or_else(|| pyo3::exceptions::PyKeyboardInterrupt::new_err(()))
+    }
+}
+
+/// The thread that signals are for: the one that loaded the package.
+static MAIN: OnceLock<ThreadId> = OnceLock::new();
+
+fn pause() -> Duration {
+    let here = std::thread::current().id();
+    if *MAIN.get_or_init(|| here) == here { SIGNALS } else { NEVER }
+}
+
+/// Calls `callback` from a thread of the package's own as soon as the object is there, or there will be none: with the reference, and
+/// nothing or an exception.
+#[pyfunction]
+pub(crate) fn when_ready(py: Python<'_>, reference: &Bound<'_, ObjectRef>, callback: Py<PyAny>) -> PyResult<()> {
+    current(py)?;
+    let waiting = Arc::new(Waiting {
+        get: Mutex::new(Some(Box::pin((&reference.get().inner).into_future()))),
+        told: Mutex::new(Some((reference.clone().unbind(), callback))),
+    });
+    py.detach(|| waiting.look());
+    Ok(())
+}
+
+struct Waiting {
+    get: Mutex<Option<Pin<Box<Get<Raw>>>>>,
+    told: Mutex<Option<(Py<ObjectRef>, Py<PyAny>)>>,
+}
+
+impl Waiting {
+    fn look(self: &Arc<Self>) {
+        let mut get = self.get.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(future) = get.as_mut() else { return };
+        let waker = Waker::from(Arc::clone(self));
+        let result = match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Pending => return,
+            // The value is read by whoever gets it; it stays in memory until then.
+            Poll::Ready(Ok(content)) => Ok(content),
+            Poll::Ready(Err(error)) => Err(error),
+        };
+        *get = None;
+        drop(get);
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((reference, callback)) = told else { return };
+        Python::attach(|py| {
+            let exception = match result {
+                Ok(content) => {
+                    drop(content);
+                    py.None()
+                }
+                Err(error) => exception(py, &error),
+            };
+            if let Err(error) = callback.call1(py, (&reference, exception)) {
+                error.write_unraisable(py, None);
+            }
+            drop((reference, callback));
+        });
+    }
+}
+
+fn exception(py: Python<'_>, error: &Error) -> Py<PyAny> {
+    raise(py, error).into_value(py).into_any()
+}
+
+impl Wake for Waiting {
+    /// Called by the thread that reads the agent's answers, which must not wait for the interpreter's lock.
+    fn wake(self: Arc<Self>) {
+        static LOOKS: OnceLock<Mutex<(u32, Sender<Arc<Waiting>>)>> = OnceLock::new();
+        let looks = LOOKS.get_or_init(|| Mutex::new((std::process::id(), looker())));
+        let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
+        if looks.0 != std::process::id() {
+            // The thread stayed with the parent.
+            *looks = (std::process::id(), looker());
+        }
+        let _ = looks.1.send(self);
+    }
+}
+
+fn looker() -> Sender<Arc<Waiting>> {
+    let (sender, receiver) = channel::<Arc<Waiting>>();
+    let run = move || receiver.into_iter().for_each(|waiting| waiting.look());
+    // Without the thread, futures never end; without memory for a thread, little else does.
+    drop(std::thread::Builder::new().name("plasmon-futures".to_owned()).spawn(run));
+    sender
+}

@@ -1,0 +1,113 @@
+//! `ObjectRef`.
+
+use std::hash::{Hash, Hasher};
+
+use plasmon::ObjectId;
+use plasmon::binding::{self, Reference};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::error::OrRaise;
+
+/// A reference to an object, which may not exist yet. The object lives as long as any reference to it, in any process and in any object.
+///
+/// ``plasmon.get(ref)`` waits for its value; ``await ref`` does so in a coroutine. A reference can be part of a value that is put, of an
+/// argument and of a result; each is counted.
+#[pyclass(module = "plasmon", frozen, weakref, generic)]
+pub(crate) struct ObjectRef {
+    pub(crate) inner: Reference,
+}
+
+impl ObjectRef {
+    pub(crate) fn new(inner: Reference) -> Self {
+        Self { inner }
+    }
+}
+
+static LOAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static FUTURE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static AWAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static HTML: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+#[pymethods]
+impl ObjectRef {
+    /// The id in hexadecimal, as the report and the dashboard print it.
+    fn hex(&self) -> String {
+        self.inner.hex()
+    }
+
+    /// The id's 16 bytes.
+    fn binary<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.id().0)
+    }
+
+    /// Whether it refers to nothing; never so.
+    fn is_nil(&self) -> bool {
+        false
+    }
+
+    /// A ``concurrent.futures.Future`` of the object's value.
+    fn future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        FUTURE.import(slf.py(), "plasmon._futures", "future_of")?.call1((slf,))
+    }
+
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        AWAIT.import(slf.py(), "plasmon._futures", "await_on")?.call1((slf,))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("ObjectRef({})", self.inner.hex())
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        HTML.import(slf.py(), "plasmon._html", "of_reference")?.call1((slf,))
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.inner.id().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().inner == self.inner)
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    /// What pickle calls: within a value that is put, an argument or a result, where the reference is counted; nowhere else.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        binding::wrote(&self.inner).or_raise(py)?;
+        let load = LOAD.import(py, "plasmon._plasmon", "load_reference")?;
+        let id = (PyBytes::new(py, &self.inner.id().0),).into_pyobject(py)?;
+        (load, id).into_pyobject(py)
+    }
+}
+
+/// What pickle calls to read a reference from a value.
+#[pyfunction]
+pub(crate) fn load_reference(py: Python<'_>, id: &[u8]) -> PyResult<ObjectRef> {
+    let id = id.try_into().map_err(|_| PyValueError::new_err(format!("an object's id has 16 bytes, not {}", id.len())))?;
+    binding::borrow(ObjectId(id)).or_raise(py).map(ObjectRef::new)
+}
+
+/// The reference that `value` is.
+///
+/// # Errors
+/// `TypeError` that names what it is instead.
+pub(crate) fn expect<'a, 'py>(value: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, ObjectRef>> {
+    value.cast::<ObjectRef>().map_err(|_| {
+        let kind = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        pyo3::exceptions::PyTypeError::new_err(format!(
+            "{what} takes an ObjectRef or a list of them, not {kind}\nhint: .remote(..) and plasmon.put(..) return references"
+        ))
+    })
+}

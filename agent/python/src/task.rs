@@ -1,0 +1,313 @@
+//! Remote functions and actors, as they are called.
+
+use std::sync::{Mutex, PoisonError};
+
+use plasmon::binding::{ActorSettings, Connection, Demand, Encoded as Argument, Reference, RetryExceptions, SiteKind, TaskSettings};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::connection::current;
+use crate::error::OrRaise;
+use crate::reference::ObjectRef;
+use crate::site;
+use crate::value;
+
+/// What a task or an actor reserves.
+struct Reserve {
+    cpus: Option<f64>,
+    gpus: Option<f64>,
+    memory: Option<u64>,
+    custom: Vec<(String, f64)>,
+}
+
+impl Reserve {
+    fn with<T>(&self, use_it: impl FnOnce(Demand<'_>) -> T) -> T {
+        let custom: Vec<(&str, f64)> = self.custom.iter().map(|(name, amount)| (name.as_str(), *amount)).collect();
+        use_it(Demand { cpus: self.cpus, gpus: self.gpus, memory: self.memory, custom: Some(&custom) })
+    }
+}
+
+/// A function or class that is exported once for each connection: the pickle is an object of the package's own.
+struct Export {
+    /// Called without arguments, returns what to export.
+    make: Py<PyAny>,
+    made: Mutex<Option<(u64, Reference)>>,
+}
+
+impl Export {
+    fn new(make: Py<PyAny>) -> Self {
+        Self { make, made: Mutex::new(None) }
+    }
+
+    fn on(&self, py: Python<'_>, connection: &Connection, kind: SiteKind) -> PyResult<Reference> {
+        let lock = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((serial, reference)) = &*lock()
+            && *serial == connection.serial()
+        {
+            return Ok(reference.clone());
+        }
+        // Without the lock: pickling runs the program's own code.
+        let exported = self.make.call0(py)?;
+        let encoded = value::encode(exported.bind(py))?;
+        let layout = encoded.layout();
+        let site = site::here(py, connection, kind);
+        let (length, contains) = (encoded.len(), &encoded.contains);
+        let reference = py.detach(|| connection.put(length, site, contains, true, |room| layout.write(room))).or_raise(py)?;
+        Ok(lock().insert((connection.serial(), reference)).1.clone())
+    }
+}
+
+/// The arguments of a call: first how many results, the arguments with `None` in place of references, which arguments those are, and
+/// the method; then the references' objects.
+fn arguments(
+    py: Python<'_>,
+    connection: &Connection,
+    site: u32,
+    returns: &Bound<'_, PyAny>,
+    method: Option<&str>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Vec<Argument>> {
+    let mut objects = Vec::new();
+    let places = PyList::empty(py);
+    let mut given: Option<Bound<'_, PyList>> = None;
+    for (index, argument) in args.iter().enumerate() {
+        if let Ok(reference) = argument.cast::<ObjectRef>() {
+            objects.push(connection.object_argument(&reference.get().inner));
+            places.append(index)?;
+            given.get_or_insert_with(|| args.to_list()).set_item(index, py.None())?;
+        }
+    }
+    let mut named: Option<Bound<'_, PyDict>> = None;
+    if let Some(kwargs) = kwargs {
+        for (name, argument) in kwargs.iter() {
+            if let Ok(reference) = argument.cast::<ObjectRef>() {
+                objects.push(connection.object_argument(&reference.get().inner));
+                places.append(&name)?;
+                if named.is_none() {
+                    named = Some(kwargs.copy()?);
+                }
+                if let Some(named) = &named {
+                    named.set_item(name, py.None())?;
+                }
+            }
+        }
+    }
+    let given = given.map_or_else(|| args.clone().into_any(), Bound::into_any);
+    let named = named.as_ref().or(kwargs);
+    let payload = (returns, given, named, places, method).into_pyobject(py)?;
+    let encoded = value::encode(payload.as_any())?;
+    let layout = encoded.layout();
+    let length = encoded.len();
+    let contains = encoded.contains.clone();
+    let write = |room: &mut [u8]| layout.write(room);
+    let payload = py.detach(|| connection.argument(length, site, contains, write));
+    let mut arguments = Vec::with_capacity(1 + objects.len());
+    arguments.push(payload.or_raise(py)?);
+    arguments.extend(objects);
+    Ok(arguments)
+}
+
+/// The references that a call returns: one, none, or a list.
+fn handed<'py>(py: Python<'py>, references: Vec<Reference>) -> PyResult<Bound<'py, PyAny>> {
+    let mut references = references.into_iter().map(ObjectRef::new);
+    match references.len() {
+        0 => Ok(py.None().into_bound(py)),
+        1 => match references.next() {
+            Some(reference) => Ok(Bound::new(py, reference)?.into_any()),
+            None => Ok(py.None().into_bound(py)),
+        },
+        _ => Ok(PyList::new(py, references.map(|reference| Py::new(py, reference)).collect::<PyResult<Vec<_>>>()?)?.into_any()),
+    }
+}
+
+/// How often; -1 is as often as it takes.
+fn times(count: i64) -> u32 {
+    u32::try_from(count).unwrap_or(plasmon::ENDLESS)
+}
+
+/// A remote function with its options, checked by the package.
+#[pyclass(module = "plasmon", frozen)]
+pub(crate) struct Task {
+    name: String,
+    export: Py<Exported>,
+    reserve: Reserve,
+    max_retries: u32,
+    retry_exceptions: RetryExceptions,
+    timeout_ms: u64,
+    results: usize,
+    /// What the worker is told of results.
+    returns: Py<PyAny>,
+}
+
+/// What several sets of options share.
+#[pyclass(module = "plasmon", frozen)]
+pub(crate) struct Exported(Export);
+
+#[pymethods]
+impl Exported {
+    #[new]
+    fn new(make: Py<PyAny>) -> Self {
+        Self(Export::new(make))
+    }
+}
+
+#[pymethods]
+impl Task {
+    #[new]
+    #[expect(clippy::too_many_arguments, reason = "called by the package alone")]
+    fn new(
+        name: String,
+        export: Py<Exported>,
+        num_cpus: Option<f64>,
+        num_gpus: Option<f64>,
+        memory: Option<u64>,
+        resources: Vec<(String, f64)>,
+        max_retries: i64,
+        retry_exceptions: &str,
+        timeout_ms: u64,
+        results: usize,
+        returns: Py<PyAny>,
+    ) -> Self {
+        Self {
+            name,
+            export,
+            reserve: Reserve { cpus: num_cpus, gpus: num_gpus, memory, custom: resources },
+            max_retries: times(max_retries),
+            retry_exceptions: match retry_exceptions {
+                "always" => RetryExceptions::Always,
+                "listed" => RetryExceptions::Listed,
+                _ => RetryExceptions::Never,
+            },
+            timeout_ms,
+            results,
+            returns,
+        }
+    }
+
+    /// Submits the task.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn submit<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let connection = current(py)?;
+        let site = site::here(py, &connection, SiteKind::TaskCall);
+        let export = self.export.get().0.on(py, &connection, SiteKind::TaskCall)?;
+        let mut all = vec![connection.hidden_argument(&export)];
+        all.append(&mut arguments(py, &connection, site, self.returns.bind(py), None, args, kwargs)?);
+        let submitted = py.detach(|| {
+            self.reserve.with(|demand| {
+                let settings = TaskSettings {
+                    demand,
+                    max_retries: self.max_retries,
+                    retry_exceptions: self.retry_exceptions,
+                    timeout_ms: self.timeout_ms,
+                };
+                connection.submit(&self.name, &settings, &all, self.results, site)
+            })
+        });
+        handed(py, submitted.or_raise(py)?)
+    }
+}
+
+/// How actors of a class are made, with the options checked by the package.
+#[pyclass(module = "plasmon", frozen)]
+pub(crate) struct Creation {
+    class: String,
+    export: Py<Exported>,
+    reserve: Reserve,
+    name: String,
+    detached: bool,
+    max_concurrency: u32,
+    max_restarts: u32,
+    max_task_retries: u32,
+}
+
+#[pymethods]
+impl Creation {
+    #[new]
+    #[expect(clippy::too_many_arguments, reason = "called by the package alone")]
+    fn new(
+        class: String,
+        export: Py<Exported>,
+        num_cpus: Option<f64>,
+        num_gpus: Option<f64>,
+        memory: Option<u64>,
+        resources: Vec<(String, f64)>,
+        name: String,
+        detached: bool,
+        max_concurrency: u32,
+        max_restarts: i64,
+        max_task_retries: i64,
+    ) -> Self {
+        Self {
+            class,
+            export,
+            reserve: Reserve { cpus: num_cpus, gpus: num_gpus, memory, custom: resources },
+            name,
+            detached,
+            max_concurrency,
+            max_restarts: times(max_restarts),
+            max_task_retries: times(max_task_retries),
+        }
+    }
+
+    /// Makes an actor; the object that its handles refer to.
+    fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<ObjectRef> {
+        let connection = current(py)?;
+        let site = site::here(py, &connection, SiteKind::ActorCall);
+        let export = self.export.get().0.on(py, &connection, SiteKind::ActorCall)?;
+        let mut all = vec![connection.hidden_argument(&export)];
+        all.append(&mut arguments(py, &connection, site, py.None().bind(py), None, args, kwargs)?);
+        let created = py.detach(|| {
+            self.reserve.with(|demand| {
+                let settings = ActorSettings {
+                    demand,
+                    name: &self.name,
+                    detached: self.detached,
+                    max_concurrency: self.max_concurrency,
+                    max_restarts: self.max_restarts,
+                    max_task_retries: self.max_task_retries,
+                };
+                connection.create_actor(&self.class, &settings, &all, site)
+            })
+        });
+        created.or_raise(py).map(ObjectRef::new)
+    }
+}
+
+/// A method of an actor.
+#[pyclass(module = "plasmon", frozen)]
+pub(crate) struct Method {
+    actor: Py<ObjectRef>,
+    name: String,
+    method: String,
+    results: usize,
+    returns: Py<PyAny>,
+}
+
+#[pymethods]
+impl Method {
+    #[new]
+    fn new(actor: Py<ObjectRef>, name: String, method: String, results: usize, returns: Py<PyAny>) -> Self {
+        Self { actor, name, method, results, returns }
+    }
+
+    /// Calls the method.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn submit<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let connection = current(py)?;
+        let site = site::here(py, &connection, SiteKind::ActorCall);
+        let all = arguments(py, &connection, site, self.returns.bind(py), Some(&self.method), args, kwargs)?;
+        let actor = &self.actor.get().inner;
+        let called = py.detach(|| connection.call(actor, &self.name, &all, self.results, site));
+        handed(py, called.or_raise(py)?)
+    }
+}
+
+/// The object that the handles of the live actor of that name refer to, and the actor's class.
+#[pyfunction]
+pub(crate) fn find_actor(py: Python<'_>, name: &str) -> PyResult<(ObjectRef, String)> {
+    let connection = current(py)?;
+    let site = site::here(py, &connection, SiteKind::ActorCall);
+    let (reference, class) = py.detach(|| connection.find_actor(name, site)).or_raise(py)?;
+    Ok((ObjectRef::new(reference), class))
+}

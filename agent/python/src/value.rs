@@ -1,0 +1,261 @@
+//! How Python's values are objects. Pickled with protocol 5; what can be viewed instead of copied lies beside the pickle, each part at a
+//! multiple of 64 bytes, where the object itself begins.
+//!
+//! ```text
+//! 0   b"PLPY"                        what it is
+//! 4   kind                           1: a pickle   2: bytes   3: a memoryview of bytes
+//! 8   parts u32 | 0 u32              how many buffers lie beside the pickle
+//! 16  length of the pickle u64
+//! 24  parts times: offset u64, length u64
+//! ..  the pickle, then the buffers
+//! ```
+//! Numbers are little-endian. Bytes begin at 16, a memoryview's at 64.
+#![expect(unsafe_code, reason = "buffers are copied without the interpreter's lock")]
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use plasmon::binding::{self, Connection, Content, Fill, Reference};
+use plasmon_protocol::error::Error;
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
+
+use crate::error::raise;
+use crate::view::{Borrowed, SharedBuffer};
+
+const MAGIC: &[u8; 4] = b"PLPY";
+const PICKLE: u32 = 1;
+const BYTES: u32 = 2;
+const VIEW: u32 = 3;
+/// Before the list of parts.
+const HEAD: usize = 24;
+const BYTES_AT: usize = 16;
+const ALIGNMENT: usize = 64;
+
+static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// A value that is about to be written.
+pub(crate) struct Encoded {
+    kind: u32,
+    /// The pickle, or the bytes: kept.
+    _body: Py<PyAny>,
+    body_at: Borrowed,
+    parts: Vec<PyBuffer<u8>>,
+    offsets: Vec<usize>,
+    length: usize,
+    /// The references inside.
+    pub(crate) contains: Vec<Reference>,
+}
+
+/// What is copied of it: without the interpreter.
+pub(crate) struct Layout {
+    kind: u32,
+    body: Borrowed,
+    parts: Vec<(usize, Borrowed)>,
+}
+
+impl Encoded {
+    /// Bytes that it takes.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// What there is to copy. Valid as long as `self` lives.
+    pub(crate) fn layout(&self) -> Layout {
+        // SAFETY: `body` and `parts` are kept by `self`, which lives longer, as its callers see to.
+        let part = |(at, part): (&usize, &PyBuffer<u8>)| (*at, unsafe { Borrowed::new(part.buf_ptr().cast(), part.len_bytes()) });
+        // SAFETY: as above.
+        let body = unsafe { Borrowed::new(self.body_at.as_ptr(), self.body_at.len()) };
+        Layout { kind: self.kind, body, parts: self.offsets.iter().zip(&self.parts).map(part).collect() }
+    }
+
+    /// Writes it and keeps what it consists of until then.
+    pub(crate) fn into_fill(self) -> (usize, Vec<Reference>, Fill) {
+        let Self { length, .. } = self;
+        let layout = self.layout();
+        let mut this = self;
+        let contains = std::mem::take(&mut this.contains);
+        let fill = move |room: &mut [u8]| {
+            layout.write(room);
+            drop(this);
+        };
+        (length, contains, Box::new(fill))
+    }
+}
+
+impl Layout {
+    /// Writes the whole object.
+    pub(crate) fn write(&self, room: &mut [u8]) {
+        room[..4].copy_from_slice(MAGIC);
+        room[4..8].copy_from_slice(&self.kind.to_le_bytes());
+        room[8..12].copy_from_slice(&(self.parts.len() as u32).to_le_bytes());
+        room[12..16].fill(0);
+        let body_at = match self.kind {
+            BYTES => BYTES_AT,
+            VIEW => {
+                room[BYTES_AT..ALIGNMENT].fill(0);
+                ALIGNMENT
+            }
+            _ => {
+                room[16..24].copy_from_slice(&(self.body.len() as u64).to_le_bytes());
+                for (index, (at, part)) in self.parts.iter().enumerate() {
+                    let entry = &mut room[HEAD + 16 * index..][..16];
+                    entry[..8].copy_from_slice(&(*at as u64).to_le_bytes());
+                    entry[8..].copy_from_slice(&(part.len() as u64).to_le_bytes());
+                }
+                HEAD + 16 * self.parts.len()
+            }
+        };
+        self.body.copy_to(&mut room[body_at..]);
+        let mut end = body_at + self.body.len();
+        for (at, part) in &self.parts {
+            // What was here before is nobody's business.
+            room[end..*at].fill(0);
+            part.copy_to(&mut room[*at..]);
+            end = at + part.len();
+        }
+    }
+}
+
+/// Encodes a value.
+///
+/// # Errors
+/// `TypeError` that names what cannot be pickled; whatever the value's own code raises.
+pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
+    let py = value.py();
+    if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+        let body = bytes.as_bytes();
+        // SAFETY: bytes never change, and are kept.
+        let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
+        let length = BYTES_AT + body.len();
+        return Ok(Encoded {
+            kind: BYTES,
+            _body: value.clone().unbind(),
+            body_at,
+            parts: Vec::new(),
+            offsets: Vec::new(),
+            length,
+            contains: Vec::new(),
+        });
+    }
+    if value.is_exact_instance_of::<PyMemoryView>() {
+        let plain: bool = value.getattr("contiguous")?.extract()?;
+        let view = if plain { value.call_method1("cast", ("B",)) } else { value.call_method0("tobytes") }?;
+        let buffer = PyBuffer::<u8>::get(&view)?;
+        // SAFETY: the buffer is kept below.
+        let body_at = unsafe { Borrowed::new(buffer.buf_ptr().cast(), buffer.len_bytes()) };
+        let length = ALIGNMENT + buffer.len_bytes();
+        return Ok(Encoded {
+            kind: VIEW,
+            _body: view.unbind(),
+            body_at,
+            // Not a part: it is kept here, and has no offset.
+            parts: vec![buffer],
+            offsets: Vec::new(),
+            length,
+            contains: Vec::new(),
+        });
+    }
+    let (encoded, mut contains) =
+        binding::writing(|| ENCODE.import(py, "plasmon._pickling", "encode").and_then(|encode| encode.call1((value,))));
+    let (pickle, buffers): (Bound<'_, PyBytes>, Bound<'_, PyList>) = encoded?.extract()?;
+    contains.sort_unstable_by_key(|reference| reference.id().0);
+    contains.dedup();
+    let parts = buffers.iter().map(|buffer| PyBuffer::<u8>::get(&buffer)).collect::<PyResult<Vec<_>>>()?;
+    let body = pickle.as_bytes();
+    let mut length = HEAD + 16 * parts.len() + body.len();
+    let mut offsets = Vec::with_capacity(parts.len());
+    for part in &parts {
+        length = length.next_multiple_of(ALIGNMENT);
+        offsets.push(length);
+        length += part.len_bytes();
+    }
+    // SAFETY: bytes never change, and are kept.
+    let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
+    Ok(Encoded { kind: PICKLE, _body: pickle.into_any().unbind(), body_at, parts, offsets, length, contains })
+}
+
+/// Decodes an object. References inside it and views into it belong to the place that `site` tells the numbers of: first that of
+/// references, then that of views.
+///
+/// Beside the value: the object, pinned for as long as it is kept. With `argument` the agent is told of that even where there are no
+/// views.
+///
+/// # Errors
+/// It was not written by this package, or does not unpickle.
+pub(crate) fn decode<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+    mut content: Content,
+    argument: bool,
+    site: impl Fn() -> (u32, u32),
+) -> PyResult<(Bound<'py, PyAny>, Arc<Content>)> {
+    let Some((kind, body, parts)) = parse(content.bytes()) else {
+        let error = Error::Decode {
+            object: content.id(),
+            wanted: "a Python value".to_owned(),
+            cause: "it was not written by the Python package".to_owned(),
+        };
+        return Err(raise(py, &error));
+    };
+    if argument || kind == VIEW || !parts.is_empty() {
+        content.count(site().1);
+    }
+    let content = Arc::new(content);
+    match kind {
+        BYTES => {
+            let bytes = PyBytes::new(py, &content.bytes()[body]).into_any();
+            return Ok((bytes, content));
+        }
+        VIEW => {
+            let buffer = Bound::new(py, SharedBuffer::new(&content, body))?;
+            return Ok((PyMemoryView::from(buffer.as_any())?.into_any(), content));
+        }
+        _ => {}
+    }
+    let loads = LOADS.import(py, "pickle", "loads")?;
+    let pickle = Bound::new(py, SharedBuffer::new(&content, body))?;
+    let options = if parts.is_empty() {
+        None
+    } else {
+        let buffers = parts.into_iter().map(|part| Bound::new(py, SharedBuffer::new(&content, part))).collect::<PyResult<Vec<_>>>()?;
+        let options = PyDict::new(py);
+        options.set_item(pyo3::intern!(py, "buffers"), PyList::new(py, buffers)?)?;
+        Some(options)
+    };
+    let value = binding::reading(connection, site().0, || loads.call((pickle,), options.as_ref()))?;
+    Ok((value, content))
+}
+
+/// The kind, and where the body and the parts are; `None` for bytes that this package did not write.
+fn parse(bytes: &[u8]) -> Option<(u32, Range<usize>, Vec<Range<usize>>)> {
+    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let long = |at: usize| usize::try_from(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?)).ok();
+    if bytes.get(..4)? != MAGIC {
+        return None;
+    }
+    let kind = word(4)?;
+    match kind {
+        BYTES => return Some((kind, BYTES_AT..bytes.len(), Vec::new())),
+        VIEW => return (bytes.len() >= ALIGNMENT).then(|| (kind, ALIGNMENT..bytes.len(), Vec::new())),
+        PICKLE => {}
+        _ => return None,
+    }
+    let count = word(8)? as usize;
+    let body_at = HEAD + 16 * count;
+    let body = body_at..body_at.checked_add(long(16)?)?;
+    let within = |range: &Range<usize>| range.start <= range.end && range.end <= bytes.len();
+    if !within(&body) {
+        return None;
+    }
+    let part = |index: usize| {
+        let at = long(HEAD + 16 * index)?;
+        let range = at..at.checked_add(long(HEAD + 16 * index + 8)?)?;
+        within(&range).then_some(range)
+    };
+    let parts = (0..count).map(part).collect::<Option<Vec<_>>>()?;
+    Some((kind, body, parts))
+}

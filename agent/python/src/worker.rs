@@ -1,0 +1,150 @@
+//! Remote functions and actors, as they are run.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use plasmon::binding::{Argument, Call, Connection, Content, Failure, Runner, SiteKind, Work, become_what_was_started};
+use plasmon::{Error, ObjectId};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+use crate::value;
+
+/// The whole life of the worker or agent that this process was started as; its exit code, `None` when it is neither. `handler` runs
+/// functions; agents need none.
+#[pyfunction]
+pub(crate) fn run_as(py: Python<'_>, boot: &str, handler: Option<Py<PyAny>>) -> Option<i32> {
+    let interpreter = Interpreter { handler, loaded: Mutex::default(), places: Mutex::default() };
+    let code = py.detach(|| become_what_was_started(boot, interpreter))?;
+    Some(if code == ExitCode::SUCCESS { 0 } else { 2 })
+}
+
+/// Runs functions with the handler, an object of `plasmon._worker`.
+struct Interpreter {
+    handler: Option<Py<PyAny>>,
+    /// What was exported, by object. Objects are never made anew under the same id.
+    loaded: Mutex<HashMap<ObjectId, Loaded>>,
+    /// Methods of the actor that this worker is.
+    places: Mutex<HashMap<String, (u32, u32)>>,
+}
+
+struct Loaded {
+    function: Py<PyAny>,
+    sites: (u32, u32),
+}
+
+/// An actor's value.
+struct Instance(Py<PyAny>);
+
+impl Runner for Interpreter {
+    fn run(&self, work: Work, name: &str, call: &mut Call) -> Result<(), Failure> {
+        // A method's turn is waited for without the interpreter's lock. It passes on at once: Python's methods may run side by side.
+        let instance = if work == Work::Method { Some(call.actor::<Instance>()?) } else { None };
+        call.locked();
+        Python::attach(|py| {
+            let instance = instance.map(|instance| instance.read().unwrap_or_else(PoisonError::into_inner).0.clone_ref(py));
+            self.called(py, work, name, instance, call).map_err(|error| self.failure(py, error))
+        })
+    }
+}
+
+impl Interpreter {
+    fn called(&self, py: Python<'_>, work: Work, name: &str, instance: Option<Py<PyAny>>, call: &mut Call) -> PyResult<()> {
+        let connection = call.connection();
+        let handler = self.handler(py)?;
+        let kind = if work == Work::Task { SiteKind::DeserializeTaskArg } else { SiteKind::DeserializeActorTaskArg };
+        let (function, sites) = if let Some(instance) = instance {
+            let sites = self.method_sites(&connection, handler, &instance, name)?;
+            (instance, sites)
+        } else {
+            self.load(py, &connection, handler, call, kind)?
+        };
+        call.set_site(sites.0);
+        let content = |argument| match argument {
+            Argument::Object(content) => content,
+            Argument::Bytes(bytes) => Content::of_message(&connection, bytes),
+        };
+        let payload = call.next_raw().map(content).map(|content| value::decode(py, &connection, content, false, || sites)).transpose()?;
+        let (payload, _) =
+            payload.ok_or_else(|| crate::error::raise(py, &Error::invalid("arguments", name, "a call came without its arguments")))?;
+        let objects = PyList::empty(py);
+        // Objects that are arguments stay in memory until the call has ended.
+        let mut kept = Vec::new();
+        while let Some(object) = call.next_raw() {
+            let (value, content) = value::decode(py, &connection, content(object), true, || sites)?;
+            objects.append(value)?;
+            kept.push(content);
+        }
+        let results = match work {
+            Work::Task => handler.call_method1(pyo3::intern!(py, "run"), (function, payload, objects))?,
+            Work::Method => handler.call_method1(pyo3::intern!(py, "call"), (function, payload, objects))?,
+            Work::Constructor { .. } => {
+                let made = handler.call_method1(pyo3::intern!(py, "create"), (function, payload, objects))?;
+                call.become_actor(Instance(made.unbind()));
+                return Ok(());
+            }
+        };
+        for result in results.cast::<PyTuple>()?.iter() {
+            let (length, contains, fill) = value::encode(&result)?.into_fill();
+            call.give_raw(length, contains, fill);
+        }
+        drop(kept);
+        Ok(())
+    }
+
+    fn handler<'a, 'py>(&'a self, py: Python<'py>) -> PyResult<&'a Bound<'py, PyAny>> {
+        let error = || crate::error::raise(py, &Error::invalid("this process", "", "it is no worker"));
+        self.handler.as_ref().map(|handler| handler.bind(py)).ok_or_else(error)
+    }
+
+    /// The function or class that the call's first argument is the export of.
+    fn load(
+        &self,
+        py: Python<'_>,
+        connection: &Connection,
+        handler: &Bound<'_, PyAny>,
+        call: &mut Call,
+        kind: SiteKind,
+    ) -> PyResult<(Py<PyAny>, (u32, u32))> {
+        let Some(Argument::Object(content)) = call.next_raw() else {
+            return Err(crate::error::raise(py, &Error::invalid("function", "", "a call came without its function")));
+        };
+        let id = content.id();
+        let lock = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = lock().get(&id) {
+            return Ok((loaded.function.clone_ref(py), loaded.sites));
+        }
+        // References inside a function were got where it is defined; that is known when it has been read.
+        let (function, _) = value::decode(py, connection, content, false, || (0, 0))?;
+        let (file, line, name): (String, u32, String) = handler.call_method1("place_of", (&function,))?.extract()?;
+        let site = connection.site(kind, &file, line, &name);
+        let loaded = Loaded { function: function.unbind(), sites: (site, site) };
+        let found = (loaded.function.clone_ref(py), loaded.sites);
+        lock().insert(id, loaded);
+        Ok(found)
+    }
+
+    fn method_sites(&self, connection: &Connection, handler: &Bound<'_, PyAny>, instance: &Py<PyAny>, name: &str) -> PyResult<(u32, u32)> {
+        let lock = || self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sites) = lock().get(name) {
+            return Ok(*sites);
+        }
+        let (file, line, function): (String, u32, String) = handler.call_method1("place_of_method", (instance, name))?.extract()?;
+        let site = connection.site(SiteKind::DeserializeActorTaskArg, &file, line, &function);
+        lock().insert(name.to_owned(), (site, site));
+        Ok((site, site))
+    }
+
+    /// What the driver is told of an exception.
+    fn failure(&self, py: Python<'_>, error: PyErr) -> Failure {
+        let message = error.to_string();
+        let described = self.handler(py).and_then(|handler| {
+            let described = handler.call_method1("describe", (error.into_value(py),))?;
+            let (message, value, listed): (String, Bound<'_, PyBytes>, bool) = described.extract()?;
+            Ok((message, value.as_bytes().to_vec(), listed))
+        });
+        let (message, value, listed) = described.unwrap_or((message, Vec::new(), true));
+        Failure::Value { message, listed, value }
+    }
+}

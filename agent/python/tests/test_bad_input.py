@@ -1,0 +1,281 @@
+"""What cannot be: each an exception of the right type that says what to do."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import plasmon
+import pytest
+from conftest import PATIENCE, until
+
+
+@plasmon.remote
+def work(value: Any = None) -> Any:
+    return value
+
+
+@plasmon.remote
+class Actor:
+    def method(self) -> int:
+        return 1
+
+
+def sleeps() -> None:
+    time.sleep(1000)
+
+
+OPTIONS = [
+    (lambda: work.options(num_cpu=1), TypeError, "did you mean 'num_cpus'"),
+    (lambda: work.options(num_cpus="2"), TypeError, "num_cpus is a number, not str '2'"),
+    (lambda: work.options(num_cpus=-1), ValueError, "at least 0"),
+    (lambda: work.options(num_cpus=float("nan")), ValueError, "num_cpus"),
+    (lambda: work.options(max_retries=1.5), TypeError, "whole number"),
+    (lambda: work.options(num_returns="many"), TypeError, "'dynamic' or 'streaming'"),
+    (lambda: work.options(num_returns=-1), ValueError, "0 to 1000"),
+    (lambda: work.options(resources={"CPU": 1}), ValueError, "that is the option num_cpus"),
+    (lambda: work.options(resources=["db"]), TypeError, "dict of amounts"),
+    (lambda: work.options(retry_exceptions=[3]), TypeError, "exception classes"),
+    (lambda: work.options(runtime_env={}), TypeError, "workers run in the driver's environment"),
+    (lambda: Actor.options(lifetime="forever"), ValueError, "'detached'"),
+    (lambda: Actor.options(max_concurrency=0), ValueError, "at least 1"),
+    (lambda: Actor.options(name=""), TypeError, "not empty"),
+    (lambda: plasmon.remote(num_cpus=1)(5), TypeError, "functions and classes"),
+    (lambda: plasmon.remote(5), TypeError, "options by name"),
+    (lambda: plasmon.method(num_return=2), TypeError, "did you mean 'num_returns'"),
+    (lambda: work(), TypeError, r"work\.remote\(\.\.\)"),
+    (lambda: Actor(), TypeError, r"Actor\.remote\(\.\.\)"),
+    (lambda: plasmon.init(num_cpu=3), TypeError, "did you mean 'num_cpus'"),
+    (lambda: plasmon.init(num_cpus="many"), TypeError, "num_cpus is a number"),
+    (lambda: plasmon.init(object_store_memory=-5), ValueError, "not negative"),
+    (lambda: plasmon.init("/nowhere/at/all"), ConnectionError, "/nowhere/at/all"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "says"), OPTIONS, ids=[case[2] for case in OPTIONS])
+def test_options(call: Callable[[], Any], kind: type[BaseException], says: str) -> None:
+    with pytest.raises(kind, match=says):
+        call()
+    assert not plasmon.is_initialized()
+
+
+CALLS = [
+    (lambda: plasmon.get(5), TypeError, "not int"),
+    (lambda: plasmon.get([plasmon.put(1), "x"]), TypeError, "not str"),
+    (lambda: plasmon.get(plasmon.put(1), timeout=-1), ValueError, "timeout"),
+    (lambda: plasmon.put(plasmon.put(1)), TypeError, "put it in a list"),
+    (lambda: plasmon.wait(plasmon.put(1)), TypeError, r"plasmon\.wait\(\[ref\]\)"),
+    (lambda: plasmon.wait([plasmon.put(1)], num_returns=2), ValueError, "1 to 1"),
+    (lambda: plasmon.wait([plasmon.put(1)] * 2), ValueError, "once"),
+    (lambda: plasmon.wait([1]), TypeError, "not int"),
+    (lambda: plasmon.cancel(Actor.remote()), TypeError, "plasmon.kill"),
+    (lambda: plasmon.kill(plasmon.put(1)), TypeError, "plasmon.cancel"),
+    (lambda: plasmon.get_actor("nobody"), ValueError, "no actor named 'nobody'"),
+    (lambda: Actor.remote().method(), TypeError, r"\.method\.remote"),
+    (lambda: Actor.remote().no_such, AttributeError, "no method 'no_such'"),
+    (lambda: setattr(Actor.remote(), "x", 1), AttributeError, "another process"),
+    (lambda: plasmon.put(threading.Lock()), TypeError, "cannot be stored"),
+    (lambda: work.remote([threading.Lock()]), TypeError, "cannot be stored"),
+    (lambda: plasmon.get(work.remote(*[None] * 3)), TypeError, "positional argument"),
+    (lambda: pickle.dumps(plasmon.put(1)), TypeError, "outside of an object"),
+    (lambda: Actor.options(get_if_exists=True).remote(), ValueError, "needs a name"),
+    (lambda: plasmon.init(), RuntimeError, "ignore_reinit_error"),
+    (lambda: Actor.options(max_concurrency=5000).remote(), ValueError, "1 to 1000"),
+    (lambda: work.options(num_cpus=0.00001).remote(), ValueError, "num_cpus"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "says"), CALLS, ids=[case[2] for case in CALLS])
+def test_calls(agent: Any, call: Callable[[], Any], kind: type[BaseException], says: str) -> None:
+    with pytest.raises(kind, match=says):
+        call()
+    # Nothing is broken by it.
+    assert plasmon.get(work.remote(3)) == 3
+
+
+def test_references_of_before_say_so(agent: Any) -> None:
+    before, view = plasmon.put(1), plasmon.get(plasmon.put(np.ones(10)))
+    plasmon.shutdown()
+    assert not plasmon.is_initialized() and view.sum() == 10
+    with pytest.raises(plasmon.exceptions.NotConnectedError, match="shutdown.* was called"):
+        plasmon.get(before)
+    with pytest.raises(plasmon.exceptions.NotConnectedError):
+        plasmon.put(1)
+    plasmon.init(num_cpus=1, object_store_memory=64 << 20)
+    with pytest.raises(plasmon.exceptions.ObjectLostError, match="a connection that has ended"):
+        plasmon.get(before)
+    assert plasmon.get(plasmon.put(2)) == 2
+
+
+def test_init_joins_shutdown_ends_and_init_may_be_called_again(agent: Any) -> None:
+    assert plasmon.is_initialized()
+    assert plasmon.init(ignore_reinit_error=True)["session"] == agent["session"]
+    joined = subprocess.run(
+        [sys.executable, "-c", "import plasmon; print(plasmon.init()['session'], plasmon.get(plasmon.put(1)))"], capture_output=True, text=True
+    )
+    assert joined.stdout == f"{agent['session']} 1\n", joined.stderr
+    plasmon.shutdown()
+    plasmon.shutdown()
+    assert not os.path.exists(agent["session"]) and not os.path.exists(f"/proc/{agent['agent_pid']}")
+    with plasmon.init(num_cpus=1, object_store_memory=64 << 20):
+        assert plasmon.is_initialized()
+    assert not plasmon.is_initialized()
+
+
+def test_the_agents_death_is_an_exception(agent: Any) -> None:
+    reference = plasmon.remote(sleeps).remote()
+    os.kill(agent["agent_pid"], signal.SIGKILL)
+    with pytest.raises(plasmon.exceptions.AgentDiedError, match="started by process"):
+        plasmon.get(reference)
+    with pytest.raises(ConnectionError):
+        until("it is noticed", lambda: plasmon.put(1) is None)
+
+
+FORK = """
+import os, sys, numpy as np, plasmon
+plasmon.init(num_cpus=1, object_store_memory=64 << 20)
+reference = plasmon.put(np.ones(1000))
+buffer = plasmon._plasmon  # nothing of it is used before the fork
+pid = os.fork()
+if pid == 0:
+    said = []
+    for use in (lambda: plasmon.get(reference), lambda: plasmon.put(1), lambda: plasmon.wait([reference])):
+        try:
+            use()
+            said.append("nothing")
+        except plasmon.exceptions.NotConnectedError as error:
+            said.append("forked" if "forked from" in str(error) else str(error))
+    plasmon.init()
+    said.append(plasmon.get(plasmon.put("own")))
+    plasmon.shutdown()
+    print(said, flush=True)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+print(plasmon.get(reference).sum(), flush=True)
+"""
+
+
+def test_a_forked_child_is_told_and_may_connect_by_itself() -> None:
+    run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=PATIENCE)
+    assert run.stdout == "['forked', 'forked', 'forked', 'own']\n1000.0\n", run.stderr
+
+
+WAITS = """
+import sys, time, plasmon
+plasmon.init(num_cpus=1, object_store_memory=64 << 20)
+@plasmon.remote
+def forever():
+    time.sleep(1000)
+reference = forever.remote()
+print("waits", flush=True)
+try:
+    {wait}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("wait", ["plasmon.get(reference)", "plasmon.wait([reference])"])
+def test_ctrl_c_ends_a_wait(wait: str) -> None:
+    program = subprocess.Popen([sys.executable, "-c", WAITS.format(wait=wait)], stdout=subprocess.PIPE, text=True)
+    assert program.stdout and program.stdout.readline() == "waits\n"
+    program.send_signal(signal.SIGINT)
+    assert program.stdout.read() == "interrupted\n"
+    assert program.wait(PATIENCE) == 0
+    program.stdout.close()
+
+
+def test_other_threads_run_while_one_waits(agent: Any, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+
+    @plasmon.remote
+    def until_flag(path: str) -> str:
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        return "there"
+
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(plasmon.get(until_flag.remote(str(flag)))))
+    thread.start()
+    time.sleep(0.05)
+    flag.touch()
+    thread.join(PATIENCE)
+    assert got == ["there"]
+
+
+def test_what_workers_print_is_printed_with_their_names(tmp_path: Path) -> None:
+    program = """
+import plasmon
+plasmon.init(num_cpus=1, object_store_memory=64 << 20)
+@plasmon.remote
+def say(number):
+    print("number", number)
+plasmon.get([say.remote(number) for number in range(3)])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
+    lines = run.stderr.splitlines()
+    assert run.stdout == "" and [text.partition(") ")[2] for text in lines] == ["number 0", "number 1", "number 2"], run.stderr
+    assert all(text.startswith("(worker pid=") for text in lines)
+
+
+def test_the_command_line(agent: Any) -> None:
+    kept = plasmon.put(b"x" * 1000)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run([sys.executable, "-m", "plasmon", *arguments], capture_output=True, text=True, timeout=PATIENCE)
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, _ = run("memory")
+    assert code == 0 and kept.hex() in out and "LOCAL_REFERENCE" in out
+    assert run("memory", "--group-by", "stack_trace", "--sort-by", "pid", "--reverse", "--units", "kb", "-n", "1", "--no-format")[0] == 0
+    code, out, _ = run("memory", "--json", "--filter", "type:pinned")
+    assert code == 0 and '"references": []' in out
+    code, _, err = run("memory", "--fail-on", "size>100")
+    assert code == 1 and "1 references match" in err
+    assert run("memory", "--fail-on", "size>100k")[0] == 0
+    code, _, err = run("memory", "--filter", "sise>1")
+    assert code == 2 and "hint:" in err
+    assert run("memory", "--units", "furlongs")[0] == 2
+    code, out, _ = run("agent", "--print-config", "--num-cpus", "3")
+    assert code == 0 and "num-cpus = 3" in out
+    assert run("agent", "--no-such-flag")[0] == 2
+
+
+def test_the_node_tells_its_resources() -> None:
+    plasmon.init(num_cpus=3, object_store_memory=64 << 20, resources={"db": 2}, namespace="here")
+    total = plasmon.cluster_resources()
+    assert total["CPU"] == 3 and total["db"] == 2 and total["object_store_memory"] == 64 << 20
+    [node] = plasmon.nodes()
+    context = plasmon.get_runtime_context()
+    assert node["Alive"] and node["NodeID"] == context.get_node_id() and node["Resources"] == total
+    assert context.namespace == "here" and not context.is_worker
+
+    @plasmon.remote(num_cpus=2, resources={"db": 1})
+    class Busy:
+        def free(self) -> Any:
+            return plasmon.available_resources(), plasmon.get_runtime_context().is_worker
+
+    busy = Busy.options(name="busy").remote()
+    free, is_worker = plasmon.get(busy.free.remote())
+    assert free["CPU"] == 1 and free["db"] == 1 and is_worker
+    with pytest.raises(ValueError):
+        plasmon.get_actor("busy", namespace="elsewhere")
+    assert plasmon.get_actor("busy") == busy
+
+
+def test_generators_and_progress(agent: Any) -> None:
+    @plasmon.remote(num_returns="dynamic")
+    def three() -> Any:
+        yield from range(3)
+
+    assert [plasmon.get(reference) for reference in plasmon.get(three.remote())] == [0, 1, 2]
+    assert [plasmon.get(reference) for reference in three.options(num_returns="streaming").remote()] == [0, 1, 2]
+    assert plasmon.progress([work.remote(number) for number in range(5)]) == [0, 1, 2, 3, 4]

@@ -1,0 +1,66 @@
+"""What documents show runs, and types are complete."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import plasmon
+import pytest
+from conftest import PATIENCE
+
+PACKAGE = Path(plasmon.__file__).parent
+ROOT = PACKAGE.parent.parent.parent
+
+
+def block(text: str, begin: str, end: str) -> str:
+    _, _, rest = text.partition(begin)
+    code, _, _ = rest.partition(end)
+    assert code.strip(), begin
+    return code
+
+
+@pytest.mark.parametrize(
+    ("file", "begin", "end"),
+    [
+        (ROOT / "README.md", "<!-- python library -->\n```python\n", "```\n<!-- /python library -->"),
+        (PACKAGE.parent / "README.md", "```python\n", "```\n"),
+    ],
+    ids=["README", "package"],
+)
+def test_what_documents_show_runs(file: Path, begin: str, end: str, tmp_path: Path) -> None:
+    program = tmp_path / "shown.py"
+    program.write_text(block(file.read_text(), begin, end))
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0 and "(put object) <module> shown.py:8" in done.stdout, done.stderr
+
+
+def test_types_are_complete(tmp_path: Path) -> None:
+    program = tmp_path / "typed.py"
+    program.write_text(
+        "import plasmon\n"
+        "number: int = plasmon.get(plasmon.put(3))\n"
+        "ready, rest = plasmon.wait([plasmon.put('a')], num_returns=1, timeout=1.0)\n"
+        "text: str = plasmon.get(ready[0])\n"
+        "async def value(ref: plasmon.ObjectRef[float]) -> float:\n"
+        "    return await ref\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(PACKAGE), str(program)],
+        capture_output=True,
+        text=True,
+        cwd=PACKAGE.parent,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in plasmon.__all__:
+        public = getattr(plasmon, name)
+        assert public.__doc__ and len(public.__doc__) > 20, name
+        if isinstance(public, type):
+            for member, value in vars(public).items():
+                if not member.startswith("_") and callable(value):
+                    assert value.__doc__, f"{name}.{member}"

@@ -1,0 +1,143 @@
+"""put, get and wait."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import Any
+
+import numpy as np
+import plasmon
+import pyarrow as pa
+import pytest
+from conftest import rows, until
+
+pytestmark = pytest.mark.usefixtures("agent")
+
+
+class Point:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and other.x == self.x
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        0,
+        2**80,
+        "text",
+        b"",
+        b"bytes",
+        b"x" * 100_000,
+        bytearray(b"array"),
+        (1, [2, {"three": {4.0}}]),
+        Point(3),
+        range(5),
+        {"a": [b"y" * 5000] * 3},
+        float("inf"),
+    ],
+    ids=repr,
+)
+def test_what_is_put_is_got(value: Any) -> None:
+    got = plasmon.get(plasmon.put(value))
+    assert got == value
+    assert type(got) is type(value)
+
+
+def test_lambdas_and_local_classes_are_values() -> None:
+    class Local:
+        size = 7
+
+    assert plasmon.get(plasmon.put(lambda x: x + Local.size))(1) == 8
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8", "c16", "?"])
+def test_arrays_are_views_of_shared_memory(dtype: str) -> None:
+    array = np.arange(5000).astype(dtype).reshape(50, 100)
+    reference = plasmon.put(array)
+    one, other = plasmon.get(reference), plasmon.get(reference)
+    assert (one == array).all() and one.dtype == array.dtype and one.shape == array.shape
+    assert not one.flags.writeable and not one.flags.owndata
+    assert one.ctypes.data == other.ctypes.data and one.ctypes.data % 64 == 0
+    with pytest.raises(ValueError):
+        one[0, 0] = 1
+
+
+def test_every_array_of_a_value_is_a_view_of_its_own() -> None:
+    value = {"a": np.arange(1000), "b": [np.ones((3, 5), order="F"), np.zeros(0)], "c": np.arange(100)[::3]}
+    got = plasmon.get(plasmon.put(value))
+    assert (got["a"] == value["a"]).all() and (got["b"][0] == 1).all() and got["b"][1].size == 0 and (got["c"] == value["c"]).all()
+    assert got["b"][0].flags.f_contiguous
+    assert got["a"].ctypes.data % 64 == 0 and got["b"][0].ctypes.data % 64 == 0
+
+
+def test_arrow_tables_are_views() -> None:
+    table = pa.table({"n": list(range(10_000)), "s": [str(n) for n in range(10_000)]})
+    got = plasmon.get(plasmon.put(table))
+    assert got.equals(table)
+    [row] = rows()
+    assert row["reference_type"] == "PINNED_IN_MEMORY"
+
+
+def test_memoryviews_come_back_as_read_only_views() -> None:
+    got = plasmon.get(plasmon.put(memoryview(bytearray(b"abc" * 1000))[::1]))
+    assert isinstance(got, memoryview) and got.readonly and bytes(got) == b"abc" * 1000
+    assert bytes(plasmon.get(plasmon.put(memoryview(b"abcdef")[::2]))) == b"ace"
+
+
+def test_several_are_got_in_order_and_nested_references_stay() -> None:
+    references = [plasmon.put(number) for number in range(20)]
+    assert plasmon.get(references) == list(range(20))
+    assert plasmon.get([]) == []
+    inner = plasmon.get(plasmon.put({"refs": references}))["refs"]
+    assert inner == references and plasmon.get(inner[3]) == 3
+
+
+def test_a_get_that_takes_too_long_times_out() -> None:
+    @plasmon.remote
+    def forever() -> None:
+        time.sleep(1000)
+
+    reference = forever.remote()
+    with pytest.raises(plasmon.exceptions.GetTimeoutError, match=reference.hex()) as caught:
+        plasmon.get(reference, timeout=0.05)
+    assert isinstance(caught.value, TimeoutError) and caught.value.code == "get_timeout"
+
+
+def test_wait_returns_as_many_as_asked_in_order() -> None:
+    @plasmon.remote
+    def after(flag: float) -> float:
+        time.sleep(flag)
+        return flag
+
+    slow, quick = after.remote(1000), plasmon.put(1)
+    assert plasmon.wait([slow, quick], timeout=30) == ([quick], [slow])
+    assert plasmon.wait([slow], timeout=0) == ([], [slow])
+    both = [plasmon.put(1), plasmon.put(2)]
+    assert plasmon.wait(both, num_returns=1) == (both[:1], both[1:])
+    assert plasmon.wait(both, num_returns=2) == (both, [])
+    assert plasmon.wait([]) == ([], [])
+
+
+def test_references_are_equal_by_object_and_hashed() -> None:
+    one, other = plasmon.put(1), plasmon.put(1)
+    again = plasmon.get(plasmon.put([one]))[0]
+    assert one == again and hash(one) == hash(again) and one is not again and one != other and one != one.hex()
+    assert len({one, again, other}) == 2
+    assert one.binary().hex() == one.hex() and len(one.binary()) == 16
+    assert repr(one) == f"ObjectRef({one.hex()})" and one.hex() in one._repr_html_()
+
+
+def test_a_store_that_is_full_says_who_holds_it() -> None:
+    held = plasmon.get([plasmon.put(np.ones(40 << 20, np.uint8)) for _ in range(2)])
+    with pytest.raises(plasmon.exceptions.ObjectStoreFullError, match="test_a_store_that_is_full") as caught:
+        plasmon.put(np.ones(100 << 20, np.uint8))
+    assert "hint:" in str(caught.value) and isinstance(caught.value, MemoryError)
+    del held
+    gc.collect()
+    until("everything is free", lambda: not rows())
+    plasmon.put(np.ones(100 << 20, np.uint8))

@@ -1,0 +1,371 @@
+"""Who holds what, and for how long: rows as Ray's page about memory tells them, and the life times of Python's references."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import plasmon
+import pytest
+from conftest import end_process, rows, until
+
+pytestmark = pytest.mark.usefixtures("agent")
+
+
+def line() -> int:
+    """The caller's line."""
+    return sys._getframe(1).f_lineno
+
+
+def site(kind: str, at: int, function: str) -> str:
+    return f"({kind}) {function} {__file__}:{at}"
+
+
+def seen(reference: Any = None) -> set[tuple[str, str, str]]:
+    """The report: reference types, call sites, and what each holder is."""
+    return {
+        (row["reference_type"], row["call_site"], row["process_type"])
+        for row in plasmon.state.list_objects()
+        if reference is None or row["object_id"] == reference.hex()
+    }
+
+
+@plasmon.remote
+def stay(arg: Any, flag: str, begun: str) -> None:
+    """Runs until the file `flag` is there."""
+    open(begun, "w").close()
+    while not os.path.exists(flag):
+        threading.Event().wait(0.01)
+
+
+STAY = stay.__wrapped__.__code__.co_firstlineno
+
+
+def test_local_references() -> None:
+    a, at = plasmon.put(None), line()
+    b, called = plasmon.remote(lambda arg: arg).remote(None), line()
+    plasmon.get(b)
+    assert seen() == {
+        ("LOCAL_REFERENCE", site("put object", at, "test_local_references"), "driver"),
+        ("LOCAL_REFERENCE", site("task call", called, "test_local_references"), "driver"),
+    }
+    assert {row["size_bytes"] for row in rows()} != {0} and all(row["local"] == 1 for row in rows())
+    del a, b
+    until("nothing is held", lambda: not rows())
+
+
+def test_objects_pinned_in_memory() -> None:
+    a = plasmon.get(plasmon.put(np.zeros(100)))
+    [row] = rows()
+    assert row["reference_type"] == "PINNED_IN_MEMORY" and row["process_type"] == "driver" and row["pinned"] == 1 and row["local"] == 0
+    assert row["created_site"].startswith("(put object) test_objects_pinned_in_memory ")
+    del a
+    until("nothing is held", lambda: not rows())
+
+
+def test_pending_tasks_in_driver_and_worker(tmp_path: Path) -> None:
+    a, at = plasmon.put(None), line()
+    b = stay.remote(a, str(tmp_path / "flag"), str(tmp_path / "begun"))
+    until("it runs", (tmp_path / "begun").exists)
+    assert seen(a) == {
+        ("USED_BY_PENDING_TASK", site("put object", at, "test_pending_tasks_in_driver_and_worker"), "driver"),
+        ("PINNED_IN_MEMORY", site("deserialize task arg", STAY, "stay"), "worker"),
+    }
+    [result] = rows(object_id=b.hex())
+    assert result["reference_type"] == "LOCAL_REFERENCE" and result["status"] == "RUNNING" and result["size_bytes"] is None
+    (tmp_path / "flag").touch()
+    plasmon.get(b)
+    until("only the driver holds it", lambda: {row[0] for row in seen(a)} == {"LOCAL_REFERENCE"})
+
+
+def test_references_that_were_deserialised(tmp_path: Path) -> None:
+    a, at = plasmon.put(None), line()
+    b = stay.remote([a], str(tmp_path / "flag"), str(tmp_path / "begun"))
+    until("it runs", (tmp_path / "begun").exists)
+    name = "test_references_that_were_deserialised"
+    assert seen(a) == {
+        ("USED_BY_PENDING_TASK", site("put object", at, name), "driver"),
+        ("LOCAL_REFERENCE", site("deserialize task arg", STAY, "stay"), "worker"),
+    }
+    (tmp_path / "flag").touch()
+    plasmon.get(b)
+
+
+def test_references_captured_in_objects() -> None:
+    a, at = plasmon.put(None), line()
+    b, outer = plasmon.put([a]), line()
+    del a
+    name = "test_references_captured_in_objects"
+    until(
+        "the inner one is captured",
+        lambda: seen()
+        == {
+            ("CAPTURED_IN_OBJECT", site("put object", at, name), "driver"),
+            ("LOCAL_REFERENCE", site("put object", outer, name), "driver"),
+        },
+    )
+    del b
+    until("nothing is held", lambda: not rows())
+
+
+@plasmon.remote
+class Holder:
+    def __init__(self) -> None:
+        self.held: Any = None
+
+    def hold(self, value: Any) -> None:
+        self.held = value
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+def test_actor_handles_and_what_actors_hold() -> None:
+    holder, at = Holder.remote(), line()
+    plasmon.get(holder.pid.remote())
+    assert seen() == {("ACTOR_HANDLE", site("actor call", at, "test_actor_handles_and_what_actors_hold"), "driver")}
+    a = plasmon.put(np.ones(10))
+    plasmon.get(holder.hold.remote([a]))
+    hold = Holder._class.hold.__code__.co_firstlineno
+    assert ("LOCAL_REFERENCE", site("deserialize actor task arg", hold, "Holder.hold"), "worker") in seen(a)
+    # A view that the actor keeps.
+    plasmon.get(holder.hold.remote(a))
+    assert ("PINNED_IN_MEMORY", site("deserialize actor task arg", hold, "Holder.hold"), "worker") in seen(a)
+    del a
+    assert until("the actor alone holds it", lambda: [row for row in rows() if row["process_type"] == "worker" and row["pinned"]])
+    plasmon.get(holder.hold.remote(None))
+    until("nothing but the actor is left", lambda: {row[0] for row in seen()} == {"ACTOR_HANDLE"})
+
+
+class Node:
+    """A part of a cycle."""
+
+    def __init__(self, value: Any) -> None:
+        self.value, self.me = value, self
+
+
+def in_list() -> Any:
+    return [plasmon.put(1)]
+
+
+def in_dict() -> Any:
+    return {"a": (plasmon.put(1),)}
+
+
+def in_closure() -> Any:
+    reference = plasmon.put(1)
+    return lambda: reference
+
+
+def in_default() -> Any:
+    def function(reference: Any = plasmon.put(1)) -> Any:
+        return reference
+
+    return function
+
+
+def in_state() -> Any:
+    return Node(plasmon.put(1))
+
+
+def in_exception() -> Any:
+    try:
+        kept = plasmon.put(1)
+        raise ValueError(kept)
+    except ValueError as error:
+        return error
+
+
+def in_generator() -> Any:
+    def generate() -> Any:
+        reference = plasmon.put(1)
+        yield 1
+        yield reference
+
+    generator = generate()
+    next(generator)
+    return generator
+
+
+def in_weak_dict() -> Any:
+    reference = plasmon.put(1)
+    weak = weakref.WeakValueDictionary({1: reference})
+    return reference, weak
+
+
+@pytest.mark.parametrize("make", [in_list, in_dict, in_closure, in_default, in_state, in_exception, in_generator, in_weak_dict])
+def test_a_reference_lives_as_long_as_whatever_holds_it(make: Callable[[], Any]) -> None:
+    held = make()
+    gc.collect()
+    assert [row["reference_type"] for row in rows()] == ["LOCAL_REFERENCE"]
+    del held
+    gc.collect()
+    until("nothing is held", lambda: not rows())
+
+
+def a_slice(array: Any) -> Any:
+    return array[10:20]
+
+
+def a_transposed(array: Any) -> Any:
+    return array.reshape(10, 10).T
+
+
+def a_memoryview(array: Any) -> Any:
+    return memoryview(array)[3:4]
+
+
+def a_dtype(array: Any) -> Any:
+    return array.view("u1")
+
+
+def a_thread(array: Any) -> Any:
+    event = threading.Event()
+    thread = threading.Thread(target=lambda kept: event.wait(), args=(array,))
+    thread.start()
+
+    class Ends:
+        def __del__(self) -> None:
+            event.set()
+            thread.join()
+
+    return Ends()
+
+
+@pytest.mark.parametrize("derive", [a_slice, a_transposed, a_memoryview, a_dtype, a_thread])
+def test_a_pin_lives_as_long_as_the_last_view(derive: Callable[[Any], Any]) -> None:
+    derived = derive(plasmon.get(plasmon.put(np.arange(100.0))))
+    gc.collect()
+    assert [row["reference_type"] for row in rows()] == ["PINNED_IN_MEMORY"]
+    del derived
+    gc.collect()
+    until("nothing is held", lambda: not rows())
+
+
+def test_references_in_results_live_with_the_results() -> None:
+    @plasmon.remote
+    def make() -> Any:
+        return [plasmon.put(np.ones(1000)), plasmon.put("b")]
+
+    outer = make.remote()
+    inner = plasmon.get(outer)
+    del outer
+    gc.collect()
+    assert plasmon.get(inner[1]) == "b" and plasmon.get(inner[0]).sum() == 1000
+    assert plasmon.get(plasmon.get(plasmon.remote(lambda: plasmon.put(5)).remote())) == 5
+    del inner
+    until("nothing is held", lambda: not rows())
+
+
+def test_references_captured_in_exported_functions_live_with_them() -> None:
+    captured = plasmon.put(7)
+
+    @plasmon.remote
+    def use() -> int:
+        return plasmon.get(captured)
+
+    assert plasmon.get(use.remote()) == 7
+    hexadecimal = captured.hex()
+    del captured
+    gc.collect()
+    assert plasmon.get(use.remote()) == 7
+    assert rows(object_id=hexadecimal)
+
+
+def test_two_hundred_levels_of_nesting() -> None:
+    reference = plasmon.put("bottom")
+    for _ in range(200):
+        reference = plasmon.put([reference])
+    gc.collect()
+    value = plasmon.get(reference)
+    for _ in range(199):
+        value = plasmon.get(value[0])
+    assert plasmon.get(value[0]) == "bottom"
+    del value, reference
+    until("nothing is held", lambda: not rows())
+
+
+def test_ten_thousand_references_in_one_object() -> None:
+    references = [plasmon.put(number) for number in range(10_000)]
+    outer = plasmon.put(references)
+    del references
+    got = plasmon.get(outer)
+    assert len(set(got)) == 10_000 and plasmon.get(got[-1]) == 9_999 and plasmon.get(got[:3]) == [0, 1, 2]
+    del got, outer
+    until("nothing is held", lambda: not rows())
+
+
+def test_what_a_killed_worker_held_is_free() -> None:
+    holder = Holder.remote()
+    a = plasmon.put(np.ones(1000))
+    plasmon.get(holder.hold.remote([a, plasmon.get(a)]))
+    end_process(plasmon.get(holder.pid.remote()))
+    del a
+    until("nothing but the handle is left", lambda: {row[0] for row in seen()} <= {"ACTOR_HANDLE"})
+    with pytest.raises(plasmon.exceptions.ActorDiedError):
+        plasmon.get(holder.pid.remote())
+
+
+DRIVER = """
+import sys, numpy as np, plasmon
+plasmon.init(sys.argv[1])
+kept = [plasmon.put(np.ones(1000)) for _ in range(100)]
+views = plasmon.get(kept)
+nested = plasmon.put(kept)
+task = plasmon.remote(lambda: __import__("time").sleep(1000)).remote()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "ended"])
+def test_what_a_driver_held_is_free_when_it_is_gone(agent: dict[str, Any], kill: bool) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(DRIVER), agent["session"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert driver.stdin and driver.stdout
+    assert driver.stdout.readline() == "ready\n"
+    assert len(rows()) >= 101
+    if kill:
+        driver.kill()
+    driver.stdin.close()
+    assert (driver.wait() == 0) is not kill
+    driver.stdout.close()
+    until("nothing is held", lambda: not rows())
+
+
+def test_call_sites_are_the_programs_own_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "helpers.py").write_text("import plasmon\ndef keep(value):\n    return plasmon.put(value)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import helpers  # type: ignore[import-not-found]
+
+    one = helpers.keep(1)
+    assert rows(object_id=one.hex())[0]["call_site"] == f"(put object) keep {tmp_path}/helpers.py:3"
+    plasmon.set_call_sites(hidden=["helpers"])
+    try:
+        two, at = helpers.keep(1), line()
+        assert seen(two) == {("LOCAL_REFERENCE", site("put object", at, "test_call_sites_are_the_programs_own_lines"), "driver")}
+    finally:
+        plasmon.set_call_sites(hidden=[])
+    with pytest.raises(ValueError, match="neither a module nor a path"):
+        plasmon.set_call_sites(hidden=["no_such_module_anywhere"])
+
+
+def test_the_report_is_text_and_rows() -> None:
+    kept = plasmon.put(np.zeros(1000))
+    text = plasmon.memory_summary(units="KB", group_by="stack_trace")
+    assert "test_the_report_is_text_and_rows test_references.py:" in text and "LOCAL_REFERENCE" in text and kept.hex() in text
+    assert kept.hex() not in plasmon.memory_summary(stats_only=True)
+    with pytest.raises(ValueError, match="furlongs"):
+        plasmon.memory_summary(units="furlongs")
+    assert [row["object_id"] for row in plasmon.state.list_objects()] == [kept.hex()]
+    summary = plasmon.state.report()
+    assert summary["store"]["unattributed_bytes"] == 0 and summary["totals"]["references"] == 1

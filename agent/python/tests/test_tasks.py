@@ -1,0 +1,246 @@
+"""Remote functions and actors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plasmon
+import pytest
+from conftest import end_process, until
+
+pytestmark = pytest.mark.usefixtures("agent")
+
+
+@plasmon.remote
+def add(one: Any, other: Any = 10) -> Any:
+    return one + other
+
+
+def test_a_function_runs_in_another_process() -> None:
+    pid = plasmon.remote(os.getpid)
+    assert plasmon.get(pid.remote()) != os.getpid()
+    assert plasmon.get(add.remote(1)) == 11
+    assert plasmon.get(add.remote(1, other=2)) == 3
+    assert add.__name__ == "add" and "add" in repr(add)
+
+
+def test_references_among_arguments_are_values_there_and_inside_others_they_are_not() -> None:
+    @plasmon.remote
+    def kinds(one: Any, many: Any, *, named: Any) -> list[str]:
+        return [type(one).__name__, type(many[0]).__name__, type(named).__name__, str(plasmon.get(many[0]))]
+
+    reference = plasmon.put(5)
+    assert plasmon.get(kinds.remote(reference, [reference], named=add.remote(1))) == ["int", "ObjectRef", "int", "5"]
+
+
+def test_arrays_are_passed_without_a_copy() -> None:
+    @plasmon.remote
+    def look(array: Any) -> tuple[bool, bool, float]:
+        return array.flags.writeable, array.flags.owndata, float(array.sum())
+
+    array = np.ones(100_000)
+    assert plasmon.get(look.remote(plasmon.put(array))) == (False, False, 100_000.0)
+    assert plasmon.get(look.remote(array)) == (False, False, 100_000.0)
+
+
+def test_a_function_has_as_many_results_as_it_says() -> None:
+    @plasmon.remote(num_returns=2)
+    def two() -> Any:
+        return 1, "b"
+
+    one, other = two.remote()
+    assert plasmon.get([one, other]) == [1, "b"]
+    assert two.options(num_returns=0).remote() is None
+    with pytest.raises(ValueError, match="returns 3 objects, but its result has 2"):
+        plasmon.get(two.options(num_returns=3).remote())
+
+
+def test_a_tasks_exception_is_of_its_own_type_and_tells_where() -> None:
+    class Odd(Exception):
+        def __init__(self, number: int) -> None:
+            super().__init__(f"{number} is odd")
+            self.number = number
+
+    @plasmon.remote
+    def refuse(number: int) -> None:
+        raise Odd(number)
+
+    with pytest.raises(plasmon.exceptions.TaskError) as caught:
+        plasmon.get(refuse.remote(3))
+    # A class that goes along is made anew there and here.
+    assert type(caught.value.cause).__name__ == "Odd"
+    assert "3 is odd" in str(caught.value) and "in refuse" in caught.value.remote_traceback and __file__ in caught.value.remote_traceback
+    with pytest.raises(KeyError) as built_in:
+        plasmon.get(plasmon.remote(lambda: {}["x"]).remote())
+    assert isinstance(built_in.value, plasmon.exceptions.TaskError) and built_in.value.pid != os.getpid()
+    # Through other tasks.
+    with pytest.raises(TypeError, match="can only concatenate"):
+        plasmon.get(add.remote(add.remote("text")))
+
+
+def test_exceptions_that_are_listed_are_worth_a_retry(tmp_path: Path) -> None:
+    @plasmon.remote(max_retries=3, retry_exceptions=[OSError])
+    def flaky(file: str, kind: type[BaseException]) -> int:
+        with open(file, "a") as tries:
+            tries.write("x")
+        if os.path.getsize(file) < 3:
+            raise kind("not yet")
+        return os.path.getsize(file)
+
+    assert plasmon.get(flaky.remote(str(tmp_path / "os"), ConnectionError)) == 3
+    with pytest.raises(ValueError, match="not yet"):
+        plasmon.get(flaky.remote(str(tmp_path / "value"), ValueError))
+    assert (tmp_path / "value").read_text() == "x"
+
+
+def test_a_task_is_tried_again_after_its_worker_was_killed(tmp_path: Path) -> None:
+    @plasmon.remote
+    def dies_once(flag: str) -> str:
+        if not os.path.exists(flag):
+            open(flag, "w").close()
+            os.kill(os.getpid(), 9)
+        return "done"
+
+    assert plasmon.get(dies_once.remote(str(tmp_path / "flag"))) == "done"
+    with pytest.raises(plasmon.exceptions.WorkerCrashedError, match="SIGKILL"):
+        plasmon.get(plasmon.remote(max_retries=0)(lambda: os.kill(os.getpid(), 9)).remote())
+
+
+def test_tasks_submit_tasks() -> None:
+    @plasmon.remote
+    def fib(n: int) -> int:
+        return n if n < 2 else sum(plasmon.get([fib.remote(n - 1), fib.remote(n - 2)]))
+
+    assert plasmon.get(fib.remote(5)) == 5
+
+
+@plasmon.remote
+class Counter:
+    """Counts."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.total = start
+
+    def add(self, amount: int = 1) -> int:
+        self.total += amount
+        return self.total
+
+    def fail(self) -> None:
+        raise LookupError("nothing there")
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    @plasmon.method(num_returns=2)
+    def pair(self) -> tuple[int, int]:
+        return self.total, -self.total
+
+    async def later(self, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "later"
+
+
+def test_an_actor_keeps_what_it_has() -> None:
+    counter = Counter.remote(5)
+    assert plasmon.get([counter.add.remote(number) for number in range(5)]) == [5, 6, 8, 11, 15]
+    with pytest.raises(LookupError, match="nothing there"):
+        plasmon.get(counter.fail.remote())
+    one, other = counter.pair.remote()
+    assert plasmon.get([one, other]) == [15, -15]
+    with pytest.raises(AttributeError, match="did you mean 'add'"):
+        counter.addd.remote()
+
+
+def test_async_methods_run_side_by_side() -> None:
+    counter = Counter.remote()
+    waits = [counter.later.remote(0.2) for _ in range(20)]
+    begin = time.monotonic()
+    assert plasmon.get(waits, timeout=100) == ["later"] * 20
+    # One after the other they would take four seconds; nothing here depends on how fast the machine is.
+    assert time.monotonic() - begin < 100
+
+
+def test_handles_go_anywhere_and_the_last_one_ends_the_actor() -> None:
+    counter = Counter.remote()
+    pid = plasmon.get(counter.pid.remote())
+
+    @plasmon.remote
+    def use(handles: list[Any]) -> int:
+        return plasmon.get(handles[0].add.remote(7))
+
+    assert plasmon.get(use.remote([counter])) == 7
+    assert plasmon.get(plasmon.get(plasmon.put(counter)).add.remote(1)) == 8
+    del counter
+    until("it has ended", lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+def test_named_actors_are_found() -> None:
+    counter = Counter.options(name="counts").remote(1)
+    assert plasmon.get(plasmon.get_actor("counts").add.remote()) == 2
+    with pytest.raises(ValueError, match="nobody"):
+        plasmon.get_actor("nobody")
+    with pytest.raises(plasmon.exceptions.ActorNameTakenError, match="counts"):
+        Counter.options(name="counts").remote()
+    same = Counter.options(name="counts", get_if_exists=True).remote()
+    assert plasmon.get(same.add.remote()) == 3 and same == counter
+    plasmon.kill(counter)
+    with pytest.raises(plasmon.exceptions.ActorDiedError):
+        plasmon.get(counter.add.remote())
+
+
+def test_an_actor_is_made_anew_after_its_worker_was_killed() -> None:
+    counter = Counter.options(max_restarts=1, max_task_retries=2).remote(100)
+    assert plasmon.get(counter.add.remote()) == 101
+    end_process(plasmon.get(counter.pid.remote()))
+    assert plasmon.get(counter.add.remote()) == 101
+    plasmon.kill(counter, no_restart=True)
+    with pytest.raises(plasmon.exceptions.RayActorError):
+        plasmon.get(counter.add.remote())
+
+
+def test_threads_of_an_actor_run_calls_side_by_side() -> None:
+    @plasmon.remote(max_concurrency=2)
+    class Meeting:
+        def __init__(self) -> None:
+            import threading
+
+            self.barrier = threading.Barrier(2)
+
+        def meet(self) -> int:
+            return self.barrier.wait(100)
+
+    meeting = Meeting.remote()
+    assert sorted(plasmon.get([meeting.meet.remote(), meeting.meet.remote()])) == [0, 1]
+
+
+def test_awaiting_and_futures() -> None:
+    async def all_of_them() -> list[Any]:
+        return [await reference for reference in [add.remote(number) for number in range(20)]]
+
+    async def one(reference: Any) -> Any:
+        return await reference
+
+    assert asyncio.run(all_of_them()) == list(range(10, 30))
+    assert asyncio.run(one(add.remote(1))) == 11
+    assert [future.result(100) for future in [add.remote(number).future() for number in range(5)]] == [10, 11, 12, 13, 14]
+    with pytest.raises(TypeError, match="can only concatenate"):
+        asyncio.run(one(add.remote("text")))
+
+
+def test_what_is_cancelled_never_runs() -> None:
+    @plasmon.remote(num_cpus=2)
+    def sleeps() -> None:
+        time.sleep(1000)
+
+    running, waiting = sleeps.remote(), sleeps.remote()
+    plasmon.cancel(waiting)
+    with pytest.raises(plasmon.exceptions.TaskCancelledError):
+        plasmon.get(waiting)
+    plasmon.cancel(running, force=True)
+    with pytest.raises(plasmon.exceptions.TaskCancelledError):
+        plasmon.get(running)

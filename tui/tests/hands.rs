@@ -1,0 +1,243 @@
+//! The dashboard's hands in a terminal: the mouse, a mark, what is saved, suspension, storms of sizes, a panic. The terminal is left as it was.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[path = "system/place.rs"]
+#[allow(dead_code, reason = "every test file uses a part of it")]
+mod place;
+#[path = "system/screen.rs"]
+#[allow(dead_code, reason = "every test file uses a part of it")]
+mod screen;
+
+use std::time::Duration;
+
+use place::{Daemon, Place, until};
+use plasmon_tui::view::theme::Theme;
+use portable_pty::CommandBuilder;
+use screen::{Screen, command};
+
+/// A dashboard on an agent of its own, whose working directory is the test's.
+fn open(place: &Place, columns: u16, rows: u16) -> (Daemon, Screen) {
+    let daemon = Daemon::start(place, &[]);
+    let mut here = command(place, &[]);
+    here.cwd(place.path());
+    let mut screen = Screen::run(columns, rows, here);
+    screen.shows(&["─ Object store ─", "live"]);
+    (daemon, screen)
+}
+
+#[track_caller]
+fn quits(screen: &mut Screen, daemon: Daemon) {
+    screen.press("q");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+/// Where a text stands on the screen: column and line, from 1, as mice tell them.
+fn find(screen: &Screen, text: &str) -> (usize, usize) {
+    let shown = screen.text();
+    let (line, at) = shown.lines().enumerate().find_map(|(line, row)| Some((line, row.find(text)?))).unwrap();
+    let row = shown.lines().nth(line).unwrap();
+    (row[..at].chars().count() + 1, line + 1)
+}
+
+fn click(screen: &mut Screen, text: &str) {
+    let (column, line) = find(screen, text);
+    screen.press(&format!("\x1b[<0;{column};{line}M\x1b[<0;{column};{line}m"));
+}
+
+#[test]
+fn the_mouse_goes_selects_and_sorts_while_it_is_ours() {
+    let place = Place::new();
+    let (daemon, mut screen) = open(&place, 120, 40);
+    let mode = |screen: &Screen| screen.look(vt100::Screen::mouse_protocol_mode);
+    assert_eq!(mode(&screen), vt100::MouseProtocolMode::None, "the mouse is the terminal's until it is asked for");
+    screen.press_for("m", &["the mouse clicks here"]);
+    until("the mouse", || (mode(&screen) != vt100::MouseProtocolMode::None).then_some(()));
+    click(&mut screen, "7 Events");
+    screen.shows(&["─ Events ", "ready"]);
+    screen.press_for("\x1b[<65;20;10M", &["▸"]);
+    click(&mut screen, "time");
+    click(&mut screen, "6 Processes");
+    screen.shows(&["─ Processes ", "heap▼"]);
+    click(&mut screen, "rss");
+    screen.shows(&["rss▼"]);
+    // A row that is selected opens when it is clicked on.
+    click(&mut screen, "agent");
+    screen.shows(&["─ Process ─", "› agent "]);
+    click(&mut screen, "6 Processes");
+    screen.shows(&["─ Processes "]);
+    click(&mut screen, "? help");
+    screen.shows(&["─ Help ─"]);
+    screen.press("\x1b");
+    screen.hides("─ Help ─");
+    screen.press_for("m", &["the mouse is the terminal's again"]);
+    until("the mouse to be given back", || (mode(&screen) == vt100::MouseProtocolMode::None).then_some(()));
+    // Left with the mouse taken, it is given back too.
+    screen.press_for("m", &["the mouse clicks here"]);
+    quits(&mut screen, daemon);
+    assert_eq!(mode(&screen), vt100::MouseProtocolMode::None);
+}
+
+#[test]
+fn a_view_is_saved_as_text_json_and_a_picture() {
+    let place = Place::new();
+    let (daemon, mut screen) = open(&place, 120, 40);
+    screen.press_for("6", &["─ Processes ", "agent"]);
+    let saved = |ending: &str| {
+        let files = std::fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().path());
+        let mut files = files.filter(|path| path.extension().is_some_and(|found| found == ending));
+        files.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("plasmon-processes-"))
+    };
+    for (key, ending, part) in [("t", "txt", "─ Processes "), ("j", "json", "\"heap_bytes\""), ("s", "svg", "<svg ")] {
+        screen.press_for("x", &["─ Save as ─"]);
+        screen.press_for(key, &["saved "]);
+        let text = std::fs::read_to_string(saved(ending).unwrap()).unwrap();
+        assert!(text.contains(part), "{ending}: {text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(saved("json").unwrap()).unwrap()).unwrap();
+    assert_eq!((&json["view"], &json["tables"][0]["rows"][0]["process_type"]), (&"Processes".into(), &"agent".into()));
+    screen.press_for("Yj", &["copied {\"actor\":null"]);
+    quits(&mut screen, daemon);
+}
+
+#[test]
+fn a_mark_shows_what_happened_since() {
+    let place = Place::new();
+    let (daemon, mut screen) = open(&place, 120, 40);
+    screen.press_for("d", &["marked: every table shows what grew since", "grown since"]);
+    screen.press_for("6", &["─ Processes ", "grown", "since "]);
+    screen.press_for("7", &["─ Events ", "grown"]);
+    screen.press_for("D", &["the mark is gone"]);
+    screen.hides("grown");
+    quits(&mut screen, daemon);
+}
+
+#[test]
+fn the_node_is_told_with_what_would_make_it_better() {
+    let place = Place::new();
+    let (daemon, mut screen) = open(&place, 100, 40);
+    screen.press_for("9", &["─ Node ─", "open files", "memory", "kernel", "spill disk"]);
+    screen.press_for("8", &["─ Post-mortem ", "no process died in the last minute"]);
+    quits(&mut screen, daemon);
+}
+
+#[test]
+fn several_agents_are_one_dashboard_with_a_node_column() {
+    let places = [Place::new(), Place::new()];
+    let [first, second] = places.each_ref().map(|place| Daemon::start(place, &[]));
+    let [one, two] = [&first, &second].map(|daemon| daemon.found.address.clone());
+    let token = |daemon: &Daemon| daemon.token_file().to_owned();
+    let (listens, tokens) = ([one.listen.to_string(), two.listen.to_string()], [token(&first), token(&second)]);
+    let arguments = ["attach", &listens[0], &listens[1], "--token-file", &tokens[0], "--token-file", &tokens[1]];
+    let mut screen = Screen::open(&places[0], 140, 40, &arguments);
+    let (here, there) = (one.node.short(), two.node.short());
+    screen.shows(&[&format!("nodes {here} {there}"), "live", "of 128M"]);
+    let text = screen.press_for("6", &["─ Processes  2 processes", "node", &one.pid.to_string(), &two.pid.to_string()]);
+    for (node, pid) in [(&here, one.pid), (&there, two.pid)] {
+        assert!(text.lines().any(|line| line.contains(&**node) && line.contains(&pid.to_string())), "{text}");
+    }
+    // Ids of processes are each agent's own; the second's page is the second's.
+    while !screen.text().lines().any(|line| line.starts_with('▸') && line.contains(&two.pid.to_string())) {
+        screen.press("j");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    screen.press_for("\r", &["─ Process ─", &format!("agent {}", two.pid)]);
+    screen.press_for("9", &["─ Node ─", &format!("{here} "), &format!("{there} ")]);
+    screen.press_for("7", &["─ Events "]);
+    // One that is lost leaves its rows, and is named.
+    assert_eq!(second.stop(), Some(0));
+    screen.shows(&[&format!("{there} lost, its rows are old"), "live"]);
+    quits(&mut screen, first);
+    let alone = places[0].run(["attach", &listens[0], &listens[1], "--token-file", "a", "--token-file", "b", "--token-file", "c"]);
+    alone.refused(&["given 3 times", "one for each"]);
+}
+
+#[test]
+fn a_suspended_dashboard_gives_the_terminal_back_and_goes_on() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place, &[]);
+    // Only a shell with job control lets its children stop.
+    let script = format!("'{}'; echo STOPPED; read answer; fg >/dev/null; echo ENDED $?", env!("CARGO_BIN_EXE_plasmon"));
+    let mut shell = CommandBuilder::new("bash");
+    shell.args(["--norc", "-mc", &script]);
+    shell.env_clear();
+    for (name, value) in place.environment() {
+        shell.env(name, value);
+    }
+    let mut screen = Screen::run(100, 30, shell);
+    screen.shows(&["─ Object store ─", "live"]);
+    screen.press_for("m", &["the mouse clicks here"]);
+    screen.press("\x1a");
+    screen.shows(&["STOPPED"]);
+    screen.look(|screen| {
+        assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+    });
+    screen.press("\r");
+    screen.shows(&["─ Object store ─", "live"]);
+    assert!(screen.look(vt100::Screen::alternate_screen));
+    screen.press_for("7", &["─ Events "]);
+    screen.press("q");
+    assert_eq!(screen.end(), 0);
+    until("the shell's word", || screen.text().contains("ENDED 0").then_some(()));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_storm_of_sizes_leaves_a_whole_picture() {
+    let place = Place::new();
+    let (daemon, mut screen) = open(&place, 100, 30);
+    let mut state = 0x9e37_79b9_u32;
+    for round in 0..150_u32 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        screen.resize((state >> 8) as u16 % 220 + 1, (state >> 24) as u16 % 70 + 1);
+        if round % 10 == 0 {
+            screen.press(&format!("{}", round / 10 % 9 + 1));
+        }
+    }
+    screen.resize(90, 30);
+    screen.press_for("6", &["─ Processes ", "agent"]);
+    screen.press_for(" ", &["FROZEN"]);
+    let before = |text: String| text.lines().skip(1).collect::<Vec<_>>().join("\n");
+    let shown = before(screen.text());
+    // Drawn anew, it is the same.
+    screen.press("\x0c");
+    std::thread::sleep(Duration::from_millis(300));
+    until("the same picture", || (before(screen.text()) == shown).then_some(()));
+    screen.press(" ");
+    quits(&mut screen, daemon);
+}
+
+/// Takes a terminal over and panics: what the test below runs in one.
+#[test]
+fn somebody_panics() {
+    if std::env::var_os("PLASMON_TEST_PANICS").is_none() {
+        return;
+    }
+    let (_screen, _guard) = plasmon_tui::terminal::take_over(Theme::new(true)).unwrap();
+    panic!("a fault of the program's own");
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_and_says_what_happened() {
+    let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "somebody_panics", "--nocapture"]);
+    command.env("PLASMON_TEST_PANICS", "1");
+    let mut screen = Screen::run(100, 30, command);
+    assert_ne!(screen.end(), 0);
+    until("the panic's message", || screen.text().contains("a fault of the program's own").then_some(()));
+}
+
+#[test]
+fn ascii_and_themes_reach_the_terminal() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place, &[]);
+    let theme = place.file("theme.toml", b"accent = '#ff8700'\n");
+    let mut screen = Screen::open(&place, 80, 24, &["--ascii", "--color", "truecolor", "--theme", theme.to_str().unwrap()]);
+    let text = screen.shows(&["- Object store -", "live"]);
+    assert!(text.is_ascii(), "{text}");
+    let accent = screen.look(|screen| screen.cell(0, 2).map(vt100::Cell::fgcolor));
+    assert_eq!(accent, Some(vt100::Color::Rgb(255, 135, 0)), "the name of the program is in the accent's colour");
+    quits(&mut screen, daemon);
+}
