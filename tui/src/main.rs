@@ -344,7 +344,7 @@ fn memory_report(memory: &Memory, known: Option<&Found>) -> Result<bool, Failure
     let found = known.cloned().map_or_else(|| attach_to(&memory.target), Ok)?;
     let asked = fail_on::asked(&filter, &conditions);
     loop {
-        let report = plasmon_tui::fetch_report(&found.url, found.token.as_deref(), &asked)?;
+        let report = plasmon_tui::fetch_matching(&found.url, found.token.as_deref(), &asked)?;
         let failed = fail_on::holds(&conditions, &report, &found, memory.growth_time);
         // Also where the conditions could not be looked at.
         let wanted = print(&report.filtered(&filter), memory)?;
@@ -360,7 +360,7 @@ fn memory_report(memory: &Memory, known: Option<&Found>) -> Result<bool, Failure
 
 /// The whole report, once.
 fn report(found: &Found) -> Result<(), Failure> {
-    print(&plasmon_tui::fetch_report(&found.url, found.token.as_deref(), "")?, &Memory::of_everything()).map(drop)
+    print(&plasmon_tui::fetch_report(&found.url, found.token.as_deref())?, &Memory::of_everything()).map(drop)
 }
 
 /// Prints a report; whether its reader wants more.

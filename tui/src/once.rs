@@ -42,12 +42,19 @@ struct Part {
     last: bool,
 }
 
-/// The store, the references that match a filter, and the dead of the last minute, as of the moment when the agent got the request. All
-/// references match an empty one.
+/// The store, all references and the dead of the last minute, as of the moment when the agent got the request.
 ///
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
-pub fn fetch_report(url: &str, token: Option<&str>, filter: &str) -> Result<Report, Error> {
+pub fn fetch_report(url: &str, token: Option<&str>) -> Result<Report, Error> {
+    fetch_matching(url, token, "")
+}
+
+/// The same with the references only that match a filter; all match an empty one.
+///
+/// # Errors
+/// As [`fetch_report`], and when the filter cannot be read.
+pub fn fetch_matching(url: &str, token: Option<&str>, filter: &str) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
     runtime.block_on(fetch(&door, filter))
