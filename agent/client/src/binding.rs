@@ -39,7 +39,8 @@ pub struct Launch {
     pub agent: Vec<String>,
 }
 
-/// Runs what the agent sends by a name that no `#[remote]` has.
+/// Runs what the agent sends by a name that no `#[remote]` has. When a task is cancelled while it runs, its process gets `SIGINT`: its
+/// language's handler finds out by [`crate::is_cancelled`] whether it is the thread's own.
 pub trait Runner: Send + Sync {
     /// Runs a task, a constructor or a method, with the arguments and for the results of `call`.
     ///
@@ -52,6 +53,14 @@ static RUNNER: OnceLock<Box<dyn Runner>> = OnceLock::new();
 
 pub(crate) fn runner() -> Option<&'static dyn Runner> {
     RUNNER.get().map(|runner| &**runner)
+}
+
+/// A task that runs here was cancelled.
+pub(crate) fn interrupt() {
+    if runner().is_some() {
+        // A process can always signal itself.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+    }
 }
 
 /// The whole life of the worker or the agent that this process was started as; `boot` is what the environment variable `PLASMON_BOOT`

@@ -102,7 +102,8 @@ def wait(
 def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
     """Cancels the task or call that makes an object, and what it has submitted itself.
 
-    One that has not begun never runs. One that runs is told: its waits in ``get`` and ``wait`` end. In any case its results are
+    One that has not begun never runs. One that runs gets a ``KeyboardInterrupt``; of a call of an actor that runs, only the waits in
+    ``get`` and ``wait`` end. In any case its results are
     ``TaskCancelledError`` from now on, and it is not tried again.
 
     Args:

@@ -146,6 +146,12 @@ pub(crate) fn cancel(py: Python<'_>, reference: &Bound<'_, ObjectRef>, force: bo
     connection.cancel(&reference.get().inner, force, site).or_raise(py)
 }
 
+/// Whether the task that this thread runs was cancelled.
+#[pyfunction]
+pub(crate) fn is_cancelled() -> bool {
+    plasmon::is_cancelled()
+}
+
 /// Ends an actor; see `plasmon.kill`.
 #[pyfunction]
 pub(crate) fn kill(py: Python<'_>, actor: &Bound<'_, ObjectRef>, no_restart: bool) -> PyResult<()> {
