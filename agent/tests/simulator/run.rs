@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use plasmon_agent::telemetry::tables::Tables;
-use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ToAgent;
 use plasmon_protocol::record::{ActorStatus, TaskStatus};
 
@@ -233,7 +233,9 @@ impl World {
     /// Everybody drops all it has: nothing may be left, though everybody lives.
     fn let_go(&mut self) -> Check {
         self.disk.failing = 0;
-        self.end_actors(|actor| actor.detached)?;
+        let keeps_itself = |(key, actor): (&ObjectKey, &Actor)| self.model.keeps_itself(*key).then_some(actor.constructor);
+        let rings: BTreeSet<TaskKey> = self.model.actors.iter().filter_map(keeps_itself).collect();
+        self.end_actors(|actor| actor.detached || rings.contains(&actor.constructor))?;
         for round in 0..3 {
             self.complete_all()?;
             for id in self.those(is_alive) {

@@ -1,5 +1,7 @@
 //! Actors: who lives, who may be called, and what their ends bring.
 
+use std::collections::BTreeSet;
+
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME};
 use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
@@ -223,6 +225,25 @@ impl Model {
     /// An actor's calls that have not ended.
     pub(super) fn calls_of(&self, actor: ObjectKey) -> impl Iterator<Item = (&TaskKey, &Task)> {
         self.tasks.iter().filter(move |(_, task)| task.role == Role::Method(actor) && task.is_pending())
+    }
+
+    /// Whether an actor keeps itself: what its constructor took, and keeps for when it is made anew, leads to a handle of it. Counting
+    /// references does not see that nobody else has one.
+    pub(crate) fn keeps_itself(&self, actor: ObjectKey) -> bool {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![actor]);
+        while let Some(key) = next.pop() {
+            let inside = self.objects.get(&key).into_iter().flat_map(|object| &object.contains);
+            let constructor = self.actors.get(&key).filter(|actor| actor.lives()).and_then(|actor| self.tasks.get(&actor.constructor));
+            for held in inside.chain(constructor.into_iter().flat_map(|task| &task.holds)) {
+                if *held == actor {
+                    return true;
+                }
+                if seen.insert(*held) {
+                    next.push(*held);
+                }
+            }
+        }
+        false
     }
 
     /// The callers whose next call of an actor could be sent to it, with that call. A call without its arguments holds up those
