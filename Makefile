@@ -28,23 +28,12 @@ target/python:
 	$@/bin/pip install --quiet --disable-pip-version-check $(PYTHON_PACKAGES) || { rm -rf $@; exit 1; }
 	touch $@
 
-test-# Ray, from PyPI, to measure beside it; without it Plasmon is measured alone.
-RAY = 2.60.0
-target/ray:
-	@echo "installing the packages ray $(RAY) and numpy and what they need from PyPI into target/ray"
-	rm -rf $@
-	python3 -m venv $@
-	-$@/bin/pip install --quiet --disable-pip-version-check "ray==$(RAY)" numpy==2.4.6 && touch $@/installed
-
-bench-python: python target/ray ## Measure the Python package beside Ray, ratios into target/bench-python.json
-	rm -rf target/bench-python
-	python3 -m venv target/bench-python
-	target/bench-python/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 target/wheels/plasmon-*.whl
-	python3 agent/python/benches/compare.py target/bench-python.json target/bench-python/bin/python $$(test -e target/ray/installed && echo target/ray/bin/python)
-
-python: target/python ## Build the Python package, and run its tests
+test-python: target/python ## Build the Python package, and run its tests
 	VIRTUAL_ENV=$(CURDIR)/target/python target/python/bin/maturin develop --quiet --skip-install --manifest-path agent/python/Cargo.toml
 	cd agent/python && PYTHONPATH=$(CURDIR)/agent/python $(CURDIR)/target/python/bin/python -m pytest --quiet
+
+python: target/python ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
+	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels
 
 # Ray, from PyPI, to measure beside it; without it Plasmon is measured alone.
 RAY = 2.60.0
@@ -58,28 +47,8 @@ bench-python: python target/ray ## Measure the Python package beside Ray, ratios
 	rm -rf target/bench-python
 	python3 -m venv target/bench-python
 	target/bench-python/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 target/wheels/plasmon-*.whl
-	python3 agent/python/benches/compare.py target/bench-python.json target/bench-python/bin/python $$(test -e target/ray/installed && echo target/ray/bin/python)
-
-python: target/python ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
-	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels
-
-# A server of the S3 protocol, for tests of object storage: moto, from PyPI.
-MOTO = 5.1.6
-target/moto:
-	@echo "installing the packages moto[server] $(MOTO) and what they need from PyPI into target/moto"
-	rm -rf $@
-	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check "moto[server]==$(MOTO)" || { rm -rf $@; exit 1; }
-	touch $@
-
-# A client of the live stream that is not ours, for the README's reader: websockets, from PyPI.
-WEBSOCKETS = 15.0.1
-target/websockets:
-	@echo "installing the package websockets $(WEBSOCKETS) from PyPI into target/websockets"
-	rm -rf $@
-	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check "websockets==$(WEBSOCKETS)" || { rm -rf $@; exit 1; }
-	touch $@
+	python3 agent/python/benches/compare.py target/bench-python.json target/bench-python/bin/python \
+		$$(test -e target/ray/installed && echo target/ray/bin/python)
 
 campaign: ## Kill processes under load, KILLS=50000 of them, SEED=1 as it was with that seed
 	$(CARGO) test --release --package plasmon --features failpoints --test campaign -- --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED))

@@ -94,8 +94,6 @@ def wait(
         return [], []
     if not 1 <= num_returns <= len(items):
         raise ValueError(f"num_returns is 1 to {len(items)}, the number of references, which {num_returns} is not")
-    if len(set(items)) != len(items):
-        raise ValueError("wait takes each reference once")
     return _plasmon.wait(items, num_returns, timeout)
 
 
