@@ -46,7 +46,7 @@ fn references_are_counted_while_they_are_written_and_read_and_refused_elsewhere(
         assert!(matches!(borrow(id), Err(Error::OutOfBand { .. })));
         let (written, contains) = writing(|| wrote(&inner));
         written.unwrap();
-        assert_eq!(contains, [inner.clone()]);
+        assert_eq!(contains, std::slice::from_ref(&inner));
         let outer = put(&connection, b"outer", 0, &contains);
         drop((inner, contains));
         // Held by the outer one alone, and found in it.
