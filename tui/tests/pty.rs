@@ -196,6 +196,22 @@ fn control_c_and_signals_leave_as_q_does() {
 }
 
 #[test]
+fn a_mark_set_while_the_demo_works_shows_what_it_has_kept_since() {
+    let place = Place::new();
+    let mut screen = Screen::open(&place, 160, 40, &["demo", "--keep", "--object-store-memory", "64MiB"]);
+    screen.shows(&["─ Object store ─", "generated "]);
+    screen.press_for("3", &["─ Sites "]);
+    screen.press_for("d", &["grown", "since "]);
+    // What the sorting itself makes comes and goes; the cache only grows.
+    let grown = |text: &str| text.lines().any(|line| line.contains("remember") && line.contains('+') && line.contains('▲'));
+    screen.wait_for("the cache to have grown", grown);
+    screen.shows(&["done: "]);
+    screen.wait_for("what it has kept", |text| grown(text) && text.contains("128M"));
+    screen.press_for("D", &["the mark is gone"]);
+    quits(&mut screen, &place);
+}
+
+#[test]
 fn q_in_the_middle_of_the_work_leaves_nothing() {
     let place = Place::new();
     let mut screen = Screen::open(&place, 160, 30, &["demo"]);

@@ -15,3 +15,32 @@ fn the_readme_lists_the_keys() {
         assert_eq!(readme, wanted, "run with SHOTS=1 to write the table anew");
     }
 }
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_picture_is_shown_and_every_link_leads_somewhere() {
+    let readme = read("README.md");
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets");
+    let files = std::fs::read_dir(assets).expect("assets").map(|file| file.expect("a file").path());
+    for path in files.filter(|path| path.extension().is_some_and(|ending| ending == "svg")) {
+        let name = format!("assets/{}", path.file_name().expect("a name").to_string_lossy());
+        assert!(readme.contains(&format!("({name})")), "nothing shows {name}");
+    }
+    for link in readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+        assert!(link.starts_with("http") || !read(link).is_empty(), "{link} leads nowhere");
+    }
+}
+
+/// The example of a theme is one.
+#[test]
+fn the_theme_of_the_readme_can_be_read() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("```toml\naccent").expect("an example of a theme");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let looks = plasmon_tui::view::theme::file::parse(&format!("accent{example}")).expect("a theme");
+    assert_eq!(looks.len(), 5);
+}

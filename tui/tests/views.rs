@@ -146,6 +146,13 @@ fn without_colour_nothing_is_coloured_and_the_rest_stays() {
         ("file", "4⏎"),
         ("object_spilled", "4⏎⏎"),
         ("why", "5ow"),
+        ("dead", "8"),
+        ("node", "9"),
+        ("object", "3⏎⏎"),
+        ("process", "6j⏎"),
+        ("task", "5o⏎"),
+        ("actor", "5⏎"),
+        ("help", "2?"),
     ] {
         let mut stage = Stage::new(80, 24);
         stage.keys(keys);
@@ -154,6 +161,85 @@ fn without_colour_nothing_is_coloured_and_the_rest_stays() {
             assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}: {cell:?}");
         }
         insta::assert_snapshot!(format!("{name}_no_colour"), format!("{}\n{}", stage::text(&buffer), styles(&buffer)));
+    }
+}
+
+/// The views that a number goes to, and a page.
+const PLACES: &[(&str, &str)] = &[
+    ("overview", ""),
+    ("references", "2"),
+    ("sites", "3"),
+    ("spill", "4"),
+    ("tasks", "5"),
+    ("processes", "6"),
+    ("events", "7"),
+    ("dead", "8"),
+    ("node", "9"),
+    ("object", "3⏎⏎"),
+];
+
+/// A hostile text for whatever a program, a file or a machine names: escapes, a change of direction, wide and broken characters.
+const HOSTILE: &str = "\u{1b}]0;title\u{7}\u{1b}[31mevil\u{202e}txt\u{200b}日本語 \u{9b}2J\u{0}é\u{301}👍";
+
+/// Puts it in place of all that names something.
+fn poison(value: &mut serde_json::Value, free: bool) {
+    const FREE: &[&str] = &[
+        "function",
+        "file",
+        "message",
+        "name",
+        "error",
+        "reason",
+        "class",
+        "how",
+        "call",
+        "executable",
+        "places",
+        "listen",
+        "fact",
+        "advice",
+        "lines",
+    ];
+    match value {
+        serde_json::Value::String(text) if free => *text = HOSTILE.to_owned(),
+        serde_json::Value::Array(values) => values.iter_mut().for_each(|value| poison(value, free)),
+        serde_json::Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| poison(value, FREE.contains(&name.as_str()))),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_view_of_hostile_names_is_harmless_and_readable() {
+    for (name, keys) in PLACES {
+        let mut stage = Stage::new(80, 24);
+        let mut change = |frame: plasmon_protocol::stream::Frame| {
+            let mut value = serde_json::to_value(&frame).unwrap();
+            poison(&mut value, false);
+            plasmon_tui::model::clean::decode(&value.to_string()).unwrap()
+        };
+        stage.corrupt(&mut change, keys);
+        let text = stage.text();
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{200b}', '\u{9b}', '\u{0}']), "{name}: {text}");
+        insta::assert_snapshot!(format!("hostile_{name}_80x24"), text);
+    }
+}
+
+#[test]
+fn a_lost_connection_keeps_every_view_and_says_since_when() {
+    for (name, keys) in PLACES {
+        let mut stage = Stage::new(80, 24);
+        stage.keys(keys);
+        let before = stage.text();
+        stage.tell(Msg::Lost {
+            cause: "the connection to ws://127.0.0.1:6480 ended: connection reset".to_owned(),
+            hint: String::new(),
+            retry_at_ms: NOW_MS + 2_000,
+        });
+        let text = stage.text();
+        let body = |text: &str| text.lines().skip(2).take(21).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(body(&text), body(&before), "{name}: the last data stays");
+        assert!(text.contains("lost 14:03:22, retry in 2 s") && text.contains("connection reset"), "{name}: {text}");
+        insta::assert_snapshot!(format!("lost_{name}_80x24"), text);
     }
 }
 
@@ -273,6 +359,9 @@ fn an_empty_agent_is_explained_in_every_view() {
         ("tasks", "5"),
         ("events", "7"),
         ("spill", "4"),
+        ("processes", "6"),
+        ("dead", "8"),
+        ("node", "9"),
         ("nothing", "2/pid=1⏎"),
         ("why", "w"),
     ] {
@@ -305,15 +394,27 @@ fn no_size_panics() {
 #[test]
 fn the_pictures_are_of_this_version() {
     let assets = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../assets");
-    for (name, title, keys) in [
-        ("overview.svg", "plasmon: where the memory goes", ""),
-        ("sites.svg", "plasmon: which line of code holds it", "3"),
-        ("spill.svg", "plasmon: what is on disk, and why", "4"),
-        ("processes.svg", "plasmon: how full the memory is, and who is next", "6"),
-        ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎"),
+    for (name, title, keys, marked) in [
+        ("overview.svg", "plasmon: where the memory goes", "", false),
+        ("references.svg", "plasmon: who holds which object, folded by the site that made it", "2bb", false),
+        ("sites.svg", "plasmon: which line of code holds it", "3", false),
+        ("mark.svg", "plasmon: what grew since it was marked", "3", true),
+        ("spill.svg", "plasmon: what is on disk, and why", "4", false),
+        ("tasks.svg", "plasmon: what runs, what waits and for what", "5", false),
+        ("why.svg", "plasmon: why a task waits", "5ow", false),
+        ("processes.svg", "plasmon: how full the memory is, and who is next", "6", false),
+        ("events.svg", "plasmon: what happened", "7", false),
+        ("post_mortem.svg", "plasmon: who died, and what it held", "8", false),
+        ("node.svg", "plasmon: the limits of a node, and what would make it better", "9", false),
+        ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎", false),
     ] {
         let mut stage = Stage::new(120, 32);
-        stage.keys(keys);
+        if marked {
+            stage.keys("d").keys(keys).grow();
+            stage.tell(Msg::Tick(NOW_MS + 6_000));
+        } else {
+            stage.keys(keys);
+        }
         let picture = svg::render(&stage.buffer(&Theme::new(true)), title);
         let path = assets.join(name);
         if std::env::var_os("SHOTS").is_some_and(|value| value == "1") {

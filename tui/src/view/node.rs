@@ -111,7 +111,7 @@ fn one(paint: &mut Paint<'_>, line: Rect, check: &Check) {
     if let (Some(used), Some(limit)) = (check.used, check.limit.filter(|limit| *limit > 0)) {
         let figure = |number| if check.bytes { size(number) } else { grouped(number) };
         paint.text(at, y, BAR, &"·".repeat(usize::from(BAR)), Role::Dim);
-        let near = used / 10 >= limit / 100 * 9 / 10 && limit >= 100;
+        let near = u128::from(used) * 10 >= u128::from(limit) * 9;
         paint.gauge(at, y, BAR, used, limit, if near { Role::Warn } else { Role::Accent });
         at += BAR + 2;
         let wide = end.saturating_sub(at) > 50;

@@ -67,7 +67,8 @@ fn narrow_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
 /// What is on disk, below the store's bar and to its scale; or what is wrong.
 fn on_disk(paint: &mut Paint<'_>, body: Rect, store: &StoreRow) {
     let (x, y, room) = (body.x + MARGIN, body.y + 1, body.width.saturating_sub(2 * MARGIN));
-    let (text, role) = disk::words(store);
+    // What is wrong with it stands among the alerts.
+    let (text, role) = (disk::summary(&store.spill), Role::Text);
     let at = paint.text(x, y, 8, "on disk", Role::Dim) + 1;
     let bar = if store.spill.files == 0 { 0 } else { room.saturating_sub(8 + 2 + width(&text)).min(room / 2) };
     let at = if bar >= 6 {
