@@ -111,6 +111,14 @@ pub const MAX_INLINED: u64 = 256 << 20;
 pub trait Outbox {
     /// Sends a message to a client.
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>);
+    /// Sends a message to a client that need not be woken for it: it will look by itself, or [`Outbox::wake`] follows.
+    fn send_ahead(&mut self, to: ProcessId, message: &ToClient<'_>) {
+        self.send(to, message);
+    }
+    /// Wakes a client that sleeps.
+    fn wake(&mut self, process: ProcessId) {
+        let _ = process;
+    }
     /// Whether a client reads what it is sent, as far as can be seen: what it has not read fits its ring. What the core sends without having
     /// been asked for right now, it sends only then; [`Core::on_room`] tells when there is room again.
     fn has_room(&self, to: ProcessId) -> bool {
@@ -119,6 +127,10 @@ pub trait Outbox {
     }
     /// Writes a slot's entry: the object's state (`None`: free) and, in memory, where it is.
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64);
+    /// Writes the entry of an object whose encoded value the agent keeps; a small one may stand there itself.
+    fn publish_value(&mut self, key: ObjectKey, value: &[u8]) {
+        self.publish(key, Some(ObjectState::Inlined), 0, value.len() as u64);
+    }
     /// Tells a leaseholder that one more object in its lease is gone.
     fn freed(&mut self, process: ProcessId, lease: u32, key: ObjectKey);
     /// Sets a lease's count of gone objects to 0, before the lease is granted.
@@ -134,7 +146,7 @@ pub trait Outbox {
     /// A job has ended: no worker is started for it any more.
     fn end_job(&mut self, job: JobId);
     /// Asks a worker's `run`th task back; [`Core::on_withdrawn`] tells when all that it had said by then was heard.
-    fn withdraw(&mut self, worker: ProcessId, run: u32);
+    fn withdraw(&mut self, worker: ProcessId, run: u64);
     /// Marks these objects as about to leave their places, and looks who reads them: leaves those that nobody does, and nobody begins to
     /// until they are published again ([`plasmon_memory::pin::begin_evict_all`]).
     fn evict(&mut self, keys: &mut Vec<ObjectKey>);

@@ -11,7 +11,7 @@ use crate::record::{ProcessType, SiteKind};
 use crate::resources::Demand;
 
 /// Version of these messages and of every shared layout; both sides must have the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Objects begin at multiples of this many bytes (two cache lines would be wasteful, less would split numbers).
 pub const ALIGNMENT: u64 = 64;
@@ -68,7 +68,7 @@ pub struct ClientHello {
 }
 
 /// The answer. Carries descriptors in this order: pool, slot table, client segment, agent segment, the agent's doorbell,
-/// the client's doorbell.
+/// the doorbell of the client's service thread, that of the thread that waits for an answer or a task.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AgentHello {
     /// [`VERSION`]

@@ -220,7 +220,7 @@ pub(crate) fn find<T: ?Sized>(client: &Arc<Client>, name: &str, site: u32) -> Re
     }
     let (request, pending) = client.requests.open()?;
     client.push_urgent(&ToAgent::FindActor { request, name, site })?;
-    match pending.wait(None) {
+    match pending.wait(client, None) {
         Some(Answer::Found { actor, class }) => {
             failpoint!("actor_found");
             Ok((ObjectRef::adopt(client, actor), class))
@@ -297,7 +297,7 @@ pub(crate) fn create_with<T: ?Sized>(
     let refused = match (sent, named) {
         (Err(error), _) => Some(error),
         (Ok(_), None) => None,
-        (Ok(_), Some((_, pending))) => match pending.wait(None) {
+        (Ok(_), Some((_, pending))) => match pending.wait(client, None) {
             Some(Answer::Ready | Answer::Inline(_)) => None,
             Some(Answer::Refused(error)) => Some(error),
             _ => Some(no_answer()),

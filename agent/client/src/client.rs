@@ -21,6 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 
 use crate::cancelled;
+use crate::inbound::Inbound;
 use crate::request::Requests;
 use crate::site::Sites;
 use crate::writer::Writer;
@@ -42,6 +43,10 @@ pub struct Connection {
     pub(crate) slots: SlotTable,
     pub(crate) words: ClientWords,
     pub(crate) requests: Requests,
+    /// What the agent sends.
+    pub(crate) inbound: Inbound,
+    /// The agent's last demand for idle leases that was heard.
+    recalls: AtomicU32,
     pub(crate) sites: Sites,
     writer: Mutex<Writer>,
     /// Numbers of tasks.
@@ -77,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) slots: SlotTable,
     pub(crate) words: ClientWords,
     pub(crate) ring: Producer,
+    pub(crate) inbound: Inbound,
     pub(crate) agent_bell: Doorbell,
     pub(crate) own_bell: Doorbell,
     pub(crate) channel: Channel,
@@ -108,6 +114,8 @@ impl Client {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             writer: Mutex::new(Writer::default()),
             requests: Requests::default(),
+            inbound: parts.inbound,
+            recalls: AtomicU32::new(0),
             sites: Sites::default(),
             tasks: AtomicU32::new(0),
             worker: parts.worker,
@@ -265,6 +273,7 @@ impl Client {
         if first {
             self.closed.store(true, Ordering::SeqCst);
             self.requests.fail_all(&error);
+            self.inbound.wake_reader();
         }
         first
     }
@@ -323,6 +332,16 @@ impl Client {
 
     pub(crate) fn wake_service(&self) {
         self.own_bell.ring();
+    }
+
+    /// Whether the agent has asked for idle leases since the service thread last looked.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.words.recall() != self.recalls.load(Ordering::Relaxed)
+    }
+
+    /// The service thread has met this demand.
+    pub(crate) fn note_recall(&self, recall: u32) {
+        self.recalls.store(recall, Ordering::Relaxed);
     }
 
     pub(crate) fn own_bell(&self) -> &Doorbell {

@@ -14,18 +14,16 @@ use plasmon_memory::link::ClientLink;
 use plasmon_memory::pool::Pool;
 use plasmon_memory::slot::SlotTable;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::local::{self, ClientHello, ToClient, VERSION, Welcome};
+use plasmon_protocol::local::{self, ClientHello, VERSION, Welcome};
 use plasmon_protocol::record::ProcessType;
 
 use crate::binding::Launch;
 use crate::client::{Client, Parts};
+use crate::inbound::Inbound;
 use crate::service;
 
 /// How long an agent may take to let a client in. One that stands still, or has no descriptor left, would take for ever.
 const WELCOME: Duration = Duration::from_secs(10);
-
-/// What a worker is sent, handed to its main thread.
-pub(crate) type Inbox = std::sync::mpsc::Sender<Vec<u8>>;
 
 /// Connects as a driver to the agent that listens at `socket`. Its workers are started as `launch` says, else from this executable.
 pub(crate) fn driver(socket: &Path, launch: Option<&Launch>) -> Result<Arc<Client>, Error> {
@@ -33,23 +31,18 @@ pub(crate) fn driver(socket: &Path, launch: Option<&Launch>) -> Result<Arc<Clien
     let channel = Channel::connect_within(socket, WELCOME).map_err(|error| Error::Connect { action: action(), cause: told(&error) })?;
     let path = launch.map_or(Path::new("/proc/self/exe"), |launch| launch.executable.as_path());
     let executable = File::open(path).map_err(|error| Error::system("open the executable of this program's workers", error))?;
-    meet(channel, ProcessType::Driver, Some((executable, launch)), None).map_err(|error| match error {
+    meet(channel, ProcessType::Driver, Some((executable, launch))).map_err(|error| match error {
         Error::Connect { cause, .. } => Error::Connect { action: action(), cause },
         other => other,
     })
 }
 
-/// Connects as a worker over the inherited socket. Tasks arrive, still encoded, in `inbox`.
-pub(crate) fn worker(channel: Channel, inbox: Inbox) -> Result<Arc<Client>, Error> {
-    meet(channel, ProcessType::Worker, None, Some(inbox))
+/// Connects as a worker over the inherited socket.
+pub(crate) fn worker(channel: Channel) -> Result<Arc<Client>, Error> {
+    meet(channel, ProcessType::Worker, None)
 }
 
-fn meet(
-    channel: Channel,
-    process_type: ProcessType,
-    program: Option<(File, Option<&Launch>)>,
-    inbox: Option<Inbox>,
-) -> Result<Arc<Client>, Error> {
+fn meet(channel: Channel, process_type: ProcessType, program: Option<(File, Option<&Launch>)>) -> Result<Arc<Client>, Error> {
     let lost = |cause: String| Error::Connect { action: "connect to the agent".to_owned(), cause };
     let launch = program.as_ref().and_then(|(_, launch)| *launch);
     let hello = ClientHello {
@@ -74,8 +67,8 @@ fn meet(
     if hello.version != VERSION {
         return Err(Error::Version { ours: format!("client {VERSION}"), theirs: format!("agent {}", hello.version) });
     }
-    let [pool, slots, client_segment, agent_segment, agent_bell, own_bell] =
-        <[_; 6]>::try_from(descriptors).map_err(|got| lost(format!("{} descriptors came with its welcome instead of 6", got.len())))?;
+    let [pool, slots, client_segment, agent_segment, agent_bell, own_bell, reader_bell] =
+        <[_; 7]>::try_from(descriptors).map_err(|got| lost(format!("{} descriptors came with its welcome instead of 7", got.len())))?;
     failpoint!("welcomed");
     let mapped = |error: std::io::Error| Error::system("map the object store", error);
     let (ring, inbound, words) = ClientLink::open(client_segment, agent_segment).map_err(mapped)?.split();
@@ -84,15 +77,16 @@ fn meet(
         slots: SlotTable::open(slots, hello.slots).map_err(mapped)?,
         words,
         ring,
+        inbound: Inbound::new(inbound, Doorbell::from_fd(reader_bell)),
         agent_bell: Doorbell::from_fd(agent_bell),
         own_bell: Doorbell::from_fd(own_bell),
         channel,
-        worker: inbox.is_some(),
+        worker: process_type == ProcessType::Worker,
         hello,
     };
     let client = Arc::new(Client::new(mark, parts));
     failpoint!("mapped");
-    service::start(&client, inbound, inbox)?;
+    service::start(&client)?;
     Ok(client)
 }
 
@@ -102,9 +96,4 @@ fn told(error: &std::io::Error) -> String {
         ErrorKind::WouldBlock => format!("it does not answer within {WELCOME:?}: it stands still, or may not open more files"),
         _ => error.to_string(),
     }
-}
-
-/// Whether a message is one for a worker's main thread.
-pub(crate) fn is_task(message: &ToClient<'_>) -> bool {
-    matches!(message, ToClient::Run { .. } | ToClient::Exit)
 }

@@ -40,6 +40,7 @@ mod client;
 mod connect;
 mod draft;
 mod heap;
+mod inbound;
 mod init;
 mod listed;
 mod object;

@@ -13,6 +13,7 @@ use plasmon_protocol::record::SiteKind;
 
 use crate::cancelled;
 use crate::client::Client;
+use crate::inbound;
 use crate::init::connection;
 use crate::object_ref::{Handle, ObjectRef};
 use crate::pinned::Pin;
@@ -138,7 +139,7 @@ pub(crate) fn wait_for(
         let blocking = Blocking::begin(client);
         let mut stopped = false;
         while missing > 0 {
-            match watched(&mut watch, deadline, |until| gate.next(until)) {
+            match watched(&mut watch, deadline, |until| gate.next(client, until)) {
                 Ok(Some(index)) => {
                     ready[index] = true;
                     missing -= 1;
@@ -216,6 +217,9 @@ impl Fetch {
             return Ok(Step::Wait(Arc::clone(pending)));
         }
         client.alive()?;
+        if let Some(bytes) = in_entry(&self.handle) {
+            return Ok(Step::Done(Fetched::inline(client, self.handle.key, bytes, self.location)));
+        }
         match pin(client, self.handle.key) {
             Some(pin) => Ok(Step::Done(Fetched::pinned(pin, self.location))),
             None => {
@@ -310,6 +314,26 @@ pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
     }
 }
 
+/// The object's encoded value, where the slot table has it.
+fn in_entry(handle: &Handle) -> Option<Arc<[u8]>> {
+    let entry = handle.client.slots.read(handle.key.slot).filter(|entry| entry.generation == handle.key.generation)?;
+    let (bytes, length) = entry.value()?;
+    bytes.get(..length).map(Arc::from)
+}
+
+/// Looks for a moment whether the object gets a value: then nobody need be asked.
+fn look(handle: &Handle, deadline: Option<Instant>) {
+    let Some(until) = inbound::look_until() else { return };
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
+    let is_coming = || {
+        let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
+        entry.generation != handle.key.generation || entry.state == SlotState::Pending
+    };
+    while is_coming() && Instant::now() < until && !handle.client.is_closed() {
+        std::thread::yield_now();
+    }
+}
+
 /// Whether the agent says that the object is not made yet, or not in memory. One that it has not heard of is on its way to it.
 fn is_late(handle: &Handle) -> bool {
     let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
@@ -325,19 +349,28 @@ pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, 
 pub(crate) fn fetch_until(mut fetch: Fetch, limit: Option<Duration>, mut watch: Option<Watch<'_>>) -> Result<Option<Fetched>, Error> {
     let handle = Arc::clone(&fetch.handle);
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    if handle.client.is_here() {
+        look(&handle, deadline);
+    }
     loop {
         let pending = match fetch.step()? {
             Step::Done(fetched) => return Ok(Some(fetched)),
             Step::Wait(pending) => pending,
         };
-        let blocking = Blocking::begin(&handle.client);
-        let Ok(mut answer) = watched(&mut watch, deadline, |until| pending.wait(until)) else { return Ok(None) };
+        let client = &handle.client;
+        let mut answer = pending.look(client);
+        // What takes longer than a look is waited for, and the task's CPU serves others meanwhile.
+        let blocking = answer.is_none().then(|| Blocking::begin(client));
+        if answer.is_none() {
+            let Ok(waited) = watched(&mut watch, deadline, |until| pending.wait(client, until)) else { return Ok(None) };
+            answer = waited;
+        }
         if let Some(deadline) = deadline {
             // Only an object that is not there is late: the answer about any other is on its way.
             let mut until = deadline;
             while answer.is_none() && until < deadline + ANSWER && !is_late(&handle) && cancelled::check(&handle.client).is_ok() {
                 until += LOOK;
-                answer = pending.wait(Some(until));
+                answer = pending.wait(client, Some(until));
             }
         }
         drop(blocking);

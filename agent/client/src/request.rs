@@ -1,7 +1,7 @@
 //! Answers that this process waits for.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -9,6 +9,8 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
 
 use crate::cancelled::Interrupt;
+use crate::client::Client;
+use crate::inbound::Led;
 
 /// The agent's answer to one request.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ struct State {
     abandoned: bool,
     /// The task that waits was cancelled.
     interrupted: bool,
+    /// Threads that wait to be told, because another one reads.
+    told: u32,
 }
 
 /// One request that is under way.
@@ -49,29 +53,51 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for the answer; `None` when `deadline` passes first, or the waiting task is cancelled.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Answer> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn wait(&self, client: &Client, deadline: Option<Instant>) -> Option<Answer> {
+        match client.inbound.lead(client, deadline, true, || self.is_over()) {
+            Led::Busy => self.wait_to_be_told(deadline),
+            Led::Done | Led::Late => self.lock().answer.clone(),
+        }
+    }
+
+    /// The answer if it comes while it is looked for, without sleeping.
+    pub(crate) fn look(&self, client: &Client) -> Option<Answer> {
+        client.inbound.lead(client, None, false, || self.is_over());
+        self.lock().answer.clone()
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.answer.is_some() || state.interrupted
+    }
+
+    fn wait_to_be_told(&self, deadline: Option<Instant>) -> Option<Answer> {
+        let mut state = self.lock();
+        state.told += 1;
         loop {
-            if let Some(answer) = state.answer.clone() {
-                return Some(answer);
-            }
-            if state.interrupted {
-                return None;
+            if state.answer.is_some() || state.interrupted {
+                break;
             }
             state = match deadline {
                 None => self.answered.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
-                    let left = deadline.checked_duration_since(Instant::now())?;
+                    let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
                     self.answered.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
+        state.told -= 1;
+        state.answer.clone()
     }
 
     /// The answer if it is there; else `waker` is woken when it comes.
     pub(crate) fn poll(&self, waker: &Waker) -> Option<Answer> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.answer.is_none() {
             state.waker = Some(waker.clone());
         }
@@ -80,19 +106,21 @@ impl Pending {
 
     /// From here on nobody waits: the answer, if it was there already.
     pub(crate) fn abandon(&self) -> Option<Answer> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.abandoned = true;
         state.answer.take()
     }
 
     /// Hands the answer over; gives it back when nobody waits for it.
     fn answer(&self, answer: Answer) -> Option<Answer> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.abandoned {
             return Some(answer);
         }
         state.answer = Some(answer);
-        self.answered.notify_all();
+        if state.told > 0 {
+            self.answered.notify_all();
+        }
         let (waker, gate) = (state.waker.take(), state.gate.take());
         drop(state);
         // Without any lock: a waker may run the asker's own code, which may ask again.
@@ -108,9 +136,11 @@ impl Pending {
 
 impl Interrupt for Pending {
     fn interrupt(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.interrupted = true;
-        self.answered.notify_all();
+        if state.told > 0 {
+            self.answered.notify_all();
+        }
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -156,7 +186,7 @@ impl Requests {
     /// The agent is gone.
     pub(crate) fn open_gated(&self, index: usize, gate: &Arc<Gate>) -> Result<u32, Error> {
         let (number, pending) = self.open()?;
-        let mut state = pending.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = pending.lock();
         match state.answer {
             // The agent was lost in between.
             Some(_) => gate.arrive(index),
@@ -192,7 +222,7 @@ impl Requests {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -208,38 +238,64 @@ pub(crate) struct Gate {
 struct Arrived {
     indices: VecDeque<usize>,
     interrupted: bool,
+    /// Threads that wait to be told, because another one reads.
+    told: u32,
 }
 
 impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Arrived> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The next request that was answered, by its index; `None` when `deadline` passes first, or the waiting task is cancelled.
-    pub(crate) fn next(&self, deadline: Option<Instant>) -> Option<usize> {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn next(&self, client: &Client, deadline: Option<Instant>) -> Option<usize> {
+        if let Some(index) = self.lock().indices.pop_front() {
+            return Some(index);
+        }
+        let is_over = || {
+            let arrived = self.lock();
+            !arrived.indices.is_empty() || arrived.interrupted
+        };
+        match client.inbound.lead(client, deadline, true, is_over) {
+            Led::Busy => self.wait_to_be_told(deadline),
+            Led::Done | Led::Late => self.lock().indices.pop_front(),
+        }
+    }
+
+    fn wait_to_be_told(&self, deadline: Option<Instant>) -> Option<usize> {
+        let mut arrived = self.lock();
+        arrived.told += 1;
         loop {
-            if let Some(index) = arrived.indices.pop_front() {
-                return Some(index);
-            }
-            if arrived.interrupted {
-                return None;
+            if !arrived.indices.is_empty() || arrived.interrupted {
+                break;
             }
             arrived = match deadline {
                 None => self.changed.wait(arrived).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
-                    let left = deadline.checked_duration_since(Instant::now())?;
+                    let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
                     self.changed.wait_timeout(arrived, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
+        arrived.told -= 1;
+        arrived.indices.pop_front()
     }
 
     fn arrive(&self, index: usize) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).indices.push_back(index);
-        self.changed.notify_one();
+        let mut arrived = self.lock();
+        arrived.indices.push_back(index);
+        if arrived.told > 0 {
+            self.changed.notify_one();
+        }
     }
 }
 
 impl Interrupt for Gate {
     fn interrupt(&self) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).interrupted = true;
-        self.changed.notify_all();
+        let mut arrived = self.lock();
+        arrived.interrupted = true;
+        if arrived.told > 0 {
+            self.changed.notify_all();
+        }
     }
 }

@@ -98,8 +98,7 @@ pub(crate) fn main(channel: Channel) -> ExitCode {
     #[cfg(feature = "failpoints")]
     crate::failpoint::become_worker();
     failpoint!("booted");
-    let (inbox, tasks) = std::sync::mpsc::channel();
-    let client = match connect::worker(channel, inbox) {
+    let client = match connect::worker(channel) {
         Ok(client) => client,
         Err(_) => return ExitCode::from(2),
     };
@@ -107,14 +106,14 @@ pub(crate) fn main(channel: Channel) -> ExitCode {
     remember_panics();
     let functions: HashMap<&str, &'static RemoteFunction> = REMOTE_FUNCTIONS.iter().map(|function| (function.name, function)).collect();
     let worker = Worker { client: Arc::clone(&client), functions };
-    let mut run = 0_u32;
-    while let Ok(message) = tasks.recv() {
-        run = run.wrapping_add(1);
+    let mut run = 0_u64;
+    while let Some(message) = client.inbound.next_task(&client) {
+        run += 1;
         let Ok(ToClient::Run { task, work, function, arguments, .. }) = local::decode("the agent", &message) else { break };
         let job = Job { task, work, name: function, arguments: &arguments };
         match (worker.run_unless_withdrawn(&job, run), work) {
             (Ok(Some(state)), Work::Constructor { max_concurrency }) => {
-                actor::serve(&worker, state, max_concurrency, &tasks);
+                actor::serve(&worker, state, max_concurrency);
                 break;
             }
             (Ok(_), _) => {}
@@ -153,7 +152,7 @@ struct Job<'a> {
 
 impl Worker {
     /// Runs a task or a constructor, unless the agent has taken it back: then it runs elsewhere.
-    fn run_unless_withdrawn(&self, job: &Job<'_>, run: u32) -> Result<Option<State>, Error> {
+    fn run_unless_withdrawn(&self, job: &Job<'_>, run: u64) -> Result<Option<State>, Error> {
         let _begun = Begun::new(job.task, job.name, true);
         turn(&self.client, true, &ToAgent::Started { task: job.task })?;
         failpoint!("task_started");
@@ -263,7 +262,7 @@ fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Giv
     client.push_urgent(&ToAgent::Get { request, key, site })?;
     // It may have to be made again, by a task that needs the CPU.
     let blocking = Blocking::begin(client);
-    let answer = pending.wait(None);
+    let answer = pending.wait(client, None);
     drop(blocking);
     match answer {
         Some(Answer::Inline(bytes)) => Ok(Given::Object(Fetched::inline(client, key, bytes, Location::caller()).at(site))),

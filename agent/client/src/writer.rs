@@ -29,6 +29,11 @@ impl Lease {
     fn is_idle(&self, client: &Client) -> bool {
         !self.drafting && client.words.freed(self.number) == Some(self.published)
     }
+
+    /// Whether it may be written anew. What the agent has asked for is not: it goes back, to be given out in the agent's order.
+    fn is_free(&self, client: &Client) -> bool {
+        self.is_idle(client) && !client.is_recalled()
+    }
 }
 
 /// The process's leases and slots.
@@ -230,7 +235,7 @@ pub(crate) fn single(client: &Arc<Client>, length: u64, site: u32) -> Result<Roo
         let mut writer = client.writer();
         // The smallest idle one that fits, and is not far too large.
         let limit = length.saturating_mul(2).max(1 << 16);
-        let idle = writer.singles.iter_mut().filter(|single| (length..=limit).contains(&single.range.len()) && single.is_idle(client));
+        let idle = writer.singles.iter_mut().filter(|single| (length..=limit).contains(&single.range.len()) && single.is_free(client));
         if let Some(room) = idle.min_by_key(|single| single.range.len()).and_then(|single| begin(client, single, length)) {
             return Ok(room);
         }
@@ -254,7 +259,7 @@ fn begin(client: &Arc<Client>, lease: &mut Lease, length: u64) -> Option<Room> {
 fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease, Error> {
     let (request, pending) = client.requests.open()?;
     client.push_urgent(&ToAgent::Lease { request, bytes, chunk, site })?;
-    match pending.wait(None) {
+    match pending.wait(client, None) {
         Some(Answer::Leased { lease, offset, length }) => {
             failpoint!("leased");
             match client.pool.write_range(offset, length) {
@@ -305,7 +310,7 @@ pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
         }
         let (request, pending) = client.requests.open()?;
         client.push_urgent(&ToAgent::Slots { request })?;
-        match pending.wait(None) {
+        match pending.wait(client, None) {
             Some(Answer::Slots { first }) => {
                 failpoint!("slots_given");
                 client.writer().add_slots(client, first);
@@ -323,7 +328,7 @@ impl Writer {
         if self.chunks.last().is_some_and(fits) {
             return self.chunks.last_mut();
         }
-        let index = self.chunks.iter_mut().position(|chunk| chunk.is_idle(client) && chunk.range.len() >= length && chunk.range.reset())?;
+        let index = self.chunks.iter_mut().position(|chunk| chunk.is_free(client) && chunk.range.len() >= length && chunk.range.reset())?;
         let chunk = self.chunks.remove(index);
         self.chunks.push(chunk);
         self.chunks.last_mut()

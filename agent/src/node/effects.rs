@@ -53,6 +53,8 @@ pub struct Flushed {
     pub moved: bool,
     /// Clients whose rings were full and have room now.
     pub roomy: Vec<ProcessId>,
+    /// Somebody was sent something.
+    pub spoke: bool,
 }
 
 impl Effects {
@@ -110,7 +112,7 @@ impl Effects {
                 }
                 peer.backlog.pop_front();
             }
-            peer.touched = false;
+            flushed.spoke |= std::mem::take(&mut peer.touched);
             if before > 0 {
                 // It rings when it has read. Should that be missed, its ring is looked at again anyway.
                 peer.link.words().set_wants_space(!peer.backlog.is_empty());
@@ -122,9 +124,7 @@ impl Effects {
             } else if before > 0 {
                 flushed.roomy.push(*process);
             }
-            if peer.link.words().must_wake() {
-                peer.doorbell.ring();
-            }
+            peer.wake();
         }
         flushed
     }
@@ -163,6 +163,17 @@ impl Effects {
 
 impl Outbox for Effects {
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
+        self.send_ahead(to, message);
+        self.wake(to);
+    }
+
+    fn wake(&mut self, process: ProcessId) {
+        if let Some(peer) = self.peers.get_mut(&process) {
+            peer.touched = true;
+        }
+    }
+
+    fn send_ahead(&mut self, to: ProcessId, message: &ToClient<'_>) {
         let Some(peer) = self.peers.get_mut(&to).filter(|peer| !peer.dropped && !peer.gone) else { return };
         self.buffer.clear();
         let Ok(bytes) = plasmon_protocol::local::encode_into(message, std::mem::take(&mut self.buffer)) else { return };
@@ -171,7 +182,6 @@ impl Outbox for Effects {
             peer.backlog.push_back(self.buffer.clone());
             self.crowded = true;
         }
-        peer.touched = true;
     }
 
     fn has_room(&self, to: ProcessId) -> bool {
@@ -195,6 +205,12 @@ impl Outbox for Effects {
             self.pool.poison(entry.offset, entry.length);
         }
         self.slots.publish(key.slot, key.generation, state, offset, length);
+    }
+
+    fn publish_value(&mut self, key: ObjectKey, value: &[u8]) {
+        if !self.slots.publish_value(key.slot, key.generation, value) {
+            self.publish(key, Some(ObjectState::Inlined), 0, value.len() as u64);
+        }
     }
 
     fn freed(&mut self, process: ProcessId, lease: u32, key: ObjectKey) {
@@ -232,7 +248,7 @@ impl Outbox for Effects {
         self.programs.remove(&job);
     }
 
-    fn withdraw(&mut self, worker: ProcessId, run: u32) {
+    fn withdraw(&mut self, worker: ProcessId, run: u64) {
         if let Some(peer) = self.peers.get(&worker) {
             peer.link.words().withdraw(run);
             self.withdrawals.push(worker);

@@ -1,7 +1,7 @@
 //! How clients connect: hello, checks, then the descriptors of the shared memory.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use plasmon_memory::channel::Channel;
@@ -100,13 +100,15 @@ pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) 
     Ok(Introduction { hello: ClientHello { pid, ..hello }, pidfd, program })
 }
 
-/// What a client is given: its own rings and doorbell.
+/// What a client is given: its own rings and doorbells.
 #[derive(Debug)]
 pub struct Equipment {
     /// Both rings and the shared words.
     pub link: AgentLink,
     /// Wakes its service thread.
     pub doorbell: Doorbell,
+    /// Wakes the thread of it that waits for an answer or a task.
+    pub reader_bell: Doorbell,
 }
 
 impl Equipment {
@@ -117,7 +119,7 @@ impl Equipment {
     pub fn make(sites: bool) -> io::Result<Self> {
         let link = AgentLink::create()?;
         link.words().set_sites(sites);
-        Ok(Self { link, doorbell: Doorbell::create()? })
+        Ok(Self { link, doorbell: Doorbell::create()?, reader_bell: Doorbell::create()? })
     }
 
     /// Answers a hello.
@@ -134,7 +136,8 @@ impl Equipment {
     ) -> io::Result<()> {
         let welcome: Welcome = Ok(hello);
         let bytes = local::encode(&welcome).map_err(io::Error::other)?;
-        channel.send(&bytes, &[pool, slots, self.link.client_fd(), self.link.agent_fd()?, bell.fd(), self.doorbell.fd().as_fd()])
+        let (client, agent) = (self.link.client_fd(), self.link.agent_fd()?);
+        channel.send(&bytes, &[pool, slots, client, agent, bell.fd(), self.doorbell.fd(), self.reader_bell.fd()])
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
+use plasmon_memory::words::Sleeper;
 
 use super::line::Line;
 
@@ -19,6 +20,8 @@ pub struct Peer {
     pub pidfd: Pidfd,
     /// Wakes its service thread.
     pub doorbell: Doorbell,
+    /// Wakes the thread of it that waits for an answer or a task.
+    pub reader_bell: Doorbell,
     /// Encoded messages that its ring had no room for. While there are any, the client's own ring is not read, and nothing is sent that
     /// it did not ask for; so what is kept for a client that never reads is at most
     ///
@@ -65,6 +68,15 @@ impl Peer {
     #[must_use]
     pub fn has_unread(&self) -> bool {
         !self.dropped && self.backlog.is_empty() && (self.unread.1 < self.unread.0.len() || !self.link.is_empty())
+    }
+
+    /// Wakes whichever of its threads sleeps.
+    pub fn wake(&self) {
+        match self.link.words().sleeper() {
+            Sleeper::Nobody => {}
+            Sleeper::Service => self.doorbell.ring(),
+            Sleeper::Reader => self.reader_bell.ring(),
+        }
     }
 
     /// Ends the connection, for the reason that there is or for this one. What it has published and what was not sent is forgotten.

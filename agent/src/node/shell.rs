@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plasmon_memory::channel::Listener;
 use plasmon_memory::doorbell::Doorbell;
@@ -37,6 +37,9 @@ pub use ending::Stop;
 
 /// How long the thread dozes after work before it really sleeps: clients without hurry need not wake it meanwhile.
 const NAP: Duration = Duration::from_millis(1);
+/// How long the thread goes on looking into the rings after it has sent somebody something: the answer to that often comes sooner than a
+/// sleeping processor wakes.
+const LOOK: Duration = Duration::from_micros(50);
 /// `off`: call sites are not recorded, until `SIGUSR1` switches them on.
 const SITES: &str = "PLASMON_SITES";
 /// How soon a client with a full ring is tried again, and how seldom when it does not read at all.
@@ -133,6 +136,9 @@ pub struct Shell {
     buffer: Vec<u8>,
     /// Who records, if somebody does.
     recorder: Option<Notifier>,
+    /// There is more than one processor: looking takes nobody's time.
+    may_look: bool,
+    looks: u32,
 }
 
 /// What an event is about; the high half of its number, the low half says which.
@@ -195,6 +201,8 @@ impl Shell {
             heard_ms: 0,
             buffer: Vec::new(),
             recorder: None,
+            may_look: std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1),
+            looks: 0,
         })
     }
 
@@ -227,6 +235,9 @@ impl Shell {
             self.tell_recorder();
             retry = if flushed.moved || !flushed.full { RETRY } else { (retry * 2).min(RETRY_AT_MOST) };
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
+            if flushed.spoke && self.look() {
+                continue;
+            }
             let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
             let again = if flushed.soon { Some(RETRY) } else { flushed.full.then_some(retry) };
             let limit = [limit, again].into_iter().flatten().min();
@@ -247,6 +258,28 @@ impl Shell {
         // Interrupted by a signal: the loop looks at everything anyway.
         let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), limit.as_ref());
         events.extend(ready.iter().map(|event| event.data.u64()));
+    }
+
+    /// Looks into the rings until somebody has published something; false after a while, and where there is but one processor.
+    fn look(&mut self) -> bool {
+        if !self.may_look {
+            return false;
+        }
+        // Other news is not to wait for a pause between the clients' words.
+        self.looks = self.looks.wrapping_add(1);
+        if self.looks.is_multiple_of(64) {
+            return false;
+        }
+        let begin = Instant::now();
+        loop {
+            if self.has_work() {
+                return true;
+            }
+            if begin.elapsed() >= LOOK {
+                return false;
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn has_work(&self) -> bool {
@@ -321,7 +354,7 @@ impl Shell {
 
     /// Does what the last changes left to do outside of the core.
     fn settle(&mut self) -> Flushed {
-        let mut moved = false;
+        let (mut moved, mut spoke) = (false, false);
         loop {
             for (worker, job, devices) in std::mem::take(&mut self.effects.starts) {
                 self.start_worker(worker, job, devices);
@@ -331,12 +364,13 @@ impl Shell {
             }
             let mut flushed = self.effects.flush();
             moved |= flushed.moved;
+            spoke |= flushed.spoke;
             let roomy = std::mem::take(&mut flushed.roomy);
             for process in &roomy {
                 self.core.on_room(*process, &mut self.effects);
             }
             if roomy.is_empty() && self.effects.starts.is_empty() && self.effects.kills.is_empty() {
-                return Flushed { moved, ..flushed };
+                return Flushed { moved, spoke, ..flushed };
             }
         }
     }

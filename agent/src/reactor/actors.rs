@@ -1,6 +1,7 @@
 //! Actors are created, called, and end. A handle is a reference to an object without a value, which lives as long as anybody holds
 //! it; so an actor's end, after its queued calls, is the end of that object.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
@@ -117,6 +118,9 @@ impl Core {
             max_concurrency: options.max_concurrency,
             calls: Calls::default(),
             running: Vec::new(),
+            ahead: VecDeque::new(),
+            turn_ms: 0,
+            is_quick: false,
             calls_done: 0,
             keeps_constructor: false,
             created_ms: self.now_ms,
@@ -163,31 +167,44 @@ impl Core {
         false
     }
 
-    /// Sends an actor as many calls as it may run.
+    /// Sends an actor as many calls as it may run, and quick ones ahead.
     pub(super) fn serve_actor(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+        let now_ms = self.now_ms;
+        if let Some(worker) = self.actors.get(&key).filter(|actor| !actor.running.is_empty()).and_then(|actor| actor.worker) {
+            // It may have gone to sleep before it saw what it was sent ahead.
+            out.wake(worker);
+        }
         loop {
             let Some(actor) = self.actors.get_mut(&key).filter(|actor| actor.status == ActorStatus::Alive) else { return };
-            let Some(worker) = actor.worker.filter(|_| actor.running.len() < actor.max_concurrency as usize) else { return };
+            let Some(worker) = actor.worker.filter(|_| actor.has_place() || actor.may_be_sent_ahead()) else { return };
             let tasks = &self.tasks;
             let ready = |call| tasks.get(&call).is_some_and(|call| call.status == TaskStatus::PendingNodeAssignment);
             if !out.has_room(worker) {
                 return;
             }
             let Some(call) = actor.calls.next(ready) else { return };
-            actor.running.push(call);
-            self.run(call, worker, Work::Method, out);
+            let ahead = !actor.has_place();
+            if ahead {
+                actor.ahead.push_back(call);
+            } else {
+                if actor.running.is_empty() {
+                    actor.turn_ms = now_ms;
+                }
+                actor.running.push(call);
+            }
+            self.run(call, worker, Work::Method, ahead, out);
         }
     }
 
     /// A call has ended in its actor, whatever it came to.
     pub(super) fn leave_actor(&mut self, worker: ProcessId, call: TaskKey) {
+        let now_ms = self.now_ms;
         let Some(process) = self.process_mut(worker) else { return };
         let Activity::Actor(key) = process.activity else { return };
         process.tasks_done += 1;
         let was_blocked = std::mem::take(&mut process.blocked);
         let Some(actor) = self.actors.get_mut(&key) else { return };
-        actor.running.retain(|running| *running != call);
-        actor.calls_done += 1;
+        actor.end_call(call, now_ms);
         if let Some(task) = self.tasks.get_mut(&call) {
             task.blocked = false;
             task.worker = None;
@@ -286,6 +303,7 @@ impl Core {
         let cause = &cause[..cause.floor_char_boundary(MAX_CAUSE)];
         actor.cause = Some(cause.to_owned());
         let mut calls = std::mem::take(&mut actor.running);
+        calls.extend(actor.ahead.drain(..));
         calls.extend(actor.calls.take());
         let (title, pid, detached, job, constructor) = (actor.title(), actor.worker_pid, actor.detached, actor.job, actor.constructor);
         let mut worker = actor.worker;

@@ -8,7 +8,7 @@ use plasmon_protocol::record::{ActorStatus, ObjectState, ProcessType, ReferenceT
 use super::rows::reference_type;
 use super::{Activity, Core};
 use crate::references::table::{Count, NONE};
-use crate::scheduler::actor::Actor;
+use crate::scheduler::actor::{AHEAD, Actor};
 use crate::scheduler::resources::Reserved;
 use crate::scheduler::task::{Role, Task};
 use crate::store::lease::Lease;
@@ -207,7 +207,16 @@ impl Core {
                 let waits = |task: &Task| task.role == Role::Method(*key) && task.is_pending() && task.worker.is_none();
                 ensure(self.tasks.get(&call).is_some_and(waits), || format!("call {call:?} does not wait for {key:?}"))?;
             }
-            let busy = actor.running.len() < actor.max_concurrency as usize && actor.status == ActorStatus::Alive;
+            ensure(actor.ahead.len() <= AHEAD && (actor.ahead.is_empty() || !actor.has_place()), || {
+                format!("{key:?} was sent {} calls ahead and runs {}", actor.ahead.len(), actor.running.len())
+            })?;
+            for call in &actor.ahead {
+                let sent = |task: &Task| task.status == TaskStatus::SubmittedToWorker || !task.is_pending();
+                ensure(self.tasks.get(call).is_some_and(|task| sent(task) && task.worker == actor.worker), || {
+                    format!("call {call:?} was sent ahead to {key:?} and is not there")
+                })?;
+            }
+            let busy = actor.has_place() && actor.status == ActorStatus::Alive;
             let served = !busy || actor.calls.clone().next(|call| self.tasks[&call].status == TaskStatus::PendingNodeAssignment).is_none();
             ensure(served, || format!("{key:?} could run a call and does not"))?;
             if let Some(worker) = actor.worker.filter(|_| actor.lives()) {
@@ -224,7 +233,9 @@ impl Core {
                 ensure(self.jobs.contains_key(&actor.job), || format!("{key:?} outlived its job"))?;
                 ensure(actor.name.iter().all(|name| self.actor_names.get(name) == Some(key)), || format!("{key:?} lost its name"))?;
             } else {
-                ensure(actor.calls.is_empty() && actor.running.is_empty(), || format!("{key:?} is dead and has calls"))?;
+                ensure(actor.calls.is_empty() && actor.running.is_empty() && actor.ahead.is_empty(), || {
+                    format!("{key:?} is dead and has calls")
+                })?;
             }
         }
         let named = self.actor_names.values().filter(|key| self.actors.get(*key).is_some_and(Actor::lives)).count();

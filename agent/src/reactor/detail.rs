@@ -120,7 +120,7 @@ impl Core {
 
     fn actor_detail(&self, key: ObjectKey) -> Option<ActorDetail> {
         let actor = self.actors.get(&key)?;
-        let calls = actor.running.iter().copied().chain(actor.calls.iter()).filter_map(|call| self.tasks.get(&call));
+        let calls = actor.running.iter().chain(&actor.ahead).copied().chain(actor.calls.iter()).filter_map(|call| self.tasks.get(&call));
         let handle = self.objects.get(key);
         let handles = handle.into_iter().flat_map(|object| {
             let rows = self.references.holders(object.first_row).take(object.rows as usize);

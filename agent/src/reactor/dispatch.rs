@@ -107,11 +107,11 @@ impl Core {
         };
         if let Some(process) = self.process_mut(worker) {
             process.activity = Activity::Busy(head.task);
-            process.runs = process.runs.wrapping_add(1);
+            process.runs += 1;
             process.withdrawing = false;
         }
         self.reserve(worker, Arc::clone(&head.shape));
-        self.run(head.task, worker, work, out);
+        self.run(head.task, worker, work, false, out);
     }
 
     /// Puts a task into its job's queue.

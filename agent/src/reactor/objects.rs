@@ -122,7 +122,7 @@ impl Core {
                     object.cold_mut().value = bytes.into();
                 }
                 self.set_value(key, ObjectState::Inlined, bytes.len() as u64);
-                out.publish(key, Some(ObjectState::Inlined), 0, bytes.len() as u64);
+                out.publish_value(key, bytes);
             }
         }
         let captor = self.objects.get(key).map_or(ProcessId(0), |object| object.creator);

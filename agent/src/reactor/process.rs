@@ -104,7 +104,7 @@ pub struct Process {
     /// What it did that the protocol forbids.
     pub(super) violation: Option<String>,
     /// Tasks and constructors that it was sent.
-    pub(super) runs: u32,
+    pub(super) runs: u64,
     /// It stood still when it was last looked at.
     pub(super) stopped: bool,
     /// The task that it was sent last was asked back.

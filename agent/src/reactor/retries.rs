@@ -212,6 +212,7 @@ impl Core {
         }
         let Some(actor) = self.actors.get_mut(&key) else { return false };
         let running = std::mem::take(&mut actor.running);
+        let ahead = std::mem::take(&mut actor.ahead);
         let job = actor.job;
         actor.keeps_constructor = false;
         if let Some(job) = self.jobs.get_mut(&job) {
@@ -224,7 +225,20 @@ impl Core {
         }
         let error = self.lose_attempt(constructor, loss);
         debug_assert!(error.is_none(), "it was asked whether a restart is left");
-        running.iter().for_each(|call| self.end_lingering(*call));
+        running.iter().chain(&ahead).for_each(|call| self.end_lingering(*call));
+        // What it had not come to was never tried.
+        for call in ahead.into_iter().rev().filter(|call| self.tasks.get(call).is_some_and(Task::is_pending)).collect::<Vec<_>>() {
+            self.stop_timers(call);
+            self.unfetch(call);
+            if let Some(task) = self.tasks.get_mut(&call) {
+                (task.worker, task.worker_pid) = (None, None);
+                task.attempt = task.attempt.saturating_sub(1);
+            }
+            self.try_again(call, 0);
+            if let Some(actor) = self.actors.get_mut(&key) {
+                actor.calls.push_first(call);
+            }
+        }
         // The last first: each goes before the others, and of those that fail the last to be pushed fails first.
         for call in running.into_iter().rev().filter(|call| self.tasks.get(call).is_some_and(Task::is_pending)).collect::<Vec<_>>() {
             match self.lose_attempt(call, loss) {

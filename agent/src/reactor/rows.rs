@@ -136,7 +136,7 @@ impl Core {
             max_restarts: actor.max_restarts,
             max_concurrency: actor.max_concurrency,
             handles: self.objects.get(actor.key).map_or(0, |object| object.rows),
-            queued: actor.calls.len() as u32,
+            queued: (actor.ahead.len() + actor.calls.len()) as u32,
             running: actor.running.len() as u32,
             calls_done: actor.calls_done,
             call: current.map(|call| Arc::clone(&call.function)),

@@ -24,8 +24,8 @@ impl Core {
         out.send(worker, &ToClient::Exit);
     }
 
-    /// Sends a task to a worker.
-    pub(super) fn run(&mut self, key: TaskKey, worker: ProcessId, work: Work, out: &mut impl Outbox) {
+    /// Sends a task to a worker; `ahead` of its time, where it has another one to do first.
+    pub(super) fn run(&mut self, key: TaskKey, worker: ProcessId, work: Work, ahead: bool, out: &mut impl Outbox) {
         let pid = self.pid(worker);
         let Some(task) = self.tasks.get_mut(&key) else { return };
         task.attempt += 1;
@@ -43,7 +43,7 @@ impl Core {
             arguments: self.arguments(task),
             returns: task.returns.len() as u32,
         };
-        out.send(worker, &message);
+        if ahead { out.send_ahead(worker, &message) } else { out.send(worker, &message) }
     }
 
     fn arguments<'a>(&'a self, task: &'a Task) -> Vec<local::Argument<'a>> {

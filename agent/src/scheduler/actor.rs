@@ -1,5 +1,6 @@
 //! One actor, from its creation to its end.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
@@ -7,6 +8,11 @@ use plasmon_protocol::record::ActorStatus;
 
 use super::calls::Calls;
 use super::shape::Shape;
+
+/// Calls that an actor is sent ahead at most.
+pub const AHEAD: usize = 32;
+/// The longest that a call may take for the next ones to be sent ahead, milliseconds.
+const QUICK_MS: u64 = 1;
 
 /// One actor. Its handles are references to an object without a value, so they are counted as all references are.
 #[derive(Clone, Debug)]
@@ -49,6 +55,12 @@ pub struct Actor {
     pub calls: Calls,
     /// Calls that were sent to it and have not ended there, oldest first.
     pub running: Vec<TaskKey>,
+    /// Calls that it was sent ahead and that come after those, oldest first: an actor that is done with one finds the next there.
+    pub ahead: VecDeque<TaskKey>,
+    /// Since when the first of its running calls is that, milliseconds since the Unix epoch.
+    pub turn_ms: u64,
+    /// Its last call took no time to speak of.
+    pub is_quick: bool,
     /// Its constructor has ended, and keeps its arguments: it may have to run again.
     pub keeps_constructor: bool,
     /// Calls that ended.
@@ -74,6 +86,29 @@ impl Actor {
         match &self.name {
             Some(name) => format!("{} '{name}'", self.short_class()),
             None => self.short_class().to_owned(),
+        }
+    }
+
+    /// Whether a call may be sent to run now.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        self.running.len() < self.max_concurrency as usize
+    }
+
+    /// Whether a call may be sent that comes after others. Only where those don't take long, so that callers take turns all the same.
+    #[must_use]
+    pub fn may_be_sent_ahead(&self) -> bool {
+        self.max_concurrency == 1 && self.is_quick && self.ahead.len() < AHEAD
+    }
+
+    /// A call has ended: the one that comes after it takes its place, if it was sent.
+    pub fn end_call(&mut self, call: TaskKey, now_ms: u64) {
+        self.running.retain(|running| *running != call);
+        self.calls_done += 1;
+        self.is_quick = now_ms.saturating_sub(self.turn_ms) <= QUICK_MS;
+        self.turn_ms = now_ms;
+        if self.has_place() {
+            self.running.extend(self.ahead.pop_front());
         }
     }
 

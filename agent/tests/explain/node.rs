@@ -67,7 +67,7 @@ impl Outbox for Outside {
 
     fn end_job(&mut self, _: JobId) {}
 
-    fn withdraw(&mut self, _: ProcessId, _: u32) {}
+    fn withdraw(&mut self, _: ProcessId, _: u64) {}
 
     fn evict(&mut self, _: &mut Vec<ObjectKey>) {}
 

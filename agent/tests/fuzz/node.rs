@@ -61,7 +61,7 @@ impl Outbox for Outside {
 
     fn end_job(&mut self, _job: JobId) {}
 
-    fn withdraw(&mut self, _worker: ProcessId, _run: u32) {}
+    fn withdraw(&mut self, _worker: ProcessId, _run: u64) {}
 
     fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
 

@@ -51,10 +51,11 @@ impl Knocking {
     pub(crate) fn enter(self) -> Result<Guest, Error> {
         let (bytes, descriptors) = self.0.recv().unwrap().expect("an answer");
         let hello = local::decode::<Welcome>("the agent", &bytes)??;
-        let [_pool, _slots, client, agent, agent_bell, own_bell] = <[_; 6]>::try_from(descriptors).unwrap();
+        let [_pool, _slots, client, agent, agent_bell, own_bell, reader_bell] = <[_; 7]>::try_from(descriptors).unwrap();
         let (ring, inbound, words) = ClientLink::open(client, agent).unwrap().split();
-        let (agent_bell, own_bell) = (Doorbell::from_fd(agent_bell), Doorbell::from_fd(own_bell));
-        Ok(Guest { hello, channel: self.0, ring, inbound, words, agent_bell, _own_bell: own_bell, bytes: Vec::new(), read: 0 })
+        let agent_bell = Doorbell::from_fd(agent_bell);
+        let bells = [own_bell, reader_bell].map(Doorbell::from_fd);
+        Ok(Guest { hello, channel: self.0, ring, inbound, words, agent_bell, _bells: bells, bytes: Vec::new(), read: 0 })
     }
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Guest {
     inbound: Consumer,
     words: ClientWords,
     agent_bell: Doorbell,
-    _own_bell: Doorbell,
+    _bells: [Doorbell; 2],
     bytes: Vec<u8>,
     read: usize,
 }

@@ -300,7 +300,7 @@ impl Client {
 
     /// More messages lie in its inbox than it can have asked for.
     pub(crate) fn is_flooded(&self) -> bool {
-        let window = self.actor.unwrap_or(1).max(1) as usize;
+        let window = self.most_calls();
         // An actor that did not read on does not know how many calls it runs; its end comes on top.
         let runs =
             self.tasks.iter().map(|running| if let Work::Constructor { max_concurrency } = running.work { max_concurrency } else { 1 });

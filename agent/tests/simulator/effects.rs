@@ -127,7 +127,7 @@ impl Outbox for Recorder {
         self.effects.push(Effect::EndJob(job));
     }
 
-    fn withdraw(&mut self, worker: ProcessId, _run: u32) {
+    fn withdraw(&mut self, worker: ProcessId, _run: u64) {
         unreachable!("nobody stands still here, and worker {worker} was asked for its task");
     }
 

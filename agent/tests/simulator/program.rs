@@ -59,10 +59,11 @@ impl Client {
             }
             return;
         }
-        let which = random.below(self.tasks.len() as u64) as usize;
-        self.tasks.swap(0, which);
         // Calls that run side by side don't give back what they don't have.
         let alone = self.actor.is_none_or(|calls| calls == 1);
+        // What was sent ahead comes after what runs.
+        let which = if alone { 0 } else { random.below(self.tasks.len() as u64) as usize };
+        self.tasks.swap(0, which);
         let running = &mut self.tasks[0];
         let task = running.key;
         if !running.started {

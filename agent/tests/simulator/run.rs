@@ -185,7 +185,7 @@ impl World {
                     client.write(&ToAgent::Unblocked);
                 }
                 client.go_on(view, random);
-                if !client.tasks.is_empty() {
+                if !client.tasks.is_empty() && client.actor.is_some_and(|calls| calls > 1) {
                     client.tasks.rotate_left(1);
                 }
             }

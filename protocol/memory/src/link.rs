@@ -25,7 +25,7 @@ const HEAD: u64 = LINE;
 const TAIL: u64 = 2 * LINE;
 
 const CLIENT_MAGIC: u64 = u64::from_le_bytes(*b"PLSMclnt") ^ VERSION as u64;
-const SLEEPING: u64 = 3 * LINE;
+const SLEEPER: u64 = 3 * LINE;
 const PIN_WORDS: u64 = 4 * LINE;
 const CLIENT_DATA: u64 = (PIN_WORDS + PINS as u64 * 8).next_multiple_of(PAGE);
 /// Bytes of the client segment.
@@ -43,11 +43,11 @@ pub const AGENT_SEGMENT: u64 = AGENT_DATA + TO_CLIENT as u64;
 
 fn words(client: &Arc<Segment>, agent: &Arc<Segment>) -> io::Result<Words> {
     Ok(Words {
-        sleeping: Word(Place::at(client, SLEEPING)?),
+        sleeper: Word(Place::at(client, SLEEPER)?),
         recall: Word(Place::at(agent, RECALL)?),
         wants_space: Word(Place::at(agent, WANTS_SPACE)?),
         sites: Word(Place::at(agent, SITES)?),
-        withdrawn: Word(Place::at(agent, WITHDRAWN)?),
+        withdrawn: Place::at(agent, WITHDRAWN)?,
         freed: Place::many(agent, FREED, MAX_LEASES)?,
     })
 }
@@ -122,7 +122,7 @@ impl AgentLink {
         &self.pins
     }
 
-    /// What the agent says without a message, and whether the client sleeps.
+    /// What the agent says without a message, and which of the client's threads sleeps.
     pub fn words(&self) -> &AgentWords {
         &self.words
     }

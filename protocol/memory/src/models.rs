@@ -37,7 +37,8 @@ fn pins(count: usize) -> (PinTable, PinScanner) {
 fn words() -> (AgentWords, PinScanner, ClientWords) {
     let word = || Word(Place::new(AtomicU32::new(0)));
     let freed = Place::many([AtomicU32::new(0)]);
-    let words = Words { sleeping: word(), recall: word(), wants_space: word(), sites: word(), withdrawn: word(), freed };
+    let words =
+        Words { sleeper: word(), recall: word(), wants_space: word(), sites: word(), withdrawn: Place::new(AtomicU64::new(0)), freed };
     let (table, scanner) = pins(1);
     (AgentWords(words.clone()), scanner, ClientWords { pins: table, words })
 }

@@ -107,7 +107,7 @@ impl PinTable {
         failpoint!("mid_pin");
         fence(Ordering::SeqCst);
         match slots.read(key.slot) {
-            Some(SlotEntry { generation, state: SlotState::InMemory, offset, length }) if generation == key.generation => {
+            Some(SlotEntry { generation, state: SlotState::InMemory, offset, length, .. }) if generation == key.generation => {
                 PinOutcome::Pinned { pin, offset, length }
             }
             other => {

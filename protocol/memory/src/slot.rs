@@ -35,6 +35,8 @@ pub enum SlotState {
     Evicting = 5,
     /// An object that is in external storage only. Ask the agent.
     Spilled = 6,
+    /// An object whose value is in the entry itself: [`SlotEntry::value`].
+    InEntry = 7,
 }
 
 impl SlotState {
@@ -47,6 +49,7 @@ impl SlotState {
             4 => Self::Failed,
             5 => Self::Evicting,
             6 => Self::Spilled,
+            7 => Self::InEntry,
             _ => Self::Pending,
         }
     }
@@ -98,6 +101,23 @@ pub struct SlotEntry {
     pub offset: u64,
     /// The object's size, bytes.
     pub length: u64,
+    /// The second half of a value in the entry, whose first half is in the place of `offset`.
+    rest: u64,
+}
+
+/// The longest value that an entry has room for, bytes.
+pub const MAX_IN_ENTRY: usize = 16;
+
+impl SlotEntry {
+    /// The object's encoded value, where the entry has it: so many bytes of these.
+    #[must_use]
+    pub fn value(&self) -> Option<([u8; MAX_IN_ENTRY], usize)> {
+        let length = usize::try_from(self.length).ok().filter(|length| self.state == SlotState::InEntry && *length <= MAX_IN_ENTRY)?;
+        let mut bytes = [0; MAX_IN_ENTRY];
+        bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.rest.to_le_bytes());
+        Some((bytes, length))
+    }
 }
 
 /// One entry in shared memory; half a cache line.
@@ -107,7 +127,7 @@ pub(crate) struct Entry {
     word: AtomicU64,
     offset: AtomicU64,
     length: AtomicU64,
-    reserved: AtomicU64,
+    rest: AtomicU64,
 }
 
 #[cfg(not(loom))]
@@ -194,7 +214,7 @@ impl SlotTable {
     #[cfg(loom)]
     pub(crate) fn modelled(slots: u32) -> Self {
         let zero = || AtomicU64::new(0);
-        let entries = (0..slots).map(|_| Entry { word: zero(), offset: zero(), length: zero(), reserved: zero() });
+        let entries = (0..slots).map(|_| Entry { word: zero(), offset: zero(), length: zero(), rest: zero() });
         Self { entries: Place::many(entries), agent_state: Place::new(AtomicU32::new(0)), writable: true }
     }
 
@@ -228,6 +248,22 @@ impl SlotTable {
         true
     }
 
+    /// Agent only: puts an object's encoded value into its entry. False as for [`SlotTable::publish`], and when there is no room for it.
+    pub fn publish_value(&self, slot: u32, generation: u32, value: &[u8]) -> bool {
+        let (mut bytes, length) = ([0; MAX_IN_ENTRY], value.len());
+        let Some((entry, room)) = self.writable(slot).zip(bytes.get_mut(..length)) else { return false };
+        room.copy_from_slice(value);
+        let bytes = u128::from_le_bytes(bytes);
+        entry.word.store(word(generation, SlotState::Pending), Ordering::Relaxed);
+        fence(Ordering::Release);
+        #[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
+        entry.offset.store(bytes as u64, Ordering::Relaxed);
+        entry.rest.store((bytes >> 64) as u64, Ordering::Relaxed);
+        entry.length.store(length as u64, Ordering::Relaxed);
+        entry.word.store(word(generation, SlotState::InEntry), Ordering::Release);
+        true
+    }
+
     /// Agent only: changes generation and state, and keeps the place. False as for [`SlotTable::publish`].
     pub fn set_state(&self, slot: u32, generation: u32, state: SlotState) -> bool {
         let Some(entry) = self.writable(slot) else { return false };
@@ -244,10 +280,11 @@ impl SlotTable {
         // The agent changes an entry rarely; what changed three times within a read is in motion.
         for _ in 0..3 {
             let (offset, length) = (entry.offset.load(Ordering::Relaxed), entry.length.load(Ordering::Relaxed));
+            let rest = entry.rest.load(Ordering::Relaxed);
             fence(Ordering::Acquire);
             let again = acquire(&entry.word);
             if again == word {
-                return Some(SlotEntry { offset, length, ..unpack(word) });
+                return Some(SlotEntry { offset, length, rest, ..unpack(word) });
             }
             word = again;
         }
@@ -302,7 +339,7 @@ fn word(generation: u32, state: SlotState) -> u64 {
 
 #[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
 fn unpack(word: u64) -> SlotEntry {
-    SlotEntry { generation: (word >> 32) as u32, state: SlotState::from_number(word as u32), offset: 0, length: 0 }
+    SlotEntry { generation: (word >> 32) as u32, state: SlotState::from_number(word as u32), ..SlotEntry::default() }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -315,7 +352,7 @@ mod tests {
         let client = SlotTable::open(table.fd().unwrap().try_clone_to_owned().unwrap(), 5000).unwrap();
         assert_eq!(client.read(4999), Some(SlotEntry::default()));
         assert!(table.publish(4999, 7, SlotState::InMemory, 1 << 40, 12));
-        let entry = SlotEntry { generation: 7, state: SlotState::InMemory, offset: 1 << 40, length: 12 };
+        let entry = SlotEntry { generation: 7, state: SlotState::InMemory, offset: 1 << 40, length: 12, rest: 0 };
         assert_eq!(client.read(4999), Some(entry));
         assert!(table.set_state(4999, 7, SlotState::Failed));
         assert_eq!(client.read(4999), Some(SlotEntry { state: SlotState::Failed, ..entry }));
@@ -324,6 +361,21 @@ mod tests {
         assert!(!client.set_agent_state(AgentState::Sleeping), "a client published");
         assert!(table.set_agent_state(AgentState::Napping));
         assert_eq!((client.agent_state(), client.agent_rest_after_push().state()), (AgentState::Napping, AgentState::Napping));
+    }
+
+    #[test]
+    fn small_values_are_in_the_entry() {
+        let table = SlotTable::create(1).unwrap();
+        let all: Vec<u8> = (1..=17).collect();
+        for length in 0..=MAX_IN_ENTRY {
+            assert!(table.publish_value(0, 3, &all[..length]));
+            let entry = table.read(0).unwrap();
+            let (bytes, known) = entry.value().unwrap();
+            assert_eq!((entry.generation, &bytes[..known]), (3, &all[..length]));
+        }
+        assert!(!table.publish_value(0, 4, &all), "more than an entry has room for");
+        assert!(table.publish(0, 4, SlotState::Inlined, 0, 17));
+        assert_eq!(table.read(0).unwrap().value(), None);
     }
 
     #[test]

@@ -3,17 +3,41 @@
 
 use crate::pin::PinTable;
 use crate::place::Place;
-use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, acquire, fence};
 
-/// The words of one client. `sleeping` is the client's to write, the others are the agent's.
+/// Which of a client's threads is to be woken for what it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u32)]
+pub enum Sleeper {
+    /// None: one of them is looking.
+    #[default]
+    Nobody = 0,
+    /// The service thread.
+    Service = 1,
+    /// A thread that waits for an answer or a task, and reads the ring itself.
+    Reader = 2,
+}
+
+impl Sleeper {
+    /// An unknown number means: the one who always looks when it is woken.
+    fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Nobody,
+            2 => Self::Reader,
+            _ => Self::Service,
+        }
+    }
+}
+
+/// The words of one client. `sleeper` is the client's to write, the others are the agent's.
 #[derive(Debug)]
 #[cfg_attr(loom, derive(Clone))]
 pub(crate) struct Words {
-    pub(crate) sleeping: Word,
+    pub(crate) sleeper: Word,
     pub(crate) recall: Word,
     pub(crate) wants_space: Word,
     pub(crate) sites: Word,
-    pub(crate) withdrawn: Word,
+    pub(crate) withdrawn: Place<AtomicU64>,
     /// For each lease.
     pub(crate) freed: Place<[AtomicU32]>,
 }
@@ -53,29 +77,29 @@ impl AgentWords {
         self.0.sites.set(on.into());
     }
 
-    /// Takes back the task that a worker was sent as its `run`th, counting from 1 and around, unless it has begun: whoever drains the
-    /// worker's ring after this call and finds no word of a begin knows that there will be none.
-    pub fn withdraw(&self, run: u32) {
-        self.0.withdrawn.set(run);
+    /// Takes back the tasks that a worker was sent up to its `run`th, counting from 1, unless they have begun: whoever drains the worker's
+    /// ring after this call and finds no word of a begin knows that there will be none. Never called with less than before.
+    pub fn withdraw(&self, run: u64) {
+        self.0.withdrawn.store(run, Ordering::Release);
         // Pairs with the fence in `ClientWords::is_withdrawn`: either that side sees this word, or this one that the task has begun.
         fence(Ordering::SeqCst);
     }
 
-    /// Whether the client says that it sleeps: a hint, good for statistics.
-    pub fn client_sleeps(&self) -> bool {
-        self.0.sleeping.get() != 0
+    /// Who sleeps, as far as the client says: a hint, good for statistics.
+    pub fn last_sleeper(&self) -> Sleeper {
+        Sleeper::from_number(self.0.sleeper.get())
     }
 
-    /// Whether the doorbell has to be rung for the client to see what this thread wrote or pushed before the call. No wake is ever lost
-    /// by trusting it.
-    pub fn must_wake(&self) -> bool {
-        // Pairs with the fence in `ClientWords::set_sleeping`: either that side sees the message, or this one that it sleeps.
+    /// Whose doorbell has to be rung for the client to see what this thread wrote or pushed before the call. No wake is ever lost by
+    /// trusting it.
+    pub fn sleeper(&self) -> Sleeper {
+        // Pairs with the fence in `ClientWords::set_sleeper`: either that side sees the message, or this one that it sleeps.
         fence(Ordering::SeqCst);
-        self.client_sleeps()
+        self.last_sleeper()
     }
 }
 
-/// The client's side, which all of its threads use. Only its service thread says whether it sleeps.
+/// The client's side, which all of its threads use. Only the one that has the ring from the agent says who sleeps.
 #[derive(Debug)]
 pub struct ClientWords {
     pub(crate) pins: PinTable,
@@ -115,17 +139,18 @@ impl ClientWords {
 
     /// Whether the agent has taken back the task that this worker was sent as its `run`th. Asked after the word that it begins was pushed,
     /// and before it does; the answer yes needs another word.
-    pub fn is_withdrawn(&self, run: u32) -> bool {
+    pub fn is_withdrawn(&self, run: u64) -> bool {
         // Pairs with the fence in `AgentWords::withdraw`.
         fence(Ordering::SeqCst);
-        self.words.withdrawn.get() == run
+        run <= acquire(&self.words.withdrawn)
     }
 
-    /// Says whether the service thread sleeps. Before it really sleeps it must look once more, after this call, at
-    /// [`Consumer::is_empty`](crate::ring::Consumer::is_empty) and the words here that it acts on.
-    pub fn set_sleeping(&self, sleeps: bool) {
-        self.words.sleeping.set(sleeps.into());
-        // Pairs with the fence in `AgentWords::must_wake`.
+    /// Says who sleeps. Before that thread really does it must look once more, after this call, at
+    /// [`Consumer::is_empty`](crate::ring::Consumer::is_empty) and the words here that it acts on. Called by one thread at a time: the
+    /// one that has the ring.
+    pub fn set_sleeper(&self, sleeper: Sleeper) {
+        self.words.sleeper.set(sleeper as u32);
+        // Pairs with the fence in `AgentWords::sleeper`.
         fence(Ordering::SeqCst);
     }
 }

@@ -119,7 +119,7 @@ fn client_segment() {
         while link.producer().push(&[1; 60_000]) {}
         assert!(link.producer().free() <= TO_CLIENT as u64);
         let drained_by_client = link.producer().is_drained();
-        let _ = (link.is_empty(), link.words().must_wake(), link.words().client_sleeps());
+        let _ = (link.is_empty(), link.words().sleeper(), link.words().last_sleeper());
         drained.is_ok() && drained_by_client.is_ok() && whole
     });
 }

@@ -16,6 +16,7 @@ use plasmon_memory::pool::Pool;
 use plasmon_memory::process::Pidfd;
 use plasmon_memory::segment::Segment;
 use plasmon_memory::slot::{AgentState, SlotState, SlotTable};
+use plasmon_memory::words::Sleeper;
 use plasmon_protocol::id::ObjectKey;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -82,7 +83,7 @@ impl Agent {
     }
 
     fn wake_if_asleep(&self) {
-        if self.link.words().must_wake() {
+        if self.link.words().sleeper() == Sleeper::Service {
             self.client_bell.ring();
         }
     }
@@ -210,13 +211,13 @@ fn exchange([_pool, slots, client, agent, bell, client_bell]: [OwnedFd; 6]) {
             }
             continue;
         }
-        words.set_sleeping(true);
+        words.set_sleeper(Sleeper::Service);
         let full = pushed < MESSAGES && producer.free() < 4 + next.len() as u64;
         if consumer.is_empty() && (pushed == MESSAGES || full) {
             poll(&[&client_bell]);
             client_bell.clear();
         }
-        words.set_sleeping(false);
+        words.set_sleeper(Sleeper::Nobody);
     }
 }
 

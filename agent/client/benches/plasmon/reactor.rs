@@ -52,7 +52,7 @@ impl Outbox for Nobody {
 
     fn end_job(&mut self, _: JobId) {}
 
-    fn withdraw(&mut self, _: ProcessId, _: u32) {}
+    fn withdraw(&mut self, _: ProcessId, _: u64) {}
 
     fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
 

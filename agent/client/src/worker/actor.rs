@@ -1,7 +1,6 @@
 //! The life of a worker that has become an actor: it runs calls until it is told to end, then drops the actor's value.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use plasmon_protocol::local::{self, ToClient};
@@ -11,10 +10,11 @@ use crate::registry::State;
 use crate::turn::{Turn, Turns};
 
 /// Runs calls until the agent says that nobody can call any more.
-pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: &Receiver<Vec<u8>>) {
+pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32) {
     failpoint!("actor_ready");
+    let next_call = || worker.client.inbound.next_task(&worker.client);
     if max_concurrency <= 1 {
-        while let Ok(message) = calls.recv() {
+        while let Some(message) = next_call() {
             if !run(&message, |job| worker.run_alone(job, State::clone(&state)).is_ok()) {
                 break;
             }
@@ -23,7 +23,7 @@ pub(super) fn serve(worker: &Worker, state: State, max_concurrency: u32, calls: 
         let crew = Crew { queue: Mutex::default(), changed: Condvar::new(), turns: Arc::default() };
         std::thread::scope(|scope| {
             let mut threads = 0;
-            while let Ok(message) = calls.recv() {
+            while let Some(message) = next_call() {
                 // The agent sends no more calls than may run.
                 if matches!(local::decode("the agent", &message), Ok(ToClient::Run { .. })) {
                     if crew.give(message) && threads < max_concurrency {

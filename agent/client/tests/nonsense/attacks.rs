@@ -182,7 +182,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
             raw.agent_bell.clear();
         }
         let most = (u64::MAX - 1).to_ne_bytes();
-        for bell in [&raw.agent_bell, &raw.own_bell] {
+        for bell in [&raw.agent_bell, &raw.own_bell, &raw.reader_bell] {
             // Refused where the bell is rung already.
             let _ = rustix::io::write(bell, &most);
         }

@@ -57,7 +57,7 @@ fn odd_executables() {
         let channel = socket();
         channel.send(&encode(&hello()).unwrap(), &[odd; 16]).unwrap();
         let (_, descriptors) = answer(&channel).expect("a welcome").unwrap();
-        assert_eq!(descriptors.len(), 6);
+        assert_eq!(descriptors.len(), 7);
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) struct Raw {
     pub(crate) agent: OwnedFd,
     pub(crate) agent_bell: Doorbell,
     pub(crate) own_bell: Doorbell,
+    pub(crate) reader_bell: Doorbell,
     pub(crate) ring: Producer,
     inbound: Consumer,
     /// Messages that were received and not looked at.
@@ -82,11 +83,12 @@ impl Raw {
         let channel = socket();
         channel.send(&local::encode(&hello()).unwrap(), &[executable().as_fd()]).unwrap();
         let (hello, descriptors) = answer(&channel).expect("a welcome").unwrap();
-        let [pool, slots, client, agent, agent_bell, own_bell] = <[_; 6]>::try_from(descriptors).unwrap();
+        let [pool, slots, client, agent, agent_bell, own_bell, reader_bell] = <[_; 7]>::try_from(descriptors).unwrap();
         let copy = |fd: &OwnedFd| fd.try_clone().unwrap();
         let (ring, inbound, _) = ClientLink::open(copy(&client), copy(&agent)).unwrap().split();
-        let (agent_bell, own_bell) = (Doorbell::from_fd(agent_bell), Doorbell::from_fd(own_bell));
-        Self { hello, channel, pool, slots, client, agent, agent_bell, own_bell, ring, inbound, received: Default::default(), request: 0 }
+        let [agent_bell, own_bell, reader_bell] = [agent_bell, own_bell, reader_bell].map(Doorbell::from_fd);
+        let received = Default::default();
+        Self { hello, channel, pool, slots, client, agent, agent_bell, own_bell, reader_bell, ring, inbound, received, request: 0 }
     }
 
     /// Publishes any bytes as one message.

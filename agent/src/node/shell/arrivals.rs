@@ -310,6 +310,7 @@ impl Shell {
             line: Some(newcomer.line),
             pidfd: introduction.pidfd,
             doorbell: equipment.doorbell,
+            reader_bell: equipment.reader_bell,
             backlog: std::collections::VecDeque::new(),
             unread: (Vec::new(), 0),
             touched: false,

@@ -223,7 +223,9 @@ impl Core {
                 Some(actor) => match (actor.status, &actor.cause) {
                     (ActorStatus::Dead, Some(cause)) => format!("{label} is dead: {cause}"),
                     (ActorStatus::Alive, _) if actor.running.is_empty() => format!("{label} is idle: it waits for calls"),
-                    (ActorStatus::Alive, _) => format!("{label} runs {} calls, {} wait", actor.running.len(), actor.calls.len()),
+                    (ActorStatus::Alive, _) => {
+                        format!("{label} runs {} calls, {} wait", actor.running.len(), actor.ahead.len() + actor.calls.len())
+                    }
                     _ => format!("{label} takes no calls yet: its constructor has not ended"),
                 },
                 None => format!("{label} has ended"),

@@ -79,11 +79,20 @@ impl Core {
                 Role::Method(actor) => self.call_links(task, actor),
                 Role::Function | Role::Constructor(_) => self.queued_links(task),
             },
+            TaskStatus::SubmittedToWorker if self.is_ahead(task) => match task.role {
+                Role::Method(actor) => self.call_links(task, actor),
+                Role::Function | Role::Constructor(_) => Links::none(),
+            },
             TaskStatus::SubmittedToWorker | TaskStatus::Running => {
                 links(task.worker.map(Key::Process).into_iter().collect(), "runs in", Rule::All)
             }
             TaskStatus::Finished | TaskStatus::Failed => Links::none(),
         }
+    }
+
+    /// Whether a task was sent to its actor and comes after another one there.
+    fn is_ahead(&self, task: &Task) -> bool {
+        task.role.actor().and_then(|actor| self.actors.get(&actor)).is_some_and(|actor| actor.ahead.contains(&task.key))
     }
 
     /// A task that waits for resources, for its turn or for a worker.
@@ -109,7 +118,7 @@ impl Core {
         if actor.status != ActorStatus::Alive {
             return links(vec![Key::Actor(key)], "waits for", Rule::All);
         }
-        if actor.running.len() >= actor.max_concurrency as usize {
+        if !actor.has_place() {
             return links(actor.running.iter().copied().map(Key::Task).collect(), "comes after", Rule::Any);
         }
         match actor.calls.first_of(call.key.process).filter(|first| *first != call.key) {

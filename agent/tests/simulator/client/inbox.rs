@@ -1,5 +1,6 @@
 //! What a client is told, taken in as the library does it.
 
+use plasmon_agent::scheduler::actor::AHEAD;
 use plasmon_protocol::local::{Outcome, ToAgent, ToClient, Work, decode};
 
 use super::{Client, OwnLease, Request, Running, View, is_in_memory};
@@ -48,7 +49,7 @@ impl Client {
             }
             ToClient::Run { task, work, returns, .. } => {
                 self.tasks.push(Running { key: task, work, returns, outputs: 0, started: false, blocked: false });
-                let most = self.actor.unwrap_or(1) as usize;
+                let most = self.most_calls();
                 if self.tasks.len() > most {
                     return self.tolerate(format!("process {} gets a task beside {most} that it runs", self.id));
                 }
@@ -63,6 +64,15 @@ impl Client {
             ToClient::Exit => self.leaving = true,
         }
         Ok(())
+    }
+
+    /// Tasks that it can have been sent and not ended.
+    pub(super) fn most_calls(&self) -> usize {
+        match self.actor {
+            None => 1,
+            Some(1) => 1 + AHEAD,
+            Some(calls) => calls as usize,
+        }
     }
 
     /// A hostile client asks for anything under any number.

@@ -24,6 +24,8 @@ pub(crate) struct Actor {
     pub(crate) max_concurrency: usize,
     /// Calls that were sent and have not ended, in the order of sending.
     pub(crate) running: Vec<TaskKey>,
+    /// Calls that were sent and come after the one that runs.
+    pub(crate) ahead: Vec<TaskKey>,
     /// Calls that had been sent to a worker that died: sent again before all others.
     pub(crate) again: Vec<TaskKey>,
     pub(crate) restarts: u32,
@@ -97,6 +99,7 @@ impl Model {
             wants: held,
             max_concurrency: options.max_concurrency as usize,
             running: Vec::new(),
+            ahead: Vec::new(),
             again: Vec::new(),
             restarts: 0,
             max_restarts: options.max_restarts,
@@ -181,6 +184,9 @@ impl Model {
         if let Some(actor) = self.actors.get_mut(&key) {
             actor.running.retain(|running| *running != call);
             actor.calls_done += 1;
+            if !actor.ahead.is_empty() && actor.running.is_empty() {
+                actor.running.push(actor.ahead.remove(0));
+            }
         }
     }
 
@@ -188,7 +194,8 @@ impl Model {
     pub(super) fn end_actor(&mut self, key: ObjectKey, end: End) {
         let Some(actor) = self.actors.get_mut(&key).filter(|actor| actor.lives()) else { return };
         actor.status = ActorStatus::Dead;
-        let running = std::mem::take(&mut actor.running);
+        let mut running = std::mem::take(&mut actor.running);
+        running.append(&mut actor.ahead);
         actor.again.clear();
         let (detached, job, constructor) = (actor.detached, actor.job, actor.constructor);
         let mut worker = actor.worker;

@@ -274,7 +274,7 @@ impl Model {
             let key = row.actor_id.key();
             let actor = self.actors.get(&key).ok_or_else(|| format!("the core has an actor more: {row:?}"))?;
             let handles = self.rows.range((key, ProcessId(0))..=(key, ProcessId(u32::MAX))).count();
-            let queued = queued.get(&key).copied().unwrap_or(0);
+            let queued = queued.get(&key).copied().unwrap_or(0) + actor.ahead.len() as u32;
             let same = row.status == actor.status
                 && *row.class == *actor.class
                 && row.name.as_deref() == actor.name.as_deref()

@@ -7,6 +7,8 @@ use plasmon_protocol::local::{self, Outcome, PAGE, SLOT_BLOCK, ToClient, Work, d
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Amount;
 
+use plasmon_agent::scheduler::actor::AHEAD;
+
 use super::{Activity, Answer, Argument, Ask, Check, Codes, Lease, Model, Role, Wants};
 use crate::simulator::effects::Effect;
 
@@ -313,7 +315,11 @@ impl Model {
         task.outputs = 0;
         if let Role::Method(actor) = role {
             let actor = self.actors.get_mut(&actor).expect("it was there before");
-            actor.running.push(key);
+            if actor.running.len() < actor.max_concurrency {
+                actor.running.push(key)
+            } else {
+                actor.ahead.push(key)
+            }
             if actor.again.first() == Some(&key) {
                 actor.again.remove(0);
             } else {
@@ -350,7 +356,10 @@ impl Model {
     fn observe_call(&self, to: ProcessId, key: TaskKey, called: ObjectKey) -> Check {
         let actor = self.actors.get(&called).ok_or_else(|| format!("{key:?} is sent to actor {called:?}, which is none"))?;
         ensure(self.processes[&to].activity == Activity::Actor(called), || format!("call {key:?} is sent to {to}, not to {actor:?}"))?;
-        ensure(actor.running.len() < actor.max_concurrency, || format!("call {key:?} is sent to {actor:?}, which has no place for it"))?;
+        let may_wait_there = actor.max_concurrency == 1 && actor.ahead.len() < AHEAD;
+        ensure(actor.running.len() < actor.max_concurrency || may_wait_there, || {
+            format!("call {key:?} is sent to {actor:?}, which has no place for it")
+        })?;
         let next = self.next_call(called);
         ensure(next == Some(key), || format!("call {key:?} is sent to {actor:?} before {next:?}"))
     }

@@ -132,8 +132,8 @@ impl Model {
             && !self.restart_actor(actor, loss)
         {
             if loss == Loss::OutOfMemory {
-                let running = self.tasks.iter().filter(|(_, task)| task.worker == Some(id) && task.is_pending());
-                self.failing.extend(running.map(|(key, _)| (*key, "out_of_memory")));
+                let running = self.actors[&actor].running.iter().filter(|call| self.tasks[call].is_pending());
+                self.failing.extend(running.map(|call| (*call, "out_of_memory")));
             }
             self.end_actor(actor, End::AtOnce);
         }

@@ -88,8 +88,9 @@ impl Model {
         constructor.status = TaskStatus::PendingNodeAssignment;
         actor.worker = None;
         let (running, constructor) = (std::mem::take(&mut actor.running), actor.constructor);
+        let ahead = std::mem::take(&mut actor.ahead);
         self.lose_attempt(constructor, loss);
-        running.iter().for_each(|call| self.end_lingering(*call));
+        running.iter().chain(&ahead).for_each(|call| self.end_lingering(*call));
         let mut again = Vec::new();
         for call in running.into_iter().filter(|call| self.tasks[call].is_pending()).collect::<Vec<_>>() {
             if self.lose_attempt(call, loss) {
@@ -97,6 +98,14 @@ impl Model {
             } else {
                 self.failing.push((call, if loss == Loss::OutOfMemory { "out_of_memory" } else { "actor_died" }));
             }
+        }
+        // What it had not begun it never tried.
+        for call in ahead.into_iter().filter(|call| self.tasks[call].is_pending()).collect::<Vec<_>>() {
+            let task = self.tasks.get_mut(&call).expect("it was there before");
+            (task.worker, task.worker_pid) = (None, None);
+            task.attempt -= 1;
+            self.wait_for_arguments(call);
+            again.push(call);
         }
         let actor = self.actors.get_mut(&key).expect("it was there before");
         again.append(&mut actor.again);

@@ -7,6 +7,7 @@ use super::{Bell, KEY, PLACE, an_object, byte, ring, with_preemptions, words};
 use crate::pin::{PinOutcome, pinned};
 use crate::place::Bytes;
 use crate::slot::SlotState;
+use crate::words::Sleeper;
 
 /// A reader lets go, the agent says so, the leaseholder writes the next object there, and a reader of that one sees it: nobody touches
 /// a byte that somebody else still reads or writes.
@@ -165,17 +166,17 @@ fn a_recall_brings_an_idle_lease_back() {
                         break;
                     }
                 }
-                client.set_sleeping(true);
+                client.set_sleeper(Sleeper::Service);
                 if client.recall() == recalls {
                     their_bell.wait();
                     their_bell.clear();
                 }
-                client.set_sleeping(false);
+                client.set_sleeper(Sleeper::Nobody);
             }
         });
         agent.add_freed(0);
         agent.raise_recall();
-        if agent.must_wake() {
+        if agent.sleeper() == Sleeper::Service {
             bell.ring();
         }
         client.join().unwrap();

@@ -138,6 +138,23 @@ fn an_entry_is_read_whole() {
     });
 }
 
+/// A value in an entry is one object's, from its first byte to its last.
+#[test]
+fn a_value_in_an_entry_is_read_whole() {
+    loom::model(|| {
+        let slots: Place<SlotTable> = Place::new(SlotTable::modelled(1));
+        slots.publish_value(0, 1, &[1; 15]);
+        let table = slots.clone();
+        let reader = thread::spawn(move || table.read(0).unwrap());
+        slots.publish_value(0, 2, &[2; 16]);
+        let entry = reader.join().unwrap();
+        if let Some((bytes, length)) = entry.value() {
+            let number = u8::try_from(entry.generation).unwrap();
+            assert!(bytes[..length].iter().all(|byte| *byte == number) && length == 14 + usize::from(number), "{entry:?}");
+        }
+    });
+}
+
 /// An attempt to move what somebody reads leaves the object where it is, for everybody.
 #[test]
 fn an_eviction_in_vain_harms_nobody() {

@@ -1,11 +1,14 @@
 //! Who sleeps is woken by what it must see; a task that did not begin is taken back from whoever does not wake.
 
-use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use super::{Bell, ring, words};
+use super::{Bell, ring, with_preemptions, words};
 use crate::place::Place;
+use crate::ring::Consumer;
 use crate::slot::{AgentState, SlotTable};
+use crate::words::{ClientWords, Sleeper};
 
 /// Either the sleeper's second look finds the message, or the producer finds it asleep.
 #[test]
@@ -100,9 +103,9 @@ fn no_wake_of_a_client_is_lost() {
         let agent = thread::spawn(move || {
             assert!(producer.push(b"m"));
             agent.raise_recall();
-            agent.must_wake()
+            agent.sleeper() == Sleeper::Service
         });
-        client.set_sleeping(true);
+        client.set_sleeper(Sleeper::Service);
         let seen = !consumer.is_empty() && client.recall() == 1;
         let rung = agent.join().unwrap();
         assert!(seen || rung, "a message, and nobody awake");
@@ -118,7 +121,7 @@ fn a_client_hears_everything() {
         let bell = Arc::new(Bell::default());
         let their_bell = Arc::clone(&bell);
         let agent = thread::spawn(move || {
-            let wake = || agent.must_wake().then(|| their_bell.ring());
+            let wake = || (agent.sleeper() == Sleeper::Service).then(|| their_bell.ring());
             assert!(producer.push(b"m"));
             wake();
             agent.raise_recall();
@@ -131,14 +134,103 @@ fn a_client_hears_everything() {
             if !bytes.is_empty() && recalls == 1 {
                 break;
             }
-            client.set_sleeping(true);
+            client.set_sleeper(Sleeper::Service);
             if consumer.is_empty() && client.recall() == recalls {
                 bell.wait();
                 bell.clear();
             }
-            client.set_sleeping(false);
+            client.set_sleeper(Sleeper::Nobody);
         }
         agent.join().unwrap();
+    });
+}
+
+/// What threads of a client that read take turns at: the ring, and how many messages came out of it.
+struct Turns {
+    ring: Mutex<(Consumer, usize)>,
+    missed: AtomicBool,
+}
+
+impl Turns {
+    fn read(ring: &mut (Consumer, usize)) -> usize {
+        let mut bytes = Vec::new();
+        ring.0.drain(&mut bytes).unwrap();
+        ring.1 += ring.0.frames(&bytes).count();
+        ring.1
+    }
+
+    /// The steps of a thread that waits for the first message.
+    fn lead(&self, words: &ClientWords, bell: &Bell, service: &Bell) {
+        let Ok(mut ring) = self.ring.try_lock() else { return };
+        words.set_sleeper(Sleeper::Nobody);
+        while Self::read(&mut ring) == 0 {
+            words.set_sleeper(Sleeper::Reader);
+            if ring.0.is_empty() {
+                bell.wait();
+                bell.clear();
+            }
+            words.set_sleeper(Sleeper::Nobody);
+        }
+        words.set_sleeper(Sleeper::Service);
+        // The model's service thread must end too.
+        let left = !ring.0.is_empty() || ring.1 == 2;
+        drop(ring);
+        if self.missed.swap(false, Ordering::SeqCst) || left {
+            service.ring();
+        }
+    }
+
+    /// The steps of the service thread.
+    fn serve(&self, words: &ClientWords, bell: &Bell) {
+        loop {
+            self.missed.store(false, Ordering::SeqCst);
+            let first = self.ring.try_lock();
+            let ring = first.or_else(|_| {
+                self.missed.store(true, Ordering::SeqCst);
+                self.ring.try_lock()
+            });
+            let mut idle = true;
+            if let Ok(mut ring) = ring {
+                words.set_sleeper(Sleeper::Nobody);
+                if Self::read(&mut ring) == 2 {
+                    return;
+                }
+                words.set_sleeper(Sleeper::Service);
+                idle = ring.0.is_empty();
+            }
+            if idle {
+                bell.wait();
+                bell.clear();
+            }
+        }
+    }
+}
+
+/// A thread that waits reads the ring, and leaves it to the service thread: no message stays unread, whoever is rung for at that moment.
+#[test]
+fn whoever_reads_leaves_nothing_unheard() {
+    with_preemptions(3, || {
+        let (mut producer, consumer) = ring(16);
+        let (agent, _, client) = words();
+        let bells = Arc::new((Bell::default(), Bell::default()));
+        let turns = Arc::new(Turns { ring: Mutex::new((consumer, 0)), missed: AtomicBool::new(false) });
+        let client = Arc::new(client);
+        let theirs = Arc::clone(&bells);
+        let agent = thread::spawn(move || {
+            for message in [b"a", b"b"] {
+                assert!(producer.push(message));
+                match agent.sleeper() {
+                    Sleeper::Nobody => {}
+                    Sleeper::Service => theirs.0.ring(),
+                    Sleeper::Reader => theirs.1.ring(),
+                }
+            }
+        });
+        let (theirs, shared, words) = (Arc::clone(&bells), Arc::clone(&turns), Arc::clone(&client));
+        let reader = thread::spawn(move || shared.lead(&words, &theirs.1, &theirs.0));
+        turns.serve(&client, &bells.0);
+        agent.join().unwrap();
+        reader.join().unwrap();
     });
 }
 
