@@ -35,23 +35,20 @@ test-python: target/python ## Build the Python package, and run its tests
 python: target/python ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
 	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels
 
-# A server of the S3 protocol, for tests of object storage: moto, from PyPI.
-MOTO = 5.1.6
-target/moto:
-	@echo "installing the packages moto[server] $(MOTO) and what they need from PyPI into target/moto"
+# Ray, from PyPI, to measure beside it; without it Plasmon is measured alone.
+RAY = 2.60.0
+target/ray:
+	@echo "installing the packages ray $(RAY) and numpy and what they need from PyPI into target/ray"
 	rm -rf $@
 	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check "moto[server]==$(MOTO)" || { rm -rf $@; exit 1; }
-	touch $@
+	-$@/bin/pip install --quiet --disable-pip-version-check "ray==$(RAY)" numpy==2.4.6 && touch $@/installed
 
-# A client of the live stream that is not ours, for the README's reader: websockets, from PyPI.
-WEBSOCKETS = 15.0.1
-target/websockets:
-	@echo "installing the package websockets $(WEBSOCKETS) from PyPI into target/websockets"
-	rm -rf $@
-	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check "websockets==$(WEBSOCKETS)" || { rm -rf $@; exit 1; }
-	touch $@
+bench-python: python target/ray ## Measure the Python package beside Ray, ratios into target/bench-python.json
+	rm -rf target/bench-python
+	python3 -m venv target/bench-python
+	target/bench-python/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 target/wheels/plasmon-*.whl
+	python3 agent/python/benches/compare.py target/bench-python.json target/bench-python/bin/python \
+		$$(test -e target/ray/installed && echo target/ray/bin/python)
 
 campaign: ## Kill processes under load, KILLS=50000 of them, SEED=1 as it was with that seed
 	$(CARGO) test --release --package plasmon --features failpoints --test campaign -- --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED))

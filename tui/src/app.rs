@@ -9,6 +9,7 @@ pub mod page;
 pub mod pick;
 pub mod prompt;
 pub mod replay;
+pub mod roots;
 pub mod route;
 pub mod rows;
 pub mod split;

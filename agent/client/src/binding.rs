@@ -19,7 +19,7 @@ use plasmon_protocol::resources::Amount;
 pub use crate::argument::Encoded;
 use crate::client::Client;
 use crate::init::connection;
-use crate::object::{Fetch, fetch_until, wait_for};
+use crate::object::{Fetch, fetch_all, fetch_until, wait_for};
 use crate::object_ref::{Handle, ObjectRef};
 use crate::options::Reserve;
 pub use crate::registry::{Call, Failure, Fill};
@@ -39,7 +39,8 @@ pub struct Launch {
     pub agent: Vec<String>,
 }
 
-/// Runs what the agent sends by a name that no `#[remote]` has.
+/// Runs what the agent sends by a name that no `#[remote]` has. When a task is cancelled while it runs, its process gets `SIGINT`: its
+/// language's handler finds out by [`crate::is_cancelled`] whether it is the thread's own.
 pub trait Runner: Send + Sync {
     /// Runs a task, a constructor or a method, with the arguments and for the results of `call`.
     ///
@@ -52,6 +53,14 @@ static RUNNER: OnceLock<Box<dyn Runner>> = OnceLock::new();
 
 pub(crate) fn runner() -> Option<&'static dyn Runner> {
     RUNNER.get().map(|runner| &**runner)
+}
+
+/// A task that runs here was cancelled.
+pub(crate) fn interrupt() {
+    if runner().is_some() {
+        // A process can always signal itself.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+    }
 }
 
 /// The whole life of the worker or the agent that this process was started as; `boot` is what the environment variable `PLASMON_BOOT`
@@ -278,6 +287,24 @@ impl Connection {
         reference.handle.key_on(&self.client)?;
         let fetched = fetch_until(Fetch::at(&reference.handle, site), limit, Some((pause, stop)))?;
         Ok(fetched.map(|fetched| Content(fetched.into_source())))
+    }
+
+    /// Several objects, asked for at once; else as [`Connection::get`]. Each that is in memory stays there until its content is dropped.
+    ///
+    /// # Errors
+    /// The first that there is, in the order of the references.
+    pub fn get_all(
+        &self,
+        references: &[&Reference],
+        site: u32,
+        limit: Option<Duration>,
+        pause: Duration,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Vec<Content>>, Error> {
+        references.iter().try_for_each(|reference| reference.handle.key_on(&self.client).map(drop))?;
+        let handles: Vec<&Arc<Handle>> = references.iter().map(|reference| &reference.handle).collect();
+        let all = fetch_all(&handles, site, limit, (pause, stop))?;
+        Ok(all.map(|all| all.into_iter().map(|fetched| Content(fetched.into_source())).collect()))
     }
 
     /// Waits until at least `num_returns` of the objects are there, or `timeout` has passed; which ones are there. `None` when `stop`,

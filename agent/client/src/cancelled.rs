@@ -81,6 +81,7 @@ pub(crate) fn cancel(task: TaskKey) {
     assigned.cancelled.store(true, Ordering::SeqCst);
     let waits = std::mem::take(&mut *assigned.waits());
     waits.iter().filter_map(Weak::upgrade).for_each(|wait| wait.interrupt());
+    crate::binding::interrupt();
 }
 
 /// The calling thread runs a task, while this lives.

@@ -345,6 +345,37 @@ pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, 
     fetch_until(Fetch::new(handle, location), limit, None)?.ok_or_else(stopped)
 }
 
+/// What several references refer to, asked for at once; `None` when the watch stopped it.
+pub(crate) fn fetch_all(
+    handles: &[&Arc<Handle>],
+    site: u32,
+    limit: Option<Duration>,
+    (pause, stop): Watch<'_>,
+) -> Result<Option<Vec<Fetched>>, Error> {
+    let deadline = limit.map(|limit| (Instant::now(), limit));
+    let mut begun = Vec::with_capacity(handles.len());
+    for handle in handles {
+        let mut fetch = Fetch::at(handle, site);
+        begun.push(match fetch.step()? {
+            Step::Done(fetched) => Err(fetched),
+            Step::Wait(_) => Ok(fetch),
+        });
+    }
+    let mut all = Vec::with_capacity(begun.len());
+    for begun in begun {
+        let fetched = match begun {
+            Err(fetched) => Some(fetched),
+            Ok(fetch) => {
+                let left = deadline.map(|(begin, limit)| limit.saturating_sub(begin.elapsed()));
+                fetch_until(fetch, left, Some((pause, &mut || stop())))?
+            }
+        };
+        let Some(fetched) = fetched else { return Ok(None) };
+        all.push(fetched);
+    }
+    Ok(Some(all))
+}
+
 /// What is to be got, once it is there; `None` when the watch stopped it.
 pub(crate) fn fetch_until(mut fetch: Fetch, limit: Option<Duration>, mut watch: Option<Watch<'_>>) -> Result<Option<Fetched>, Error> {
     let handle = Arc::clone(&fetch.handle);

@@ -94,15 +94,14 @@ def wait(
         return [], []
     if not 1 <= num_returns <= len(items):
         raise ValueError(f"num_returns is 1 to {len(items)}, the number of references, which {num_returns} is not")
-    if len(set(items)) != len(items):
-        raise ValueError("wait takes each reference once")
     return _plasmon.wait(items, num_returns, timeout)
 
 
 def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
     """Cancels the task or call that makes an object, and what it has submitted itself.
 
-    One that has not begun never runs. One that runs is told: its waits in ``get`` and ``wait`` end. In any case its results are
+    One that has not begun never runs. One that runs gets a ``KeyboardInterrupt``; of a call of an actor that runs, only the waits in
+    ``get`` and ``wait`` end. In any case its results are
     ``TaskCancelledError`` from now on, and it is not tried again.
 
     Args:

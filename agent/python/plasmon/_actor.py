@@ -28,6 +28,19 @@ def method(*, num_returns: Any = 1, **others: Any) -> Callable[[Callable[..., An
     return mark
 
 
+#: The method that every actor has: it tells what the others are.
+METHODS = "__plasmon_methods__"
+
+
+def methods_of(cls: type) -> _Methods:
+    """The methods of a class that can be called from elsewhere, and how many objects the result of each becomes."""
+    return {
+        name: getattr(value, "__plasmon_num_returns__", 1)
+        for name, value in inspect.getmembers(cls, callable)
+        if not (name.startswith("__") and name not in ("__call__", "__getitem__", "__len__"))
+    }
+
+
 class ActorClass:
     """A class whose instances live in workers.
 
@@ -42,12 +55,7 @@ class ActorClass:
 
     @classmethod
     def _of(cls, actor: type, options: dict[str, Any]) -> ActorClass:
-        methods = {
-            name: getattr(value, "__plasmon_num_returns__", 1)
-            for name, value in inspect.getmembers(actor, callable)
-            if not (name.startswith("__") and name not in ("__call__", "__getitem__", "__len__"))
-        }
-        return cls(actor, checked(options, ACTOR_OPTIONS, "an actor"), None, methods)
+        return cls(actor, checked(options, ACTOR_OPTIONS, "an actor"), None, methods_of(actor))
 
     def options(self, **options: Any) -> ActorClass:
         """The same class with other options, for the actors that are made through what is returned.
@@ -142,12 +150,16 @@ class ActorHandle:
         self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _calls={})
 
     def __getattr__(self, name: str) -> ActorMethod:
-        methods = self.__dict__["_methods"]
-        if methods is not None and name not in methods:
+        methods: Optional[_Methods] = self.__dict__["_methods"]
+        if methods is None:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            # Found by its name alone: it knows what it can do.
+            ask = _plasmon.Method(self._reference, f"{self._module}.{self._qualname}.{METHODS}", METHODS, 1, 1)
+            methods = self.__dict__["_methods"] = _plasmon.get(ask.submit())
+        if name not in methods:
             raise AttributeError(f"the actor {self._qualname} has no method {name!r}{near_miss(name, methods)}")
-        if name.startswith("__") and methods is None:
-            raise AttributeError(name)
-        made = ActorMethod(self, name, 1 if methods is None else methods[name])
+        made = ActorMethod(self, name, methods[name])
         # What is called once is called again.
         self.__dict__[name] = made
         return made

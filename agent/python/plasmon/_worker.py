@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -12,6 +13,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, Callable, Optional
 
 from . import _logs, _plasmon
+from ._actor import METHODS, methods_of
 from ._pickling import encode
 from .exceptions import TaskError
 
@@ -64,6 +66,8 @@ class Handler:
 
     def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any]) -> tuple[Any, ...]:
         """Calls a method; its results."""
+        if payload[4] == METHODS:
+            return (methods_of(type(instance)),)
         num_returns, args, kwargs = _arguments(payload, objects)
         method = getattr(instance, payload[4])
         del objects, payload
@@ -156,8 +160,15 @@ def _place(what: Any) -> tuple[str, int, str]:
     return code.co_filename, code.co_firstlineno, name
 
 
+def _interrupted(_number: int, _frame: Optional[FrameType]) -> None:
+    """A task was cancelled while it runs: the main thread's own ends with an exception, as Ctrl-C would end it."""
+    if _plasmon.is_cancelled():
+        raise KeyboardInterrupt("the task was cancelled")
+
+
 def main() -> None:
     """The whole life of a worker."""
+    signal.signal(signal.SIGINT, _interrupted)
     boot = os.environ.pop("PLASMON_BOOT", "")
     sys.argv = [""]
     for stream in (sys.stdout, sys.stderr):

@@ -27,7 +27,7 @@ mod _plasmon {
     #[pymodule_export]
     use crate::connection::{connect, disconnect, facts, is_connected};
     #[pymodule_export]
-    use crate::objects::{cancel, get, kill, put, wait, when_ready};
+    use crate::objects::{cancel, get, is_cancelled, kill, put, wait, when_ready};
     #[pymodule_export]
     use crate::reference::{ObjectRef, load_reference};
     #[pymodule_export]

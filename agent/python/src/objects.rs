@@ -22,6 +22,8 @@ use crate::value;
 
 /// How soon a waiting main thread notices a signal.
 const SIGNALS: Duration = Duration::from_millis(50);
+/// Objects that are asked for at once. Each stays in memory until its turn.
+const TOGETHER: usize = 256;
 /// Other threads don't get signals.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -80,9 +82,18 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
     let references = items.iter().map(|item| expect(item, "get")).collect::<PyResult<Vec<_>>>()?;
     let deadline = limit.map(|limit| std::time::Instant::now() + limit);
     let values = PyList::empty(py);
-    for reference in references {
+    for references in references.chunks(TOGETHER) {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
-        values.append(get_one(py, &connection, reference.get(), left)?)?;
+        let inner: Vec<&Reference> = references.iter().map(|reference| &reference.get().inner).collect();
+        let site = site::here(py, &connection, SiteKind::GetObject);
+        let mut signals = Signals::default();
+        let pause = pause();
+        let got = py.detach(|| connection.get_all(&inner, site, left, pause, &mut || signals.arrived())).or_raise(py)?;
+        let Some(contents) = got else { return Err(signals.raised()) };
+        for content in contents {
+            let place = || (site::here(py, &connection, SiteKind::DeserializeObject), site);
+            values.append(value::decode(py, &connection, content, false, place)?.0)?;
+        }
     }
     Ok(values.into_any())
 }
@@ -120,6 +131,12 @@ pub(crate) fn wait<'py>(
         .iter()
         .map(|item| expect(&item, "wait").map(|reference| reference.get().inner.clone()))
         .collect::<PyResult<Vec<Reference>>>()?;
+    let mut ids: Vec<_> = references.iter().map(|reference| reference.id().0).collect();
+    // Most often they are in order already.
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(PyValueError::new_err("wait takes each reference once"));
+    }
     let mut signals = Signals::default();
     let pause = pause();
     let ready = py.detach(|| connection.wait(&references, num_returns, limit, pause, &mut || signals.arrived())).or_raise(py)?;
@@ -144,6 +161,12 @@ pub(crate) fn cancel(py: Python<'_>, reference: &Bound<'_, ObjectRef>, force: bo
     let connection = current(py)?;
     let site = site::here(py, &connection, SiteKind::TaskCall);
     connection.cancel(&reference.get().inner, force, site).or_raise(py)
+}
+
+/// Whether the task that this thread runs was cancelled.
+#[pyfunction]
+pub(crate) fn is_cancelled() -> bool {
+    plasmon::is_cancelled()
 }
 
 /// Ends an actor; see `plasmon.kill`.

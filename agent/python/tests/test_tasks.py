@@ -181,7 +181,11 @@ def test_handles_go_anywhere_and_the_last_one_ends_the_actor() -> None:
 
 def test_named_actors_are_found() -> None:
     counter = Counter.options(name="counts").remote(1)
-    assert plasmon.get(plasmon.get_actor("counts").add.remote()) == 2
+    found = plasmon.get_actor("counts")
+    assert plasmon.get(found.add.remote()) == 2
+    assert plasmon.get(found.pair.remote()) == [2, -2]
+    with pytest.raises(AttributeError, match="did you mean 'add'"):
+        found.ad.remote()
     with pytest.raises(ValueError, match="nobody"):
         plasmon.get_actor("nobody")
     with pytest.raises(plasmon.exceptions.ActorNameTakenError, match="counts"):
@@ -244,3 +248,24 @@ def test_what_is_cancelled_never_runs() -> None:
     plasmon.cancel(running, force=True)
     with pytest.raises(plasmon.exceptions.TaskCancelledError):
         plasmon.get(running)
+
+
+def test_what_runs_is_interrupted_and_its_worker_goes_on(tmp_path: Path) -> None:
+    @plasmon.remote
+    def tells(begun: str, ended: str) -> None:
+        open(begun, "w").close()
+        try:
+            time.sleep(1000)
+        except KeyboardInterrupt:
+            open(ended, "w").close()
+            raise
+
+    pid = plasmon.remote(os.getpid)
+    workers = {plasmon.get(pid.remote()) for _ in range(3)}
+    running = tells.remote(str(tmp_path / "begun"), str(tmp_path / "ended"))
+    until("it runs", (tmp_path / "begun").exists)
+    plasmon.cancel(running)
+    until("it was interrupted", (tmp_path / "ended").exists)
+    with pytest.raises(plasmon.exceptions.TaskCancelledError):
+        plasmon.get(running)
+    assert plasmon.get(pid.remote()) in workers

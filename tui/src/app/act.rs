@@ -318,7 +318,7 @@ impl App {
             Route::View(Page::Node) => return None,
             Route::Why { .. } => why::route(why::node(self.explanation()?, self.place().list.cursor)?)?,
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
-                page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor)?.route()
+                page::item(&self.sections()?, self.place().list.cursor)?.route()
             }
         };
         Some(Place::new(route))
@@ -482,9 +482,7 @@ impl App {
             Route::Object(id) => Some(id.hex()),
             Route::Task { id, .. } => Some(id.hex()),
             Route::Actor { id, .. } => Some(id.hex()),
-            Route::Process { .. } | Route::File(_) => {
-                page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor).map(|item| item.copied())
-            }
+            Route::Process { .. } | Route::File(_) => page::item(&self.sections()?, self.place().list.cursor).map(|item| item.copied()),
         }
     }
 }

@@ -91,7 +91,7 @@ impl App {
 
     /// The selected item of a page about one thing.
     fn selected_item(&self) -> Option<Item<'_>> {
-        page::item(&page::sections(self.detail(Slot::Main)?), self.place().list.cursor)
+        page::item(&self.sections()?, self.place().list.cursor)
     }
 
     fn site_of_row(&self) -> Option<String> {

@@ -59,7 +59,7 @@ impl App {
             Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(Listing::Window),
             Route::Why { .. } => self.explanation().map(|explanation| Listing::All(why::keys(explanation))),
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
-                self.detail(Slot::Main).map(|detail| Listing::All(page::keys(&page::sections(detail))))
+                self.sections().map(|sections| Listing::All(page::keys(&sections)))
             }
         }
     }
@@ -88,8 +88,9 @@ impl App {
             let line = nodes.nth(usize::try_from(cursor).unwrap_or(usize::MAX)).map_or(0, |(line, _)| line);
             return (line as u64, rows.len() as u64);
         }
-        let Some(detail) = self.detail(Slot::Main).filter(|_| self.place().route.target().is_some()) else { return (cursor, len) };
-        let lines = page::lines(&page::sections(detail));
+        let sections = self.sections().filter(|_| self.place().route.target().is_some());
+        let Some(sections) = sections else { return (cursor, len) };
+        let lines = page::lines(&sections);
         let mut items = lines.iter().enumerate().filter(|(_, line)| matches!(line, Line::Item(..)));
         let line = items.nth(usize::try_from(cursor).unwrap_or(usize::MAX)).map_or(0, |(line, _)| line);
         (line as u64, lines.len() as u64)

@@ -41,6 +41,8 @@ pub enum Slot {
     Events,
     /// The spill file that has a copy of the object.
     File,
+    /// An object around the shown one, the nearest first.
+    Outer(u8),
     /// The sites that grow most, always: who keeps more and more is found while one looks elsewhere.
     Growth,
     /// What a table has when a mark is set.
@@ -241,6 +243,9 @@ impl App {
             && let Some(file) = detail.object.file
         {
             wants.insert(Slot::File, some(Table::SpillFiles, 1, format!("file={file}")));
+        }
+        for (number, id) in (0..).zip(self.around()) {
+            wants.insert(Slot::Outer(number), Want::Thing(Target::Object(id)));
         }
         let beside = matches!(shape(route, self.canvas()).excerpt, Excerpt::Beside(_));
         if (beside || *route == Route::View(Page::PostMortem))

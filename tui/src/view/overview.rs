@@ -5,7 +5,7 @@ use plasmon_protocol::record::{EventRow, NodeRow, PressureRow, SiteRow, StoreRow
 use plasmon_protocol::size::cells;
 use ratatui::layout::Rect;
 
-use super::columns::{EVENTS, SITES};
+use super::columns::{EVENTS, SITES, growth_cell};
 use super::format::{clock, percent, size, things, width};
 use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
@@ -261,10 +261,43 @@ fn history(app: &App, paint: &mut Paint<'_>, area: Rect) {
     }
 }
 
+/// The sites that hold most; where there is room, beside them those that grow most.
 fn sites(app: &App, paint: &mut Paint<'_>, area: Rect) {
     if area.height == 0 {
         return;
     }
+    let right = if area.width >= WIDE { area.width * 2 / 5 } else { 0 };
+    let left = Rect { width: area.width - right, ..area };
+    holding(app, paint, left);
+    if right > 0 {
+        growing(app, paint, Rect { x: left.right(), width: right, ..area });
+    }
+}
+
+/// The sites that grew most within the last minute. How each goes on, where it has been growing for long.
+fn growing(app: &App, paint: &mut Paint<'_>, area: Rect) {
+    paint.rule(Rect { height: 1, ..area }, "Growing in a minute", "");
+    let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    let rows = app.window(Slot::Growth).and_then(|window| window.of::<SiteRow>()).unwrap_or_default();
+    let grown: Vec<&SiteRow> = rows.iter().filter(|row| row.growth_bytes > 0).collect();
+    if grown.is_empty() {
+        return paint.sentence(body, "no site has grown");
+    }
+    let end = body.right().saturating_sub(MARGIN);
+    for (row, y) in grown.into_iter().zip(body.y..body.bottom()) {
+        let leak = app.model().leaks.of(row.site.id).map(|suspect| app.leak_words(&suspect));
+        let x = body.x + MARGIN;
+        paint.text(x - 1, y, 1, if leak.is_some() { "!" } else { " " }, Role::Bad);
+        let (figure, role) = growth_cell(row.growth_bytes);
+        paint.right(x, y, 8, &figure, role);
+        let at = paint.text(x + 10, y, end.saturating_sub(x + 10), &row.site.short(), Role::Text) + 2;
+        // The alerts tell it too: as a whole or not at all.
+        let leak = leak.filter(|leak| at + width(leak) <= end).unwrap_or_default();
+        paint.text(at, y, end.saturating_sub(at), &leak, Role::Dim);
+    }
+}
+
+fn holding(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let window = app.window(Slot::Sites);
     let rows = window.and_then(|window| window.of::<SiteRow>()).unwrap_or_default();
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };

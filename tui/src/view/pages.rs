@@ -16,7 +16,7 @@ use super::table::{self, Column};
 use super::theme::Role;
 use crate::app::App;
 use crate::app::geometry::{Excerpt, shape};
-use crate::app::page::{Item, Line, Section, lines, sections};
+use crate::app::page::{Item, Line, Section, lines};
 use crate::app::route::short_id;
 use crate::app::subscribe::Slot;
 use crate::model::Watched;
@@ -50,7 +50,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         excerpt(app, paint, Rect { y, height: lines, ..left }, detail);
         y += lines;
     }
-    rows(app, paint, Rect { y, height: left.bottom().saturating_sub(y), ..left }, &sections(detail));
+    rows(app, paint, Rect { y, height: left.bottom().saturating_sub(y), ..left }, &app.sections().unwrap_or_default());
 }
 
 fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {

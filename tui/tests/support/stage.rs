@@ -47,6 +47,9 @@ impl Stage {
             let body = Body::Snapshot { id: store.unwrap(), totals, start: 0, rows: Rows::Store(vec![row]) };
             stage.frame_at(NOW_MS - back * 2000, body);
         }
+        let grown = stage.asked.iter().find(|request| matches!(request, Request::Subscribe { id, .. } if Some(*id) == growth)).cloned();
+        let all = stage.agent.answer(&grown.unwrap()).unwrap();
+        stage.frame_at(NOW_MS, all);
         let last = Body::Snapshot {
             id: store.unwrap(),
             totals: Totals { rows: 1, matched: 1, ..Totals::default() },

@@ -1,6 +1,7 @@
 //! Marks, the mouse, what is copied and saved, jumps.
 
-use plasmon_protocol::stream::Target as Thing;
+use plasmon_protocol::record::ObjectRow;
+use plasmon_protocol::stream::{Detail, ObjectDetail, Target as Thing};
 
 use super::*;
 use crate::app::act::trouble;
@@ -146,6 +147,43 @@ fn a_reference_leads_to_its_holder_and_to_the_site_that_made_it() {
     assert!(matches!(&other.place().route, Route::Process { id: ProcessId(3), .. }), "{:?}", other.place().route);
     press(&mut app, "c");
     assert!(matches!(&app.place().route, Route::Site { id: SiteId(5), .. }), "{:?}", app.place().route);
+}
+
+#[test]
+fn an_object_is_followed_outwards_to_who_holds_it() {
+    let id = |slot| ObjectKey { slot, generation: 1 }.on(NodeId([7; 8]));
+    let row = |slot| ObjectRow { object_id: id(slot), captured: 1, ..ObjectRow::default() };
+    let detail = |slot, outer: Option<u32>, holders: &[u32]| {
+        let holders = holders.iter().map(|pid| ReferenceRow { pid: *pid, process: ProcessId(*pid), ..reference(slot) }).collect();
+        Detail::Object(ObjectDetail {
+            object: row(slot),
+            holders,
+            contained_in: outer.map(row).into_iter().collect(),
+            ..ObjectDetail::default()
+        })
+    };
+    // 1 lies in 2, which lies in 3, which lies in 2 again, as only a faulty agent would say.
+    let answers = [(1, detail(1, Some(2), &[])), (2, detail(2, Some(3), &[])), (3, detail(3, Some(2), &[77]))];
+    let (mut app, _) = connected();
+    let found = id_of(&press(&mut app, "2"), Table::References);
+    app.update(references(1, found, 0, 1, &[1]));
+    let mut asked = press(&mut app, "⏎");
+    let mut seq = 1;
+    while !asked.is_empty() {
+        let mut next = Vec::new();
+        for effect in asked {
+            let Effect::Send(Request::Watch { id: number, target: Thing::Object(wanted) }) = effect else { continue };
+            let (_, found) = answers.iter().find(|(slot, _)| id(*slot) == wanted).unwrap();
+            seq += 1;
+            let body = Body::Detail { id: number, detail: Some(Box::new(found.clone())) };
+            next.extend(app.update(Msg::Frame(Box::new(Frame { seq, at_ms: 5_000, missed: 0, body }))));
+        }
+        asked = next;
+    }
+    let sections = app.sections().unwrap();
+    let roots = sections.iter().find(|section| section.title.starts_with("Held by, around it")).unwrap();
+    assert_eq!(roots.items.len(), 1, "who holds the outermost");
+    assert!(matches!(roots.items[0], crate::app::page::Item::Holder(row) if row.pid == 77));
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! What packages for other languages build on: bytes as objects, places as text.
+#![cfg(feature = "embedded")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::time::Duration;
+
+use plasmon::binding::{Connection, Reference, SiteKind, borrow, reading, writing, wrote};
+use plasmon::{Error, ObjectId};
+use support::{Viewer, alone, start};
+
+const PAUSE: Duration = Duration::from_millis(10);
+
+fn put(connection: &Connection, bytes: &[u8], site: u32, contains: &[Reference]) -> Reference {
+    connection.put(bytes.len(), site, contains, false, |room| room.copy_from_slice(bytes)).unwrap()
+}
+
+#[test]
+fn bytes_come_back_as_they_were_put_and_the_row_names_the_place_that_was_told() {
+    alone(|| {
+        start(1.0);
+        let connection = Connection::current().unwrap();
+        let site = connection.site(SiteKind::PutObject, "program.py", 7, "Class.method");
+        assert_eq!(site, connection.site(SiteKind::PutObject, "program.py", 7, "Class.method"));
+        let references: Vec<Reference> = (0..300_u32).map(|number| put(&connection, &number.to_le_bytes(), site, &[])).collect();
+        let all = connection.get_all(&references.iter().collect::<Vec<_>>(), 0, None, PAUSE, &mut || false).unwrap().unwrap();
+        assert!(all.iter().zip(0_u32..).all(|(content, number)| content.bytes() == number.to_le_bytes()));
+        let ready = connection.wait(&references, 300, None, PAUSE, &mut || false).unwrap().unwrap();
+        assert_eq!(ready, [true; 300]);
+        drop(all);
+        let report = Viewer::here().report();
+        assert_eq!(report.references.len(), 300);
+        assert!(report.references.iter().all(|row| row.call_site.to_string() == "(put object) Class.method program.py:7"));
+    });
+}
+
+#[test]
+fn references_are_counted_while_they_are_written_and_read_and_refused_elsewhere() {
+    alone(|| {
+        start(1.0);
+        let connection = Connection::current().unwrap();
+        let inner = put(&connection, b"inner", 0, &[]);
+        let id = inner.id();
+        assert!(matches!(wrote(&inner), Err(Error::OutOfBand { .. })));
+        assert!(matches!(borrow(id), Err(Error::OutOfBand { .. })));
+        let (written, contains) = writing(|| wrote(&inner));
+        written.unwrap();
+        assert_eq!(contains, std::slice::from_ref(&inner));
+        let outer = put(&connection, b"outer", 0, &contains);
+        drop((inner, contains));
+        // Held by the outer one alone, and found in it.
+        let around = connection.get(&outer, 0, None, PAUSE, &mut || false).unwrap().unwrap();
+        assert_eq!(around.bytes(), b"outer");
+        let again = reading(&connection, 0, || borrow(id)).unwrap();
+        let content = connection.get(&again, 0, None, PAUSE, &mut || false).unwrap().unwrap();
+        assert_eq!((content.bytes(), content.id()), (&b"inner"[..], id));
+        assert!(matches!(reading(&connection, 0, || borrow(ObjectId::default())), Err(Error::ObjectLost { .. })));
+        drop(outer);
+    });
+}
+
+#[test]
+fn whoever_waits_is_asked_whether_to_stop() {
+    #[plasmon::remote]
+    fn forever() {
+        std::thread::sleep(Duration::from_secs(1000));
+    }
+    alone(|| {
+        start(1.0);
+        let connection = Connection::current().unwrap();
+        let content = connection.put(1, 0, &[], false, |room| room.fill(7)).unwrap();
+        let _forever = forever.remote().unwrap();
+        let task = connection.submit("binding::no_such_function", &Default::default(), &[], 1, 0).unwrap().remove(0);
+        let mut asked = 0;
+        let mut stop = || {
+            asked += 1;
+            asked == 3
+        };
+        // The one CPU is taken: it does not begin.
+        let waits = connection.wait(&[content.clone(), task.clone()], 2, None, PAUSE, &mut stop).unwrap();
+        assert_eq!((waits, asked), (None, 3));
+        assert!(connection.get(&task, 0, None, PAUSE, &mut || true).unwrap().is_none());
+        assert!(connection.get_all(&[&content, &task], 0, None, PAUSE, &mut || true).unwrap().is_none());
+        let late = connection.get(&task, 0, Some(PAUSE), PAUSE, &mut || false).unwrap_err();
+        assert_eq!(late.code(), "get_timeout");
+        connection.cancel(&task, false, 0).unwrap();
+        assert_eq!(connection.get(&task, 0, None, PAUSE, &mut || false).unwrap_err().code(), "task_cancelled");
+    });
+}

@@ -1,0 +1,102 @@
+"""Plasmon beside Ray: the same operations on both, in turn, medians of several rounds; ratios, and the same as JSON.
+
+    compare.py OUTPUT PLASMON_PYTHON [RAY_PYTHON]
+
+The interpreters are those of virtual environments that have the packages. Without Ray's, Plasmon is measured alone.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROUNDS = 7
+#: What is measured, and how many times better than Ray it has to be.
+GOALS = {
+    "started": 20,
+    "put call": 60,
+    "get call": 30,
+    "put array of 1 MiB": None,
+    "put 100 MiB, warm": None,
+    "put 100 MiB, fresh": 2,
+    "task, sync": 15,
+    "task, async": 15,
+    "actor call, sync": 10,
+    "actor call, async": 15,
+    "actor call with an argument, async": 15,
+    "actor calls, 2:2": 15,
+    "wait on 1,000 that are there": 20,
+    "submit 1,000 and wait for one after the other": 10,
+    "get an object of 10,000 references": 20,
+    "idle memory, bytes": 10,
+}
+ONCE = ("started", "put 100 MiB, fresh", "idle memory, bytes")
+
+
+class Side:
+    """One of both, in a process of its own."""
+
+    def __init__(self, python, name):
+        script = Path(__file__).with_name("side.py")
+        self.process = subprocess.Popen(
+            [python, script, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        # Whatever else is printed comes before.
+        for line in self.process.stdout:
+            if line.startswith("["):
+                return
+        raise SystemExit(f"error: {name} does not start\nhint: run {python} {script} {name} to see why")
+
+    def ask(self, what):
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def shown(what, value):
+    if value is None:
+        return "-"
+    if "bytes" in what:
+        return f"{value / 2**20:.1f} MiB"
+    return f"{value * 1e6:,.1f} us" if value < 0.1 else f"{value:.3f} s"
+
+
+def main(output, plasmon, ray=None):
+    sides = {"plasmon": Side(plasmon, "plasmon")}
+    if ray:
+        sides["ray"] = Side(ray, "ray")
+    else:
+        print("ray cannot be installed: plasmon alone")
+    table = []
+    print(f"{'':46} {'plasmon':>14} {'ray':>14} {'ratio':>8}   goal")
+    # Before memory is used: what a node takes that does nothing.
+    for what in sorted(GOALS, key=lambda what: what not in ONCE):
+        figures = {name: [] for name in sides}
+        for _ in range(1 if what in ONCE else ROUNDS):
+            for name, side in sides.items():
+                figures[name].append(side.ask(what))
+        medians = {name: statistics.median(values) for name, values in figures.items()}
+        ours, theirs = medians["plasmon"], medians.get("ray")
+        ratio = theirs / ours if theirs is not None and ours else None
+        goal = GOALS[what]
+        met = None if goal is None or ratio is None else ratio >= goal
+        entry = {"metric": what, "value": ours, "ray": theirs, "ratio": ratio, "goal": f">= {goal}" if goal else "", "met": met}
+        if what == "put 100 MiB, warm":
+            floor = statistics.median(sides["plasmon"].ask("memcpy 100 MiB") for _ in range(ROUNDS))
+            entry.update(floor=floor, goal=">= 0.9 of memcpy", met=floor / ours >= 0.9)
+        table.append(entry)
+        told = f"{ratio:.1f}" if ratio else "-"
+        missed = "" if entry["met"] in (None, True) else "  missed"
+        print(f"{what:46} {shown(what, ours):>14} {shown(what, theirs):>14} {told:>8}   {entry['goal']}{missed}", flush=True)
+    for side in sides.values():
+        side.end()
+    Path(output).write_text(json.dumps(table, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
