@@ -53,6 +53,7 @@ mod process;
 mod processes;
 mod reasons;
 mod rebuilding;
+mod refusals;
 mod reservations;
 mod restoring;
 mod retries;

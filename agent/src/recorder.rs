@@ -161,7 +161,7 @@ impl Recording {
             if self.encoder.segment_bytes() > segment {
                 self.encoder.cut();
             }
-            let Some((picture, took)) = self.picture() else { continue };
+            let Some((picture, took)) = self.picture(pace.rows()) else { continue };
             let at_ms = picture.at_ms;
             let lines = self.encoder.write(&picture).map_err(std::io::Error::other)?;
             drop(picture);
@@ -200,11 +200,12 @@ impl Recording {
     }
 
     /// The tables now, and what that took of the node's time; nothing when the node ends.
-    fn picture(&mut self) -> Option<(Picture, Duration)> {
+    fn picture(&mut self, rows: usize) -> Option<(Picture, Duration)> {
         let (sender, answer) = mpsc::sync_channel(1);
         self.remote.tell(Command::Record(Box::new(move |tables: &mut dyn Tables| {
             let began = Instant::now();
-            let tables_now: Vec<_> = TABLES.into_iter().map(|table: Table| tables.take(table, MAX_ROWS)).collect();
+            let tables_now: Vec<_> =
+                TABLES.into_iter().map(|table: Table| tables.take(table, if table == Table::Events { MAX_ROWS } else { rows })).collect();
             let picture = Picture { at_ms: tables.now_ms(), node: tables.node(), tables: tables_now };
             // The recorder waits.
             let _ = sender.send((picture, began.elapsed()));

@@ -4,6 +4,7 @@
 //! site:remember size>1m            both must hold
 //! type:pinned | age>10m            either may hold; `|` binds weaker than a space
 //! !state:inlined                   must not hold
+//! !(pid:7 | pid:8) size>1m         brackets hold words together; in the midst of a word they are text
 //! "two words" 4f02                 a word alone is looked for in every text column
 //! ```
 //!
@@ -29,13 +30,46 @@ mod value;
 
 /// No filter has more words: each costs something for every row.
 pub const MAX_TERMS: usize = 64;
+/// No filter has more brackets within brackets.
+pub const MAX_DEPTH: usize = 16;
 
 /// A condition on rows of one table. The default one lets everything through.
 #[derive(Clone)]
 pub struct Filter<R: Record> {
     text: String,
-    /// One of these must hold; none at all means that everything matches.
-    alternatives: Vec<Vec<Term<R>>>,
+    /// None at all means that everything matches.
+    alternatives: Alternatives<R>,
+}
+
+/// All of one of these must hold.
+type Alternatives<R> = Vec<Vec<Part<R>>>;
+
+/// A word, or what stands in brackets.
+#[derive(Clone)]
+enum Part<R: Record> {
+    Word(Term<R>),
+    Group { negated: bool, alternatives: Alternatives<R> },
+}
+
+fn any_holds<R: Record>(alternatives: &Alternatives<R>, row: &R, now_ms: u64) -> bool {
+    alternatives.iter().any(|parts| parts.iter().all(|part| part.holds(row, now_ms)))
+}
+
+impl<R: Record> Part<R> {
+    fn holds(&self, row: &R, now_ms: u64) -> bool {
+        match self {
+            Self::Word(term) => term.holds(row, now_ms),
+            Self::Group { negated, alternatives } => any_holds(alternatives, row, now_ms) != *negated,
+        }
+    }
+
+    /// The least that `of` finds of any word.
+    fn least(&self, of: &impl Fn(&Term<R>) -> Option<u64>) -> Option<u64> {
+        match self {
+            Self::Word(term) => of(term),
+            Self::Group { alternatives, .. } => alternatives.iter().flatten().filter_map(|part| part.least(of)).min(),
+        }
+    }
 }
 
 /// One word of a filter.
@@ -65,8 +99,7 @@ impl<R: Record> Filter<R> {
     /// Whether `row` passes. `now_ms` is the clock that ages are taken by, milliseconds since the Unix epoch.
     #[must_use]
     pub fn matches(&self, row: &R, now_ms: u64) -> bool {
-        let holds = |terms: &Vec<Term<R>>| terms.iter().all(|term| term.holds(row, now_ms));
-        self.alternatives.is_empty() || self.alternatives.iter().any(holds)
+        self.alternatives.is_empty() || any_holds(&self.alternatives, row, now_ms)
     }
 
     /// The text that it was read from.
@@ -84,18 +117,20 @@ impl<R: Record> Filter<R> {
     /// When the outcome may next change with time alone, milliseconds since the Unix epoch: not before it.
     #[must_use]
     pub fn changes_at(&self, row: &R, now_ms: u64) -> Option<u64> {
-        let terms = self.alternatives.iter().flatten();
-        terms
-            .filter_map(
-                |term| if let Want::Column(column, test) = &term.want { test.changes_at(&(column.cell)(row), now_ms) } else { None },
-            )
-            .min()
+        self.least(|term| match &term.want {
+            Want::Column(column, test) => test.changes_at(&(column.cell)(row), now_ms),
+            Want::Anywhere(_) => None,
+        })
+    }
+
+    fn least(&self, of: impl Fn(&Term<R>) -> Option<u64>) -> Option<u64> {
+        self.alternatives.iter().flatten().filter_map(|part| part.least(&of)).min()
     }
 
     /// Whether the outcome can change with time alone.
     #[must_use]
     pub fn depends_on_age(&self) -> bool {
-        self.alternatives.iter().flatten().any(|term| matches!(&term.want, Want::Column(_, Test::Age(..))))
+        self.least(|term| matches!(&term.want, Want::Column(_, Test::Age(..))).then_some(0)).is_some()
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Picture {
 pub struct Taken {
     /// Which.
     pub table: Table,
-    /// Its rows, in no order; when it has more than [`MAX_ROWS`], the first in its own order.
+    /// Its rows, in no order; when it has more than [`MAX_ROWS`], or than there is room for, the first in its own order.
     pub rows: Rows,
     /// Exact totals over all its rows, when these are not all.
     pub totals: Option<Totals>,

@@ -33,6 +33,8 @@ pub struct Report {
     now_ms: u64,
     /// What the references are of, when they are not all.
     filter: Option<Filtered>,
+    /// Whether the references are not all that there are.
+    partial: bool,
 }
 
 /// Which references a report was cut down to.
@@ -48,7 +50,7 @@ impl Report {
     #[must_use]
     pub fn new(store: StoreRow, mut references: Vec<ReferenceRow>, now_ms: u64) -> Self {
         references.sort_by(|a, b| compare(SortBy::ObjectSize, false, a, b));
-        Self { store, references, post_mortem: Vec::new(), now_ms, filter: None }
+        Self { store, references, post_mortem: Vec::new(), now_ms, filter: None, partial: false }
     }
 
     /// With the processes that died as they should not have, in any order. They count in no total.
@@ -59,12 +61,19 @@ impl Report {
         self
     }
 
+    /// The references are those only that will be asked for; the store knows the totals of all.
+    #[must_use]
+    pub fn partial(self) -> Self {
+        Self { partial: true, ..self }
+    }
+
     /// With the references that match only; the report says so beside its totals. The store and the dead stay as they are. An empty filter
     /// changes nothing.
     #[must_use]
     pub fn filtered(mut self, filter: &Filter<ReferenceRow>) -> Self {
         if !filter.is_empty() {
-            self.filter = Some(Filtered { text: filter.text().to_owned(), of: self.totals() });
+            let of = if self.partial { self.store.totals } else { self.totals() };
+            self.filter = Some(Filtered { text: filter.text().to_owned(), of });
             self.references.retain(|row| filter.matches(row, self.now_ms));
         }
         self

@@ -55,10 +55,13 @@ pub enum Request {
         /// What to show.
         target: Target,
     },
-    /// All references and the store, once, in parts.
+    /// All references, or those that match, and the store, once, in parts.
     Report {
         /// The viewer's number for it.
         id: u32,
+        /// References that match, in the filter language; all when empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        filter: String,
     },
     /// The viewer has drawn everything up to this frame; gives the agent leave to send more.
     Ack {

@@ -30,5 +30,5 @@ pub mod view;
 pub use dashboard::{DashboardOptions, dashboard, replay, show};
 pub use error::Error;
 pub use growth::{Grown, watch_growth};
-pub use once::{fetch_explanation, fetch_node, fetch_report, fetch_view};
+pub use once::{fetch_explanation, fetch_matching, fetch_node, fetch_report, fetch_view};
 pub use run::ExitReason;

@@ -342,8 +342,9 @@ fn memory_report(memory: &Memory, known: Option<&Found>) -> Result<bool, Failure
     let conditions = memory.fail_on.iter().map(|text| text.parse()).collect::<Result<Vec<FailOn>, _>>()?;
     let filter = Filter::parse(memory.filter.as_deref().unwrap_or_default())?;
     let found = known.cloned().map_or_else(|| attach_to(&memory.target), Ok)?;
+    let asked = fail_on::asked(&filter, &conditions);
     loop {
-        let report = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
+        let report = plasmon_tui::fetch_matching(&found.url, found.token.as_deref(), &asked)?;
         let failed = fail_on::holds(&conditions, &report, &found, memory.growth_time);
         // Also where the conditions could not be looked at.
         let wanted = print(&report.filtered(&filter), memory)?;

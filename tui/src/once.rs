@@ -47,9 +47,17 @@ struct Part {
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
 pub fn fetch_report(url: &str, token: Option<&str>) -> Result<Report, Error> {
+    fetch_matching(url, token, "")
+}
+
+/// The same with the references only that match a filter; all match an empty one.
+///
+/// # Errors
+/// As [`fetch_report`], and when the filter cannot be read.
+pub fn fetch_matching(url: &str, token: Option<&str>, filter: &str) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let door = Door { url: url.to_owned(), token: token.map(str::to_owned) };
-    runtime.block_on(fetch(&door))
+    runtime.block_on(fetch(&door, filter))
 }
 
 /// Why something waits, and the agent's clock in milliseconds since the Unix epoch; `None` when there is no such thing.
@@ -143,9 +151,9 @@ fn fetch_detail(url: &str, token: Option<&str>, target: Target) -> Result<(Optio
 ///
 /// # Errors
 /// When there is no connection, it breaks, or the agent refuses.
-pub async fn fetch(door: &Door) -> Result<Report, Error> {
+pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
     let (mut connection, node) = door.connect().await?;
-    connection.send(&Request::Report { id: ID }).await?;
+    connection.send(&Request::Report { id: ID, filter: filter.to_owned() }).await?;
     let mut store = StoreRow { node, ..StoreRow::default() };
     let (mut references, mut post_mortem) = (Vec::new(), Vec::new());
     loop {
@@ -179,7 +187,8 @@ pub async fn fetch(door: &Door) -> Result<Report, Error> {
         }));
         if part.last {
             connection.close().await;
-            return Ok(Report::new(store, references, part.at_ms).with_post_mortem(post_mortem));
+            let report = Report::new(store, references, part.at_ms).with_post_mortem(post_mortem);
+            return Ok(if filter.is_empty() { report } else { report.partial() });
         }
     }
 }

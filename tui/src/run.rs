@@ -139,6 +139,10 @@ pub async fn run<L: Link, S: Screen>(
 }
 
 fn take_event(app: &mut App, event: Event, effects: &mut Vec<Effect>) {
+    if matches!(event, Event::Resize(..)) {
+        // A terminal that became smaller and as large again has lost what it showed, though its size is as it was.
+        effects.push(Effect::Redraw);
+    }
     let msg = match event {
         Event::Key(key) => Key::from_event(key).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),

@@ -121,7 +121,7 @@ async fn a_report_is_collected_from_its_parts() {
     let row = |pid| ReferenceRow { pid, call_site: site.clone().into(), ..ReferenceRow::default() };
     let serve = async {
         let mut socket = welcome(&listener, VERSION).await;
-        assert_eq!(request(&mut socket).await, Some(Request::Report { id: 1 }));
+        assert_eq!(request(&mut socket).await, Some(Request::Report { id: 1, filter: String::new() }));
         let store = Some(Box::new(StoreRow { objects: 3, ..StoreRow::default() }));
         let process = PostMortemRow { pid: 9, how: "signal 9\u{1b}".into(), ..PostMortemRow::default() };
         let post_mortem = vec![PostMortem { process, references: vec![row(9)] }];
@@ -130,7 +130,7 @@ async fn a_report_is_collected_from_its_parts() {
         say(&mut socket, 3, Body::Report { id: 1, store: None, post_mortem: Vec::new(), references: vec![row(3)], last: true }).await;
         while request(&mut socket).await.is_some() {}
     };
-    let (report, ()) = tokio::join!(once::fetch(&door), serve);
+    let (report, ()) = tokio::join!(once::fetch(&door, ""), serve);
     let report = report.unwrap();
     assert_eq!((report.store().objects, report.at_ms()), (3, 7));
     assert_eq!(report.references().iter().map(|row| row.pid).collect::<Vec<_>>(), [1, 2, 3]);
@@ -149,7 +149,7 @@ async fn a_refused_report_says_why() {
         say(&mut socket, 2, body).await;
         while request(&mut socket).await.is_some() {}
     };
-    let (report, ()) = tokio::join!(once::fetch(&door), serve);
+    let (report, ()) = tokio::join!(once::fetch(&door, ""), serve);
     let error = report.unwrap_err();
     assert_eq!((error.to_string().as_str(), error.hint().as_str()), ("two reports at once", "wait"));
 }

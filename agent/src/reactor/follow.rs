@@ -74,7 +74,7 @@ impl Core {
             }
         }
         let complete = self.references.changes.is_told(end) && self.objects.changes_in_rows.is_told(u32::MAX);
-        Changed { now_ms: self.now_ms, gone, places, rows: Rows::References(rows), complete }
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::References(rows), end, complete }
     }
 
     fn changed_objects(&mut self, begin: bool, most: usize) -> Changed {
@@ -93,6 +93,6 @@ impl Core {
                 None => gone.push(slot),
             }
         }
-        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Objects(rows), complete: self.objects.changes.is_told(end) }
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Objects(rows), end, complete: self.objects.changes.is_told(end) }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::record::StoreRow;
+use plasmon_protocol::filter::Filter;
+use plasmon_protocol::record::{ReferenceRow, StoreRow};
 use plasmon_protocol::stream::{Detail, MAX_FRAME, PostMortem, Rows, Target};
 use plasmon_protocol::window::live::{Changed, Live, live};
 use plasmon_protocol::window::{Prints, Query, Rendered, TABLES, count};
@@ -89,12 +90,12 @@ enum Taken {
     Changed(Changed),
 }
 
-/// All references of one instant, and what belongs to them.
+/// All references of one instant, or those of them that were asked for, and what belongs to them.
 pub(super) struct Whole {
     pub(super) at_ms: u64,
     pub(super) store: StoreRow,
     pub(super) dead: Vec<PostMortem>,
-    pub(super) rows: Rows,
+    pub(super) rows: Vec<ReferenceRow>,
 }
 
 type Guard = OwnedMutexGuard<Shelf>;
@@ -175,8 +176,8 @@ impl Desk {
         }))
     }
 
-    /// All references as they are now; `None` when the node has ended.
-    pub(super) async fn whole(self: &Arc<Self>) -> Option<Whole> {
+    /// All references that match as they are now; `None` when the node has ended.
+    pub(super) async fn whole(self: &Arc<Self>, filter: Filter<ReferenceRow>) -> Option<Whole> {
         let mut shelf = self.shelf(Table::References).await;
         loop {
             let begin = !matches!(shelf.source, Source::Live(_));
@@ -184,16 +185,17 @@ impl Desk {
             let taken = self.take(&mut shelf, Table::References, begin, move |tables, complete| complete.then(|| end(tables))).await?;
             let (taken, last) = taken;
             if let Some((at_ms, store, dead)) = last {
-                let (_, rows) = match taken {
-                    Taken::Whole(rows, _) => (shelf, rows),
-                    Taken::Changed(changed) => {
-                        apart(shelf, move |shelf| {
+                let chosen = apart(shelf, move |shelf| {
+                    let whole = match taken {
+                        Taken::Whole(rows, _) => Source::Copy(rows),
+                        Taken::Changed(changed) => {
                             shelf.apply(changed);
-                            shelf.source.rows()
-                        })
-                        .await?
-                    }
-                };
+                            return shelf.source.references(&filter, at_ms);
+                        }
+                    };
+                    whole.references(&filter, at_ms)
+                });
+                let (_, rows) = chosen.await?;
                 return Some(Whole { at_ms, store, dead, rows });
             }
             if let Taken::Changed(changed) = taken {
@@ -328,10 +330,23 @@ impl Source {
         matches!(self, Self::None | Self::Broken)
     }
 
-    fn rows(&self) -> Rows {
-        match self {
-            Self::Live(live) => live.rows(0, usize::MAX).0,
-            _ => Rows::References(Vec::new()),
+    /// The references that match.
+    fn references(&self, filter: &Filter<ReferenceRow>, now_ms: u64) -> Vec<ReferenceRow> {
+        let matching = |rows: &Rows| -> Vec<ReferenceRow> {
+            let Rows::References(rows) = rows else { return Vec::new() };
+            rows.iter().filter(|row| filter.matches(row, now_ms)).cloned().collect()
+        };
+        let live = match self {
+            Self::Live(live) => live,
+            Self::Copy(rows) => return matching(rows),
+            Self::None | Self::Broken => return Vec::new(),
+        };
+        let (mut from, mut all) = (Some(0), Vec::new());
+        while let Some(next) = from {
+            let (rows, more) = live.rows(next, SLICE);
+            all.extend(matching(&rows));
+            from = more;
         }
+        all
     }
 }

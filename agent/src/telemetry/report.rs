@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::record::{ReferenceRow, StoreRow};
-use plasmon_protocol::stream::{PostMortem, Rows};
+use plasmon_protocol::stream::PostMortem;
 use plasmon_protocol::window::Payload;
 
 use crate::telemetry::desk::Whole;
@@ -24,7 +24,6 @@ impl Report {
     /// What is to be sent under the viewer's number.
     pub(super) fn of(id: u32, whole: Whole) -> Self {
         let Whole { at_ms, store, dead, rows } = whole;
-        let rows = if let Rows::References(rows) = rows { rows } else { Vec::new() };
         Self { id, at_ms, store: Some(store), dead, rows, sent: (0, 0) }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use plasmon_protocol::error::Error;
+use plasmon_protocol::filter::Filter;
 use plasmon_protocol::stream::{Body, Detail, Frame, Request, Target, VERSION};
 use plasmon_protocol::window::{Payload, Query};
 use tokio::sync::{mpsc, watch};
@@ -207,14 +208,17 @@ impl Viewer<'_> {
                 self.subscriptions.remove(&id);
                 self.reports.retain(|report| report.id() != id);
             }
-            Request::Report { id } if self.reports.len() >= MAX_REPORTS => {
+            Request::Report { id, .. } if self.reports.len() >= MAX_REPORTS => {
                 let cause = format!("{MAX_REPORTS} reports are on their way already");
                 return self.tell(error_body(Some(id), &Error::invalid("report", id.to_string(), cause))).await;
             }
-            Request::Report { id } => {
-                let whole = self.shared.desk.whole().await.ok_or(End::Away)?;
-                self.reports.push_back(Report::of(id, whole));
-            }
+            Request::Report { id, filter } => match Filter::parse(&filter).map_err(Error::from) {
+                Ok(filter) => {
+                    let whole = self.shared.desk.whole(filter).await.ok_or(End::Away)?;
+                    self.reports.push_back(Report::of(id, whole));
+                }
+                Err(error) => return self.tell(error_body(Some(id), &error)).await,
+            },
             Request::Ack { seq } if seq > self.seq => {
                 return Err(End::protocol(format!("it acknowledges frame {seq}, the last one is {}", self.seq)));
             }

@@ -139,8 +139,8 @@ async fn a_report_comes_in_parts_without_acknowledgements() {
     let all: Vec<_> = (0..5_000).map(|n| reference(n % 9, n, Some(u64::from(n)))).collect();
     agent.change(|rows| rows.references = all.clone());
     let mut client = Client::connect(&agent.address).await;
-    client.send(&Request::Report { id: 3 }).await;
-    client.send(&Request::Report { id: 4 }).await;
+    client.send(&Request::Report { id: 3, filter: String::new() }).await;
+    client.send(&Request::Report { id: 4, filter: String::new() }).await;
     // What changes behind the request is not in the report.
     agent.looked_at(0).await;
     for wanted in [3, 4] {
@@ -158,8 +158,27 @@ async fn a_report_comes_in_parts_without_acknowledgements() {
         assert_eq!(got, all);
     }
     agent.change(|rows| rows.references.clear());
-    client.send(&Request::Report { id: 5 }).await;
+    client.send(&Request::Report { id: 5, filter: String::new() }).await;
     let Body::Report { id: 5, store: Some(_), references, last: true, .. } = client.frame().await.body else { panic!("no report") };
+    assert!(references.is_empty());
+}
+
+#[tokio::test]
+async fn a_report_of_what_matches_has_no_more_than_that_and_the_whole_store() {
+    let agent = Agent::start().await;
+    let all: Vec<_> = (0..5_000).map(|n| reference(n % 9, n, Some(u64::from(n)))).collect();
+    agent.change(|rows| rows.references = all.clone());
+    let mut client = Client::connect(&agent.address).await;
+    let report = |id, filter: &str| Request::Report { id, filter: filter.to_owned() };
+    client.send(&report(1, "size<40 (pid:1003 | pid:1004)")).await;
+    let Body::Report { id: 1, store: Some(_), references, last: true, .. } = client.frame().await.body else { panic!("no report") };
+    let expected: Vec<_> = all.into_iter().filter(|row| row.size_bytes < Some(40) && matches!(row.pid, 1003 | 1004)).collect();
+    assert_eq!(references, expected);
+    client.send(&report(2, "size<40 (pid:1003")).await;
+    let Body::Error { id: Some(2), message, .. } = client.frame().await.body else { panic!("no error") };
+    assert!(message.contains("this bracket is not closed at character 9"), "{message}");
+    client.send(&report(3, "nobody")).await;
+    let Body::Report { id: 3, references, last: true, .. } = client.frame().await.body else { panic!("no report") };
     assert!(references.is_empty());
 }
 
@@ -187,7 +206,7 @@ async fn the_dead_come_first_and_every_part_fits_a_frame() {
         rows.details.extend(entries.iter().map(|entry| (Target::Process(entry.process.process), Detail::PostMortem(entry.clone()))));
     });
     let mut client = Client::connect(&agent.address).await;
-    client.send(&Request::Report { id: 3 }).await;
+    client.send(&Request::Report { id: 3, filter: String::new() }).await;
     let (mut got, mut died) = (Vec::new(), Vec::new());
     for part in 0.. {
         let Body::Report { store, post_mortem, references, last, .. } = client.frame().await.body else { panic!("no report") };

@@ -105,7 +105,7 @@ async fn a_slow_reader_still_gets_everything_in_order() {
     agent.change(|rows| rows.references = (0..3_000).map(|n| reference(1, n, Some(1))).collect());
     let mut client = Client::connect(&agent.address).await;
     client.subscribe(1, View::of(Table::References)).await;
-    client.send(&Request::Report { id: 2 }).await;
+    client.send(&Request::Report { id: 2, filter: String::new() }).await;
     let (mut rows, mut last) = (0, false);
     while !last {
         tokio::time::sleep(Duration::from_millis(20)).await;

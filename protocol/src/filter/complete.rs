@@ -35,7 +35,7 @@ pub fn complete<R: Record>(text: &str) -> Completion {
     let at = text
         .rfind(|char: char| char.is_whitespace() || char == '|')
         .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
-    let word = text[at..].trim_start_matches('!');
+    let word = text[at..].trim_start_matches(['!', '(']);
     let at = text.len() - word.len();
     if text.contains('"') && text.matches('"').count() % 2 == 1 || word.contains('"') {
         return Completion::default();

@@ -2,7 +2,7 @@
 
 use super::near::nearest;
 use super::value::{Operator, Test};
-use super::{FilterError, MAX_TERMS, Term, Want, column, fold};
+use super::{Alternatives, FilterError, MAX_DEPTH, MAX_TERMS, Part, Term, Want, column, fold};
 use crate::column::{Column, Record};
 
 /// A character, where it stands, and whether quotes protect it.
@@ -22,6 +22,10 @@ impl Letter {
 enum Token {
     /// A `|` and its place.
     Or(usize),
+    /// A `(` before a word and its place, and whether a `!` stands before it.
+    Open(usize, bool),
+    /// Its `)`.
+    Close(usize),
     /// A run of letters that no space divides, and where it starts.
     Word(usize, Vec<Letter>),
 }
@@ -37,7 +41,7 @@ fn fault(at: usize, message: impl Into<String>, hint: impl Into<String>) -> Faul
     Fault { at, message: message.into(), hint: hint.into() }
 }
 
-pub(super) fn parse<R: Record>(text: &str) -> Result<Vec<Vec<Term<R>>>, FilterError> {
+pub(super) fn parse<R: Record>(text: &str) -> Result<Alternatives<R>, FilterError> {
     tokens(text).and_then(alternatives).map_err(|Fault { at, message, hint }| FilterError {
         text: text.to_owned(),
         offset: at,
@@ -50,17 +54,18 @@ fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
     let mut tokens = Vec::new();
     let mut word: Option<(usize, Vec<Letter>)> = None;
     let mut quote = None;
+    // Brackets that are open, and those within the word, which are text.
+    let (mut depth, mut within) = (0_usize, 0_usize);
     let mut chars = text.chars().enumerate().peekable();
     while let Some((at, char)) = chars.next() {
-        let mut keep = |char, at, quoted| word.get_or_insert_with(|| (at, Vec::new())).1.push(Letter { char, at, quoted });
         match char {
             '"' if quote.is_some() => quote = None,
             '\\' if quote.is_some() && matches!(chars.peek(), Some((_, '"' | '\\'))) => {
                 if let Some((at, char)) = chars.next() {
-                    keep(char, at, true);
+                    word.get_or_insert_with(|| (at, Vec::new())).1.push(Letter { char, at, quoted: true });
                 }
             }
-            _ if quote.is_some() => keep(char, at, true),
+            _ if quote.is_some() => word.get_or_insert_with(|| (at, Vec::new())).1.push(Letter { char, at, quoted: true }),
             '"' => {
                 quote = Some(at);
                 word.get_or_insert_with(|| (at, Vec::new()));
@@ -70,7 +75,25 @@ fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
                 tokens.push(Token::Or(at));
             }
             _ if char.is_whitespace() => tokens.extend(word.take().map(|(at, letters)| Token::Word(at, letters))),
-            _ => keep(char, at, false),
+            '(' if word.as_ref().is_none_or(|(_, letters)| letters.iter().all(|letter| letter.is('!'))) => {
+                let marks = word.take().map_or(0, |(_, letters)| letters.len());
+                tokens.push(Token::Open(at, marks % 2 == 1));
+                (depth, within) = (depth + 1, 0);
+            }
+            ')' if depth > 0 && (within == 0 || word.is_none()) => {
+                tokens.extend(word.take().map(|(at, letters)| Token::Word(at, letters)));
+                tokens.push(Token::Close(at));
+                (depth, within) = (depth - 1, 0);
+            }
+            _ => {
+                within = match (char, word.is_none()) {
+                    (_, true) => 0,
+                    ('(', _) => within + 1,
+                    (')', _) => within.saturating_sub(1),
+                    _ => within,
+                };
+                word.get_or_insert_with(|| (at, Vec::new())).1.push(Letter { char, at, quoted: false });
+            }
         }
     }
     if let Some(at) = quote {
@@ -80,37 +103,82 @@ fn tokens(text: &str) -> Result<Vec<Token>, Fault> {
     Ok(tokens)
 }
 
-fn alternatives<R: Record>(tokens: Vec<Token>) -> Result<Vec<Vec<Term<R>>>, Fault> {
-    let mut alternatives = vec![Vec::new()];
+/// What stands between two brackets, or in none.
+struct Level<R: Record> {
+    /// The bracket.
+    at: usize,
+    negated: bool,
+    alternatives: Alternatives<R>,
+    /// The last `|`.
+    bar: Option<usize>,
+}
+
+impl<R: Record> Level<R> {
+    fn new(at: usize, negated: bool) -> Self {
+        Self { at, negated, alternatives: vec![Vec::new()], bar: None }
+    }
+
+    fn push(&mut self, part: Part<R>) {
+        if let Some(last) = self.alternatives.last_mut() {
+            last.push(part);
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.alternatives.last().is_none_or(Vec::is_empty)
+    }
+
+    fn or(&mut self, at: usize) -> Result<(), Fault> {
+        if self.is_open() {
+            return Err(fault(at, "nothing stands before '|'", "write a word on either side of '|'"));
+        }
+        self.bar = Some(at);
+        self.alternatives.push(Vec::new());
+        Ok(())
+    }
+
+    /// Nothing more stands in it; whether anything does.
+    fn close(&self) -> Result<bool, Fault> {
+        match (self.is_open(), self.bar) {
+            (true, Some(at)) => Err(fault(at, "nothing stands behind '|'", "write a word on either side of '|'")),
+            (open, _) => Ok(!open),
+        }
+    }
+}
+
+fn alternatives<R: Record>(tokens: Vec<Token>) -> Result<Alternatives<R>, Fault> {
+    let (mut level, mut outer) = (Level::new(0, false), Vec::new());
     let mut count = 0;
-    let mut bar = None;
     for token in tokens {
-        let terms = alternatives.last_mut().filter(|terms| !terms.is_empty());
-        match (token, terms) {
-            (Token::Or(at), None) => return Err(fault(at, "nothing stands before '|'", "write a word on either side of '|'")),
-            (Token::Or(at), Some(_)) => {
-                bar = Some(at);
-                alternatives.push(Vec::new());
+        match token {
+            Token::Or(at) => level.or(at)?,
+            Token::Open(at, _) if outer.len() == MAX_DEPTH => {
+                return Err(fault(at, format!("more than {MAX_DEPTH} brackets within each other"), "use fewer brackets"));
             }
-            (Token::Word(at, _), _) if count == MAX_TERMS => {
+            Token::Open(at, negated) => outer.push(std::mem::replace(&mut level, Level::new(at, negated))),
+            Token::Close(at) => {
+                if !level.close()? {
+                    return Err(fault(level.at, "nothing stands in these brackets", "write words between them, or quote them"));
+                }
+                let Some(around) = outer.pop() else {
+                    return Err(fault(at, "no bracket is open here", "write '(' before the words that belong together"));
+                };
+                let Level { negated, alternatives, .. } = std::mem::replace(&mut level, around);
+                level.push(Part::Group { negated, alternatives });
+            }
+            Token::Word(at, _) if count == MAX_TERMS => {
                 return Err(fault(at, format!("more than {MAX_TERMS} words"), "use fewer words"));
             }
-            (Token::Word(at, letters), terms) => {
-                let term = term(at, &letters)?;
+            Token::Word(at, letters) => {
+                level.push(Part::Word(term(at, &letters)?));
                 count += 1;
-                match terms {
-                    Some(terms) => terms.push(term),
-                    // The last alternative is there, and empty.
-                    None => *alternatives.last_mut().unwrap_or(&mut Vec::new()) = vec![term],
-                }
             }
         }
     }
-    match (alternatives.last().is_some_and(Vec::is_empty), bar) {
-        (true, Some(at)) => Err(fault(at, "nothing stands behind '|'", "write a word on either side of '|'")),
-        (true, None) => Ok(Vec::new()),
-        (false, _) => Ok(alternatives),
+    if !outer.is_empty() {
+        return Err(fault(level.at, "this bracket is not closed", "write ')' behind the words that belong together, or quote the text"));
     }
+    Ok(if level.close()? { level.alternatives } else { Vec::new() })
 }
 
 fn term<R: Record>(start: usize, letters: &[Letter]) -> Result<Term<R>, Fault> {

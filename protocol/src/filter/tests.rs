@@ -90,6 +90,10 @@ fn every_operator_on_every_kind_of_column() {
         ("type!=pinned_in_memory", PENDING),
         ("site:remember", PINNED),
         ("site:\"(task call)\"", PENDING),
+        ("(task call)", PENDING),
+        ("(remember | partition) !(pid:1234 kind:local)", PINNED),
+        ("(site:demo.rs:142)", PINNED),
+        ("x() | y)", NONE),
         ("remember", PINNED),
         ("demo.rs:142", PINNED),
         (":88", PENDING),
@@ -188,6 +192,11 @@ fn a_fault_is_shown_where_it_is() {
         ("x type:pined", 7),
         ("type=pinned", 5),
         ("state!=spiled", 7),
+        ("a (b", 2),
+        ("(a | )", 3),
+        ("a ()", 2),
+        ("(a) !( | b)", 7),
+        ("x (pid:y)", 7),
     ] {
         assert_eq!(at(text), offset, "{text}");
     }
@@ -227,6 +236,14 @@ fn there_are_not_more_words_than_allowed() {
     assert!(Filter::<ReferenceRow>::parse(&"a ".repeat(MAX_TERMS)).is_ok());
     let error = Filter::<ReferenceRow>::parse(&"a ".repeat(MAX_TERMS + 1)).unwrap_err();
     assert_eq!(error.offset, 2 * MAX_TERMS);
+}
+
+#[test]
+fn brackets_are_not_deeper_than_allowed() {
+    let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+    assert!(Filter::<ReferenceRow>::parse(&nested(MAX_DEPTH)).is_ok());
+    assert_eq!(Filter::<ReferenceRow>::parse(&nested(MAX_DEPTH + 1)).unwrap_err().offset, MAX_DEPTH);
+    assert!(Filter::<ReferenceRow>::parse(&"(".repeat(60_000)).is_err());
 }
 
 #[test]
@@ -279,7 +296,9 @@ proptest! {
     #[test]
     fn text_made_of_the_languages_own_parts_is_read_or_refused_inside_the_text(
         parts in prop::collection::vec(
-            prop::sample::select(vec!["size", "age", "type", "x", ":", ">", "<=", "=", "!", "|", " ", "\"", "\\", "1", "m", "ß", "\u{202e}"]),
+            prop::sample::select(vec![
+                "size", "age", "type", "x", ":", ">", "<=", "=", "!", "|", " ", "\"", "\\", "1", "m", "ß", "\u{202e}", "(", ")",
+            ]),
             0..24,
         ),
     ) {
@@ -308,6 +327,28 @@ proptest! {
             prop_assert_eq!(all.matches(&row, NOW), a && b);
             prop_assert_eq!(any.matches(&row, NOW), a || b);
             prop_assert_eq!(mixed.matches(&row, NOW), a && b || c);
+        }
+    }
+
+    #[test]
+    fn brackets_hold_words_together(a in word(), b in word(), c in word(), space in "[ ]{0,2}") {
+        let any = filter(&format!("({space}{a}{space}|{b}{space}){space}{c}"));
+        let none = filter(&format!("!({space}{a} {b}{space})|(({space}{c}))"));
+        let (a, b, c) = (filter(&a), filter(&b), filter(&c));
+        for row in rows() {
+            let (a, b, c) = (a.matches(&row, NOW), b.matches(&row, NOW), c.matches(&row, NOW));
+            prop_assert_eq!(any.matches(&row, NOW), (a || b) && c);
+            prop_assert_eq!(none.matches(&row, NOW), !(a && b) || c);
+        }
+    }
+
+    #[test]
+    fn nothing_changes_with_time_before_it_is_said_to(word in "age(:|=|!=|<|>|<=|>=)[0-9]{1,2}(s|m|h)", negated in any::<bool>(), wait in 0_u64..10_000_000) {
+        let filter = filter(&if negated { format!("!({word} pid>0)") } else { word });
+        for row in rows() {
+            let until = filter.changes_at(&row, NOW).unwrap_or(u64::MAX);
+            let then = NOW + wait.min(until - NOW - 1);
+            prop_assert_eq!(filter.matches(&row, then), filter.matches(&row, NOW));
         }
     }
 

@@ -39,6 +39,8 @@ pub struct Changed {
     pub places: Vec<u32>,
     /// Rows that are new or other than before, at these places. No two places have one of these vectors twice.
     pub rows: Rows,
+    /// All places lie below this.
+    pub end: u32,
     /// Whether with this everything is told: the replica is the table of this instant.
     pub complete: bool,
 }
@@ -92,18 +94,19 @@ struct Replica<R: Replicated> {
     looks: u64,
     /// The looks at the last call of [`Live::drop_unused`].
     seen: u64,
-    now_ms: u64,
 }
 
 impl<R: Replicated> Default for Replica<R> {
     fn default() -> Self {
-        Self { store: Store::default(), indexes: Vec::new(), looks: 0, seen: 0, now_ms: 0 }
+        Self { store: Store::default(), indexes: Vec::new(), looks: 0, seen: 0 }
     }
 }
 
 impl<R: Replicated> Live for Replica<R> {
     fn apply(&mut self, changed: &Changed) {
-        self.now_ms = changed.now_ms;
+        if changed.end > self.store.end() {
+            self.store.reserve(changed.end);
+        }
         let rows = R::of(&changed.rows).unwrap_or_default();
         let mut fresh = Vec::with_capacity(rows.len());
         let mut told = Places::default();

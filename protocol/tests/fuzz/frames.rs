@@ -41,7 +41,7 @@ pub(crate) fn requests() -> Examples {
         ("explain", watch(Target::Explain(Subject::Named("pid:7".into())))),
         ("explain_task", watch(Target::Explain(Subject::Task(task.on(NODE))))),
         ("watch_node", watch(Target::Node)),
-        ("report", Request::Report { id: 3 }),
+        ("report", Request::Report { id: 3, filter: String::new() }),
         ("ack", Request::Ack { seq: 9 }),
     ])
 }

@@ -115,7 +115,8 @@ pub(super) fn requests() -> Vec<(&'static str, Request)> {
         ("watch spill_file", watch(Target::SpillFile(SpillFileId(5)))),
         ("watch explain", watch(Target::Explain(Subject::Named("pid:4711".to_owned())))),
         ("watch node", watch(Target::Node)),
-        ("report", Request::Report { id: 4 }),
+        ("report", Request::Report { id: 4, filter: String::new() }),
+        ("report filter", Request::Report { id: 4, filter: "site:cache.rs size>1m".to_owned() }),
         ("ack", Request::Ack { seq: 12 }),
     ]
 }

@@ -38,6 +38,21 @@ impl FromStr for FailOn {
     }
 }
 
+/// The filter that the agent is asked by: through it comes all that is shown, and all that must not be. Empty where that is everything,
+/// or too much for one filter.
+pub(crate) fn asked(shown: &Filter<ReferenceRow>, conditions: &[FailOn]) -> String {
+    let references = conditions.iter().filter_map(|condition| match condition {
+        FailOn::Reference(filter) => Some(filter),
+        FailOn::Growth(_) => None,
+    });
+    let all: Vec<&Filter<ReferenceRow>> = std::iter::once(shown).chain(references).collect();
+    if all.iter().any(|filter| filter.is_empty()) {
+        return String::new();
+    }
+    let text = all.iter().map(|filter| format!("({})", filter.text())).collect::<Vec<_>>().join(" | ");
+    Filter::<ReferenceRow>::parse(&text).map_or_else(|_| String::new(), |_| text)
+}
+
 /// Whether one of the conditions holds; each that does is told on stderr.
 pub(crate) fn holds(conditions: &[FailOn], report: &Report, found: &Found, time: Duration) -> Result<bool, Failure> {
     let mut any = false;

@@ -171,7 +171,7 @@ fn long_tables(bench: &mut Bench) -> Outcome<()> {
     let [report] = in_turns([&mut || {
         each(1, || {
             let mut connection = Connection::open(daemon.session())?;
-            connection.send(&Request::Report { id: 1 })?;
+            connection.send(&Request::Report { id: 1, filter: String::new() })?;
             while !matches!(connection.frame()?.body, Body::Report { last: true, .. }) {}
             Ok(())
         })

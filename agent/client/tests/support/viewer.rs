@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{ActorRow, EventKind, EventRow, Ledger, ObjectRow, ProcessRow, ReferenceRow, StoreRow, TaskRow};
-use plasmon_protocol::stream::{Body, Detail, Frame, MAX_WINDOW, PostMortem, Request, Rows, Target, VERSION, View, Window};
+use plasmon_protocol::stream::{Body, Detail, Frame, MAX_WINDOW, PostMortem, Request, Rows, Target, Totals, VERSION, View, Window};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
@@ -73,7 +73,24 @@ impl Viewer {
         self.socket.send(Message::text(text)).expect("the agent reads");
     }
 
-    fn next(&mut self) -> Frame {
+    /// Shows a window under this number from now on.
+    pub(crate) fn subscribe(&mut self, id: u32, view: View) {
+        self.send(&Request::Subscribe { id, view });
+    }
+
+    /// The first that is shown of a new window.
+    pub(crate) fn snapshot(&mut self, ours: u32) -> (Totals, Rows) {
+        loop {
+            match self.next().body {
+                Body::Snapshot { id, totals, rows, .. } if id == ours => return (totals, rows),
+                Body::Error { message, .. } => panic!("{message}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame, which is acknowledged.
+    pub(crate) fn next(&mut self) -> Frame {
         loop {
             match self.socket.read().expect("a frame in time") {
                 Message::Text(text) => {
@@ -93,7 +110,7 @@ impl Viewer {
     pub(crate) fn report(&mut self) -> Report {
         self.last += 1;
         let ours = self.last;
-        self.send(&Request::Report { id: ours });
+        self.send(&Request::Report { id: ours, filter: String::new() });
         let (mut store, mut post_mortem, mut references) = (None, Vec::new(), Vec::new());
         loop {
             match self.next().body {

@@ -12,6 +12,12 @@ fn a_filtered_report_says_so_and_keeps_its_width() {
     assert!(pinned.totals().references < whole.totals().references);
     assert_eq!(pinned.json()["filter"], serde_json::json!({ "text": "type:pinned", "of": whole.totals() }));
     assert_eq!(whole.json().get("filter"), None);
+    // An agent that is asked for what matches sends no more than that, and the store's totals.
+    let mut known = report();
+    known.store.totals = whole.totals();
+    let sent = Report::new(known.store, pinned.references().to_vec(), known.now_ms).partial().filtered(&"type:pinned".parse().unwrap());
+    assert_eq!(sent.json()["filter"], pinned.json()["filter"]);
+    assert_eq!(sent.references(), pinned.references());
     let text = pinned.text(&ReportOptions::default());
     let of = whole.totals();
     let line = format!(

@@ -124,17 +124,18 @@ impl<R: Replicated> Index<R> {
         }
         let labels = texts.finish();
         let matched = store.rows().filter(|(place, _)| self.matched.has(*place));
+        // Room for all at once: it is given back as a whole.
+        let length = self.sums.rows as usize;
         let sorted = if labels.wide {
-            let mut all: Vec<_> = matched
-                .map(|(place, row)| {
-                    let text = match (column.cell)(&row) {
-                        Cell::Text(text) => Some(Box::<str>::from(text)),
-                        _ => None,
-                    };
-                    let key = if text.is_none() || !ascending { u64::MAX } else { 0 };
-                    (text, row.tie(), Entry { key, place })
-                })
-                .collect();
+            let mut all = Vec::with_capacity(length);
+            all.extend(matched.map(|(place, row)| {
+                let text = match (column.cell)(&row) {
+                    Cell::Text(text) => Some(Box::<str>::from(text)),
+                    _ => None,
+                };
+                let key = if text.is_none() || !ascending { u64::MAX } else { 0 };
+                (text, row.tie(), Entry { key, place })
+            }));
             all.sort_unstable_by(|one, other| {
                 let by_text = match (&one.0, &other.0) {
                     (Some(one), Some(other)) if ascending => one.cmp(other),
@@ -145,13 +146,12 @@ impl<R: Replicated> Index<R> {
             });
             Sorted::of(&all.into_iter().map(|(_, _, entry)| entry).collect::<Vec<_>>())
         } else {
-            let mut all: Vec<_> = matched
-                .map(|(place, row)| {
-                    let cell = (column.cell)(&row);
-                    let key = key(&cell, ascending, |text| Ok(labels.known(text))).unwrap_or(0);
-                    (key, cell == Cell::None, row.tie(), place)
-                })
-                .collect();
+            let mut all = Vec::with_capacity(length);
+            all.extend(matched.map(|(place, row)| {
+                let cell = (column.cell)(&row);
+                let key = key(&cell, ascending, |text| Ok(labels.known(text))).unwrap_or(0);
+                (key, cell == Cell::None, row.tie(), place)
+            }));
             all.sort_unstable();
             Sorted::of(&all.into_iter().map(|(key, _, _, place)| Entry { key, place }).collect::<Vec<_>>())
         };

@@ -194,6 +194,15 @@ impl<R: Replicated> Store<R> {
         self.kept.len() as u32
     }
 
+    /// There will be places below `end`. Room that is made little by little is made several times over.
+    pub(super) fn reserve(&mut self, end: u32) {
+        let end = end as usize;
+        self.kept.reserve_exact(end.saturating_sub(self.kept.len()));
+        if !R::ONE_ROW_PER_OBJECT {
+            self.next.reserve_exact(end.saturating_sub(self.next.len()));
+        }
+    }
+
     pub(super) fn keep(&mut self, row: &R) -> R::Kept {
         row.keep(&mut self.pool)
     }

@@ -129,7 +129,7 @@ impl Model {
     fn tell(&self, places: &[u32]) -> Changed {
         let (there, gone): (Vec<u32>, Vec<u32>) = places.iter().partition(|place| self.rows.contains_key(place));
         let rows = there.iter().map(|place| self.row(self.rows[place])).collect();
-        Changed { now_ms: self.now_ms, gone, places: there, rows: Rows::References(rows), complete: true }
+        Changed { now_ms: self.now_ms, gone, places: there, rows: Rows::References(rows), end: 500, complete: true }
     }
 
     fn all(&self) -> Rows {
@@ -213,6 +213,7 @@ fn a_column_of_too_many_texts_for_numbers_is_in_order_as_well() {
         gone: Vec::new(),
         places,
         rows: Rows::References(rows),
+        end: 70_000,
         complete: true,
     };
     live.apply(&tell((0..70_000).collect(), rows.clone()));

@@ -1,0 +1,140 @@
+//! Many viewers at once, some of which read nothing; and long tables, whose windows are what evaluating the whole table gives.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use plasmon::ObjectRef;
+use plasmon_protocol::column::Table;
+use plasmon_protocol::stream::{Body, MAX_WINDOW, Rows, Sort, View, Window};
+use plasmon_protocol::window::Query;
+use support::{PATIENCE, Viewer, alone, eventually, start};
+
+const HEALTHY: usize = 150;
+const STALLED: usize = 50;
+/// Updates that each healthy viewer must get, before others stall and then beside them.
+const UPDATES: usize = 10;
+/// What one that reads nothing may cost, in bytes.
+const MOST: u64 = 256 << 10;
+
+/// What a process has in memory that is its own, bytes; the pool, which is shared, does not count.
+fn own_bytes(pid: u32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let anonymous = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+    anonymous.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// All of the store, and as long a window over the references as there may be.
+fn views() -> [View; 2] {
+    let window = Window { start: 0, len: MAX_WINDOW };
+    [View::of(Table::Store), View { window, ..View::of(Table::References) }]
+}
+
+#[test]
+fn viewers_that_read_nothing_cost_little_and_hold_up_nobody() {
+    alone(|| {
+        let info = start(2.0);
+        let mut held: Vec<ObjectRef<[u8]>> = (0..1000).map(|n| plasmon::put(&[n as u8; 100][..]).unwrap()).collect();
+        let over = Arc::new(AtomicBool::new(false));
+        let updates: Arc<Vec<AtomicUsize>> = Arc::new((0..HEALTHY).map(|_| AtomicUsize::new(0)).collect());
+        let mut threads = Vec::new();
+        for nth in 0..HEALTHY {
+            let mut viewer = Viewer::here();
+            for (id, view) in (1..).zip(views().map(|view| View { window: Window { start: 0, len: 20 }, ..view })) {
+                viewer.subscribe(id, view);
+            }
+            let (over, updates) = (Arc::clone(&over), Arc::clone(&updates));
+            threads.push(std::thread::spawn(move || {
+                let mut put = 0;
+                while !over.load(Ordering::Relaxed) {
+                    let (Body::Snapshot { rows, .. } | Body::Delta { rows, .. }) = viewer.next().body else { continue };
+                    if let Rows::Store(rows) = rows
+                        && let Some(now) = rows.first().map(|row| row.put_objects).filter(|now| *now > put)
+                    {
+                        put = now;
+                        updates[nth].fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }));
+        }
+        // The rows that are looked at change all the time, until every viewer got so many updates more.
+        let mut next = 0;
+        let mut work = |what: &str| {
+            let before: Vec<usize> = updates.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+            eventually(what, || {
+                for _ in 0..50 {
+                    next = (next + 7) % held.len();
+                    held[next] = plasmon::put(&vec![1; 1000 + next][..]).unwrap();
+                }
+                updates.iter().zip(&before).all(|(now, before)| now.load(Ordering::Relaxed) >= before + UPDATES)
+            });
+        };
+        work("every viewer is served");
+        let before = own_bytes(info.agent_pid);
+        let stalled: Vec<Viewer> = (0..STALLED)
+            .map(|_| {
+                let mut viewer = Viewer::here();
+                for (id, view) in (1..).zip(views().into_iter().chain(views())) {
+                    viewer.subscribe(id, view);
+                }
+                viewer
+            })
+            .collect();
+        work("every viewer is served beside those that read nothing");
+        let after = own_bytes(info.agent_pid);
+        let each = after.saturating_sub(before) / STALLED as u64;
+        assert!(each <= MOST, "{each} bytes for each that reads nothing: {before} before, {after} after");
+        drop(stalled);
+        work("every viewer is served after those are gone");
+        over.store(true, Ordering::Relaxed);
+        // They wait for a frame.
+        held.push(plasmon::put(&[1_u8][..]).unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_window_over_a_long_table_is_that_of_the_whole_table() {
+    alone(|| {
+        start(2.0);
+        let mut held: Vec<ObjectRef<[u8]>> = (0..30_000).map(|n| plasmon::put(&vec![1; n % 700][..]).unwrap()).collect();
+        let mut viewer = Viewer::here();
+        let sort = |column: &str| Some(Sort { column: column.to_owned(), ascending: true });
+        let references = View::of(Table::References);
+        let views = [
+            View { window: Window { start: 20_000, len: 50 }, ..references.clone() },
+            View { sort: sort("object"), filter: "size>300 | size<7".into(), ..references.clone() },
+            View { group: Some("size".into()), sort: sort("key"), ..references.clone() },
+            View { filter: "size=3".into(), ..View::of(Table::Objects) },
+        ];
+        for round in 0..3 {
+            for n in (round..held.len()).step_by(97) {
+                held[n] = plasmon::put(&vec![2; n % 10][..]).unwrap();
+            }
+            for (id, view) in (10..).zip(&views) {
+                viewer.subscribe(id, view.clone());
+                let (totals, rows) = viewer.snapshot(id);
+                let report = viewer.report();
+                if view.table == Table::References {
+                    let expected = Query::prepare(view.clone()).unwrap().window(&Rows::References(report.references), 0);
+                    assert_eq!((totals, &rows), (expected.totals, &expected.rows), "{view:?}");
+                } else {
+                    let Rows::Objects(rows) = rows else { panic!("other rows") };
+                    assert!(!rows.is_empty() && rows.iter().all(|row| row.size_bytes == Some(3)));
+                    assert_eq!(totals.matched, report.references.iter().filter(|row| row.size_bytes == Some(3)).count() as u64);
+                }
+            }
+        }
+        let deadline = std::time::Instant::now() + PATIENCE;
+        held.clear();
+        loop {
+            viewer.subscribe(10, views[0].clone());
+            if viewer.snapshot(10).0.rows == 0 {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "the table never empties");
+        }
+    });
+}
