@@ -79,7 +79,7 @@ lint: ## Check format, lints and who imports whom
 	.ci/imports
 
 bench: ## Measure everything beside its floor; ONLY=put measures one group
-	$(CARGO) build --release --package plasmon-agent --bin plasmon-agent
+	$(CARGO) build --release --package plasmon-agent --bin plasmon-agent --package plasmon-tui --bin plasmon
 	$(CARGO) bench --package plasmon --bench plasmon -- $(ONLY)
 
 demo: ## Open the dashboard on a demo workload

@@ -23,6 +23,8 @@ mod plasma;
 mod queue;
 #[path = "plasmon/reactor.rs"]
 mod reactor;
+#[path = "plasmon/report.rs"]
+mod report;
 #[path = "plasmon/sample.rs"]
 mod sample;
 #[path = "plasmon/shared.rs"]
@@ -67,7 +69,7 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
@@ -79,12 +81,13 @@ const GROUPS: [Group; 13] = [
     ("reactor", reactor::messages),
     ("tax", taxes::taxes),
     ("stream", stream::stream),
+    ("report", report::report),
     ("spill", spill::spill),
     ("agent", idle::agent),
 ];
 
 /// What nothing measures yet.
-const LATER: [&str; 2] = ["plasmon memory of 10 / 50,000 references, whole process", "crash of a process, until its rows are gone"];
+const LATER: [&str; 1] = ["crash of a process, until its rows are gone"];
 
 fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
