@@ -1,6 +1,6 @@
 //! Remote functions and actors, as they are called.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use plasmon::binding::{ActorSettings, Connection, Demand, Encoded as Argument, Reference, RetryExceptions, SiteKind, TaskSettings};
 use pyo3::prelude::*;
@@ -60,14 +60,19 @@ impl Export {
 /// The arguments of a call: first how many results, the arguments with `None` in place of references, which arguments those are, and
 /// the method; then the references' objects.
 fn arguments(
-    py: Python<'_>,
     connection: &Connection,
     site: u32,
     returns: &Bound<'_, PyAny>,
     method: Option<&str>,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
+    bare: Option<&OnceLock<Box<[u8]>>>,
 ) -> PyResult<Vec<Argument>> {
+    let py = args.py();
+    let bare = bare.filter(|_| args.is_empty() && kwargs.is_none());
+    if let Some(bytes) = bare.and_then(OnceLock::get) {
+        return Ok(vec![connection.argument(bytes.len(), site, Vec::new(), |room| room.copy_from_slice(bytes)).or_raise(py)?]);
+    }
     let mut objects = Vec::new();
     let places = PyList::empty(py);
     let mut given: Option<Bound<'_, PyList>> = None;
@@ -100,6 +105,15 @@ fn arguments(
     let layout = encoded.layout();
     let length = encoded.len();
     let contains = encoded.contains.clone();
+    if let Some(bare) = bare
+        && contains.is_empty()
+        && length <= MAX_BARE
+    {
+        let mut bytes = vec![0; length];
+        layout.write(&mut bytes);
+        // Whoever was faster kept the same bytes.
+        let _ = bare.set(bytes.into());
+    }
     let write = |room: &mut [u8]| layout.write(room);
     let payload = py.detach(|| connection.argument(length, site, contains, write));
     let mut arguments = Vec::with_capacity(1 + objects.len());
@@ -107,6 +121,9 @@ fn arguments(
     arguments.extend(objects);
     Ok(arguments)
 }
+
+/// What is kept of a call without arguments, bytes: it fits a message.
+const MAX_BARE: usize = 512;
 
 /// The references that a call returns: one, none, or a list.
 fn handed<'py>(py: Python<'py>, references: Vec<Reference>) -> PyResult<Bound<'py, PyAny>> {
@@ -138,6 +155,8 @@ pub(crate) struct Task {
     results: usize,
     /// What the worker is told of results.
     returns: Py<PyAny>,
+    /// What a call without arguments sends.
+    bare: OnceLock<Box<[u8]>>,
 }
 
 /// What several sets of options share.
@@ -182,6 +201,7 @@ impl Task {
             timeout_ms,
             results,
             returns,
+            bare: OnceLock::new(),
         }
     }
 
@@ -192,7 +212,7 @@ impl Task {
         let site = site::here(py, &connection, SiteKind::TaskCall);
         let export = self.export.get().0.on(py, &connection, SiteKind::TaskCall)?;
         let mut all = vec![connection.hidden_argument(&export)];
-        all.append(&mut arguments(py, &connection, site, self.returns.bind(py), None, args, kwargs)?);
+        all.append(&mut arguments(&connection, site, self.returns.bind(py), None, args, kwargs, Some(&self.bare))?);
         let submitted = py.detach(|| {
             self.reserve.with(|demand| {
                 let settings = TaskSettings {
@@ -256,7 +276,7 @@ impl Creation {
         let site = site::here(py, &connection, SiteKind::ActorCall);
         let export = self.export.get().0.on(py, &connection, SiteKind::ActorCall)?;
         let mut all = vec![connection.hidden_argument(&export)];
-        all.append(&mut arguments(py, &connection, site, py.None().bind(py), None, args, kwargs)?);
+        all.append(&mut arguments(&connection, site, py.None().bind(py), None, args, kwargs, None)?);
         let created = py.detach(|| {
             self.reserve.with(|demand| {
                 let settings = ActorSettings {
@@ -282,13 +302,14 @@ pub(crate) struct Method {
     method: String,
     results: usize,
     returns: Py<PyAny>,
+    bare: OnceLock<Box<[u8]>>,
 }
 
 #[pymethods]
 impl Method {
     #[new]
     fn new(actor: Py<ObjectRef>, name: String, method: String, results: usize, returns: Py<PyAny>) -> Self {
-        Self { actor, name, method, results, returns }
+        Self { actor, name, method, results, returns, bare: OnceLock::new() }
     }
 
     /// Calls the method.
@@ -296,7 +317,7 @@ impl Method {
     fn submit<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
-        let all = arguments(py, &connection, site, self.returns.bind(py), Some(&self.method), args, kwargs)?;
+        let all = arguments(&connection, site, self.returns.bind(py), Some(&self.method), args, kwargs, Some(&self.bare))?;
         let actor = &self.actor.get().inner;
         let called = py.detach(|| connection.call(actor, &self.name, &all, self.results, site));
         handed(py, called.or_raise(py)?)

@@ -32,6 +32,8 @@ const VIEW: u32 = 3;
 /// Before the list of parts.
 const HEAD: usize = 24;
 const BYTES_AT: usize = 16;
+/// The pickle of `None`: protocol 5, it, the end.
+const NONE: &[u8] = b"\x80\x05N.";
 const ALIGNMENT: usize = 64;
 
 static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -126,6 +128,20 @@ impl Layout {
 /// `TypeError` that names what cannot be pickled; whatever the value's own code raises.
 pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     let py = value.py();
+    if value.is_none() {
+        // What most calls return, without a way through the pickler.
+        // SAFETY: constant.
+        let body_at = unsafe { Borrowed::new(NONE.as_ptr(), NONE.len()) };
+        return Ok(Encoded {
+            kind: PICKLE,
+            _body: value.clone().unbind(),
+            body_at,
+            parts: Vec::new(),
+            offsets: Vec::new(),
+            length: HEAD + NONE.len(),
+            contains: Vec::new(),
+        });
+    }
     if let Ok(bytes) = value.cast_exact::<PyBytes>() {
         let body = bytes.as_bytes();
         // SAFETY: bytes never change, and are kept.

@@ -175,8 +175,8 @@ plasmon.init(num_cpus=1, object_store_memory=64 << 20)
 def forever():
     time.sleep(1000)
 reference = forever.remote()
-print("waits", flush=True)
 try:
+    print("waits", flush=True)
     {wait}
 except KeyboardInterrupt:
     print("interrupted", flush=True)
