@@ -1,7 +1,10 @@
 //! The dashboard as a value: messages go in, effects come out, and the screen reads. No clocks, no sockets, no terminal.
 
 pub mod act;
+pub mod attention;
+pub mod freeze;
 pub mod geometry;
+pub mod jump;
 pub mod mark;
 pub mod mouse;
 pub mod node;
@@ -17,17 +20,15 @@ pub mod subscribe;
 pub mod tree;
 pub mod why;
 
-use plasmon_protocol::record::{NodeRow, SiteRow};
+use plasmon_protocol::record::NodeRow;
 use plasmon_protocol::stream::{Frame, Request};
 
 use crate::keys::{Context, Key};
-use crate::model::alert::{Alert, alerts, leak};
-use crate::model::leaks::Suspect;
-use crate::model::window::{Owner, Tabled};
 use crate::model::{Applied, Model};
+use freeze::Frozen;
 use prompt::Overlay;
 use route::{Page, Place, Route};
-use subscribe::{Slot, Subscriptions};
+use subscribe::Subscriptions;
 
 /// How long a flash line stays, milliseconds.
 const FLASH_MS: u64 = 4_000;
@@ -132,16 +133,6 @@ pub struct Flash {
     /// How bad.
     pub mood: Mood,
     until_ms: u64,
-}
-
-/// A picture held still.
-#[derive(Clone, Debug)]
-struct Frozen {
-    model: Model,
-    since_ms: u64,
-    changes: u64,
-    /// Something in it was opened, and read, after the freeze.
-    mixed: bool,
 }
 
 /// What the dashboard knows of its surroundings.
@@ -294,45 +285,6 @@ impl App {
         }
     }
 
-    /// The agents that are merged, and whether each is lost; none when there is one alone.
-    #[must_use]
-    pub fn nodes(&self) -> &[(NodeRow, bool)] {
-        if self.nodes.len() > 1 { &self.nodes } else { &[] }
-    }
-
-    /// The short name of the node that a row is of, where several agents are merged.
-    #[must_use]
-    pub fn node_of<R: Tabled>(&self, row: &R) -> Option<String> {
-        let nodes = self.nodes();
-        let name = |(node, _): &(NodeRow, bool)| node.node.short();
-        match row.owner() {
-            Owner::Agent(number) => nodes.get(number).map(name),
-            Owner::Node(id) => nodes.iter().find(|(node, _)| node.node == id).map(name),
-            Owner::Nobody => None,
-        }
-    }
-
-    /// What asks for attention, the worst first.
-    #[must_use]
-    pub fn alerts(&self) -> Vec<Alert> {
-        let model = self.model();
-        model.store.as_ref().map(|store| alerts(store, &model.leaks)).unwrap_or_default()
-    }
-
-    /// How a suspected site grows, in words.
-    #[must_use]
-    pub fn leak_words(&self, suspect: &Suspect) -> String {
-        self.model().store.as_ref().map(|store| leak(suspect, store)).unwrap_or_default()
-    }
-
-    /// Looks at the sites that grow most.
-    fn watch_growth(&mut self) {
-        let window = self.subscriptions.id(Slot::Growth).and_then(|id| self.live.windows.get(&id));
-        let Some(rows) = window.and_then(|window| window.of::<SiteRow>()) else { return };
-        let all = window.is_some_and(|window| window.count() <= window.keys.len() as u64);
-        self.live.leaks.look(self.live.at_ms, rows, all);
-    }
-
     fn key(&mut self, key: Key, effects: &mut Vec<Effect>) {
         self.flash = None;
         if self.overlay.is_some() {
@@ -360,48 +312,6 @@ impl App {
     pub fn place_contexts(&self) -> Vec<Context> {
         let replay = self.replay.as_ref().map(|_| Context::Replay);
         replay.into_iter().chain(self.place().route.contexts().iter().copied()).collect()
-    }
-
-    /// What the screen shows: the replica, or the picture of it that is held still.
-    #[must_use]
-    pub fn model(&self) -> &Model {
-        self.frozen.as_ref().map_or(&self.live, |frozen| &frozen.model)
-    }
-
-    /// Since when the picture is held still (milliseconds ago), and how many changes it is behind.
-    #[must_use]
-    pub fn frozen(&self) -> Option<(u64, u64)> {
-        let frozen = self.frozen.as_ref()?;
-        Some((self.now_ms.saturating_sub(frozen.since_ms), self.live.changes.saturating_sub(frozen.changes)))
-    }
-
-    /// Whether the picture that is held still has parts that were read later than the rest.
-    #[must_use]
-    pub fn is_mixed(&self) -> bool {
-        self.frozen.as_ref().is_some_and(|frozen| frozen.mixed)
-    }
-
-    fn freeze(&mut self) {
-        self.frozen = match self.frozen.take() {
-            Some(_) => None,
-            None => {
-                // Ages stand still too: the picture's clock is the agent's, now.
-                let at_ms = self.agent_now_ms();
-                let model = Model { at_ms, ..self.live.clone() };
-                Some(Box::new(Frozen { model, since_ms: self.now_ms, changes: self.live.changes, mixed: false }))
-            }
-        };
-    }
-
-    /// The agent's clock now, as far as the viewer can tell; stands still while the picture does, or the link is broken.
-    #[must_use]
-    pub fn agent_now_ms(&self) -> u64 {
-        match &self.frozen {
-            Some(frozen) => frozen.model.at_ms,
-            None if self.replay.is_some() => self.replay.as_ref().map_or(0, |replay| replay.at_ms),
-            None if self.link == LinkState::Live => self.live.at_ms + self.now_ms.saturating_sub(self.heard_ms),
-            None => self.live.at_ms,
-        }
     }
 
     /// The line that stays for a moment.

@@ -17,6 +17,8 @@ mod idle;
 mod machine;
 #[path = "plasmon/objects.rs"]
 mod objects;
+#[path = "plasmon/plasma.rs"]
+mod plasma;
 #[path = "plasmon/queue.rs"]
 mod queue;
 #[path = "plasmon/reactor.rs"]
@@ -65,10 +67,11 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
+    ("plasma", plasma::compare),
     ("task", tasks::tasks),
     ("actor", tasks::actors),
     ("wait", tasks::wait),
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
         Ok("echo") => return echo::answer(),
         Ok("agent") => return daemon::serve(),
+        Ok("plasma") => return plasma::serve(),
         Ok("holder") => return stream::hold(),
         Ok("crowd") => return viewer::gather(),
         _ => {}

@@ -120,7 +120,14 @@ impl ReadyQueue {
     pub fn remove(&mut self, job: JobId, key: QueueKey, order: u64) -> bool {
         let Some(queues) = self.jobs.get_mut(&job) else { return false };
         let Some(queue) = queues.queues.get_mut(&key) else { return false };
-        let Ok(place) = queue.tasks.binary_search_by_key(&order, |(order, _)| *order) else { return false };
+        // Nearly always the first, which is about to be started.
+        let place = match queue.tasks.front() {
+            Some((first, _)) if *first == order => 0,
+            _ => match queue.tasks.binary_search_by_key(&order, |(order, _)| *order) {
+                Ok(place) => place,
+                Err(_) => return false,
+            },
+        };
         queue.tasks.remove(place);
         if place == 0 {
             queue.blocked_at = None;

@@ -324,41 +324,6 @@ impl App {
         Some(Place::new(route))
     }
 
-    /// The references with `column` exactly `value`, within the filter of the place that they open from.
-    fn references(&self, label: &str, column: &str, value: &str) -> Place {
-        let mut place = Place::new(Route::References { label: label.to_owned() });
-        let within = if self.place().table() == Some(Table::References) {
-            place.list.sort = self.place().list.sort.clone();
-            self.place().list.filter.as_str()
-        } else {
-            ""
-        };
-        place.list.filter = narrowed(within, column, value);
-        place
-    }
-
-    fn list_references(&mut self) {
-        let place = match (&self.place().route, self.detail(Slot::Main)) {
-            (Route::View(Page::Sites), _) => self.selected_site().map(|row| self.of_site(&row.site)),
-            (_, Some(Detail::Site(detail))) => Some(self.of_site(&detail.site.site)),
-            (_, Some(Detail::Object(detail))) => {
-                let hex = detail.object.object_id.hex();
-                Some(self.references("references", "object", &hex))
-            }
-            (_, Some(Detail::Process(detail))) => Some(self.references("references", "pid", &detail.process.pid.to_string())),
-            (_, Some(Detail::Actor(detail))) => detail.actor.pid.map(|pid| self.references("references", "pid", &pid.to_string())),
-            (_, Some(Detail::PostMortem(_))) => {
-                return self.flash(Mood::Refused, "it holds nothing any more: what it held is listed here only");
-            }
-            _ => None,
-        };
-        match place {
-            Some(place) => self.open(place),
-            None if self.detail(Slot::Main).is_some() => self.flash(Mood::Refused, "it has no process"),
-            None => self.flash(Mood::Refused, "no site is selected"),
-        }
-    }
-
     /// Shows what asks for attention alone, or everything again.
     fn trouble(&mut self) {
         let Some(filter) = self.place().table().and_then(trouble) else {
@@ -368,50 +333,6 @@ impl App {
         list.filter = if list.filter == filter { String::new() } else { filter.to_owned() };
         list.group = None;
         list.rewind();
-    }
-
-    /// Opens the process that holds what is selected or shown.
-    fn holder(&mut self) {
-        let here = self.place().list.cursor;
-        let row = match self.detail(Slot::Main) {
-            Some(Detail::Object(detail)) => {
-                let selected = usize::try_from(here).ok().and_then(|here| detail.holders.get(here));
-                selected.or_else(|| detail.holders.first())
-            }
-            _ => self.selected::<ReferenceRow>(Slot::Main),
-        };
-        match row.map(|row| page::Item::Holder(row).route()) {
-            Some(route) => self.open(Place::new(route)),
-            None => self.flash(Mood::Refused, "no process holds it"),
-        }
-    }
-
-    /// Opens the object that the shown one lies inside of.
-    fn container(&mut self) {
-        let outer = match self.detail(Slot::Main) {
-            Some(Detail::Object(detail)) => detail.contained_in.first().map(|row| row.object_id),
-            _ => None,
-        };
-        match outer {
-            Some(id) => self.open(Place::new(Route::Object(id))),
-            None => self.flash(Mood::Refused, "it lies inside of no object"),
-        }
-    }
-
-    fn creation_site(&mut self) {
-        let site = match self.detail(Slot::Main) {
-            Some(Detail::Object(detail)) => Some(&detail.object.created_site),
-            _ => self.selected::<ReferenceRow>(Slot::Main).map(|row| &row.created_site),
-        };
-        let site = site.filter(|site| site.id.0 != 0);
-        match site.map(|site| Route::Site { id: site.id, label: site.short() }) {
-            Some(route) => self.open(Place::new(route)),
-            None => self.flash(Mood::Refused, "nobody knows where it was created"),
-        }
-    }
-
-    fn of_site(&self, site: &Site) -> Place {
-        self.references(&format!("references from {}", site.short()), "created", &site.to_string())
     }
 
     fn fold(&mut self) {

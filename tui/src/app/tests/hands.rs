@@ -7,6 +7,7 @@ use super::*;
 use crate::app::act::trouble;
 use crate::app::mark::{SHEETS, Since};
 use crate::app::mouse::Mouse;
+use crate::app::subscribe::Slot;
 use crate::view::hit::{Hit, hits};
 
 fn sites(held: &[(u32, u64)]) -> Vec<SiteRow> {
