@@ -44,3 +44,12 @@ fn the_theme_of_the_readme_can_be_read() {
     let looks = plasmon_tui::view::theme::file::parse(&format!("accent{example}")).expect("a theme");
     assert_eq!(looks.len(), 5);
 }
+
+/// What the README counts is there.
+#[test]
+fn the_readme_counts_the_pictures() {
+    let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    let names = std::fs::read_dir(snapshots).expect("snapshots").map(|file| file.expect("a file").file_name());
+    let pictures = names.filter(|name| ["views__", "replay__"].iter().any(|kind| name.to_string_lossy().starts_with(kind))).count();
+    assert!(read("README.md").contains(&format!("| {pictures} pictures |")), "there are {pictures}");
+}

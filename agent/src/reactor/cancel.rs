@@ -43,7 +43,10 @@ impl Core {
         let mut next = vec![(key, cause.to_owned())];
         while let Some((key, cause)) = next.pop() {
             let Some(task) = self.tasks.get(&key) else { continue };
-            let (worker, pending, role, name) = (task.worker, task.is_pending(), task.role, task.short_function().to_owned());
+            // One that was told to go says no more of its task.
+            let stays = |worker: &ProcessId| self.process(*worker).is_some_and(|process| !matches!(process.activity, Activity::Leaving));
+            let worker = task.worker.filter(stays);
+            let (pending, role, name) = (task.is_pending(), task.role, task.short_function().to_owned());
             if matches!(role, Role::Constructor(_)) || (!pending && worker.is_none()) {
                 continue;
             }

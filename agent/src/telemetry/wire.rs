@@ -148,7 +148,11 @@ impl Outgoing {
 
     /// Tells the viewer why its connection ends, if it still listens, and ends it.
     pub(super) async fn close(mut self, incoming: Incoming, last: Option<String>, end: &End) {
-        let Some(close) = end.close() else { return };
+        let Some(close) = end.close() else {
+            // One that said goodbye is answered: the answer lies ready.
+            let _ = tokio::time::timeout(FAREWELL, self.sink.flush()).await;
+            return;
+        };
         // Whoever does not take this in time does without it.
         let _ = tokio::time::timeout(FAREWELL, async {
             if let Some(last) = last {

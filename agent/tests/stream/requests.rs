@@ -10,6 +10,8 @@ use plasmon_protocol::stream::{
     Body, Detail, MAX_REQUEST, ObjectDetail, PostMortem, ProcessDetail, Request, SiteDetail, Sort, Target, VERSION, View, Window,
 };
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::client::Client;
 use crate::fake::{Agent, reference};
@@ -180,6 +182,16 @@ async fn a_report_of_what_matches_has_no_more_than_that_and_the_whole_store() {
     client.send(&report(3, "nobody")).await;
     let Body::Report { id: 3, references, last: true, .. } = client.frame().await.body else { panic!("no report") };
     assert!(references.is_empty());
+}
+
+#[tokio::test]
+async fn a_goodbye_is_answered() {
+    let agent = Agent::start().await;
+    let mut client = Client::connect(&agent.address).await;
+    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    client.socket.send(Message::Close(Some(goodbye))).await.unwrap();
+    client.closed(1000).await;
+    agent.viewers(0).await;
 }
 
 /// A process that died with so many references, with so much to say of each.

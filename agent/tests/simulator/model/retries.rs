@@ -186,6 +186,8 @@ impl Model {
             task.parent == Some(key) && (task.is_pending() || task.lingers) && Some(child.process) == worker && Some(task.job) == job
         };
         let children: Vec<TaskKey> = self.tasks.iter().filter(|(child, task)| is_child(child, task)).map(|(child, _)| *child).collect();
+        // Who was told to go says no more of it.
+        let worker = worker.filter(|worker| self.processes.get(worker).is_some_and(|process| process.activity != Activity::Leaving));
         if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
             task.lingers = worker.is_some() && !(force && role == Role::Function);
             self.fail(key, &Codes::from(["task_cancelled"]));
