@@ -19,6 +19,24 @@ test: target/moto target/websockets ## Run every test: the workspace, the memory
 	$(CARGO) test --package plasmon --features failpoints --test campaign
 	$(MAKE) --no-print-directory test-python
 
+# A server of the S3 protocol, for tests of object storage: moto, from PyPI.
+MOTO = 5.1.6
+target/moto:
+	@echo "installing the packages moto[server] $(MOTO) and what they need from PyPI into target/moto"
+	rm -rf $@
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check "moto[server]==$(MOTO)" || { rm -rf $@; exit 1; }
+	touch $@
+
+# A client of the live stream that is not ours, for the README's reader: websockets, from PyPI.
+WEBSOCKETS = 15.0.1
+target/websockets:
+	@echo "installing the package websockets $(WEBSOCKETS) from PyPI into target/websockets"
+	rm -rf $@
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check "websockets==$(WEBSOCKETS)" || { rm -rf $@; exit 1; }
+	touch $@
+
 # What builds and tests the Python package, from PyPI. numpy and pyarrow are what its values are viewed as; hypothesis draws programs.
 PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1
 target/python:
