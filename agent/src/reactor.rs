@@ -254,6 +254,8 @@ pub struct Core {
     doomed: Vec<ObjectKey>,
     /// Tasks to fail after the current change; empty between changes.
     failing: Vec<(TaskKey, plasmon_protocol::error::Error)>,
+    /// The error that an object failed with last, and as it is encoded: of all that fail together it is kept once.
+    last_error: Option<(plasmon_protocol::error::Error, Arc<[u8]>)>,
     /// Actors whose handles are all gone, to end after the current change; empty between changes.
     unreferenced: Vec<ObjectKey>,
     /// Actors that may take another call; empty between changes.
@@ -356,6 +358,7 @@ impl Core {
             deadlocks: explain::Deadlocks::default(),
             doomed: Vec::new(),
             failing: Vec::new(),
+            last_error: None,
             unreferenced: Vec::new(),
             serving: Vec::new(),
             changes: 0,

@@ -2,6 +2,7 @@
 
 mod memory;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -86,8 +87,9 @@ pub enum Error {
         site: String,
         /// The error value, printed.
         message: String,
-        /// The error value itself, as the program's language encodes it; empty where it is text alone.
-        value: Vec<u8>,
+        /// The error value itself, as the program's language encodes it; empty where it is text alone. Shared: it may be that of
+        /// many tasks that need the result.
+        value: Arc<[u8]>,
     },
     /// The task panicked.
     #[error("task {name} panicked in process {pid}, submitted at {site}: {message} at {place}")]

@@ -12,7 +12,7 @@ static EXCEPTION_OF: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     let made = EXCEPTION_OF.import(py, "plasmon.exceptions", "_exception_of").and_then(|make| {
         let (name, value, pid) = match error {
-            Error::TaskFailed { name, value, pid, .. } => (name.as_str(), value.as_slice(), *pid),
+            Error::TaskFailed { name, value, pid, .. } => (name.as_str(), &**value, *pid),
             Error::WorkerCrashed { name, pid, .. } | Error::OutOfMemory { name, pid, .. } => (name.as_str(), &[][..], *pid),
             Error::ActorDied { class, pid, .. } => (class.as_str(), &[][..], *pid),
             _ => ("", &[][..], 0),

@@ -1,5 +1,7 @@
 //! Objects are put, held, resolved and freed.
 
+use std::sync::Arc;
+
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::local::{Memory, Outcome, ToClient, Value};
@@ -136,7 +138,13 @@ impl Core {
         let fails = |object: &&mut Object| matches!(object.state, Some(ObjectState::Pending | ObjectState::Actor));
         let Some(object) = self.objects.get_mut(key).filter(fails) else { return };
         object.state = Some(ObjectState::Failed);
-        object.cold_mut().value = plasmon_protocol::local::encode(error).unwrap_or_default().into();
+        let encoded = match &self.last_error {
+            Some((last, encoded)) if last == error => Arc::clone(encoded),
+            _ => plasmon_protocol::local::encode(error).unwrap_or_default().into(),
+        };
+        object.cold_mut().value = Arc::clone(&encoded);
+        // Whatever needs the result fails with the same.
+        self.last_error = Some((error.clone(), encoded));
         out.publish(key, Some(ObjectState::Failed), 0, 0);
         self.notify(key, out);
     }

@@ -310,7 +310,7 @@ impl Core {
             }
             Ending::Failed { message, listed, value } => {
                 let (task, name, pid, site) = self.told_as(key, from);
-                let loss = Loss::Exception { error: Error::TaskFailed { task, name, pid, site, message, value }, listed };
+                let loss = Loss::Exception { error: Error::TaskFailed { task, name, pid, site, message, value: value.into() }, listed };
                 if let Some(error) = self.lose_attempt(key, &loss) {
                     self.fail_task(key, error, out);
                 }

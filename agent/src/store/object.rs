@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ObjectState;
@@ -59,8 +60,8 @@ pub struct Waiter {
 /// What few objects have; absent for most.
 #[derive(Clone, Debug, Default)]
 pub struct Cold {
-    /// The encoded value of an inlined object, or the encoded error of a failed one.
-    pub value: Box<[u8]>,
+    /// The encoded value of an inlined object, or the encoded error of a failed one, which many may share.
+    pub value: Arc<[u8]>,
     /// References inside it.
     pub contains: Vec<ObjectKey>,
     /// Who holds the captured references in its name.

@@ -153,7 +153,7 @@ pub(crate) fn errors() -> Examples {
     let message = cause.clone();
     let full = Error::ObjectStoreFull { asked: Bytes(1), free: Bytes(0), capacity: Bytes(1 << 20), site: site.clone(), holders };
     let out_of_disk = Error::OutOfDisk { asked: Bytes(1 << 20), site: site.clone(), cause: cause.clone() };
-    let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone(), value: vec![1] };
+    let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone(), value: [1].into() };
     let panicked = Error::TaskPanicked { task, name: name.clone(), pid: 7, site: site.clone(), message, place: "a.rs:1:2".into() };
     let crashed = Error::WorkerCrashed { task, name: name.clone(), pid: 7, site: site.clone(), how: "signal 9".into(), attempt: 2 };
     let process = ProcessMemory { pid: 7, bytes: Bytes(3 << 30), command: "worker app::f".into() };
