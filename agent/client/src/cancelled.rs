@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::TaskKey;
+use plasmon_protocol::local::Work;
 
 use crate::client::Client;
 
@@ -35,13 +36,15 @@ struct Assigned {
     task: TaskKey,
     /// The function's path.
     name: Box<str>,
+    /// A remote function: neither a call of an actor nor its constructor.
+    is_task: bool,
     cancelled: AtomicBool,
     waits: Mutex<Vec<Weak<dyn Interrupt>>>,
 }
 
 impl Assigned {
-    fn new(task: TaskKey, name: &str) -> Arc<Self> {
-        Arc::new(Self { task, name: name.into(), ..Self::default() })
+    fn new(task: TaskKey, name: &str, is_task: bool) -> Arc<Self> {
+        Arc::new(Self { task, name: name.into(), is_task, ..Self::default() })
     }
 
     fn waits(&self) -> MutexGuard<'_, Vec<Weak<dyn Interrupt>>> {
@@ -70,8 +73,8 @@ pub(crate) fn call_beside_others() -> Option<TaskKey> {
 }
 
 /// The agent has sent a task.
-pub(crate) fn assigned(task: TaskKey, name: &str) {
-    assigned_tasks().insert(task, Assigned::new(task, name));
+pub(crate) fn assigned(task: TaskKey, name: &str, work: Work) {
+    assigned_tasks().insert(task, Assigned::new(task, name, work == Work::Task));
 }
 
 /// The agent says that a task is not wanted. One that has ended meanwhile is nobody's concern.
@@ -81,7 +84,9 @@ pub(crate) fn cancel(task: TaskKey) {
     assigned.cancelled.store(true, Ordering::SeqCst);
     let waits = std::mem::take(&mut *assigned.waits());
     waits.iter().filter_map(Weak::upgrade).for_each(|wait| wait.interrupt());
-    crate::binding::interrupt();
+    if assigned.is_task {
+        crate::binding::interrupt();
+    }
 }
 
 /// The calling thread runs a task, while this lives.
@@ -93,7 +98,7 @@ pub(crate) struct Begun {
 impl Begun {
     /// `alone`: no other task runs in this worker meanwhile.
     pub(crate) fn new(task: TaskKey, name: &str, alone: bool) -> Self {
-        let assigned = assigned_tasks().get(&task).cloned().unwrap_or_else(|| Assigned::new(task, name));
+        let assigned = assigned_tasks().get(&task).cloned().unwrap_or_else(|| Assigned::new(task, name, false));
         CURRENT.set(Some(Arc::clone(&assigned)));
         if alone {
             *ALONE.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&assigned));

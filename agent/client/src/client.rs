@@ -167,9 +167,9 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a message if there is room for it at this moment; true as well when nothing can be sent any more. For the thread that makes
-    /// room.
-    pub(crate) fn try_push(&self, message: &impl Serialize) -> bool {
+    /// Sends a message if there is room for it at this moment; true as well when nothing can be sent any more. For threads that make
+    /// room: they must never wait for it.
+    pub(crate) fn try_push(&self, message: &impl Serialize, urgent: bool) -> bool {
         if self.alive().is_err() {
             return true;
         }
@@ -181,7 +181,7 @@ impl Client {
         };
         let mut sender = Sender { client: self, outbound };
         let pushed = sender.try_push(message).unwrap_or(true);
-        sender.finish(false);
+        sender.finish(urgent);
         pushed
     }
 
@@ -192,6 +192,15 @@ impl Client {
         let outbound = self.outbound.lock().unwrap_or_else(PoisonError::into_inner);
         self.alive()?;
         Ok(Sender { client: self, outbound })
+    }
+
+    /// The leases and slots, unless another thread has them: it may wait for room in the ring. For the thread that makes it.
+    pub(crate) fn try_writer(&self) -> Option<MutexGuard<'_, Writer>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Some(writer),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The leases and slots.

@@ -36,6 +36,8 @@ pub(crate) enum Led {
 /// The ring from the agent, and where tasks wait that came through it.
 pub(crate) struct Inbound {
     reader: Mutex<Reader>,
+    /// The agent has ended: all that it said is in the ring.
+    agent_gone: AtomicBool,
     /// The service thread was rung for while another thread had the ring: it is rung for again when that one leaves.
     missed: AtomicBool,
     /// Wakes the thread that reads because it waits.
@@ -63,6 +65,7 @@ impl Inbound {
     pub(crate) fn new(ring: Consumer, bell: Doorbell) -> Self {
         Self {
             reader: Mutex::new(Reader { ring, bytes: Vec::new(), owed: VecDeque::new() }),
+            agent_gone: AtomicBool::new(false),
             missed: AtomicBool::new(false),
             bell,
             tasks: Mutex::default(),
@@ -86,6 +89,15 @@ impl Inbound {
             self.missed.store(true, Ordering::SeqCst);
             self.try_take()
         })
+    }
+
+    /// The agent has ended: what it said before counts, whoever has the ring.
+    pub(crate) fn read_the_rest(&self, client: &Client) {
+        self.agent_gone.store(true, Ordering::SeqCst);
+        // Whoever has it leaves it.
+        self.wake_reader();
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = reader.read(client);
     }
 
     /// Wakes the thread that reads because it waits: something came about that is not in the ring.
@@ -133,8 +145,9 @@ impl Inbound {
     /// Reads as long as nobody else does, until `is_over`; looks first, then sleeps if it `may_sleep`.
     pub(crate) fn lead(&self, client: &Client, deadline: Option<Instant>, may_sleep: bool, is_over: impl Fn() -> bool) -> Led {
         let Some(mut reader) = self.try_take() else { return Led::Busy };
+        let _whole = Whole(client);
         client.words.set_sleeper(Sleeper::Nobody);
-        let led = reader.lead(client, &self.bell, deadline, may_sleep, is_over);
+        let led = reader.lead(client, self, deadline, may_sleep, is_over);
         // The service thread sleeps, or is about to look whether it may have the ring.
         client.words.set_sleeper(Sleeper::Service);
         let left = !reader.ring.is_empty() || !reader.owed.is_empty();
@@ -146,22 +159,34 @@ impl Inbound {
     }
 }
 
+/// What a thread reads it hands on. Should a waker of the program's panic meanwhile, what others wait for is lost, and so is the
+/// connection: nobody waits for ever.
+struct Whole<'a>(&'a Client);
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() && !self.0.is_closed() {
+            self.0.die();
+        }
+    }
+}
+
 impl Reader {
-    fn lead(&mut self, client: &Client, bell: &Doorbell, deadline: Option<Instant>, may_sleep: bool, is_over: impl Fn() -> bool) -> Led {
+    fn lead(&mut self, client: &Client, inbound: &Inbound, deadline: Option<Instant>, may_sleep: bool, is_over: impl Fn() -> bool) -> Led {
         let look_until = look_until();
         let mut changed = true;
         loop {
+            let gone = inbound.agent_gone.load(Ordering::SeqCst);
             match self.read(client) {
                 Ok(read) => changed |= read > 0,
                 Err(_) => client.die(),
             }
-            if client.is_closed() || changed {
-                if is_over() {
-                    return Led::Done;
-                }
-                if client.is_closed() {
-                    return Led::Late;
-                }
+            if (gone || client.is_closed() || changed) && is_over() {
+                return Led::Done;
+            }
+            if gone || client.is_closed() {
+                // Everybody is about to be told why.
+                return Led::Busy;
             }
             changed = false;
             let now = Instant::now();
@@ -180,10 +205,10 @@ impl Reader {
             if client.is_recalled() {
                 client.wake_service();
             }
-            if self.ring.is_empty() && !client.is_closed() {
+            if self.ring.is_empty() && !client.is_closed() && !inbound.agent_gone.load(Ordering::SeqCst) {
                 let limit = deadline.map(|deadline| deadline.saturating_duration_since(now));
                 let owing = (!self.owed.is_empty()).then_some(SOON);
-                sleep(bell, limit.into_iter().chain(owing).min());
+                sleep(&inbound.bell, limit.into_iter().chain(owing).min());
             }
             client.words.set_sleeper(Sleeper::Nobody);
             changed = true;
@@ -199,7 +224,7 @@ impl Reader {
         bytes.clear();
         let drained = ring.drain(bytes).map_err(|error| error.to_string())?;
         let read = deliver(client, bytes, owed);
-        while owed.front().is_some_and(|message| client.try_push(message)) {
+        while owed.front().is_some_and(|message| client.try_push(message, false)) {
             owed.pop_front();
         }
         if drained > 0 && client.words.wants_space() {
@@ -245,8 +270,8 @@ fn deliver(client: &Client, bytes: &[u8], owed: &mut VecDeque<ToAgent<'static>>)
         let frame = frame.map_err(|error| error.to_string())?;
         let message: ToClient<'_> = local::decode("the agent", frame).map_err(|error| error.to_string())?;
         match message {
-            ToClient::Run { task, function, .. } => {
-                cancelled::assigned(task, function);
+            ToClient::Run { task, work, function, .. } => {
+                cancelled::assigned(task, function, work);
                 client.inbound.give_task(frame.to_vec());
             }
             ToClient::Exit => client.inbound.give_task(frame.to_vec()),

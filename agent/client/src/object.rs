@@ -363,7 +363,7 @@ pub(crate) fn fetch_all(
     limit: Option<Duration>,
     (pause, stop): Watch<'_>,
 ) -> Result<Option<Vec<Fetched>>, Error> {
-    let deadline = limit.map(|limit| (Instant::now(), limit));
+    let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
     let mut begun = Vec::with_capacity(handles.len());
     for handle in handles {
         let mut fetch = Fetch::at(handle, site);
@@ -376,10 +376,7 @@ pub(crate) fn fetch_all(
     for begun in begun {
         let fetched = match begun {
             Err(fetched) => Some(fetched),
-            Ok(fetch) => {
-                let left = deadline.map(|(begin, limit)| limit.saturating_sub(begin.elapsed()));
-                fetch_until(fetch, left, Some((pause, &mut || stop())))?
-            }
+            Ok(fetch) => fetch_by(fetch, deadline, Some((pause, &mut || stop())))?,
         };
         let Some(fetched) = fetched else { return Ok(None) };
         all.push(fetched);
@@ -388,9 +385,14 @@ pub(crate) fn fetch_all(
 }
 
 /// What is to be got, once it is there; `None` when the watch stopped it.
-pub(crate) fn fetch_until(mut fetch: Fetch, limit: Option<Duration>, mut watch: Option<Watch<'_>>) -> Result<Option<Fetched>, Error> {
+pub(crate) fn fetch_until(fetch: Fetch, limit: Option<Duration>, watch: Option<Watch<'_>>) -> Result<Option<Fetched>, Error> {
+    fetch_by(fetch, limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))), watch)
+}
+
+/// The same by a deadline, which came of the limit beside it.
+fn fetch_by(mut fetch: Fetch, by: Option<(Instant, Duration)>, mut watch: Option<Watch<'_>>) -> Result<Option<Fetched>, Error> {
     let handle = Arc::clone(&fetch.handle);
-    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let (deadline, limit) = (by.map(|(deadline, _)| deadline), by.map(|(_, limit)| limit));
     if handle.client.is_here() {
         look(&handle, deadline);
     }

@@ -32,11 +32,12 @@ impl Handle {
     /// [`Error::ObjectLost`] when the reference is of an earlier connection, whose agent counted it; [`Error::NotConnected`] when it is
     /// of the process that this one was forked from.
     pub(crate) fn key_on(&self, client: &Arc<Client>) -> Result<ObjectKey, Error> {
-        if Arc::ptr_eq(&self.client, client) {
-            return Ok(self.key);
-        }
+        // First: the slots that the key is looked up in are not there in a forked child either.
         if !self.client.is_here() {
             return Err(self.client.forked_away());
+        }
+        if Arc::ptr_eq(&self.client, client) {
+            return Ok(self.key);
         }
         let cause = "its reference is of a connection that has ended".to_owned();
         Err(Error::ObjectLost { object: self.client.id(self.key), cause })

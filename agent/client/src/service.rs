@@ -1,6 +1,7 @@
 //! The connection's own thread: reads what the agent sends, gives idle memory back when asked, names call sites, and notices the
 //! agent's end.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,16 +51,27 @@ fn run(client: &Client, socket: OwnedFd) {
     let _serving = Serving(client);
     // Dropped before that: nothing is read and watched when the connection closes.
     let socket = socket;
+    // This thread makes room in the rings, so it waits for nobody who may wait for that: what cannot be done now is tried again soon.
+    let (mut returns, mut named) = (VecDeque::new(), None);
     loop {
         let recall = client.words.recall();
+        let mut put_off = false;
         if client.is_recalled() {
             failpoint!("recalled");
-            writer::return_idle(client);
-            // Afterwards: until then none of them is written anew.
-            client.note_recall(recall);
+            match writer::release_idle(client) {
+                Some(released) => {
+                    returns.extend(released);
+                    // Afterwards: until then none of them is written anew.
+                    client.note_recall(recall);
+                }
+                None => put_off = true,
+            }
         }
-        client.sites.name_functions(client);
-        let (mut idle, mut owes) = (true, false);
+        while returns.front().is_some_and(|message| client.try_push(message, true)) {
+            returns.pop_front();
+        }
+        put_off |= !client.sites.name_functions(client, &mut named) || !returns.is_empty();
+        let (mut idle, mut owes) = (true, put_off);
         // Another thread that has the ring reads it, and rings when it leaves.
         if let Some(mut reader) = client.inbound.take_for_service() {
             client.words.set_sleeper(Sleeper::Nobody);
@@ -67,16 +79,15 @@ fn run(client: &Client, socket: OwnedFd) {
                 break;
             }
             client.words.set_sleeper(Sleeper::Service);
-            (idle, owes) = (reader.is_empty(), reader.owes());
+            idle = reader.is_empty();
+            owes |= reader.owes();
         }
         if client.is_closed() {
             break;
         }
         if idle && client.words.recall() == recall && !sleep(client, &socket, owes.then_some(SOON)) {
             // What the agent said before it ended counts.
-            if let Some(mut reader) = client.inbound.take_for_service() {
-                let _ = reader.read(client);
-            }
+            client.inbound.read_the_rest(client);
             break;
         }
     }

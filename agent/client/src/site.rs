@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use plasmon_memory::fork::PerProcess;
 use plasmon_protocol::local::{MAX_SITES, MAX_TEXT, ToAgent};
@@ -159,14 +159,23 @@ impl Sites {
         number
     }
 
-    /// Names the functions of new places: for the service thread, since reading symbols takes a while.
-    pub(crate) fn name_functions(&self, client: &Client) {
+    /// Names the functions of new places: for the service thread, since reading symbols takes a while. It waits neither for a thread that
+    /// has the places nor for room in the ring; false when something is left for a better moment.
+    pub(crate) fn name_functions(&self, client: &Client, named: &mut Option<(u32, String)>) -> bool {
         loop {
-            let Some(place) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).unnamed.pop() else { return };
-            if let Some(function) = Stacks::read(|| function_of(&place)).flatten() {
-                // Without an agent nobody asks for the name.
-                let _ = client.push(&ToAgent::SiteName { site: place.number, function: cut(&function) });
+            if let Some((site, function)) = named {
+                if !client.try_push(&ToAgent::SiteName { site: *site, function: cut(function) }, false) {
+                    return false;
+                }
+                *named = None;
             }
+            let place = match self.inner.try_lock() {
+                Ok(mut inner) => inner.unnamed.pop(),
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().unnamed.pop(),
+                Err(TryLockError::WouldBlock) => return false,
+            };
+            let Some(place) = place else { return true };
+            *named = Stacks::read(|| function_of(&place)).flatten().map(|function| (place.number, function));
         }
     }
 }

@@ -168,6 +168,7 @@ pub(crate) fn send<'a>(
     returns: usize,
     message: impl FnOnce(u32, Vec<Argument<'a>>, Vec<ObjectKey>) -> ToAgent<'a>,
 ) -> Result<Vec<Handed>, Error> {
+    client.alive()?;
     let Prepared { wire, nested, blocks } = prepared;
     let mut keys = Vec::with_capacity(returns);
     for _ in 0..returns {

@@ -279,24 +279,29 @@ fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease,
     }
 }
 
-/// Gives back every lease without live objects. Whoever holds the lock waits for nobody who waits for this.
-pub(crate) fn return_idle(client: &Client) {
-    let mut writer = client.writer();
+/// Lets go of every lease without live objects: the agent is to be told so. `None` when another thread has the leases at this moment.
+pub(crate) fn release_idle(client: &Client) -> Option<Vec<ToAgent<'static>>> {
+    let mut writer = client.try_writer()?;
     let writer = &mut *writer;
     let mut gone: Vec<Lease> = Vec::new();
     for leases in [&mut writer.chunks, &mut writer.singles] {
         gone.extend(leases.extract_if(.., |lease| lease.is_idle(client)));
     }
-    gone.into_iter().for_each(|lease| give_back(client, lease));
+    Some(gone.into_iter().map(release).collect())
 }
 
-fn give_back(client: &Client, lease: Lease) {
+/// Ends the writing into a lease; what the agent is to be told.
+fn release(lease: Lease) -> ToAgent<'static> {
     let number = lease.number;
     // Read-only again before the agent may lend it to others.
     lease.range.release();
     failpoint!("released");
+    ToAgent::Return { lease: number }
+}
+
+fn give_back(client: &Client, lease: Lease) {
     // Without an agent nobody wants it back.
-    let _ = client.push_urgent(&ToAgent::Return { lease: number });
+    let _ = client.push_urgent(&release(lease));
 }
 
 /// A free slot and its next generation.

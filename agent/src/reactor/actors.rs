@@ -120,7 +120,8 @@ impl Core {
             running: Vec::new(),
             ahead: VecDeque::new(),
             turn_ms: 0,
-            is_quick: false,
+            quick: None,
+            most_ahead: 0,
             calls_done: 0,
             keeps_constructor: false,
             created_ms: self.now_ms,
@@ -182,8 +183,13 @@ impl Core {
             if !out.has_room(worker) {
                 return;
             }
-            let Some(call) = actor.calls.next(ready) else { return };
+            let Some(call) = actor.calls.first(ready) else { return };
             let ahead = !actor.has_place();
+            // Nobody goes before the one whose turn it is.
+            if ahead && tasks.get(&call).is_none_or(|call| actor.quick.as_ref() != Some(&call.function)) {
+                return;
+            }
+            actor.calls.next(ready);
             if ahead {
                 actor.ahead.push_back(call);
             } else {
@@ -204,7 +210,8 @@ impl Core {
         process.tasks_done += 1;
         let was_blocked = std::mem::take(&mut process.blocked);
         let Some(actor) = self.actors.get_mut(&key) else { return };
-        actor.end_call(call, now_ms);
+        let method = self.tasks.get(&call).map(|task| &task.function);
+        actor.end_call(call, method, now_ms);
         if let Some(task) = self.tasks.get_mut(&call) {
             task.blocked = false;
             task.worker = None;

@@ -59,8 +59,10 @@ pub struct Actor {
     pub ahead: VecDeque<TaskKey>,
     /// Since when the first of its running calls is that, milliseconds since the Unix epoch.
     pub turn_ms: u64,
-    /// Its last call took no time to speak of.
-    pub is_quick: bool,
+    /// The method that its last calls took no time to speak of in.
+    pub quick: Option<Arc<str>>,
+    /// How many calls of that may be sent ahead: more with each that is quick.
+    pub most_ahead: usize,
     /// Its constructor has ended, and keeps its arguments: it may have to run again.
     pub keeps_constructor: bool,
     /// Calls that ended.
@@ -95,17 +97,21 @@ impl Actor {
         self.running.len() < self.max_concurrency as usize
     }
 
-    /// Whether a call may be sent that comes after others. Only where those don't take long, so that callers take turns all the same.
+    /// Whether a call may be sent that comes after others.
     #[must_use]
     pub fn may_be_sent_ahead(&self) -> bool {
-        self.max_concurrency == 1 && self.is_quick && self.ahead.len() < AHEAD
+        self.max_concurrency == 1 && self.ahead.len() < self.most_ahead
     }
 
-    /// A call has ended: the one that comes after it takes its place, if it was sent.
-    pub fn end_call(&mut self, call: TaskKey, now_ms: u64) {
+    /// A call of a method has ended: the one that comes after it takes its place, if it was sent. What was sent ahead does not come back,
+    /// so that is what was quick lately and nothing else, or callers would not take turns.
+    pub fn end_call(&mut self, call: TaskKey, method: Option<&Arc<str>>, now_ms: u64) {
         self.running.retain(|running| *running != call);
         self.calls_done += 1;
-        self.is_quick = now_ms.saturating_sub(self.turn_ms) <= QUICK_MS;
+        let quick = now_ms.saturating_sub(self.turn_ms) <= QUICK_MS;
+        let again = quick && method.is_some() && self.quick.as_ref() == method;
+        self.most_ahead = if again { (2 * self.most_ahead).clamp(1, AHEAD) } else { 0 };
+        self.quick = method.filter(|_| quick).cloned();
         self.turn_ms = now_ms;
         if self.has_place() {
             self.running.extend(self.ahead.pop_front());

@@ -27,24 +27,25 @@ impl Calls {
         self.length += 1;
     }
 
-    /// Takes the next call that is `ready`. A caller whose first call is not waits with all that follow it.
-    pub fn next(&mut self, ready: impl Fn(TaskKey) -> bool) -> Option<TaskKey> {
+    /// The next call that is `ready`. A caller whose first call is not waits with all that follow it.
+    #[must_use]
+    pub fn first(&self, ready: impl Fn(TaskKey) -> bool) -> Option<TaskKey> {
         if let Some(first) = self.again.front() {
             // None overtakes a call that had been sent before it.
-            return if ready(*first) { self.take_first() } else { None };
+            return Some(*first).filter(|first| ready(*first));
         }
-        let last = self.last;
-        let later = self.callers.range(ProcessId(last.0.saturating_add(1))..);
-        let earlier = self.callers.range(..=last);
-        let call = later.chain(earlier).filter_map(|(_, queue)| queue.front().copied()).find(|call| ready(*call))?;
-        self.last = call.process;
-        self.remove(call);
-        Some(call)
+        let later = self.callers.range(ProcessId(self.last.0.saturating_add(1))..);
+        let earlier = self.callers.range(..=self.last);
+        later.chain(earlier).filter_map(|(_, queue)| queue.front().copied()).find(|call| ready(*call))
     }
 
-    fn take_first(&mut self) -> Option<TaskKey> {
-        let call = self.again.pop_front()?;
-        self.length -= 1;
+    /// Takes the call that [`Calls::first`] tells.
+    pub fn next(&mut self, ready: impl Fn(TaskKey) -> bool) -> Option<TaskKey> {
+        let call = self.first(ready)?;
+        if self.again.front() != Some(&call) {
+            self.last = call.process;
+        }
+        self.remove(call);
         Some(call)
     }
 

@@ -17,6 +17,8 @@ use crate::window::Window;
 
 /// Below this share of all rows, changes are put in one by one; above, with one walk over the order.
 const ONE_IN: usize = 256;
+/// Times that may be noted of rows that are gone, before they are looked for.
+const FLIPS: usize = 1024;
 /// So few are always put in one by one.
 const FEW: usize = 64;
 
@@ -245,7 +247,8 @@ impl<R: Replicated> Index<R> {
     /// All changes are told.
     pub(super) fn finish(&mut self, store: &Store<R>) {
         let change = std::mem::take(&mut self.change);
-        if change.stale {
+        // Times of rows that are gone go with the order that they were noted for.
+        if change.stale || self.flips.len() > 2 * store.len() + FLIPS {
             return self.fill(store);
         }
         match (&mut self.arranged, &self.plan.order) {
