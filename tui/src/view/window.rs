@@ -1,6 +1,6 @@
 //! A view that is one window over a table: title, column names, visible rows.
 
-use plasmon_protocol::stream::GroupRow;
+use plasmon_protocol::stream::{GroupRow, MAX_WINDOW};
 use ratatui::layout::Rect;
 
 use super::hit::Hit;
@@ -39,6 +39,10 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     if cut > 0 {
         let gap = if note.is_empty() { "" } else { "  " };
         note.push((format!("{gap}{} not recorded", super::format::things(cut, "row", "rows")), Role::Warn));
+    }
+    if app.window(slot).is_some_and(|window| app.out_of_reach(window) > 0) {
+        let gap = if note.is_empty() { "" } else { "  " };
+        note.push((format!("{gap}first {MAX_WINDOW} of each node"), Role::Warn));
     }
     if let Some(since) = since::note(app, slot) {
         let gap = if note.is_empty() { "" } else { "  " };
@@ -98,7 +102,7 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
     let now = app.agent_now_ms();
     for row in 0..rows.height {
         let place = list.offset + u64::from(row);
-        if place >= window.count() {
+        if place >= app.reach(window) {
             break;
         }
         let line = Rect { y: rows.y + row, height: 1, ..rows };
