@@ -356,6 +356,20 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_no_frame_holds_are_out_of_reach() {
+        let view = View { window: Window { start: 0, len: 400 }, ..View::of(Table::Processes) };
+        let mut large = answer(&view, 0, 450);
+        large.totals.cut = 250;
+        large.keys.truncate(150);
+        if let Rows::Processes(rows) = &mut large.rows {
+            rows.truncate(150);
+        }
+        let windows = [large, answer(&view, 1, 30)];
+        let Some(Body::Snapshot { totals, rows, .. }) = merged(windows.iter().enumerate(), 1, &view, 0) else { panic!() };
+        assert_eq!((totals.matched, totals.cut, window::len(&rows)), (480, 300, 180), "of one its 150, of the other all");
+    }
+
+    #[test]
     fn of_groups_each_agent_is_asked_for_all() {
         let view = View { group: Some("type".to_owned()), window: Window { start: 0, len: 40 }, ..View::of(Table::References) };
         assert_eq!(of_agent(&view, 1).window, Window { start: 0, len: MAX_WINDOW });

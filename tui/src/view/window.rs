@@ -1,6 +1,6 @@
 //! A view that is one window over a table: title, column names, visible rows.
 
-use plasmon_protocol::stream::{GroupRow, MAX_WINDOW};
+use plasmon_protocol::stream::GroupRow;
 use ratatui::layout::Rect;
 
 use super::hit::Hit;
@@ -40,9 +40,9 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
         let gap = if note.is_empty() { "" } else { "  " };
         note.push((format!("{gap}{} not recorded", super::format::things(cut, "row", "rows")), Role::Warn));
     }
-    if app.window(slot).is_some_and(|window| app.out_of_reach(window) > 0) {
+    if let Some(window) = app.window(slot).filter(|window| app.out_of_reach(window) > 0) {
         let gap = if note.is_empty() { "" } else { "  " };
-        note.push((format!("{gap}first {MAX_WINDOW} of each node"), Role::Warn));
+        note.push((format!("{gap}the first of each node, {} in all", super::format::grouped(app.reach(window))), Role::Warn));
     }
     if let Some(since) = since::note(app, slot) {
         let gap = if note.is_empty() { "" } else { "  " };

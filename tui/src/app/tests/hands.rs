@@ -116,7 +116,7 @@ fn of_several_agents_one_goes_as_far_as_their_rows_are_and_is_told_so() {
     assert_eq!(app.place().list.cursor, 999);
     app.update(Msg::Resize(140, 24));
     let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
-    assert!(text.contains("1,200") && text.contains("first 500 of each node"), "{text}");
+    assert!(text.contains("1,200") && text.contains("the first of each node, 1,000 in all"), "{text}");
     assert!(text.lines().all(|line| !matches!(line.trim(), "…" | "▸…")), "{text}");
 }
 
