@@ -8,8 +8,25 @@ CARGO ?= cargo
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+# What tests and measurements need from PyPI, each in a directory of its own. It is made when the file `.made` with the versions in its name
+# is there: that is written last, so what was made by half is made anew, and so is what has other versions by now.
+made = target/$(1)/.made-$(firstword $(shell echo '$(2)' | cksum))
+
+# A server of the S3 protocol, for tests of object storage: moto.
+MOTO = moto[server]==5.1.6
+MOTO_MADE := $(call made,moto,$(MOTO))
+# A client of the live stream that is not ours, for the README's reader: websockets.
+WEBSOCKETS = websockets==15.0.1
+WEBSOCKETS_MADE := $(call made,websockets,$(WEBSOCKETS))
+# What builds and tests the Python package. numpy and pyarrow are what its values are viewed as; hypothesis draws programs.
+PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1
+PYTHON_MADE := $(call made,python,$(PYTHON_PACKAGES))
+# Ray, to measure beside it; without it Plasmon is measured alone.
+RAY = ray==2.60.0 numpy==2.4.6
+RAY_MADE := $(call made,ray,$(RAY))
+
 # Programs join this user's newest agent: the README's run one after the other.
-test: target/moto target/websockets ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
+test: $(MOTO_MADE) $(WEBSOCKETS_MADE) ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
 	$(CARGO) test --workspace --exclude plasmon-python --lib --bins --tests
 	$(CARGO) test --workspace --exclude plasmon-python --doc -- --test-threads=1
 	$(CARGO) test --package plasmon-agent --features object-storage --lib --test object_storage
@@ -19,54 +36,44 @@ test: target/moto target/websockets ## Run every test: the workspace, the memory
 	$(CARGO) test --package plasmon --features failpoints --test campaign
 	$(MAKE) --no-print-directory test-python
 
-# A server of the S3 protocol, for tests of object storage: moto, from PyPI.
-MOTO = 5.1.6
-target/moto:
-	@echo "installing the packages moto[server] $(MOTO) and what they need from PyPI into target/moto"
-	rm -rf $@
-	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check "moto[server]==$(MOTO)" || { rm -rf $@; exit 1; }
-	touch $@
+# Installs packages into the directory of the target, which is the file that says so.
+define install
+	@echo "installing the packages $(1) and what they need from PyPI into $(@D)"
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(2)$(@D)/bin/pip install --quiet --disable-pip-version-check $(patsubst %,"%",$(1)) && touch $@
+endef
 
-# A client of the live stream that is not ours, for the README's reader: websockets, from PyPI.
-WEBSOCKETS = 15.0.1
-target/websockets:
-	@echo "installing the package websockets $(WEBSOCKETS) from PyPI into target/websockets"
-	rm -rf $@
-	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check "websockets==$(WEBSOCKETS)" || { rm -rf $@; exit 1; }
-	touch $@
+.PHONY: target/moto target/websockets
+target/moto: $(MOTO_MADE)
+target/websockets: $(WEBSOCKETS_MADE)
 
-# What builds and tests the Python package, from PyPI. numpy and pyarrow are what its values are viewed as; hypothesis draws programs.
-PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1
-target/python:
-	@echo "installing the packages $(PYTHON_PACKAGES) and what they need from PyPI into target/python"
-	rm -rf $@
-	python3 -m venv $@
-	$@/bin/pip install --quiet --disable-pip-version-check $(PYTHON_PACKAGES) || { rm -rf $@; exit 1; }
-	touch $@
+$(MOTO_MADE):
+	$(call install,$(MOTO))
 
-test-python: target/python ## Build the Python package, and run its tests
+$(WEBSOCKETS_MADE):
+	$(call install,$(WEBSOCKETS))
+
+$(PYTHON_MADE):
+	$(call install,$(PYTHON_PACKAGES))
+
+# It goes on without.
+$(RAY_MADE):
+	$(call install,$(RAY),-)
+
+test-python: $(PYTHON_MADE) ## Build the Python package, and run its tests
 	VIRTUAL_ENV=$(CURDIR)/target/python target/python/bin/maturin develop --quiet --skip-install --manifest-path agent/python/Cargo.toml
 	cd agent/python && PYTHONPATH=$(CURDIR)/agent/python $(CURDIR)/target/python/bin/python -m pytest --quiet
 
-python: target/python ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
+python: $(PYTHON_MADE) ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
 	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels
 
-# Ray, from PyPI, to measure beside it; without it Plasmon is measured alone.
-RAY = 2.60.0
-target/ray:
-	@echo "installing the packages ray $(RAY) and numpy and what they need from PyPI into target/ray"
-	rm -rf $@
-	python3 -m venv $@
-	-$@/bin/pip install --quiet --disable-pip-version-check "ray==$(RAY)" numpy==2.4.6 && touch $@/installed
-
-bench-python: python target/ray ## Measure the Python package beside Ray, ratios into target/bench-python.json
+bench-python: python $(RAY_MADE) ## Measure the Python package beside Ray, ratios into target/bench-python.json
 	rm -rf target/bench-python
 	python3 -m venv target/bench-python
 	target/bench-python/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 target/wheels/plasmon-*.whl
 	python3 agent/python/benches/compare.py target/bench-python.json target/bench-python/bin/python \
-		$$(test -e target/ray/installed && echo target/ray/bin/python)
+		$$(test -e $(RAY_MADE) && echo target/ray/bin/python)
 
 campaign: ## Kill processes under load, KILLS=50000 of them, SEED=1 as it was with that seed
 	$(CARGO) test --release --package plasmon --features failpoints --test campaign -- --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED))

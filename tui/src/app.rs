@@ -28,7 +28,7 @@ use crate::model::{Applied, Model};
 use freeze::Frozen;
 use prompt::Overlay;
 use route::{Page, Place, Route};
-use subscribe::Subscriptions;
+use subscribe::{Slot, Subscriptions};
 
 /// How long a flash line stays, milliseconds.
 const FLASH_MS: u64 = 4_000;
@@ -260,8 +260,11 @@ impl App {
         match applied {
             Applied::Done => {}
             Applied::Answered(id) => {
-                if let (Some(slot), Some(window)) = (self.subscriptions.slot(id), self.live.windows.get(&id).cloned()) {
-                    self.keep_sheet(slot, &window);
+                // Only what a mark waits for is copied.
+                if let Some(Slot::Sheet(number)) = self.subscriptions.slot(id)
+                    && let Some(window) = self.live.windows.get(&id).cloned()
+                {
+                    self.keep_sheet(number, &window);
                 }
                 if self.subscriptions.answered(id)
                     && let Some(frozen) = &mut self.frozen

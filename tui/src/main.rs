@@ -275,6 +275,12 @@ fn attach_all(attach: &Attach) -> Result<(), Failure> {
         Target { address: Some(url.clone()), token_file }
     });
     let targets: Vec<Target> = targets.collect();
+    if targets.len() > 1 && attach.output.is_endless() {
+        return Err(Failure {
+            message: format!("--watch prints one agent again and again, and {} are given", targets.len()),
+            hint: "name one; without --watch each is printed once, and without --once, --json and --view they are one dashboard".to_owned(),
+        });
+    }
     if targets.len() == 1 || attach.output.is_wanted() || !can_be_drawn_on() {
         return targets.iter().try_for_each(|target| watch_or_report(target, &attach.output, &attach.looks));
     }

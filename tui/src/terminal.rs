@@ -1,8 +1,9 @@
 //! The terminal: taken over, drawn on, and given back as it was found.
 
+use std::cell::Cell;
 use std::io::{self, Write};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::{Hide, Show};
@@ -69,6 +70,8 @@ pub struct Tty<W: Write> {
     terminal: Terminal<CrosstermBackend<W>>,
     theme: Theme,
     has_mouse: bool,
+    /// Whether it is the process's own, which a panic gives back.
+    is_own: bool,
 }
 
 /// Takes the terminal over.
@@ -91,7 +94,7 @@ impl<W: Write> Tty<W> {
     /// When the writer fails.
     pub fn over(mut writer: W, theme: Theme) -> io::Result<Self> {
         enter(&mut writer)?;
-        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(writer))?, theme, has_mouse: false })
+        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(writer))?, theme, has_mouse: false, is_own: false })
     }
 
     /// As [`Tty::over`], with a size of its own instead of the terminal's.
@@ -102,12 +105,27 @@ impl<W: Write> Tty<W> {
         enter(&mut writer)?;
         let area = ratatui::layout::Rect::new(0, 0, columns, rows);
         let options = ratatui::TerminalOptions { viewport: ratatui::Viewport::Fixed(area) };
-        Ok(Self { terminal: Terminal::with_options(CrosstermBackend::new(writer), options)?, theme, has_mouse: false })
+        Ok(Self { terminal: Terminal::with_options(CrosstermBackend::new(writer), options)?, theme, has_mouse: false, is_own: false })
     }
 
     /// What is written to.
     pub fn writer(&mut self) -> &mut impl Write {
         self.terminal.backend_mut()
+    }
+
+    /// The right to write on it, until it is dropped.
+    ///
+    /// # Errors
+    /// When a panic has given the terminal back: what it says would be drawn over.
+    fn turn(&self) -> io::Result<Option<MutexGuard<'static, ()>>> {
+        if !self.is_own {
+            return Ok(None);
+        }
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        if !TAKEN.load(Ordering::Acquire) {
+            return Err(io::Error::other("the terminal was given back when something in this program panicked"));
+        }
+        Ok(Some(turn))
     }
 }
 
@@ -123,6 +141,13 @@ impl Drop for Guard {
 
 /// Whether the process's terminal is taken over.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Held by who writes on the process's terminal.
+static TURN: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// Whether this thread is the one that took the terminal over.
+    static DRAWS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Gives the process's terminal back, once: to leave the alternate screen again would put the cursor onto what was printed since. Nothing
 /// can be done about failures: there is no other place to tell them.
@@ -134,7 +159,7 @@ fn restore() {
     let _ = disable_raw_mode();
 }
 
-/// Takes the process's terminal over. A panic anywhere gives it back before its message is printed.
+/// Takes the process's terminal over. A panic anywhere gives it back before its message is printed; from then on it cannot be drawn on.
 ///
 /// # Errors
 /// When standard output is no terminal.
@@ -143,16 +168,20 @@ pub fn take_over(theme: Theme) -> io::Result<(Tty<io::Stdout>, Guard)> {
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
+            // Another thread's panic waits until a picture that has begun is whole; a panic while drawing has the turn already.
+            let turn = (!DRAWS.get()).then(|| TURN.lock());
             restore();
+            drop(turn);
             previous(panic);
         }));
     });
     // The theme decides: where it has colours they are sent, whatever the environment says.
     crossterm::style::force_color_output(theme.is_coloured());
     enable_raw_mode()?;
+    DRAWS.set(true);
     TAKEN.store(true, Ordering::Release);
     let guard = Guard(());
-    Ok((Tty::over(io::stdout(), theme)?, guard))
+    Ok((Tty { is_own: true, ..Tty::over(io::stdout(), theme)? }, guard))
 }
 
 impl<W: Write> Screen for Tty<W> {
@@ -166,6 +195,7 @@ impl<W: Write> Screen for Tty<W> {
     }
 
     fn draw(&mut self, app: &App) -> io::Result<()> {
+        let _turn = self.turn()?;
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         let theme = &self.theme;
         let drawn = self.terminal.draw(|frame| view::draw(app, theme, frame.buffer_mut())).map(drop);
@@ -174,6 +204,7 @@ impl<W: Write> Screen for Tty<W> {
     }
 
     fn redraw(&mut self) -> io::Result<()> {
+        let _turn = self.turn()?;
         // `Terminal::clear` would ask the terminal where the cursor is, and its answer would come among the keys.
         execute!(self.terminal.backend_mut(), Clear(ClearType::All))?;
         self.terminal.swap_buffers();
@@ -182,16 +213,19 @@ impl<W: Write> Screen for Tty<W> {
     }
 
     fn copy(&mut self, text: &str) -> io::Result<()> {
+        let _turn = self.turn()?;
         execute!(self.terminal.backend_mut(), CopyToClipboard::to_clipboard_from(text))
     }
 
     fn mouse(&mut self, on: bool) -> io::Result<()> {
+        let _turn = self.turn()?;
         self.has_mouse = on;
         let writer = self.terminal.backend_mut();
         if on { execute!(writer, EnableMouseCapture) } else { execute!(writer, DisableMouseCapture) }
     }
 
     fn suspend(&mut self) -> io::Result<()> {
+        let turn = self.turn()?;
         leave(self.terminal.backend_mut())?;
         disable_raw_mode()?;
         // Stops here; the shell's `fg` lets it go on.
@@ -201,6 +235,7 @@ impl<W: Write> Screen for Tty<W> {
         if self.has_mouse {
             execute!(self.terminal.backend_mut(), EnableMouseCapture)?;
         }
+        drop(turn);
         self.redraw()
     }
 }

@@ -271,6 +271,7 @@ fn wrong_words_are_named() {
         (&["memory", "surplus"], &["surplus"]),
         (&["frobnicate"], &["frobnicate"]),
         (&["attach"], &["not provided"]),
+        (&["attach", "127.0.0.1:1", "127.0.0.1:2", "--watch"], &["--watch prints one agent", "2 are given"]),
         (&["agent", "--object-store-memory", "12 parsecs"], &["--object-store-memory", "12 parsecs"]),
         (&["agent", "--listen", "here"], &["--listen", "'here'"]),
         (&["demo", "--num-cpus", "two"], &["--num-cpus", "'two'"]),

@@ -9,6 +9,7 @@ mod place;
 #[allow(dead_code, reason = "every test file uses a part of it")]
 mod screen;
 
+use std::io::Write;
 use std::time::Duration;
 
 use place::{Daemon, Place, until};
@@ -138,10 +139,14 @@ fn several_agents_are_one_dashboard_with_a_node_column() {
         assert!(text.lines().any(|line| line.contains(&**node) && line.contains(&pid.to_string())), "{text}");
     }
     // Ids of processes are each agent's own; the second's page is the second's.
-    while !screen.text().lines().any(|line| line.starts_with('▸') && line.contains(&two.pid.to_string())) {
-        screen.press("j");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until("the second agent's row to be selected", || {
+        let selected = screen.text().lines().any(|line| line.starts_with('▸') && line.contains(&two.pid.to_string()));
+        if !selected {
+            screen.press("j");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        selected.then_some(())
+    });
     screen.press_for("\r", &["─ Process ─", &format!("agent {}", two.pid)]);
     screen.press_for("9", &["─ Node ─", &format!("{here} "), &format!("{there} ")]);
     screen.press_for("7", &["─ Events "]);
@@ -227,6 +232,32 @@ fn a_panic_gives_the_terminal_back_and_says_what_happened() {
     let mut screen = Screen::run(100, 30, command);
     assert_ne!(screen.end(), 0);
     until("the panic's message", || screen.text().contains("a fault of the program's own").then_some(()));
+}
+
+/// Takes a terminal over, panics in another thread and goes on: what the test below runs in one.
+#[test]
+fn somebody_else_panics() {
+    if std::env::var_os("PLASMON_TEST_PANICS").is_none() {
+        return;
+    }
+    let (mut screen, _guard) = plasmon_tui::terminal::take_over(Theme::new(true)).unwrap();
+    let app = plasmon_tui::app::App::new(plasmon_tui::app::Settings::default());
+    plasmon_tui::terminal::Screen::draw(&mut screen, &app).unwrap();
+    std::thread::spawn(|| panic!("a fault of another thread")).join().unwrap_err();
+    let refused = plasmon_tui::terminal::Screen::draw(&mut screen, &app).unwrap_err();
+    writeln!(std::io::stdout(), "then: {refused}").unwrap();
+}
+
+#[test]
+fn after_a_panic_in_another_thread_nothing_is_drawn_over_its_message() {
+    let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "somebody_else_panics", "--nocapture"]);
+    command.env("PLASMON_TEST_PANICS", "1");
+    let mut screen = Screen::run(100, 30, command);
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    let both = |text: &str| text.contains("a fault of another thread") && text.contains("then: the terminal was given back");
+    until("both messages", || both(&screen.text()).then_some(()));
+    assert!(!screen.look(vt100::Screen::alternate_screen) && !screen.text().contains("─ Object store ─"), "{}", screen.text());
 }
 
 #[test]

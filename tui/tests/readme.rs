@@ -30,8 +30,13 @@ fn every_picture_is_shown_and_every_link_leads_somewhere() {
         let name = format!("assets/{}", path.file_name().expect("a name").to_string_lossy());
         assert!(readme.contains(&format!("({name})")), "nothing shows {name}");
     }
+    let titles = readme.lines().filter_map(|line| line.strip_prefix('#'));
+    let sections: Vec<String> = titles.map(|title| title.trim_start_matches('#').trim().to_lowercase().replace(' ', "-")).collect();
     for link in readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
-        assert!(link.starts_with("http") || !read(link).is_empty(), "{link} leads nowhere");
+        match link.strip_prefix('#') {
+            Some(section) => assert!(sections.contains(&section.to_owned()), "{link} leads nowhere"),
+            None => assert!(link.starts_with("http") || !read(link).is_empty(), "{link} leads nowhere"),
+        }
     }
 }
 

@@ -412,7 +412,8 @@ fn fetch_by(mut fetch: Fetch, by: Option<(Instant, Duration)>, mut watch: Option
         if let Some(deadline) = deadline {
             // Only an object that is not there is late: the answer about any other is on its way.
             let mut until = deadline;
-            while answer.is_none() && until < deadline + ANSWER && !is_late(&handle) && cancelled::check(&handle.client).is_ok() {
+            let end = deadline.checked_add(ANSWER).unwrap_or(deadline);
+            while answer.is_none() && until < end && !is_late(&handle) && cancelled::check(&handle.client).is_ok() {
                 until += LOOK;
                 answer = pending.wait(client, Some(until));
             }

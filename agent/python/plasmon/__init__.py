@@ -8,7 +8,7 @@
 6
 
 The names and meanings are Ray's, as far as they go; the README's page *Coming from Ray* says how far.
-``python -m plasmon memory`` prints who holds what; ``plasmon`` shows it live.
+``python -m plasmon memory`` prints who holds what; the command ``plasmon``, which is installed apart, shows it live.
 """
 
 from __future__ import annotations

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 import time
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from . import _plasmon
 from .exceptions import PlasmonError
+
+#: How many references that match are named.
+_NAMED = 10
 
 
 def _seconds(text: str) -> float:
@@ -47,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         help="exit with 1 when a reference matches, or with 'growth' when a creation site keeps more and more",
     )
     memory.add_argument("--growth-time", metavar="TIME", type=_seconds, default=10.0, help="how long --fail-on growth watches [10s]")
-    memory.add_argument("--watch", action="store_true", help="print again every second, until interrupted")
+    memory.add_argument("--watch", action="store_true", help="print again every second, until interrupted; with --json, one line each time")
     return parser
 
 
@@ -55,12 +59,31 @@ def _fails(report: _plasmon.Report, condition: str, seconds: float) -> bool:
     word, _, rest = condition.strip().partition(" ")
     if word == "growth":
         lines = report.growth(seconds, rest)
-    else:
-        matching = len(report.filtered(condition))
-        lines = [f"{matching} references match '{condition}'"] if matching else []
-    for line in lines:
-        print(f"fail-on: {line}", file=sys.stderr)
-    return bool(lines)
+        for line in lines:
+            print(f"fail-on: {line}", file=sys.stderr)
+        return bool(lines)
+    matching = report.filtered(condition)
+    if len(matching):
+        _tell(json.loads(matching.json()), condition)
+    return bool(len(matching))
+
+
+def _tell(matching: dict[str, Any], condition: str) -> None:
+    """Says which references match, how many, and of how many bytes."""
+    rows, totals = matching["references"], matching["totals"]
+
+    def count(number: int, noun: str) -> str:
+        return f"{number} {noun}{'' if number == 1 else 's'}"
+
+    objects = count(totals["unique_objects"], "unique object")
+    print(f"fail-on: {count(len(rows), 'reference')} to {objects}, {totals['unique_bytes']} B, match {condition!r}", file=sys.stderr)
+    for row in rows[:_NAMED]:
+        size = "size unknown" if row["size_bytes"] is None else f"{row['size_bytes']} B"
+        # Names of files and functions are the program's: nothing in them moves the cursor.
+        site = "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in row["call_site"])
+        print(f"  {row['object_id']} {row['reference_type']} {size} held by {row['pid']} at {site}", file=sys.stderr)
+    if len(rows) > _NAMED:
+        print(f"  … {len(rows) - _NAMED} more", file=sys.stderr)
 
 
 def _memory(options: argparse.Namespace) -> int:
@@ -68,7 +91,8 @@ def _memory(options: argparse.Namespace) -> int:
         report = _plasmon.Report(options.address, options.token_file)
         shown = report.filtered(options.filter) if options.filter else report
         if options.json:
-            text = shown.json() + "\n"
+            # Again and again, one line is one report.
+            text = (json.dumps(json.loads(shown.json()), separators=(",", ":")) if options.watch else shown.json()) + "\n"
         else:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
             text = shown.text(
@@ -98,7 +122,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if arguments and arguments[0] == "agent":
         return _plasmon.agent_command(list(arguments[1:]))
     try:
-        return _memory(_parser().parse_args(arguments))
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        for one, other in (("json", "no_format"), ("json", "stats_only"), ("fail_on", "watch")):
+            if getattr(options, one) and getattr(options, other):
+                parser.error(f"--{one} cannot be used with --{other}".replace("_", "-"))
+        return _memory(options)
     except BrokenPipeError:
         # Whoever read has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -132,7 +132,7 @@ def _rebuilt_class(cls: type, options: dict[str, Any]) -> ActorClass:
 
 
 def _exported(cls: type) -> Any:
-    return (cls,)
+    return cls, _init.namespace()
 
 
 class ActorHandle:

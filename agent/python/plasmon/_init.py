@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from typing import Any, Mapping, Optional, Union
 
 from . import _plasmon
@@ -24,7 +23,8 @@ _AGENT = (
     "n = u.module_from_spec(s); s.loader.exec_module(n); sys.exit(n.run_as(os.environ.pop('PLASMON_BOOT', ''), None))"
 )
 
-_lock = threading.Lock()
+#: Held while a connection is made or ended. What runs meanwhile in the same thread, such as a signal's handler, is let in.
+_lock = threading.RLock()
 _state: dict[str, Any] = {"namespace": "", "ended": False, "pid": 0, "logs": None}
 
 
@@ -85,16 +85,13 @@ def init(
 
     Raises:
         RuntimeError: this process is connected already.
+        ValueError: options of an agent of its own, and the address of another.
         ConnectError: there is no such agent, or it could not be started.
         VersionError: the agent is of another version.
     """
     if others:
         name = next(iter(others))
         raise TypeError(f"init() takes no option {name!r}{near_miss(name, _OPTIONS)}")
-    if _plasmon.is_connected():
-        if ignore_reinit_error or _plasmon.facts()["worker"]:
-            return Context(_plasmon.facts())
-        raise RuntimeError("this process is connected already\nhint: call plasmon.shutdown() first, or pass ignore_reinit_error=True")
     options: dict[str, Any] = {}
     for name, value, kinds in (
         ("num-cpus", num_cpus, (int, float)),
@@ -114,22 +111,47 @@ def init(
         options["resources"] = dict(resources)
     for name, value in (agent_options or {}).items():
         options[name.replace("_", "-")] = value
-    if address == "local" and not options:
-        options["num-cpus"] = os.cpu_count() or 1
     with _lock:
-        facts = _plasmon.connect(
-            sys.executable,
-            [*subprocess._args_from_interpreter_flags(), "-c", _WORKER, *_paths()],  # type: ignore[attr-defined]
-            ["-I", "-S", "-c", _AGENT, _plasmon.__file__],
-            None if address in (None, "auto", "local") else address,
-            None if temp_dir is None else os.fspath(temp_dir),
-            json.dumps(options) if options else None,
-        )
-        _state.update(namespace=namespace or "", ended=False, pid=os.getpid())
-        if log_to_driver:
-            from ._logs import Follower
+        if _plasmon.is_connected():
+            if ignore_reinit_error or _plasmon.facts()["worker"]:
+                return Context(_plasmon.facts())
+            raise RuntimeError("this process is connected already\nhint: call plasmon.shutdown() first, or pass ignore_reinit_error=True")
+        if options and address not in (None, "local"):
+            given = ", ".join(name.replace("-", "_") for name in options)
+            raise ValueError(
+                f"{given}: options of an agent that init() starts, but address={address!r} is that of one that runs\n"
+                'hint: leave them out, or leave out the address; address="local" starts an agent of its own'
+            )
+        if address == "local" and not options:
+            options["num-cpus"] = os.cpu_count() or 1
+        return _connect(address, temp_dir, options, namespace, log_to_driver)
 
-            _state["logs"] = Follower(facts["session"], facts["job"])
+
+def _connect(
+    address: Optional[str],
+    temp_dir: Optional[Union[str, os.PathLike[str]]],
+    options: Mapping[str, Any],
+    namespace: Optional[str],
+    log_to_driver: bool,
+) -> Context:
+    """Connects; called with the lock held."""
+    facts = _plasmon.connect(
+        sys.executable,
+        [*subprocess._args_from_interpreter_flags(), "-c", _WORKER, *_paths()],  # type: ignore[attr-defined]
+        ["-I", "-S", "-c", _AGENT, _plasmon.__file__],
+        None if address in (None, "auto", "local") else address,
+        None if temp_dir is None else os.fspath(temp_dir),
+        json.dumps(options) if options else None,
+    )
+    _state.update(namespace=namespace or "", ended=False, pid=os.getpid())
+    # One of a connection that was lost.
+    logs, _state["logs"] = _state["logs"], None
+    if logs is not None:
+        logs.finish()
+    if log_to_driver:
+        from ._logs import Follower
+
+        _state["logs"] = Follower(facts["session"], facts["job"])
     return Context(facts)
 
 
@@ -149,11 +171,14 @@ def connect_on_first_use(why: str) -> None:
     Raises:
         NotConnectedError: its connection was ended, or it was forked from a connected process.
     """
-    if _state["pid"] not in (0, os.getpid()):
-        raise NotConnectedError(f"{why}\nhint: call plasmon.init() in the child, or start it with spawn")
-    if _state["ended"]:
-        raise NotConnectedError("plasmon.shutdown() was called\nhint: call plasmon.init() again; references and views of before are gone")
-    init()
+    with _lock:
+        if _state["pid"] not in (0, os.getpid()):
+            raise NotConnectedError(f"{why}\nhint: call plasmon.init() in the child, or start it with spawn")
+        if _state["ended"]:
+            raise NotConnectedError("plasmon.shutdown() was called\nhint: call plasmon.init() again; references and views of before are gone")
+        # Another thread may have been faster.
+        if not _plasmon.is_connected():
+            _connect(None, None, {}, None, True)
 
 
 def is_initialized() -> bool:
@@ -181,9 +206,14 @@ def namespace() -> str:
     return str(_state["namespace"])
 
 
+def join_namespace(name: str) -> None:
+    """In a worker: the namespace is that of its job."""
+    _state["namespace"] = name
+
+
 def _forked() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _state["logs"] = None
 
 
@@ -193,7 +223,4 @@ os.register_at_fork(after_in_child=_forked)
 @atexit.register
 def _at_exit() -> None:
     if _state["pid"] == os.getpid():
-        # The last lines of workers first.
-        if _state["logs"] is not None:
-            time.sleep(0)
         shutdown()

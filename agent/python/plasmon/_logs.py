@@ -28,17 +28,19 @@ class Follower:
         self._directory = os.path.join(session, "logs")
         self._prefix = f"job-{job}."
         self._files: dict[str, tuple[IO[bytes], str, bytes]] = {}
+        #: Logs of workers that are gone: there is nothing more in them.
+        self._ended: set[str] = set()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="plasmon-logs", daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
-        """Prints what is left."""
+        """Prints what is left, also a last line without an end."""
         self._done.set()
         self._thread.join()
         self._look()
-        for file, _, _ in self._files.values():
-            file.close()
+        for name in list(self._files):
+            self._end(name)
 
     def _follow(self) -> None:
         while not self._done.wait(_PAUSE):
@@ -50,6 +52,8 @@ class Follower:
         except OSError:
             return
         for name in names:
+            if name in self._ended:
+                continue
             if name not in self._files:
                 _, worker, pid = name.split(".")
                 try:
@@ -58,14 +62,28 @@ class Follower:
                     continue
                 self._files[name] = (log, f"(worker {pid.replace('pid-', 'pid=')}) ", b"")
             file, prefix, rest = self._files[name]
+            # In this order: what it printed before it went is in the file.
+            gone = not os.path.exists(f"/proc/{name.rpartition('pid-')[2]}")
             read = file.read()
-            if not read:
-                continue
-            *lines, rest = (rest + read).split(b"\n")
-            self._files[name] = (file, prefix, rest)
-            text = "".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines)
-            try:
-                sys.stderr.write(text)
-                sys.stderr.flush()
-            except (OSError, ValueError):
-                return
+            if read:
+                *lines, rest = (rest + read).split(b"\n")
+                self._files[name] = (file, prefix, rest)
+                self._print(prefix, lines)
+            if gone:
+                self._end(name)
+
+    def _end(self, name: str) -> None:
+        file, prefix, rest = self._files.pop(name)
+        self._ended.add(name)
+        file.close()
+        if rest:
+            self._print(prefix, [rest])
+
+    def _print(self, prefix: str, lines: list[bytes]) -> None:
+        text = "".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines)
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            # Nobody reads it any more.
+            pass

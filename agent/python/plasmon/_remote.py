@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any, Callable, Optional
 
-from . import _plasmon
+from . import _init, _plasmon
 from ._actor import ActorClass
 from ._options import TASK_OPTIONS, checked, reserve
 
@@ -87,8 +87,8 @@ def _rebuilt(function: Callable[..., Any], options: dict[str, Any]) -> RemoteFun
 
 
 def _exported(function: Callable[..., Any]) -> Any:
-    """What a worker needs of a function."""
-    return (function,)
+    """What a worker needs of a function: it, and the namespace of its job."""
+    return function, _init.namespace()
 
 
 def remote(*args: Any, **options: Any) -> Any:

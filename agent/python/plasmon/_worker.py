@@ -12,7 +12,7 @@ import traceback
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Callable, Optional
 
-from . import _logs, _plasmon
+from . import _init, _logs, _plasmon
 from ._actor import METHODS, methods_of
 from ._pickling import encode
 from .exceptions import TaskError
@@ -34,10 +34,11 @@ class Handler:
         #: The exception that this thread's task raised and that is not worth a retry.
         self._unlisted = threading.local()
 
-    def place_of(self, loaded: tuple[Any]) -> tuple[str, int, str]:
-        """Where an exported function or class is defined: its file, line and name."""
+    def place_of(self, loaded: tuple[Any, str]) -> tuple[str, int, str]:
+        """Where an exported function or class is defined: its file, line and name. A worker is of one job, which the first one tells of."""
         if not self._marked:
             self._marked = True
+            _init.join_namespace(loaded[1])
             _logs.mark(_plasmon.facts())
         return _place(loaded[0])
 
@@ -45,7 +46,7 @@ class Handler:
         """Where a method is defined."""
         return _place(getattr(type(instance), name.rpartition(".")[2], type(instance)))
 
-    def run(self, loaded: tuple[Callable[..., Any]], payload: tuple[Any, ...], objects: list[Any]) -> tuple[Any, ...]:
+    def run(self, loaded: tuple[Callable[..., Any], str], payload: tuple[Any, ...], objects: list[Any]) -> tuple[Any, ...]:
         """Calls a function; its results."""
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
@@ -59,7 +60,7 @@ class Handler:
                 self._unlisted.error = error
             raise
 
-    def create(self, loaded: tuple[type], payload: tuple[Any, ...], objects: list[Any]) -> Any:
+    def create(self, loaded: tuple[type, str], payload: tuple[Any, ...], objects: list[Any]) -> Any:
         """Makes an actor's instance."""
         _, args, kwargs = _arguments(payload, objects)
         return loaded[0](*args, **kwargs)
@@ -110,7 +111,7 @@ class Handler:
         remote = "".join(traceback.format_exception(type(error), error, _shown(error.__traceback__)))
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, TaskError):
-            message = str(error.args[0]) if error.args else message
+            message = str(error)
         if len(remote) > _MAX_TRACEBACK:
             remote = remote[: _MAX_TRACEBACK // 2] + "\n[...]\n" + remote[-_MAX_TRACEBACK // 2 :]
         bare = error.with_traceback(None)

@@ -68,7 +68,9 @@ class EncodeError(PlasmonError, TypeError):
 class TaskError(PlasmonError):
     """The task raised an exception. It is of that exception's class, too: ``except ValueError`` catches a task's ``ValueError``.
 
-    ``cause`` is the exception itself, ``remote_traceback`` the text of its traceback in the worker.
+    ``cause`` is the exception itself, ``remote_traceback`` the text of its traceback in the worker. What the exception has of its own is
+    here as well, and goes first: an ``OSError`` keeps its ``errno``, and a ``code`` or ``pid`` of the program's is the program's. What would
+    end this process, such as ``SystemExit``, is a bare ``TaskError``.
     """
 
     cause: Optional[BaseException] = None
@@ -76,11 +78,14 @@ class TaskError(PlasmonError):
     function_name: str = ""
     pid: int = 0
 
+    #: The exception, its traceback's text, the function, the worker, and what is printed.
+    _told: Optional[tuple[Optional[BaseException], str, str, int, str]] = None
+
     def __reduce__(self) -> Any:
-        return _task_error, (self.cause, self.remote_traceback, self.function_name, self.pid, str(self.args[0]) if self.args else "")
+        return _task_error, self._told or (None, "", "", 0, str(self))
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+        return self._told[4] if self._told else str(self.args[0]) if self.args else ""
 
 
 class WorkerCrashedError(PlasmonError):
@@ -180,6 +185,9 @@ _CLASSES: dict[str, type[PlasmonError]] = {
     "out_of_memory": OutOfMemoryError,
 }
 
+#: They would end who gets them.
+_ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+
 # By the class of a task's exception: the class that is both that and TaskError.
 _both: dict[type[BaseException], type[TaskError]] = {}
 
@@ -205,18 +213,38 @@ def _task_error(cause: Optional[BaseException], remote: str, name: str, pid: int
         return cause
     text = message or f"{type(cause).__name__}: {cause}\n\nraised by {name} in worker {pid}:\n{remote}"
     made = None
-    if cause is not None:
+    if cause is not None and not isinstance(cause, _ENDS):
         try:
-            made = _class_of(type(cause)).__new__(_class_of(type(cause)))
-            made.__dict__.update(cause.__dict__)
-            made.args = (text,)
+            made = _both_of(cause)
+        except Exception:
+            made = None
+    own = made is not None and not isinstance(cause, PlasmonError)
+    if made is None:
+        made = TaskError(text)
+    fields = {"code": "task_failed", "hint": "", "cause": cause, "remote_traceback": remote, "function_name": name, "pid": pid}
+    for field, value in fields.items():
+        setattr(made, field, getattr(cause, field, value) if own else value)
+    made._told = (cause, remote, name, pid, text)
+    made.__cause__ = cause
+    return made
+
+
+def _both_of(cause: BaseException) -> TaskError:
+    """An exception of both classes, with what the cause consists of."""
+    both = _class_of(type(cause))
+    reduced = cause.__reduce__()
+    made: Optional[TaskError] = None
+    if isinstance(reduced, tuple) and reduced[0] is type(cause):
+        try:
+            # As unpickling makes it: fields of built-in classes are made of arguments alone.
+            made = both(*reduced[1])
         except Exception:
             made = None
     if made is None:
-        made = TaskError(text)
-    made.cause, made.remote_traceback, made.function_name, made.pid = cause, remote, name, pid
-    made.code = "task_failed"
-    made.__cause__ = cause
+        made = both.__new__(both)
+    made.__dict__.update(cause.__dict__)
+    # It may have made others of those that it got.
+    made.args = cause.args
     return made
 
 

@@ -33,7 +33,7 @@ mod _plasmon {
     #[pymodule_export]
     use crate::report::Snapshot;
     #[pymodule_export]
-    use crate::site::{set_hidden_files, site_count};
+    use crate::site::set_hidden_files;
     #[pymodule_export]
     use crate::task::{Creation, Exported, Method, Task, find_actor};
     #[pymodule_export]

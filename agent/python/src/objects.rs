@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::ThreadId;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plasmon::binding::{Connection, Raw, Reference, SiteKind};
 use plasmon::{Error, Get};
@@ -20,17 +19,15 @@ use crate::reference::{ObjectRef, expect};
 use crate::site;
 use crate::value;
 
-/// How soon a waiting main thread notices a signal.
+/// How soon a waiting main thread notices a signal. Every thread that waits looks: the interpreter knows which is the main one.
 const SIGNALS: Duration = Duration::from_millis(50);
 /// Objects that are asked for at once. Each stays in memory until its turn.
 const TOGETHER: usize = 256;
-/// Other threads don't get signals.
-const NEVER: Duration = Duration::from_secs(3600);
 
 /// Stores a value as an object, and returns the first reference to it.
 ///
-/// Arrays, tables and other buffers are copied once, into shared memory; everything else is pickled. References inside the value are
-/// counted as long as the object lives.
+/// Arrays, tables and other buffers are copied once, into shared memory; everything else is pickled. A bare memoryview comes back as one
+/// of single bytes, as they lie in memory. References inside the value are counted as long as the object lives.
 ///
 /// Raises:
 ///     ObjectStoreFullError: there is no room, and none comes free within two seconds; a ``MemoryError``.
@@ -80,15 +77,14 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
     }
     let items = refs.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     let references = items.iter().map(|item| expect(item, "get")).collect::<PyResult<Vec<_>>>()?;
-    let deadline = limit.map(|limit| std::time::Instant::now() + limit);
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let values = PyList::empty(py);
     for references in references.chunks(TOGETHER) {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let inner: Vec<&Reference> = references.iter().map(|reference| &reference.get().inner).collect();
         let site = site::here(py, &connection, SiteKind::GetObject);
         let mut signals = Signals::default();
-        let pause = pause();
-        let got = py.detach(|| connection.get_all(&inner, site, left, pause, &mut || signals.arrived())).or_raise(py)?;
+        let got = py.detach(|| connection.get_all(&inner, site, left, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
         let Some(contents) = got else { return Err(signals.raised()) };
         for content in contents {
             let place = || (site::here(py, &connection, SiteKind::DeserializeObject), site);
@@ -104,8 +100,7 @@ fn get_one<'py>(py: Python<'py>, connection: &Connection, reference: &ObjectRef,
         None => {
             let site = site::here(py, connection, SiteKind::GetObject);
             let mut signals = Signals::default();
-            let pause = pause();
-            let got = py.detach(|| connection.get(&reference.inner, site, limit, pause, &mut || signals.arrived()));
+            let got = py.detach(|| connection.get(&reference.inner, site, limit, SIGNALS, &mut || signals.arrived()));
             match got.or_raise(py)? {
                 Some(content) => content,
                 None => return Err(signals.raised()),
@@ -138,8 +133,7 @@ pub(crate) fn wait<'py>(
         return Err(PyValueError::new_err("wait takes each reference once"));
     }
     let mut signals = Signals::default();
-    let pause = pause();
-    let ready = py.detach(|| connection.wait(&references, num_returns, limit, pause, &mut || signals.arrived())).or_raise(py)?;
+    let ready = py.detach(|| connection.wait(&references, num_returns, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
     let Some(ready) = ready else { return Err(signals.raised()) };
     let (there, rest) = (PyList::empty(py), PyList::empty(py));
     let mut left = num_returns;
@@ -205,14 +199,6 @@ impl Signals {
     fn raised(self) -> PyErr {
         self.0.unwrap_or_else(|| pyo3::exceptions::PyKeyboardInterrupt::new_err(()))
     }
-}
-
-/// The thread that signals are for: the one that loaded the package.
-static MAIN: OnceLock<ThreadId> = OnceLock::new();
-
-fn pause() -> Duration {
-    let here = std::thread::current().id();
-    if *MAIN.get_or_init(|| here) == here { SIGNALS } else { NEVER }
 }
 
 /// Calls `callback` from a thread of the package's own as soon as the object is there, or there will be none: with the reference, and

@@ -36,12 +36,6 @@ pub(crate) fn set_hidden_files(prefixes: Vec<String>) {
     *hidden = (hidden.0 + 1, prefixes);
 }
 
-/// How many places this thread remembers; for tests.
-#[pyfunction]
-pub(crate) fn site_count() -> usize {
-    KNOWN_HERE.with_borrow(|known| known.sites.len())
-}
-
 fn version() -> u64 {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).0
 }
@@ -61,50 +55,58 @@ pub(crate) fn here(py: Python<'_>, connection: &Connection, kind: SiteKind) -> u
 fn find(py: Python<'_>, connection: &Connection, kind: SiteKind) -> PyResult<u32> {
     let innermost = GET_FRAME.import(py, "sys", "_getframe")?.call0()?;
     let of = (connection.serial(), version());
-    KNOWN_HERE.with_borrow_mut(|known| {
-        if known.of != of {
-            *known = Known { of, ..Known::default() };
-        }
-        let mut frame = innermost.clone();
-        loop {
-            let code = frame.getattr(pyo3::intern!(py, "f_code"))?;
-            let address = code.as_ptr() as usize;
-            let hidden = match known.hidden.get(&address) {
-                Some((hidden, _)) => *hidden,
-                None => {
-                    let file: String = code.getattr(pyo3::intern!(py, "co_filename"))?.extract()?;
-                    let hidden = is_hidden(&file);
-                    if known.hidden.len() < KNOWN {
-                        known.hidden.insert(address, (hidden, code.clone().unbind()));
-                    }
-                    hidden
+    // Taken out while Python's code runs: a collection of garbage may come by, and run what asks for a place of its own.
+    let mut known = KNOWN_HERE.take();
+    if known.of != of {
+        known = Known { of, ..Known::default() };
+    }
+    let number = look_up(innermost, connection, kind, &mut known);
+    // What was remembered meanwhile ends here, when it is no longer borrowed.
+    drop(KNOWN_HERE.replace(known));
+    number
+}
+
+fn look_up(innermost: Bound<'_, PyAny>, connection: &Connection, kind: SiteKind, known: &mut Known) -> PyResult<u32> {
+    let py = innermost.py();
+    let mut frame = innermost.clone();
+    loop {
+        let code = frame.getattr(pyo3::intern!(py, "f_code"))?;
+        let address = code.as_ptr() as usize;
+        let hidden = match known.hidden.get(&address) {
+            Some((hidden, _)) => *hidden,
+            None => {
+                let file: String = code.getattr(pyo3::intern!(py, "co_filename"))?.extract()?;
+                let hidden = is_hidden(&file);
+                if known.hidden.len() < KNOWN {
+                    known.hidden.insert(address, (hidden, code.clone().unbind()));
                 }
-            };
-            if hidden {
-                let outer = frame.getattr(pyo3::intern!(py, "f_back"))?;
-                if !outer.is_none() {
-                    frame = outer;
-                    continue;
-                }
-                // Nothing but hidden files: the innermost is better than none.
-                frame = innermost.clone();
+                hidden
             }
-            let code = frame.getattr(pyo3::intern!(py, "f_code"))?;
-            let address = code.as_ptr() as usize;
-            let instruction: i32 = frame.getattr(pyo3::intern!(py, "f_lasti"))?.extract()?;
-            let place = (address, instruction, kind);
-            if let Some((number, _)) = known.sites.get(&place) {
-                return Ok(*number);
+        };
+        if hidden {
+            let outer = frame.getattr(pyo3::intern!(py, "f_back"))?;
+            if !outer.is_none() {
+                frame = outer;
+                continue;
             }
-            let file: String = code.getattr(pyo3::intern!(py, "co_filename"))?.extract()?;
-            let line: u32 = frame.getattr(pyo3::intern!(py, "f_lineno"))?.extract().unwrap_or(0);
-            let number = connection.site(kind, &file, line, &name_of(&code)?);
-            if known.sites.len() < KNOWN {
-                known.sites.insert(place, (number, code.unbind()));
-            }
-            return Ok(number);
+            // Nothing but hidden files: the innermost is better than none.
+            frame = innermost.clone();
         }
-    })
+        let code = frame.getattr(pyo3::intern!(py, "f_code"))?;
+        let address = code.as_ptr() as usize;
+        let instruction: i32 = frame.getattr(pyo3::intern!(py, "f_lasti"))?.extract()?;
+        let place = (address, instruction, kind);
+        if let Some((number, _)) = known.sites.get(&place) {
+            return Ok(*number);
+        }
+        let file: String = code.getattr(pyo3::intern!(py, "co_filename"))?.extract()?;
+        let line: u32 = frame.getattr(pyo3::intern!(py, "f_lineno"))?.extract().unwrap_or(0);
+        let number = connection.site(kind, &file, line, &name_of(&code)?);
+        if known.sites.len() < KNOWN {
+            known.sites.insert(place, (number, code.unbind()));
+        }
+        return Ok(number);
+    }
 }
 
 /// The function that a code is of: its qualified name where the interpreter has it, from 3.11 on.

@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! 0   b"PLPY"                        what it is
-//! 4   kind                           1: a pickle   2: bytes   3: a memoryview of bytes
+//! 4   kind                           1: a pickle   2: bytes   3: the bytes of a memoryview
 //! 8   parts u32 | 0 u32              how many buffers lie beside the pickle
 //! 16  length of the pickle u64
 //! 24  parts times: offset u64, length u64
 //! ..  the pickle, then the buffers
 //! ```
-//! Numbers are little-endian. Bytes begin at 16, a memoryview's at 64.
+//! Numbers are little-endian. Bytes begin at 16, a memoryview's at 64. A memoryview is flattened: of whatever shape and format it is, it
+//! comes back as one of single bytes, in the order in which they lie in memory; those of one with gaps are gathered in its own order.
 #![expect(unsafe_code, reason = "buffers are copied without the interpreter's lock")]
 
 use std::ops::Range;
@@ -38,6 +39,7 @@ const ALIGNMENT: usize = 64;
 
 static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static PICKLE_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// A value that is about to be written.
 pub(crate) struct Encoded {
@@ -159,7 +161,12 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     }
     if value.is_exact_instance_of::<PyMemoryView>() {
         let plain: bool = value.getattr("contiguous")?.extract()?;
-        let view = if plain { value.call_method1("cast", ("B",)) } else { value.call_method0("tobytes") }?;
+        // `cast` takes neither Fortran's order nor a shape with a 0 in it.
+        let view = if plain {
+            PICKLE_BUFFER.import(py, "pickle", "PickleBuffer")?.call1((value,))?.call_method0("raw")?
+        } else {
+            value.call_method0("tobytes")?
+        };
         let buffer = PyBuffer::<u8>::get(&view)?;
         // SAFETY: the buffer is kept below.
         let body_at = unsafe { Borrowed::new(buffer.buf_ptr().cast(), buffer.len_bytes()) };

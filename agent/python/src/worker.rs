@@ -39,9 +39,8 @@ struct Instance(Py<PyAny>);
 
 impl Runner for Interpreter {
     fn run(&self, work: Work, name: &str, call: &mut Call) -> Result<(), Failure> {
-        // A method's turn is waited for without the interpreter's lock. It passes on at once: Python's methods may run side by side.
+        // A method's turn is waited for without the interpreter's lock.
         let instance = if work == Work::Method { Some(call.actor::<Instance>()?) } else { None };
-        call.locked();
         Python::attach(|py| {
             let instance = instance.map(|instance| instance.read().unwrap_or_else(PoisonError::into_inner).0.clone_ref(py));
             self.called(py, work, name, instance, call).map_err(|error| self.failure(py, error))
@@ -76,6 +75,8 @@ impl Interpreter {
             objects.append(value)?;
             kept.push(content);
         }
+        // With the interpreter's lock in hand, so that methods begin in the order of their calls. From here on they may run side by side.
+        call.locked();
         let results = match work {
             Work::Task => handler.call_method1(pyo3::intern!(py, "run"), (function, payload, objects))?,
             Work::Method => handler.call_method1(pyo3::intern!(py, "call"), (function, payload, objects))?,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -15,21 +16,28 @@ import pytest
 PATIENCE = 120.0
 
 
+@pytest.fixture
+def sessions() -> Iterator[Path]:
+    """Where this test's sessions are: the path of a unix socket is short, and that of ``tmp_path`` often is not."""
+    # A driver that was killed leaves an agent that clears up at the same time.
+    with tempfile.TemporaryDirectory(prefix="p", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
 @pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def alone(sessions: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Sessions of this test are its own, and end with it."""
     for name in [name for name in os.environ if name.startswith("PLASMON_")]:
         monkeypatch.delenv(name)
-    # The path of a unix socket is short.
-    monkeypatch.setenv("PLASMON_TEMP_DIR", str(tmp_path))
+    monkeypatch.setenv("PLASMON_TEMP_DIR", str(sessions))
     yield
     plasmon.shutdown()
 
 
 @pytest.fixture
-def agent(alone: None, tmp_path: Path) -> dict[str, Any]:
+def agent(alone: None, sessions: Path) -> dict[str, Any]:
     """An agent of this test's own, of two CPUs."""
-    return plasmon.init(num_cpus=2, object_store_memory=128 << 20, temp_dir=tmp_path)
+    return plasmon.init(num_cpus=2, object_store_memory=128 << 20, temp_dir=sessions)
 
 
 def until(what: str, holds: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -16,6 +17,7 @@ import numpy as np
 import plasmon
 import pytest
 from conftest import PATIENCE, until
+from plasmon import _logs
 
 
 @plasmon.remote
@@ -143,7 +145,6 @@ FORK = """
 import os, sys, numpy as np, plasmon
 plasmon.init(num_cpus=1, object_store_memory=64 << 20)
 reference = plasmon.put(np.ones(1000))
-buffer = plasmon._plasmon  # nothing of it is used before the fork
 pid = os.fork()
 if pid == 0:
     said = []
@@ -169,12 +170,16 @@ def test_a_forked_child_is_told_and_may_connect_by_itself() -> None:
 
 
 WAITS = """
-import sys, time, plasmon
+import sys, threading, time, plasmon
 plasmon.init(num_cpus=1, object_store_memory=64 << 20)
 @plasmon.remote
 def forever():
     time.sleep(1000)
 reference = forever.remote()
+# Another thread waits first.
+first = threading.Thread(target=lambda: plasmon.wait([reference], timeout=0.01))
+first.start()
+first.join()
 try:
     print("waits", flush=True)
     {wait}
@@ -211,6 +216,33 @@ def test_other_threads_run_while_one_waits(agent: Any, tmp_path: Path) -> None:
     assert got == ["there"]
 
 
+THREADS = """
+import threading, plasmon
+barrier = threading.Barrier(8)
+got = []
+def use(number):
+    barrier.wait()
+    got.append(plasmon.get(plasmon.put(number)))
+threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(sorted(got), [thread.name for thread in threading.enumerate()].count("plasmon-logs"))
+"""
+
+
+def test_threads_that_come_first_connect_once() -> None:
+    run = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, timeout=PATIENCE)
+    assert run.stdout == "[0, 1, 2, 3, 4, 5, 6, 7] 1\n", run.stderr
+
+
+@pytest.mark.parametrize("address", ["auto", "/nowhere"])
+def test_options_of_an_agent_and_an_address_are_one_too_many(address: str) -> None:
+    with pytest.raises(ValueError, match="num_cpus, spill_dir: options of an agent"):
+        plasmon.init(address, num_cpus=1, agent_options={"spill_dir": ["/nowhere"]})
+
+
 def test_what_workers_print_is_printed_with_their_names(tmp_path: Path) -> None:
     program = """
 import plasmon
@@ -219,11 +251,33 @@ plasmon.init(num_cpus=1, object_store_memory=64 << 20)
 def say(number):
     print("number", number)
 plasmon.get([say.remote(number) for number in range(3)])
+@plasmon.remote
+def last():
+    print("no end", end="", flush=True)
+plasmon.get(last.remote())
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     lines = run.stderr.splitlines()
-    assert run.stdout == "" and [text.partition(") ")[2] for text in lines] == ["number 0", "number 1", "number 2"], run.stderr
+    assert run.stdout == "" and [text.partition(") ")[2] for text in lines] == ["number 0", "number 1", "number 2", "no end"], run.stderr
     assert all(text.startswith("(worker pid=") for text in lines)
+
+
+def test_logs_of_workers_that_are_gone_are_closed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    (tmp_path / "logs").mkdir()
+    for worker, pid, printed in ((1, gone.pid, "one\nno end"), (2, os.getpid(), "two\nmore")):
+        (tmp_path / "logs" / f"worker-{worker}.log").write_text(printed)
+        (tmp_path / "logs" / f"job-7.worker-{worker}.pid-{pid}").touch()
+    follower = _logs.Follower(str(tmp_path), 7)
+    try:
+        until("the first is closed", lambda: [name.rpartition(".")[2] for name in follower._files] == [f"pid-{os.getpid()}"])
+    finally:
+        follower.finish()
+    lines = sorted(capfd.readouterr().err.splitlines())
+    assert lines == sorted(
+        [f"(worker pid={gone.pid}) one", f"(worker pid={gone.pid}) no end", f"(worker pid={os.getpid()}) two", f"(worker pid={os.getpid()}) more"]
+    )
 
 
 def test_the_command_line(agent: Any) -> None:
@@ -239,11 +293,22 @@ def test_the_command_line(agent: Any) -> None:
     code, out, _ = run("memory", "--json", "--filter", "type:pinned")
     assert code == 0 and '"references": []' in out
     code, _, err = run("memory", "--fail-on", "size>100")
-    assert code == 1 and "1 references match" in err
+    assert code == 1 and "fail-on: 1 reference to 1 unique object, " in err and "match 'size>100'" in err and f"\n  {kept.hex()} LOCAL_REFERENCE " in err
     assert run("memory", "--fail-on", "size>100k")[0] == 0
     code, _, err = run("memory", "--filter", "sise>1")
     assert code == 2 and "hint:" in err
     assert run("memory", "--units", "furlongs")[0] == 2
+    for conflict in (["--json", "--no-format"], ["--json", "--stats-only"], ["--fail-on", "size>1", "--watch"]):
+        code, _, err = run("memory", *conflict)
+        assert code == 2 and "cannot be used with" in err, conflict
+    watch = subprocess.Popen([sys.executable, "-m", "plasmon", "memory", "--watch", "--json"], stdout=subprocess.PIPE, text=True)
+    assert watch.stdout
+    for _ in range(2):
+        [row] = json.loads(watch.stdout.readline())["references"]
+        assert row["object_id"] == kept.hex()
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(PATIENCE) == 130
+    watch.stdout.close()
     code, out, _ = run("agent", "--print-config", "--num-cpus", "3")
     assert code == 0 and "num-cpus = 3" in out
     assert run("agent", "--no-such-flag")[0] == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from typing import Any
 
@@ -87,6 +88,9 @@ def test_memoryviews_come_back_as_read_only_views() -> None:
     got = plasmon.get(plasmon.put(memoryview(bytearray(b"abc" * 1000))[::1]))
     assert isinstance(got, memoryview) and got.readonly and bytes(got) == b"abc" * 1000
     assert bytes(plasmon.get(plasmon.put(memoryview(b"abcdef")[::2]))) == b"ace"
+    # Flattened, as they lie in memory.
+    for array in (np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.empty((3, 0, 2))):
+        assert bytes(plasmon.get(plasmon.put(memoryview(array)))) == array.tobytes(order="A")
 
 
 def test_several_are_got_in_order_and_nested_references_stay() -> None:
@@ -106,6 +110,18 @@ def test_a_get_that_takes_too_long_times_out() -> None:
     with pytest.raises(plasmon.exceptions.GetTimeoutError, match=reference.hex()) as caught:
         plasmon.get(reference, timeout=0.05)
     assert isinstance(caught.value, TimeoutError) and caught.value.code == "get_timeout"
+
+
+@pytest.mark.parametrize("limit", [sys.maxsize, 9.2233720368547e18, 1e18])
+def test_a_limit_may_be_any_number(limit: float) -> None:
+    @plasmon.remote
+    def soon() -> int:
+        time.sleep(0.1)
+        return 1
+
+    assert plasmon.get(soon.remote(), timeout=limit) == 1
+    assert plasmon.get([soon.remote(), soon.remote()], timeout=limit) == [1, 1]
+    assert len(plasmon.wait([soon.remote()], timeout=limit)[0]) == 1
 
 
 def test_wait_returns_as_many_as_asked_in_order() -> None:

@@ -359,6 +359,31 @@ def test_call_sites_are_the_programs_own_lines(tmp_path: Path, monkeypatch: pyte
         plasmon.set_call_sites(hidden=["no_such_module_anywhere"])
 
 
+def test_garbage_is_collected_while_a_call_site_is_looked_for() -> None:
+    put: list[Any] = []
+    failed: list[BaseException] = []
+    reference = plasmon.put(0)
+    plasmon.get(reference)
+
+    def collecting(phase: str, info: dict[str, int]) -> None:
+        try:
+            put.append(plasmon.put(len(put)))
+        except BaseException as error:
+            failed.append(error)
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(collecting)
+    gc.set_threshold(1)
+    try:
+        for number in range(20):
+            # Each from a place that was never seen before, through a function of the package's own.
+            exec(compile("plasmon.cancel(reference)", f"place-{number}.py", "exec"), {"plasmon": plasmon, "reference": reference})
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collecting)
+    assert not failed and put and plasmon.get(put) == list(range(len(put)))
+
+
 def test_the_report_is_text_and_rows() -> None:
     kept = plasmon.put(np.zeros(1000))
     text = plasmon.memory_summary(units="KB", group_by="stack_trace")

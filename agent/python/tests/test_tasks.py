@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import plasmon
 import pytest
-from conftest import end_process, until
+from conftest import PATIENCE, end_process, until
 
 pytestmark = pytest.mark.usefixtures("agent")
 
@@ -83,6 +84,38 @@ def test_a_tasks_exception_is_of_its_own_type_and_tells_where() -> None:
         plasmon.get(add.remote(add.remote("text")))
 
 
+class Refused(Exception):
+    """Has fields that a ``TaskError`` has, too."""
+
+    def __init__(self, code: int, pid: str) -> None:
+        super().__init__(code, pid)
+        self.code, self.pid = code, pid
+
+
+def test_a_tasks_exception_keeps_its_own_fields() -> None:
+    @plasmon.remote
+    def fail(error: BaseException) -> None:
+        raise error
+
+    def raised(error: BaseException) -> Any:
+        with pytest.raises(plasmon.exceptions.TaskError) as caught:
+            plasmon.get(fail.remote(error))
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert type(again) is type(caught.value) and str(again) == str(caught.value) and again.args == caught.value.args
+        return again
+
+    error = raised(Refused(7, "mine"))
+    assert isinstance(error, Refused) and (error.code, error.pid) == (7, "mine") and error.args == (7, "mine")
+    assert isinstance(error.cause, Refused) and "raised by" in str(error)
+    error = raised(FileNotFoundError(2, "not there", "name.txt"))
+    assert isinstance(error, FileNotFoundError) and (error.errno, error.strerror, error.filename) == (2, "not there", "name.txt")
+    assert error.code == "task_failed" and error.pid != os.getpid()
+    error = raised(UnicodeDecodeError("ascii", b"\xff", 0, 1, "odd"))
+    assert isinstance(error, UnicodeDecodeError) and error.object == b"\xff" and error.reason == "odd"
+    error = raised(SystemExit(3))
+    assert not isinstance(error, SystemExit) and isinstance(error.cause, SystemExit) and "raised by" in str(error)
+
+
 def test_exceptions_that_are_listed_are_worth_a_retry(tmp_path: Path) -> None:
     @plasmon.remote(max_retries=3, retry_exceptions=[OSError])
     def flaky(file: str, kind: type[BaseException]) -> int:
@@ -125,6 +158,7 @@ class Counter:
 
     def __init__(self, start: int = 0) -> None:
         self.total = start
+        self.all_here = asyncio.Event()
 
     def add(self, amount: int = 1) -> int:
         self.total += amount
@@ -140,9 +174,13 @@ class Counter:
     def pair(self) -> tuple[int, int]:
         return self.total, -self.total
 
-    async def later(self, seconds: float) -> str:
-        await asyncio.sleep(seconds)
-        return "later"
+    async def together(self, calls: int) -> str:
+        """Waits until so many calls are here."""
+        self.total += 1
+        if self.total == calls:
+            self.all_here.set()
+        await self.all_here.wait()
+        return "together"
 
 
 def test_an_actor_keeps_what_it_has() -> None:
@@ -158,11 +196,8 @@ def test_an_actor_keeps_what_it_has() -> None:
 
 def test_async_methods_run_side_by_side() -> None:
     counter = Counter.remote()
-    waits = [counter.later.remote(0.2) for _ in range(20)]
-    begin = time.monotonic()
-    assert plasmon.get(waits, timeout=100) == ["later"] * 20
-    # One after the other they would take four seconds; nothing here depends on how fast the machine is.
-    assert time.monotonic() - begin < 100
+    # One after the other the first would wait for ever.
+    assert plasmon.get([counter.together.remote(20) for _ in range(20)], timeout=PATIENCE) == ["together"] * 20
 
 
 def test_handles_go_anywhere_and_the_last_one_ends_the_actor() -> None:
@@ -195,6 +230,35 @@ def test_named_actors_are_found() -> None:
     plasmon.kill(counter)
     with pytest.raises(plasmon.exceptions.ActorDiedError):
         plasmon.get(counter.add.remote())
+
+
+def test_tasks_and_actors_are_in_their_drivers_namespace(sessions: Path) -> None:
+    plasmon.shutdown()
+    plasmon.init(num_cpus=4, object_store_memory=64 << 20, temp_dir=sessions, namespace="ours")
+
+    @plasmon.remote
+    def inner() -> tuple[str, int]:
+        return plasmon.get_runtime_context().namespace, plasmon.get(plasmon.get_actor("counts").add.remote())
+
+    @plasmon.remote
+    def outer() -> tuple[str, int]:
+        return plasmon.get(inner.remote())
+
+    @plasmon.remote
+    class Maker:
+        def make(self) -> str:
+            self.made = Counter.options(name="made").remote(10)
+            plasmon.get(self.made.pid.remote())
+            return plasmon.get_runtime_context().namespace
+
+    counter = Counter.options(name="counts").remote(1)
+    assert plasmon.get(inner.remote()) == ("ours", 2) and plasmon.get(outer.remote()) == ("ours", 3)
+    maker = Maker.remote()
+    assert plasmon.get(maker.make.remote()) == "ours"
+    assert plasmon.get(plasmon.get_actor("made", namespace="ours").add.remote()) == 11
+    with pytest.raises(plasmon.exceptions.NoActorError):
+        plasmon.get_actor("made", namespace="")
+    del counter
 
 
 def test_an_actor_is_made_anew_after_its_worker_was_killed() -> None:

@@ -42,7 +42,7 @@ pub(crate) fn client_hellos() -> Examples {
         process_type,
         pid: 4711,
         executable: executable.into(),
-        directory: "/home/somebody".into(),
+        directory: "/srv/somewhere".into(),
         arguments: vec!["-c".into(), "pass".into()],
     };
     encoded([("driver", hello(ProcessType::Driver, "target/program")), ("worker", hello(ProcessType::Worker, ""))])

@@ -324,14 +324,16 @@ impl App {
         Some(Place::new(route))
     }
 
-    /// Shows what asks for attention alone, or everything again.
+    /// Shows what asks for attention alone, or again what was shown before.
     fn trouble(&mut self) {
-        let Some(filter) = self.place().table().and_then(trouble) else {
-            return self.flash(Mood::Refused, "all of it asks for attention");
-        };
+        let Some(table) = self.place().table() else { return self.flash(Mood::Refused, "no table is here to pick from") };
+        let Some(filter) = trouble(table) else { return self.flash(Mood::Refused, "all of it asks for attention") };
         let list = &mut self.place_mut().list;
-        list.filter = if list.filter == filter { String::new() } else { filter.to_owned() };
-        list.group = None;
+        if list.filter == filter {
+            (list.filter, list.group) = list.before.take().unwrap_or_default();
+        } else {
+            list.before = Some((std::mem::replace(&mut list.filter, filter.to_owned()), list.group.take()));
+        }
         list.rewind();
     }
 

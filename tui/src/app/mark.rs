@@ -128,13 +128,12 @@ impl App {
         self.mark.iter().flat_map(|mark| mark.pending.iter().copied())
     }
 
-    /// Keeps what a table had; whether a window was one that was asked for when the mark was set.
-    pub(super) fn keep_sheet(&mut self, slot: Slot, window: &model::Window) {
-        let Slot::Sheet(number) = slot else { return };
+    /// Keeps what a table had, the first time that it comes.
+    pub(super) fn keep_sheet(&mut self, number: u8, window: &model::Window) {
         let (Some(mark), Some((sheet, _))) = (&mut self.mark, SHEETS.get(usize::from(number))) else { return };
         if mark.pending.remove(&number) {
             let whole = window.keys.len() as u64 >= window.count();
-            let weights = window.keys.iter().cloned().zip(weights(&window.rows)).collect();
+            let weights = window.keys.iter().cloned().zip(weights(&window.rows, sheet.0)).collect();
             mark.bases.insert(*sheet, Base { weights, whole, totals: window.totals });
         }
     }
@@ -144,7 +143,7 @@ impl App {
     pub fn since<R: Tabled>(&self, slot: Slot, table: Table, row: &R) -> Option<Since> {
         let mark = self.mark.as_deref()?;
         if let Some(born_ms) = row.born_ms() {
-            return Some(if born_ms >= mark.at_ms { Since::New(row.weight()) } else { Since::Old });
+            return Some(if born_ms >= mark.at_ms { Since::New(row.weight(table)) } else { Since::Old });
         }
         let list = self.list(slot);
         let group = if R::GROUPED { list.group } else { None };
@@ -153,14 +152,10 @@ impl App {
             return Some(Since::Unknown);
         }
         let Some(base) = mark.bases.get(&(table, group)) else { return Some(Since::Unknown) };
-        let weight = row.weight().unwrap_or(0);
-        Some(match base.weights.get(&row.row_key()) {
-            Some(then) if R::GROUPED && table != Table::References => Since::Rows(difference(weight, *then)),
-            Some(then) => Since::Bytes(difference(weight, *then)),
-            None if base.whole && R::GROUPED && table != Table::References => Since::Rows(difference(weight, 0)),
-            None if base.whole => Since::Bytes(difference(weight, 0)),
-            None => Since::Unknown,
-        })
+        let Some(then) = base.weights.get(&row.row_key()).copied().or(base.whole.then_some(0)) else { return Some(Since::Unknown) };
+        let more = difference(row.weight(table).unwrap_or(0), then);
+        // As they are weighed.
+        Some(if R::GROUPED && table == Table::Tasks { Since::Rows(more) } else { Since::Bytes(more) })
     }
 
     /// How many rows and bytes a whole table has more than when it was marked; `None` where nobody knows.

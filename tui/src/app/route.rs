@@ -236,6 +236,8 @@ pub struct List {
     pub filter: String,
     /// The column that rows are folded by.
     pub group: Option<&'static str>,
+    /// Filter and group that come back when trouble is not all that is shown any more.
+    pub before: Option<(String, Option<&'static str>)>,
     /// The selected row's key; `None` while it is the first one, or its row has not come yet.
     pub selected: Option<RowKey>,
     /// Whether the viewer has moved the selection.

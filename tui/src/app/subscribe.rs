@@ -138,6 +138,18 @@ impl App {
         self.model().windows.get(&self.subscriptions.id(slot)?)
     }
 
+    /// How many rows of a window's table one can go to: of several agents, the first of each.
+    #[must_use]
+    pub fn reach(&self, window: &model::Window) -> u64 {
+        window.count().saturating_sub(self.out_of_reach(window))
+    }
+
+    /// How many rows of a window's table one cannot go to, because several agents are merged.
+    #[must_use]
+    pub fn out_of_reach(&self, window: &model::Window) -> u64 {
+        if self.nodes().is_empty() { 0 } else { window.totals.cut }
+    }
+
     /// Why there is nothing in a slot yet.
     #[must_use]
     pub fn why_not(&self, slot: Slot) -> String {
@@ -301,8 +313,8 @@ impl App {
                 view.window = old.window;
                 let covers = old.window.start <= first && end <= old.window.start + u64::from(old.window.len);
                 // An agent may cut a window whose rows do not fit a frame; then only what is visible is asked for.
-                let cut =
-                    *answered && self.window(slot).is_some_and(|shown| shown.start + (shown.keys.len() as u64) < end.min(shown.count()));
+                let ends = |shown: &model::Window| shown.start + (shown.keys.len() as u64) < end.min(self.reach(shown));
+                let cut = *answered && self.window(slot).is_some_and(ends);
                 match (*old == view && covers, cut) {
                     (true, false) => old.window,
                     (true, true) => Window { start: first, len: height as u32 },

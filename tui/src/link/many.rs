@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, VecDeque};
 use futures_util::FutureExt;
 use futures_util::future::select_all;
 use plasmon_protocol::column::Table;
-use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::record::{NodeRow, StoreRow};
 use plasmon_protocol::stream::{Body, Detail, Frame, GroupRow, MAX_WINDOW, Request, Rows, Target, Totals, View, Window};
 use plasmon_protocol::window::Query;
@@ -14,7 +13,7 @@ use plasmon_protocol::window::Query;
 use super::websocket::WebSocketLink;
 use super::{Link, LinkEvent};
 use crate::model::apart::{self, APART, agent_of};
-use crate::model::{Applied, Model, Watched, window};
+use crate::model::{self, Applied, Model, Watched, window};
 
 /// One of the agents.
 #[derive(Debug)]
@@ -130,8 +129,12 @@ impl ManyLink {
     /// Tells what all of them have of a subscription.
     fn show(&mut self, id: u32) {
         let body = match self.wants.get(&id) {
-            Some(Want::View(view)) => self.merged(id, view),
-            Some(Want::Thing(target)) => Some(Body::Detail { id, detail: self.detail(id, target).map(Box::new) }),
+            Some(Want::View(view)) => {
+                let now_ms = self.agents.iter().map(|agent| agent.replica.at_ms).max().unwrap_or(0);
+                let windows = self.agents.iter().enumerate().filter_map(|(number, agent)| Some((number, agent.replica.windows.get(&id)?)));
+                merged(windows, id, view, now_ms)
+            }
+            Some(Want::Thing(_)) => Some(Body::Detail { id, detail: self.detail(id).map(Box::new) }),
             None => None,
         };
         if let Some(body) = body {
@@ -139,38 +142,7 @@ impl ManyLink {
         }
     }
 
-    fn merged(&self, id: u32, view: &View) -> Option<Body> {
-        let (mut totals, mut rows) = (Totals::default(), None::<Rows>);
-        for (number, agent) in self.agents.iter().enumerate() {
-            let Some(window) = agent.replica.windows.get(&id) else { continue };
-            add(&mut totals, &window.totals);
-            let more = apart::moved(&window.rows, number);
-            match &mut rows {
-                None => rows = Some(more),
-                Some(rows) => window::append(rows, more),
-            }
-        }
-        let rows = rows?;
-        let now_ms = self.agents.iter().map(|agent| agent.replica.at_ms).max().unwrap_or(0);
-        let (start, rows) = match rows {
-            Rows::Store(stores) => (0, Rows::Store(vec![sum(&stores)?])),
-            Rows::Groups(groups) => {
-                let groups = folded(groups, view);
-                totals.groups = groups.len() as u64;
-                let start = view.window.start.min((groups.len() as u64).saturating_sub(view.window.len.into()));
-                (start, Rows::Groups(groups.into_iter().skip(start as usize).take(view.window.len as usize).collect()))
-            }
-            rows => {
-                // They passed the filter where they are; here they are put in order.
-                let order = View { filter: String::new(), columns: Vec::new(), ..view.clone() };
-                let shown = Query::prepare(order).ok()?.window(&rows, now_ms);
-                (shown.start, shown.rows)
-            }
-        };
-        Some(Body::Snapshot { id, totals, start, rows })
-    }
-
-    fn detail(&self, id: u32, target: &Target) -> Option<Detail> {
+    fn detail(&self, id: u32) -> Option<Detail> {
         let mut found: Option<Detail> = None;
         for (number, agent) in self.agents.iter().enumerate() {
             let Some(Watched::Here(detail)) = agent.replica.details.get(&id) else { continue };
@@ -191,23 +163,66 @@ impl ManyLink {
                 (found, _) => found,
             };
         }
-        let _ = target;
         found
     }
 }
 
-/// The checks of a machine are told with the node that they are of.
-fn named(detail: Detail, node: Option<&NodeRow>) -> Detail {
-    let (Detail::Node(mut detail), Some(node)) = (detail.clone(), node) else { return detail };
-    for check in &mut detail.checks {
-        check.subject = format!("{} {}", node.node.short(), check.subject);
+/// What is shown of the windows that agents have of a view, each with its agent's number.
+fn merged<'a>(windows: impl Iterator<Item = (usize, &'a model::Window)>, id: u32, view: &View, now_ms: u64) -> Option<Body> {
+    let (mut totals, mut rows, mut here) = (Totals::default(), None::<Rows>, 0);
+    for (number, window) in windows {
+        add(&mut totals, &window.totals);
+        here += reach(window);
+        let more = apart::moved(&window.rows, number);
+        match &mut rows {
+            None => rows = Some(more),
+            Some(rows) => window::append(rows, more),
+        }
     }
-    Detail::Node(NodeDetail { ..detail })
+    // The totals are of all rows; those that no window can be moved to are told apart.
+    totals.cut = totals.matched.saturating_sub(here);
+    let (start, rows) = match rows? {
+        Rows::Store(stores) => (0, Rows::Store(vec![sum(&stores)?])),
+        Rows::Groups(groups) => {
+            let groups = folded(groups, view);
+            (totals.groups, totals.cut) = (groups.len() as u64, 0);
+            let start = view.window.start.min((groups.len() as u64).saturating_sub(view.window.len.into()));
+            (start, Rows::Groups(groups.into_iter().skip(start as usize).take(view.window.len as usize).collect()))
+        }
+        rows => {
+            // They passed the filter where they are; here they are put in order.
+            let order = View { filter: String::new(), columns: Vec::new(), ..view.clone() };
+            let shown = Query::prepare(order).ok()?.window(&rows, now_ms);
+            (shown.start, shown.rows)
+        }
+    };
+    Some(Body::Snapshot { id, totals, start, rows })
 }
 
-/// What one agent is asked for, so that the merged window is whole: all rows up to its end.
+/// How many rows one agent's part of a merged window can come to: it begins with the first, and has no more than a window may have, or a
+/// frame holds.
+fn reach(window: &model::Window) -> u64 {
+    if window.totals.cut > 0 { window.keys.len() as u64 } else { window.totals.matched.min(MAX_WINDOW.into()) }
+}
+
+/// The checks of a machine are told with the node that they are of.
+fn named(detail: Detail, node: Option<&NodeRow>) -> Detail {
+    match (detail, node) {
+        (Detail::Node(mut detail), Some(node)) => {
+            for check in &mut detail.checks {
+                check.subject = format!("{} {}", node.node.short(), check.subject);
+            }
+            Detail::Node(detail)
+        }
+        (detail, _) => detail,
+    }
+}
+
+/// What one agent is asked for, so that the merged window is whole: all rows up to its end, and all groups, for one agent's largest may be
+/// another's smallest.
 fn of_agent(view: &View, number: usize) -> View {
-    let end = view.window.start.saturating_add(view.window.len.into()).min(MAX_WINDOW.into());
+    let rows = view.window.start.saturating_add(view.window.len.into()).min(MAX_WINDOW.into());
+    let end = if view.group.is_some() { MAX_WINDOW.into() } else { rows };
     let mut view = View { window: Window { start: 0, len: u32::try_from(end).unwrap_or(MAX_WINDOW) }, ..view.clone() };
     if view.table == Table::SpillFiles
         && let Some(file) = view.filter.strip_prefix("file=").and_then(|file| file.parse::<u32>().ok())
@@ -223,7 +238,6 @@ fn add(sum: &mut Totals, more: &Totals) {
     sum.rows += more.rows;
     sum.matched += more.matched;
     sum.bytes += more.bytes;
-    sum.cut += more.cut;
     sum.unique.references += more.unique.references;
     sum.unique.unique_objects += more.unique.unique_objects;
     sum.unique.unique_bytes += more.unique.unique_bytes;
@@ -302,5 +316,62 @@ impl Link for ManyLink {
             }
         }
         self.events.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmon_protocol::id::ProcessId;
+    use plasmon_protocol::record::ProcessRow;
+    use plasmon_protocol::stream::Sort;
+
+    use super::*;
+
+    /// What an agent with so many processes answers to its part of a view.
+    fn answer(view: &View, number: usize, processes: u32) -> model::Window {
+        let row = |id| ProcessRow { process: ProcessId(id), pid: id, heap_bytes: u64::from(processes - id), ..ProcessRow::default() };
+        let query = Query::prepare(of_agent(view, number)).unwrap();
+        let shown = query.window(&Rows::Processes((0..processes).map(row).collect()), 0);
+        model::Window::new(shown.totals, shown.start, shown.rows)
+    }
+
+    #[test]
+    fn of_long_tables_the_first_rows_of_each_agent_can_be_reached_and_the_totals_tell_all() {
+        let sort = Some(Sort { column: "heap".to_owned(), ascending: false });
+        for (start, expected) in [(0, 0), (400, 400), (460, 460), (5_000, 480)] {
+            let view = View { sort: sort.clone(), window: Window { start, len: 40 }, ..View::of(Table::Processes) };
+            let windows = [answer(&view, 0, 900), answer(&view, 1, 20)];
+            let Some(Body::Snapshot { totals, start, rows, .. }) = merged(windows.iter().enumerate(), 1, &view, 0) else { panic!() };
+            assert_eq!((totals.rows, totals.matched, totals.cut), (920, 920, 400));
+            assert_eq!((start, window::len(&rows)), (expected, 40), "no row is missing");
+        }
+    }
+
+    #[test]
+    fn of_short_tables_nothing_is_out_of_reach() {
+        let view = View { window: Window { start: 0, len: 40 }, ..View::of(Table::Processes) };
+        let windows = [answer(&view, 0, 300), answer(&view, 1, 500)];
+        let Some(Body::Snapshot { totals, .. }) = merged(windows.iter().enumerate(), 1, &view, 0) else { panic!() };
+        assert_eq!((totals.matched, totals.cut), (800, 0));
+    }
+
+    #[test]
+    fn rows_that_no_frame_holds_are_out_of_reach() {
+        let view = View { window: Window { start: 0, len: 400 }, ..View::of(Table::Processes) };
+        let mut large = answer(&view, 0, 450);
+        large.totals.cut = 250;
+        large.keys.truncate(150);
+        if let Rows::Processes(rows) = &mut large.rows {
+            rows.truncate(150);
+        }
+        let windows = [large, answer(&view, 1, 30)];
+        let Some(Body::Snapshot { totals, rows, .. }) = merged(windows.iter().enumerate(), 1, &view, 0) else { panic!() };
+        assert_eq!((totals.matched, totals.cut, window::len(&rows)), (480, 300, 180), "of one its 150, of the other all");
+    }
+
+    #[test]
+    fn of_groups_each_agent_is_asked_for_all() {
+        let view = View { group: Some("type".to_owned()), window: Window { start: 0, len: 40 }, ..View::of(Table::References) };
+        assert_eq!(of_agent(&view, 1).window, Window { start: 0, len: MAX_WINDOW });
     }
 }

@@ -32,6 +32,11 @@ impl Output {
         self.once || self.json || self.watch || self.view.is_some()
     }
 
+    /// Whether it is printed until somebody interrupts it.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.watch
+    }
+
     /// Prints what is asked for.
     pub(crate) fn print(&self, found: &Found) -> Result<(), Failure> {
         let Some(name) = &self.view else {

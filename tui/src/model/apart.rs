@@ -45,9 +45,13 @@ fn object(fields: &mut Map<String, Value>, by: u64) {
     let is_site = fields.contains_key("function") && fields.contains_key("line");
     let is_event = fields.contains_key("number") && fields.contains_key("severity");
     for (name, value) in fields.iter_mut() {
+        // Resources have the names that people gave them.
+        if name == "custom" {
+            continue;
+        }
         let narrow = NARROW.contains(&name.as_str()) || (is_site && name == "id");
         match value.as_u64() {
-            Some(0) if is_site && name == "id" => {}
+            Some(0) if name == "site" || (is_site && name == "id") => {}
             Some(id) if narrow => *value = (id + by).into(),
             // Events are counted by every agent.
             Some(count) if is_event && name == "number" => *value = (count + by * 1_000_000).into(),
@@ -101,7 +105,8 @@ pub fn add(name: &str, sum: &mut Value, more: Value) {
 #[cfg(test)]
 mod tests {
     use plasmon_protocol::id::{ProcessId, SiteId};
-    use plasmon_protocol::record::{EventRow, ObjectRow, ReferenceRow, Site, StoreRow};
+    use plasmon_protocol::record::{EventRow, ObjectRow, ReferenceRow, Site, StoreRow, TaskRow};
+    use plasmon_protocol::resources::{Amount, Resources};
     use plasmon_protocol::stream::Rows;
 
     use super::*;
@@ -121,6 +126,17 @@ mod tests {
         let object = moved(&ObjectRow { file: Some(plasmon_protocol::id::SpillFileId(4)), ..ObjectRow::default() }, 1);
         assert_eq!(object.file.map(|file| file.0), Some(APART + 4));
         assert_eq!(moved(&row, 0), row);
+        let unknown = EventRow { opens: Some(Target::Site(SiteId(0))), ..EventRow::default() };
+        assert_eq!(moved(&unknown, 1).opens, unknown.opens, "a place that is not known is nobody's");
+        let agent = ReferenceRow { process: ProcessId(0), ..ReferenceRow::default() };
+        assert_eq!(moved(&agent, 1).process, ProcessId(APART), "0 is the agent's own process, of each another");
+    }
+
+    #[test]
+    fn resources_that_are_called_as_ids_are_stay_as_they_are() {
+        let custom = ["process", "site", "file", "victim", "creator"].map(|name| (name.into(), Amount::ONE)).into();
+        let task = TaskRow { resources: Resources { custom, ..Resources::default() }.into(), ..TaskRow::default() };
+        assert_eq!(moved(&task, 3).resources, task.resources);
     }
 
     #[test]

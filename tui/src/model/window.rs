@@ -74,8 +74,8 @@ pub trait Tabled: Sized {
     /// Whose row it is, where several agents are merged.
     fn owner(&self) -> Owner;
 
-    /// What it weighs: bytes; of groups of what has none, rows.
-    fn weight(&self) -> Option<u64>;
+    /// What it weighs in its table: bytes; groups of tasks, which have none, weigh their rows.
+    fn weight(&self, table: Table) -> Option<u64>;
 }
 
 macro_rules! tabled {
@@ -105,16 +105,16 @@ macro_rules! tabled {
                 owner(self)
             }
 
-            fn weight(&self) -> Option<u64> {
-                let weight: fn(&Self) -> Option<u64> = $weight;
-                weight(self)
+            fn weight(&self, table: Table) -> Option<u64> {
+                let weight: fn(&Self, Table) -> Option<u64> = $weight;
+                weight(self, table)
             }
         })+
 
-        /// What each row weighs.
+        /// What each row of a table weighs.
         #[must_use]
-        pub fn weights(rows: &Rows) -> Vec<u64> {
-            match rows { $(Rows::$variant(rows) => rows.iter().map(|row| row.weight().unwrap_or(0)).collect()),+ }
+        pub fn weights(rows: &Rows, table: Table) -> Vec<u64> {
+            match rows { $(Rows::$variant(rows) => rows.iter().map(|row| row.weight(table).unwrap_or(0)).collect()),+ }
         }
 
         /// More rows of the same table.
@@ -157,17 +157,17 @@ macro_rules! tabled {
 }
 
 tabled! {
-    ReferenceRow, References, false, Record::key, |row| Some(row.since_ms), |row| row.size_bytes, |row| Owner::Node(row.node);
-    ObjectRow, Objects, false, Record::key, |row| Some(row.created_ms), |row| row.size_bytes, |row| Owner::Node(row.object_id.node());
-    SiteRow, Sites, false, Record::key, |_| None, |row| Some(row.held_bytes), |row| Owner::Agent(agent_of(row.site.id.0));
-    ProcessRow, Processes, false, Record::key, |_| None, |row| Some(row.heap_bytes), |row| Owner::Agent(agent_of(row.process.0));
-    TaskRow, Tasks, false, Record::key, |row| Some(row.submitted_ms), |_| None, |row| Owner::Node(row.task_id.node());
-    ActorRow, Actors, false, Record::key, |_| None, |row| Some(row.held_bytes), |row| Owner::Node(row.actor_id.node());
-    PostMortemRow, PostMortem, false, Record::key, |row| Some(row.died_ms), |row| Some(row.held_bytes), |row| Owner::Agent(agent_of(row.process.0));
-    EventRow, Events, false, Record::key, |row| Some(row.at_ms), |_| None, |row| Owner::Agent(agent_of(u32::try_from(row.number / 1_000_000).unwrap_or(0)));
-    SpillFileRow, SpillFiles, false, Record::key, |_| None, |row| Some(row.live_bytes), |row| Owner::Agent(agent_of(row.file.0));
-    StoreRow, Store, false, Record::key, |_| None, |_| None, |_| Owner::Nobody;
-    GroupRow, Groups, true, |row| row.key.clone(), |_| None, |row| Some(if row.bytes > 0 { row.bytes } else { row.rows }), |_| Owner::Nobody;
+    ReferenceRow, References, false, Record::key, |row| Some(row.since_ms), |row, _| row.size_bytes, |row| Owner::Node(row.node);
+    ObjectRow, Objects, false, Record::key, |row| Some(row.created_ms), |row, _| row.size_bytes, |row| Owner::Node(row.object_id.node());
+    SiteRow, Sites, false, Record::key, |_| None, |row, _| Some(row.held_bytes), |row| Owner::Agent(agent_of(row.site.id.0));
+    ProcessRow, Processes, false, Record::key, |_| None, |row, _| Some(row.heap_bytes), |row| Owner::Agent(agent_of(row.process.0));
+    TaskRow, Tasks, false, Record::key, |row| Some(row.submitted_ms), |_, _| None, |row| Owner::Node(row.task_id.node());
+    ActorRow, Actors, false, Record::key, |_| None, |row, _| Some(row.held_bytes), |row| Owner::Node(row.actor_id.node());
+    PostMortemRow, PostMortem, false, Record::key, |row| Some(row.died_ms), |row, _| Some(row.held_bytes), |row| Owner::Agent(agent_of(row.process.0));
+    EventRow, Events, false, Record::key, |row| Some(row.at_ms), |_, _| None, |row| Owner::Agent(agent_of(u32::try_from(row.number / 1_000_000).unwrap_or(0)));
+    SpillFileRow, SpillFiles, false, Record::key, |_| None, |row, _| Some(row.live_bytes), |row| Owner::Agent(agent_of(row.file.0));
+    StoreRow, Store, false, Record::key, |_| None, |_, _| None, |_| Owner::Nobody;
+    GroupRow, Groups, true, |row| row.key.clone(), |_| None, |row, table| Some(if table == Table::Tasks { row.rows } else { row.bytes }), |_| Owner::Nobody;
 }
 
 /// No rows of a table.

@@ -224,7 +224,7 @@ impl Agent {
                     process,
                     references,
                     unique_bytes: Some(31 << 20),
-                    executable: "/home/ada/sorter/target/release/demo".into(),
+                    executable: "/srv/sorter/target/release/demo".into(),
                 })
             }
         })

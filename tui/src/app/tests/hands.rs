@@ -57,6 +57,70 @@ fn a_mark_reads_every_table_once_and_tells_what_grew() {
 }
 
 #[test]
+fn groups_grow_by_bytes_and_those_of_tasks_by_rows() {
+    let (mut app, _) = connected();
+    let mut seq = 0;
+    let mut groups = |app: &mut App, effects: &[Effect], rows: u64, bytes: u64| {
+        for effect in effects {
+            let Effect::Send(Request::Subscribe { id, view }) = effect else { continue };
+            if view.group.is_none() {
+                continue;
+            }
+            seq += 1;
+            let group = GroupRow { key: "a".into(), rows, bytes, ..GroupRow::default() };
+            let totals = Totals { rows, matched: rows, groups: 1, ..Totals::default() };
+            let body = Body::Snapshot { id: *id, totals, start: 0, rows: Rows::Groups(vec![group]) };
+            app.update(Msg::Frame(Box::new(Frame { seq, at_ms: 1_000_000, missed: 0, body })));
+        }
+    };
+    let asked = press(&mut app, "d");
+    groups(&mut app, &asked, 3, 0);
+    for (view, keys, table, expected) in [
+        ("2", "b", Table::References, Since::Bytes(100)),
+        ("5", "b", Table::Tasks, Since::Rows(2)),
+        ("5", "ob", Table::Actors, Since::Bytes(100)),
+    ] {
+        let mut app = app.clone();
+        let asked = press(&mut app, view);
+        if table == Table::Actors {
+            let (id, totals) = (id_of(&asked, table), Totals { rows: 1, matched: 1, ..Totals::default() });
+            let body = Body::Snapshot { id, totals, start: 0, rows: Rows::Actors(vec![ActorRow::default()]) };
+            app.update(Msg::Frame(Box::new(Frame { seq: 100, at_ms: 1_000_000, missed: 0, body })));
+        }
+        press(&mut app, keys);
+        assert_eq!(app.place().table(), Some(table));
+        let row = GroupRow { key: "a".into(), rows: 5, bytes: 100, ..GroupRow::default() };
+        assert_eq!(app.since(Slot::Main, table, &row), Some(expected), "{table:?}");
+        let row = GroupRow { key: "new".into(), ..row };
+        let expected = if table == Table::Tasks { Since::Rows(5) } else { Since::Bytes(100) };
+        assert_eq!(app.since(Slot::Main, table, &row), Some(expected), "{table:?}");
+    }
+}
+
+#[test]
+fn of_several_agents_one_goes_as_far_as_their_rows_are_and_is_told_so() {
+    let (mut app, _) = connected();
+    let node = |number| (NodeRow { node: NodeId([number; 8]), ..NodeRow::default() }, false);
+    app.update(Msg::Nodes(vec![node(7), node(8)]));
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    let totals = Totals { rows: 1_200, matched: 1_200, cut: 200, ..Totals::default() };
+    let shown = |id, start, seq| {
+        let rows = Rows::References((0..40).map(reference).collect());
+        Msg::Frame(Box::new(Frame { seq, at_ms: 5_000, missed: 0, body: Body::Snapshot { id, totals, start, rows } }))
+    };
+    app.update(shown(id, 0, 1));
+    let id = id_of(&press(&mut app, "G"), Table::References);
+    assert_eq!(app.place().list.cursor, 999, "the last row that is there");
+    assert_eq!(app.update(shown(id, 960, 2)), [], "nothing more is asked for");
+    assert_eq!(press(&mut app, "jj"), []);
+    assert_eq!(app.place().list.cursor, 999);
+    app.update(Msg::Resize(140, 24));
+    let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
+    assert!(text.contains("1,200") && text.contains("the first of each node, 1,000 in all"), "{text}");
+    assert!(text.lines().all(|line| !matches!(line.trim(), "…" | "▸…")), "{text}");
+}
+
+#[test]
 fn a_mark_of_another_agent_is_dropped() {
     let (mut app, _) = connected();
     press(&mut app, "d");
@@ -132,6 +196,16 @@ fn trouble_is_a_filter_of_every_table() {
     assert_eq!(app.place().list.filter, "severity:warning | severity:error");
     press(&mut app, "!");
     assert_eq!(app.place().list.filter, "");
+    // What the viewer asked for comes back.
+    press(&mut app, "2b/size>1m⏎");
+    let group = app.place().list.group;
+    assert_eq!((app.place().list.filter.as_str(), group.is_some()), ("size>1m", true));
+    press(&mut app, "!");
+    assert_eq!((app.place().list.filter.as_str(), app.place().list.group), (trouble(Table::References).unwrap(), None));
+    press(&mut app, "!");
+    assert_eq!((app.place().list.filter.as_str(), app.place().list.group), ("size>1m", group));
+    press(&mut app, "8!");
+    assert_eq!(app.flash_line().unwrap().text, "all of it asks for attention");
 }
 
 #[test]
