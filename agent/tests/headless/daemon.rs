@@ -144,8 +144,10 @@ impl Daemon {
         fs::read_to_string(&self.found.address.token_file).unwrap().trim().to_owned()
     }
 
-    /// How many descriptors it has open.
+    /// How many descriptors it has open, from the moment on in which it records.
     pub(crate) fn descriptors(&self) -> usize {
+        let recording = self.found.path.join(plasmon_protocol::recording::FILE);
+        until("the recording", || recording.exists().then_some(()));
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
