@@ -15,6 +15,9 @@ import pytest
 #: Far longer than anything takes.
 PATIENCE = 120.0
 
+# Started in the background, tests inherit that Ctrl-C is ignored, and so would the programs that they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def sessions() -> Iterator[Path]:
