@@ -208,7 +208,8 @@ impl Reader {
             if self.ring.is_empty() && !client.is_closed() && !inbound.agent_gone.load(Ordering::SeqCst) {
                 let limit = deadline.map(|deadline| deadline.saturating_duration_since(now));
                 let owing = (!self.owed.is_empty()).then_some(SOON);
-                sleep(&inbound.bell, limit.into_iter().chain(owing).min());
+                poll(&mut [PollFd::new(&inbound.bell, PollFlags::IN)], limit.into_iter().chain(owing).min());
+                inbound.bell.clear();
             }
             client.words.set_sleeper(Sleeper::Nobody);
             changed = true;
@@ -254,12 +255,11 @@ pub(crate) fn look_until() -> Option<Instant> {
     several.then(|| Instant::now() + LOOK)
 }
 
-fn sleep(bell: &Doorbell, limit: Option<Duration>) {
+/// Sleeps until one of these is ready, or for `limit`.
+pub(crate) fn poll(events: &mut [PollFd<'_>], limit: Option<Duration>) {
     let limit = limit.map(|limit| Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() });
-    let mut events = [PollFd::new(bell, PollFlags::IN)];
-    // Interrupted: look at everything.
-    let _ = rustix::event::poll(&mut events, limit.as_ref());
-    bell.clear();
+    // Interrupted: whoever slept looks at everything.
+    let _ = rustix::event::poll(events, limit.as_ref());
 }
 
 fn deliver(client: &Client, bytes: &[u8], owed: &mut VecDeque<ToAgent<'static>>) -> Result<(), String> {

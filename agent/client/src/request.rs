@@ -45,6 +45,29 @@ struct State {
     told: u32,
 }
 
+impl State {
+    fn is_over(&self) -> bool {
+        self.answer.is_some() || self.interrupted
+    }
+}
+
+/// Waits until `is_over`, or until the deadline.
+fn wait_until<'a, T>(
+    changed: &Condvar,
+    state: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+    is_over: impl Fn(&T) -> bool,
+) -> MutexGuard<'a, T> {
+    let waits = |state: &mut T| !is_over(state);
+    match deadline {
+        None => changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner),
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            changed.wait_timeout_while(state, left, waits).unwrap_or_else(PoisonError::into_inner).0
+        }
+    }
+}
+
 /// One request that is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -72,25 +95,13 @@ impl Pending {
     }
 
     fn is_over(&self) -> bool {
-        let state = self.lock();
-        state.answer.is_some() || state.interrupted
+        self.lock().is_over()
     }
 
     fn wait_to_be_told(&self, deadline: Option<Instant>) -> Option<Answer> {
         let mut state = self.lock();
         state.told += 1;
-        loop {
-            if state.answer.is_some() || state.interrupted {
-                break;
-            }
-            state = match deadline {
-                None => self.answered.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
-                    self.answered.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+        let mut state = wait_until(&self.answered, state, deadline, State::is_over);
         state.told -= 1;
         state.answer.clone()
     }
@@ -242,6 +253,12 @@ struct Arrived {
     told: u32,
 }
 
+impl Arrived {
+    fn is_over(&self) -> bool {
+        !self.indices.is_empty() || self.interrupted
+    }
+}
+
 impl Gate {
     fn lock(&self) -> MutexGuard<'_, Arrived> {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
@@ -252,11 +269,7 @@ impl Gate {
         if let Some(index) = self.lock().indices.pop_front() {
             return Some(index);
         }
-        let is_over = || {
-            let arrived = self.lock();
-            !arrived.indices.is_empty() || arrived.interrupted
-        };
-        match client.inbound.lead(client, deadline, true, is_over) {
+        match client.inbound.lead(client, deadline, true, || self.lock().is_over()) {
             Led::Busy => self.wait_to_be_told(deadline),
             Led::Done | Led::Late => self.lock().indices.pop_front(),
         }
@@ -265,18 +278,7 @@ impl Gate {
     fn wait_to_be_told(&self, deadline: Option<Instant>) -> Option<usize> {
         let mut arrived = self.lock();
         arrived.told += 1;
-        loop {
-            if !arrived.indices.is_empty() || arrived.interrupted {
-                break;
-            }
-            arrived = match deadline {
-                None => self.changed.wait(arrived).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
-                    self.changed.wait_timeout(arrived, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+        let mut arrived = wait_until(&self.changed, arrived, deadline, Arrived::is_over);
         arrived.told -= 1;
         arrived.indices.pop_front()
     }

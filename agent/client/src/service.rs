@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use plasmon_memory::words::Sleeper;
 use plasmon_protocol::error::Error;
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 
 use crate::client::Client;
-use crate::inbound::SOON;
+use crate::inbound::{self, SOON};
 use crate::writer;
 
 /// Starts the thread.
@@ -96,9 +96,7 @@ fn run(client: &Client, socket: OwnedFd) {
 /// Sleeps until the agent or another thread rings, or for `limit`; false when the agent is gone.
 fn sleep(client: &Client, socket: &OwnedFd, limit: Option<Duration>) -> bool {
     let mut events = [PollFd::new(client.own_bell(), PollFlags::IN), PollFd::new(socket, PollFlags::IN)];
-    let limit = limit.map(|limit| Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() });
-    // Interrupted: look at everything.
-    let _ = rustix::event::poll(&mut events, limit.as_ref());
+    inbound::poll(&mut events, limit);
     let gone = !events[1].revents().is_empty();
     client.own_bell().clear();
     !gone
