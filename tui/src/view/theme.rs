@@ -97,21 +97,8 @@ impl Role {
     }
 }
 
-/// The ledger's lines, in their order.
-const LEDGER: [&str; 12] = [
-    "ledger.pinned",
-    "ledger.argument",
-    "ledger.referenced",
-    "ledger.captured",
-    "ledger.creating",
-    "ledger.spilling",
-    "ledger.restoring",
-    "ledger.secondary",
-    "ledger.padding",
-    "ledger.holes",
-    "ledger.slack",
-    "ledger.free",
-];
+/// The ledger's lines, in their order: the last of the roles.
+const LEDGER: &[&str] = file::ROLES.as_slice().split_at(file::ROLES.len() - 12).1;
 
 /// How roles look.
 #[derive(Clone, PartialEq, Eq, Debug)]
