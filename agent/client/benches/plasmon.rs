@@ -5,10 +5,16 @@
 //! A goal that is missed is no failure. A machine whose processors were taken away meanwhile is: its figures mean nothing.
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+#[path = "plasmon/cores.rs"]
+mod cores;
+#[path = "plasmon/crash.rs"]
+mod crash;
 #[path = "plasmon/daemon.rs"]
 mod daemon;
 #[path = "plasmon/echo.rs"]
 mod echo;
+#[path = "plasmon/elsewhere.rs"]
+mod elsewhere;
 #[path = "plasmon/gibibyte.rs"]
 mod gibibyte;
 #[path = "plasmon/idle.rs"]
@@ -19,6 +25,8 @@ mod machine;
 mod objects;
 #[path = "plasmon/plasma.rs"]
 mod plasma;
+#[path = "plasmon/program.rs"]
+mod program;
 #[path = "plasmon/queue.rs"]
 mod queue;
 #[path = "plasmon/reactor.rs"]
@@ -27,6 +35,8 @@ mod reactor;
 mod report;
 #[path = "plasmon/sample.rs"]
 mod sample;
+#[path = "plasmon/scaling.rs"]
+mod scaling;
 #[path = "plasmon/shared.rs"]
 mod shared;
 #[path = "plasmon/spill.rs"]
@@ -69,12 +79,16 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 14] = [
+const GROUPS: [Group; 19] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
+    ("elsewhere", elsewhere::elsewhere),
     ("plasma", plasma::compare),
+    ("clients", scaling::clients),
     ("task", tasks::tasks),
+    ("cores", cores::cores),
+    ("worker", tasks::worker),
     ("actor", tasks::actors),
     ("wait", tasks::wait),
     ("queue", queue::queue),
@@ -82,19 +96,18 @@ const GROUPS: [Group; 14] = [
     ("tax", taxes::taxes),
     ("stream", stream::stream),
     ("report", report::report),
+    ("crash", crash::crash),
     ("spill", spill::spill),
     ("agent", idle::agent),
 ];
-
-/// What nothing measures yet.
-const LATER: [&str; 1] = ["crash of a process, until its rows are gone"];
 
 fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
         Ok("echo") => return echo::answer(),
         Ok("agent") => return daemon::serve(),
         Ok("plasma") => return plasma::serve(),
-        Ok("holder") => return stream::hold(),
+        Ok("program") => return program::run(),
+        Ok("nothing") => return ExitCode::SUCCESS,
         Ok("crowd") => return viewer::gather(),
         _ => {}
     }
@@ -117,18 +130,15 @@ fn run() -> Outcome<ExitCode> {
     let scratch = tempfile::Builder::new().prefix("plasmon-bench").tempdir()?;
     let full = std::env::var("FULL").is_ok_and(|full| full == "1");
     let mut bench = Bench { table: Table::default(), scratch: scratch.path().to_owned(), full };
-    let steal = Steal::begin()?;
-    for line in machine::fingerprint() {
+    for line in machine::fingerprint()? {
         println!("{line}");
     }
+    let steal = Steal::begin()?;
     for (name, measure) in GROUPS {
         if only.is_empty() || only.iter().any(|only| only == name) {
             eprintln!("measuring: {name}");
             measure(&mut bench).map_err(|error| format!("{name}: {error}"))?;
         }
-    }
-    if only.is_empty() {
-        LATER.iter().for_each(|metric| bench.table.leave_out(metric, "not measured yet"));
     }
     let stolen = steal.percent()?;
     println!("{:<17}{stolen:.2} % of processor time taken away during the run\n", "steal");

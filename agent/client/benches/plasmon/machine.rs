@@ -1,11 +1,15 @@
 //! What the figures were measured on, and whether it was left in peace.
 
 use std::fs::read_to_string;
+use std::time::Duration;
 
 use crate::Outcome;
 
+/// How long the machine is watched before anything is measured.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// One fact a line.
-pub(crate) fn fingerprint() -> Vec<String> {
+pub(crate) fn fingerprint() -> Outcome<Vec<String>> {
     let first = |path: &str| read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_else(|_| "unknown".to_owned());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let processor = read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -13,15 +17,19 @@ pub(crate) fn fingerprint() -> Vec<String> {
         processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name);
     let huge = first("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
     let huge = huge.split(['[', ']']).nth(1).unwrap_or("unknown");
+    let steal = Steal::begin()?;
+    std::thread::sleep(WATCH);
     let facts = [
         ("cores", cores.to_string()),
         ("processor", processor.to_owned()),
         ("kernel", first("/proc/sys/kernel/osrelease")),
         ("memory", format!("{} MiB available", available_bytes() >> 20)),
         ("shmem huge pages", huge.to_owned()),
+        ("huge pages", format!("{} reserved", first("/proc/sys/vm/nr_hugepages"))),
         ("load", first("/proc/loadavg")),
+        ("steal", format!("{:.2} % in the second before", steal.percent()?)),
     ];
-    facts.into_iter().map(|(name, fact)| format!("{name:<17}{fact}")).collect()
+    Ok(facts.into_iter().map(|(name, fact)| format!("{name:<17}{fact}")).collect())
 }
 
 /// Memory that programs can have, bytes.
