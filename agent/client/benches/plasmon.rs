@@ -11,14 +11,20 @@ mod cores;
 mod crash;
 #[path = "plasmon/daemon.rs"]
 mod daemon;
+#[path = "plasmon/driver.rs"]
+mod driver;
 #[path = "plasmon/echo.rs"]
 mod echo;
 #[path = "plasmon/elsewhere.rs"]
 mod elsewhere;
 #[path = "plasmon/gibibyte.rs"]
 mod gibibyte;
+#[path = "plasmon/growth.rs"]
+mod growth;
 #[path = "plasmon/idle.rs"]
 mod idle;
+#[path = "plasmon/instructions.rs"]
+mod instructions;
 #[path = "plasmon/machine.rs"]
 mod machine;
 #[path = "plasmon/objects.rs"]
@@ -79,7 +85,7 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 19] = [
+const GROUPS: [Group; 20] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
@@ -92,7 +98,8 @@ const GROUPS: [Group; 19] = [
     ("actor", tasks::actors),
     ("wait", tasks::wait),
     ("queue", queue::queue),
-    ("reactor", reactor::messages),
+    ("reactor", reactor::reactor),
+    ("growth", growth::growth),
     ("tax", taxes::taxes),
     ("stream", stream::stream),
     ("report", report::report),
@@ -107,6 +114,7 @@ fn main() -> ExitCode {
         Ok("agent") => return daemon::serve(),
         Ok("plasma") => return plasma::serve(),
         Ok("program") => return program::run(),
+        Ok("counted") => return instructions::run(),
         Ok("nothing") => return ExitCode::SUCCESS,
         Ok("crowd") => return viewer::gather(),
         _ => {}
@@ -123,6 +131,9 @@ fn main() -> ExitCode {
 fn run() -> Outcome<ExitCode> {
     // Cargo adds flags of its own; what is left says which group.
     let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if only == ["instructions"] {
+        return instructions::check();
+    }
     if let Some(unknown) = only.iter().find(|only| !GROUPS.iter().any(|(name, _)| name == only)) {
         let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
         return Err(format!("no group '{unknown}'; there are {}", names.join(", ")).into());

@@ -11,7 +11,6 @@ use plasmon_memory::process::Pidfd;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::daemon::Daemon;
-use crate::objects::VIEWS;
 use crate::shared::source;
 use crate::tasks::nothing;
 use crate::{Outcome, ROLE};
@@ -186,6 +185,3 @@ fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
-
-/// Enough objects for a program to get one after the other.
-pub(crate) const HELD: usize = VIEWS;

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use crate::daemon::{Daemon, rest};
-use crate::program::{HELD, Order, Program, together};
+use crate::objects::VIEWS;
+use crate::program::{Order, Program, together};
 use crate::sample::in_turns;
 use crate::table::{Goal, Unit};
 use crate::{Bench, Outcome};
@@ -16,7 +17,7 @@ const CLIENTS: usize = 4;
 /// agent has one thread, so what goes through it must only not get slower.
 pub(crate) fn clients(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
-    let programs: Vec<Program> = (0..CLIENTS).map(|_| Program::holding(&daemon, HELD)).collect::<Outcome<_>>()?;
+    let programs: Vec<Program> = (0..CLIENTS).map(|_| Program::holding(&daemon, VIEWS)).collect::<Outcome<_>>()?;
     let programs = RefCell::new(programs);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for (what, order, count, alone) in [

@@ -79,6 +79,7 @@ fn long_tables(bench: &mut Bench) -> Outcome<()> {
     let mut holder = Program::holding(&daemon, MANY)?;
     let few = Program::holding(&small, FEW)?;
     let core = weight(daemon.pid())?;
+    let own = (weight(holder.pid())? - weight(few.pid())?) * f64::from(1 << 20) / (MANY - FEW) as f64;
     let (mut screens, mut weights) = (Vec::new(), Vec::new());
     for _ in 0..FIRST {
         screens.push(first_screen(&daemon, MANY)?);
@@ -97,6 +98,8 @@ fn long_tables(bench: &mut Bench) -> Outcome<()> {
     let bytes = |from: f64, to: f64| Sample::of(vec![(to - from) * f64::from(1 << 20) / MANY as f64]);
     bench.table.row("1,000,000 references, bytes a row", &bytes(empty, watched), Unit::Bytes, None, Goal::AtMost(300.0));
     bench.table.row("of it replica and order", &bytes(core, watched), Unit::Bytes, None, Goal::Open);
+    bench.table.row("bytes a row, without any viewer", &bytes(empty, core), Unit::Bytes, None, Goal::AtMost(300.0));
+    bench.table.row("bytes of a reference in its own process", &Sample::of(vec![own]), Unit::Bytes, None, Goal::AtMost(128.0));
     // The allocator keeps some of what was given back.
     let later = bytes(empty, weight(daemon.pid())?);
     bench.table.row("bytes a row, after replicas were dropped and made anew", &later, Unit::Bytes, None, Goal::Open);
