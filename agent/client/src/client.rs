@@ -16,9 +16,8 @@ use plasmon_memory::words::ClientWords;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, ToAgent};
+use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, Short, ToAgent};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use serde::Serialize;
 
 use crate::cancelled;
 use crate::inbound::Inbound;
@@ -152,7 +151,8 @@ impl Client {
     }
 
     /// Sends a message that nobody waits for.
-    pub(crate) fn push(&self, message: &impl Serialize) -> Result<(), Error> {
+    #[inline]
+    pub(crate) fn push(&self, message: &ToAgent<'_>) -> Result<(), Error> {
         let mut sender = self.sender()?;
         sender.push(message)?;
         sender.finish(false);
@@ -160,7 +160,7 @@ impl Client {
     }
 
     /// Sends a message whose effect somebody waits for.
-    pub(crate) fn push_urgent(&self, message: &impl Serialize) -> Result<(), Error> {
+    pub(crate) fn push_urgent(&self, message: &ToAgent<'_>) -> Result<(), Error> {
         let mut sender = self.sender()?;
         sender.push(message)?;
         sender.finish(true);
@@ -169,7 +169,7 @@ impl Client {
 
     /// Sends a message if there is room for it at this moment; true as well when nothing can be sent any more. For threads that make
     /// room: they must never wait for it.
-    pub(crate) fn try_push(&self, message: &impl Serialize, urgent: bool) -> bool {
+    pub(crate) fn try_push(&self, message: &ToAgent<'_>, urgent: bool) -> bool {
         if self.alive().is_err() {
             return true;
         }
@@ -186,6 +186,7 @@ impl Client {
     }
 
     /// The right to send several messages that no other thread's come between.
+    #[inline]
     pub(crate) fn sender(&self) -> Result<Sender<'_>, Error> {
         // Before the lock too: who is woken by the connection's end may be called by a thread that holds it.
         self.alive()?;
@@ -204,6 +205,7 @@ impl Client {
     }
 
     /// The leases and slots.
+    #[inline]
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,14 +214,22 @@ impl Client {
     ///
     /// # Errors
     /// Why not.
+    #[inline]
     pub(crate) fn alive(&self) -> Result<(), Error> {
+        if self.is_here() && !self.closed.load(Ordering::SeqCst) { Ok(()) } else { Err(self.cause_of_death()) }
+    }
+
+    #[cold]
+    fn cause_of_death(&self) -> Error {
         if !self.is_here() {
-            return Err(self.forked_away());
+            return self.forked_away();
         }
-        if !self.closed.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        Err(self.end.get().cloned().unwrap_or_else(shut_down))
+        self.end.get().cloned().unwrap_or_else(shut_down)
+    }
+
+    /// Waits until no thread is at the leases any more. Whoever comes later finds the connection closed: it looks once it has them.
+    pub(crate) fn await_writers(&self) {
+        drop(self.writer());
     }
 
     /// The agent is gone, or has dropped this process.
@@ -298,10 +308,12 @@ impl Client {
         }
     }
 
+    #[inline]
     pub(crate) fn view_opened(&self) {
         self.views.fetch_add(1, Ordering::SeqCst);
     }
 
+    #[inline]
     pub(crate) fn view_closed(&self) {
         if self.is_here() && self.views.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.close_if_unused();
@@ -400,13 +412,17 @@ pub(crate) struct Sender<'a> {
 
 impl Sender<'_> {
     /// Appends a message if the ring has room for it.
-    fn try_push(&mut self, message: &impl Serialize) -> Result<bool, Error> {
+    #[inline]
+    fn try_push(&mut self, message: &ToAgent<'_>) -> Result<bool, Error> {
+        if let Some(short) = Short::of(message) {
+            return Ok(self.outbound.ring.push(&short));
+        }
         self.encode(message)?;
         let outbound = &mut *self.outbound;
         Ok(outbound.ring.push(&outbound.buffer))
     }
 
-    fn encode(&mut self, message: &impl Serialize) -> Result<(), Error> {
+    fn encode(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
         let outbound = &mut *self.outbound;
         outbound.buffer.clear();
         outbound.buffer = local::encode_into(message, std::mem::take(&mut outbound.buffer))?;
@@ -421,11 +437,15 @@ impl Sender<'_> {
     }
 
     /// Appends a message; waits while the ring is full.
-    pub(crate) fn push(&mut self, message: &impl Serialize) -> Result<(), Error> {
-        self.encode(message)?;
-        let outbound = &mut *self.outbound;
+    #[inline]
+    pub(crate) fn push(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
+        if self.try_push(message)? { Ok(()) } else { self.push_when_there_is_room(message) }
+    }
+
+    #[cold]
+    fn push_when_there_is_room(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
         let mut rounds = 0_u32;
-        while !outbound.ring.push(&outbound.buffer) {
+        while !self.try_push(message)? {
             self.client.alive()?;
             rounds += 1;
             // The service thread may wait here too: somebody must notice that nobody drains any more.
@@ -455,6 +475,7 @@ impl Sender<'_> {
     }
 
     /// Sees to it that the agent reads what was sent: soon, or at once.
+    #[inline]
     pub(crate) fn finish(mut self, urgent: bool) {
         failpoint!("before_wake");
         let rest = self.client.slots.agent_rest_after_push();
