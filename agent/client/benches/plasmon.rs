@@ -1,7 +1,7 @@
 //! How good it is: every figure beside the floor that this machine sets, measured in the same run, the two in turns.
 //!
 //! `make bench` prints the table and writes `bench.json` into the target directory; `make bench ONLY=put` measures one group.
-//! `FULL=1` watches the idle agent for a whole minute.
+//! It also writes `bench.md`, the table as the README has it; `README=1` puts it there. `instructions` counts those of the hot paths instead.
 //! A goal that is missed is no failure. A machine whose processors were taken away meanwhile is: its figures mean nothing.
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
@@ -78,8 +78,6 @@ pub(crate) struct Bench {
     pub(crate) table: Table,
     /// Sessions and other files.
     pub(crate) scratch: PathBuf,
-    /// Figures that take long are taken at full length.
-    pub(crate) full: bool,
 }
 
 /// A group's name for `ONLY`, and what measures it.
@@ -139,8 +137,7 @@ fn run() -> Outcome<ExitCode> {
         return Err(format!("no group '{unknown}'; there are {}", names.join(", ")).into());
     }
     let scratch = tempfile::Builder::new().prefix("plasmon-bench").tempdir()?;
-    let full = std::env::var("FULL").is_ok_and(|full| full == "1");
-    let mut bench = Bench { table: Table::default(), scratch: scratch.path().to_owned(), full };
+    let mut bench = Bench { table: Table::default(), scratch: scratch.path().to_owned() };
     for line in machine::fingerprint()? {
         println!("{line}");
     }
@@ -157,9 +154,24 @@ fn run() -> Outcome<ExitCode> {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench.json");
     std::fs::write(&file, bench.table.json()?)?;
     println!("\nwritten to {}", file.display());
+    let text = format!("{}\n\n{}", machine::sentence()?, bench.table.markdown());
+    std::fs::write(file.with_file_name("bench.md"), &text)?;
+    if std::env::var("README").is_ok_and(|readme| readme == "1") {
+        into_readme(&text)?;
+    }
     if stolen > MOST_STEAL {
         eprintln!("error: {stolen:.2} % of processor time was taken away, more than {MOST_STEAL} %: these figures mean nothing");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the table between its marks in the README.
+fn into_readme(text: &str) -> Outcome<()> {
+    const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- /bench -->"];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(&path)?;
+    let (before, rest) = readme.split_once(MARKS[0]).ok_or("the README has no mark before the table")?;
+    let (_, after) = rest.split_once(MARKS[1]).ok_or("the README has no mark behind the table")?;
+    Ok(std::fs::write(&path, [before, MARKS[0], text, MARKS[1], after].concat())?)
 }

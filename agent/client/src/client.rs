@@ -25,8 +25,10 @@ use crate::request::Requests;
 use crate::site::Sites;
 use crate::writer::Writer;
 
-/// How long a thread whose ring is full sleeps between two looks.
+/// How long a thread whose ring is full sleeps between two looks: twice as long each time, up to a fraction of what the agent takes for a
+/// full ring. It is the agent that needs the processor.
 const FULL: Duration = Duration::from_micros(50);
+const FULL_AT_MOST: Duration = Duration::from_millis(1);
 
 /// The connection, of the process that made it.
 pub struct Client(Own<Connection>);
@@ -444,7 +446,7 @@ impl Sender<'_> {
 
     #[cold]
     fn push_when_there_is_room(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
-        let mut rounds = 0_u32;
+        let (mut rounds, mut pause) = (0_u32, FULL);
         while !self.try_push(message)? {
             self.client.alive()?;
             rounds += 1;
@@ -454,7 +456,8 @@ impl Sender<'_> {
             }
             // The agent drains by itself once it is awake; it never waits for anybody.
             self.client.agent_bell.ring();
-            std::thread::sleep(FULL);
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(FULL_AT_MOST);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What the figures were measured on, and whether it was left in peace.
 
 use std::fs::read_to_string;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::Outcome;
@@ -30,6 +31,22 @@ pub(crate) fn fingerprint() -> Outcome<Vec<String>> {
         ("steal", format!("{:.2} % in the second before", steal.percent()?)),
     ];
     Ok(facts.into_iter().map(|(name, fact)| format!("{name:<17}{fact}")).collect())
+}
+
+/// The same in a sentence, with the date.
+pub(crate) fn sentence() -> Outcome<String> {
+    let facts = fingerprint()?;
+    let fact = |name: &str| facts.iter().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown").trim().to_owned();
+    let date = Command::new("date").args(["-u", "+%-d %B %Y"]).output()?;
+    let date = String::from_utf8_lossy(&date.stdout);
+    Ok(format!(
+        "{} cores of {}, Linux {}, huge pages for shared memory: {}; {}; medians of interleaved rounds.",
+        fact("cores"),
+        fact("processor"),
+        fact("kernel"),
+        fact("shmem huge pages"),
+        date.trim()
+    ))
 }
 
 /// Memory that programs can have, bytes.
