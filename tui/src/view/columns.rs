@@ -15,7 +15,7 @@ use super::theme::Role;
 use crate::app::page::task_label;
 use crate::app::route::short_id;
 
-pub use tasks::TASKS;
+pub use tasks::{TASKS, status};
 
 fn plain(text: impl Into<String>) -> Text {
     (text.into(), Role::Text)
@@ -36,7 +36,7 @@ fn size(bytes: Option<u64>, state: ObjectState) -> Text {
 }
 
 /// A place first, for that is what must not be cut; then how references come to be there.
-fn site(site: &Site) -> Text {
+pub(super) fn site(site: &Site) -> Text {
     match (site.file.is_empty(), site.kind.word()) {
         (true, _) => ("-".to_owned(), Role::Dim),
         (false, "") => plain(site.short()),
@@ -64,7 +64,7 @@ pub fn growth_cell(bytes: i64) -> Text {
     (growth(bytes), role)
 }
 
-fn holder(kind: ProcessType, pid: u32) -> Text {
+pub(super) fn holder(kind: ProcessType, pid: u32) -> Text {
     plain(format!("{kind} {pid}"))
 }
 
@@ -86,7 +86,7 @@ pub fn counts(row: &ReferenceRow) -> String {
 }
 
 /// A state in small letters: what stands in every row should be quiet.
-fn state_word(state: ObjectState) -> Text {
+pub(super) fn state_word(state: ObjectState) -> Text {
     match state {
         ObjectState::Pending => ("pending".to_owned(), Role::Dim),
         ObjectState::InMemory => plain("in memory"),
@@ -225,7 +225,7 @@ pub const QUEUE: &[Column<WaitRow>] = &[
 
 /// Spill files.
 pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
-    Column::figure("file", "file", 5, 9, |row, _| plain(row.file.to_string())),
+    Column::figure("file", "file", 7, 9, |row, _| plain(row.file.to_string())),
     Column::word("state", "state", 10, 8, |row, _| {
         let role = match row.state {
             SpillFileState::Writing => Role::Warn,

@@ -5,8 +5,10 @@ use plasmon_protocol::stream::{Detail, ObjectDetail, Target as Thing};
 
 use super::*;
 use crate::app::act::trouble;
+use crate::app::alive::Keeper;
 use crate::app::mark::{SHEETS, Since};
 use crate::app::mouse::Mouse;
+use crate::app::page::Item;
 use crate::app::subscribe::Slot;
 use crate::view::hit::{Hit, hits};
 
@@ -256,9 +258,19 @@ fn an_object_is_followed_outwards_to_who_holds_it() {
         asked = next;
     }
     let sections = app.sections().unwrap();
-    let roots = sections.iter().find(|section| section.title.starts_with("Held by, around it")).unwrap();
-    assert_eq!(roots.items.len(), 1, "who holds the outermost");
-    assert!(matches!(roots.items[0], crate::app::page::Item::Holder(row) if row.pid == 77));
+    let lines: Vec<(u8, bool)> = sections[0]
+        .items
+        .iter()
+        .map(|item| match item {
+            Item::Kept(line) => (line.depth, matches!(line.keeper, Keeper::Container(_))),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(lines, [(0, true), (1, true), (2, false), (2, true)], "outwards to who holds the outermost, and no further");
+    assert!(matches!(sections[0].items[2].plain(), Item::Holder(row) if row.pid == 77));
+    assert!(matches!(sections[0].items[3], Item::Kept(line) if line.again), "it stands above already");
+    press(&mut app, "p");
+    assert!(matches!(&app.place().route, Route::Process { id, .. } if id.0 == 77), "{:?}", app.place().route);
 }
 
 #[test]
