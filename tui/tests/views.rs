@@ -32,6 +32,8 @@ const VIEWS: &[(&str, &str)] = &[
     ("overview", ""),
     ("references", "2"),
     ("references_by_type", "2b"),
+    ("references_by_creator", "2Be"),
+    ("group", "2B"),
     ("references_filtered", "2/type:pinned⏎"),
     ("references_end", "2G"),
     ("references_of_site", "3r"),

@@ -61,6 +61,7 @@ impl App {
         };
         match holder {
             Some(route) => self.open(Place::new(route)),
+            None if self.place().list.group.is_some() => self.flash(Mood::Refused, "this stands for many rows: Enter lists them"),
             None => self.flash(Mood::Refused, "no process holds it"),
         }
     }
@@ -81,6 +82,7 @@ impl App {
         let site = site.filter(|site| site.id.0 != 0);
         match site.map(|site| Route::Site { id: site.id, label: site.short() }) {
             Some(route) => self.open(Place::new(route)),
+            None if self.place().list.group.is_some() => self.flash(Mood::Refused, "this stands for many rows: Enter lists them"),
             None => self.flash(Mood::Refused, "nobody knows where it was created"),
         }
     }

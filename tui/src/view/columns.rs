@@ -142,10 +142,17 @@ pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
 /// Groups of references.
 pub const REFERENCE_GROUPS: &[Column<GroupRow>] = &[
     Column::figure("size", "size", 5, 9, |row, _| plain(cells(row.bytes))),
-    Column::figure("rows", "", 5, 9, |row, _| plain(count(row.rows))),
-    Column::figure("objects", "", 7, 9, |row, _| plain(count(row.unique.unique_objects))),
-    Column::figure("unique", "", 6, 8, |row, _| plain(cells(row.unique.unique_bytes))),
-    Column::wide("group", "", 20, 1, 9, |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) }),
+    Column::figure("rows", "rows", 5, 9, |row, _| plain(count(row.rows))),
+    Column::figure("objects", "objects", 7, 9, |row, _| plain(count(row.unique.unique_objects))),
+    Column::figure("unique", "unique_bytes", 6, 8, |row, _| plain(cells(row.unique.unique_bytes))),
+    Column::wide(
+        "group",
+        "key",
+        20,
+        1,
+        9,
+        |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) },
+    ),
     Column::figure("actor", "", 5, 1, |row, _| some(row.by_type[0])),
     Column::figure("pinned", "", 6, 3, |row, _| some(row.by_type[1])),
     Column::figure("task", "", 5, 3, |row, _| some(row.by_type[2])),
@@ -155,9 +162,16 @@ pub const REFERENCE_GROUPS: &[Column<GroupRow>] = &[
 
 /// Groups of rows that weigh nothing, or what they hold.
 pub const GROUPS: &[Column<GroupRow>] = &[
-    Column::figure("held", "", 5, 8, |row, _| if row.bytes == 0 { ("-".to_owned(), Role::Dim) } else { plain(cells(row.bytes)) }),
-    Column::figure("rows", "", 5, 9, |row, _| plain(count(row.rows))),
-    Column::wide("group", "", 20, 1, 9, |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) }),
+    Column::figure("held", "size", 5, 8, |row, _| if row.bytes == 0 { ("-".to_owned(), Role::Dim) } else { plain(cells(row.bytes)) }),
+    Column::figure("rows", "rows", 5, 9, |row, _| plain(count(row.rows))),
+    Column::wide(
+        "group",
+        "key",
+        20,
+        1,
+        9,
+        |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) },
+    ),
 ];
 
 /// Who holds one object, the types in a word where there is little room.

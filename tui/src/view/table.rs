@@ -3,7 +3,7 @@
 use plasmon_protocol::stream::Sort;
 use ratatui::layout::Rect;
 
-use super::format::width;
+use super::format::{fitted as fitted_text, width};
 use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
@@ -136,7 +136,7 @@ pub fn changed<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], fitt
             paint.trend(x + room, area.y, &text, before.as_deref());
             paint.right(x, area.y, room, &text, role);
         } else {
-            paint.text(x, area.y, room, &text, role);
+            paint.text(x, area.y, room, &fitted_text(&text, room), role);
         }
     }
 }
