@@ -94,7 +94,7 @@ impl Driver {
         let (process, _) = core.on_driver_connected(2, "bench");
         let mut driver = Self { process, places: Vec::with_capacity(objects), generation: 0, sites };
         for site in 1..=sites {
-            let site = ToAgent::Site { site, kind: SiteKind::PutObject, file: "bench.rs", line: site, function: "put" };
+            let site = ToAgent::Site { site, kind: SiteKind::PutObject, file: "bench.rs", line: site, function: "put", caller: 0 };
             driver.take(core, [site])?;
         }
         let mut leases = Vec::new();
