@@ -154,8 +154,16 @@ fn obey() -> Outcome<()> {
         let mut until_answered = Vec::with_capacity(if order == Order::Put { count } else { 0 });
         let begin = now_ns();
         match order {
-            Order::Hold => (0..count).try_for_each(|_| Ok::<_, plasmon::Error>(held.push(put(&source[..])?)))?,
-            Order::Put => (0..count).try_for_each(|_| Ok::<_, plasmon::Error>(until_answered.push(put(black_box(&source[..]))?)))?,
+            Order::Hold => {
+                for _ in 0..count {
+                    held.push(put(&source[..])?);
+                }
+            }
+            Order::Put => {
+                for _ in 0..count {
+                    until_answered.push(put(black_box(&source[..]))?);
+                }
+            }
             Order::PutDrop => (0..count).try_for_each(|_| put(black_box(&source[..])).map(drop))?,
             Order::Get => {
                 for reference in held.iter().cycle().take(count) {

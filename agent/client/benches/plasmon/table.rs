@@ -125,7 +125,7 @@ impl Table {
     pub(crate) fn markdown(&self) -> String {
         let mut text = "| what | figure | beside | ratio | goal | |\n|---|---|---|---|---|---|\n".to_owned();
         for row in self.rows.iter().filter(|row| row.goal != "-") {
-            let ratio = row.ratio.map_or_else(String::new, |ratio| number(ratio));
+            let ratio = row.ratio.map_or_else(String::new, number);
             let floor = if row.floor == "-" { "" } else { &row.floor };
             let met = if row.met { "met" } else { "missed" };
             let line = format!("| {} | {} {} | {floor} | {ratio} | {} | {met} |", row.metric, number(row.value), row.unit, row.goal);
