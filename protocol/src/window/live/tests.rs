@@ -218,7 +218,7 @@ impl Made for TaskRow {
             name: format!("work::f{}", seed % 3).into(),
             status: TaskStatus::ALL[seed as usize % TaskStatus::ALL.len()],
             attempt: seed % 5,
-            worker_pid: (seed % 4 > 0).then_some(seed % 4),
+            worker_pid: (!seed.is_multiple_of(4)).then_some(seed % 4),
             actor: (seed % 7 == 1).then(|| ObjectKey { slot: seed, generation: 1 }.on(NodeId([7; 8])).into()),
             call_site: site(seed % 8),
             submitted_ms: u64::from(seed % 5000),
