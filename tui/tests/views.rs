@@ -414,6 +414,7 @@ fn the_pictures_are_of_this_version() {
         ("overview.svg", "plasmon: where the memory goes", "", false),
         ("references.svg", "plasmon: who holds which object, folded by the site that made it", "2bb", false),
         ("sites.svg", "plasmon: which line of code holds it", "3", false),
+        ("stacks.svg", "plasmon: what called the lines that hold it", "3", false),
         ("mark.svg", "plasmon: what grew since it was marked", "3", true),
         ("spill.svg", "plasmon: what is on disk, and why", "4", false),
         ("tasks.svg", "plasmon: what runs, what waits and for what", "5", false),
@@ -424,7 +425,8 @@ fn the_pictures_are_of_this_version() {
         ("node.svg", "plasmon: the limits of a node, and what would make it better", "9", false),
         ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎", false),
     ] {
-        let mut stage = Stage::new(120, 32);
+        let of = if name == "stacks.svg" { stacks::stacked() } else { sample::agent() };
+        let mut stage = Stage::of(120, 32, of);
         if marked {
             stage.keys("d").keys(keys).grow();
             stage.tell(Msg::Tick(NOW_MS + 6_000));

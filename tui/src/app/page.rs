@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plasmon_protocol::column::RowKey;
-use plasmon_protocol::record::{ObjectRow, ReferenceRow, ReferenceType, Site, TaskRow};
+use plasmon_protocol::record::{ObjectRow, ReferenceRow, ReferenceType, Site, SiteKind, TaskRow};
 use plasmon_protocol::stream::Detail;
 
 use super::alive::{Keeper, Kept};
@@ -148,7 +148,7 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             Some(contains).filter(|section| section.total > 0).into_iter().chain(callers(&detail.stack)).collect()
         }
         Detail::Site(detail) => std::iter::once(section(
-            "Objects created here",
+            if detail.site.site.kind == SiteKind::Frame { "Objects created in what it called" } else { "Objects created here" },
             detail.site.objects,
             &detail.objects,
             Item::Object,

@@ -1,4 +1,4 @@
-//! The sites as a tree of files and lines, the selected one's source beside it.
+//! The sites as a tree of what called what, or of files and lines, the selected one's source beside it.
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{Site, SiteKind, SiteRow};
