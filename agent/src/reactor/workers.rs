@@ -77,7 +77,7 @@ impl Core {
             return;
         };
         self.end_lingering(key);
-        self.learn_quickness(worker, key);
+        self.learn_quickness(worker, key, out);
         if let Some(process) = self.process_mut(worker) {
             process.tasks_done += 1;
         }

@@ -14,7 +14,7 @@ pub const AHEAD: usize = 32;
 /// The longest that a task may take for the next ones to be sent ahead, milliseconds.
 const QUICK_MS: u64 = 1;
 /// What was sent ahead goes to others when the task before it takes longer, milliseconds.
-pub const LONG_MS: u64 = 10;
+pub const LONG_MS: u64 = 5;
 
 /// What one worker was sent.
 #[derive(Clone, Debug, Default)]

@@ -49,12 +49,14 @@ impl Model {
     /// A worker is asked for what it has not begun.
     pub(super) fn observe_withdrawal(&mut self, from: ProcessId) -> Check {
         let worker = self.processes.get_mut(&from).ok_or_else(|| format!("process {from} is asked for its tasks, and is gone"))?;
-        let Activity::Busy(current) = worker.activity else { return Err(format!("{worker:?} is asked for its tasks")) };
         let window = &mut worker.window;
-        ensure(!window.asking && !window.ahead.is_empty(), || format!("process {from} is asked back for nothing: {window:?}"))?;
+        ensure(!window.asking, || format!("process {from} is asked twice at once: {window:?}"))?;
         window.asking = true;
         window.asked = window.ahead.clone();
-        window.asked.push(current);
+        // It may be done with all that it had meanwhile.
+        if let Activity::Busy(current) = worker.activity {
+            window.asked.push(current);
+        }
         Ok(())
     }
 
