@@ -11,6 +11,8 @@ mod full;
 mod picture;
 #[path = "support/sample.rs"]
 mod sample;
+#[path = "support/stacks.rs"]
+mod stacks;
 #[path = "support/stage.rs"]
 mod stage;
 #[path = "support/storage.rs"]
@@ -73,15 +75,54 @@ const VIEWS: &[(&str, &str)] = &[
     ("completion", "4/state:ready c"),
 ];
 
+/// A view at every size, with and without colours, is as it was.
+fn check(name: &str, at: impl FnMut(u16, u16) -> Stage) {
+    let sheet = picture::sheet(name, at);
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, sheet) });
+}
+
 #[test]
 fn every_view_at_three_sizes_with_and_without_colour() {
     for (name, keys) in VIEWS {
-        picture::snapshot(name, |columns, rows| {
+        check(name, |columns, rows| {
             let mut stage = Stage::new(columns, rows);
             stage.keys(keys);
             stage
         });
     }
+}
+
+/// Where programs tell whole stacks, the sites are a tree of what called what; `e` shows a chain of single calls frame by frame.
+#[test]
+fn stacks_are_a_tree() {
+    let of = |columns, rows, keys: &str| {
+        let mut stage = Stage::of(columns, rows, stacks::stacked());
+        stage.keys(keys);
+        stage
+    };
+    for (name, keys) in [
+        ("stacks", "3"),
+        ("stacks_expanded", "3e"),
+        ("stacks_folded", "3Z"),
+        ("stacks_site", "3⏎"),
+        ("stacks_object", "3⏎⏎"),
+        ("stacks_references", "2bb"),
+        ("stacks_filtered", "3/loader.py⏎"),
+    ] {
+        check(name, |columns, rows| of(columns, rows, keys));
+    }
+    let mut stage = of(200, 60, "3");
+    let chain = "Loader.__iter__ › Loader.next_batch › to_shared loader.py:77";
+    assert!(stage.text().contains(chain), "{}", stage.text());
+    stage.keys("e");
+    assert!(
+        !stage.text().contains(chain)
+            && stage.text().contains("Loader.next_batch loader.py:52")
+            && stage.text().contains("to_shared loader.py:77"),
+        "{}",
+        stage.text()
+    );
+    assert_eq!(stage.keys("e").text(), of(200, 60, "3").text(), "as it was");
 }
 
 /// The smallest screen that anything is drawn on.
@@ -166,7 +207,7 @@ fn poison(value: &mut serde_json::Value, free: bool) {
 #[test]
 fn every_view_of_hostile_names_is_harmless_and_readable() {
     for (name, keys) in PLACES {
-        picture::snapshot(&format!("hostile_{name}"), |columns, rows| {
+        check(&format!("hostile_{name}"), |columns, rows| {
             let mut stage = Stage::new(columns, rows);
             let mut change = |frame: plasmon_protocol::stream::Frame| {
                 let mut value = serde_json::to_value(&frame).unwrap();
@@ -184,7 +225,7 @@ fn every_view_of_hostile_names_is_harmless_and_readable() {
 #[test]
 fn every_view_of_an_agent_that_is_full_to_the_brim() {
     for (name, keys) in PLACES {
-        picture::snapshot(&format!("full_{name}"), |columns, rows| {
+        check(&format!("full_{name}"), |columns, rows| {
             let mut stage = Stage::of(columns, rows, full::full());
             stage.keys(keys);
             stage
@@ -204,7 +245,7 @@ fn lose(stage: &mut Stage) {
 #[test]
 fn a_lost_connection_keeps_every_view_and_says_since_when() {
     for (name, keys) in PLACES {
-        picture::snapshot(&format!("lost_{name}"), |columns, rows| {
+        check(&format!("lost_{name}"), |columns, rows| {
             let mut stage = Stage::new(columns, rows);
             stage.keys(keys);
             let before = stage.text();
@@ -222,7 +263,7 @@ fn a_lost_connection_keeps_every_view_and_says_since_when() {
 #[test]
 fn numbers_that_have_just_changed_are_marked_in_every_view() {
     for (name, keys) in PLACES {
-        picture::snapshot(&format!("changed_{name}"), |columns, rows| {
+        check(&format!("changed_{name}"), |columns, rows| {
             let mut stage = Stage::new(columns, rows);
             stage.keys(keys).grow();
             let marks = |stage: &Stage| stage.text().matches(['↑', '↓']).count();
@@ -338,7 +379,7 @@ fn memory_that_runs_out_is_told() {
 fn an_empty_agent_is_explained_in_every_view() {
     let more = [("nothing", "2/pid=1⏎")];
     for (name, keys) in PLACES.iter().chain(&more).filter(|(name, _)| !["site", "object", "process"].contains(name)) {
-        picture::snapshot(&format!("empty_{name}"), |columns, rows| {
+        check(&format!("empty_{name}"), |columns, rows| {
             let mut rows_of = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
             rows_of.store.spill = SpillRow::default();
             rows_of.store.creates_queued = 0;
@@ -373,6 +414,7 @@ fn the_pictures_are_of_this_version() {
         ("overview.svg", "plasmon: where the memory goes", "", false),
         ("references.svg", "plasmon: who holds which object, folded by the site that made it", "2bb", false),
         ("sites.svg", "plasmon: which line of code holds it", "3", false),
+        ("stacks.svg", "plasmon: what called the lines that hold it", "3", false),
         ("mark.svg", "plasmon: what grew since it was marked", "3", true),
         ("spill.svg", "plasmon: what is on disk, and why", "4", false),
         ("tasks.svg", "plasmon: what runs, what waits and for what", "5", false),
@@ -383,7 +425,8 @@ fn the_pictures_are_of_this_version() {
         ("node.svg", "plasmon: the limits of a node, and what would make it better", "9", false),
         ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎", false),
     ] {
-        let mut stage = Stage::new(120, 32);
+        let of = if name == "stacks.svg" { stacks::stacked() } else { sample::agent() };
+        let mut stage = Stage::of(120, 32, of);
         if marked {
             stage.keys("d").keys(keys).grow();
             stage.tell(Msg::Tick(NOW_MS + 6_000));
