@@ -115,6 +115,7 @@ lint: ## Check format, lints and who imports whom
 bench: ## Measure everything beside its floor; ONLY=put measures one group, README=1 writes the README's table anew
 	$(CARGO) build --release --package plasmon-agent --bin plasmon-agent --package plasmon-tui --bin plasmon
 	$(CARGO) bench --package plasmon --bench plasmon -- $(ONLY)
+	$(CARGO) bench --package plasmon-tui --bench keys
 
 demo: ## Open the dashboard on a demo workload
 	$(CARGO) run --release --package plasmon-tui --bin plasmon -- demo
