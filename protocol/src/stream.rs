@@ -21,9 +21,11 @@ pub const VERSION: u32 = 1;
 /// No frame is larger, in bytes.
 pub const MAX_FRAME: usize = 128 << 10;
 /// No request is larger, in bytes.
-pub const MAX_REQUEST: usize = 64 << 10;
+pub const MAX_REQUEST: usize = 8 << 10;
 /// No window is longer, in rows.
 pub const MAX_WINDOW: u32 = 500;
+/// The windows of one viewer that have all their rows; with fewer rows there may be more of them.
+pub const MAX_WINDOWS: u32 = 7;
 /// The path of the stream.
 pub const PATH: &str = "/v1/stream";
 

@@ -7,7 +7,8 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectId, ProcessId, SiteId};
 use plasmon_protocol::record::{ObjectRow, PostMortemRow, ProcessRow, Site, SiteRow};
 use plasmon_protocol::stream::{
-    Body, Detail, MAX_REQUEST, ObjectDetail, PostMortem, ProcessDetail, Request, SiteDetail, Sort, Target, VERSION, View, Window,
+    Body, Detail, MAX_REQUEST, MAX_WINDOW, MAX_WINDOWS, ObjectDetail, PostMortem, ProcessDetail, Request, SiteDetail, Sort, Target,
+    VERSION, View, Window,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -50,7 +51,7 @@ async fn whoever_says_nothing_is_closed() {
 #[tokio::test]
 async fn malformed_requests_are_answered_and_end_the_connection() {
     let agent = Agent::start().await;
-    let deep = "[".repeat(50_000);
+    let deep = "[".repeat(MAX_REQUEST - 1);
     for text in ["", "{", "null", "[]", r#"{"type":"reboot"}"#, r#"{"type":"ack"}"#, r#"{"type":"ack","seq":-1}"#, &deep] {
         let mut client = Client::connect(&agent.address).await;
         client.send_text(text.to_owned()).await;
@@ -133,6 +134,45 @@ async fn a_viewer_has_a_bounded_number_of_views() {
         }
         assert!(seen <= 32);
     }
+}
+
+#[tokio::test]
+async fn windows_of_one_viewer_have_a_bounded_number_of_rows_in_all() {
+    let agent = Agent::start().await;
+    let mut client = Client::connect(&agent.address).await;
+    let view =
+        |rows: u32, filter: &str| View { window: Window { start: 0, len: rows }, filter: filter.to_owned(), ..View::of(Table::References) };
+    let mut shown = async |id: u32, view: View| {
+        client.subscribe(id, view).await;
+        let body = client.frame().await.body;
+        client.ack().await;
+        match body {
+            Body::Snapshot { id: of, .. } => assert_eq!(of, id),
+            Body::Error { id: of, message, .. } => {
+                assert_eq!(of, Some(id));
+                return Err(message);
+            }
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    };
+    for id in 0..MAX_WINDOWS {
+        shown(id, view(MAX_WINDOW, "")).await.unwrap();
+    }
+    let refused = shown(90, view(MAX_WINDOW, "")).await.unwrap_err();
+    assert!(refused.contains("3500 rows in all"), "{refused}");
+    shown(90, view(50, "")).await.unwrap();
+    // One that replaces another counts in its place.
+    shown(3, view(MAX_WINDOW, "pid:7")).await.unwrap();
+    shown(3, view(10, "")).await.unwrap();
+    shown(91, view(MAX_WINDOW - 100, "")).await.unwrap();
+    // Long filters count too.
+    let words = "a ".repeat(64);
+    let mut taken = 0;
+    for id in 200..230 {
+        taken += u32::from(shown(id, view(0, &words)).await.is_ok());
+    }
+    assert!(taken < 4, "{taken}");
 }
 
 #[tokio::test]
