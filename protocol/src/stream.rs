@@ -24,8 +24,6 @@ pub const MAX_FRAME: usize = 128 << 10;
 pub const MAX_REQUEST: usize = 8 << 10;
 /// No window is longer, in rows.
 pub const MAX_WINDOW: u32 = 500;
-/// The windows of one viewer that have all their rows; with fewer rows there may be more of them.
-pub const MAX_WINDOWS: u32 = 7;
 /// The path of the stream.
 pub const PATH: &str = "/v1/stream";
 

@@ -6,7 +6,7 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::explain::Subject as Explained;
 use plasmon_protocol::filter::MAX_TERMS;
 use plasmon_protocol::stream::{Target, View};
-use plasmon_protocol::window::{SENT_ROW, TABLES};
+use plasmon_protocol::window::TABLES;
 
 use crate::telemetry::desk::Versions;
 use crate::telemetry::subscription::{ViewState, WatchState};
@@ -18,13 +18,13 @@ const WORD: usize = 192;
 /// A field that is asked for, without its name.
 const FIELD: usize = 96;
 
-/// What was sent of a view, and the view as it was read.
+/// A view as it was read.
 fn cost_of(view: &View) -> usize {
     // A word has a letter, and a space behind it.
     let words = view.filter.len().div_ceil(2).min(MAX_TERMS);
     let names = view.group.iter().map(String::len).chain(view.sort.iter().map(|sort| sort.column.len()));
     let fields: usize = view.columns.iter().map(|field| FIELD + 2 * field.len()).sum();
-    view.window.len as usize * SENT_ROW + words * WORD + 4 * view.filter.len() + fields + 2 * names.sum::<usize>()
+    words * WORD + 4 * view.filter.len() + fields + 2 * names.sum::<usize>()
 }
 
 /// What one of a viewer's numbers stands for.
@@ -57,14 +57,19 @@ impl Subscription {
         Self { subject, born: now, seen: None, stale: true, not_before: now, looked: now, last_sent: 0 }
     }
 
-    /// What it takes of the agent's memory, bytes, counted rather too high.
+    /// What it takes of the agent's memory, bytes, counted rather too high; what is remembered of rows not included.
     pub(super) fn cost(&self) -> usize {
-        let texts = match &self.subject {
-            Subject::View(view) => return SUBSCRIPTION + cost_of(view.query().view()),
-            Subject::Watch(Target::Explain(Explained::Named(name)), _) => 4 * name.len(),
-            Subject::Watch(..) => 0,
-        };
-        SUBSCRIPTION + texts
+        SUBSCRIPTION
+            + match &self.subject {
+                Subject::View(view) => cost_of(view.query().view()),
+                Subject::Watch(Target::Explain(Explained::Named(name)), _) => 4 * name.len(),
+                Subject::Watch(..) => 0,
+            }
+    }
+
+    /// How many rows the viewer has of it.
+    pub(super) fn rows(&self) -> usize {
+        if let Subject::View(view) = &self.subject { view.rows() } else { 0 }
     }
 
     /// Whether time alone can change what it shows.

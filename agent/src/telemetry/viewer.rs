@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::filter::Filter;
-use plasmon_protocol::stream::{Body, Detail, Frame, MAX_FRAME, MAX_REQUEST, MAX_WINDOW, MAX_WINDOWS, Request, Target, VERSION};
-use plasmon_protocol::window::{Payload, Query};
+use plasmon_protocol::stream::{Body, Detail, Frame, MAX_FRAME, MAX_REQUEST, Request, Target, VERSION};
+use plasmon_protocol::window::{Payload, Query, SENT_ROW};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -36,14 +36,16 @@ const MAX_REPORTS: usize = 2;
 /// Requests that were read and not yet served; a viewer that sends more waits.
 const MAX_REQUESTS: usize = 2;
 /// What the views and watches of one viewer may take of the agent's memory, bytes ([`Subscription::cost`]).
-const MAX_COST: usize = 64 << 10;
+const MAX_COST: usize = 24 << 10;
+/// Rows that one viewer may have, in all its views.
+const MAX_ROWS: usize = (40 << 10) / SENT_ROW;
 /// What serving a viewer takes besides, bytes.
 const STATE: usize = 8 << 10;
 /// What a viewer may cost the agent that reads nothing, whatever it asked for, bytes.
 const MAX_STALLED: usize = 256 << 10;
 
 // One frame is on its way; requests wait in the queue, before it, and where they are read.
-const _: () = assert!(MAX_FRAME + BUFFERS + (MAX_REQUESTS + 1) * MAX_REQUEST + MAX_COST + STATE <= MAX_STALLED);
+const _: () = assert!(MAX_FRAME + BUFFERS + (MAX_REQUESTS + 1) * MAX_REQUEST + MAX_COST + MAX_ROWS * SENT_ROW + STATE <= MAX_STALLED);
 /// How often a filter that depends on ages is looked at when nothing else changes.
 const AGEING: Duration = Duration::from_secs(1);
 
@@ -264,7 +266,7 @@ impl Viewer<'_> {
         let subscription = Subscription::new(subject, Instant::now());
         let others: usize = self.subscriptions.values().map(Subscription::cost).sum();
         if others + subscription.cost() > MAX_COST {
-            let cause = format!("a viewer's views have at most {} rows in all, less what long filters take", MAX_WINDOWS * MAX_WINDOW);
+            let cause = "the filters of the viewer's other views leave no room for it";
             return self.tell(error_body(Some(id), &Error::invalid("subscription", id.to_string(), cause))).await;
         }
         self.subscriptions.insert(id, subscription);
@@ -321,10 +323,12 @@ impl Viewer<'_> {
     /// Sends what is new of one subscription; what that took to make.
     async fn bring_up(&mut self, id: u32, look: &Look) -> Result<Duration, End> {
         let Some(mut subscription) = self.subscriptions.remove(&id) else { return Ok(Duration::ZERO) };
+        let others: usize = self.subscriptions.values().map(Subscription::rows).sum();
+        let most = MAX_ROWS.saturating_sub(others);
         let made = match &mut subscription.subject {
             Subject::View(view) => {
                 let shown = self.shared.desk.show(view.query(), look).await.ok_or(End::Away)?;
-                shown.and_then(|shown| Ok((view.bring_up(id, &shown.rendered)?, shown.at_ms, shown.busy)))
+                shown.and_then(|shown| Ok((view.bring_up(id, &shown.rendered, most)?, shown.at_ms, shown.busy)))
             }
             Subject::Watch(target, watch) => {
                 let (detail, at_ms, took) = self.detail(target.clone()).await?;

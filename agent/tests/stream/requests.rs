@@ -7,8 +7,8 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectId, ProcessId, SiteId};
 use plasmon_protocol::record::{ObjectRow, PostMortemRow, ProcessRow, Site, SiteRow};
 use plasmon_protocol::stream::{
-    Body, Detail, MAX_REQUEST, MAX_WINDOW, MAX_WINDOWS, ObjectDetail, PostMortem, ProcessDetail, Request, SiteDetail, Sort, Target,
-    VERSION, View, Window,
+    Body, Detail, MAX_REQUEST, MAX_WINDOW, ObjectDetail, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Sort, Target, VERSION, View,
+    Window,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -137,42 +137,37 @@ async fn a_viewer_has_a_bounded_number_of_views() {
 }
 
 #[tokio::test]
-async fn windows_of_one_viewer_have_a_bounded_number_of_rows_in_all() {
+async fn what_a_viewer_has_is_bounded_in_all_and_it_is_told() {
     let agent = Agent::start().await;
+    agent.change(|rows| rows.references = (0..600).map(|n| reference(1, n, Some(1))).collect());
     let mut client = Client::connect(&agent.address).await;
-    let view =
-        |rows: u32, filter: &str| View { window: Window { start: 0, len: rows }, filter: filter.to_owned(), ..View::of(Table::References) };
-    let mut shown = async |id: u32, view: View| {
+    let mut shown = async |id: u32, len: u32, filter: &str| {
+        let columns = vec!["size_bytes".to_owned()];
+        let view = View { window: Window { start: 0, len }, filter: filter.to_owned(), columns, ..View::of(Table::References) };
         client.subscribe(id, view).await;
         let body = client.frame().await.body;
         client.ack().await;
         match body {
-            Body::Snapshot { id: of, .. } => assert_eq!(of, id),
-            Body::Error { id: of, message, .. } => {
-                assert_eq!(of, Some(id));
-                return Err(message);
-            }
+            Body::Snapshot { id: of, rows: Rows::References(rows), totals, .. } if of == id => Ok((rows.len(), totals.cut)),
+            Body::Error { id: Some(of), message, .. } if of == id => Err(message),
             other => panic!("{other:?}"),
         }
-        Ok(())
     };
-    for id in 0..MAX_WINDOWS {
-        shown(id, view(MAX_WINDOW, "")).await.unwrap();
+    let mut all = 0;
+    for id in 0..12 {
+        let (rows, cut) = shown(id, MAX_WINDOW, "").await.unwrap();
+        assert_eq!(rows as u64 + cut, u64::from(MAX_WINDOW));
+        all += rows;
+        assert!(cut == 0 || all == 2_560, "{all}");
     }
-    let refused = shown(90, view(MAX_WINDOW, "")).await.unwrap_err();
-    assert!(refused.contains("3500 rows in all"), "{refused}");
-    shown(90, view(50, "")).await.unwrap();
-    // One that replaces another counts in its place.
-    shown(3, view(MAX_WINDOW, "pid:7")).await.unwrap();
-    shown(3, view(10, "")).await.unwrap();
-    shown(91, view(MAX_WINDOW - 100, "")).await.unwrap();
-    // Long filters count too.
-    let words = "a ".repeat(64);
-    let mut taken = 0;
-    for id in 200..230 {
-        taken += u32::from(shown(id, view(0, &words)).await.is_ok());
-    }
-    assert!(taken < 4, "{taken}");
+    assert_eq!(all, 2_560);
+    // When one lets go of its rows, there is room for others.
+    assert_eq!(shown(3, 10, "").await.unwrap(), (10, 0));
+    assert_eq!(shown(20, 490, "").await.unwrap(), (490, 0));
+    // What is read of long filters takes room too.
+    let words = "1 ".repeat(64);
+    shown(50, 0, &words).await.unwrap();
+    assert!(shown(51, 0, &words).await.unwrap_err().contains("leave no room"));
 }
 
 #[tokio::test]

@@ -77,15 +77,18 @@ impl Sent {
     /// [`Error::Encode`], see [`write_rows`].
     pub fn update(&mut self, id: u32, window: &Window, query: &Query, limit: usize) -> Result<Option<Payload>, Error> {
         let rendered = Rendered::of(window, query, limit, &self.prints)?;
-        self.bring_up(id, &rendered, limit)
+        self.bring_up(id, &rendered, limit, usize::MAX)
     }
 
-    /// The same for a window that was written before, each time with the same [`Prints`] and `limit`.
+    /// The same for a window that was written before, each time with the same [`Prints`] and `limit`; of its rows no more than `most`.
     ///
     /// # Errors
     /// [`Error::Encode`], which no row can bring about by its values.
-    pub fn bring_up(&mut self, id: u32, now: &Rendered, limit: usize) -> Result<Option<Payload>, Error> {
+    pub fn bring_up(&mut self, id: u32, now: &Rendered, limit: usize, most: usize) -> Result<Option<Payload>, Error> {
         let Rendered { name, totals, start, rows, prints } = now;
+        let most = most.min(rows.len());
+        let totals = &Totals { cut: totals.cut + (rows.len() - most) as u64, ..*totals };
+        let (rows, prints) = (&rows[..most], &prints[..most]);
         let payload = match &self.last {
             Some(last) => {
                 let same_order = last.rows.iter().map(|(key, _)| key).eq(prints.iter().map(|(key, _)| key));
@@ -95,7 +98,7 @@ impl Sent {
                 if same_order && changed.is_empty() && last.totals == *totals && last.start == *start {
                     return Ok(None);
                 }
-                let order = (!same_order).then_some(rows.as_slice());
+                let order = (!same_order).then_some(rows);
                 Payload::delta(id, totals, *start, order, name, &changed, limit)?
             }
             None => None,
@@ -104,8 +107,14 @@ impl Sent {
             Some(delta) => delta,
             None => Payload::snapshot(id, totals, *start, name, rows)?,
         };
-        self.last = Some(Last { totals: *totals, start: *start, rows: prints.clone() });
+        self.last = Some(Last { totals: *totals, start: *start, rows: prints.to_vec() });
         Ok(Some(payload))
+    }
+
+    /// How many rows count as sent.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.last.as_ref().map_or(0, |last| last.rows.len())
     }
 
     /// Nothing counts as sent any more.
