@@ -18,7 +18,7 @@ from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
 from . import _plasmon, exceptions, state
 from ._actor import ActorClass, ActorHandle, get_actor, kill, method
-from ._generators import ObjectRefGenerator
+from ._generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from ._init import init, is_initialized, shutdown
 from ._node import RuntimeContext, available_resources, cluster_resources, get_runtime_context, nodes
 from ._plasmon import ObjectRef
@@ -28,6 +28,7 @@ from ._remote import RemoteFunction, remote
 __all__ = [
     "ActorClass",
     "ActorHandle",
+    "DynamicObjectRefGenerator",
     "ObjectRef",
     "ObjectRefGenerator",
     "RemoteFunction",
@@ -73,7 +74,7 @@ def wait(
     """Waits until some of the objects are there, with a value or an error.
 
     Args:
-        refs: a list of references, each once.
+        refs: a list of references, each once. A generator's results are there when the next one is.
         num_returns: how many.
         timeout: seconds after which it returns with what there is; ``None`` waits for as long as it takes.
         fetch_local: there is one node, so this changes nothing.
@@ -94,10 +95,28 @@ def wait(
         return [], []
     if not 1 <= num_returns <= len(items):
         raise ValueError(f"num_returns is 1 to {len(items)}, the number of references, which {num_returns} is not")
+    if any(type(item) is ObjectRefGenerator for item in items):
+        return _wait_for_next(items, num_returns, timeout)
     return _plasmon.wait(items, num_returns, timeout)
 
 
-def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
+def _wait_for_next(items: Sequence[Any], num_returns: int, timeout: Optional[float]) -> Tuple[List[Any], List[Any]]:
+    """A generator is there when its next value is, or its end."""
+    fronts = [item._results.front() if isinstance(item, ObjectRefGenerator) else item for item in items]
+    ended = sum(front is None for front in fronts)
+    there: set[Any] = set()
+    waited = [front for front in fronts if front is not None]
+    if waited:
+        wanted = max(1, min(num_returns - ended, len(waited)))
+        there = set(_plasmon.wait(waited, wanted, 0.0 if ended >= num_returns else timeout)[0])
+    ready: List[Any] = []
+    rest: List[Any] = []
+    for item, front in zip(items, fronts):
+        (ready if len(ready) < num_returns and (front is None or front in there) else rest).append(item)
+    return ready, rest
+
+
+def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     """Cancels the task or call that makes an object, and what it has submitted itself.
 
     One that has not begun never runs. One that runs gets a ``KeyboardInterrupt``; of a call of an actor that runs, only the waits in
@@ -105,13 +124,17 @@ def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) 
     ``TaskCancelledError`` from now on, and it is not tried again.
 
     Args:
-        ref: a reference to one of its results.
+        ref: a reference to one of its results, or what a generator's call returned.
         force: ends its worker at once, unless it is an actor, which goes on.
         recursive: what it has submitted is cancelled in any case.
 
     Raises:
         TypeError: ``ref`` is no reference.
     """
+    if isinstance(ref, ObjectRefGenerator):
+        ref = ref._results.front()
+        if ref is None:
+            return
     if not isinstance(ref, ObjectRef):
         hint = "\nhint: plasmon.kill(actor) ends an actor" if isinstance(ref, ActorHandle) else ""
         raise TypeError(f"cancel takes an ObjectRef, not {type(ref).__name__}{hint}")

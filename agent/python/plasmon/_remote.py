@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 from . import _init, _plasmon
 from ._actor import ActorClass
+from ._generators import yields
 from ._options import TASK_OPTIONS, checked, reserve
 
 #: As Ray has it.
@@ -27,7 +28,7 @@ class RemoteFunction:
         self._options = options
         self._export = export or _plasmon.Exported(functools.partial(_exported, function))
         name = options.get("name") or f"{function.__module__}.{function.__qualname__}"
-        num_returns = options.get("num_returns", 1)
+        num_returns = options.get("num_returns", "streaming" if yields(function) else 1)
         retry = options.get("retry_exceptions", False)
         self._task = _plasmon.Task(
             name,
@@ -36,17 +37,13 @@ class RemoteFunction:
             options.get("max_retries", _MAX_RETRIES),
             "listed" if isinstance(retry, (list, tuple)) else "always" if retry else "never",
             int(options.get("timeout", 0) * 1000),
-            num_returns if isinstance(num_returns, int) else 1,
+            num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1,
             (num_returns, tuple(retry)) if isinstance(retry, (list, tuple)) else num_returns,
         )
-        if num_returns in ("dynamic", "streaming"):
-            from ._generators import submitting
+        self.remote = self._task.submit
 
-            self.remote = submitting(self._task.submit, num_returns == "streaming")
-        else:
-            self.remote = self._task.submit
-
-    #: Submits a task; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, or ``None`` where it is 0.
+    #: Submits a task; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, ``None`` where it is 0, or an
+    #: ``ObjectRefGenerator`` where it is ``"streaming"``.
     remote: Callable[..., Any]
 
     def options(self, **options: Any) -> RemoteFunction:
@@ -57,7 +54,8 @@ class RemoteFunction:
             num_gpus: GPUs that it reserves; 0.
             memory: bytes of heap that it reserves, for admission only; 0.
             resources: custom resources that it reserves, by name.
-            num_returns: how many objects the result becomes; 1. ``"dynamic"`` and ``"streaming"`` are for generators.
+            num_returns: how many objects the result becomes; 1. A generator's is ``"streaming"``: each value is an object as soon as
+                it was yielded; with ``"dynamic"`` they are there when it has ended, in a single object.
             max_retries: how often it is tried again after its worker died; 3, and -1 for as often as it takes.
             retry_exceptions: whether it is tried again after an exception; a list of classes for those alone.
             name: what it is called in the report and the dashboard.

@@ -66,6 +66,13 @@ pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(facts)
 }
 
+/// The task that this thread works for: its id in hexadecimal, and its function's name; `None` outside of any.
+#[pyfunction]
+pub(crate) fn current_task() -> Option<(String, String)> {
+    let (task, name) = Connection::current().ok()?.current_task()?;
+    Some((task.hex(), name.into()))
+}
+
 /// The connection; makes one with `plasmon.init()` where none was made yet.
 pub(crate) fn current(py: Python<'_>) -> PyResult<Connection> {
     match Connection::current() {

@@ -20,7 +20,7 @@ use crate::site;
 use crate::value;
 
 /// How soon a waiting main thread notices a signal. Every thread that waits looks: the interpreter knows which is the main one.
-const SIGNALS: Duration = Duration::from_millis(50);
+pub(crate) const SIGNALS: Duration = Duration::from_millis(50);
 /// Objects that are asked for at once. Each stays in memory until its turn.
 const TOGETHER: usize = 256;
 
@@ -187,16 +187,20 @@ pub(crate) fn seconds(what: &str, value: Option<f64>) -> PyResult<Option<Duratio
 
 /// Signals, as a thread that waits without the interpreter's lock looks for them.
 #[derive(Default)]
-struct Signals(Option<PyErr>);
+pub(crate) struct Signals(Option<PyErr>);
 
 impl Signals {
     /// Runs handlers; whether one raised an exception.
-    fn arrived(&mut self) -> bool {
+    pub(crate) fn arrived(&mut self) -> bool {
         self.0 = Python::attach(|py| py.check_signals()).err();
         self.0.is_some()
     }
 
-    fn raised(self) -> PyErr {
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn raised(self) -> PyErr {
         self.0.unwrap_or_else(|| pyo3::exceptions::PyKeyboardInterrupt::new_err(()))
     }
 }

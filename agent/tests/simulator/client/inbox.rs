@@ -3,7 +3,7 @@
 use plasmon_agent::scheduler::actor::AHEAD;
 use plasmon_protocol::local::{Outcome, ToAgent, ToClient, Work, decode};
 
-use super::{Client, OwnLease, Request, Running, View, is_in_memory};
+use super::{Client, OwnLease, Request, Running, View, YIELDS, is_in_memory};
 
 impl Client {
     /// The next message of its inbox, taken in as the library does it.
@@ -27,6 +27,9 @@ impl Client {
                     self.used.remove(&key.slot);
                     self.created.remove(&key);
                 }
+                Some(Request::Room(key)) => {
+                    self.tasks.iter_mut().filter(|running| running.key == key).for_each(|running| running.closed = true)
+                }
                 Some(_) => {}
                 None => return self.tolerate(unasked()),
             },
@@ -40,6 +43,9 @@ impl Client {
                 }
                 // Whoever gets a pin owes its end, wanted or not.
                 (Some(_), Outcome::Pinned(key)) => self.write(&ToAgent::DropPin { key: *key }),
+                (Some(Request::Room(key)), Outcome::Ready) => {
+                    self.tasks.iter_mut().filter(|running| running.key == key).for_each(|running| running.returns = running.outputs + 1);
+                }
                 (Some(_), _) => {}
                 (None, _) => return self.tolerate(unasked()),
             },
@@ -47,8 +53,9 @@ impl Client {
                 let Some(Request::Find) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
                 *self.handles.entry(actor).or_default() += 1;
             }
-            ToClient::Run { task, work, returns, .. } => {
-                self.tasks.push(Running { key: task, work, returns, outputs: 0, started: false, blocked: false });
+            ToClient::Run { task, work, function, returns, .. } => {
+                let (yields, closed) = (function == YIELDS, false);
+                self.tasks.push(Running { key: task, work, returns, outputs: 0, yields, closed, started: false, blocked: false });
                 let most = self.most_calls();
                 if self.tasks.len() > most {
                     return self.tolerate(format!("process {} gets a task beside {most} that it runs", self.id));
