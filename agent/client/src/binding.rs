@@ -18,7 +18,7 @@ pub use connection::Connection;
 pub use content::{Content, Raw, Reference};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, ObjectId};
-pub use plasmon_protocol::local::{RetryExceptions, Work};
+pub use plasmon_protocol::local::{MAX_STACK, RetryExceptions, Work};
 pub use plasmon_protocol::record::SiteKind;
 pub use submit::{ActorPlace, ActorSettings, Demand, TaskSettings};
 
@@ -28,6 +28,7 @@ pub use crate::generator::{Next, Results};
 use crate::object_ref::ObjectRef;
 pub use crate::registry::{Call, Failure, Fill};
 use crate::scope::{self, Reading};
+pub use crate::site::Frame;
 
 /// How processes are started that this program's executable is no good for: an interpreter's are.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -19,17 +19,20 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
         Target::Object(id) => {
             let object = find(recording.rows::<ObjectRow>(Table::Objects), |row| row.object_id == *id)?;
             let holders = holders(recording, *id);
-            Some(Detail::Object(ObjectDetail { object, holders, ..ObjectDetail::default() }))
+            let stack = recording.stacks().of(&object.created_site);
+            Some(Detail::Object(ObjectDetail { object, stack, holders, ..ObjectDetail::default() }))
         }
         Target::Site(id) => {
             let site = find(recording.rows::<SiteRow>(Table::Sites), |row| row.site.id == *id)?;
-            let objects = objects(recording, |row| row.created_site.id == *id);
-            Some(Detail::Site(SiteDetail { site, objects, source: None }))
+            let stacks = recording.stacks();
+            let objects = objects(recording, |row| stacks.of(&row.created_site).iter().any(|frame| frame.id == *id));
+            Some(Detail::Site(SiteDetail { stack: stacks.of(&site.site), site, objects, source: None }))
         }
         Target::Task(id) => {
             let task = find(recording.rows::<TaskRow>(Table::Tasks), |row| row.task_id == *id)?;
             let results = objects(recording, |row| row.task == Some(*id));
-            Some(Detail::Task(TaskDetail { task, arguments: Vec::new(), results }))
+            let stack = recording.stacks().of(&task.call_site);
+            Some(Detail::Task(TaskDetail { task, stack, arguments: Vec::new(), results }))
         }
         Target::Process(id) => {
             let Some(process) = find(recording.rows::<ProcessRow>(Table::Processes), |row| row.process == *id) else {

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::init::connection;
 use crate::object::{Fetch, fetch_all, fetch_until, wait_for};
 use crate::object_ref::{Handle, ObjectRef};
+use crate::site::Frame;
 use crate::value::Source;
 use crate::writer;
 
@@ -72,7 +73,17 @@ impl Connection {
     /// The number of a place of the program's; 0, the unknown one, where none is wanted.
     #[must_use]
     pub fn site(&self, kind: SiteKind, file: &str, line: u32, function: &str) -> u32 {
-        self.client.sites.define_text(&self.client, kind, file, line, function)
+        self.site_of_stack(kind, &[Frame { file, line, function }])
+    }
+
+    /// The number of a place with all that it was called from, innermost frame first: at most [`MAX_STACK`], the outermost of more are left
+    /// out. Stacks share their outer frames. 0, the unknown one, where none is wanted, and without a frame. It costs a look-up for each
+    /// frame: whoever asks often remembers the answer, which is good for as long as [`Connection::serial`] is the same.
+    ///
+    /// [`MAX_STACK`]: super::MAX_STACK
+    #[must_use]
+    pub fn site_of_stack(&self, kind: SiteKind, frames: &[Frame<'_>]) -> u32 {
+        self.client.sites.define_stack(&self.client, kind, frames)
     }
 
     /// Makes a new object of `length` bytes, which `fill` writes, with references inside. A `hidden` one is the package's own: it has
