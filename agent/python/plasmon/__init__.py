@@ -13,7 +13,6 @@ The names and meanings are Ray's, as far as they go; the README's page *Coming f
 
 from __future__ import annotations
 
-import os as _os
 from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
 from . import _plasmon, exceptions, state
@@ -24,6 +23,7 @@ from ._node import RuntimeContext, available_resources, cluster_resources, get_r
 from ._plasmon import ObjectRef
 from ._progress import progress
 from ._remote import RemoteFunction, remote
+from ._sites import set_call_sites
 
 __all__ = [
     "ActorClass",
@@ -54,9 +54,6 @@ __all__ = [
     "state",
     "wait",
 ]
-
-_HERE = _os.path.dirname(_os.path.abspath(__file__)) + _os.sep
-_plasmon.set_hidden_files([_HERE])
 
 _T = TypeVar("_T")
 
@@ -166,23 +163,3 @@ def memory_summary(
         ValueError: an argument is none of these.
     """
     return _plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None)
-
-
-def set_call_sites(*, hidden: Sequence[str]) -> None:
-    """Hides files from call sites: what is shown is the innermost line of the program that is in none of them.
-
-    Args:
-        hidden: names of modules, or begins of files' paths: a library's own lines are not what a leak is looked for in.
-    """
-    import importlib.util
-
-    files = [_HERE]
-    for name in hidden:
-        if _os.sep in name:
-            files.append(name)
-            continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or not spec.origin:
-            raise ValueError(f"{name!r} is neither a module nor a path")
-        files.append(_os.path.dirname(spec.origin) + _os.sep if spec.submodule_search_locations else spec.origin)
-    _plasmon.set_hidden_files(files)

@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 from . import _init, _plasmon
 from ._generators import yields
 from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, checked, near_miss, reserve
+from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
 
 #: Calls that an actor with async methods runs side by side, as Ray has it.
@@ -139,7 +140,7 @@ def _rebuilt_class(cls: type, options: dict[str, Any]) -> ActorClass:
 
 
 def _exported(cls: type) -> Any:
-    return cls, _init.namespace()
+    return cls, _init.namespace(), hidden_files()
 
 
 class ActorHandle:

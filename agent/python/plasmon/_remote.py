@@ -10,6 +10,7 @@ from . import _init, _plasmon
 from ._actor import ActorClass
 from ._generators import yields
 from ._options import TASK_OPTIONS, checked, reserve
+from ._sites import hidden_files
 
 #: As Ray has it.
 _MAX_RETRIES = 3
@@ -85,8 +86,8 @@ def _rebuilt(function: Callable[..., Any], options: dict[str, Any]) -> RemoteFun
 
 
 def _exported(function: Callable[..., Any]) -> Any:
-    """What a worker needs of a function: it, and the namespace of its job."""
-    return function, _init.namespace()
+    """What a worker needs of a function: it, the namespace of its job, and which files that hides."""
+    return function, _init.namespace(), hidden_files()
 
 
 def remote(*args: Any, **options: Any) -> Any:

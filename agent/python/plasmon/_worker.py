@@ -14,7 +14,7 @@ import traceback
 from types import CodeType, FrameType, TracebackType
 from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Optional, Union
 
-from . import _init, _logs, _node, _plasmon
+from . import _init, _logs, _node, _plasmon, _sites
 from ._actor import METHODS, is_async, methods_of
 from ._pickling import encode
 from .exceptions import TaskError
@@ -37,19 +37,21 @@ class Handler:
         #: The exception that this thread's task raised and that is not worth a retry.
         self._unlisted = threading.local()
 
-    def place_of(self, loaded: tuple[Any, str]) -> tuple[str, int, str]:
+    def place_of(self, loaded: tuple[Any, str, list[str]]) -> tuple[str, int, str]:
         """Where an exported function or class is defined: its file, line and name. A worker is of one job, which the first one tells of."""
         if not self._marked:
             self._marked = True
             _init.join_namespace(loaded[1])
             _logs.mark(_plasmon.facts())
+        if loaded[2] != _sites.hidden_files():
+            _sites.hide(loaded[2])
         return _place(loaded[0])
 
     def place_of_method(self, instance: Any, name: str) -> tuple[str, int, str]:
         """Where a method is defined."""
         return _place(getattr(type(instance), name.rpartition(".")[2], type(instance)))
 
-    def run(self, loaded: tuple[Callable[..., Any], str], payload: tuple[Any, ...], objects: list[Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
+    def run(self, loaded: tuple[Callable[..., Any], str, list[str]], payload: tuple[Any, ...], objects: list[Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
         """Calls a function; its results."""
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
@@ -76,7 +78,7 @@ class Handler:
         with self._noting(retried):
             yield from values
 
-    def create(self, loaded: tuple[type, str], payload: tuple[Any, ...], objects: list[Any]) -> Any:
+    def create(self, loaded: tuple[type, str, list[str]], payload: tuple[Any, ...], objects: list[Any]) -> Any:
         """Makes an actor's instance."""
         (actor, name), args, kwargs = _arguments(payload, objects)
         _node.become_actor(actor, name)

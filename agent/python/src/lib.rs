@@ -4,13 +4,14 @@
 //! - [`reference`]: `ObjectRef`; [`value`]: how Python's values are objects; [`view`]: buffers in shared memory.
 //! - [`objects`]: put, get, wait; [`task`]: remote functions and actors, as they are called; [`worker`]: as they are run;
 //!   [`generator`]: what they yield.
-//! - [`site`]: the line of the program that calls; [`report`]: who holds what; [`command`]: `python -m plasmon`; [`error`]: exceptions.
+//! - [`site`]: the place of the program that calls, [`frame`] by frame; [`report`]: who holds what; [`command`]: `python -m plasmon`; [`error`]: exceptions.
 //!
 //! What waits or copies much does so without the interpreter's lock.
 
 mod command;
 mod connection;
 mod error;
+mod frame;
 mod generator;
 mod objects;
 mod reference;
@@ -37,7 +38,7 @@ mod _plasmon {
     #[pymodule_export]
     use crate::report::Snapshot;
     #[pymodule_export]
-    use crate::site::set_hidden_files;
+    use crate::site::{set_hidden_files, want_call_sites};
     #[pymodule_export]
     use crate::task::{Creation, Exported, Method, Task, find_actor};
     #[pymodule_export]

@@ -64,7 +64,7 @@ impl Core {
         results: u32,
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
-        let Some(task) = self.running(from, key)? else {
+        let Some(task) = self.running(from, key)?.filter(|task| task.is_pending()) else {
             out.send(from, &ToClient::Refused { request, error: self.no_more(key) });
             return Ok(());
         };

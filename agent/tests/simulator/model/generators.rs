@@ -42,7 +42,7 @@ impl Model {
     }
 
     pub(super) fn ask_room(&mut self, from: ProcessId, request: u32, key: TaskKey, results: u32) -> Verdict {
-        let Some(task) = self.run_by(from, key)? else {
+        let Some(task) = self.run_by(from, key)?.filter(|task| task.is_pending()) else {
             self.expected.push(Expected { process: from, request, wants_value: true, answer: Answer::Refused(NO_MORE) });
             return Ok(());
         };
