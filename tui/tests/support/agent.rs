@@ -113,6 +113,8 @@ fn shown<R: Record>(
     let mut found = matching(all, view, now_ms);
     found.totals.bytes = found.rows.iter().map(bytes).sum();
     if let Some(column) = &view.group {
+        let by = view.sort.as_ref().map_or("size", |sort| sort.column.as_str());
+        assert!(["key", "rows", "size", "objects", "unique_bytes"].contains(&by), "groups do not sort by {by}");
         let groups = groups(&found.rows, column, bytes, more);
         found.totals.groups = groups.len() as u64;
         let (start, groups) = windowed(&groups, view);
