@@ -578,6 +578,18 @@ pub fn decode<'a, T: Deserialize<'a>>(who: &str, bytes: &'a [u8]) -> Result<T, E
     }
 }
 
+/// The version that a [`ClientHello`] begins with: one of another version may not decode any further. `None` without one.
+#[must_use]
+pub fn version_of_hello(bytes: &[u8]) -> Option<u32> {
+    postcard::take_from_bytes(bytes).ok().map(|(version, _)| version)
+}
+
+/// The version that a [`Welcome`] begins with; `None` without one, and for a refusal.
+#[must_use]
+pub fn version_of_welcome(bytes: &[u8]) -> Option<u32> {
+    bytes.strip_prefix(&[0]).and_then(version_of_hello)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -602,6 +614,13 @@ mod tests {
         };
         let bytes = encode(&run).unwrap();
         assert_eq!(decode::<ToClient<'_>>("test", &bytes).unwrap(), run);
+    }
+
+    #[test]
+    fn the_version_of_another_release_is_read_whatever_follows() {
+        assert_eq!(version_of_hello(&[0x80, 0x01, 0xff]), Some(128));
+        assert_eq!(version_of_welcome(&[0, 7, 0xff]), Some(7));
+        assert_eq!((version_of_hello(&[]), version_of_welcome(&[]), version_of_welcome(&[1, 7])), (None, None, None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
-from . import _plasmon, exceptions, state
+from . import _html, _plasmon, exceptions, state
 from ._actor import ActorClass, ActorHandle, get_actor, kill, method
 from ._generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from ._init import init, is_initialized, shutdown
@@ -138,6 +138,13 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     _plasmon.cancel(ref, force)
 
 
+class Summary(str):
+    """A report's text, which a notebook shows as it is."""
+
+    def _repr_html_(self) -> str:
+        return _html.of_text(self)
+
+
 def memory_summary(
     *,
     group_by: str = "NODE_ADDRESS",
@@ -162,4 +169,4 @@ def memory_summary(
     Raises:
         ValueError: an argument is none of these.
     """
-    return _plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None)
+    return Summary(_plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None))

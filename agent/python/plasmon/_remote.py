@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Callable, Optional
+from typing import Any, AsyncIterator, Callable, Coroutine, Generic, Iterator, Optional, TypeVar, overload
 
 from . import _init, _plasmon
 from ._actor import ActorClass
-from ._generators import yields
+from ._generators import ObjectRefGenerator, yields
 from ._options import TASK_OPTIONS, checked, reserve
 from ._sites import hidden_files
+
+_T = TypeVar("_T")
+#: What ``.remote(..)`` returns: an ``ObjectRef`` where no options say otherwise.
+_Outcome = TypeVar("_Outcome")
 
 #: As Ray has it.
 _MAX_RETRIES = 3
 
 
-class RemoteFunction:
+class RemoteFunction(Generic[_Outcome]):
     """A function that runs in a worker process.
 
     ``f.remote(..)`` submits a task and returns a reference to its result at once; ``f.options(..)`` changes how it runs.
@@ -45,9 +49,9 @@ class RemoteFunction:
 
     #: Submits a task; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, ``None`` where it is 0, or an
     #: ``ObjectRefGenerator`` where it is ``"streaming"``.
-    remote: Callable[..., Any]
+    remote: Callable[..., _Outcome]
 
-    def options(self, **options: Any) -> RemoteFunction:
+    def options(self, **options: Any) -> RemoteFunction[Any]:
         """The same function with other options, for the calls that are made through what is returned.
 
         Args:
@@ -81,7 +85,7 @@ class RemoteFunction:
         return _rebuilt, (self._function, self._options)
 
 
-def _rebuilt(function: Callable[..., Any], options: dict[str, Any]) -> RemoteFunction:
+def _rebuilt(function: Callable[..., Any], options: dict[str, Any]) -> RemoteFunction[Any]:
     return RemoteFunction(function, options)
 
 
@@ -90,6 +94,18 @@ def _exported(function: Callable[..., Any]) -> Any:
     return function, _init.namespace(), hidden_files()
 
 
+@overload
+def remote(actor: type[_T], /) -> ActorClass: ...  # type: ignore[overload-overlap]
+@overload
+def remote(function: Callable[..., Iterator[_T]], /) -> RemoteFunction[ObjectRefGenerator[_T]]: ...  # type: ignore[overload-overlap]
+@overload
+def remote(function: Callable[..., AsyncIterator[_T]], /) -> RemoteFunction[ObjectRefGenerator[_T]]: ...  # type: ignore[overload-overlap]
+@overload
+def remote(function: Callable[..., Coroutine[Any, Any, _T]], /) -> RemoteFunction[_plasmon.ObjectRef[_T]]: ...
+@overload
+def remote(function: Callable[..., _T], /) -> RemoteFunction[_plasmon.ObjectRef[_T]]: ...
+@overload
+def remote(**options: Any) -> Callable[[Any], Any]: ...
 def remote(*args: Any, **options: Any) -> Any:
     """Makes a function remote, or an actor of a class.
 

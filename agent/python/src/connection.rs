@@ -49,7 +49,7 @@ pub(crate) fn is_connected() -> bool {
     plasmon::is_initialized()
 }
 
-/// The connection's facts: `node`, `job`, `process`, `agent_pid`, `session`, `capacity` (bytes), `started`, `worker`.
+/// The connection's facts: `node`, `job`, `process`, `agent_pid`, `version`, `session`, `capacity` (bytes), `started`, `worker`.
 #[pyfunction]
 pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = plasmon::info().or_raise(py)?;
@@ -59,6 +59,7 @@ pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     facts.set_item("job", connection.job())?;
     facts.set_item("process", info.process.0)?;
     facts.set_item("agent_pid", info.agent_pid)?;
+    facts.set_item("version", env!("CARGO_PKG_VERSION"))?;
     facts.set_item("session", info.session.display().to_string())?;
     facts.set_item("capacity", info.capacity)?;
     facts.set_item("started", info.started)?;

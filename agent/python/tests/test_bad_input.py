@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -56,6 +57,7 @@ OPTIONS = [
     (lambda: work(), TypeError, r"work\.remote\(\.\.\)"),
     (lambda: Actor(), TypeError, r"Actor\.remote\(\.\.\)"),
     (lambda: plasmon.init(num_cpu=3), TypeError, "did you mean 'num_cpus'"),
+    (lambda: plasmon.init(include_dashboard=False), TypeError, "hint: leave it out: the command"),
     (lambda: plasmon.init(num_cpus="many"), TypeError, "num_cpus is a number"),
     (lambda: plasmon.init(object_store_memory=-5), ValueError, "not negative"),
     (lambda: plasmon.init("/nowhere/at/all"), ConnectionError, "/nowhere/at/all"),
@@ -281,6 +283,52 @@ def test_logs_of_workers_that_are_gone_are_closed(tmp_path: Path, capfd: pytest.
     both = (f"(worker pid={gone.pid})", f"(worker pid={os.getpid()})")
     assert sorted(printed.out.splitlines()) == sorted([f"{both[0]} one", f"{both[0]} no end", f"{both[1]} two", f"{both[1]} more"])
     assert sorted(printed.err.splitlines()) == sorted(f"{name} failed" for name in both)
+
+
+def test_an_agent_of_another_version_says_so(agent: Any, sessions: Path) -> None:
+    # An agent of today hears a client of tomorrow, whose hello nobody here can read beyond its first number.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(os.path.join(agent["session"], "agent.sock"))
+        client.send(b"\x63" + b"who knows what")
+        answer = client.recv(4096)
+    assert b"local protocol 99" in answer and f"agent {agent['version']}".encode() in answer
+    plasmon.shutdown()
+    # A client of today finds an agent of tomorrow.
+    path = str(sessions / "later.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as later:
+        later.bind(path)
+        later.listen()
+
+        def answers() -> None:
+            with later.accept()[0] as peer:
+                peer.recv(4096)
+                peer.send(b"\x00\x63" + b"who knows what")
+
+        thread = threading.Thread(target=answers)
+        thread.start()
+        with pytest.raises(plasmon.exceptions.VersionError, match=r"agent \(local protocol 99\).*\nhint: build both sides from the same release"):
+            plasmon.init(path)
+        thread.join(PATIENCE)
+    assert not plasmon.is_initialized()
+
+
+def test_things_show_themselves_in_a_notebook(agent: Any) -> None:
+    kept, missing = plasmon.put(np.ones(100_000)), work.options(num_cpus=2).remote(plasmon.remote(sleeps).remote())
+    store: Any = plasmon.state.store()
+    assert repr(store) == "<object store: 781.4 KiB of 128.0 MiB used by 3 objects>" or "used by" in repr(store)
+    shown = store._repr_html_()
+    assert shown.count("<table>") == shown.count("</table>") == 1 and "of 128.0 MiB" in shown and "referenced" in shown
+    for reference, state in ((kept, "its object is there"), (missing, "its object is not there yet")):
+        assert reference.hex() in reference._repr_html_() and state in reference._repr_html_()
+    summary: Any = plasmon.memory_summary()
+    assert isinstance(summary, str) and summary._repr_html_().startswith("<pre") and kept.hex() in summary._repr_html_()
+    assert agent["session"] in repr(agent) and agent["session"] in agent._repr_html_()
+    odd = "<b>&"
+    named = work.options(name=odd).remote()
+    plasmon.get(named)
+    assert odd not in plasmon.memory_summary(group_by="STACK_TRACE")._repr_html_()
+    plasmon.shutdown()
+    assert "shutdown" in kept._repr_html_() or "not connected" in kept._repr_html_()
 
 
 def test_the_command_line(agent: Any) -> None:

@@ -80,7 +80,7 @@ impl Core {
     pub(super) fn forget_room(&mut self, from: ProcessId, request: u32) {
         let running = match self.process(from).map(|process| process.activity) {
             Some(Activity::Busy(key)) => vec![key],
-            Some(Activity::Actor(actor)) => self.actors.get(&actor).map_or_else(Vec::new, |actor| actor.running.iter().copied().collect()),
+            Some(Activity::Actor(actor)) => self.actors.get(&actor).map_or_else(Vec::new, |actor| actor.running.to_vec()),
             _ => return,
         };
         for key in running {

@@ -11,7 +11,7 @@ use super::{Content, Reference};
 use crate::cancelled;
 use crate::client::Client;
 use crate::init::connection;
-use crate::object::{Fetch, fetch_all, fetch_until, wait_for};
+use crate::object::{Fetch, fetch_all, fetch_until, is_ready, wait_for};
 use crate::object_ref::{Handle, ObjectRef};
 use crate::site::Frame;
 use crate::value::Source;
@@ -147,6 +147,14 @@ impl Connection {
         let handles: Vec<&Arc<Handle>> = references.iter().map(|reference| &reference.handle).collect();
         let all = fetch_all(&handles, site, limit, (pause, stop))?;
         Ok(all.map(|all| all.into_iter().map(|fetched| Content(fetched.into_source())).collect()))
+    }
+
+    /// Whether an object is there, with a value or an error, as far as can be seen without asking: false may also mean that it is lost.
+    ///
+    /// # Errors
+    /// The reference is of another connection, or this one has ended.
+    pub fn is_ready(&self, reference: &Reference) -> Result<bool, Error> {
+        reference.handle.key_on(&self.client).map(|key| is_ready(&self.client, key))
     }
 
     /// Waits until at least `num_returns` of the objects are there, or `timeout` has passed; which ones are there. `None` when `stop`,
