@@ -60,9 +60,13 @@ pub fn fitted(text: &str, max: u16) -> Cow<'_, str> {
     if width(text) <= max {
         return Cow::Borrowed(text);
     }
-    let text = if text.ends_with(')') { text.rsplit_once(" (").map_or(text, |(bare, _)| bare) } else { text };
-    let is_place =
-        |word: &str| word.rsplit_once(':').is_some_and(|(_, line)| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_place = |word: &str| {
+        let line = word.rsplit_once(':').map_or("", |(_, line)| line);
+        !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let last = |text: &str| text.rsplit(' ').next().is_some_and(is_place);
+    let bare = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map(|(bare, _)| bare);
+    let text = bare.filter(|bare| last(bare)).unwrap_or(text);
     match text.rsplit_once(' ').filter(|(_, place)| is_place(place)) {
         Some((name, place)) if width(text) > max && width(place) + 3 <= max => {
             Cow::Owned(format!("{} {place}", cut(name, max - width(place) - 1)))
@@ -206,6 +210,7 @@ mod tests {
         let lengths = [40, 33, 32, 20, 19, 14, 13, 5, 0];
         let cut = lengths.map(|max| fitted(place, max).into_owned());
         let bare = "remember demo.rs:142";
+        assert_eq!(fitted("worker 4730 died (exit code 101)", 20), "worker 4730 died (e…", "no place");
         assert_eq!(cut, [place, place, bare, bare, "rememb… demo.rs:142", "r… demo.rs:142", "remember dem…", "reme…", ""]);
     }
 
