@@ -106,7 +106,10 @@ impl Core {
             task.room = None;
             let ready = ToClient::Resolved { request, outcome: Outcome::Ready };
             let answer = if there { ready } else { ToClient::Refused { request, error: self.no_more(key) } };
-            out.send(worker, &answer);
+            // A worker that calls itself may be the submitter that has died.
+            if self.living(worker) == worker {
+                out.send(worker, &answer);
+            }
         }
     }
 
@@ -124,11 +127,10 @@ impl Core {
         }
     }
 
-    /// Of a task that has failed, people see the first result that it has not made: there its error is found.
+    /// Of a generator that has failed, people see the first result that no attempt has yielded: there its error is found.
     pub(super) fn reveal_first_missing(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.get(&key) else { return };
-        let missing = |result: &&ObjectKey| self.objects.get(**result).is_some_and(|object| object.state == Some(ObjectState::Pending));
-        if let Some(first) = task.returns.iter().find(missing).copied() {
+        let first = self.tasks.get(&key).and_then(|task| task.returns.get(task.yielded as usize));
+        if let Some(first) = first.copied() {
             self.reveal(first);
         }
     }

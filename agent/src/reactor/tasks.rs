@@ -120,6 +120,7 @@ impl Core {
             worker: None,
             worker_pid: None,
             outputs: 0,
+            yielded: 0,
             closed: false,
             room: None,
             blocked: false,
@@ -263,6 +264,7 @@ impl Core {
             return Err(Violation(format!("result {} of a task that has {}", task.outputs + 1, task.returns.len())));
         };
         task.outputs += 1;
+        task.yielded = task.yielded.max(task.outputs);
         self.reveal(result);
         self.resolve(from, result, value, contains, out)
     }

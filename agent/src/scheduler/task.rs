@@ -123,6 +123,8 @@ pub struct Task {
     pub worker_pid: Option<u32>,
     /// Results that its running attempt has sent.
     pub outputs: u32,
+    /// The most results that an attempt has sent.
+    pub yielded: u32,
     /// It is a generator, and no more results are wanted than there is room for.
     pub closed: bool,
     /// Its worker waits for room.
@@ -207,6 +209,7 @@ pub(super) fn sample(key: TaskKey) -> Task {
         worker: None,
         worker_pid: None,
         outputs: 0,
+        yielded: 0,
         closed: false,
         room: None,
         blocked: false,

@@ -175,6 +175,8 @@ pub(crate) struct Task {
     pub(crate) worker_pid: Option<u32>,
     pub(crate) outputs: usize,
     pub(crate) blocked: bool,
+    /// The most results that an attempt has sent.
+    pub(crate) yielded: usize,
     /// No more results of a generator are wanted.
     pub(crate) closed: bool,
     /// Its worker waits for room: the request, and for how many results.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::GENERATOR_BATCH;
-use plasmon_protocol::record::ObjectState;
 
 use super::messages::{Verdict, allowed};
 use super::{Answer, Codes, Expected, Model, Role};
@@ -102,10 +101,9 @@ impl Model {
         }
     }
 
-    /// The error of a task is seen in the place of the first result that is missing.
+    /// The error of a generator is seen in the place of the first result that no attempt has yielded.
     pub(super) fn reveal_first_missing(&mut self, key: TaskKey) {
-        let missing = |result: &&ObjectKey| self.objects.get(result).is_some_and(|object| object.state == ObjectState::Pending);
-        if let Some(first) = self.tasks.get(&key).and_then(|task| task.returns.iter().find(missing)).copied() {
+        if let Some(first) = self.tasks.get(&key).and_then(|task| task.returns.get(task.yielded)).copied() {
             self.reveal(first);
         }
     }

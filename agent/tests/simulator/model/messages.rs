@@ -326,6 +326,7 @@ impl Model {
             worker_pid: None,
             outputs: 0,
             blocked: false,
+            yielded: 0,
             closed: false,
             room: None,
             codes: Codes::new(),
@@ -406,6 +407,7 @@ impl Model {
         }
         if let Some(task) = self.tasks.get_mut(&key) {
             task.outputs += 1;
+            task.yielded = task.yielded.max(task.outputs);
         }
         Ok(())
     }
