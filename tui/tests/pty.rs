@@ -120,7 +120,7 @@ fn explore(columns: u16, rows: u16) {
     screen.wait_for("the site again", |text| selected(text).contains("remember"));
 
     // Help, and back to where it was opened.
-    screen.press_for("?", &["─ Help ─", "fold or unfold the file"]);
+    screen.press_for("?", &["─ Help ─", "fold or unfold what stands below"]);
     screen.press("\x1b");
     screen.hides("─ Help ─");
     screen.press_for(":freeze", &["─ Do ─", "▸ space"]);
