@@ -171,7 +171,7 @@ impl Core {
             _ if process.stopped => "stopped",
             Activity::Free => "running",
             Activity::Starting => "starting",
-            Activity::Idle | Activity::Withdrawn(_) => "idle",
+            Activity::Idle | Activity::Withdrawn => "idle",
             Activity::Busy(_) | Activity::Actor(_) if process.blocked => "blocked",
             Activity::Actor(_) if task.is_none() => "idle",
             Activity::Busy(_) | Activity::Actor(_) => "running",
