@@ -47,7 +47,7 @@ impl Core {
     /// Whether a worker runs a task like this one, and others may come after it.
     fn takes_ahead(&self, worker: ProcessId, job: JobId, head: &Head) -> bool {
         let Some(process) = self.process(worker) else { return false };
-        let (Activity::Busy(_), Some(reservation)) = (process.activity, &process.reservation) else { return false };
+        let (Activity::Busy(current), Some(reservation)) = (process.activity, &process.reservation) else { return false };
         let is_like_it = |task: &Task| task.role == Role::Function && process.window.quick.as_ref() == Some(&task.function);
         process.job == job
             && process.window.is_open()
@@ -56,7 +56,7 @@ impl Core {
             && !self.oom.is_condemned(worker)
             && reservation.shape.number == head.shape.number
             && head.shape.gpus().is_zero()
-            && self.tasks.get(&head.task).is_some_and(is_like_it)
+            && [current, head.task].iter().all(|key| self.tasks.get(key).is_some_and(is_like_it))
     }
 
     /// What a worker's tasks have been like lately decides whether more of them are sent ahead, and whether those that were stay.
