@@ -48,15 +48,18 @@ impl Core {
     fn takes_ahead(&self, worker: ProcessId, job: JobId, head: &Head) -> bool {
         let Some(process) = self.process(worker) else { return false };
         let (Activity::Busy(current), Some(reservation)) = (process.activity, &process.reservation) else { return false };
+        let is_task = |key: &TaskKey| self.tasks.get(key).is_some_and(|task| task.role == Role::Function);
         let is_like_it = |task: &Task| task.role == Role::Function && process.window.quick.as_ref() == Some(&task.function);
         process.job == job
+            // A constructor makes an actor of its worker.
+            && is_task(&current)
             && process.window.is_open()
             && !process.blocked
             && !process.stopped
             && !self.oom.is_condemned(worker)
             && reservation.shape.number == head.shape.number
             && head.shape.gpus().is_zero()
-            && [current, head.task].iter().all(|key| self.tasks.get(key).is_some_and(is_like_it))
+            && self.tasks.get(&head.task).is_some_and(is_like_it)
     }
 
     /// What a worker's tasks have been like lately decides whether more of them are sent ahead, and whether those that were stay.
