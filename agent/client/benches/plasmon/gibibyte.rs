@@ -70,10 +70,11 @@ fn fresh(bench: &mut Bench, source: &[u8]) -> Outcome<()> {
         },
         &mut || {
             let pool = Arc::new(Pool::create(LENGTH)?);
-            let mut range = pool.write_range(0, LENGTH)?;
             each(1, || {
                 for (step, part) in black_box(source).chunks(STEP).enumerate() {
                     pool.populate((step * STEP) as u64, part.len() as u64)?;
+                    // Not before: whoever gets a range has its pages.
+                    let mut range = pool.write_range((step * STEP) as u64, part.len() as u64)?;
                     copy(&mut range, part)?;
                 }
                 Ok(())
