@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use plasmon_protocol::id::{ObjectKey, TaskKey};
 
 use super::task::Task;
+use crate::changes::Changes;
 
 /// More tasks than this are not listed when they change: then any may have.
 const MANY: usize = 1 << 16;
@@ -13,8 +14,13 @@ const MANY: usize = 1 << 16;
 /// The tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    all: HashMap<TaskKey, Box<Task>, foldhash::fast::FixedState>,
+    /// With the number of each one's place, which is its own for as long as it is known.
+    all: HashMap<TaskKey, (u32, Box<Task>), foldhash::fast::FixedState>,
+    places: Vec<Option<TaskKey>>,
+    vacant: Vec<u32>,
     changes: TaskChanges,
+    /// Places of tasks that changed, for whoever follows the table.
+    pub places_changed: Changes,
 }
 
 /// Tasks that changed, for whoever follows what is said of them in rows of their results.
@@ -58,19 +64,31 @@ impl Tasks {
     pub fn take_changed(&mut self) -> Option<Vec<ObjectKey>> {
         let none = TaskChanges { followed: self.changes.followed, ..TaskChanges::default() };
         let changes = std::mem::replace(&mut self.changes, none);
-        let known = changes.changed.iter().filter_map(|key| self.all.get(key)).flat_map(|task| made_by(task));
+        let known = changes.changed.iter().filter_map(|key| self.all.get(key)).flat_map(|(_, task)| made_by(task));
         (!changes.any).then(|| known.chain(changes.results).collect())
     }
 
     /// Adds a task, in place of one that had the same key.
     pub fn insert(&mut self, key: TaskKey, task: Task) {
         self.changes.mark(key);
-        self.all.insert(key, Box::new(task));
+        let place = match self.all.get(&key) {
+            Some((place, _)) => *place,
+            None => self.vacant.pop().unwrap_or_else(|| {
+                self.places.push(None);
+                self.places.len() as u32 - 1
+            }),
+        };
+        self.places[place as usize] = Some(key);
+        self.places_changed.mark(place);
+        self.all.insert(key, (place, Box::new(task)));
     }
 
     /// Forgets a task.
     pub fn remove(&mut self, key: &TaskKey) -> Option<Box<Task>> {
-        let task = self.all.remove(key)?;
+        let (place, task) = self.all.remove(key)?;
+        self.places[place as usize] = None;
+        self.places_changed.mark(place);
+        self.vacant.push(place);
         if self.changes.followed && !self.changes.any {
             self.changes.results.extend(made_by(&task));
             self.changes.bound();
@@ -78,16 +96,30 @@ impl Tasks {
         Some(task)
     }
 
+    /// The task at a place, unless it is vacant.
+    #[must_use]
+    pub fn at(&self, place: u32) -> Option<&Task> {
+        self.get(self.places.get(place as usize)?.as_ref()?)
+    }
+
+    /// There are no tasks at places from here on.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     /// A task.
     #[must_use]
     pub fn get(&self, key: &TaskKey) -> Option<&Task> {
-        self.all.get(key).map(|task| &**task)
+        self.all.get(key).map(|(_, task)| &**task)
     }
 
     /// A task, to change it.
     pub fn get_mut(&mut self, key: &TaskKey) -> Option<&mut Task> {
         self.changes.mark(*key);
-        self.all.get_mut(key).map(|task| &mut **task)
+        let (place, task) = self.all.get_mut(key)?;
+        self.places_changed.mark(*place);
+        Some(task)
     }
 
     /// Whether there is one of this key.
@@ -103,7 +135,7 @@ impl Tasks {
 
     /// All tasks, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Task> {
-        self.all.values().map(|task| &**task)
+        self.all.values().map(|(_, task)| &**task)
     }
 
     /// How many there are.
@@ -123,6 +155,6 @@ impl Index<&TaskKey> for Tasks {
     type Output = Task;
 
     fn index(&self, key: &TaskKey) -> &Task {
-        &self.all[key]
+        &self.all[key].1
     }
 }
