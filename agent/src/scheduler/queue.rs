@@ -89,6 +89,10 @@ pub struct ReadyQueue {
     length: usize,
     /// Tasks that were started.
     started: u64,
+    /// Queues whose first task was found not to fit, by when that was, while it has not let [`PATIENCE`] others pass.
+    blocked: BTreeSet<(u64, JobId, QueueKey)>,
+    /// The others of these, by the places of their first tasks.
+    impatient: BTreeSet<(u64, JobId, QueueKey)>,
 }
 
 impl ReadyQueue {
@@ -106,9 +110,10 @@ impl ReadyQueue {
         };
         queue.tasks.insert(place, (order, task));
         if place == 0 {
-            queue.blocked_at = None;
+            let blocked_at = queue.blocked_at.take();
             if let Some(first) = first {
                 queues.remove_head(first, key);
+                forget_blocked((&mut self.blocked, &mut self.impatient), blocked_at, (first, job, key));
             }
             queues.add_head(order, key);
         }
@@ -130,9 +135,10 @@ impl ReadyQueue {
         };
         queue.tasks.remove(place);
         if place == 0 {
-            queue.blocked_at = None;
+            let blocked_at = queue.blocked_at.take();
             let next = queue.tasks.front().map(|(next, _)| *next);
             queues.remove_head(order, key);
+            forget_blocked((&mut self.blocked, &mut self.impatient), blocked_at, (order, job, key));
             match next {
                 Some(next) => queues.add_head(next, key),
                 None => drop(queues.queues.remove(&key)),
@@ -148,8 +154,14 @@ impl ReadyQueue {
 
     /// Takes the first of a queue to be started.
     pub fn start(&mut self, job: JobId, head: &Head) {
-        if self.remove(job, head.queue, head.order) {
-            self.started += 1;
+        if !self.remove(job, head.queue, head.order) {
+            return;
+        }
+        self.started += 1;
+        while let Some((at, job, key)) = self.blocked.first().copied().filter(|(at, ..)| self.started - at >= PATIENCE) {
+            self.blocked.remove(&(at, job, key));
+            let first = self.jobs.get(&job).and_then(|queues| queues.queues.get(&key)?.tasks.front());
+            self.impatient.extend(first.map(|(order, _)| (*order, job, key)));
         }
     }
 
@@ -174,7 +186,10 @@ impl ReadyQueue {
         let started = self.started;
         let Some(queues) = self.jobs.get_mut(&job) else { return };
         if let Some(queue) = queues.queues.get_mut(&key) {
-            queue.blocked_at.get_or_insert(started);
+            if queue.blocked_at.is_none() {
+                queue.blocked_at = Some(started);
+                self.blocked.insert((started, job, key));
+            }
             queues.shut_head(key);
         }
     }
@@ -182,13 +197,11 @@ impl ReadyQueue {
     /// The oldest task that let [`PATIENCE`] others pass and that `can` be helped by keeping for it what it lacks.
     #[must_use]
     pub fn impatient(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
-        let waited = |queue: &ShapeQueue| queue.blocked_at.is_some_and(|at| self.started - at >= PATIENCE);
-        let queues = self.jobs.values().flat_map(|queues| &queues.queues);
-        let (key, queue) = queues
-            .filter(|(_, queue)| waited(queue) && can(&queue.shape))
-            .min_by_key(|(_, queue)| queue.tasks.front().map(|(order, _)| *order))?;
-        let (order, task) = queue.tasks.front()?;
-        Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
+        let queue = |job: &JobId, key: &QueueKey| self.jobs.get(job)?.queues.get(key);
+        let heads = self.impatient.iter().filter_map(|(order, job, key)| Some((*order, *key, queue(job, key)?)));
+        let (order, key, queue) = heads.into_iter().find(|(.., queue)| can(&queue.shape))?;
+        let (_, task) = queue.tasks.front()?;
+        Some(Head { order, task: *task, shape: Arc::clone(&queue.shape), queue: key })
     }
 
     /// The place of a task in its queue, from 0, and how many stand there.
@@ -228,6 +241,19 @@ impl ReadyQueue {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+}
+
+/// The first task of a queue is another one now: nothing is known of that yet.
+fn forget_blocked(
+    (blocked, impatient): (&mut BTreeSet<(u64, JobId, QueueKey)>, &mut BTreeSet<(u64, JobId, QueueKey)>),
+    blocked_at: Option<u64>,
+    (order, job, key): (u64, JobId, QueueKey),
+) {
+    if let Some(at) = blocked_at
+        && !blocked.remove(&(at, job, key))
+    {
+        impatient.remove(&(order, job, key));
     }
 }
 

@@ -145,7 +145,7 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             section("Makes", 0, &detail.results, Item::Object, "nobody holds its results"),
         ],
         // They have pages of their own kind.
-        Detail::Explain(_) | Detail::Node(_) => Vec::new(),
+        Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => Vec::new(),
         Detail::SpillFile(detail) => vec![section(
             "Objects in it, the largest first",
             u64::from(detail.file.objects),

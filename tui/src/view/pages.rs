@@ -65,7 +65,8 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
             | Detail::Actor(_)
             | Detail::SpillFile(_)
             | Detail::Explain(_)
-            | Detail::Node(_),
+            | Detail::Node(_)
+            | Detail::Recording(_),
             _,
         ) => {}
     }
@@ -81,7 +82,7 @@ fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
         Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
         Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
-        Detail::Explain(_) | Detail::Node(_) => return,
+        Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => return,
     };
     paint.rule(Rect { height: 1, ..area }, title, "");
     facts::draw(paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &lines);
