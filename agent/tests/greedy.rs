@@ -171,7 +171,7 @@ fn a_refusal_is_short_however_long_the_names_of_places_are() {
     let long = "é".repeat(2000);
     let mut messages = vec![ToAgent::Lease { request: 2, bytes: 4096, chunk: true, site: 0 }];
     for site in 1..=10 {
-        messages.push(ToAgent::Site { site, kind: SiteKind::PutObject, file: &long, line: site, function: &long });
+        messages.push(ToAgent::Site { site, kind: SiteKind::PutObject, file: &long, line: site, function: &long, caller: site - 1 });
         let key = ObjectKey { slot: first.slot + site, generation: 1 };
         let memory = Memory { lease: 0, offset: 64 * u64::from(site), length: u64::from(site) };
         messages.push(ToAgent::Put { key, memory, site, hidden: false });

@@ -191,8 +191,9 @@ columns!(ReferenceRow, References, "size", |row| format!("{}-{}", row.process, r
     "pid", Count, "the holder", |row| Cell::Count(u64::from(row.pid));
     "process", Text, "what the holder is", |row| Cell::text(row.process_type.word()), words ProcessType::WORDS;
     "age", Since, "since the holder got it", |row| Cell::Since(row.since_ms);
-    "site", Text, "where the holder got it", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.long());
-    "created", Text, "where the object was created", |row| Cell::text(row.created_site.to_string()), also |row| Cell::text(row.created_site.long());
+    "site", Text, "where the holder got it", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.stack());
+    "created", Text, "where the object was created", |row| Cell::text(row.created_site.to_string()), also |row| Cell::text(row.created_site.stack());
+    "stack", Text, "the same, with all that it was called from", |row| Cell::text(row.call_site.stack());
     "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
     "status", Text, "status of the task that makes it", |row| optional(row.status, |status| Cell::text(status.word())), words TaskStatus::WORDS;
     "attempt", Count, "attempt of that task", |row| optional(row.attempt, |attempt| Cell::Count(u64::from(attempt)));
@@ -210,7 +211,7 @@ columns!(ObjectRow, Objects, "size", |row| row.object_id.hex(), [
     "state", Text, "where its value is", |row| Cell::text(row.state.word()), words ObjectState::WORDS;
     "references", Count, "rows that hold it", |row| Cell::Count(u64::from(row.references));
     "age", Since, "since its creation", |row| Cell::Since(row.created_ms);
-    "created", Text, "where it was created", |row| Cell::text(row.created_site.to_string()), also |row| Cell::text(row.created_site.long());
+    "created", Text, "where it was created", |row| Cell::text(row.created_site.to_string()), also |row| Cell::text(row.created_site.stack());
     "creator", Count, "who created it", |row| Cell::Count(u64::from(row.creator_pid));
     "pinned", Count, "views into it", |row| Cell::Count(u64::from(row.pinned));
     "captured", Count, "objects that contain it", |row| Cell::Count(u64::from(row.captured));
@@ -222,16 +223,20 @@ columns!(ObjectRow, Objects, "size", |row| row.object_id.hex(), [
 ]);
 
 columns!(SiteRow, Sites, "held", |row| row.site.id.to_string(), [
-    "held", Bytes, "bytes of live objects created there", |row| Cell::Bytes(row.held_bytes);
+    "held", Bytes, "bytes of live objects created there, or in what was called from there", |row| Cell::Bytes(row.held_bytes);
+    "own", Bytes, "of those, created in just this place", |row| Cell::Bytes(row.own_bytes);
     "objects", Count, "how many", |row| Cell::Count(row.objects);
     "references", Count, "rows that hold them", |row| Cell::Count(row.references);
     "growth", Growth, "change in a minute", |row| Cell::Growth(row.growth_bytes);
+    "own_growth", Growth, "change of own in a minute", |row| Cell::Growth(row.own_growth_bytes);
     "age", Since, "of the oldest", |row| Cell::Since(row.oldest_ms);
     "kind", Text, "how they came to be", |row| Cell::text(row.site.kind.word()), words SiteKind::WORDS;
     "function", Text, "the enclosing function", |row| Cell::text(&*row.site.function);
     "file", Text, "the source file", |row| Cell::text(&*row.site.file);
     "line", Count, "the line in it", |row| Cell::Count(u64::from(row.site.line));
-    "site", Text, "the place in short", |row| Cell::text(row.site.to_string()), also |row| Cell::text(row.site.long());
+    "site", Text, "the place in short", |row| Cell::text(row.site.to_string()), also |row| Cell::text(row.site.stack());
+    "id", Count, "its number", |row| Cell::Count(u64::from(row.site.id.0));
+    "caller", Count, "number of the site that it was called from, 0 for none", |row| Cell::Count(u64::from(row.site.caller.0));
 ]);
 
 columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
@@ -252,7 +257,7 @@ columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
     "heap", Bytes, "largest heap that was seen of it", |row| Cell::Bytes(row.heap_bytes);
     "peak", Bytes, "largest heap of any task of its name", |row| Cell::Bytes(row.peak_bytes);
     "suggested", Bytes, "memory that it should ask for", |row| optional(row.suggested_bytes, Cell::Bytes);
-    "site", Text, "where it was submitted", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.long());
+    "site", Text, "where it was submitted", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.stack());
     "error", Text, "its error", |row| optional(row.error.as_deref(), Cell::text);
     "task", Text, "its id", |row| Cell::text(row.task_id.hex());
 ]);
@@ -281,7 +286,7 @@ columns!(ActorRow, Actors, "heap", |row| row.actor_id.hex(), [
     "concurrency", Count, "calls that may run side by side", |row| Cell::Count(u64::from(row.max_concurrency));
     "detached", Text, "whether it lives on without handles", |row| Cell::text(if row.detached { "detached" } else { "" });
     "age", Since, "since its creation", |row| Cell::Since(row.created_ms);
-    "site", Text, "where it was created", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.long());
+    "site", Text, "where it was created", |row| Cell::text(row.call_site.to_string()), also |row| Cell::text(row.call_site.stack());
     "cause", Text, "why it ended", |row| optional(row.cause.as_deref(), Cell::text);
     "actor", Text, "its id", |row| Cell::text(row.actor_id.hex());
 ]);

@@ -11,7 +11,7 @@ use crate::record::{ProcessType, SiteKind};
 use crate::resources::Demand;
 
 /// Version of these messages and of every shared layout; both sides must have the same.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Objects begin at multiples of this many bytes (two cache lines would be wasteful, less would split numbers).
 pub const ALIGNMENT: u64 = 64;
@@ -29,6 +29,8 @@ pub const SLOT_BLOCK: u32 = 1024;
 pub const MAX_LEASES: usize = 1 << 16;
 /// Call sites that one client may define; what comes after them is the unknown one, 0.
 pub const MAX_SITES: u32 = 65_536;
+/// Frames of one stack: how many call sites may follow each other by [`ToAgent::Site`]'s `caller`. The outermost ones are left out.
+pub const MAX_STACK: usize = 64;
 /// References in one [`ToAgent::Stage`].
 pub const MAX_STAGED: usize = 1000;
 /// The longest string of a message, bytes; longer ones are cut by the sender.
@@ -418,6 +420,8 @@ pub enum ToAgent<'a> {
         line: u32,
         /// The enclosing function's path, empty if it is not known yet.
         function: &'a str,
+        /// The client's number of the site that this one was called from, defined before; 0 where none is known.
+        caller: u32,
     },
     /// The enclosing function's path of a site that was defined without.
     SiteName {

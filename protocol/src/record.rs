@@ -3,6 +3,7 @@
 
 mod pressure;
 mod spill;
+mod stacks;
 pub(crate) mod words;
 
 use std::fmt;
@@ -17,11 +18,12 @@ use crate::stream::Target;
 
 pub use pressure::{PressureRow, VictimRow};
 pub use spill::{MAX_QUEUE, SpillFileRow, SpillRow, WaitRow};
+pub use stacks::Stacks;
 pub use words::{
     ActorStatus, EventKind, ObjectState, ProcessType, ReferenceType, Severity, SiteKind, SpillCause, SpillCut, SpillFileState, TaskStatus,
 };
 
-/// A place in a program. `function` is the path of the enclosing function where it is known.
+/// A place in a program, or a frame of a stack: the same place called from elsewhere is another site.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Site {
@@ -35,9 +37,49 @@ pub struct Site {
     pub file: String,
     /// The line, from 1; 0 where unknown.
     pub line: u32,
+    /// The site that it was called from, a frame; 0 where none is known, and then left out of frames.
+    #[serde(skip_serializing_if = "is_none")]
+    pub caller: SiteId,
+    /// That site itself, where rows are of the process that has all sites. It does not travel.
+    #[serde(skip)]
+    pub outer: Option<Arc<Site>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(site: &SiteId) -> bool {
+    site.0 == 0
 }
 
 impl Site {
+    /// The site and those that it was called from, innermost first, as far as they are here.
+    pub fn frames(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |site| site.outer.as_deref())
+    }
+
+    /// All frames as [`Site::long`], innermost first, with ` | ` between them.
+    #[must_use]
+    pub fn stack(&self) -> String {
+        let mut text = self.long();
+        for frame in self.frames().skip(1) {
+            text.push_str(" | ");
+            frame.write_path(&mut text);
+        }
+        text
+    }
+
+    /// `function file:line` with both paths whole.
+    fn write_path(&self, text: &mut String) {
+        if !self.function.is_empty() {
+            text.push_str(&self.function);
+            text.push(' ');
+        }
+        text.push_str(&self.file);
+        if self.line != 0 {
+            text.push(':');
+            text.push_str(&self.line.to_string());
+        }
+    }
+
     /// `function file:line` with the last parts of both paths: what fits a row.
     #[must_use]
     pub fn short(&self) -> String {
@@ -56,9 +98,13 @@ impl Site {
     /// `(kind) function file:line` with both paths whole; empty where the place is unknown.
     #[must_use]
     pub fn long(&self) -> String {
-        let place = if self.line == 0 { self.file.clone() } else { format!("{}:{}", self.file, self.line) };
-        let parts = [self.kind.word(), &self.function, &place];
-        parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
+        let mut text = self.kind.word().to_owned();
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        self.write_path(&mut text);
+        text.truncate(text.trim_end_matches(' ').len());
+        text
     }
 
     /// The last part of the function's path; closures name their function.
@@ -165,22 +211,29 @@ pub struct ObjectRow {
     pub restores: u32,
 }
 
-/// One creation site, with the objects that were created there and still live.
+/// One creation site, or a frame that some were called from, with the objects that were created there and still live. What is *own* was
+/// created in just this place, the rest in what was called from there; the own figures of all rows sum to those of all objects.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SiteRow {
     /// The place.
     pub site: Arc<Site>,
-    /// Bytes of the objects created there.
+    /// Bytes of the objects created there, and in what was called from there.
     pub held_bytes: u64,
     /// How many objects.
     pub objects: u64,
     /// Rows that hold them, in any process.
     pub references: u64,
+    /// Of `held_bytes`, those of objects that were created in just this place.
+    pub own_bytes: u64,
+    /// How many objects those are.
+    pub own_objects: u64,
     /// Growth of `held_bytes` over the last minute, or since the site is known; negative when it shrank.
     pub growth_bytes: i64,
     /// Growth of `objects` over the same time.
     pub growth_objects: i64,
+    /// Growth of `own_bytes` over the same time.
+    pub own_growth_bytes: i64,
     /// When the oldest of the objects was created.
     pub oldest_ms: u64,
 }

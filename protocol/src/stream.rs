@@ -12,8 +12,8 @@ use crate::doctor::NodeDetail;
 use crate::explain::{Explanation, Subject};
 use crate::id::{ActorId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 use crate::record::{
-    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow,
-    TaskRow,
+    ActorRow, EventRow, NodeRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, Site, SiteRow, SpillFileRow,
+    StoreRow, TaskRow,
 };
 
 /// Version of this vocabulary; raised when an old reader would misread a frame.
@@ -225,6 +225,9 @@ pub enum Body {
         /// Processes that died as they should not have, in the first parts; what they held is in no row and no total.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         post_mortem: Vec<PostMortem>,
+        /// Frames that the call sites of rows were called from and that no earlier part had; callers come first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        frames: Vec<Arc<Site>>,
         /// Rows of this part.
         references: Vec<ReferenceRow>,
         /// Whether this is the last part.
@@ -342,6 +345,8 @@ pub const MAX_DETAIL: usize = 100;
 pub struct ObjectDetail {
     /// The object.
     pub object: ObjectRow,
+    /// Where it was created: that site, and those that it was called from, innermost first.
+    pub stack: Vec<Arc<Site>>,
     /// Who holds it.
     pub holders: Vec<ReferenceRow>,
     /// Objects that contain it.
@@ -358,7 +363,9 @@ pub struct ObjectDetail {
 pub struct SiteDetail {
     /// The site.
     pub site: SiteRow,
-    /// Its largest objects.
+    /// The site, and those that it was called from, innermost first.
+    pub stack: Vec<Arc<Site>>,
+    /// Its largest objects, created there or in what was called from there.
     pub objects: Vec<ObjectRow>,
     /// The source around it, when the agent can read the file.
     pub source: Option<Source>,
@@ -387,6 +394,8 @@ pub struct Source {
 pub struct TaskDetail {
     /// The task.
     pub task: TaskRow,
+    /// Where it was submitted: that site, and those that it was called from, innermost first.
+    pub stack: Vec<Arc<Site>>,
     /// The objects that it needs.
     pub arguments: Vec<ObjectRow>,
     /// The objects that it makes.

@@ -13,7 +13,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, NodeId, ObjectId, TaskId};
 use plasmon_protocol::local::{self, ClientHello, ToAgent, ToClient, Welcome};
 use plasmon_protocol::record::{
-    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, StoreRow, TaskRow,
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, Stacks, StoreRow, TaskRow,
 };
 use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
 use plasmon_protocol::size::{Bytes, cells};
@@ -98,7 +98,10 @@ fn frame() {
         let Ok(frame) = serde_json::from_slice::<Frame>(bytes) else { return false };
         let again = serde_json::to_string(&frame).unwrap();
         assert_eq!(serde_json::from_str::<Frame>(&again).unwrap(), frame);
-        if let Body::Report { store, post_mortem, references, .. } = frame.body {
+        if let Body::Report { store, post_mortem, frames, mut references, .. } = frame.body {
+            let mut stacks = Stacks::default();
+            stacks.learn(frames);
+            stacks.link(&mut references);
             report(&Report::new(*store.unwrap_or_default(), references, frame.at_ms).with_post_mortem(post_mortem));
         }
         true

@@ -1,6 +1,7 @@
 //! The dashboard as a value: messages go in, effects come out, and the screen reads. No clocks, no sockets, no terminal.
 
 pub mod act;
+pub mod alive;
 pub mod attention;
 pub mod freeze;
 pub mod geometry;
@@ -12,7 +13,6 @@ pub mod page;
 pub mod pick;
 pub mod prompt;
 pub mod replay;
-pub mod roots;
 pub mod route;
 pub mod rows;
 pub mod split;
@@ -380,7 +380,7 @@ impl App {
         let now = self.agent_now_ms();
         match self.place().route {
             // Marks of changed numbers go when they are no news any more.
-            _ if self.model().windows.values().any(|window| window.has_news(now)) => 1_000,
+            _ if self.model().has_news(now) => 1_000,
             _ if soon => 1_000,
             Route::View(Page::Overview) => 5_000,
             _ => 1_000,

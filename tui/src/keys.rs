@@ -105,6 +105,8 @@ pub enum Action {
     Reverse,
     /// Fold rows by the next column.
     Group,
+    /// Choose the column that rows are folded by.
+    GroupBy,
     /// Go to the other table of the view.
     OtherTable,
     /// Fold or unfold the file of the selected site.
@@ -228,6 +230,7 @@ bindings! {
     }
     Groups {
         Char('b') => Group, "by", "fold rows: by type, site, process, node; actors by class, tasks by name; and unfold them again";
+        Char('B') => GroupBy, "", "choose the column that rows are folded by, by its letter: all with the same become one";
     }
     Split {
         Char('o') => OtherTable, "other table", "go to the other table: actors and tasks, processes and post-mortem; `j` and `k` lead there too";

@@ -71,6 +71,8 @@ pub struct Model {
     pub windows: BTreeMap<u32, Window>,
     /// Details by subscription.
     pub details: BTreeMap<u32, Watched>,
+    /// What details were before their last change, and when that came.
+    pub details_were: BTreeMap<u32, (u64, Arc<Detail>)>,
     /// The last frame's number; 0 before the first one of a connection.
     pub seq: u64,
     /// The agent's clock in the last frame, milliseconds since the Unix epoch.
@@ -133,7 +135,10 @@ impl Model {
             }
             Body::Detail { id, detail } if known(id) => {
                 self.changes += 1;
-                self.details.insert(id, detail.map_or(Watched::Gone, |detail| Watched::Here(Arc::from(detail))));
+                let now = detail.map_or(Watched::Gone, |detail| Watched::Here(Arc::from(detail)));
+                if let Some(Watched::Here(was)) = self.details.insert(id, now) {
+                    self.details_were.insert(id, (self.at_ms, was));
+                }
                 Applied::Answered(id)
             }
             Body::Error { id, message, hint, .. } => Applied::Refused(Refusal { id, message, hint }),
@@ -162,6 +167,20 @@ impl Model {
     pub fn forget(&mut self, id: u32) {
         self.windows.remove(&id);
         self.details.remove(&id);
+        self.details_were.remove(&id);
+    }
+
+    /// What a detail was before its last change, while that is news.
+    #[must_use]
+    pub fn detail_was(&self, id: u32, now_ms: u64) -> Option<&Detail> {
+        self.details_were.get(&id).filter(|(at_ms, _)| now_ms < at_ms + window::NEWS_MS).map(|(_, was)| &**was)
+    }
+
+    /// Whether anything that is shown has changed just now.
+    #[must_use]
+    pub fn has_news(&self, now_ms: u64) -> bool {
+        self.windows.values().any(|window| window.has_news(now_ms))
+            || self.details_were.keys().any(|id| self.detail_was(*id, now_ms).is_some())
     }
 
     /// Shows what `old` has under `new` until the first answer to `new` comes.

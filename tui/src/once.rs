@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::explain::{Explanation, Subject};
-use plasmon_protocol::record::{ReferenceRow, Site, StoreRow};
+use plasmon_protocol::record::{ReferenceRow, Site, Stacks, StoreRow};
 use plasmon_protocol::report::Report;
 use plasmon_protocol::stream::{Body, Detail, PostMortem, Request, Target};
 use serde::Deserialize;
@@ -36,6 +36,8 @@ struct Part {
     store: Option<Box<StoreRow>>,
     #[serde(default)]
     post_mortem: Vec<PostMortem>,
+    #[serde(default)]
+    frames: Vec<Arc<Site>>,
     #[serde(default)]
     references: Vec<ReferenceRow>,
     #[serde(default)]
@@ -155,7 +157,7 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
     let (mut connection, node) = door.connect().await?;
     connection.send(&Request::Report { id: ID, filter: filter.to_owned() }).await?;
     let mut store = StoreRow { node, ..StoreRow::default() };
-    let (mut references, mut post_mortem) = (Vec::new(), Vec::new());
+    let (mut references, mut post_mortem, mut stacks) = (Vec::new(), Vec::new(), Stacks::default());
     loop {
         let text = connection.text().await?;
         let part: Part = serde_json::from_str(&text).map_err(|error| connection.unreadable(&error))?;
@@ -181,10 +183,14 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
             dead.references.iter_mut().for_each(harmless_row);
             dead
         }));
-        references.extend(part.references.into_iter().map(|mut row| {
-            harmless_row(&mut row);
-            row
+        stacks.learn(part.frames.into_iter().map(|mut frame| {
+            harmless_site(&mut frame);
+            frame
         }));
+        let mut rows = part.references;
+        rows.iter_mut().for_each(harmless_row);
+        stacks.link(&mut rows);
+        references.append(&mut rows);
         if part.last {
             connection.close().await;
             let report = Report::new(store, references, part.at_ms).with_post_mortem(post_mortem);

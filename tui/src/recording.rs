@@ -8,10 +8,11 @@ mod timeline;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error as Refusal;
-use plasmon_protocol::record::{NodeRow, StoreRow};
+use plasmon_protocol::record::{NodeRow, SiteRow, Stacks, StoreRow};
 use plasmon_protocol::recording::details::target_of;
 use plasmon_protocol::recording::{DETAILS, MAX_LINE, table_of};
 use plasmon_protocol::report::Report;
@@ -264,11 +265,23 @@ impl Recording {
         detail::of(self, target)
     }
 
+    /// The stacks of what lives at this instant.
+    fn stacks(&self) -> Stacks {
+        let mut sites: Vec<_> = self.rows::<SiteRow>(Table::Sites).iter().map(|row| Arc::clone(&row.site)).collect();
+        // A caller's number is the smaller one.
+        sites.sort_by_key(|site| site.id);
+        let mut stacks = Stacks::default();
+        stacks.learn(sites);
+        stacks
+    }
+
     /// The report of this instant.
     #[must_use]
     pub fn report(&self, at_ms: u64) -> Report {
         let store = self.store().cloned().unwrap_or_else(|| StoreRow { node: self.state.node.clone(), ..StoreRow::default() });
         let dead = self.rows(Table::PostMortem).iter().map(|row| detail::post_mortem(self, row));
-        Report::new(store, self.rows(Table::References).to_vec(), at_ms).with_post_mortem(dead.collect())
+        let mut references = self.rows(Table::References).to_vec();
+        self.stacks().link(&mut references);
+        Report::new(store, references, at_ms).with_post_mortem(dead.collect())
     }
 }

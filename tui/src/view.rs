@@ -1,6 +1,7 @@
 //! The screen: one file for one region. Every function reads the [`App`] and draws what is visible, nothing else.
 
 pub mod actors;
+pub mod alive;
 pub mod chart;
 pub mod columns;
 pub mod curves;
@@ -15,6 +16,7 @@ pub mod help;
 pub mod hit;
 pub mod ledger;
 pub mod life;
+pub mod news;
 pub mod node;
 pub mod overlay;
 pub mod overview;

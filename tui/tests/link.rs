@@ -125,9 +125,15 @@ async fn a_report_is_collected_from_its_parts() {
         let store = Some(Box::new(StoreRow { objects: 3, ..StoreRow::default() }));
         let process = PostMortemRow { pid: 9, how: "signal 9\u{1b}".into(), ..PostMortemRow::default() };
         let post_mortem = vec![PostMortem { process, references: vec![row(9)] }];
-        say(&mut socket, 2, Body::Report { id: 1, store, post_mortem, references: vec![row(1), row(2)], last: false }).await;
+        say(&mut socket, 2, Body::Report { id: 1, store, post_mortem, frames: Vec::new(), references: vec![row(1), row(2)], last: false })
+            .await;
         assert_eq!(request(&mut socket).await, Some(Request::Ack { seq: 2 }));
-        say(&mut socket, 3, Body::Report { id: 1, store: None, post_mortem: Vec::new(), references: vec![row(3)], last: true }).await;
+        say(
+            &mut socket,
+            3,
+            Body::Report { id: 1, store: None, post_mortem: Vec::new(), frames: Vec::new(), references: vec![row(3)], last: true },
+        )
+        .await;
         while request(&mut socket).await.is_some() {}
     };
     let (report, ()) = tokio::join!(once::fetch(&door, ""), serve);

@@ -108,7 +108,7 @@ fn explore(columns: u16, rows: u16) {
     assert!(line.contains("plasmon::put(preview)"), "{line}");
     let page = screen.wait_for("an object", |text| selected(text).contains("in memory"));
     assert!(page.contains("1.00M") || page.contains("1024K"), "{page}");
-    let object = screen.press_for("\r", &["─ Why is it alive? ─", "goes with its 1 reference", "driver ", "1 handle"]);
+    let object = screen.press_for("\r", &["─ Why is it alive? ─", "held by 1 reference", "kept by", "driver ", "1 handle"]);
     assert!(object.lines().any(|line| line.contains("› object ")), "{object}");
     let process = screen.press_for("\r", &["─ Process ─"]);
     assert!(process.contains("› driver "), "{process}");
@@ -171,7 +171,7 @@ fn what_was_spilled_leads_to_the_line_that_made_it() {
     screen.wait_for("a file", |text| selected(text).contains("ready"));
     screen.press_for("\r", &["─ Spill file ─", "4 Spill › file ", "Objects in it", "cause ", "cut "]);
     select(&mut screen, "spilled");
-    let parts = ["─ Why is it alive? ─", "is in file ", "› dropped from memory ", "goes with its 1 reference", "driver ", "1 handle"];
+    let parts = ["─ Why is it alive? ─", "is in file ", "› dropped from memory ", "held by 1 reference", "kept by", "driver ", "1 handle"];
     screen.press_for("\r", &parts);
     screen.press_for("c", &["─ Creation site ─", "remember demo.rs:", "plasmon::put(preview)"]);
     screen.press_for("\x1b", &["─ Why is it alive? ─"]);

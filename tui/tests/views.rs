@@ -5,6 +5,10 @@
 mod actors;
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "support/full.rs"]
+mod full;
+#[path = "support/picture.rs"]
+mod picture;
 #[path = "support/sample.rs"]
 mod sample;
 #[path = "support/stage.rs"]
@@ -20,8 +24,6 @@ use plasmon_protocol::record::{SpillRow, StoreRow};
 use plasmon_tui::app::Msg;
 use plasmon_tui::svg;
 use plasmon_tui::view::theme::Theme;
-use ratatui::buffer::Buffer;
-use ratatui::style::Color;
 use sample::NOW_MS;
 use stage::Stage;
 
@@ -30,6 +32,8 @@ const VIEWS: &[(&str, &str)] = &[
     ("overview", ""),
     ("references", "2"),
     ("references_by_type", "2b"),
+    ("references_by_creator", "2Be"),
+    ("group", "2B"),
     ("references_filtered", "2/type:pinned⏎"),
     ("references_end", "2G"),
     ("references_of_site", "3r"),
@@ -69,14 +73,20 @@ const VIEWS: &[(&str, &str)] = &[
     ("completion", "4/state:ready c"),
 ];
 
+/// A view at every size, with and without colours, is as it was.
+fn check(name: &str, at: impl FnMut(u16, u16) -> Stage) {
+    let sheet = picture::sheet(name, at);
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, sheet) });
+}
+
 #[test]
-fn every_view_at_three_sizes() {
-    for (columns, rows) in [(80, 24), (120, 40), (200, 60)] {
-        for (name, keys) in VIEWS {
+fn every_view_at_three_sizes_with_and_without_colour() {
+    for (name, keys) in VIEWS {
+        check(name, |columns, rows| {
             let mut stage = Stage::new(columns, rows);
             stage.keys(keys);
-            insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), stage.text());
-        }
+            stage
+        });
     }
 }
 
@@ -112,58 +122,6 @@ fn every_view_in_colour() {
     }
 }
 
-/// Runs of one style, line by line: what is left when colours are not allowed.
-fn styles(buffer: &Buffer) -> String {
-    let mut text = String::new();
-    for y in 0..buffer.area.height {
-        let mut runs: Vec<(String, String)> = Vec::new();
-        for x in 0..buffer.area.width {
-            let cell = &buffer[(x, y)];
-            let style = format!("{:?}", cell.modifier);
-            match runs.last_mut() {
-                Some((last, symbols)) if *last == style => symbols.push_str(cell.symbol()),
-                _ => runs.push((style, cell.symbol().to_owned())),
-            }
-        }
-        for (style, symbols) in runs.iter().filter(|(style, symbols)| style != "NONE" && !symbols.trim().is_empty()) {
-            text.push_str(&format!("{y:>2} {style}: {}\n", symbols.trim_end()));
-        }
-    }
-    text
-}
-
-#[test]
-fn without_colour_nothing_is_coloured_and_the_rest_stays() {
-    for (name, keys) in [
-        ("overview", ""),
-        ("sites", "3"),
-        ("references", "2"),
-        ("events", "7"),
-        ("site", "3⏎"),
-        ("tasks", "5"),
-        ("processes", "6"),
-        ("spill", "4"),
-        ("file", "4⏎"),
-        ("object_spilled", "4⏎⏎"),
-        ("why", "5ow"),
-        ("dead", "8"),
-        ("node", "9"),
-        ("object", "3⏎⏎"),
-        ("process", "6j⏎"),
-        ("task", "5o⏎"),
-        ("actor", "5⏎"),
-        ("help", "2?"),
-    ] {
-        let mut stage = Stage::new(80, 24);
-        stage.keys(keys);
-        let buffer = stage.buffer(&Theme::new(false));
-        for cell in buffer.content() {
-            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}: {cell:?}");
-        }
-        insta::assert_snapshot!(format!("{name}_no_colour"), format!("{}\n{}", stage::text(&buffer), styles(&buffer)));
-    }
-}
-
 /// The views that a number goes to, and a page.
 const PLACES: &[(&str, &str)] = &[
     ("overview", ""),
@@ -175,7 +133,10 @@ const PLACES: &[(&str, &str)] = &[
     ("events", "7"),
     ("dead", "8"),
     ("node", "9"),
+    ("site", "3⏎"),
     ("object", "3⏎⏎"),
+    ("process", "6⏎"),
+    ("why", "w"),
 ];
 
 /// A hostile text for whatever a program, a file or a machine names: escapes, a change of direction, wide and broken characters.
@@ -211,35 +172,74 @@ fn poison(value: &mut serde_json::Value, free: bool) {
 #[test]
 fn every_view_of_hostile_names_is_harmless_and_readable() {
     for (name, keys) in PLACES {
-        let mut stage = Stage::new(80, 24);
-        let mut change = |frame: plasmon_protocol::stream::Frame| {
-            let mut value = serde_json::to_value(&frame).unwrap();
-            poison(&mut value, false);
-            plasmon_tui::model::clean::decode(&value.to_string()).unwrap()
-        };
-        stage.corrupt(&mut change, keys);
-        let text = stage.text();
-        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{200b}', '\u{9b}', '\u{0}']), "{name}: {text}");
-        insta::assert_snapshot!(format!("hostile_{name}_80x24"), text);
+        check(&format!("hostile_{name}"), |columns, rows| {
+            let mut stage = Stage::new(columns, rows);
+            let mut change = |frame: plasmon_protocol::stream::Frame| {
+                let mut value = serde_json::to_value(&frame).unwrap();
+                poison(&mut value, false);
+                plasmon_tui::model::clean::decode(&value.to_string()).unwrap()
+            };
+            stage.corrupt(&mut change, keys);
+            let text = stage.text();
+            assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{200b}', '\u{9b}', '\u{0}']), "{name}: {text}");
+            stage
+        });
     }
+}
+
+#[test]
+fn every_view_of_an_agent_that_is_full_to_the_brim() {
+    for (name, keys) in PLACES {
+        check(&format!("full_{name}"), |columns, rows| {
+            let mut stage = Stage::of(columns, rows, full::full());
+            stage.keys(keys);
+            stage
+        });
+    }
+}
+
+/// The connection breaks.
+fn lose(stage: &mut Stage) {
+    stage.tell(Msg::Lost {
+        cause: "the connection to ws://127.0.0.1:6480 ended: connection reset".to_owned(),
+        hint: String::new(),
+        retry_at_ms: NOW_MS + 2_000,
+    });
 }
 
 #[test]
 fn a_lost_connection_keeps_every_view_and_says_since_when() {
     for (name, keys) in PLACES {
-        let mut stage = Stage::new(80, 24);
-        stage.keys(keys);
-        let before = stage.text();
-        stage.tell(Msg::Lost {
-            cause: "the connection to ws://127.0.0.1:6480 ended: connection reset".to_owned(),
-            hint: String::new(),
-            retry_at_ms: NOW_MS + 2_000,
+        check(&format!("lost_{name}"), |columns, rows| {
+            let mut stage = Stage::new(columns, rows);
+            stage.keys(keys);
+            let before = stage.text();
+            lose(&mut stage);
+            let text = stage.text();
+            let body = |text: &str| text.lines().skip(2).take(usize::from(rows) - 3).map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(body(&text), body(&before), "{name}: the last data stays");
+            assert!(text.contains("lost 14:03:22, retry in 2 s"), "{name}: {text}");
+            stage
         });
-        let text = stage.text();
-        let body = |text: &str| text.lines().skip(2).take(21).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(body(&text), body(&before), "{name}: the last data stays");
-        assert!(text.contains("lost 14:03:22, retry in 2 s") && text.contains("connection reset"), "{name}: {text}");
-        insta::assert_snapshot!(format!("lost_{name}_80x24"), text);
+    }
+}
+
+/// Behind each number that is another than in the frame before stands which way it went, for a second.
+#[test]
+fn numbers_that_have_just_changed_are_marked_in_every_view() {
+    for (name, keys) in PLACES {
+        check(&format!("changed_{name}"), |columns, rows| {
+            let mut stage = Stage::new(columns, rows);
+            stage.keys(keys).grow();
+            let marks = |stage: &Stage| stage.text().matches(['↑', '↓']).count();
+            let shown = marks(&stage);
+            // What happened does not change, nor does what the dead held, why something waits, or what a machine allows.
+            assert_eq!(shown > 0, !["events", "dead", "why", "node"].contains(name), "{name}: {shown}");
+            stage.tell(Msg::Tick(NOW_MS + 2_000));
+            assert_eq!(marks(&stage), 0, "{name}: it is no news any more");
+            stage.tell(Msg::Tick(NOW_MS + 1_000));
+            stage
+        });
     }
 }
 
@@ -258,16 +258,6 @@ fn in_ascii_every_cell_is_ascii_and_the_rest_stays() {
 
 #[test]
 fn what_is_not_of_now_says_so() {
-    let lost = |stage: &mut Stage| {
-        stage.tell(Msg::Lost {
-            cause: "the connection to ws://127.0.0.1:6480 ended: connection reset".to_owned(),
-            hint: String::new(),
-            retry_at_ms: NOW_MS + 2_000,
-        });
-    };
-    let mut stage = Stage::new(80, 24);
-    lost(&mut stage);
-    insta::assert_snapshot!("lost_80x24", stage.text());
     let mut stage = Stage::new(80, 24);
     stage.keys("2 ");
     stage.tell(Msg::Tick(NOW_MS + 12_000));
@@ -352,25 +342,16 @@ fn memory_that_runs_out_is_told() {
 
 #[test]
 fn an_empty_agent_is_explained_in_every_view() {
-    for (name, keys) in [
-        ("overview", ""),
-        ("references", "2"),
-        ("sites", "3"),
-        ("tasks", "5"),
-        ("events", "7"),
-        ("spill", "4"),
-        ("processes", "6"),
-        ("dead", "8"),
-        ("node", "9"),
-        ("nothing", "2/pid=1⏎"),
-        ("why", "w"),
-    ] {
-        let mut rows = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
-        rows.store.spill = SpillRow::default();
-        rows.store.creates_queued = 0;
-        let mut stage = Stage::empty(80, 24, rows);
-        stage.keys(keys);
-        insta::assert_snapshot!(format!("empty_{name}_80x24"), stage.text());
+    let more = [("nothing", "2/pid=1⏎")];
+    for (name, keys) in PLACES.iter().chain(&more).filter(|(name, _)| !["site", "object", "process"].contains(name)) {
+        check(&format!("empty_{name}"), |columns, rows| {
+            let mut rows_of = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
+            rows_of.store.spill = SpillRow::default();
+            rows_of.store.creates_queued = 0;
+            let mut stage = Stage::empty(columns, rows, rows_of);
+            stage.keys(keys);
+            stage
+        });
     }
 }
 

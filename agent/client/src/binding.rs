@@ -12,7 +12,7 @@ use std::time::Duration;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, ObjectId, ObjectKey};
 use plasmon_protocol::local::{self, INLINE, MAX_CONCURRENCY, MAX_NAME, ToAgent};
-pub use plasmon_protocol::local::{RetryExceptions, Work};
+pub use plasmon_protocol::local::{MAX_STACK, RetryExceptions, Work};
 pub use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::Amount;
 
@@ -25,6 +25,7 @@ use crate::options::Reserve;
 pub use crate::registry::{Call, Failure, Fill};
 use crate::registry::{Given, Outgoing};
 use crate::scope::{self, Reading};
+pub use crate::site::Frame;
 use crate::value::{Fetched, Source, Value};
 use crate::{actor, boot, task, writer};
 
@@ -241,7 +242,15 @@ impl Connection {
     /// The number of a place of the program's; 0, the unknown one, where none is wanted.
     #[must_use]
     pub fn site(&self, kind: SiteKind, file: &str, line: u32, function: &str) -> u32 {
-        self.client.sites.define_text(&self.client, kind, file, line, function)
+        self.site_of_stack(kind, &[Frame { file, line, function }])
+    }
+
+    /// The number of a place with all that it was called from, innermost frame first: at most [`MAX_STACK`], the outermost of more are left
+    /// out. Stacks share their outer frames. 0, the unknown one, where none is wanted, and without a frame. It costs a look-up for each
+    /// frame: whoever asks often remembers the answer, which is good for as long as [`Connection::serial`] is the same.
+    #[must_use]
+    pub fn site_of_stack(&self, kind: SiteKind, frames: &[Frame<'_>]) -> u32 {
+        self.client.sites.define_stack(&self.client, kind, frames)
     }
 
     /// Makes a new object of `length` bytes, which `fill` writes, with references inside. A `hidden` one is the package's own: it has

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use plasmon_memory::fork::PerProcess;
-use plasmon_protocol::local::{MAX_SITES, MAX_TEXT, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_STACK, MAX_TEXT, ToAgent};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
@@ -55,10 +55,21 @@ pub(crate) struct Sites {
 #[derive(Debug, Default)]
 struct Inner {
     numbers: HashMap<Place, u32, foldhash::fast::FixedState>,
-    /// Places that are told by text: of another language.
-    texts: HashMap<(SiteKind, Box<str>, u32), u32, foldhash::fast::FixedState>,
+    /// Places that are told by text, of another language, each with the number of what it was called from.
+    texts: HashMap<(SiteKind, Box<str>, u32, u32), u32, foldhash::fast::FixedState>,
     unnamed: Vec<Unnamed>,
     last: u32,
+}
+
+/// One frame of a stack as another language tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Frame<'a> {
+    /// The source file.
+    pub file: &'a str,
+    /// The line that it is at, from 1.
+    pub line: u32,
+    /// The function's qualified name.
+    pub function: &'a str,
 }
 
 /// A place whose function is to be named.
@@ -99,7 +110,8 @@ impl Sites {
             return *number;
         }
         let Some(number) = inner.next() else { return 0 };
-        let message = ToAgent::Site { site: number, kind: place.1, file: cut(location.file()), line: location.line(), function: "" };
+        let message =
+            ToAgent::Site { site: number, kind: place.1, file: cut(location.file()), line: location.line(), function: "", caller: 0 };
         // Under the lock, so that numbers are defined in order.
         if client.push(&message).is_err() {
             return 0;
@@ -131,7 +143,8 @@ impl Sites {
             return *number;
         }
         let Some(number) = inner.next() else { return 0 };
-        let message = ToAgent::Site { site: number, kind, file: cut(function.file), line: function.line, function: cut(function.name) };
+        let (file, name) = (cut(function.file), cut(function.name));
+        let message = ToAgent::Site { site: number, kind, file, line: function.line, function: name, caller: 0 };
         if client.push(&message).is_err() {
             return 0;
         }
@@ -140,22 +153,35 @@ impl Sites {
         number
     }
 
-    /// A place that is told by text.
-    pub(crate) fn define_text(&self, client: &Client, kind: SiteKind, file: &str, line: u32, function: &str) -> u32 {
+    /// A place that is told by text, called from the site with that number, or from 0: nobody knows where.
+    fn define_text(&self, client: &Client, kind: SiteKind, frame: &Frame<'_>, caller: u32) -> u32 {
         if !client.words.sites() {
             return 0;
         }
-        let place = (kind, Box::from(file), line);
+        let place = (kind, Box::from(frame.file), frame.line, caller);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = inner.texts.get(&place) {
             return *number;
         }
         let Some(number) = inner.next() else { return 0 };
-        if client.push(&ToAgent::Site { site: number, kind, file: cut(file), line, function: cut(function) }).is_err() {
+        let (file, function) = (cut(frame.file), cut(frame.function));
+        if client.push(&ToAgent::Site { site: number, kind, file, line: frame.line, function, caller }).is_err() {
             return 0;
         }
         inner.last = number;
         inner.texts.insert(place, number);
+        number
+    }
+
+    /// A stack that is told by text, innermost frame first: the number of the innermost one, which is of that kind. The outermost of more
+    /// than [`MAX_STACK`] frames are left out.
+    pub(crate) fn define_stack(&self, client: &Client, kind: SiteKind, frames: &[Frame<'_>]) -> u32 {
+        let frames = &frames[..frames.len().min(MAX_STACK)];
+        let mut number = 0;
+        for (at, frame) in frames.iter().enumerate().rev() {
+            let kind = if at == 0 { kind } else { SiteKind::Frame };
+            number = self.define_text(client, kind, frame, number);
+        }
         number
     }
 

@@ -69,6 +69,7 @@ impl Core {
         };
         Some(ObjectDetail {
             object: self.object_row(key, object),
+            stack: self.sites.stack(object.site),
             holders: self.holders_in_order(object),
             contained_in,
             contains: self.object_rows(object.contains()),
@@ -89,14 +90,15 @@ impl Core {
     }
 
     fn site_detail(&self, id: SiteId) -> Option<SiteDetail> {
-        if self.sites.weight(id).objects == 0 {
-            return None;
-        }
-        let mut objects: Vec<_> = self.visible().filter(|(_, object)| object.site == id).collect();
+        let figures = self.sites.figures(self.now_ms).get(id.0 as usize).copied().filter(|figures| figures.held.objects > 0)?;
+        let within = self.sites.within(id);
+        let is_within = |site: SiteId| within.get(site.0 as usize).copied().unwrap_or(false);
+        let mut objects: Vec<_> = self.visible().filter(|(_, object)| is_within(object.site)).collect();
         objects.sort_by_key(|(key, object)| (std::cmp::Reverse(object.size()), object.created_ms, *key));
         objects.truncate(MAX_DETAIL);
         Some(SiteDetail {
-            site: self.site_row(id),
+            site: self.site_row(id, &figures),
+            stack: self.sites.stack(id),
             objects: objects.into_iter().map(|(key, object)| self.object_row(key, object)).collect(),
             source: None,
         })
@@ -112,7 +114,12 @@ impl Core {
                 Argument::Inline(_) | Argument::Block(_) => None,
             })
             .collect();
-        Some(TaskDetail { task: self.task_row(task), arguments: self.object_rows(&arguments), results: self.object_rows(&task.returns) })
+        Some(TaskDetail {
+            task: self.task_row(task),
+            stack: self.sites.stack(task.site),
+            arguments: self.object_rows(&arguments),
+            results: self.object_rows(&task.returns),
+        })
     }
 
     fn process_detail(&self, id: ProcessId) -> Option<ProcessDetail> {

@@ -12,6 +12,7 @@ impl Core {
         match table {
             Table::References => Some(self.changed_references(begin, most)),
             Table::Objects => Some(self.changed_objects(begin, most)),
+            Table::Sites => Some(self.changed_sites(begin, most)),
             _ => None,
         }
     }
@@ -25,6 +26,7 @@ impl Core {
                 self.tasks.follow(false);
             }
             Table::Objects => self.objects.changes.forget(),
+            Table::Sites => self.sites.forget_told(),
             _ => {}
         }
     }
@@ -75,6 +77,22 @@ impl Core {
         }
         let complete = self.references.changes.is_told(end) && self.objects.changes_in_rows.is_told(u32::MAX);
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::References(rows), end, complete }
+    }
+
+    /// Figures are compared, not noted as they change: there are so few sites at most that this costs less.
+    fn changed_sites(&mut self, begin: bool, most: usize) -> Changed {
+        self.notice_renamed();
+        let (changed, complete) = self.sites.take_changed(begin, most, self.now_ms);
+        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, figures) in changed {
+            if figures.held.objects > 0 {
+                places.push(id.0);
+                rows.push(self.site_row(id, &figures));
+            } else {
+                gone.push(id.0);
+            }
+        }
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Sites(rows), end: self.sites.end(), complete }
     }
 
     fn changed_objects(&mut self, begin: bool, most: usize) -> Changed {

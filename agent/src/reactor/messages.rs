@@ -1,7 +1,7 @@
 //! One message from a client: what may be in it, and where it goes.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::local::{MAX_SITES, MAX_STAGED, MAX_TEXT, Task, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_STACK, MAX_STAGED, MAX_TEXT, Task, ToAgent};
 
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
@@ -90,10 +90,15 @@ impl Core {
             ToAgent::Ended { task, ending } => self.on_ended(from, task, ending, out),
             ToAgent::Blocked => self.on_blocked(from, true),
             ToAgent::Unblocked => self.on_blocked(from, false),
-            ToAgent::Site { site, kind, file, line, function } => {
+            ToAgent::Site { site, kind, file, line, function, caller } => {
                 bounded("file", file)?;
                 bounded("function", function)?;
-                let id = self.charge_sites(from, |sites, cost| sites.intern(kind, file, line, function, cost));
+                if caller >= site {
+                    return Err(Violation(format!("call site {site} called from {caller}, which is not defined before it")));
+                }
+                let caller = self.site_from(from, caller);
+                let id = self.charge_sites(from, |sites, cost| sites.intern(kind, file, line, function, caller, cost));
+                let id = id.ok_or_else(|| Violation(format!("call site {site} is beyond {MAX_STACK} frames of a stack")))?;
                 self.define_site(from, site, id)
             }
             ToAgent::SiteName { site, function } => {

@@ -55,7 +55,7 @@ impl Core {
         }
         details.extend(sites.into_iter().map(|site| {
             let objects = largest.get(&site.site.id).map(|row| (*row).clone()).into_iter().collect();
-            Detail::Site(SiteDetail { site, objects, source: None })
+            Detail::Site(SiteDetail { site, objects, ..SiteDetail::default() })
         }));
         details
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::{JobId, ObjectKey, ProcessId};
+use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::record::{
     ActorRow, EventRow, Ledger, NodeRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals,
     ReferenceType, SiteRow, SpillFileRow, StoreRow, TaskRow, TaskStatus,
@@ -16,6 +16,7 @@ use plasmon_protocol::window::live::Changed;
 use super::learned::asked_memory;
 use super::reasons::Reasons;
 use super::{Activity, Core, Process};
+use crate::references::sites::Figures;
 use crate::references::table::{Count, Row};
 use crate::scheduler::actor::Actor;
 use crate::scheduler::learned::suggestion;
@@ -197,17 +198,18 @@ impl Core {
         }
     }
 
-    pub(super) fn site_row(&self, id: plasmon_protocol::id::SiteId) -> SiteRow {
-        let weight = self.sites.weight(id);
-        let (growth_bytes, growth_objects) = self.sites.growth(id, self.now_ms);
+    pub(super) fn site_row(&self, id: SiteId, figures: &Figures) -> SiteRow {
         SiteRow {
             site: Arc::clone(self.sites.get(id)),
-            held_bytes: weight.bytes,
-            objects: weight.objects,
-            references: weight.references,
-            growth_bytes,
-            growth_objects,
-            oldest_ms: self.sites.oldest(id).unwrap_or(self.now_ms),
+            held_bytes: figures.held.bytes,
+            objects: figures.held.objects,
+            references: figures.held.references,
+            own_bytes: figures.own.bytes,
+            own_objects: figures.own.objects,
+            growth_bytes: figures.growth.0,
+            growth_objects: figures.growth.1,
+            own_growth_bytes: figures.own_growth,
+            oldest_ms: figures.oldest_ms.unwrap_or(self.now_ms),
         }
     }
 
@@ -320,7 +322,8 @@ impl Tables for Core {
     }
 
     fn sites(&self) -> Vec<SiteRow> {
-        self.sites.iter().filter(|(_, _, weight)| weight.objects > 0).map(|(id, _, _)| self.site_row(id)).collect()
+        let figures = (0..).map(SiteId).zip(self.sites.figures(self.now_ms));
+        figures.filter(|(_, figures)| figures.held.objects > 0).map(|(id, figures)| self.site_row(id, &figures)).collect()
     }
 
     fn processes(&self) -> Vec<ProcessRow> {

@@ -225,7 +225,8 @@ mod tests {
         let asked = |file: &str, pid: u32, oldest_ms: u64| {
             let site = Arc::new(Site { file: file.to_owned(), line: 1, ..Site::default() });
             let objects = vec![ObjectRow { creator_pid: pid, ..ObjectRow::default() }];
-            let mut detail = Detail::Site(SiteDetail { site: SiteRow { site, oldest_ms, ..SiteRow::default() }, objects, source: None });
+            let mut detail =
+                Detail::Site(SiteDetail { site: SiteRow { site, oldest_ms, ..SiteRow::default() }, objects, ..SiteDetail::default() });
             details.complete(&mut detail, Instant::now());
             let Detail::Site(detail) = detail else { panic!("another detail") };
             detail.source.unwrap().changed_ms

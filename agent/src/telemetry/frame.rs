@@ -1,7 +1,11 @@
 //! Frames as JSON text, beside those of windows: details, reports, errors.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use plasmon_protocol::error::Error;
-use plasmon_protocol::record::{ReferenceRow, StoreRow};
+use plasmon_protocol::id::SiteId;
+use plasmon_protocol::record::{ReferenceRow, Site, StoreRow};
 use plasmon_protocol::stream::{Body, Detail, Frame, MAX_DETAIL, MAX_FRAME, PostMortem};
 use plasmon_protocol::window::{ENVELOPE, MAX_TEXT, Payload, clip, write_row};
 use serde_json::Value;
@@ -44,7 +48,8 @@ fn shorten(value: &mut Value, longest: usize) {
 }
 
 /// A part of a report: as many of the `dead`, and then of the `rows`, as fit one frame, at least one of them, and how many those are.
-/// Of one who held more than fits a frame, the smaller half of the list is left out, as often as need be; its row has the count.
+/// Of one who held more than fits a frame, the smaller half of the list is left out, as often as need be; its row has the count. Frames of
+/// their stacks that are not `told` are told with the rows.
 ///
 /// # Errors
 /// See [`detail`].
@@ -53,6 +58,7 @@ pub fn report_part(
     store: Option<&StoreRow>,
     dead: &[PostMortem],
     rows: &[ReferenceRow],
+    told: &mut HashSet<SiteId>,
 ) -> Result<(Payload, (usize, usize)), Error> {
     let mut text = format!(r#""type":"report","id":{id}"#);
     if let Some(store) = store {
@@ -62,21 +68,54 @@ pub fn report_part(
     let mut left = (MAX_FRAME - ENVELOPE).saturating_sub(text.len());
     let (examined, rows_fit) = if dead.is_empty() { (0, true) } else { push_dead(&mut text, &mut left, dead)? };
     let mut taken = 0;
+    let mut frames = String::new();
     text.push_str(r#","references":["#);
     for row in if rows_fit { rows } else { &[] } {
         let json = write_row(row, &[]).map_err(unwritable)?;
-        if !take(&mut left, json.len() + 1) && taken + examined > 0 {
-            break;
+        let mut new = new_frames(row, told);
+        let mut new_json = new.iter().map(|frame| write_row(&***frame, &[])).collect::<serde_json::Result<Vec<_>>>().map_err(unwritable)?;
+        let bytes = json.len() + 1 + new_json.iter().map(|json| json.len() + 1).sum::<usize>();
+        if !take(&mut left, bytes) {
+            if taken + examined > 0 {
+                break;
+            }
+            // No honest program has names that long: the row is worth more.
+            left = left.saturating_sub(json.len() + 1);
+            new.clear();
+            new_json.clear();
         }
+        for json in new_json {
+            frames.push_str(if frames.is_empty() { "" } else { "," });
+            frames.push_str(&json);
+        }
+        told.extend(new.iter().map(|frame| frame.id));
         if taken > 0 {
             text.push(',');
         }
         text.push_str(&json);
         taken += 1;
     }
+    if !frames.is_empty() {
+        text.push_str(r#"],"frames":["#);
+        text.push_str(&frames);
+    }
     let last = (examined, taken) == (dead.len(), rows.len());
     text.push_str(if last { r#"],"last":true"# } else { r#"],"last":false"# });
     Ok((Payload::of(text), (examined, taken)))
+}
+
+/// What the call sites of a row were called from that is not `told`, callers first.
+fn new_frames<'a>(row: &'a ReferenceRow, told: &HashSet<SiteId>) -> Vec<&'a Arc<Site>> {
+    let mut new: Vec<&Arc<Site>> = Vec::new();
+    for site in [&row.created_site, &row.call_site] {
+        let outer = std::iter::successors(site.outer.as_ref(), |site| site.outer.as_ref());
+        let begin = new.len();
+        new.extend(outer.take_while(|frame| !told.contains(&frame.id)));
+        new[begin..].reverse();
+    }
+    let mut seen = HashSet::new();
+    new.retain(|frame| seen.insert(frame.id));
+    new
 }
 
 /// As many of the `dead` as fit, at least one, and whether those were all.

@@ -140,7 +140,7 @@ fn submit(number: u32, arguments: Vec<Argument<'static>>, returns: Vec<ObjectKey
 }
 
 pub(crate) fn examples() -> Examples {
-    let site = ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "app.rs", line: 7, function: "" };
+    let site = ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "app.rs", line: 7, function: "", caller: 0 };
     let begin = || {
         Draft::default().says(
             Who::Driver,

@@ -149,7 +149,10 @@ impl Client {
             }
             17 => random.pick(&[0, 1]).map_or(ToAgent::Bye, |which| if which == 0 { ToAgent::Blocked } else { ToAgent::Unblocked }),
             _ => match random.below(3) {
-                0 => ToAgent::Site { site: self.sites + 1, kind: SiteKind::PutObject, file: text, line: 1, function: text },
+                0 => {
+                    let caller = random.pick(&[0, self.sites, site, u32::MAX]).unwrap_or(0);
+                    ToAgent::Site { site: self.sites + 1, kind: SiteKind::PutObject, file: text, line: 1, function: text, caller }
+                }
                 1 => ToAgent::SiteName { site, function: text },
                 _ => ToAgent::Bye,
             },

@@ -79,7 +79,8 @@ pub(crate) struct Process {
     pub(crate) submits: Option<TaskKey>,
     pub(crate) requests: BTreeMap<u32, ObjectKey>,
     pub(crate) last_task: u32,
-    pub(crate) sites: u32,
+    /// By number: with how many frames there are of its stack.
+    pub(crate) sites: Vec<usize>,
 }
 
 impl Object {
@@ -398,7 +399,7 @@ impl Process {
             submits: None,
             requests: BTreeMap::new(),
             last_task: 0,
-            sites: 0,
+            sites: Vec::new(),
         }
     }
 }

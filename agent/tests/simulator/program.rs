@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, Argument, ENDLESS, Ending, RetryExceptions, SMALL, ToAgent, Value, Work};
+use plasmon_protocol::local::{self, Argument, ENDLESS, Ending, MAX_STACK, RetryExceptions, SMALL, ToAgent, Value, Work};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
@@ -347,7 +347,9 @@ impl Client {
         self.sites += 1;
         let function = if random.chance(50) { "app::main" } else { "" };
         let kind = random.pick(SiteKind::ALL).unwrap_or_default();
-        self.write(&ToAgent::Site { site: self.sites, kind, file: "src/app.rs", line: random.below(9) as u32, function });
+        // Few are deep: a frame too many is refused.
+        let caller = if random.chance(30) { random.below(u64::from(self.sites.min(MAX_STACK as u32))) as u32 } else { 0 };
+        self.write(&ToAgent::Site { site: self.sites, kind, file: "src/app.rs", line: random.below(9) as u32, function, caller });
     }
 }
 

@@ -86,7 +86,7 @@ mod tests {
         for (text, expected) in [
             ("siz", "size>"),
             ("s", "s"),
-            ("st", "stat"),
+            ("st", "sta"),
             ("a SIZ", "a size>"),
             ("!crea", "!creat"),
             ("a|si", "a|si"),

@@ -202,7 +202,7 @@ fn a_fault_is_shown_where_it_is() {
     }
     let error = Filter::<ReferenceRow>::parse("größe sz>1m\u{1b}").unwrap_err();
     insta::assert_snapshot!(error, @r"
-    no column 'sz' in references, which have size, type, pid, process, age, site, created, creator, status, attempt, state, node, local, pinned, submitted, captured, object
+    no column 'sz' in references, which have size, type, pid, process, age, site, created, stack, creator, status, attempt, state, node, local, pinned, submitted, captured, object
       größe sz>1m\u{1b}
             ^
     ");

@@ -154,6 +154,8 @@ words!(
         DeserializeObject = "(deserialize object)",
         /// A view taken by `get`.
         GetObject = "(get object)",
+        /// A frame of a stack: references came to be in what was called from there.
+        Frame = "(frame)",
     }
 );
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::ser::{Error as _, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use super::page::SiteText;
+use super::page::{SiteText, stack};
 use super::{Report, harmless};
 use crate::id::{ActorId, JobId, NodeId, ObjectId};
 use crate::record::{Ledger, ReferenceRow, ReferenceTotals, Site, SpillRow, WaitRow};
@@ -139,6 +139,11 @@ struct ReferenceJson<'a> {
     size_bytes: Option<u64>,
     call_site: String,
     created_site: String,
+    /// Where more than the place is known: that, and what it was called from, innermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    call_stack: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    created_stack: Vec<String>,
     creator_pid: u32,
     status: Option<&'static str>,
     attempt: Option<u32>,
@@ -152,6 +157,7 @@ struct ReferenceJson<'a> {
 impl<'a> ReferenceJson<'a> {
     fn of(row: &'a ReferenceRow, now_ms: u64) -> Self {
         let site = |site: &Site| SiteText::full(site).whole().to_owned();
+        let frames = |site: &Site| if site.outer.is_some() { stack(site) } else { Vec::new() };
         Self {
             object_id: row.object_id,
             pid: row.pid,
@@ -161,6 +167,8 @@ impl<'a> ReferenceJson<'a> {
             size_bytes: row.size_bytes,
             call_site: site(&row.call_site),
             created_site: site(&row.created_site),
+            call_stack: frames(&row.call_site),
+            created_stack: frames(&row.created_site),
             creator_pid: row.creator_pid,
             status: row.status.map(|status| status.word()),
             attempt: row.attempt,

@@ -66,6 +66,13 @@ pub(super) fn cut_back(text: &str, cells: usize) -> Cow<'_, str> {
     if width(text) <= cells { Cow::Borrowed(text) } else { Cow::Owned(format!("{}…", head(text, cells.saturating_sub(1)))) }
 }
 
+/// A site and what it was called from, innermost first, with whole paths; only the first with its kind.
+pub(super) fn stack(site: &Site) -> Vec<String> {
+    let mut frames = vec![SiteText::full(site).whole];
+    frames.extend(site.frames().skip(1).map(|frame| SiteText::full(frame).bare().to_owned()));
+    frames
+}
+
 /// A call site that can be shortened: what goes first is the kind, then the end of the function, then the start of the place.
 pub(super) struct SiteText {
     /// `(kind) function file:line`
@@ -116,6 +123,11 @@ impl SiteText {
     /// Without the kind.
     pub(super) fn bare(&self) -> &str {
         &self.whole[self.bare..]
+    }
+
+    /// Without the kind, as much as fits `cells`.
+    pub(super) fn bare_within(&self, cells: usize) -> String {
+        cut_front(self.bare(), cells).into_owned()
     }
 
     /// As much as fits `cells`.

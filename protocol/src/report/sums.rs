@@ -1,10 +1,12 @@
 //! Groups of rows and what they add up to.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use super::{GroupBy, ReportOptions, SortBy, compare};
 use crate::id::ObjectId;
-use crate::record::{ReferenceRow, ReferenceTotals, ReferenceType, SiteKind};
+use crate::record::{ReferenceRow, ReferenceTotals, ReferenceType, Site, SiteKind};
 
 /// Rows and bytes; an object that several rows hold counts in each of them, except in `unique`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -50,12 +52,47 @@ impl Sums {
     }
 }
 
+/// A call site with all that it was called from. Places are compared, not numbers, so that sites of several agents meet.
+#[derive(Clone, Copy, Debug)]
+struct Stack<'a>(&'a Site);
+
+impl<'a> Stack<'a> {
+    fn places(self) -> impl Iterator<Item = (SiteKind, &'a str, &'a str, u32)> {
+        self.0.frames().map(|frame| (frame.kind, &*frame.function, &*frame.file, frame.line))
+    }
+}
+
+impl Ord for Stack<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.places().cmp(other.places())
+    }
+}
+
+impl PartialOrd for Stack<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Stack<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0) || self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Stack<'_> {}
+
+impl Hash for Stack<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.places().for_each(|place| place.hash(state));
+    }
+}
+
 /// What the rows of one group have in common.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Key<'a> {
     Node(&'a str),
-    /// The site itself, not its number, so that sites of several agents meet.
-    Site(SiteKind, &'a str, &'a str, u32),
+    Stack(Stack<'a>),
     Pid(u32),
     Type(ReferenceType),
 }
@@ -64,10 +101,7 @@ impl<'a> Key<'a> {
     fn of(by: GroupBy, row: &'a ReferenceRow) -> Self {
         match by {
             GroupBy::NodeAddress => Self::Node(&row.node_ip),
-            GroupBy::StackTrace => {
-                let site = &*row.call_site;
-                Self::Site(site.kind, &site.function, &site.file, site.line)
-            }
+            GroupBy::StackTrace => Self::Stack(Stack(&row.call_site)),
             GroupBy::Pid => Self::Pid(row.pid),
             GroupBy::ReferenceType => Self::Type(row.reference_type),
         }

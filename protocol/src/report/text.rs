@@ -1,7 +1,7 @@
 //! The report as people read it.
 
 use super::options::{GroupBy, ReportOptions};
-use super::page::{Side, SiteText, cut_back, end, pad, width};
+use super::page::{Side, SiteText, cut_back, end, pad, stack, width};
 use super::sums::{Group, Sums, groups};
 use super::table::Table;
 use super::{Filtered, Report, harmless, post_mortem, storage, utc};
@@ -75,6 +75,9 @@ fn references_by_group(page: &mut String, report: &Report, options: &ReportOptio
     for (index, group) in groups.iter().enumerate() {
         page.push('\n');
         page.push_str(&heading(group, options));
+        if options.group_by == GroupBy::StackTrace && !options.no_format {
+            callers(page, group, options);
+        }
         sums(page, &group.sums, options);
         let shown = group.shown(options).len();
         if shown > 0 {
@@ -119,7 +122,8 @@ fn heading(group: &Group<'_>, options: &ReportOptions) -> String {
         GroupBy::NodeAddress => harmless(&row.node_ip).into_owned(),
         GroupBy::StackTrace => {
             let (full, room) = (SiteText::full(&row.call_site), options.width.saturating_sub(around));
-            match options.no_format || width(full.whole()) <= room {
+            match width(full.whole()) <= room {
+                _ if options.no_format => stack(&row.call_site).join(" | "),
                 true => full.whole().to_owned(),
                 false => SiteText::short(&row.call_site).fit(room).into_owned(),
             }
@@ -128,6 +132,14 @@ fn heading(group: &Group<'_>, options: &ReportOptions) -> String {
         GroupBy::ReferenceType => row.reference_type.word().to_owned(),
     });
     format!("--- Summary for {kind}: {key} ---\n")
+}
+
+/// What a group's call site was called from, innermost first.
+fn callers(page: &mut String, group: &Group<'_>, options: &ReportOptions) {
+    const WORDS: &str = "Called from: ";
+    let room = options.width.saturating_sub(WORDS.len() + 1);
+    let frames = group.rows.first().into_iter().flat_map(|row| row.call_site.frames().skip(1));
+    list(page, WORDS, &frames.map(|frame| SiteText::short(frame).bare_within(room)).collect::<Vec<_>>(), options);
 }
 
 /// The sums of a group below their titles, in as many pairs of lines as the page needs.

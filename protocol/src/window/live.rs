@@ -18,7 +18,7 @@ mod tests;
 use super::{Plan, Window};
 use crate::column::Table;
 use crate::error::Error;
-use crate::record::{ObjectRow, ReferenceRow};
+use crate::record::{ObjectRow, ReferenceRow, SiteRow};
 use crate::stream::{Rows, View};
 
 use index::Index;
@@ -83,6 +83,7 @@ pub fn live(table: Table) -> Option<Box<dyn Live>> {
     match table {
         Table::References => Some(Box::new(Replica::<ReferenceRow>::default())),
         Table::Objects => Some(Box::new(Replica::<ObjectRow>::default())),
+        Table::Sites => Some(Box::new(Replica::<SiteRow>::default())),
         _ => None,
     }
 }

@@ -193,7 +193,8 @@ shown!(ObjectRow, Objects, ["object_id"], ObjectId, |row| row.object_id, {
 });
 shown!(SiteRow, Sites, ["site"], [u8; 10], |row| digits(u64::from(row.site.id.0)), {
     fn bytes(&self) -> u64 {
-        self.held_bytes
+        // What was created in just this place, so that no object counts twice.
+        self.own_bytes
     }
 });
 shown!(ProcessRow, Processes, ["process"], [u8; 10], |row| digits(u64::from(row.process.0)), {

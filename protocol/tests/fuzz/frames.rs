@@ -1,5 +1,7 @@
 //! One example of every request and every frame of the stream.
 
+use std::sync::Arc;
+
 use plasmon_protocol::column::Table;
 use plasmon_protocol::explain::Subject;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, SiteId, SpillFileId, TaskKey};
@@ -48,7 +50,8 @@ pub(crate) fn requests() -> Examples {
 }
 
 pub(crate) fn frames() -> Examples {
-    let site = Site { function: "app::main".into(), file: "src/app.rs".into(), line: 7, ..Site::default() };
+    let site = Site { function: "app::main".into(), file: "src/app.rs".into(), line: 7, caller: SiteId(2), ..Site::default() };
+    let callers = vec![Arc::new(Site { id: SiteId(2), file: "src/main.rs".into(), line: 9, ..Site::default() })];
     let reference =
         ReferenceRow { object_id: KEY.on(NODE), pid: 7, size_bytes: Some(64), call_site: site.into(), ..ReferenceRow::default() };
     let snapshot = |rows| Body::Snapshot { id: 1, totals: Totals::default(), start: 0, rows };
@@ -60,7 +63,10 @@ pub(crate) fn frames() -> Examples {
         rows: Rows::Events(vec![Default::default()]),
     };
     let detail = |detail| Body::Detail { id: 2, detail: Some(Box::new(detail)) };
-    let report = |post_mortem, references, last| Body::Report { id: 3, store: Some(Box::default()), post_mortem, references, last };
+    let report = |post_mortem, references, last| {
+        let (store, frames) = (Some(Box::default()), callers.clone());
+        Body::Report { id: 3, store, post_mortem, frames, references, last }
+    };
     let error = Body::Error { id: Some(1), code: "invalid".into(), message: "no".into(), hint: "do".into() };
     let frame = |(name, body)| (name, Frame { seq: 1, at_ms: 1_700_000_000_000, missed: 2, body });
     written(

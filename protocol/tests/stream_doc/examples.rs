@@ -126,7 +126,13 @@ pub(super) fn requests() -> Vec<(&'static str, Request)> {
 
 fn put() -> Arc<Site> {
     let (function, file) = ("app::cache::remember".to_owned(), "src/cache.rs".to_owned());
-    Arc::new(Site { id: SiteId(8), kind: SiteKind::PutObject, function, file, line: 142 })
+    Arc::new(Site { id: SiteId(8), kind: SiteKind::PutObject, function, file, line: 142, caller: SiteId(7), outer: None })
+}
+
+/// What that was called from.
+fn frame() -> Arc<Site> {
+    let (function, file) = ("app::main".to_owned(), "src/main.rs".to_owned());
+    Arc::new(Site { id: SiteId(7), kind: SiteKind::Frame, function, file, line: 20, ..Site::default() })
 }
 
 fn reference() -> ReferenceRow {
@@ -164,7 +170,17 @@ fn object_row() -> ObjectRow {
 }
 
 fn site_row(held_bytes: u64, objects: u64) -> SiteRow {
-    SiteRow { site: put(), held_bytes, objects, references: objects, oldest_ms: AT_MS - 65_000, ..SiteRow::default() }
+    let oldest_ms = AT_MS - 65_000;
+    SiteRow {
+        site: put(),
+        held_bytes,
+        objects,
+        references: objects,
+        own_bytes: held_bytes,
+        own_objects: objects,
+        oldest_ms,
+        ..SiteRow::default()
+    }
 }
 
 fn task_row() -> TaskRow {
@@ -230,7 +246,9 @@ fn details() -> [(&'static str, Detail); 10] {
         marked_line: 142,
         changed_ms: None,
     };
-    let site = SiteDetail { site: site_row(8_388_862, 1), objects: vec![object_row()], source: Some(source) };
+    let stack = || vec![put(), frame()];
+    let site = SiteDetail { site: site_row(8_388_862, 1), stack: stack(), objects: vec![object_row()], source: Some(source) };
+    let object = ObjectDetail { object: object_row(), stack: stack(), holders: vec![reference()], ..ObjectDetail::default() };
     let process = ProcessRow { process: ProcessId(1), pid: 4711, name: "app".into(), heap_bytes: 12 << 20, ..ProcessRow::default() };
     let process = ProcessDetail { process, references: vec![reference()], unique_bytes: Some(9 << 20), executable: "/opt/app".into() };
     let file = SpillFileRow { file: SpillFileId(5), live_bytes: 8_388_862, objects: 1, ..SpillFileRow::default() };
@@ -243,9 +261,9 @@ fn details() -> [(&'static str, Detail); 10] {
         Check::new("open files", "41 of 65536 in use").of(41, 65_536),
     ];
     [
-        ("object", Detail::Object(ObjectDetail { object: object_row(), holders: vec![reference()], ..ObjectDetail::default() })),
+        ("object", Detail::Object(object)),
         ("site", Detail::Site(site)),
-        ("task", Detail::Task(TaskDetail { task: task_row(), arguments: vec![object_row()], results: Vec::new() })),
+        ("task", Detail::Task(TaskDetail { task: task_row(), arguments: vec![object_row()], ..TaskDetail::default() })),
         ("process", Detail::Process(process)),
         ("post_mortem", Detail::PostMortem(post_mortem)),
         ("actor", Detail::Actor(ActorDetail { actor, ..ActorDetail::default() })),
@@ -275,6 +293,7 @@ pub(super) fn frames() -> Vec<(String, Frame)> {
         id: 4,
         store: Some(Box::new(store)),
         post_mortem: vec![PostMortem { process: dead(), references: Vec::new() }],
+        frames: vec![frame()],
         references: vec![reference()],
         last: true,
     };

@@ -10,7 +10,7 @@ use tui_input::Input;
 use super::page::{self, task_label};
 use super::pick::Pick;
 use super::prompt::Overlay;
-use super::route::{List, Page, Place, Route, default_sort};
+use super::route::{GROUP_SORT, List, Page, Place, Route, default_sort};
 use super::subscribe::Slot;
 use super::tree::TreeRow;
 use super::why;
@@ -63,6 +63,16 @@ fn opened(row: &EventRow) -> Option<Route> {
 }
 
 impl List {
+    /// The order that the viewer chose: of groups while rows are folded.
+    #[must_use]
+    pub fn order(&self) -> Option<&Sort> {
+        if self.group.is_some() { self.group_sort.as_ref() } else { self.sort.as_ref() }
+    }
+
+    fn order_mut(&mut self) -> &mut Option<Sort> {
+        if self.group.is_some() { &mut self.group_sort } else { &mut self.sort }
+    }
+
     /// Forgets where one was: the rows are others now.
     pub(super) fn rewind(&mut self) {
         (self.selected, self.touched, self.cursor, self.offset) = (None, false, 0, 0);
@@ -140,16 +150,24 @@ impl App {
             Action::Reverse => {
                 if let Some(sort) = self.sorted_by() {
                     let list = &mut self.place_mut().list;
-                    list.sort = Some(Sort { ascending: !sort.ascending, ..sort });
+                    *list.order_mut() = Some(Sort { ascending: !sort.ascending, ..sort });
                     list.rewind();
                 }
             }
             Action::Group => {
                 let groups = self.place().table().map(groups).unwrap_or_default();
-                let list = &mut self.place_mut().list;
-                let next = list.group.and_then(|group| groups.iter().position(|known| *known == group)).map_or(0, |at| at + 1);
-                list.group = groups.get(next).copied();
-                list.rewind();
+                let group = self.place().list.group;
+                // From a column that was chosen by its letter the next step unfolds.
+                let next = match group.map(|group| groups.iter().position(|known| *known == group)) {
+                    None => groups.first(),
+                    Some(at) => at.and_then(|at| groups.get(at + 1)),
+                };
+                self.group_by(next.copied());
+            }
+            Action::GroupBy => {
+                let columns = self.groupables();
+                let group = self.place().list.group;
+                self.overlay = Some(Overlay::Group(columns.iter().position(|column| Some(column.name) == group).unwrap_or(0)));
             }
             Action::OtherTable => self.other_table(),
             Action::Fold => self.fold(),
@@ -202,8 +220,16 @@ impl App {
         let Some(table) = self.place().table() else { return };
         let again = self.sorted_by().is_some_and(|sort| sort.column == column && !sort.ascending);
         let list = &mut self.place_mut().list;
-        let own = column == default_sort(table) && !again;
-        list.sort = (!own).then(|| Sort { column: column.to_owned(), ascending: again });
+        let default = if list.group.is_some() { GROUP_SORT } else { default_sort(table) };
+        let own = column == default && !again;
+        *list.order_mut() = (!own).then(|| Sort { column: column.to_owned(), ascending: again });
+        list.rewind();
+    }
+
+    /// Folds rows by a column, or unfolds them.
+    pub(super) fn group_by(&mut self, column: Option<&'static str>) {
+        let list = &mut self.place_mut().list;
+        (list.group, list.group_sort) = (column, None);
         list.rewind();
     }
 

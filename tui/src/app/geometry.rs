@@ -59,6 +59,8 @@ pub fn tables(route: &Route, size: (u16, u16)) -> u16 {
 pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
     let body = body(size);
     let beside = if size.0 >= WIDE { Excerpt::Beside((size.0 * 2 / 5).min(90)) } else { Excerpt::None };
+    // The tree of what keeps an object is wider than the line that made it.
+    let narrow = if let Excerpt::Beside(_) = beside { Excerpt::Beside((size.0 / 3).min(90)) } else { beside };
     match route {
         Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size, 0).sites.saturating_sub(1) },
         Route::View(Page::Sites) => Shape { facts: 0, excerpt: beside, rows: body.saturating_sub(2) },
@@ -77,7 +79,7 @@ pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
             let above = if let Excerpt::Above(lines) = excerpt { lines } else { 0 };
             Shape { facts, excerpt, rows: body.saturating_sub(facts + above) }
         }
-        Route::Object(_) => Shape { facts: 7, excerpt: beside, rows: body.saturating_sub(7) },
+        Route::Object(_) => Shape { facts: 6, excerpt: narrow, rows: body.saturating_sub(6) },
         Route::Why { .. } => Shape { facts: 1, excerpt: Excerpt::None, rows: body.saturating_sub(1) },
         Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
             Shape { facts: 5, excerpt: Excerpt::None, rows: body.saturating_sub(5) }

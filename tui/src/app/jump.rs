@@ -5,7 +5,7 @@ use plasmon_protocol::record::{ReferenceRow, Site};
 use plasmon_protocol::stream::Detail;
 
 use super::act::narrowed;
-use super::page;
+use super::page::Item;
 use super::route::{Page, Place, Route};
 use super::subscribe::Slot;
 use super::{App, Mood};
@@ -46,30 +46,30 @@ impl App {
         }
     }
 
+    /// Of the lines that say why the shown object is alive, the selected one or else the first of a kind.
+    fn kept_by(&self, kind: impl Fn(&Item<'_>) -> bool) -> Option<Item<'_>> {
+        let lines = self.sections()?.into_iter().next()?.items;
+        let here = usize::try_from(self.place().list.cursor).ok().and_then(|here| lines.get(here).copied());
+        here.into_iter().chain(lines.iter().copied()).filter(|item| matches!(item, Item::Kept(_))).map(Item::plain).find(kind)
+    }
+
     /// Opens the process that holds what is selected or shown.
     pub(super) fn holder(&mut self) {
-        let here = self.place().list.cursor;
-        let row = match self.detail(Slot::Main) {
-            Some(Detail::Object(detail)) => {
-                let selected = usize::try_from(here).ok().and_then(|here| detail.holders.get(here));
-                selected.or_else(|| detail.holders.first())
-            }
-            _ => self.selected::<ReferenceRow>(Slot::Main),
+        let holder = match self.detail(Slot::Main) {
+            Some(Detail::Object(_)) => self.kept_by(|item| matches!(item, Item::Holder(_))).map(|item| item.route()),
+            _ => self.selected::<ReferenceRow>(Slot::Main).map(|row| Item::Holder(row).route()),
         };
-        match row.map(|row| page::Item::Holder(row).route()) {
+        match holder {
             Some(route) => self.open(Place::new(route)),
+            None if self.place().list.group.is_some() => self.flash(Mood::Refused, "this stands for many rows: Enter lists them"),
             None => self.flash(Mood::Refused, "no process holds it"),
         }
     }
 
     /// Opens the object that the shown one lies inside of.
     pub(super) fn container(&mut self) {
-        let outer = match self.detail(Slot::Main) {
-            Some(Detail::Object(detail)) => detail.contained_in.first().map(|row| row.object_id),
-            _ => None,
-        };
-        match outer {
-            Some(id) => self.open(Place::new(Route::Object(id))),
+        match self.kept_by(|item| matches!(item, Item::Object(_))).map(|item| item.route()) {
+            Some(route) => self.open(Place::new(route)),
             None => self.flash(Mood::Refused, "it lies inside of no object"),
         }
     }
@@ -82,6 +82,7 @@ impl App {
         let site = site.filter(|site| site.id.0 != 0);
         match site.map(|site| Route::Site { id: site.id, label: site.short() }) {
             Some(route) => self.open(Place::new(route)),
+            None if self.place().list.group.is_some() => self.flash(Mood::Refused, "this stands for many rows: Enter lists them"),
             None => self.flash(Mood::Refused, "nobody knows where it was created"),
         }
     }

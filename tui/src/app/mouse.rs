@@ -54,7 +54,9 @@ impl App {
         match hit {
             Hit::Key(key) => self.key(key, effects),
             Hit::Choice(number) => {
-                if let Some(Overlay::Sort(chosen) | Overlay::Palette(_, chosen) | Overlay::Pick(_, chosen)) = &mut self.overlay {
+                if let Some(Overlay::Sort(chosen) | Overlay::Group(chosen) | Overlay::Palette(_, chosen) | Overlay::Pick(_, chosen)) =
+                    &mut self.overlay
+                {
                     *chosen = number;
                     self.key(Key::Enter, effects);
                 }

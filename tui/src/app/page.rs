@@ -6,6 +6,7 @@ use plasmon_protocol::column::RowKey;
 use plasmon_protocol::record::{ObjectRow, ReferenceRow, ReferenceType, TaskRow};
 use plasmon_protocol::stream::Detail;
 
+use super::alive::{Keeper, Kept};
 use super::route::Route;
 
 /// One row of a section.
@@ -19,37 +20,56 @@ pub enum Item<'a> {
     Object(&'a ObjectRow),
     /// A task.
     Task(&'a TaskRow),
+    /// What keeps an object alive.
+    Kept(Kept<'a>),
 }
 
 impl Item<'_> {
     /// What tells it from all others of its section.
-    fn key(&self) -> RowKey {
+    #[must_use]
+    pub fn key(&self) -> RowKey {
         match self {
             Self::Holder(row) | Self::Reference(row) => format!("{}-{}", row.process, row.object_id),
             Self::Object(row) => row.object_id.hex(),
             Self::Task(row) => row.task_id.hex(),
+            Self::Kept(line) => line.key(),
+        }
+    }
+
+    /// The same, where a line of a tree is about a row of a table.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Kept(line) => match line.keeper {
+                Keeper::Pin(row) | Keeper::Handle(row) | Keeper::Tasks(row) | Keeper::Captured(row) => Self::Holder(row),
+                Keeper::Task(row) => Self::Task(row),
+                Keeper::Container(row) => Self::Object(row),
+            },
+            other => other,
         }
     }
 
     /// What opens from it.
     #[must_use]
     pub fn route(&self) -> Route {
-        match self {
+        match self.plain() {
             Self::Holder(row) => Route::Process { id: row.process, label: format!("{} {}", row.process_type, row.pid) },
             Self::Reference(row) => held(row),
             Self::Object(row) => Route::Object(row.object_id),
             Self::Task(row) => Route::Task { id: row.task_id, label: task_label(&row.name) },
+            Self::Kept(line) => Route::Object(line.object),
         }
     }
 
     /// What a copy takes.
     #[must_use]
     pub fn copied(&self) -> String {
-        match self {
+        match self.plain() {
             Self::Holder(row) => row.pid.to_string(),
             Self::Reference(row) => row.object_id.hex(),
             Self::Object(row) => row.object_id.hex(),
             Self::Task(row) => row.task_id.hex(),
+            Self::Kept(line) => line.object.hex(),
         }
     }
 }
@@ -110,28 +130,10 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
         Section { title, total: total.max(rows.len() as u64), items: rows.iter().map(item).collect(), empty }
     }
     match detail {
+        // The tree that says why it is alive needs more than the object.
+        Detail::Object(detail) if detail.contains.is_empty() => Vec::new(),
         Detail::Object(detail) => {
-            let mut sections = vec![section(
-                "Held by",
-                u64::from(detail.object.references),
-                &detail.holders,
-                Item::Holder,
-                "no process holds it; what contains it or needs it keeps it alive",
-            )];
-            if !detail.contained_in.is_empty() || detail.object.captured > 0 {
-                sections.push(section("Inside of", u64::from(detail.object.captured), &detail.contained_in, Item::Object, ""));
-            }
-            if !detail.tasks.is_empty() {
-                sections.push(section("Needed by pending tasks", 0, &detail.tasks, Item::Task, ""));
-            }
-            sections.push(section(
-                "Contains",
-                u64::from(detail.object.contains),
-                &detail.contains,
-                Item::Object,
-                "no references lie inside it",
-            ));
-            sections
+            vec![section("Contains", u64::from(detail.object.contains), &detail.contains, Item::Object, "")]
         }
         Detail::Site(detail) => vec![section(
             "Objects created here",
@@ -210,18 +212,20 @@ pub fn item<'a>(sections: &[Section<'a>], place: u64) -> Option<Item<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use plasmon_protocol::stream::{ObjectDetail, TaskDetail};
+    use plasmon_protocol::stream::{ActorDetail, TaskDetail};
 
     use super::*;
 
     #[test]
     fn every_section_says_why_it_is_empty_and_how_much_is_cut() {
-        let mut detail = ObjectDetail::default();
-        detail.object.references = 3;
-        detail.holders.push(ReferenceRow::default());
-        let detail = Detail::Object(detail);
+        let mut detail = ActorDetail::default();
+        detail.actor.handles = 3;
+        detail.handles.push(ReferenceRow::default());
+        let detail = Detail::Actor(detail);
         let sections = sections(&detail);
-        assert_eq!(lines(&sections), [Line::Title(0), Line::Columns(0), Line::Item(0, 0), Line::More(0), Line::Title(1), Line::Empty(1)]);
+        let handles = [Line::Title(1), Line::Columns(1), Line::Item(1, 0), Line::More(1)];
+        let others = [[Line::Title(0), Line::Empty(0)], [Line::Title(2), Line::Empty(2)]];
+        assert_eq!(lines(&sections), [&others[0][..], &handles, &others[1]].concat());
         assert_eq!(keys(&sections).len(), 1);
         assert!(item(&sections, 0).is_some() && item(&sections, 1).is_none());
         let task = Detail::Task(TaskDetail::default());

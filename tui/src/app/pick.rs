@@ -115,10 +115,11 @@ impl App {
             Detail::Object(detail) => place(&detail.object.created_site),
             Detail::Task(detail) => place(&detail.task.call_site),
             Detail::Actor(detail) => place(&detail.actor.call_site),
-            _ => match self.selected_item()? {
+            _ => match self.selected_item()?.plain() {
                 Item::Holder(row) | Item::Reference(row) => place(&row.created_site),
                 Item::Object(row) => place(&row.created_site),
                 Item::Task(row) => place(&row.call_site),
+                Item::Kept(_) => None,
             },
         }
     }
@@ -134,10 +135,11 @@ impl App {
         if let Some(check) = self.selected_check() {
             return serde_json::to_value(check).ok();
         }
-        match self.selected_item()? {
+        match self.selected_item()?.plain() {
             Item::Holder(row) | Item::Reference(row) => serde_json::to_value(row).ok(),
             Item::Object(row) => serde_json::to_value(row).ok(),
             Item::Task(row) => serde_json::to_value(row).ok(),
+            Item::Kept(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What opens over the screen: the filter's prompt, the choice of a column, the palette and the help.
 
-use plasmon_protocol::column::Table;
+use plasmon_protocol::column::{Kind, Table};
 use plasmon_protocol::filter::{Completion, Filter, FilterError, complete};
 use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
 use tui_input::{Input, InputRequest};
@@ -10,7 +10,7 @@ pub use history::History;
 mod history;
 
 use super::pick::Pick;
-use super::route::{Sortable, sortable};
+use super::route::{Sortable, group_sortable, sortable};
 use super::{App, Effect};
 use crate::keys::{self, Action, Binding, Context, Key};
 use crate::model::clean::clean;
@@ -25,6 +25,8 @@ pub enum Overlay {
     Filter(Input),
     /// The columns to sort by; which one is chosen.
     Sort(usize),
+    /// The columns to fold rows by; which one is chosen.
+    Group(usize),
     /// Actions by name; which one of those that match is chosen.
     Palette(Input, usize),
     /// What to copy or to save; which choice is chosen.
@@ -96,6 +98,18 @@ impl App {
     /// The columns that the table of this place can be sorted by.
     #[must_use]
     pub fn sortables(&self) -> Vec<Sortable> {
+        if self.place().list.group.is_some() { group_sortable() } else { self.columns() }
+    }
+
+    /// The columns that the rows of this place can be folded by: all but instants, which every row has for itself.
+    #[must_use]
+    pub fn groupables(&self) -> Vec<Sortable> {
+        let mut columns = self.columns();
+        columns.retain(|column| !matches!(column.kind, Kind::Since | Kind::Growth));
+        columns
+    }
+
+    fn columns(&self) -> Vec<Sortable> {
         self.place().table().map(sortable).unwrap_or_default()
     }
 
@@ -163,7 +177,7 @@ impl App {
                 }
                 self.overlay = Some(Overlay::Filter(input));
             }
-            Overlay::Sort(chosen) => self.sort_key(chosen, key, action),
+            overlay @ (Overlay::Sort(_) | Overlay::Group(_)) => self.column_key(overlay, key, action),
             Overlay::Pick(pick, chosen) => self.pick_key(pick, chosen, key, action, effects),
             Overlay::Palette(mut input, chosen) => {
                 let found = matching(&self.place_contexts(), input.value());
@@ -200,19 +214,26 @@ impl App {
         }
     }
 
-    fn sort_key(&mut self, chosen: usize, key: Key, action: Option<Action>) {
-        let columns = self.sortables();
+    /// What a key does while a column is chosen.
+    fn column_key(&mut self, overlay: Overlay, key: Key, action: Option<Action>) {
+        let (is_group, columns, chosen) = match overlay {
+            Overlay::Group(chosen) => (true, self.groupables(), chosen),
+            Overlay::Sort(chosen) => (false, self.sortables(), chosen),
+            _ => return,
+        };
+        let open = |chosen| Some(if is_group { Overlay::Group(chosen) } else { Overlay::Sort(chosen) });
         let last = columns.len().saturating_sub(1);
         let taken = match (key, action) {
             (Key::Char(letter), _) => columns.iter().position(|column| column.letter == letter),
             (_, Some(Action::Accept)) => Some(chosen),
-            (_, Some(Action::Next)) => return self.overlay = Some(Overlay::Sort((chosen + 1).min(last))),
-            (_, Some(Action::Previous)) => return self.overlay = Some(Overlay::Sort(chosen.saturating_sub(1))),
+            (_, Some(Action::Next)) => return self.overlay = open((chosen + 1).min(last)),
+            (_, Some(Action::Previous)) => return self.overlay = open(chosen.saturating_sub(1)),
             _ => None,
         };
         match taken.and_then(|at| columns.get(at)) {
+            Some(column) if is_group => self.group_by(Some(column.name)),
             Some(column) => self.sort_by(column.name),
-            None => self.overlay = Some(Overlay::Sort(chosen)),
+            None => self.overlay = open(chosen),
         }
     }
 

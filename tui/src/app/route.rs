@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use plasmon_protocol::column::{Record, RowKey, Table};
+use plasmon_protocol::column::{Kind, Record, RowKey, Table};
 use plasmon_protocol::explain::Subject;
 use plasmon_protocol::id::{ActorId, ObjectId, ProcessId, SiteId, SpillFileId, TaskId};
 use plasmon_protocol::record::{ActorRow, EventRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
@@ -236,6 +236,8 @@ pub struct List {
     pub filter: String,
     /// The column that rows are folded by.
     pub group: Option<&'static str>,
+    /// The order of the groups; those with most bytes first when absent.
+    pub group_sort: Option<Sort>,
     /// Filter and group that come back when trouble is not all that is shown any more.
     pub before: Option<(String, Option<&'static str>)>,
     /// The selected row's key; `None` while it is the first one, or its row has not come yet.
@@ -296,13 +298,15 @@ pub struct Sortable {
     pub letter: char,
     /// What it holds.
     pub about: &'static str,
+    /// What its cells are.
+    pub kind: Kind,
 }
 
 /// The columns that a table can be sorted by, each with a letter of its own.
 #[must_use]
 pub fn sortable(table: Table) -> Vec<Sortable> {
-    fn names<R: Record>() -> Vec<(&'static str, &'static str)> {
-        R::columns().iter().map(|column| (column.name, column.about)).collect()
+    fn names<R: Record>() -> Vec<(&'static str, &'static str, Kind)> {
+        R::columns().iter().map(|column| (column.name, column.about, column.kind)).collect()
     }
     let names = match table {
         Table::References => names::<ReferenceRow>(),
@@ -317,12 +321,29 @@ pub fn sortable(table: Table) -> Vec<Sortable> {
     };
     let mut taken = BTreeSet::new();
     let mut letters = Vec::with_capacity(names.len());
-    for (name, about) in names {
+    for (name, about, kind) in names {
         let letter = name.chars().chain('a'..='z').find(|letter| taken.insert(*letter)).unwrap_or(' ');
-        letters.push(Sortable { name, letter, about });
+        letters.push(Sortable { name, letter, about, kind });
     }
     letters
 }
+
+/// What groups can be sorted by.
+#[must_use]
+pub fn group_sortable() -> Vec<Sortable> {
+    [
+        (GROUP_SORT, 's', "bytes of its rows"),
+        ("key", 'k', "what its rows have in common"),
+        ("rows", 'r', "how many rows"),
+        ("objects", 'o', "how many distinct objects"),
+        ("unique_bytes", 'u', "bytes of the distinct objects"),
+    ]
+    .map(|(name, letter, about)| Sortable { name, letter, about, kind: Kind::Count })
+    .to_vec()
+}
+
+/// What sorts groups when the viewer chose nothing.
+pub const GROUP_SORT: &str = "size";
 
 /// The column that sorts a table when the viewer chose none.
 #[must_use]

@@ -3,7 +3,7 @@
 use plasmon_protocol::column::Table;
 
 use super::geometry::{halves, overview, shape, tables};
-use super::route::{List, Page, Route, default_sort};
+use super::route::{GROUP_SORT, List, Page, Route, default_sort};
 use super::subscribe::Slot;
 use super::{App, Mood};
 use crate::keys::Action;
@@ -72,7 +72,8 @@ impl App {
     #[must_use]
     pub fn sort_of(&self, slot: Slot) -> Option<plasmon_protocol::stream::Sort> {
         let table = self.table(slot)?;
-        let own = || plasmon_protocol::stream::Sort { column: default_sort(table).to_owned(), ascending: false };
+        let default = if self.list(slot).group.is_some() { GROUP_SORT } else { default_sort(table) };
+        let own = || plasmon_protocol::stream::Sort { column: default.to_owned(), ascending: false };
         Some(self.asked_sort(slot).unwrap_or_else(own))
     }
 
@@ -81,7 +82,7 @@ impl App {
         let list = self.list(slot);
         let newest = self.mark().is_some() && self.table(slot) == Some(Table::References) && list.group.is_none();
         let newest = newest.then(|| plasmon_protocol::stream::Sort { column: "age".to_owned(), ascending: true });
-        list.sort.clone().or(newest)
+        list.order().cloned().or(newest)
     }
 
     /// Lines for the rows that the selection moves in.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::record::StoreRow;
 use plasmon_protocol::stream::{Detail, Request, Sort, Target, View, Window};
 
 use super::geometry::{Excerpt, shape};
@@ -170,6 +171,18 @@ impl App {
             Watched::Here(detail) => Some(detail),
             Watched::Gone => None,
         }
+    }
+
+    /// What the thing in a slot was before its last change, while that is news.
+    #[must_use]
+    pub fn detail_was(&self, slot: Slot) -> Option<&Detail> {
+        self.model().detail_was(self.subscriptions.id(slot)?, self.agent_now_ms())
+    }
+
+    /// What the store's row was before its last change, while that is news.
+    #[must_use]
+    pub fn store_was(&self) -> Option<&StoreRow> {
+        self.window(Slot::Store)?.was(self.model().store.as_ref()?, self.agent_now_ms())
     }
 
     /// Whether everything that was asked for has come.

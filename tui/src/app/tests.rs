@@ -322,8 +322,10 @@ fn each_table_of_a_view_has_its_own_filter_sort_and_folds() {
     let effects = press(&mut app, "ob");
     assert_eq!(asked(&effects), (Table::Tasks, String::new(), Some("name".to_owned())));
     let sort = |app: &App| app.sorted_by().unwrap().column;
-    press(&mut app, "ss");
-    assert_eq!(sort(&app), "status");
+    press(&mut app, "sr");
+    assert_eq!(sort(&app), "rows", "groups have an order of their own");
+    press(&mut app, "bbb");
+    assert_eq!(sort(&app), "age", "and the rows still theirs");
     press(&mut app, "o");
     assert_eq!((sort(&app).as_str(), app.place().list.filter.as_str()), (default_sort(Table::Actors), "status:alive"));
 }

@@ -22,6 +22,7 @@ pub struct Misfit;
 #[derive(Clone, Debug)]
 struct Was {
     at_ms: u64,
+    totals: Totals,
     places: HashMap<RowKey, usize>,
     rows: Rows,
 }
@@ -219,14 +220,14 @@ impl Window {
     /// # Errors
     /// When it does not fit; the window is then of no use until the next snapshot, but stays consistent in itself.
     pub fn apply(&mut self, totals: Totals, start: u64, order: Option<Vec<RowKey>>, rows: Rows, at_ms: u64) -> Result<(), Misfit> {
-        self.totals = totals;
+        let were = std::mem::replace(&mut self.totals, totals);
         self.start = start;
         let rows = merge(&mut self.rows, &mut self.keys, order, rows)?;
         if at_ms == 0 {
             return Ok(());
         }
         let places = keys(&rows).into_iter().enumerate().map(|(place, key)| (key, place)).collect();
-        self.was = Some(Was { at_ms, places, rows });
+        self.was = Some(Was { at_ms, totals: were, places, rows });
         Ok(())
     }
 
@@ -235,6 +236,12 @@ impl Window {
     pub fn was<R: Tabled>(&self, row: &R, now_ms: u64) -> Option<&R> {
         let was = self.was.as_ref().filter(|was| now_ms < was.at_ms + NEWS_MS)?;
         R::of(&was.rows)?.get(*was.places.get(&row.row_key())?)
+    }
+
+    /// What the totals were before the last change, while that is news.
+    #[must_use]
+    pub fn totals_were(&self, now_ms: u64) -> Option<&Totals> {
+        self.was.as_ref().filter(|was| now_ms < was.at_ms + NEWS_MS).map(|was| &was.totals)
     }
 
     /// Whether rows have changed just now.

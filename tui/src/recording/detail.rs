@@ -20,12 +20,14 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
         Target::Object(id) => {
             let object = find(recording.rows::<ObjectRow>(Table::Objects), |row| row.object_id == *id)?;
             let holders = holders(recording, *id);
+            let stack = recording.stacks().of(&object.created_site);
             let links = match recording.state.details.get(target) {
                 Some(Detail::Object(links)) => links.clone(),
                 _ => ObjectDetail::default(),
             };
             Some(Detail::Object(ObjectDetail {
                 object,
+                stack,
                 holders,
                 contained_in: known_objects(recording, links.contained_in),
                 contains: known_objects(recording, links.contains),
@@ -34,22 +36,24 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
         }
         Target::Site(id) => {
             let site = find(recording.rows::<SiteRow>(Table::Sites), |row| row.site.id == *id)?;
-            let objects = objects(recording, |row| row.created_site.id == *id);
+            let stacks = recording.stacks();
+            let objects = objects(recording, |row| stacks.of(&row.created_site).iter().any(|frame| frame.id == *id));
             let source = match recording.state.details.get(target) {
                 Some(Detail::Site(detail)) => detail.source.clone(),
                 _ => None,
             };
-            Some(Detail::Site(SiteDetail { site, objects, source }))
+            Some(Detail::Site(SiteDetail { stack: stacks.of(&site.site), site, objects, source }))
         }
         Target::Task(id) => {
             let task = find(recording.rows::<TaskRow>(Table::Tasks), |row| row.task_id == *id)?;
             let mut results = objects(recording, |row| row.task == Some(*id));
             results.sort_by_key(|row| row.object_id);
+            let stack = recording.stacks().of(&task.call_site);
             let arguments = match recording.state.details.get(target) {
                 Some(Detail::Task(detail)) => known_objects(recording, detail.arguments.clone()),
                 _ => Vec::new(),
             };
-            Some(Detail::Task(TaskDetail { task, arguments, results }))
+            Some(Detail::Task(TaskDetail { task, stack, arguments, results }))
         }
         Target::Process(id) => {
             let Some(process) = find(recording.rows::<ProcessRow>(Table::Processes), |row| row.process == *id) else {

@@ -1,7 +1,7 @@
 //! The table of actors.
 
 use plasmon_protocol::record::ActorRow;
-use plasmon_protocol::stream::GroupRow;
+use plasmon_protocol::stream::{GroupRow, Totals};
 use ratatui::layout::Rect;
 
 use super::columns::{ACTORS, GROUPS};
@@ -12,8 +12,7 @@ use crate::app::App;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
 
-fn totals(window: &Window) -> String {
-    let totals = &window.totals;
+fn totals(window: &Window, totals: &Totals) -> String {
     let all = things(totals.rows, "actor", "actors");
     let all = if totals.matched == totals.rows { all } else { format!("{} of {all}", grouped(totals.matched)) };
     match window.of::<ActorRow>() {

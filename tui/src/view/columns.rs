@@ -15,7 +15,7 @@ use super::theme::Role;
 use crate::app::page::task_label;
 use crate::app::route::short_id;
 
-pub use tasks::TASKS;
+pub use tasks::{TASKS, status};
 
 fn plain(text: impl Into<String>) -> Text {
     (text.into(), Role::Text)
@@ -36,7 +36,7 @@ fn size(bytes: Option<u64>, state: ObjectState) -> Text {
 }
 
 /// A place first, for that is what must not be cut; then how references come to be there.
-fn site(site: &Site) -> Text {
+pub(super) fn site(site: &Site) -> Text {
     match (site.file.is_empty(), site.kind.word()) {
         (true, _) => ("-".to_owned(), Role::Dim),
         (false, "") => plain(site.short()),
@@ -64,7 +64,7 @@ pub fn growth_cell(bytes: i64) -> Text {
     (growth(bytes), role)
 }
 
-fn holder(kind: ProcessType, pid: u32) -> Text {
+pub(super) fn holder(kind: ProcessType, pid: u32) -> Text {
     plain(format!("{kind} {pid}"))
 }
 
@@ -86,7 +86,7 @@ pub fn counts(row: &ReferenceRow) -> String {
 }
 
 /// A state in small letters: what stands in every row should be quiet.
-fn state_word(state: ObjectState) -> Text {
+pub(super) fn state_word(state: ObjectState) -> Text {
     match state {
         ObjectState::Pending => ("pending".to_owned(), Role::Dim),
         ObjectState::InMemory => plain("in memory"),
@@ -142,10 +142,17 @@ pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
 /// Groups of references.
 pub const REFERENCE_GROUPS: &[Column<GroupRow>] = &[
     Column::figure("size", "size", 5, 9, |row, _| plain(cells(row.bytes))),
-    Column::figure("rows", "", 5, 9, |row, _| plain(count(row.rows))),
-    Column::figure("objects", "", 7, 9, |row, _| plain(count(row.unique.unique_objects))),
-    Column::figure("unique", "", 6, 8, |row, _| plain(cells(row.unique.unique_bytes))),
-    Column::wide("group", "", 20, 1, 9, |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) }),
+    Column::figure("rows", "rows", 5, 9, |row, _| plain(count(row.rows))),
+    Column::figure("objects", "objects", 7, 9, |row, _| plain(count(row.unique.unique_objects))),
+    Column::figure("unique", "unique_bytes", 6, 8, |row, _| plain(cells(row.unique.unique_bytes))),
+    Column::wide(
+        "group",
+        "key",
+        20,
+        1,
+        9,
+        |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) },
+    ),
     Column::figure("actor", "", 5, 1, |row, _| some(row.by_type[0])),
     Column::figure("pinned", "", 6, 3, |row, _| some(row.by_type[1])),
     Column::figure("task", "", 5, 3, |row, _| some(row.by_type[2])),
@@ -155,9 +162,16 @@ pub const REFERENCE_GROUPS: &[Column<GroupRow>] = &[
 
 /// Groups of rows that weigh nothing, or what they hold.
 pub const GROUPS: &[Column<GroupRow>] = &[
-    Column::figure("held", "", 5, 8, |row, _| if row.bytes == 0 { ("-".to_owned(), Role::Dim) } else { plain(cells(row.bytes)) }),
-    Column::figure("rows", "", 5, 9, |row, _| plain(count(row.rows))),
-    Column::wide("group", "", 20, 1, 9, |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) }),
+    Column::figure("held", "size", 5, 8, |row, _| if row.bytes == 0 { ("-".to_owned(), Role::Dim) } else { plain(cells(row.bytes)) }),
+    Column::figure("rows", "rows", 5, 9, |row, _| plain(count(row.rows))),
+    Column::wide(
+        "group",
+        "key",
+        20,
+        1,
+        9,
+        |row, _| if row.key.is_empty() { ("none".to_owned(), Role::Dim) } else { plain(row.key.as_str()) },
+    ),
 ];
 
 /// Who holds one object, the types in a word where there is little room.
@@ -225,7 +239,7 @@ pub const QUEUE: &[Column<WaitRow>] = &[
 
 /// Spill files.
 pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
-    Column::figure("file", "file", 5, 9, |row, _| plain(row.file.to_string())),
+    Column::figure("file", "file", 7, 9, |row, _| plain(row.file.to_string())),
     Column::word("state", "state", 10, 8, |row, _| {
         let role = match row.state {
             SpillFileState::Writing => Role::Warn,

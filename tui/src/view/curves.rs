@@ -18,6 +18,8 @@ const NAME: u16 = 8;
 pub struct Curve {
     name: &'static str,
     now: String,
+    /// What the figure was a moment ago; of rates, the curve tells it.
+    was: Option<String>,
     values: fn(&App, usize) -> Vec<Option<u64>>,
 }
 
@@ -31,11 +33,13 @@ pub fn storage(app: &App) -> [Curve; 2] {
     [
         Curve {
             name: "spill",
+            was: None,
             now: format!("{}/s", size(rate(app, |sample| sample.spilled_bytes))),
             values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.spilled_bytes),
         },
         Curve {
             name: "restore",
+            was: None,
             now: format!("{}/s", size(rate(app, |sample| sample.restored_bytes))),
             values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.restored_bytes),
         },
@@ -45,15 +49,18 @@ pub fn storage(app: &App) -> [Curve; 2] {
 /// All of them, the most telling first.
 #[must_use]
 pub fn all(app: &App, store: &StoreRow) -> [Curve; 6] {
+    let was = app.store_was();
     let [spill, restore] = storage(app);
     [
         Curve {
             name: "used",
             now: size(store.ledger.used_bytes()),
+            was: was.map(|was| size(was.ledger.used_bytes())),
             values: |app, slots| app.model().history.gauge(app.agent_now_ms(), slots, |sample| sample.used_bytes),
         },
         Curve {
             name: "put",
+            was: None,
             now: format!("{}/s", size(rate(app, |sample| sample.put_bytes))),
             values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.put_bytes),
         },
@@ -62,10 +69,12 @@ pub fn all(app: &App, store: &StoreRow) -> [Curve; 6] {
         Curve {
             name: "objects",
             now: count(store.objects),
+            was: was.map(|was| count(was.objects)),
             values: |app, slots| app.model().history.gauge(app.agent_now_ms(), slots, |sample| sample.objects),
         },
         Curve {
             name: "tasks",
+            was: None,
             now: format!("{}/s", count(rate(app, |sample| sample.tasks_done))),
             values: |app, slots| app.model().history.rate(app.agent_now_ms(), slots, |sample| sample.tasks_done),
         },
@@ -81,12 +90,14 @@ impl Curve {
             paint.text(x + NAME, y, room, &line, Role::Accent);
         }
         paint.right(x + NAME + room, y, 8, &self.now, Role::Text);
+        paint.trend(x + NAME + room + 8, y, &self.now, self.was.as_deref());
     }
 
     /// Below a line with its name and its figure, `height` lines in all.
     pub fn tall(&self, app: &App, paint: &mut Paint<'_>, x: u16, y: u16, wide: u16, height: u16) {
         let end = paint.text(x, y, wide, self.name, Role::Dim);
         paint.right(end, y, (x + wide).saturating_sub(end), &self.now, Role::Text);
+        paint.trend(x + wide, y, &self.now, self.was.as_deref());
         for (row, line) in curve(&(self.values)(app, samples(wide)), height.saturating_sub(1)).iter().enumerate() {
             paint.text(x, y + 1 + row as u16, wide, line, Role::Accent);
         }

@@ -2,6 +2,7 @@
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::EventRow;
+use plasmon_protocol::stream::Totals;
 use ratatui::layout::Rect;
 
 use super::columns::EVENTS;
@@ -19,8 +20,8 @@ use crate::model::Window;
 /// Cells of the time of day and the gap behind it.
 const CLOCK: u16 = 9;
 
-fn totals(window: &Window) -> String {
-    things(window.totals.matched, "event", "events")
+fn totals(_: &Window, totals: &Totals) -> String {
+    things(totals.matched, "event", "events")
 }
 
 /// One event on a line; the time of day is by the viewer's clock.

@@ -24,6 +24,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         (Some(Overlay::Sort(_)), ..) => {
             paint.text(x, area.y, room, "a letter or Enter takes the column, again reverses it · Esc changes nothing", Role::Dim);
         }
+        (Some(Overlay::Group(_)), ..) => {
+            paint.text(x, area.y, room, "a letter or Enter folds by the column · Esc changes nothing", Role::Dim);
+        }
         (Some(Overlay::Pick(..)), ..) => {
             paint.text(x, area.y, room, "a letter or Enter takes it · Esc changes nothing", Role::Dim);
         }

@@ -53,6 +53,28 @@ pub fn cut_start(text: &str, max: u16) -> Cow<'_, str> {
     Cow::Owned(start.chars().chain(kept.into_iter().rev()).collect())
 }
 
+/// At most `max` cells of a text that may end with a place in brackets or a line of code: what is in brackets goes first, then the end
+/// of what stands before the place, for the place is what tells it from others.
+#[must_use]
+pub fn fitted(text: &str, max: u16) -> Cow<'_, str> {
+    if width(text) <= max {
+        return Cow::Borrowed(text);
+    }
+    let is_place = |word: &str| {
+        let line = word.rsplit_once(':').map_or("", |(_, line)| line);
+        !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let last = |text: &str| text.rsplit(' ').next().is_some_and(is_place);
+    let bare = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map(|(bare, _)| bare);
+    let text = bare.filter(|bare| last(bare)).unwrap_or(text);
+    match text.rsplit_once(' ').filter(|(_, place)| is_place(place)) {
+        Some((name, place)) if width(text) > max && width(place) + 3 <= max => {
+            Cow::Owned(format!("{} {place}", cut(name, max - width(place) - 1)))
+        }
+        _ => cut(text, max),
+    }
+}
+
 /// A size in as few cells as it needs, at most five: `180M`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -184,6 +206,12 @@ mod tests {
         assert_eq!(cut("x", 0), "");
         assert_eq!(cut_start("src/bin/demo.rs", 8), "…demo.rs");
         assert_eq!(cut_start("日本語", 4), "…語");
+        let place = "remember demo.rs:142 (put object)";
+        let lengths = [40, 33, 32, 20, 19, 14, 13, 5, 0];
+        let cut = lengths.map(|max| fitted(place, max).into_owned());
+        let bare = "remember demo.rs:142";
+        assert_eq!(fitted("worker 4730 died (exit code 101)", 20), "worker 4730 died (e…", "no place");
+        assert_eq!(cut, [place, place, bare, bare, "rememb… demo.rs:142", "r… demo.rs:142", "remember dem…", "reme…", ""]);
     }
 
     #[test]

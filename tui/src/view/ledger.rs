@@ -45,7 +45,7 @@ fn unattributed(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, ledger: &Ledger
 }
 
 /// The lines that are not nothing, after one another on `height` lines.
-pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
+pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger, was: Option<&Ledger>) {
     let (left, end) = (area.x + MARGIN, area.right().saturating_sub(MARGIN));
     let (mut x, mut y) = (left, area.y);
     x = unattributed(paint, x, y, end.saturating_sub(x), ledger);
@@ -63,7 +63,9 @@ pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
             return;
         }
         let role = Role::Ledger(line);
-        x = paint.line(x, y, wide, &[(&glyph, role), (" ", role), (name, Role::Dim), (" ", Role::Text), (&figure, Role::Text)]) + 2;
+        x = paint.line(x, y, wide, &[(&glyph, role), (" ", role), (name, Role::Dim), (" ", Role::Text)]);
+        let before = was.map(|was| size(was.lines()[line].1));
+        x = paint.figure(x, y, width(&figure) + 1, (&figure, before.as_deref()), Role::Text) + 2;
     }
 }
 
@@ -71,25 +73,26 @@ pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
 pub const LIST: u16 = 7;
 
 /// All lines in two columns of name, size and share, the bytes without memory behind them last.
-pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
+pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger, was: Option<&Ledger>) {
     let x = area.x + MARGIN;
     let half = (area.width.saturating_sub(2 * MARGIN) / 2).min(36);
     let lines = ledger.lines();
     let rows = lines.len() / 2 + 1;
     let place = |line: usize| (x + half * (line / rows) as u16, area.y + (line % rows) as u16);
-    let mut write = |line: usize, name: &str, bytes: u64, role: Role| {
+    let mut write = |line: usize, name: &str, bytes: u64, before: Option<u64>, role: Role| {
         let (x, y) = place(line);
         if y < area.bottom() {
             paint.text(x + 2, y, 11, name, Role::Dim);
-            paint.text(x + 14, y, 5, &cells(bytes), role);
+            paint.figure(x + 14, y, 6, (&cells(bytes), before.map(cells).as_deref()), role);
             paint.right(x + 20, y, 5, &percent(bytes, ledger.capacity_bytes), Role::Dim);
         }
     };
     for (line, (name, bytes)) in lines.into_iter().enumerate() {
-        write(line, name, bytes, if bytes == 0 { Role::Dim } else { Role::Text });
+        let before = was.map(|was| was.lines()[line].1);
+        write(line, name, bytes, before, if bytes == 0 { Role::Dim } else { Role::Text });
     }
     if ledger.unbacked_bytes > 0 {
-        write(lines.len(), "unbacked", ledger.unbacked_bytes, Role::Dim);
+        write(lines.len(), "unbacked", ledger.unbacked_bytes, was.map(|was| was.unbacked_bytes), Role::Dim);
     }
     for line in 0..lines.len() {
         let (x, y) = place(line);
@@ -101,7 +104,8 @@ pub fn list(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger) {
     let (x, y) = place(lines.len() + 1);
     if ledger.lineage_tasks > 0 && y < area.bottom() {
         paint.text(x + 2, y, 11, "lineage", Role::Dim);
-        paint.text(x + 14, y, 5, &cells(ledger.lineage_bytes), Role::Text);
+        let before = was.map(|was| cells(was.lineage_bytes));
+        paint.figure(x + 14, y, 6, (&cells(ledger.lineage_bytes), before.as_deref()), Role::Text);
     }
     let (x, y) = place(lines.len());
     let x = x + 27;

@@ -2,6 +2,7 @@
 
 use plasmon_protocol::doctor::{Check, NodeDetail, mark};
 use plasmon_protocol::record::Severity;
+use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
 
 use super::facts::{self, Fact, fact};
@@ -26,7 +27,11 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why);
     };
     paint.rule(Rect { height: 1, ..area }, "Node", "");
-    facts::draw(paint, Rect { y: area.y + 1, height: FACTS - 2, ..area }, &about(app, detail));
+    let was = match app.detail_was(Slot::Main) {
+        Some(Detail::Node(was)) => Some(about(app, was)),
+        _ => None,
+    };
+    facts::draw(paint, Rect { y: area.y + 1, height: FACTS - 2, ..area }, &about(app, detail), was.as_deref());
     let y = area.y + FACTS - 1;
     let (note, role) = verdict(&detail.checks);
     paint.rule_of(Rect { y, height: 1, ..area }, &[("Limits, and what would make it better", Role::Title)], &[(&note, role)]);

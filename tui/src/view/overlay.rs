@@ -18,11 +18,12 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, body: Rect) {
     match &app.overlay {
         None | Some(Overlay::Filter(_)) => {}
         Some(Overlay::Help(first)) => help::draw(app, paint, body, *first),
-        Some(Overlay::Sort(chosen)) => {
-            let columns = app.sortables();
+        Some(open @ (Overlay::Sort(chosen) | Overlay::Group(chosen))) => {
+            let folds = matches!(open, Overlay::Group(_));
+            let columns = if folds { app.groupables() } else { app.sortables() };
             let rows: Vec<(String, &str, &str)> =
                 columns.iter().map(|column| (column.letter.to_string(), column.name, column.about)).collect();
-            choice(paint, body, "Sort by", &rows, *chosen);
+            choice(paint, body, if folds { "Fold by" } else { "Sort by" }, &rows, *chosen);
         }
         Some(Overlay::Pick(pick, chosen)) => {
             let rows: Vec<(String, &str, &str)> =

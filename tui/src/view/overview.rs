@@ -28,16 +28,16 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         y += region.height;
         region
     };
-    let store = app.model().store.as_ref();
+    let (store, was) = (app.model().store.as_ref(), app.store_was());
     if shape.wide {
         let top = take(shape.store);
         let left = Rect { width: top.width * 3 / 5, ..top };
-        wide_store(paint, left, store);
-        node_list(paint, Rect { x: left.right(), width: top.width - left.width, ..top }, store);
+        wide_store(paint, left, store, was);
+        node_list(paint, Rect { x: left.right(), width: top.width - left.width, ..top }, store, was);
     } else {
-        narrow_store(paint, take(shape.store), store);
+        narrow_store(paint, take(shape.store), store, was);
         if shape.node > 0 {
-            node_lines(paint, take(shape.node), store);
+            node_lines(paint, take(shape.node), store, was);
         }
     }
     attention(paint, take(shape.alerts), &alerts);
@@ -56,16 +56,16 @@ fn begin<'a>(paint: &mut Paint<'_>, area: Rect, title: &str, note: &str, store: 
     store.map(|store| (body, store))
 }
 
-fn narrow_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+fn narrow_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>, was: Option<&StoreRow>) {
     let note = store.map(|store| ledger::summary(&store.ledger)).unwrap_or_default();
     let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
     ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
-    on_disk(paint, body, store);
-    ledger::flow(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger);
+    on_disk(paint, body, store, was);
+    ledger::flow(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.ledger, was.map(|was| &was.ledger));
 }
 
 /// What is on disk, below the store's bar and to its scale; or what is wrong.
-fn on_disk(paint: &mut Paint<'_>, body: Rect, store: &StoreRow) {
+fn on_disk(paint: &mut Paint<'_>, body: Rect, store: &StoreRow, was: Option<&StoreRow>) {
     let (x, y, room) = (body.x + MARGIN, body.y + 1, body.width.saturating_sub(2 * MARGIN));
     // What is wrong with it stands among the alerts.
     let (text, role) = (disk::summary(&store.spill), Role::Text);
@@ -77,20 +77,22 @@ fn on_disk(paint: &mut Paint<'_>, body: Rect, store: &StoreRow) {
     } else {
         at
     };
-    paint.text(at, y, (x + room).saturating_sub(at), &text, role);
+    let before = was.map(|was| disk::summary(&was.spill));
+    let end = paint.text(at, y, (x + room).saturating_sub(at), &text, role);
+    paint.trend(end, y, &text, before.as_deref());
 }
 
-fn wide_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+fn wide_store(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>, was: Option<&StoreRow>) {
     let note = store.map(ledger::contents).unwrap_or_default();
     let Some((body, store)) = begin(paint, area, "Object store", &note, store) else { return };
     ledger::bar(paint, body.x + MARGIN, body.y, body.width.saturating_sub(2 * MARGIN), &store.ledger);
-    on_disk(paint, body, store);
+    on_disk(paint, body, store, was);
     let rest = Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body };
     if rest.height < ledger::LIST {
         // What is nothing gives way.
-        ledger::flow(paint, rest, &store.ledger);
+        ledger::flow(paint, rest, &store.ledger, was.map(|was| &was.ledger));
     } else {
-        ledger::list(paint, rest, &store.ledger);
+        ledger::list(paint, rest, &store.ledger, was.map(|was| &was.ledger));
     }
 }
 
@@ -133,20 +135,22 @@ fn reserved(node: &NodeRow) -> String {
     parts.join(", ")
 }
 
-fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>, was: Option<&StoreRow>) {
     let note = store.map(available).unwrap_or_default();
     let Some((body, store)) = begin(paint, area, "Node memory", &note, store) else { return };
     let x = body.x + MARGIN;
     let room = body.width.saturating_sub(2 * MARGIN);
     let total = store.node.machine_total_bytes;
     let rows = node_rows(store);
+    let were = was.map(node_rows);
     for (row, (name, bytes, about)) in rows.iter().enumerate() {
         let y = body.y + row as u16 + u16::from(row > 2);
         if y >= body.bottom() {
             break;
         }
         paint.text(x, y, 13, name, Role::Dim);
-        paint.text(x + 13, y, 5, &cells(*bytes), Role::Text);
+        let before = were.as_ref().map(|were| cells(were[row].1));
+        paint.figure(x + 13, y, 6, (&cells(*bytes), before.as_deref()), Role::Text);
         let about = if *name == "machine" { format!("{} in use", percent(*bytes, total)) } else { about.clone() };
         let bar = room.saturating_sub(20 + 24).min(24);
         if bar >= 6 {
@@ -163,38 +167,49 @@ fn node_list(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
     if let Some(victim) = store.pressure.next_victim.as_ref().filter(|_| y < body.bottom()) {
         paint.text(x, y, 13, "next victim", Role::Dim);
         let role = pressure::text(pressure::role(&store.pressure));
-        paint.line(x + 13, y, room.saturating_sub(13), &[(&pressure::next(victim), role), (": ", Role::Dim), (&victim.why, Role::Dim)]);
+        let next = pressure::next(victim);
+        // The reason stands with the processes; here as a whole or not at all.
+        let why = format!(": {}", victim.why);
+        let why = if 13 + width(&next) + width(&why) <= room { why } else { String::new() };
+        paint.line(x + 13, y, room.saturating_sub(13), &[(&next, role), (&why, Role::Dim)]);
     }
 }
 
-fn node_lines(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>) {
+fn node_lines(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>, was: Option<&StoreRow>) {
     let note = store.map(available).unwrap_or_default();
     let Some((body, store)) = begin(paint, area, "Node memory", &note, store) else { return };
     let [backed, drivers, workers, agent, machine] = node_rows(store);
     let (x, room) = (body.x + MARGIN, body.width.saturating_sub(2 * MARGIN));
-    let pair = |(name, bytes, _): &(&'static str, u64, String)| (format!("{name} "), size(*bytes));
-    let mut line = |y: u16, label: &str, parts: &[(String, String)], tail: &str| {
+    let were = was.map(node_rows);
+    let pair = |row: &(&'static str, u64, String)| {
+        let before = were.as_ref().and_then(|were| were.iter().find(|was| was.0 == row.0)).map(|was| size(was.1));
+        (format!("{} ", row.0), size(row.1), before)
+    };
+    let mut line = |y: u16, label: &str, parts: &[(String, String, Option<String>)], tail: &str| {
         if y >= body.bottom() {
             return;
         }
         let mut at = paint.text(x, y, 13, label, Role::Dim).max(x + 13);
-        for (name, figure) in parts {
-            at = paint.line(at, y, (x + room).saturating_sub(at), &[(name, Role::Dim), (figure, Role::Text)]) + 2;
+        for (name, figure, before) in parts {
+            at = paint.text(at, y, (x + room).saturating_sub(at), name, Role::Dim);
+            at = paint.figure(at, y, (x + room).saturating_sub(at), (figure, before.as_deref()), Role::Text) + 2;
         }
-        paint.text(at, y, (x + room).saturating_sub(at), tail, Role::Dim);
+        if at + width(tail) <= x + room {
+            paint.text(at, y, width(tail), tail, Role::Dim);
+        }
     };
     line(body.y, "application", &[pair(&backed), pair(&drivers), pair(&workers)], &format!("in {}", store.node.workers));
     line(body.y + 1, "system", &[pair(&agent)], "");
     if store.pressure.total_bytes == 0 {
         let share = percent(machine.1, store.node.machine_total_bytes);
-        line(body.y + 2, "machine", &[("in use ".to_owned(), size(machine.1))], &share);
+        line(body.y + 2, "machine", &[("in use ".to_owned(), size(machine.1), None)], &share);
     } else {
-        full(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.pressure);
+        full(paint, Rect { y: body.y + 2, height: body.height.saturating_sub(2), ..body }, &store.pressure, was.map(|was| &was.pressure));
     }
 }
 
 /// How full the memory is, and who is next, in one line.
-fn full(paint: &mut Paint<'_>, area: Rect, row: &PressureRow) {
+fn full(paint: &mut Paint<'_>, area: Rect, row: &PressureRow, was: Option<&PressureRow>) {
     const BAR: u16 = 20;
     if area.height == 0 {
         return;
@@ -203,11 +218,13 @@ fn full(paint: &mut Paint<'_>, area: Rect, row: &PressureRow) {
     paint.text(x, y, 12, &row.source, Role::Dim);
     let at = x + 13;
     pressure::gauge(paint, at, y, BAR, row);
-    let used = format!("{} ", percent(row.used_bytes, row.total_bytes));
+    let used = percent(row.used_bytes, row.total_bytes);
+    let before = was.map(|was| percent(was.used_bytes, was.total_bytes));
     let role = pressure::text(pressure::role(row));
     let next = row.next_victim.as_ref().map_or_else(|| "in use".to_owned(), |victim| format!("in use, next {}", pressure::next(victim)));
     let from = at + BAR + 2;
-    paint.line(from, y, right.saturating_sub(from), &[(&used, role), (&next, Role::Dim)]);
+    let from = paint.figure(from, y, right.saturating_sub(from), (&used, before.as_deref()), role) + 2;
+    paint.text(from, y, right.saturating_sub(from), &next, Role::Dim);
 }
 
 /// What asks for attention. On a single line, the worst, and how many there are more.
@@ -278,7 +295,8 @@ fn sites(app: &App, paint: &mut Paint<'_>, area: Rect) {
 fn growing(app: &App, paint: &mut Paint<'_>, area: Rect) {
     paint.rule(Rect { height: 1, ..area }, "Growing in a minute", "");
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    let rows = app.window(Slot::Growth).and_then(|window| window.of::<SiteRow>()).unwrap_or_default();
+    let window = app.window(Slot::Growth);
+    let rows = window.and_then(|window| window.of::<SiteRow>()).unwrap_or_default();
     let grown: Vec<&SiteRow> = rows.iter().filter(|row| row.growth_bytes > 0).collect();
     if grown.is_empty() {
         return paint.sentence(body, "no site has grown");
@@ -290,6 +308,8 @@ fn growing(app: &App, paint: &mut Paint<'_>, area: Rect) {
         paint.text(x - 1, y, 1, if leak.is_some() { "!" } else { " " }, Role::Bad);
         let (figure, role) = growth_cell(row.growth_bytes);
         paint.right(x, y, 8, &figure, role);
+        let was = window.and_then(|window| window.was(row, app.agent_now_ms())).map(|was| growth_cell(was.growth_bytes).0);
+        paint.trend(x + 8, y, &figure, was.as_deref());
         let at = paint.text(x + 10, y, end.saturating_sub(x + 10), &row.site.short(), Role::Text) + 2;
         // The alerts tell it too: as a whole or not at all.
         let leak = leak.filter(|leak| at + width(leak) <= end).unwrap_or_default();

@@ -5,6 +5,7 @@ use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, ObjectState, Po
 use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
 
+use super::alive;
 use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
 use super::facts::{self, Fact, fact};
 use super::format::{age, grouped, percent, size, span, things, took};
@@ -73,19 +74,25 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
 }
 
 fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
+    let Some((title, lines)) = facts_of(app, detail, area.width) else { return };
+    let was = app.detail_was(Slot::Main).and_then(|was| facts_of(app, was, area.width)).map(|(_, lines)| lines);
+    paint.rule(Rect { height: 1, ..area }, title, "");
+    facts::draw(paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &lines, was.as_deref());
+}
+
+/// What stands at the top of a page so wide.
+fn facts_of(app: &App, detail: &Detail, width: u16) -> Option<(&'static str, Vec<Vec<Fact>>)> {
     let now = app.agent_now_ms();
-    let (title, lines) = match detail {
-        Detail::Object(detail) => ("Why is it alive?", object(app, &detail.object, now, area.width.saturating_sub(2 * MARGIN))),
+    Some(match detail {
+        Detail::Object(detail) => ("Object", object(app, &detail.object, now, width.saturating_sub(2 * MARGIN))),
         Detail::Site(detail) => ("Creation site", site(app, &detail.site, now)),
         Detail::Task(detail) => ("Task", task(&detail.task, now)),
         Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
         Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
         Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
-        Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => return,
-    };
-    paint.rule(Rect { height: 1, ..area }, title, "");
-    facts::draw(paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &lines);
+        Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => return None,
+    })
 }
 
 fn object(app: &App, row: &ObjectRow, now: u64, room: u16) -> Vec<Vec<Fact>> {
@@ -105,33 +112,14 @@ fn object(app: &App, row: &ObjectRow, now: u64, room: u16) -> Vec<Vec<Fact>> {
         vec![fact("object", row.object_id.hex())],
         vec![
             ("", size, Role::Title),
-            fact("", if row.pinned > 0 { things(row.pinned.into(), "view", "views") } else { String::new() }),
+            fact("held by", things(row.references.into(), "reference", "references")),
+            fact("inside of", if row.captured > 0 { things(row.captured.into(), "object", "objects") } else { String::new() }),
             made,
         ],
         vec![("is", life::location(row, file), role)],
         vec![fact("life", life::line(row, now, room.saturating_sub(5)))],
         vec![fact("created", row.created_site.to_string())],
-        why(row),
     ]
-}
-
-/// One sentence: what would have to go for the object to go.
-fn why(row: &ObjectRow) -> Vec<Fact> {
-    let mut reasons = Vec::new();
-    match row.references {
-        0 => {}
-        1 => reasons.push("its 1 reference".to_owned()),
-        more => reasons.push(format!("its {} references", grouped(more.into()))),
-    }
-    match row.captured {
-        0 => {}
-        1 => reasons.push("the object around it".to_owned()),
-        more => reasons.push(format!("the {} objects around it", grouped(more.into()))),
-    }
-    if reasons.is_empty() {
-        return vec![fact("", "nothing holds it any more: it is about to go")];
-    }
-    vec![fact("goes with", reasons.join(" and "))]
 }
 
 fn file(row: &SpillFileRow, now: u64) -> Vec<Vec<Fact>> {
@@ -319,6 +307,9 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
     let list = &app.place().list;
     let now = app.agent_now_ms();
     let first = usize::try_from(list.offset).unwrap_or(0);
+    let were = app.detail_was(Slot::Main).map(|was| app.sections_of(was)).unwrap_or_default();
+    let depth = |item: &Item<'_>| if let Item::Kept(line) = item { line.depth } else { 0 };
+    let deepest = sections.iter().flat_map(|section| &section.items).map(depth).max().unwrap_or(0);
     let before: Vec<usize> = sections
         .iter()
         .scan(0, |sum, section| {
@@ -333,7 +324,11 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
             Line::Title(at) => {
                 let total = if sections[at].total > 0 { grouped(sections[at].total) } else { String::new() };
                 let gap = if total.is_empty() { "" } else { "  " };
-                paint.rule_of(here, &[(sections[at].title, Role::Title), (gap, Role::Text), (&total, Role::Dim)], &[]);
+                let title = (sections[at].title, Role::Title);
+                match sections[at].items.first() {
+                    Some(Item::Kept(_)) => paint.rule_of(here, &[title], &[("it goes when all of this is gone", Role::Dim)]),
+                    _ => paint.rule_of(here, &[title, (gap, Role::Text), (&total, Role::Dim)], &[]),
+                }
             }
             Line::Columns(at) => {
                 let inner = Rect { x: here.x + BRANCH, width: here.width.saturating_sub(BRANCH), ..here };
@@ -342,6 +337,7 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                     Some(Item::Reference(_)) => table::head(paint, inner, HELD, None),
                     Some(Item::Object(_)) => table::head(paint, inner, OBJECTS, None),
                     Some(Item::Task(_)) => table::head(paint, inner, TASKS, None),
+                    Some(Item::Kept(_)) => alive::head(paint, here, deepest),
                     None => {}
                 }
             }
@@ -349,11 +345,18 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                 let last = item + 1 == sections[at].items.len() && sections[at].total == sections[at].items.len() as u64;
                 paint.text(here.x + MARGIN, here.y, BRANCH, if last { "└" } else { "├" }, Role::Dim);
                 let inner = Rect { x: here.x + BRANCH, width: here.width.saturating_sub(BRANCH), ..here };
-                match sections[at].items[item] {
-                    Item::Holder(value) => one(paint, inner, holders(inner.width), value, now),
-                    Item::Reference(value) => one(paint, inner, HELD, value, now),
-                    Item::Object(value) => one(paint, inner, OBJECTS, value, now),
-                    Item::Task(value) => one(paint, inner, TASKS, value, now),
+                let value = sections[at].items[item];
+                match (value, before_of(&were, &sections[at], &value)) {
+                    (Item::Holder(value), Some(Item::Holder(was))) => one(paint, inner, holders(inner.width), (value, Some(was)), now),
+                    (Item::Holder(value), _) => one(paint, inner, holders(inner.width), (value, None), now),
+                    (Item::Reference(value), Some(Item::Reference(was))) => one(paint, inner, HELD, (value, Some(was)), now),
+                    (Item::Reference(value), _) => one(paint, inner, HELD, (value, None), now),
+                    (Item::Object(value), Some(Item::Object(was))) => one(paint, inner, OBJECTS, (value, Some(was)), now),
+                    (Item::Object(value), _) => one(paint, inner, OBJECTS, (value, None), now),
+                    (Item::Task(value), Some(Item::Task(was))) => one(paint, inner, TASKS, (value, Some(was)), now),
+                    (Item::Task(value), _) => one(paint, inner, TASKS, (value, None), now),
+                    (Item::Kept(value), Some(Item::Kept(was))) => alive::row(paint, here, (&value, Some(&was)), deepest, now),
+                    (Item::Kept(value), _) => alive::row(paint, here, (&value, None), deepest, now),
                 }
                 paint.hit(here, Hit::Row(Slot::Main, (before[at] + item) as u64));
                 if (before[at] + item) as u64 == list.cursor {
@@ -372,6 +375,12 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
     }
 }
 
-fn one<R>(paint: &mut Paint<'_>, line: Rect, columns: &[Column<R>], value: &R, now: u64) {
-    table::row(paint, line, columns, &table::fit(columns, line.width), value, now);
+fn one<R>(paint: &mut Paint<'_>, line: Rect, columns: &[Column<R>], row: (&R, Option<&R>), now: u64) {
+    table::changed(paint, line, columns, &table::fit(columns, line.width), row, now);
+}
+
+/// What an item of a section was a moment ago.
+fn before_of<'a>(were: &[Section<'a>], section: &Section<'_>, item: &Item<'_>) -> Option<Item<'a>> {
+    let key = item.key();
+    were.iter().find(|was| was.title == section.title)?.items.iter().copied().find(|was| was.key() == key)
 }

@@ -1,6 +1,7 @@
 //! The table of processes that died as they should not have.
 
 use plasmon_protocol::record::PostMortemRow;
+use plasmon_protocol::stream::Totals;
 use ratatui::layout::Rect;
 
 use super::columns::POST_MORTEM;
@@ -11,8 +12,8 @@ use crate::app::App;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
 
-fn totals(window: &Window) -> String {
-    format!("{} died in the last minute · what they held is in no total", grouped(window.totals.matched))
+fn totals(_: &Window, totals: &Totals) -> String {
+    format!("{} died in the last minute · what they held is in no total", grouped(totals.matched))
 }
 
 /// Draws it.

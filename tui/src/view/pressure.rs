@@ -79,8 +79,11 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     } else {
         format!("= {} usage - {} file cache", size(row.used_bytes.saturating_add(row.file_cache_bytes)), size(row.file_cache_bytes))
     };
-    let figures = format!("{} of {} ", size(row.used_bytes), size(row.total_bytes));
-    paint.line(at + wide + 2, y, room(at + wide + 2), &[(&figures, text(role(row))), (&formula, Role::Dim)]);
+    let figures = |row: &PressureRow| format!("{} of {}", size(row.used_bytes), size(row.total_bytes));
+    let before = app.store_was().map(|was| figures(&was.pressure));
+    let from = at + wide + 2;
+    let from = paint.figure(from, y, room(from), (&figures(row), before.as_deref()), text(role(row))) + 2;
+    paint.text(from, y, room(from), &formula, Role::Dim);
     threshold(paint, at, y + 1, room(at), row);
     who(paint, at, y + 2, room(at), row);
 }

@@ -1,6 +1,7 @@
 //! The table of processes.
 
 use plasmon_protocol::record::ProcessRow;
+use plasmon_protocol::stream::Totals;
 use ratatui::layout::Rect;
 
 use super::columns::PROCESSES;
@@ -11,11 +12,11 @@ use crate::app::App;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
 
-fn totals(window: &Window) -> String {
+fn totals(window: &Window, totals: &Totals) -> String {
     let rows = window.of::<ProcessRow>().unwrap_or_default();
     let heap: u64 = rows.iter().map(|row| row.heap_bytes).sum();
-    let all = things(window.totals.matched, "process", "processes");
-    if rows.len() as u64 == window.totals.matched { format!("{all} · heaps {}", size(heap)) } else { all }
+    let all = things(totals.matched, "process", "processes");
+    if rows.len() as u64 == totals.matched { format!("{all} · heaps {}", size(heap)) } else { all }
 }
 
 /// Draws it.

@@ -1,7 +1,7 @@
 //! The table of references, plain or folded, with both totals.
 
 use plasmon_protocol::record::ReferenceRow;
-use plasmon_protocol::stream::GroupRow;
+use plasmon_protocol::stream::{GroupRow, Totals};
 use ratatui::layout::Rect;
 
 use super::columns::{REFERENCE_GROUPS, REFERENCES, REFERENCES_NARROW};
@@ -14,8 +14,7 @@ use crate::app::subscribe::Slot;
 use crate::model::Window;
 
 /// Both totals: rows, and the distinct objects behind them.
-fn totals(window: &Window) -> String {
-    let totals = &window.totals;
+fn totals(_: &Window, totals: &Totals) -> String {
     let rows = if totals.matched == totals.rows {
         things(totals.rows, "row", "rows")
     } else {

@@ -3,7 +3,7 @@
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::{Site, SiteRow};
 use plasmon_protocol::size::cells;
-use plasmon_protocol::stream::Detail;
+use plasmon_protocol::stream::{Detail, Totals};
 use ratatui::layout::Rect;
 
 use super::columns::{OBJECTS, growth_cell};
@@ -39,9 +39,9 @@ fn kind(site: &Site) -> &str {
     word.strip_prefix("deserialize ").unwrap_or(word)
 }
 
-fn totals(window: &Window) -> String {
-    let sites = things(window.totals.matched, "site", "sites");
-    format!("{sites} · {}", size(window.totals.bytes))
+fn totals(_: &Window, totals: &Totals) -> String {
+    let sites = things(totals.matched, "site", "sites");
+    format!("{sites} · {}", size(totals.bytes))
 }
 
 /// Draws it.

@@ -1,6 +1,7 @@
 //! External storage: its state, what is on disk, what goes out and comes back, who waits for room, and the files.
 
 use plasmon_protocol::record::{EventRow, SpillFileRow, SpillRow, StoreRow};
+use plasmon_protocol::stream::Totals;
 use ratatui::layout::Rect;
 
 use super::columns::{QUEUE, SPILL_FILES, STORAGE_EVENTS};
@@ -57,7 +58,8 @@ fn body(area: Rect) -> Rect {
 
 /// One line of the facts at the top.
 enum Line {
-    Facts(&'static str, Vec<Fact>),
+    /// Its name, its facts, and what they were a moment ago.
+    Facts(&'static str, Vec<Fact>, Option<Vec<Fact>>),
     Bar,
     Curves,
 }
@@ -67,15 +69,15 @@ fn storage(app: &App, paint: &mut Paint<'_>, area: Rect, curved: bool) {
         paint.rule(Rect { height: 1, ..area }, "External storage", "");
         return paint.sentence(body(area), "waiting for the agent's answer");
     };
-    let spill = &store.spill;
+    let (spill, was) = (&store.spill, app.store_was());
     paint.rule(Rect { height: 1, ..area }, "External storage", &disk::summary(spill));
     let area = body(area);
     let mut lines = vec![
-        Line::Facts("state", state(store)),
+        Line::Facts("state", state(store), was.map(state)),
         Line::Bar,
-        Line::Facts("soon", soon(app, store)),
-        Line::Facts("total", total(spill)),
-        Line::Facts("now", now(spill)),
+        Line::Facts("soon", soon(app, store), None),
+        Line::Facts("total", total(spill), was.map(|was| total(&was.spill))),
+        Line::Facts("now", now(spill), was.map(|was| now(&was.spill))),
     ];
     // What is least news gives way where there is little room.
     let room = usize::from(area.height).saturating_sub(usize::from(curved));
@@ -83,17 +85,17 @@ fn storage(app: &App, paint: &mut Paint<'_>, area: Rect, curved: bool) {
     if curved {
         lines.push(Line::Curves);
     } else if lines.len() < room {
-        lines.push(Line::Facts("in", vec![fact("", spill.places.join(", "))]));
+        lines.push(Line::Facts("in", vec![fact("", spill.places.join(", "))], None));
     }
     let end = area.right().saturating_sub(MARGIN);
     for (line, y) in lines.iter().zip(area.y..area.bottom()) {
         let x = area.x + MARGIN;
         match line {
-            Line::Facts(name, facts) => {
+            Line::Facts(name, facts, was) => {
                 paint.text(x, y, NAME, name, Role::Dim);
-                facts::whole(paint, x + NAME, y, end, facts);
+                facts::whole(paint, x + NAME, y, end, facts, was.as_deref());
             }
-            Line::Bar => bar(paint, x, y, end, store),
+            Line::Bar => bar(paint, x, y, end, store, was),
             Line::Curves => {
                 let wide = (end - x - 3) / 2;
                 for (at, one) in (0..).zip(curves::storage(app)) {
@@ -132,21 +134,22 @@ fn state(store: &StoreRow) -> Vec<Fact> {
     facts
 }
 
-fn bar(paint: &mut Paint<'_>, x: u16, y: u16, end: u16, store: &StoreRow) {
+fn bar(paint: &mut Paint<'_>, x: u16, y: u16, end: u16, store: &StoreRow, was: Option<&StoreRow>) {
     let spill = &store.spill;
     paint.text(x, y, NAME, "on disk", Role::Dim);
     let parts = [
-        ("█ ", Role::Disk, "live ", size(spill.live_bytes)),
-        ("▒ ", Role::Warn, "dead ", size(spill.dead_bytes)),
-        ("▏ ", Role::Dim, "headers ", size(spill.header_bytes)),
+        ("█ ", Role::Disk, "live ", size(spill.live_bytes), was.map(|was| size(was.spill.live_bytes))),
+        ("▒ ", Role::Warn, "dead ", size(spill.dead_bytes), was.map(|was| size(was.spill.dead_bytes))),
+        ("▏ ", Role::Dim, "headers ", size(spill.header_bytes), was.map(|was| size(was.spill.header_bytes))),
     ];
-    let wide = parts.iter().map(|(_, _, name, figure)| 4 + width(name) + width(figure)).sum::<u16>();
+    let wide = parts.iter().map(|(_, _, name, figure, _)| 4 + width(name) + width(figure)).sum::<u16>();
     let room = end.saturating_sub(x + NAME + wide);
     disk::bar(paint, x + NAME, y, room, spill, disk::scale(store));
     let mut at = x + NAME + room;
-    for (glyph, role, name, figure) in &parts {
+    for (glyph, role, name, figure, before) in &parts {
         at += 2;
-        at = paint.line(at, y, end.saturating_sub(at), &[(glyph, *role), (name, Role::Dim), (figure, Role::Text)]);
+        at = paint.line(at, y, end.saturating_sub(at), &[(glyph, *role), (name, Role::Dim)]);
+        at = paint.figure(at, y, width(figure) + 1, (figure, before.as_deref()), Role::Text);
     }
 }
 
@@ -225,7 +228,8 @@ fn queue(app: &App, paint: &mut Paint<'_>, area: Rect) {
     }
     let fitted = table::fit(QUEUE, area.width);
     for (row, y) in rows.iter().zip(area_body.y..area_body.bottom()) {
-        table::row(paint, Rect { y, height: 1, ..area }, QUEUE, &fitted, row, app.agent_now_ms());
+        let was = app.store_was().and_then(|was| was.spill.queue.iter().find(|was| (was.pid, was.since_ms) == (row.pid, row.since_ms)));
+        table::changed(paint, Rect { y, height: 1, ..area }, QUEUE, &fitted, (row, was), app.agent_now_ms());
     }
 }
 
@@ -242,8 +246,7 @@ fn happened(app: &App, paint: &mut Paint<'_>, area: Rect) {
     }
 }
 
-fn totals(window: &Window) -> String {
-    let totals = &window.totals;
+fn totals(_: &Window, totals: &Totals) -> String {
     let all = things(totals.rows, "file", "files");
     let all = if totals.matched == totals.rows { all } else { format!("{} of {all}", grouped(totals.matched)) };
     format!("{all} · {} live", size(totals.bytes))

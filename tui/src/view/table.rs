@@ -1,11 +1,9 @@
 //! Tables: columns that fit, the visible rows, the selected one set off.
 
-use std::cmp::Ordering;
-
 use plasmon_protocol::stream::Sort;
 use ratatui::layout::Rect;
 
-use super::format::width;
+use super::format::{fitted as fitted_text, width};
 use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
@@ -17,7 +15,7 @@ const GAP: u16 = 2;
 pub type Text = (String, Role);
 
 /// One column over rows `R`.
-pub struct Column<R: 'static> {
+pub struct Column<R> {
     /// What stands above it.
     pub title: &'static str,
     /// The column of the agent's that it sorts by; empty when it does not.
@@ -134,32 +132,13 @@ pub fn changed<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], fitt
         let x = area.x + fit.x;
         let room = fit.width.min(area.right().saturating_sub(x));
         if column.right {
-            let before = was.map(|was| (column.cell)(was, now_ms).0).filter(|before| *before != text);
-            let order = before.and_then(|before| magnitude(&text)?.partial_cmp(&magnitude(&before)?));
-            match order {
-                Some(Ordering::Greater) => paint.text(x + room, area.y, 1, "↑", Role::Accent),
-                Some(Ordering::Less) => paint.text(x + room, area.y, 1, "↓", Role::Accent),
-                _ => x,
-            };
+            let before = was.map(|was| (column.cell)(was, now_ms).0);
+            paint.trend(x + room, area.y, &text, before.as_deref());
             paint.right(x, area.y, room, &text, role);
         } else {
-            paint.text(x, area.y, room, &text, role);
+            paint.text(x, area.y, room, &fitted_text(&text, room), role);
         }
     }
-}
-
-/// The number that a figure shows: `1.50G`, `97 %`, `1,204`.
-fn magnitude(text: &str) -> Option<f64> {
-    let text: String = text.trim().chars().filter(|char| *char != ',').collect();
-    let end = text.find(|char: char| !(char.is_ascii_digit() || matches!(char, '.' | '-' | '+'))).unwrap_or(text.len());
-    let number: f64 = text[..end].parse().ok()?;
-    Some(match text[end..].chars().next() {
-        Some('k' | 'K') => number * 1e3,
-        Some('M') => number * 1e6,
-        Some('G') => number * 1e9,
-        Some('T') => number * 1e12,
-        _ => number,
-    })
 }
 
 /// Sets a row off as the selected one.
@@ -174,16 +153,6 @@ mod tests {
 
     fn column(width: u16, flex: u16, keep: u8) -> Column<()> {
         Column { title: "", sort: "", width, flex, right: false, keep, cell: |(), _| (String::new(), Role::Text) }
-    }
-
-    #[test]
-    fn figures_are_compared_by_what_they_show() {
-        assert!(magnitude("1.50G") > magnitude(" 999M"));
-        assert!(magnitude("97 %") > magnitude("9 %"));
-        assert_eq!(magnitude("1,204"), Some(1204.0));
-        assert_eq!(magnitude("+12.0M ▲"), Some(12e6));
-        assert_eq!(magnitude("-"), None);
-        assert_eq!(magnitude(""), None);
     }
 
     #[test]

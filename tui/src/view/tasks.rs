@@ -1,7 +1,7 @@
 //! The table of tasks.
 
 use plasmon_protocol::record::TaskRow;
-use plasmon_protocol::stream::GroupRow;
+use plasmon_protocol::stream::{GroupRow, Totals};
 use ratatui::layout::Rect;
 
 use super::columns::{GROUPS, TASKS};
@@ -13,8 +13,7 @@ use crate::app::App;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
 
-fn totals(window: &Window) -> String {
-    let totals = &window.totals;
+fn totals(_: &Window, totals: &Totals) -> String {
     if totals.matched == totals.rows {
         things(totals.rows, "task", "tasks")
     } else {

@@ -1,6 +1,6 @@
 //! A view that is one window over a table: title, column names, visible rows.
 
-use plasmon_protocol::stream::GroupRow;
+use plasmon_protocol::stream::{GroupRow, Totals};
 use ratatui::layout::Rect;
 
 use super::hit::Hit;
@@ -20,13 +20,14 @@ pub struct Words {
     /// Why it has no rows when nothing filters them.
     pub empty: &'static str,
     /// Its totals, in a few words.
-    pub totals: fn(&Window) -> String,
+    pub totals: fn(&Window, &Totals) -> String,
 }
 
 /// The title's rule: totals at the left, what is asked for at the right.
 pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &Words) {
     let list = app.list(slot);
-    let totals = app.window(slot).map(words.totals).unwrap_or_default();
+    let totals = app.window(slot).map(|window| (words.totals)(window, &window.totals)).unwrap_or_default();
+    let were = app.window(slot).and_then(|window| Some((words.totals)(window, window.totals_were(app.agent_now_ms())?)));
     let gap = if totals.is_empty() { "" } else { "  " };
     let mut note: Vec<(String, Role)> = Vec::new();
     if !list.filter.is_empty() {
@@ -64,6 +65,10 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
         .collect();
     let note: Vec<(&str, Role)> = cut.iter().map(|(text, role)| (text.as_ref(), *role)).collect();
     paint.rule_of(Rect { height: 1, ..area }, &title, &note);
+    let end = area.x + super::paint::MARGIN + title.iter().map(|(text, _)| super::format::width(text)).sum::<u16>();
+    if end < area.right() {
+        paint.trend(end, area.y, &totals, were.as_deref());
+    }
 }
 
 /// What stands in for rows that are not there: why.

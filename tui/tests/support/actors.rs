@@ -19,7 +19,7 @@ pub(crate) fn actor(slot: u32) -> ActorId {
 }
 
 fn site(id: u32, kind: SiteKind, function: &str, line: u32) -> Arc<Site> {
-    Arc::new(Site { id: SiteId(id), kind, function: function.to_owned(), file: "examples/demo.rs".to_owned(), line })
+    Arc::new(Site { id: SiteId(id), kind, function: function.to_owned(), file: "examples/demo.rs".to_owned(), line, ..Site::default() })
 }
 
 /// A call of the sample, by its number.

@@ -1,5 +1,7 @@
 //! An agent played from fixed rows: answers what a dashboard asks, by the same columns and filters as a real one.
 
+use std::sync::Arc;
+
 use plasmon_protocol::column::{Cell, Record, RowKey, Table};
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::filter::Filter;
@@ -111,6 +113,8 @@ fn shown<R: Record>(
     let mut found = matching(all, view, now_ms);
     found.totals.bytes = found.rows.iter().map(bytes).sum();
     if let Some(column) = &view.group {
+        let by = view.sort.as_ref().map_or("size", |sort| sort.column.as_str());
+        assert!(["key", "rows", "size", "objects", "unique_bytes"].contains(&by), "groups do not sort by {by}");
         let groups = groups(&found.rows, column, bytes, more);
         found.totals.groups = groups.len() as u64;
         let (start, groups) = windowed(&groups, view);
@@ -176,6 +180,7 @@ impl Agent {
                 let pick = |index: &usize| self.objects[*index].clone();
                 Detail::Object(ObjectDetail {
                     object: self.objects[at].clone(),
+                    stack: vec![Arc::clone(&self.objects[at].created_site)],
                     holders: self.references.iter().filter(|row| row.object_id == *id).cloned().collect(),
                     contained_in: self.contained.iter().filter(|(_, inner)| *inner == at).map(|(outer, _)| pick(outer)).collect(),
                     contains: self.contained.iter().filter(|(outer, _)| *outer == at).map(|(_, inner)| pick(inner)).collect(),
@@ -201,13 +206,13 @@ impl Agent {
                         changed_ms: None,
                     }
                 });
-                Detail::Site(SiteDetail { site, objects: largest(objects), source })
+                Detail::Site(SiteDetail { stack: vec![Arc::clone(&site.site)], site, objects: largest(objects), source })
             }
             Target::Task(id) => {
                 let task = self.tasks.iter().find(|row| row.task_id == *id)?.clone();
                 let results = self.objects.iter().filter(|row| row.task == Some(*id)).cloned().collect();
                 let arguments = self.objects.iter().filter(|row| row.created_site.id.0 == 3).take(2).cloned().collect();
-                Detail::Task(TaskDetail { task, arguments, results })
+                Detail::Task(TaskDetail { stack: vec![Arc::clone(&task.call_site)], task, arguments, results })
             }
             Target::Node => Detail::Node(self.node.clone()?),
             Target::Recording => return None,

@@ -48,7 +48,7 @@ const PIDS: [(ProcessType, u32); 8] = [
 
 pub(crate) fn site(number: usize) -> Arc<Site> {
     let (kind, function, file, line, ..) = PLACES[number];
-    Arc::new(Site { id: SiteId(number as u32 + 1), kind, function: function.to_owned(), file: file.to_owned(), line })
+    Arc::new(Site { id: SiteId(number as u32 + 1), kind, function: function.to_owned(), file: file.to_owned(), line, ..Site::default() })
 }
 
 fn argument_site() -> Arc<Site> {
@@ -58,6 +58,7 @@ fn argument_site() -> Arc<Site> {
         function: "demo::sort_chunk".to_owned(),
         file: "examples/demo.rs".to_owned(),
         line: 71,
+        ..Site::default()
     })
 }
 
@@ -190,10 +191,14 @@ fn worker_row(driver: &ReferenceRow, process: u32) -> ReferenceRow {
 fn sites(agent: &mut Agent) {
     for (number, (.., growth, _)) in PLACES.iter().enumerate() {
         let objects: Vec<&ObjectRow> = agent.objects.iter().filter(|row| row.created_site.id.0 as usize == number + 1).collect();
+        let held_bytes = objects.iter().filter_map(|row| row.size_bytes).sum();
         agent.sites.push(SiteRow {
             site: site(number),
-            held_bytes: objects.iter().filter_map(|row| row.size_bytes).sum(),
+            held_bytes,
             objects: objects.len() as u64,
+            own_bytes: held_bytes,
+            own_objects: objects.len() as u64,
+            own_growth_bytes: *growth,
             references: objects.iter().map(|row| u64::from(row.references)).sum(),
             growth_bytes: *growth,
             growth_objects: growth / (512 << 10),

@@ -26,7 +26,12 @@ pub(crate) struct Stage {
 impl Stage {
     /// A dashboard that has watched the sample for some minutes.
     pub(crate) fn new(columns: u16, rows: u16) -> Self {
-        let mut stage = Self::empty(columns, rows, agent());
+        Self::of(columns, rows, agent())
+    }
+
+    /// A dashboard that has watched an agent with these rows for some minutes.
+    pub(crate) fn of(columns: u16, rows: u16, agent: Agent) -> Self {
+        let mut stage = Self::empty(columns, rows, agent);
         let store = stage.asked.iter().find_map(|request| match request {
             Request::Subscribe { id, view } if view.table == plasmon_protocol::column::Table::Store => Some(*id),
             _ => None,
@@ -38,7 +43,7 @@ impl Stage {
         for back in (1..140).rev() {
             // The cache has been growing all the time.
             let mut cache = stage.agent.sites[..1].to_vec();
-            cache[0].held_bytes -= 200_000 * back * 2;
+            cache[0].held_bytes -= (200_000 * back * 2).min(cache[0].held_bytes);
             let totals = Totals { rows: 1, matched: 1, ..Totals::default() };
             let body = Body::Snapshot { id: growth.unwrap(), totals, start: 0, rows: Rows::Sites(cache) };
             stage.frame_at(NOW_MS - back * 2000, body);
@@ -134,6 +139,22 @@ impl Stage {
         (site.held_bytes, site.objects, site.references) = (site.held_bytes + (12 << 20), site.objects + 24, site.references + 24);
         self.agent.sites[2].held_bytes -= 8 << 20;
         self.agent.processes[1].heap_bytes += 3 << 20;
+        (self.agent.processes[1].held_bytes, self.agent.processes[1].references) = (421 << 20, 510);
+        self.agent.objects.iter_mut().for_each(|row| row.references += 1);
+        self.agent.references.iter_mut().filter(|row| row.created_site.id.0 == 1).for_each(|row| row.local += 1);
+        (self.agent.tasks[0].heap_bytes, self.agent.tasks[0].peak_bytes) = (90 << 20, 470 << 20);
+        self.agent.actors[0].calls_done += 7;
+        self.agent.files[0].live_bytes -= 2 << 20;
+        self.agent.files[0].dead_bytes += 2 << 20;
+        let store = &mut self.agent.store;
+        store.ledger.referenced_bytes += 12 << 20;
+        store.ledger.free_bytes -= 12 << 20;
+        store.objects += 24;
+        store.node.driver_heap_bytes += 3 << 20;
+        (store.spill.live_bytes, store.spill.dead_bytes) = (store.spill.live_bytes - (2 << 20), store.spill.dead_bytes + (2 << 20));
+        (store.spill.restored_objects_total, store.spill.restored_bytes_total) = (1_216, 608 << 20);
+        store.pressure.used_bytes += 90_000_000;
+        store.pressure.available_bytes -= 90_000_000;
         let again: Vec<Request> = self.asked.clone();
         for request in again {
             let Some(body) = self.agent.answer(&request) else { continue };
@@ -141,6 +162,16 @@ impl Stage {
             if self.asked.iter().any(|other| same(&other)) {
                 continue;
             }
+            // What has been here is told as what changed.
+            let body = match body {
+                Body::Snapshot { id, totals, start, rows }
+                    if self.app.model().windows.get(&id).is_some_and(|window| window.start == start) =>
+                {
+                    let order = plasmon_tui::model::Window::new(totals, start, rows.clone()).keys;
+                    Body::Delta { id, totals, start, order: Some(order), rows }
+                }
+                body => body,
+            };
             self.frame_at(now_ms, body);
         }
     }

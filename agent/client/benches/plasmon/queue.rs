@@ -105,7 +105,7 @@ impl Node {
         });
         let (driver, _) = core.on_driver_connected(2, "bench");
         let mut node = Self { core, driver, sent: Sent::default(), slots: Vec::new(), generation: 0, tasks: 0 };
-        let site = ToAgent::Site { site: 1, kind: SiteKind::TaskCall, file: "bench.rs", line: 1, function: "submit" };
+        let site = ToAgent::Site { site: 1, kind: SiteKind::TaskCall, file: "bench.rs", line: 1, function: "submit", caller: 0 };
         node.say(driver, [site])?;
         Ok(node)
     }

@@ -89,7 +89,7 @@ impl Driver {
         });
         let mut nobody = Nobody::default();
         let (process, _) = core.on_driver_connected(2, "bench");
-        let site = ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "bench.rs", line: 1, function: "put" };
+        let site = ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "bench.rs", line: 1, function: "put", caller: 0 };
         let wishes = [site, ToAgent::Slots { request: 1 }, ToAgent::Lease { request: 2, bytes: 64, chunk: true, site: 1 }];
         core.on_messages(process, wishes.into_iter().map(Ok), &mut nobody).map_err(|violation| violation.0)?;
         if let Some(end) = nobody.back {

@@ -138,10 +138,21 @@ pub(crate) const ATTACKS: &[Attack] = &[
         raw.send(&ToAgent::KillActor { actor, no_restart: true, site: 0 });
     }),
     ("a call site out of order", Some("call site 7 defined"), |raw| {
-        raw.send(&ToAgent::Site { site: 7, kind: SiteKind::PutObject, file: "a", line: 1, function: "" });
+        raw.send(&ToAgent::Site { site: 7, kind: SiteKind::PutObject, file: "a", line: 1, function: "", caller: 0 });
+    }),
+    ("a call site called from itself", Some("call site 1 called from 1, which is not defined"), |raw| {
+        raw.send(&ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "a", line: 1, function: "", caller: 1 });
+    }),
+    ("a call site called from one to come", Some("call site 1 called from 4000000000, which is not defined"), |raw| {
+        raw.send(&ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: "a", line: 1, function: "", caller: 4_000_000_000 });
+    }),
+    ("a stack without end", Some("call site 65 is beyond 64 frames"), |raw| {
+        for site in 1..=70 {
+            raw.send(&ToAgent::Site { site, kind: SiteKind::Frame, file: "a", line: 1, function: "", caller: site - 1 });
+        }
     }),
     ("a text that is too long", Some("file of 5000 bytes"), |raw| {
-        raw.send(&ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: &"x".repeat(5000), line: 1, function: "" });
+        raw.send(&ToAgent::Site { site: 1, kind: SiteKind::PutObject, file: &"x".repeat(5000), line: 1, function: "", caller: 0 });
     }),
     // What it may write, and nobody believes.
     ("random pins", None, |raw| {

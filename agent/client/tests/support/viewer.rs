@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{ActorRow, EventKind, EventRow, Ledger, ObjectRow, ProcessRow, ReferenceRow, StoreRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, EventKind, EventRow, Ledger, ObjectRow, ProcessRow, ReferenceRow, Stacks, StoreRow, TaskRow};
 use plasmon_protocol::stream::{Body, Detail, Frame, MAX_WINDOW, PostMortem, Request, Rows, Target, Totals, VERSION, View, Window};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
@@ -111,13 +111,15 @@ impl Viewer {
         self.last += 1;
         let ours = self.last;
         self.send(&Request::Report { id: ours, filter: String::new() });
-        let (mut store, mut post_mortem, mut references) = (None, Vec::new(), Vec::new());
+        let (mut store, mut post_mortem, mut references, mut stacks) = (None, Vec::new(), Vec::new(), Stacks::default());
         loop {
             match self.next().body {
-                Body::Report { id, store: head, post_mortem: died, references: rows, last } if id == ours => {
+                Body::Report { id, store: head, post_mortem: died, frames, references: mut rows, last } if id == ours => {
                     store = store.or(head);
                     post_mortem.extend(died);
-                    references.extend(rows);
+                    stacks.learn(frames);
+                    stacks.link(&mut rows);
+                    references.append(&mut rows);
                     if last {
                         let store = *store.expect("the first part has the store");
                         let report = Report { store, post_mortem, references };

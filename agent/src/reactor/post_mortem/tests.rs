@@ -103,7 +103,8 @@ impl Node {
     }
 
     fn equip(&mut self, process: ProcessId) {
-        let site = ToAgent::Site { site: SITE, kind: SiteKind::PutObject, file: "src/main.rs", line: 7, function: "sorter::main" };
+        let site =
+            ToAgent::Site { site: SITE, kind: SiteKind::PutObject, file: "src/main.rs", line: 7, function: "sorter::main", caller: 0 };
         self.say(process, vec![site, ToAgent::Slots { request: 1 }, ToAgent::Lease { request: 2, bytes: 64, chunk: true, site: SITE }]);
         if let Some(end) = self.told.back.take() {
             self.core.on_backed(end, &mut self.told);
@@ -137,8 +138,14 @@ impl Node {
         let worker = self.told.started.pop().unwrap();
         assert!(self.core.on_worker_connected(worker, pid, &mut self.told));
         self.say(worker, vec![ToAgent::Started { task: TaskKey { process: driver, number: 1 } }]);
-        let site =
-            ToAgent::Site { site: SITE, kind: SiteKind::DeserializeTaskArg, file: "src/main.rs", line: 9, function: "sorter::merge" };
+        let site = ToAgent::Site {
+            site: SITE,
+            kind: SiteKind::DeserializeTaskArg,
+            file: "src/main.rs",
+            line: 9,
+            function: "sorter::merge",
+            caller: 0,
+        };
         self.say(worker, vec![site, ToAgent::AddLocal { key: object, site: SITE }, ToAgent::AddPin { key: object, site: SITE }]);
         worker
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{
-    self, Ending, INLINE, MAX_RAISED, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value,
+    self, Ending, INLINE, MAX_RAISED, MAX_STACK, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value,
 };
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Demand;
@@ -150,11 +150,14 @@ impl Model {
             }
             ToAgent::Blocked => self.block(from, true),
             ToAgent::Unblocked => self.block(from, false),
-            ToAgent::Site { site, file, function, .. } => {
+            ToAgent::Site { site, file, function, caller, .. } => {
                 allowed(file.len() <= MAX_TEXT && function.len() <= MAX_TEXT, "a text is too long")?;
                 let sender = self.sender(from);
-                allowed(*site == sender.sites + 1, "a site out of turn")?;
-                sender.sites += 1;
+                allowed(caller < site, "a site that was called from a later one")?;
+                let depth = caller.checked_sub(1).and_then(|at| sender.sites.get(at as usize)).map_or(0, |depth| *depth);
+                allowed(depth < MAX_STACK, "a frame too many")?;
+                allowed(*site as usize == sender.sites.len() + 1, "a site out of turn")?;
+                sender.sites.push(depth + 1);
                 Ok(())
             }
             ToAgent::SiteName { function, .. } => allowed(function.len() <= MAX_TEXT, "a function's name is too long"),

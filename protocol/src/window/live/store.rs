@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::row::{Shown, digits};
 use crate::id::{NodeId, ObjectId, ObjectKey, ProcessId};
-use crate::record::{ObjectRow, ObjectState, ProcessType, ReferenceRow, ReferenceType, Site, TaskStatus};
+use crate::record::{ObjectRow, ObjectState, ProcessType, ReferenceRow, ReferenceType, Site, SiteRow, TaskStatus};
 
 /// A row that replicas can be made of.
 pub(super) trait Replicated: Shown {
@@ -144,25 +144,32 @@ impl Replicated for ReferenceRow {
     }
 }
 
-impl Replicated for ObjectRow {
-    type Kept = Self;
+/// A row that is kept as it is.
+macro_rules! kept_whole {
+    ($($row:ty),+) => {$(
+        impl Replicated for $row {
+            type Kept = Self;
 
-    fn keep(&self, _: &mut Pool) -> Self {
-        self.clone()
-    }
+            fn keep(&self, _: &mut Pool) -> Self {
+                self.clone()
+            }
 
-    fn restore(kept: &Self, _: &Pool) -> Self {
-        kept.clone()
-    }
+            fn restore(kept: &Self, _: &Pool) -> Self {
+                kept.clone()
+            }
 
-    fn tie_of(kept: &Self, _: &Pool) -> ObjectId {
-        kept.object_id
-    }
+            fn tie_of(kept: &Self, _: &Pool) -> Self::Tie {
+                kept.tie()
+            }
 
-    fn shares(_: &Self) -> Option<ObjectKey> {
-        None
-    }
+            fn shares(_: &Self) -> Option<ObjectKey> {
+                None
+            }
+        }
+    )+};
 }
+
+kept_whole!(ObjectRow, SiteRow);
 
 /// No place.
 const NONE: u32 = u32::MAX;

@@ -1,12 +1,16 @@
 //! Marks, the mouse, what is copied and saved, jumps.
 
+use plasmon_protocol::column::Record;
 use plasmon_protocol::record::ObjectRow;
 use plasmon_protocol::stream::{Detail, ObjectDetail, Target as Thing};
 
 use super::*;
-use crate::app::act::trouble;
+use crate::app::act::{narrowed, trouble};
+use crate::app::alive::Keeper;
 use crate::app::mark::{SHEETS, Since};
 use crate::app::mouse::Mouse;
+use crate::app::page::Item;
+use crate::app::prompt::check;
 use crate::app::subscribe::Slot;
 use crate::view::hit::{Hit, hits};
 
@@ -256,9 +260,19 @@ fn an_object_is_followed_outwards_to_who_holds_it() {
         asked = next;
     }
     let sections = app.sections().unwrap();
-    let roots = sections.iter().find(|section| section.title.starts_with("Held by, around it")).unwrap();
-    assert_eq!(roots.items.len(), 1, "who holds the outermost");
-    assert!(matches!(roots.items[0], crate::app::page::Item::Holder(row) if row.pid == 77));
+    let lines: Vec<(u8, bool)> = sections[0]
+        .items
+        .iter()
+        .map(|item| match item {
+            Item::Kept(line) => (line.depth, matches!(line.keeper, Keeper::Container(_))),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(lines, [(0, true), (1, true), (2, false), (2, true)], "outwards to who holds the outermost, and no further");
+    assert!(matches!(sections[0].items[2].plain(), Item::Holder(row) if row.pid == 77));
+    assert!(matches!(sections[0].items[3], Item::Kept(line) if line.again), "it stands above already");
+    press(&mut app, "p");
+    assert!(matches!(&app.place().route, Route::Process { id, .. } if id.0 == 77), "{:?}", app.place().route);
 }
 
 #[test]
@@ -271,4 +285,31 @@ fn an_event_opens_what_it_is_about() {
     app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
     press(&mut app, "⏎");
     assert!(matches!(&app.place().route, Route::Task { id, .. } if *id == task), "{:?}", app.place().route);
+}
+
+#[test]
+fn every_grouping_opens_its_rows_by_a_filter_that_can_be_read() {
+    for (keys, kinds) in [("2", Table::References), ("5", Table::Tasks)] {
+        let (mut app, _) = connected();
+        press(&mut app, keys);
+        assert_eq!(app.place().table(), Some(kinds));
+        let columns = app.groupables();
+        assert!(columns.len() > 8, "{columns:?}");
+        for column in columns {
+            press(&mut app, "B");
+            let asked = press(&mut app, &column.letter.to_string());
+            let asks = |effect: &Effect| matches!(effect, Effect::Send(Request::Subscribe { view, .. }) if view.table == kinds && view.group.as_deref() == Some(column.name) && view.sort.is_none());
+            assert!(asked.iter().any(asks), "{}: {asked:?}", column.name);
+            let words = |table| match table {
+                Table::References => ReferenceRow::column(column.name).unwrap().words,
+                _ => TaskRow::column(column.name).unwrap().words,
+            };
+            let filter = narrowed("", column.name, words(kinds).first().unwrap_or(&"7"));
+            assert!(check(kinds, &filter).is_ok(), "{filter}");
+            // Back to rows, whatever the column.
+            while app.place().list.group.is_some() {
+                press(&mut app, "b");
+            }
+        }
+    }
 }

@@ -19,22 +19,27 @@ fn tries(row: &TaskRow) -> String {
     }
 }
 
+/// Where a task is in its life, in a word.
+#[must_use]
+pub fn status(row: &TaskRow) -> &'static str {
+    match row.status {
+        TaskStatus::PendingArgsAvail => "args",
+        TaskStatus::PendingNodeAssignment => "queued",
+        TaskStatus::Infeasible => "infeasible",
+        TaskStatus::PendingObjStoreMemAvail => "room",
+        TaskStatus::PendingArgsFetch => "fetch",
+        TaskStatus::SubmittedToWorker => "sent",
+        TaskStatus::Running if row.blocked => "blocked",
+        TaskStatus::Running => "running",
+        TaskStatus::Finished => "finished",
+        TaskStatus::Failed => "failed",
+    }
+}
+
 /// Tasks.
 pub const TASKS: &[Column<TaskRow>] = &[
     Column::word("status", "status", 10, 9, |row, _| {
-        let word = match row.status {
-            TaskStatus::PendingArgsAvail => "args",
-            TaskStatus::PendingNodeAssignment => "queued",
-            TaskStatus::Infeasible => "infeasible",
-            TaskStatus::PendingObjStoreMemAvail => "room",
-            TaskStatus::PendingArgsFetch => "fetch",
-            TaskStatus::SubmittedToWorker => "sent",
-            TaskStatus::Running if row.blocked => "blocked",
-            TaskStatus::Running => "running",
-            TaskStatus::Finished => "finished",
-            TaskStatus::Failed => "failed",
-        };
-        (word.to_owned(), if row.blocked { Role::Warn } else { Role::status(row.status) })
+        (status(row).to_owned(), if row.blocked { Role::Warn } else { Role::status(row.status) })
     }),
     Column::wide("task", "name", 14, 1, 9, |row, _| plain(call_label(&row.name, row.actor.is_some()))),
     Column::figure("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
