@@ -134,7 +134,7 @@ fn every_page_is_what_it_was_live() {
     let wanted = ["actor", "arguments", "contained", "explanation", "file", "needed", "node", "process", "source"];
     assert!(wanted.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
     recording.seek(0);
-    assert_eq!(recording.detail(&Target::Task(at(NOW_MS).tasks[0].task_id)).is_some(), at(instants().next().unwrap()).tasks.len() > 0);
+    assert_eq!(recording.detail(&Target::Task(at(NOW_MS).tasks[0].task_id)).is_some(), !at(instants().next().unwrap()).tasks.is_empty());
 }
 
 /// Rows that a table has are recorded as their ids, so that a detail is written again only when what it links is something else.

@@ -179,8 +179,7 @@ impl Core {
             out.wake(worker);
         }
         let mut waits: Vec<TaskKey> = Vec::new();
-        loop {
-            let Some(actor) = self.actors.get(&key).filter(|actor| actor.status == ActorStatus::Alive) else { break };
+        while let Some(actor) = self.actors.get(&key).filter(|actor| actor.status == ActorStatus::Alive) {
             let has_place = actor.has_place();
             let Some(worker) = actor.worker.filter(|_| has_place || actor.may_be_sent_ahead()) else { break };
             let ready = |call| !waits.contains(&call) && self.tasks.get(&call).is_some_and(Task::is_ready_call);
@@ -211,7 +210,8 @@ impl Core {
             }
             self.run(call, worker, Work::Method, !has_place, out);
         }
-        if self.actors.get(&key).is_some_and(|actor| !actor.preparing.is_empty() && !(actor.has_place() && actor.worker.is_some())) {
+        let may_run_more = |actor: &Actor| actor.has_place() && actor.worker.is_some();
+        if self.actors.get(&key).is_some_and(|actor| !actor.preparing.is_empty() && !may_run_more(actor)) {
             self.let_calls_wait(key);
         }
     }

@@ -89,10 +89,27 @@ pub struct ReadyQueue {
     length: usize,
     /// Tasks that were started.
     started: u64,
-    /// Queues whose first task was found not to fit, by when that was, while it has not let [`PATIENCE`] others pass.
-    blocked: BTreeSet<(u64, JobId, QueueKey)>,
-    /// The others of these, by the places of their first tasks.
+    blocked: Blocked,
+}
+
+/// Queues whose first task was found not to fit.
+#[derive(Debug, Default)]
+struct Blocked {
+    /// By when that was, while it has not let [`PATIENCE`] others pass.
+    patient: BTreeSet<(u64, JobId, QueueKey)>,
+    /// The others, by the places of their first tasks.
     impatient: BTreeSet<(u64, JobId, QueueKey)>,
+}
+
+impl Blocked {
+    /// The first task of a queue is another one now: nothing is known of that yet.
+    fn forget(&mut self, at: Option<u64>, order: u64, job: JobId, key: QueueKey) {
+        if let Some(at) = at
+            && !self.patient.remove(&(at, job, key))
+        {
+            self.impatient.remove(&(order, job, key));
+        }
+    }
 }
 
 impl ReadyQueue {
@@ -113,7 +130,7 @@ impl ReadyQueue {
             let blocked_at = queue.blocked_at.take();
             if let Some(first) = first {
                 queues.remove_head(first, key);
-                forget_blocked((&mut self.blocked, &mut self.impatient), blocked_at, (first, job, key));
+                self.blocked.forget(blocked_at, first, job, key);
             }
             queues.add_head(order, key);
         }
@@ -138,7 +155,7 @@ impl ReadyQueue {
             let blocked_at = queue.blocked_at.take();
             let next = queue.tasks.front().map(|(next, _)| *next);
             queues.remove_head(order, key);
-            forget_blocked((&mut self.blocked, &mut self.impatient), blocked_at, (order, job, key));
+            self.blocked.forget(blocked_at, order, job, key);
             match next {
                 Some(next) => queues.add_head(next, key),
                 None => drop(queues.queues.remove(&key)),
@@ -158,10 +175,10 @@ impl ReadyQueue {
             return;
         }
         self.started += 1;
-        while let Some((at, job, key)) = self.blocked.first().copied().filter(|(at, ..)| self.started - at >= PATIENCE) {
-            self.blocked.remove(&(at, job, key));
+        while let Some((at, job, key)) = self.blocked.patient.first().copied().filter(|(at, ..)| self.started - at >= PATIENCE) {
+            self.blocked.patient.remove(&(at, job, key));
             let first = self.jobs.get(&job).and_then(|queues| queues.queues.get(&key)?.tasks.front());
-            self.impatient.extend(first.map(|(order, _)| (*order, job, key)));
+            self.blocked.impatient.extend(first.map(|(order, _)| (*order, job, key)));
         }
     }
 
@@ -188,7 +205,7 @@ impl ReadyQueue {
         if let Some(queue) = queues.queues.get_mut(&key) {
             if queue.blocked_at.is_none() {
                 queue.blocked_at = Some(started);
-                self.blocked.insert((started, job, key));
+                self.blocked.patient.insert((started, job, key));
             }
             queues.shut_head(key);
         }
@@ -198,7 +215,7 @@ impl ReadyQueue {
     #[must_use]
     pub fn impatient(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
         let queue = |job: &JobId, key: &QueueKey| self.jobs.get(job)?.queues.get(key);
-        let heads = self.impatient.iter().filter_map(|(order, job, key)| Some((*order, *key, queue(job, key)?)));
+        let heads = self.blocked.impatient.iter().filter_map(|(order, job, key)| Some((*order, *key, queue(job, key)?)));
         let (order, key, queue) = heads.into_iter().find(|(.., queue)| can(&queue.shape))?;
         let (_, task) = queue.tasks.front()?;
         Some(Head { order, task: *task, shape: Arc::clone(&queue.shape), queue: key })
@@ -241,19 +258,6 @@ impl ReadyQueue {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
-    }
-}
-
-/// The first task of a queue is another one now: nothing is known of that yet.
-fn forget_blocked(
-    (blocked, impatient): (&mut BTreeSet<(u64, JobId, QueueKey)>, &mut BTreeSet<(u64, JobId, QueueKey)>),
-    blocked_at: Option<u64>,
-    (order, job, key): (u64, JobId, QueueKey),
-) {
-    if let Some(at) = blocked_at
-        && !blocked.remove(&(at, job, key))
-    {
-        impatient.remove(&(order, job, key));
     }
 }
 
