@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help python test-python bench-python test campaign fuzz sanitize lint bench demo
+.PHONY: help python test-python bench-python test instructions campaign fuzz sanitize lint bench demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -34,7 +34,16 @@ test: $(MOTO_MADE) $(WEBSOCKETS_MADE) ## Run every test: the workspace, the memo
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator
 	$(CARGO) test --package plasmon --features failpoints --test campaign
+	$(MAKE) --no-print-directory instructions
 	$(MAKE) --no-print-directory test-python
+
+# Valgrind counts instructions: the system's, or the package's as far as apt-get gives it to everybody, unpacked beside the target.
+VALGRIND = $(CURDIR)/target/valgrind
+instructions: ## Count the instructions of the hot paths, beside what they were; BLESS=1 writes them anew
+	@command -v valgrind >/dev/null || test -x $(VALGRIND)/usr/bin/valgrind || { mkdir -p $(VALGRIND) && cd $(VALGRIND) && \
+		apt-get download valgrind && dpkg-deb --extract valgrind_*.deb .; } || echo "no valgrind: instructions are not counted"
+	command -v valgrind >/dev/null || export PATH="$$PATH:$(VALGRIND)/usr/bin" VALGRIND_LIB=$(VALGRIND)/usr/libexec/valgrind; \
+		$(CARGO) bench --package plasmon --bench plasmon -- instructions
 
 # Installs packages into the directory of the target, which is the file that says so.
 define install
@@ -103,9 +112,10 @@ lint: ## Check format, lints and who imports whom
 	$(CARGO) clippy --package plasmon --features failpoints --test campaign -- --deny warnings
 	.ci/imports
 
-bench: ## Measure everything beside its floor; ONLY=put measures one group
+bench: ## Measure everything beside its floor; ONLY=put measures one group, README=1 writes the README's table anew
 	$(CARGO) build --release --package plasmon-agent --bin plasmon-agent --package plasmon-tui --bin plasmon
 	$(CARGO) bench --package plasmon --bench plasmon -- $(ONLY)
+	$(CARGO) bench --package plasmon-tui --bench keys
 
 demo: ## Open the dashboard on a demo workload
 	$(CARGO) run --release --package plasmon-tui --bin plasmon -- demo

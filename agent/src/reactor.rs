@@ -15,6 +15,7 @@
 //! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin;
 //!   [`arguments`]: what is kept in the store for them; [`reasons`]: what they wait for.
 //! - [`workers`]: who runs tasks and calls.
+//! - [`window`]: quick tasks are sent ahead, and taken back.
 //! - [`stopped`]: processes stand still, and their work goes to others.
 //! - [`processes`]: processes come, and go in any way.
 //! - [`oom`]: memory runs out, and somebody has to go; [`learned`]: what each kind of task uses of it.
@@ -68,6 +69,7 @@ mod tasks;
 mod thrash;
 mod tick;
 mod untold;
+mod window;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -274,6 +276,10 @@ pub struct Core {
     recording_wanted: bool,
     oom: oom::Monitor,
     learned: LearnedSizes,
+    /// Workers whose last tasks were quick, and some whose were so once.
+    quick: Vec<ProcessId>,
+    /// When it is looked next whether tasks wait behind others that take long, milliseconds since the Unix epoch.
+    window_look_ms: Option<u64>,
 }
 
 /// Running sums.
@@ -370,6 +376,8 @@ impl Core {
             recording_wanted: false,
             oom: oom::Monitor::default(),
             learned: LearnedSizes::default(),
+            quick: Vec::new(),
+            window_look_ms: None,
             config,
         };
         core.event(EventKind::AgentStarted, Severity::Info, None, format!("agent {} ready", core.config.node.short()));

@@ -13,3 +13,4 @@ pub mod shape;
 pub mod table;
 pub mod task;
 pub mod victims;
+pub mod window;

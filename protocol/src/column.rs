@@ -118,6 +118,10 @@ pub trait Record: Clone + PartialEq + Send + 'static {
     /// The column that sorts when none is named, largest first.
     const DEFAULT_SORT: &'static str;
 
+    /// Columns whose cells change while nothing about their rows does. Whoever sorts, groups or filters by one has to look at all rows; a
+    /// word alone is not looked for in them.
+    const VOLATILE: &'static [&'static str] = &[];
+
     /// All columns.
     fn columns() -> &'static [Column<Self>];
 
@@ -153,13 +157,14 @@ macro_rules! list {
 }
 
 macro_rules! columns {
-    ($record:ty, $table:ident, $default:literal, |$key:ident| $key_value:expr, [$(
+    ($record:ty, $table:ident, $default:literal, $(volatile $volatile:expr,)? |$key:ident| $key_value:expr, [$(
         $name:literal, $kind:ident, $about:literal, |$row:ident| $cell:expr
         $(, also |$also_row:ident| $also:expr)? $(, words $words:expr)?;
     )+]) => {
         impl Record for $record {
             const TABLE: Table = Table::$table;
             const DEFAULT_SORT: &'static str = $default;
+            $(const VOLATILE: &'static [&'static str] = $volatile;)?
 
             fn columns() -> &'static [Column<Self>] {
                 const COLUMNS: &[Column<$record>] = &[$(Column {
@@ -239,7 +244,7 @@ columns!(SiteRow, Sites, "held", |row| row.site.id.to_string(), [
     "caller", Count, "number of the site that it was called from, 0 for none", |row| Cell::Count(u64::from(row.site.caller.0));
 ]);
 
-columns!(TaskRow, Tasks, "age", |row| row.task_id.hex(), [
+columns!(TaskRow, Tasks, "age", volatile &["reason", "peak", "suggested"], |row| row.task_id.hex(), [
     "age", Since, "since it was submitted", |row| Cell::Since(row.submitted_ms);
     "name", Text, "the remote function", |row| Cell::text(&*row.name);
     "status", Text, "where it is in its life", |row| Cell::text(row.status.word()), words TaskStatus::WORDS;

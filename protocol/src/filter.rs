@@ -5,11 +5,11 @@
 //! type:pinned | age>10m            either may hold; `|` binds weaker than a space
 //! !state:inlined                   must not hold
 //! !(pid:7 | pid:8) size>1m         brackets hold words together; in the midst of a word they are text
-//! "two words" 4f02                 a word alone is looked for in every text column
+//! "two words" 4f02                 a word alone is looked for in every text column (but a task's reason, which changes all the time)
 //! ```
 //!
 //! `column:text` and bare words look for a part of the text, whatever its case; `-`, `_` and a space are the same character. Of places
-//! they find the short and the whole path, of nodes the address and the number. `=` asks for the whole text. Where a column has words of
+//! they find the short and the whole path, and all that they were called from, of nodes the address and the number. `=` asks for the whole text. Where a column has words of
 //! its own (`state`, `type`), a value that is in none of them is an error. Columns of numbers take `: = != > < >= <=` with sizes (`size>=1.5MiB`), counts (`local>10k`),
 //! numbers (`cpu>50%`) and, for instants, ages (`age<1h30m`). A cell that is unknown meets no comparison.
 
@@ -127,6 +127,12 @@ impl<R: Record> Filter<R> {
         self.alternatives.iter().flatten().filter_map(|part| part.least(&of)).min()
     }
 
+    /// Whether the outcome can change while nothing about a row does.
+    #[must_use]
+    pub fn is_volatile(&self) -> bool {
+        self.least(|term| matches!(&term.want, Want::Column(column, _) if is_volatile(column)).then_some(0)).is_some()
+    }
+
     /// Whether the outcome can change with time alone.
     #[must_use]
     pub fn depends_on_age(&self) -> bool {
@@ -137,10 +143,12 @@ impl<R: Record> Filter<R> {
 impl<R: Record> Term<R> {
     fn holds(&self, row: &R, now_ms: u64) -> bool {
         let found = match &self.want {
-            Want::Anywhere(needle) => R::columns().iter().filter(|column| column.kind == Kind::Text).any(|column| {
-                let has = |cell: Cell<'_>| matches!(cell, Cell::Text(text) if contains(&text, needle));
-                has((column.cell)(row)) || column.also.is_some_and(|also| has(also(row)))
-            }),
+            Want::Anywhere(needle) => {
+                R::columns().iter().filter(|column| column.kind == Kind::Text && !is_volatile(column)).any(|column| {
+                    let has = |cell: Cell<'_>| matches!(cell, Cell::Text(text) if contains(&text, needle));
+                    has((column.cell)(row)) || column.also.is_some_and(|also| has(also(row)))
+                })
+            }
             Want::Column(Column { cell, also: None, .. }, test) => test.holds(&cell(row), now_ms),
             Want::Column(Column { cell, also: Some(also), .. }, test) => {
                 let (short, long) = (test.holds(&cell(row), now_ms), test.holds(&also(row), now_ms));
@@ -177,6 +185,11 @@ impl<R: Record> FromStr for Filter<R> {
 /// [`Error::Invalid`] when it is none.
 pub fn milliseconds(text: &str) -> Result<u64, Error> {
     value::duration(text).map(|(time, _)| time).ok_or_else(|| Error::invalid("duration", text, value::Test::example(Kind::Since)))
+}
+
+/// See [`Record::VOLATILE`].
+pub(crate) fn is_volatile<R: Record>(column: &Column<R>) -> bool {
+    R::VOLATILE.contains(&column.name)
 }
 
 /// The column called `name`; `kind` and `type` stand for each other in tables that have only one of them.

@@ -3,7 +3,11 @@
 //! Cold, over the unix socket: [`ClientHello`], then [`AgentHello`] with the descriptors of the shared memory. Hot, through
 //! the rings, in postcard: [`ToAgent`] and [`ToClient`]. Both borrow from the ring's bytes, so a hot message allocates nothing.
 
+mod short;
+
 use serde::{Deserialize, Serialize};
+
+pub use short::Short;
 
 use crate::error::Error;
 use crate::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};

@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 
 use crate::column::{Cell, Column, Table};
 use crate::error::Error;
-use crate::filter::Filter;
+use crate::filter::{Filter, is_volatile};
 use crate::id::ObjectId;
 use crate::record::{
     ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow, TaskRow,
@@ -103,6 +103,13 @@ impl Query {
         self.plan.depends_on_time()
     }
 
+    /// Whether what it shows, and in which order, hangs on columns that change while nothing about their rows does ([`Record::VOLATILE`]):
+    /// no order that is kept up by changes is any good for it.
+    #[must_use]
+    pub fn is_volatile(&self) -> bool {
+        self.plan.is_volatile()
+    }
+
     /// What it shows of `rows`, which are all rows of its table. `now_ms` is the clock that ages are taken by.
     #[must_use]
     pub fn window(&self, rows: &Rows, now_ms: u64) -> Window {
@@ -114,6 +121,7 @@ impl Query {
 trait Evaluate: Send + Sync {
     fn fields(&self) -> &[String];
     fn depends_on_time(&self) -> bool;
+    fn is_volatile(&self) -> bool;
     fn window(&self, rows: &Rows, now_ms: u64, view: &View) -> Window;
 }
 
@@ -180,6 +188,11 @@ impl<R: Shown> Evaluate for Plan<R> {
 
     fn depends_on_time(&self) -> bool {
         self.filter.depends_on_age()
+    }
+
+    fn is_volatile(&self) -> bool {
+        let (Order::Rows { column, .. } | Order::Groups { column, .. }) = &self.order;
+        self.filter.is_volatile() || is_volatile(column)
     }
 
     fn window(&self, rows: &Rows, now_ms: u64, view: &View) -> Window {

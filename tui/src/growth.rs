@@ -114,7 +114,8 @@ pub fn watch_growth(url: &str, token: Option<&str>, time: Duration, filter: &Fil
 async fn watch(door: &Door, time: Duration, filter: &Filter<SiteRow>) -> Result<Vec<Grown>, Error> {
     let (mut connection, _) = door.connect().await?;
     let sort = Some(Sort { column: "growth".to_owned(), ascending: false });
-    let view = View { sort, window: Window { start: 0, len: MAX_WINDOW }, ..View::of(Table::Sites) };
+    let created = "!kind:frame".to_owned();
+    let view = View { sort, filter: created, window: Window { start: 0, len: MAX_WINDOW }, ..View::of(Table::Sites) };
     let (mut watched, mut at_ms, start) = (Watched::default(), 0, Instant::now());
     let looks = QUARTERS as u32 * LOOKS;
     for look in 0..looks {

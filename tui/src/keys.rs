@@ -109,10 +109,12 @@ pub enum Action {
     GroupBy,
     /// Go to the other table of the view.
     OtherTable,
-    /// Fold or unfold the file of the selected site.
+    /// Fold or unfold what stands below the selected row.
     Fold,
-    /// Fold or unfold all files.
+    /// Fold or unfold everything.
     FoldAll,
+    /// Show the frames of a chain one by one.
+    Chain,
     /// List the references of what is shown or selected.
     ListReferences,
     /// Open the site that created what is shown.
@@ -224,8 +226,9 @@ bindings! {
         Key::End => Action::End, "", "go to its end";
     }
     Sites {
-        Char('z') => Fold, "fold", "fold or unfold the file of the selected site";
-        Char('Z') => FoldAll, "", "fold or unfold all files";
+        Char('z') => Fold, "fold", "fold or unfold what stands below the selected row: the lines of a file, or what was called from a frame";
+        Char('Z') => FoldAll, "", "fold or unfold everything";
+        Char('e') => Chain, "expand", "show the frames of a chain of calls one by one, or in one row again";
         Char('r') => ListReferences, "references", "list the references to what was created at the selected site";
     }
     Groups {

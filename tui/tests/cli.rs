@@ -2,18 +2,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
-#[path = "system/screen.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod screen;
+mod system;
 
 use std::process::Stdio;
 
-use place::{Daemon, Place, end, read_until};
-use screen::Screen;
 use serde_json::Value;
+use system::place::{Daemon, Place, end, read_until};
+use system::screen::Screen;
 
 /// An agent with a driver that holds a few objects, for one test.
 struct Live {
@@ -185,7 +180,7 @@ fn readers_that_leave_are_no_error() {
         read_until(child.stdout.as_mut().unwrap(), "unattributed 0 B\n");
     }
     drop(child.stdout.take());
-    assert_eq!(place::ends(&mut child).code(), Some(0));
+    assert_eq!(system::place::ends(&mut child).code(), Some(0));
     // And a shell that asks for one line.
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", "set -o pipefail; \"$0\" memory | head -1", env!("CARGO_BIN_EXE_plasmon")]);
@@ -214,7 +209,7 @@ fn a_terminal_gets_lines_that_fit() {
     let daemon = Daemon::start(&place, &[]);
     let mut screen = Screen::open(&place, 80, 40, &["memory"]);
     assert_eq!(screen.end(), 0);
-    place::until("the report", || screen.text().contains("unattributed 0 B").then_some(()));
+    system::place::until("the report", || screen.text().contains("unattributed 0 B").then_some(()));
     let wrapped = screen.look(|screen| (0..40).any(|row| screen.row_wrapped(row)));
     assert!(!wrapped, "{}", screen.text());
     assert_eq!(daemon.stop(), Some(0));
@@ -230,7 +225,7 @@ fn without_an_agent_it_says_how_to_start_one() {
     }
     // Neither does one that was killed count.
     let daemon = Daemon::start(&place, &[]);
-    place::signal(daemon.child.id(), rustix::process::Signal::KILL);
+    system::place::signal(daemon.child.id(), rustix::process::Signal::KILL);
     drop(daemon);
     place.run(["memory"]).refused(&["no agent"]);
     // Looking makes nothing.

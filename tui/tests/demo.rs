@@ -2,19 +2,17 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
+mod system;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use place::{Place, end, read_until, signal};
 use rustix::process::Signal;
+use system::place::{Place, end, read_until, signal};
 
 /// A demo without a terminal: input, output.
-fn demo(place: &Place, input: &Path, output: &Path) -> place::Ended {
+fn demo(place: &Place, input: &Path, output: &Path) -> system::place::Ended {
     let paths = [input, output].map(|path| path.to_str().unwrap());
     place.run(["demo", "--input", paths[0], "--output", paths[1], "--object-store-memory", "64MiB", "--num-cpus", "2"])
 }
@@ -210,7 +208,7 @@ fn a_reader_that_leaves_is_no_error() {
     let mut command = place.plasmon(["demo", "--object-store-memory", "64MiB", "--input", input.to_str().unwrap()]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
-    assert_eq!(place::ends(&mut child).code(), Some(0));
+    assert_eq!(system::place::ends(&mut child).code(), Some(0));
     place.assert_empty();
 }
 
@@ -224,7 +222,7 @@ fn a_demo_that_is_killed_leaves_nothing() {
         read_until(child.stderr.as_mut().unwrap(), "sorted ");
         assert!(place.processes().len() >= 3, "driver, agent and workers");
         signal(child.id(), which);
-        place::ends(&mut child);
+        system::place::ends(&mut child);
         place.wait_empty();
     }
 }

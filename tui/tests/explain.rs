@@ -2,12 +2,10 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
+mod system;
 
-use place::{Place, until};
 use serde_json::Value;
+use system::place::{Place, until};
 
 const MIB: u64 = 1 << 20;
 

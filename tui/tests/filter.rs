@@ -2,15 +2,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
+mod system;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use place::{Ended, Place, until};
 use serde_json::Value;
+use system::place::{Ended, Place, until};
 
 /// A few of one size, for as long as they are kept.
 fn keep(count: usize) -> Vec<plasmon::ObjectRef<[u8]>> {

@@ -2,20 +2,15 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
-#[path = "system/screen.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod screen;
+mod system;
 
 use std::io::Write;
 use std::time::Duration;
 
-use place::{Daemon, Place, until};
 use plasmon_tui::view::theme::Theme;
 use portable_pty::CommandBuilder;
-use screen::{Screen, command};
+use system::place::{Daemon, Place, until};
+use system::screen::{Screen, command};
 
 /// A dashboard on an agent of its own, whose working directory is the test's.
 fn open(place: &Place, columns: u16, rows: u16) -> (Daemon, Screen) {

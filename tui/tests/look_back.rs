@@ -2,19 +2,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
-#[path = "system/screen.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod screen;
+mod system;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use place::{Daemon, Place, end, ends, signal, until};
 use plasmon_protocol::column::Table;
 use plasmon_protocol::stream::{Body, Request, Rows, Sort, Totals, View};
 use plasmon_tui::link::websocket::{Connection, Door};
@@ -22,7 +16,8 @@ use plasmon_tui::model::Window;
 use plasmon_tui::model::clean::decode;
 use plasmon_tui::recording::Recording;
 use rustix::process::Signal;
-use screen::Screen;
+use system::place::{Daemon, Place, end, ends, signal, until};
+use system::screen::Screen;
 
 fn read(path: &Path) -> Option<Recording> {
     Recording::read(fs::read(path).ok()?).ok()
@@ -70,7 +65,7 @@ impl Live {
     /// Takes frames until `seen` is content.
     async fn until(&mut self, seen: impl Fn(&BTreeMap<u32, Window>) -> bool) -> Vec<Shown> {
         while !seen(&self.windows) {
-            let frame = tokio::time::timeout(place::PATIENCE, self.connection.text()).await.expect("frames come").unwrap();
+            let frame = tokio::time::timeout(system::place::PATIENCE, self.connection.text()).await.expect("frames come").unwrap();
             let frame = decode(&frame).unwrap();
             match frame.body {
                 Body::Snapshot { id, totals, start, rows } => drop(self.windows.insert(id, Window::new(totals, start, rows))),

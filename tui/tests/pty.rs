@@ -2,22 +2,17 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
-#[path = "system/screen.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod screen;
+mod system;
 
 use std::io::Read;
 use std::sync::mpsc;
 
-use place::{Daemon, PATIENCE, Place, signal, until};
 use plasmon_tui::app::route::Page;
 use plasmon_tui::keys::{Action, BINDINGS, Key};
 use portable_pty::{PtyPair, PtySize, native_pty_system};
 use rustix::process::Signal;
-use screen::{Screen, command};
+use system::place::{Daemon, PATIENCE, Place, signal, until};
+use system::screen::{Screen, command};
 
 /// What the header says of the work's end.
 const DONE: &str = "done: 200000 lines, ";
@@ -120,7 +115,7 @@ fn explore(columns: u16, rows: u16) {
     screen.wait_for("the site again", |text| selected(text).contains("remember"));
 
     // Help, and back to where it was opened.
-    screen.press_for("?", &["─ Help ─", "fold or unfold the file"]);
+    screen.press_for("?", &["─ Help ─", "fold or unfold what stands below"]);
     screen.press("\x1b");
     screen.hides("─ Help ─");
     screen.press_for(":freeze", &["─ Do ─", "▸ space"]);
@@ -144,6 +139,27 @@ fn explore(columns: u16, rows: u16) {
     screen.press_for("hhh7", &["─ Events "]);
     quits(&mut screen, &place);
     assert!(screen.text().contains(SUMMARY), "{}", screen.text());
+}
+
+/// The README's tour, key by key: one line still holds what the program forgot, and four keys lead from there to who holds it.
+#[test]
+fn the_tour_finds_the_leak_in_four_keystrokes() {
+    let place = Place::new();
+    let mut screen = demo(&place, 120, 40);
+    let sites = screen.press_for("3", &["─ Sites ", "held", "own", "in 1 min"]);
+    assert!(selected(&sites).contains("remember"), "{sites}");
+    let site = screen.press_for("\r", &["─ Creation site ─", "› remember demo.rs:", "▶", "plasmon::put(preview)", "Objects created here"]);
+    assert!(selected(&site).contains('├') || selected(&site).contains('└'), "{site}");
+    let object = screen.press_for("\r", &["─ Why is it alive? ─", "it goes when all of this is gone", "is in ", "life created "]);
+    let line = selected(&object);
+    assert!(line.contains("handle") && line.contains("driver ") && line.contains("remember demo.rs:"), "{object}");
+    let process = screen.press_for("\r", &["─ Process ─", "› driver ", "─ Holds "]);
+    assert!(process.contains("remember demo.rs:"), "{process}");
+    // A line of a program that tells no stacks has no frames to show.
+    screen.press_for("3e", &["no frames are left out here"]);
+    screen.press_for("2B", &["─ Fold by ─", "who created it"]);
+    screen.press_for("e", &["by creator", " rows · "]);
+    quits(&mut screen, &place);
 }
 
 #[test]
@@ -348,7 +364,7 @@ fn an_agent_that_comes_back_is_found_again() {
     screen.press("q");
     assert_eq!(screen.end(), 0);
     signal(again.id(), Signal::TERM);
-    assert_eq!(place::ends(&mut again).code(), Some(0));
+    assert_eq!(system::place::ends(&mut again).code(), Some(0));
     place.assert_empty();
 }
 

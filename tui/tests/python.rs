@@ -3,18 +3,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "system/place.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod place;
-#[path = "system/screen.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod screen;
+mod system;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use place::{Place, read_until};
-use screen::Screen;
+use system::place::{Place, read_until};
+use system::screen::Screen;
 
 /// The program as the README prints it.
 fn reader() -> String {
@@ -55,6 +50,6 @@ fn the_readmes_ten_lines_read_the_stream_of_an_agent() {
     // Frames go on after it has acknowledged: it ends when the agent does.
     screen.press("q");
     assert_eq!(screen.end(), 0);
-    place::ends(&mut child);
+    system::place::ends(&mut child);
     place.wait_empty();
 }

@@ -11,6 +11,8 @@ mod full;
 mod picture;
 #[path = "support/sample.rs"]
 mod sample;
+#[path = "support/stacks.rs"]
+mod stacks;
 #[path = "support/stage.rs"]
 mod stage;
 #[path = "support/storage.rs"]
@@ -88,6 +90,39 @@ fn every_view_at_three_sizes_with_and_without_colour() {
             stage
         });
     }
+}
+
+/// Where programs tell whole stacks, the sites are a tree of what called what; `e` shows a chain of single calls frame by frame.
+#[test]
+fn stacks_are_a_tree() {
+    let of = |columns, rows, keys: &str| {
+        let mut stage = Stage::of(columns, rows, stacks::stacked());
+        stage.keys(keys);
+        stage
+    };
+    for (name, keys) in [
+        ("stacks", "3"),
+        ("stacks_expanded", "3e"),
+        ("stacks_folded", "3Z"),
+        ("stacks_site", "3⏎"),
+        ("stacks_object", "3⏎⏎"),
+        ("stacks_references", "2bb"),
+        ("stacks_filtered", "3/loader.py⏎"),
+    ] {
+        check(name, |columns, rows| of(columns, rows, keys));
+    }
+    let mut stage = of(200, 60, "3");
+    let chain = "Loader.__iter__ › Loader.next_batch › to_shared loader.py:77";
+    assert!(stage.text().contains(chain), "{}", stage.text());
+    stage.keys("e");
+    assert!(
+        !stage.text().contains(chain)
+            && stage.text().contains("Loader.next_batch loader.py:52")
+            && stage.text().contains("to_shared loader.py:77"),
+        "{}",
+        stage.text()
+    );
+    assert_eq!(stage.keys("e").text(), of(200, 60, "3").text(), "as it was");
 }
 
 /// The smallest screen that anything is drawn on.
@@ -379,6 +414,7 @@ fn the_pictures_are_of_this_version() {
         ("overview.svg", "plasmon: where the memory goes", "", false),
         ("references.svg", "plasmon: who holds which object, folded by the site that made it", "2bb", false),
         ("sites.svg", "plasmon: which line of code holds it", "3", false),
+        ("stacks.svg", "plasmon: what called the lines that hold it", "3", false),
         ("mark.svg", "plasmon: what grew since it was marked", "3", true),
         ("spill.svg", "plasmon: what is on disk, and why", "4", false),
         ("tasks.svg", "plasmon: what runs, what waits and for what", "5", false),
@@ -389,7 +425,8 @@ fn the_pictures_are_of_this_version() {
         ("node.svg", "plasmon: the limits of a node, and what would make it better", "9", false),
         ("object.svg", "plasmon: why an object is alive", "2/type:pinned⏎⏎", false),
     ] {
-        let mut stage = Stage::new(120, 32);
+        let of = if name == "stacks.svg" { stacks::stacked() } else { sample::agent() };
+        let mut stage = Stage::of(120, 32, of);
         if marked {
             stage.keys("d").keys(keys).grow();
             stage.tell(Msg::Tick(NOW_MS + 6_000));

@@ -1,24 +1,38 @@
 //! How good it is: every figure beside the floor that this machine sets, measured in the same run, the two in turns.
 //!
 //! `make bench` prints the table and writes `bench.json` into the target directory; `make bench ONLY=put` measures one group.
-//! `FULL=1` watches the idle agent for a whole minute.
+//! It also writes `bench.md`, the table as the README has it; `README=1` puts it there. `instructions` counts those of the hot paths instead.
 //! A goal that is missed is no failure. A machine whose processors were taken away meanwhile is: its figures mean nothing.
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+#[path = "plasmon/cores.rs"]
+mod cores;
+#[path = "plasmon/crash.rs"]
+mod crash;
 #[path = "plasmon/daemon.rs"]
 mod daemon;
+#[path = "plasmon/driver.rs"]
+mod driver;
 #[path = "plasmon/echo.rs"]
 mod echo;
+#[path = "plasmon/elsewhere.rs"]
+mod elsewhere;
 #[path = "plasmon/gibibyte.rs"]
 mod gibibyte;
+#[path = "plasmon/growth.rs"]
+mod growth;
 #[path = "plasmon/idle.rs"]
 mod idle;
+#[path = "plasmon/instructions.rs"]
+mod instructions;
 #[path = "plasmon/machine.rs"]
 mod machine;
 #[path = "plasmon/objects.rs"]
 mod objects;
 #[path = "plasmon/plasma.rs"]
 mod plasma;
+#[path = "plasmon/program.rs"]
+mod program;
 #[path = "plasmon/queue.rs"]
 mod queue;
 #[path = "plasmon/reactor.rs"]
@@ -27,6 +41,8 @@ mod reactor;
 mod report;
 #[path = "plasmon/sample.rs"]
 mod sample;
+#[path = "plasmon/scaling.rs"]
+mod scaling;
 #[path = "plasmon/shared.rs"]
 mod shared;
 #[path = "plasmon/spill.rs"]
@@ -62,39 +78,42 @@ pub(crate) struct Bench {
     pub(crate) table: Table,
     /// Sessions and other files.
     pub(crate) scratch: PathBuf,
-    /// Figures that take long are taken at full length.
-    pub(crate) full: bool,
 }
 
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 14] = [
+const GROUPS: [Group; 20] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
+    ("elsewhere", elsewhere::elsewhere),
     ("plasma", plasma::compare),
+    ("clients", scaling::clients),
     ("task", tasks::tasks),
+    ("cores", cores::cores),
+    ("worker", tasks::worker),
     ("actor", tasks::actors),
     ("wait", tasks::wait),
     ("queue", queue::queue),
-    ("reactor", reactor::messages),
+    ("reactor", reactor::reactor),
+    ("growth", growth::growth),
     ("tax", taxes::taxes),
     ("stream", stream::stream),
     ("report", report::report),
+    ("crash", crash::crash),
     ("spill", spill::spill),
     ("agent", idle::agent),
 ];
-
-/// What nothing measures yet.
-const LATER: [&str; 1] = ["crash of a process, until its rows are gone"];
 
 fn main() -> ExitCode {
     match std::env::var(ROLE).as_deref() {
         Ok("echo") => return echo::answer(),
         Ok("agent") => return daemon::serve(),
         Ok("plasma") => return plasma::serve(),
-        Ok("holder") => return stream::hold(),
+        Ok("program") => return program::run(),
+        Ok("counted") => return instructions::run(),
+        Ok("nothing") => return ExitCode::SUCCESS,
         Ok("crowd") => return viewer::gather(),
         _ => {}
     }
@@ -110,25 +129,24 @@ fn main() -> ExitCode {
 fn run() -> Outcome<ExitCode> {
     // Cargo adds flags of its own; what is left says which group.
     let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if only == ["instructions"] {
+        return instructions::check();
+    }
     if let Some(unknown) = only.iter().find(|only| !GROUPS.iter().any(|(name, _)| name == only)) {
         let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
         return Err(format!("no group '{unknown}'; there are {}", names.join(", ")).into());
     }
     let scratch = tempfile::Builder::new().prefix("plasmon-bench").tempdir()?;
-    let full = std::env::var("FULL").is_ok_and(|full| full == "1");
-    let mut bench = Bench { table: Table::default(), scratch: scratch.path().to_owned(), full };
-    let steal = Steal::begin()?;
-    for line in machine::fingerprint() {
+    let mut bench = Bench { table: Table::default(), scratch: scratch.path().to_owned() };
+    for line in machine::fingerprint()? {
         println!("{line}");
     }
+    let steal = Steal::begin()?;
     for (name, measure) in GROUPS {
         if only.is_empty() || only.iter().any(|only| only == name) {
             eprintln!("measuring: {name}");
             measure(&mut bench).map_err(|error| format!("{name}: {error}"))?;
         }
-    }
-    if only.is_empty() {
-        LATER.iter().for_each(|metric| bench.table.leave_out(metric, "not measured yet"));
     }
     let stolen = steal.percent()?;
     println!("{:<17}{stolen:.2} % of processor time taken away during the run\n", "steal");
@@ -136,9 +154,24 @@ fn run() -> Outcome<ExitCode> {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench.json");
     std::fs::write(&file, bench.table.json()?)?;
     println!("\nwritten to {}", file.display());
+    let text = format!("{}\n\n{}", machine::sentence()?, bench.table.markdown());
+    std::fs::write(file.with_file_name("bench.md"), &text)?;
+    if std::env::var("README").is_ok_and(|readme| readme == "1") {
+        into_readme(&text)?;
+    }
     if stolen > MOST_STEAL {
         eprintln!("error: {stolen:.2} % of processor time was taken away, more than {MOST_STEAL} %: these figures mean nothing");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the table between its marks in the README.
+fn into_readme(text: &str) -> Outcome<()> {
+    const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- /bench -->"];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(&path)?;
+    let (before, rest) = readme.split_once(MARKS[0]).ok_or("the README has no mark before the table")?;
+    let (_, after) = rest.split_once(MARKS[1]).ok_or("the README has no mark behind the table")?;
+    Ok(std::fs::write(&path, [before, MARKS[0], text, MARKS[1], after].concat())?)
 }

@@ -16,9 +16,8 @@ use plasmon_memory::words::ClientWords;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, ToAgent};
+use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, Short, ToAgent};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use serde::Serialize;
 
 use crate::cancelled;
 use crate::inbound::Inbound;
@@ -26,8 +25,10 @@ use crate::request::Requests;
 use crate::site::Sites;
 use crate::writer::Writer;
 
-/// How long a thread whose ring is full sleeps between two looks.
+/// How long a thread whose ring is full sleeps between two looks: twice as long each time, up to a fraction of what the agent takes for a
+/// full ring. It is the agent that needs the processor.
 const FULL: Duration = Duration::from_micros(50);
+const FULL_AT_MOST: Duration = Duration::from_millis(1);
 
 /// The connection, of the process that made it.
 pub struct Client(Own<Connection>);
@@ -152,7 +153,8 @@ impl Client {
     }
 
     /// Sends a message that nobody waits for.
-    pub(crate) fn push(&self, message: &impl Serialize) -> Result<(), Error> {
+    #[inline]
+    pub(crate) fn push(&self, message: &ToAgent<'_>) -> Result<(), Error> {
         let mut sender = self.sender()?;
         sender.push(message)?;
         sender.finish(false);
@@ -160,7 +162,7 @@ impl Client {
     }
 
     /// Sends a message whose effect somebody waits for.
-    pub(crate) fn push_urgent(&self, message: &impl Serialize) -> Result<(), Error> {
+    pub(crate) fn push_urgent(&self, message: &ToAgent<'_>) -> Result<(), Error> {
         let mut sender = self.sender()?;
         sender.push(message)?;
         sender.finish(true);
@@ -169,7 +171,7 @@ impl Client {
 
     /// Sends a message if there is room for it at this moment; true as well when nothing can be sent any more. For threads that make
     /// room: they must never wait for it.
-    pub(crate) fn try_push(&self, message: &impl Serialize, urgent: bool) -> bool {
+    pub(crate) fn try_push(&self, message: &ToAgent<'_>, urgent: bool) -> bool {
         if self.alive().is_err() {
             return true;
         }
@@ -186,6 +188,7 @@ impl Client {
     }
 
     /// The right to send several messages that no other thread's come between.
+    #[inline]
     pub(crate) fn sender(&self) -> Result<Sender<'_>, Error> {
         // Before the lock too: who is woken by the connection's end may be called by a thread that holds it.
         self.alive()?;
@@ -204,6 +207,7 @@ impl Client {
     }
 
     /// The leases and slots.
+    #[inline]
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,14 +216,22 @@ impl Client {
     ///
     /// # Errors
     /// Why not.
+    #[inline]
     pub(crate) fn alive(&self) -> Result<(), Error> {
+        if self.is_here() && !self.closed.load(Ordering::SeqCst) { Ok(()) } else { Err(self.cause_of_death()) }
+    }
+
+    #[cold]
+    fn cause_of_death(&self) -> Error {
         if !self.is_here() {
-            return Err(self.forked_away());
+            return self.forked_away();
         }
-        if !self.closed.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        Err(self.end.get().cloned().unwrap_or_else(shut_down))
+        self.end.get().cloned().unwrap_or_else(shut_down)
+    }
+
+    /// Waits until no thread is at the leases any more. Whoever comes later finds the connection closed: it looks once it has them.
+    pub(crate) fn await_writers(&self) {
+        drop(self.writer());
     }
 
     /// The agent is gone, or has dropped this process.
@@ -298,10 +310,12 @@ impl Client {
         }
     }
 
+    #[inline]
     pub(crate) fn view_opened(&self) {
         self.views.fetch_add(1, Ordering::SeqCst);
     }
 
+    #[inline]
     pub(crate) fn view_closed(&self) {
         if self.is_here() && self.views.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.close_if_unused();
@@ -400,13 +414,17 @@ pub(crate) struct Sender<'a> {
 
 impl Sender<'_> {
     /// Appends a message if the ring has room for it.
-    fn try_push(&mut self, message: &impl Serialize) -> Result<bool, Error> {
+    #[inline]
+    fn try_push(&mut self, message: &ToAgent<'_>) -> Result<bool, Error> {
+        if let Some(short) = Short::of(message) {
+            return Ok(self.outbound.ring.push(&short));
+        }
         self.encode(message)?;
         let outbound = &mut *self.outbound;
         Ok(outbound.ring.push(&outbound.buffer))
     }
 
-    fn encode(&mut self, message: &impl Serialize) -> Result<(), Error> {
+    fn encode(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
         let outbound = &mut *self.outbound;
         outbound.buffer.clear();
         outbound.buffer = local::encode_into(message, std::mem::take(&mut outbound.buffer))?;
@@ -421,11 +439,15 @@ impl Sender<'_> {
     }
 
     /// Appends a message; waits while the ring is full.
-    pub(crate) fn push(&mut self, message: &impl Serialize) -> Result<(), Error> {
-        self.encode(message)?;
-        let outbound = &mut *self.outbound;
-        let mut rounds = 0_u32;
-        while !outbound.ring.push(&outbound.buffer) {
+    #[inline]
+    pub(crate) fn push(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
+        if self.try_push(message)? { Ok(()) } else { self.push_when_there_is_room(message) }
+    }
+
+    #[cold]
+    fn push_when_there_is_room(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
+        let (mut rounds, mut pause) = (0_u32, FULL);
+        while !self.try_push(message)? {
             self.client.alive()?;
             rounds += 1;
             // The service thread may wait here too: somebody must notice that nobody drains any more.
@@ -434,7 +456,8 @@ impl Sender<'_> {
             }
             // The agent drains by itself once it is awake; it never waits for anybody.
             self.client.agent_bell.ring();
-            std::thread::sleep(FULL);
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(FULL_AT_MOST);
         }
         Ok(())
     }
@@ -455,6 +478,7 @@ impl Sender<'_> {
     }
 
     /// Sees to it that the agent reads what was sent: soon, or at once.
+    #[inline]
     pub(crate) fn finish(mut self, urgent: bool) {
         failpoint!("before_wake");
         let rest = self.client.slots.agent_rest_after_push();

@@ -1,7 +1,9 @@
 //! The process's one connection: made by [`init`], ended by [`shutdown`].
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
 
 use plasmon_memory::fork::PerProcess;
 use plasmon_protocol::error::Error;
@@ -18,9 +20,19 @@ const ADDRESS: &str = "PLASMON_ADDRESS";
 
 static PROCESS: PerProcess<Process> = PerProcess::new(Process::new);
 
+/// Numbers of what [`Process::connection`] may be: a forked child has others than its parents had.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// What this thread was told last, so that it need not ask under a lock, and what the number was then. It keeps no connection alive.
+    static LAST: RefCell<(u64, Weak<Client>)> = const { RefCell::new((0, Weak::new())) };
+}
+
 /// What this process has. A forked child begins with nothing: the agent that its parent started lives with the parent.
 struct Process {
     connection: RwLock<Option<Arc<Client>>>,
+    /// Changes whenever that does, before it does.
+    change: AtomicU64,
     /// The agent that this process started, if it did. Held while connecting and disconnecting.
     started: Mutex<Option<Started>>,
     parent: Option<Parent>,
@@ -48,7 +60,7 @@ impl Process {
                 None => parents.parent.clone(),
             }
         });
-        Self { connection: RwLock::new(None), started: Mutex::new(None), parent }
+        Self { connection: RwLock::new(None), change: AtomicU64::new(next_change()), started: Mutex::new(None), parent }
     }
 
     /// # Errors
@@ -65,19 +77,39 @@ impl Process {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    #[inline]
     fn connection(&self) -> Result<Arc<Client>, Error> {
-        self.client().ok_or_else(|| match &self.parent {
+        let change = self.change.load(Ordering::Acquire);
+        // A thread that ends asks under the lock.
+        let last = LAST.try_with(|last| last.try_borrow().ok().filter(|last| last.0 == change).and_then(|last| last.1.upgrade()));
+        match last {
+            Ok(Some(client)) => Ok(client),
+            _ => self.ask_for_connection(change),
+        }
+    }
+
+    #[cold]
+    fn ask_for_connection(&self, change: u64) -> Result<Arc<Client>, Error> {
+        let client = self.client().ok_or_else(|| match &self.parent {
             Some(parent) => forked_from(parent.pid),
             None => Error::NotConnected { cause: "init() was not called".to_owned() },
-        })
+        })?;
+        let _ = LAST.try_with(|last| last.try_borrow_mut().map(|mut last| *last = (change, Arc::downgrade(&client))));
+        Ok(client)
     }
 
     fn adopt(&self, client: &Arc<Client>) {
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(client));
+        let mut connection = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+        *connection = Some(Arc::clone(client));
+        self.change.store(next_change(), Ordering::Release);
     }
 
     fn disconnect(&self, started: &mut Option<Started>) -> Result<(), Error> {
-        let client = self.connection.write().unwrap_or_else(PoisonError::into_inner).take();
+        let client = {
+            let mut connection = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+            self.change.store(next_change(), Ordering::Release);
+            connection.take()
+        };
         if let Some(client) = client {
             client.close();
         }
@@ -86,6 +118,10 @@ impl Process {
             None => Ok(()),
         }
     }
+}
+
+fn next_change() -> u64 {
+    CHANGES.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// How to connect.

@@ -38,7 +38,7 @@ pub fn put<T: Value + ?Sized>(value: &T) -> Result<ObjectRef<T>, Error> {
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::PutObject, Location::caller());
     let key = value.write(&client, site)?;
-    Ok(ObjectRef::adopt(&client, key))
+    Ok(ObjectRef::of(Arc::new(Handle { client, key })))
 }
 
 /// The object that a reference refers to; waits until there is one.
@@ -49,7 +49,12 @@ pub fn put<T: Value + ?Sized>(value: &T) -> Result<ObjectRef<T>, Error> {
 /// The error of the task that should have made the object; [`Error::Decode`]; [`Error::AgentDied`].
 #[track_caller]
 pub fn get<T: Value + ?Sized>(reference: &ObjectRef<T>) -> Result<T::Output, Error> {
-    T::read(fetch(&reference.handle, Location::caller(), None)?)
+    let (handle, location) = (&reference.handle, Location::caller());
+    // What is in memory is pinned without any further ado.
+    match pin(&handle.client, handle.key) {
+        Some(pin) => T::read(Fetched::pinned(pin, location)),
+        None => T::read(fetch(handle, location, None)?),
+    }
 }
 
 /// Like [`get`], for at most `limit`.
@@ -306,21 +311,22 @@ pub(crate) fn unclaimed(answer: &Answer) -> Option<ToAgent<'static>> {
 
 /// A view of an object that the agent has pinned by count for this process.
 pub(crate) fn counted(client: &Arc<Client>, key: ObjectKey) -> Result<Pin, Error> {
-    let _inside = client.enter()?;
+    let inside = client.enter()?;
     let entry = client.slots.read(key.slot).filter(|entry| entry.generation == key.generation && entry.state == SlotState::InMemory);
     let view = entry.and_then(|entry| client.pool.view(entry.offset, entry.length));
     match view {
-        Some(view) => Ok(Pin::counted(client, key, view)),
+        Some(view) => Ok(Pin::counted(client, inside, key, view)),
         None => Err(Error::Protocol { who: "the agent".to_owned(), cause: format!("object {} is not where it is pinned", client.id(key)) }),
     }
 }
 
 /// Pins an object in memory through this process's own table; `None` when it takes the agent to do it.
+#[inline]
 pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
     // Without a connection the agent may have lent the object's memory to others.
-    let _inside = client.enter().ok()?;
+    let inside = client.enter().ok()?;
     match client.words.pins().pin_and_read(&client.slots, key) {
-        PinOutcome::Pinned { pin, offset, length } => Some(Pin::new(client, key, pin, client.pool.view(offset, length)?)),
+        PinOutcome::Pinned { pin, offset, length } => Some(Pin::new(client, inside, key, pin, client.pool.view(offset, length)?)),
         PinOutcome::NotInMemory(_) | PinOutcome::TableFull => None,
     }
 }
@@ -334,12 +340,16 @@ fn in_entry(handle: &Handle) -> Option<Arc<[u8]>> {
 
 /// Looks for a moment whether the object gets a value: then nobody need be asked.
 fn look(handle: &Handle, deadline: Option<Instant>) {
-    let Some(until) = inbound::look_until() else { return };
-    let until = deadline.map_or(until, |deadline| deadline.min(until));
     let is_coming = || {
         let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
         entry.generation != handle.key.generation || entry.state == SlotState::Pending
     };
+    // First: to ask for the time costs more than all the rest of a get.
+    if !is_coming() {
+        return;
+    }
+    let Some(until) = inbound::look_until() else { return };
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
     while is_coming() && Instant::now() < until && !handle.client.is_closed() {
         std::thread::yield_now();
     }

@@ -14,7 +14,7 @@ use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::local::ToAgent;
 use plasmon_protocol::record::SiteKind;
 
-use crate::client::Client;
+use crate::client::{Client, InPool};
 
 /// Keeps one object in its place while this process looks at it.
 pub(crate) struct Pin {
@@ -27,15 +27,16 @@ pub(crate) struct Pin {
 }
 
 impl Pin {
-    /// Through the pin table; the agent does not know of it yet.
-    pub(crate) fn new(client: &Arc<Client>, key: ObjectKey, index: PinIndex, view: View) -> Self {
-        client.view_opened();
+    /// Through the pin table; the agent does not know of it yet. Keeps the connection open as `inside` did.
+    #[inline]
+    pub(crate) fn new(client: &Arc<Client>, inside: InPool<'_>, key: ObjectKey, index: PinIndex, view: View) -> Self {
+        std::mem::forget(inside);
         Self { client: Arc::clone(client), key, index: Some(index), view, counted: false }
     }
 
     /// One that the agent has counted already.
-    pub(crate) fn counted(client: &Arc<Client>, key: ObjectKey, view: View) -> Self {
-        client.view_opened();
+    pub(crate) fn counted(client: &Arc<Client>, inside: InPool<'_>, key: ObjectKey, view: View) -> Self {
+        std::mem::forget(inside);
         Self { client: Arc::clone(client), key, index: None, view, counted: true }
     }
 

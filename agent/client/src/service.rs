@@ -42,6 +42,7 @@ impl Drop for Serving<'_> {
         if !self.0.is_closed() {
             self.0.die();
         }
+        self.0.await_writers();
         // The last to go: its end tells the agent that this process looks at nothing any more.
         self.0.view_closed();
     }

@@ -15,6 +15,8 @@ use crate::request::Answer;
 
 /// Used slots that are looked at before a new block is asked for.
 const LOOKS: usize = 4;
+/// New slots that are taken after a look at the oldest used one was in vain: a program that keeps what it puts need not look each time.
+const PATIENCE: u32 = 64;
 
 /// A leased range, and how many objects were published in it since it was granted.
 struct Lease {
@@ -47,6 +49,8 @@ pub(crate) struct Writer {
     fresh: (u32, u32),
     /// Slots in use, oldest first, with the generation of their objects.
     used: VecDeque<ObjectKey>,
+    /// New slots that are taken before a used one is looked at again.
+    patience: u32,
 }
 
 /// Room for one object that is not published yet. Dropped without that, it goes back to the agent.
@@ -140,26 +144,40 @@ pub(crate) fn put(
     hidden: bool,
     fill: impl FnOnce(&mut [u8]),
 ) -> Result<ObjectKey, Error> {
-    let _inside = client.enter()?;
     if length > SMALL {
+        let _inside = client.enter()?;
         let mut room = single(client, length, site)?;
         fill(room.bytes_mut());
         return publish(client, room, site, contains, hidden);
     }
-    let key = slot(client)?;
-    let put = small(client, length, site, fill, |memory| {
-        let mut sender = client.sender()?;
-        sender.stage(contains)?;
-        sender.push(&ToAgent::Put { key, memory, site, hidden })?;
-        sender.finish(false);
-        Ok(())
-    });
-    settle_slot(client, key, put.is_ok());
-    put.map(|()| key)
+    loop {
+        // Before the lock too: in a forked child nobody gives it back.
+        client.alive()?;
+        let lacks_slots = {
+            let mut writer = client.writer();
+            // While somebody has the leases the connection stays open, if it is open now.
+            client.alive()?;
+            if writer.chunk(client, length).is_none() {
+                false
+            } else if let Some(key) = writer.free_slot(client) {
+                let put = writer.write(length, fill, |memory| {
+                    let mut sender = client.sender()?;
+                    sender.stage(contains)?;
+                    sender.push(&ToAgent::Put { key, memory, site, hidden })?;
+                    sender.finish(false);
+                    Ok(())
+                });
+                writer.settle_slot(key, put.is_ok());
+                return put.map(|()| key);
+            } else {
+                true
+            }
+        };
+        if lacks_slots { ask_for_slots(client)? } else { ask_for_chunk(client, length, site)? }
+    }
 }
 
-/// Writes a small object into a chunk and publishes it. Under one lock, so that the objects of a chunk are published in the order of
-/// their places.
+/// Writes a small object into a chunk and publishes it.
 fn small(
     client: &Client,
     length: u64,
@@ -170,18 +188,11 @@ fn small(
     loop {
         {
             let mut writer = client.writer();
-            if let Some(chunk) = writer.chunk(client, length)
-                && let Some((offset, bytes)) = chunk.range.take(length)
-            {
-                fill(bytes);
-                failpoint!("copied");
-                publish(Memory { lease: chunk.number, offset, length })?;
-                chunk.published = chunk.published.wrapping_add(1);
-                return Ok(());
+            if writer.chunk(client, length).is_some() {
+                return writer.write(length, fill, publish);
             }
         }
-        let lease = request(client, length, true, site)?;
-        client.writer().chunks.push(lease);
+        ask_for_chunk(client, length, site)?;
     }
 }
 
@@ -201,8 +212,7 @@ pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[Object
 
 /// A slot that was taken waits behind the others: for its object's end, or to be taken again when it got no object.
 pub(crate) fn settle_slot(client: &Client, key: ObjectKey, used: bool) {
-    let generation = if used { key.generation } else { key.generation.wrapping_sub(1) };
-    client.writer().used.push_back(ObjectKey { generation, ..key });
+    client.writer().settle_slot(key, used);
 }
 
 /// A task's result: written into this worker's own memory, and published through `send`.
@@ -313,17 +323,31 @@ pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
                 return Ok(key);
             }
         }
-        let (request, pending) = client.requests.open()?;
-        client.push_urgent(&ToAgent::Slots { request })?;
-        match pending.wait(client, None) {
-            Some(Answer::Slots { first }) => {
-                failpoint!("slots_given");
-                client.writer().add_slots(client, first);
-            }
-            Some(Answer::Refused(error)) => return Err(error),
-            _ => return Err(Error::Protocol { who: "the agent".to_owned(), cause: "no slots in answer to a request for some".to_owned() }),
-        }
+        ask_for_slots(client)?;
     }
+}
+
+#[cold]
+fn ask_for_slots(client: &Client) -> Result<(), Error> {
+    let (request, pending) = client.requests.open()?;
+    client.push_urgent(&ToAgent::Slots { request })?;
+    match pending.wait(client, None) {
+        Some(Answer::Slots { first }) => {
+            failpoint!("slots_given");
+            client.writer().add_slots(client, first);
+            Ok(())
+        }
+        Some(Answer::Refused(error)) => Err(error),
+        _ => Err(Error::Protocol { who: "the agent".to_owned(), cause: "no slots in answer to a request for some".to_owned() }),
+    }
+}
+
+#[cold]
+fn ask_for_chunk(client: &Client, length: u64, site: u32) -> Result<(), Error> {
+    let _inside = client.enter()?;
+    let lease = request(client, length, true, site)?;
+    client.writer().chunks.push(lease);
+    Ok(())
 }
 
 impl Writer {
@@ -339,18 +363,41 @@ impl Writer {
         self.chunks.last_mut()
     }
 
+    /// Writes into the chunk that [`Writer::chunk`] has found, and publishes. Under the lock, so that the objects of a chunk are published
+    /// in the order of their places.
+    #[inline]
+    fn write(&mut self, length: u64, fill: impl FnOnce(&mut [u8]), publish: impl FnOnce(Memory) -> Result<(), Error>) -> Result<(), Error> {
+        let short = || Error::Protocol { who: "the agent".to_owned(), cause: format!("a lease too short for {length} bytes") };
+        let chunk = self.chunks.last_mut().ok_or_else(short)?;
+        let (offset, bytes) = chunk.range.take(length).ok_or_else(short)?;
+        fill(bytes);
+        failpoint!("copied");
+        publish(Memory { lease: chunk.number, offset, length })?;
+        chunk.published = chunk.published.wrapping_add(1);
+        Ok(())
+    }
+
+    fn settle_slot(&mut self, key: ObjectKey, used: bool) {
+        let generation = if used { key.generation } else { key.generation.wrapping_sub(1) };
+        self.used.push_back(ObjectKey { generation, ..key });
+    }
+
     fn free_slot(&mut self, client: &Client) -> Option<ObjectKey> {
-        for _ in 0..LOOKS.min(self.used.len()) {
-            let key = self.used.pop_front()?;
-            match client.slots.read(key.slot) {
-                Some(entry) if entry.state == SlotState::Free && entry.generation == key.generation => return Some(next(key)),
-                _ => self.used.push_back(key),
-            }
-        }
         let (slot, end) = self.fresh;
+        if self.patience == 0 || slot == end {
+            for _ in 0..LOOKS.min(self.used.len()) {
+                let key = self.used.pop_front()?;
+                match client.slots.read(key.slot) {
+                    Some(entry) if entry.state == SlotState::Free && entry.generation == key.generation => return Some(next(key)),
+                    _ => self.used.push_back(key),
+                }
+            }
+            self.patience = PATIENCE;
+        }
         if slot == end {
             return None;
         }
+        self.patience -= 1;
         self.fresh.0 += 1;
         let generation = client.slots.read(slot)?.generation;
         Some(next(ObjectKey { slot, generation }))

@@ -33,7 +33,7 @@ pub fn run(pool: &Arc<Pool>, head_room: Option<&HeadRoom>, requests: &Receiver<u
             let failure = if room < step + RESERVE {
                 Some(format!("only {} of memory are available on this machine", plasmon_protocol::size::Bytes(room)))
             } else {
-                pool.populate(backed, step).err().map(|error| error.to_string())
+                pool.back(backed, step).err().map(|error| error.to_string())
             };
             if let Some(cause) = failure {
                 report(Progress::Failed(backed, cause));

@@ -46,13 +46,15 @@ impl Core {
             // One that was told to go says no more of its task.
             let stays = |worker: &ProcessId| self.process(*worker).is_some_and(|process| !matches!(process.activity, Activity::Leaving));
             let worker = task.worker.filter(stays);
+            let has_window = |worker| self.process(worker).is_some_and(|process| !process.window.ahead.is_empty());
+            let has_window = worker.is_some_and(has_window);
             let (pending, role, name) = (task.is_pending(), task.role, task.short_function().to_owned());
             if matches!(role, Role::Constructor(_)) || (!pending && worker.is_none()) {
                 continue;
             }
             if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
                 // Its worker may still take references out of its arguments.
-                task.lingers = worker.is_some() && !(force && role == Role::Function);
+                task.lingers = worker.is_some() && (has_window || !(force && role == Role::Function));
                 next.extend(self.children_of(key).into_iter().map(|child| (child, because_of(&name))));
                 if let Some(error) = self.cancelled(key, &cause) {
                     self.fail_task(key, error, out);
@@ -61,6 +63,8 @@ impl Core {
             let Some(worker) = worker else { continue };
             match role {
                 // Cancelled before, and still running, for all that.
+                // First it is to be known which task it is that its end would end.
+                Role::Function if force && has_window => self.end_if_begun(key, worker, out),
                 Role::Function if force => self.end_attempt(key, worker, out),
                 _ if !pending => {}
                 Role::Function | Role::Constructor(_) => out.send(worker, &ToClient::Cancel { task: key }),
@@ -76,8 +80,15 @@ impl Core {
         }
     }
 
+    /// Ends a task's worker as soon as it is known that it has begun it.
+    fn end_if_begun(&mut self, key: TaskKey, worker: ProcessId, out: &mut impl Outbox) {
+        let Some(process) = self.process_mut(worker) else { return };
+        process.window.unwanted.push(key);
+        self.ask_back(worker, out);
+    }
+
     /// Ends a task's worker, for no fault of its own.
-    fn end_attempt(&mut self, key: TaskKey, worker: ProcessId, out: &mut impl Outbox) {
+    pub(super) fn end_attempt(&mut self, key: TaskKey, worker: ProcessId, out: &mut impl Outbox) {
         self.stop_timers(key);
         if let Some(task) = self.tasks.get_mut(&key) {
             task.worker = None;

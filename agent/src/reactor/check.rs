@@ -6,7 +6,7 @@ use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::record::{ActorStatus, ObjectState, ProcessType, ReferenceType, TaskStatus};
 
 use super::rows::reference_type;
-use super::{Activity, Core};
+use super::{Activity, Core, Process};
 use crate::references::table::{Count, NONE};
 use crate::scheduler::actor::{AHEAD, Actor};
 use crate::scheduler::resources::Reserved;
@@ -273,6 +273,7 @@ impl Core {
                     format!("task {task:?} runs elsewhere")
                 })?;
             }
+            self.check_window(id, process)?;
             ensure(process.first_reference != NONE || mine.is_empty(), || format!("process {id} lost its rows"))?;
         }
         self.check_arguments()?;
@@ -285,6 +286,23 @@ impl Core {
         ensure(self.doomed.is_empty() && self.failing.is_empty() && self.serving.is_empty() && self.unreferenced.is_empty(), || {
             "a change was not settled".to_owned()
         })
+    }
+
+    /// What was sent to a worker ahead of its turn is there, and asked back when it has to wait.
+    fn check_window(&self, id: ProcessId, process: &Process) -> Result<(), String> {
+        let window = &process.window;
+        let what = || format!("process {id} is {:?} with {window:?}", process.activity);
+        ensure(window.ahead.len() <= AHEAD, what)?;
+        ensure(window.ahead.is_empty() || matches!(process.activity, Activity::Busy(_)), what)?;
+        ensure(window.ahead.is_empty() || window.asking || !process.blocked, what)?;
+        ensure(process.activity != Activity::Withdrawn || !window.declined.is_empty(), what)?;
+        ensure(process.activity != Activity::Idle || window.declined.is_empty(), what)?;
+        for (_, key) in &window.ahead {
+            let shape = |task: &Task| process.reservation.as_ref().is_some_and(|reservation| reservation.shape.number == task.shape.number);
+            let sent = |task: &Task| task.status == TaskStatus::SubmittedToWorker || !task.is_pending();
+            ensure(self.tasks.get(key).is_some_and(|task| sent(task) && task.worker == Some(id) && shape(task)), what)?;
+        }
+        Ok(())
     }
 }
 

@@ -44,6 +44,9 @@ impl Core {
             self.last_turn = job;
             if self.dispatch_one(job, kept.as_ref(), &mut seen, out) { idle_turns = 0 } else { idle_turns += 1 }
         }
+        if kept.is_none() {
+            self.send_ahead(out);
+        }
     }
 
     fn impatient(&self) -> Option<Kept> {
@@ -98,6 +101,7 @@ impl Core {
     }
 
     fn start(&mut self, job: JobId, head: &Head, worker: ProcessId, out: &mut impl Outbox) {
+        let now_ms = self.now_ms;
         self.ready.start(job, head);
         let Some(task) = self.tasks.get_mut(&head.task) else { return };
         task.queue = None;
@@ -107,8 +111,7 @@ impl Core {
         };
         if let Some(process) = self.process_mut(worker) {
             process.activity = Activity::Busy(head.task);
-            process.runs += 1;
-            process.withdrawing = false;
+            process.window.begin(now_ms);
         }
         self.reserve(worker, Arc::clone(&head.shape));
         self.run(head.task, worker, work, false, out);

@@ -13,6 +13,7 @@ impl Core {
             Table::References => Some(self.changed_references(begin, most)),
             Table::Objects => Some(self.changed_objects(begin, most)),
             Table::Sites => Some(self.changed_sites(begin, most)),
+            Table::Tasks => Some(self.changed_tasks(begin, most)),
             _ => None,
         }
     }
@@ -27,15 +28,17 @@ impl Core {
             }
             Table::Objects => self.objects.changes.forget(),
             Table::Sites => self.sites.forget_told(),
+            Table::Tasks => self.tasks.places_changed.forget(),
             _ => {}
         }
     }
 
-    /// Names of places are in rows of both tables.
+    /// Names of places are in rows of all these tables.
     fn notice_renamed(&mut self) {
         if self.sites.take_renamed() {
             self.references.changes.mark_all();
             self.objects.changes.mark_all();
+            self.tasks.places_changed.mark_all();
         }
     }
 
@@ -77,6 +80,27 @@ impl Core {
         }
         let complete = self.references.changes.is_told(end) && self.objects.changes_in_rows.is_told(u32::MAX);
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::References(rows), end, complete }
+    }
+
+    /// Without what changes of rows while nothing about their tasks does: see [`crate::telemetry::tables::Tables::complete`].
+    fn changed_tasks(&mut self, begin: bool, most: usize) -> Changed {
+        if begin {
+            self.tasks.places_changed.follow(0);
+        }
+        self.notice_renamed();
+        let end = self.tasks.end();
+        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for place in self.tasks.places_changed.take(end, most) {
+            match self.tasks.at(place) {
+                Some(task) => {
+                    places.push(place);
+                    rows.push(self.lasting_task_row(task));
+                }
+                None => gone.push(place),
+            }
+        }
+        let complete = self.tasks.places_changed.is_told(end);
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Tasks(rows), end, complete }
     }
 
     /// Figures are compared, not noted as they change: there are so few sites at most that this costs less.

@@ -88,8 +88,8 @@ impl Core {
             ToAgent::Started { task } => self.on_started(from, task),
             ToAgent::Output { task, value } => self.on_output(from, task, value, out),
             ToAgent::Ended { task, ending } => self.on_ended(from, task, ending, out),
-            ToAgent::Blocked => self.on_blocked(from, true),
-            ToAgent::Unblocked => self.on_blocked(from, false),
+            ToAgent::Blocked => self.on_blocked(from, true, out),
+            ToAgent::Unblocked => self.on_blocked(from, false, out),
             ToAgent::Site { site, kind, file, line, function, caller } => {
                 bounded("file", file)?;
                 bounded("function", function)?;

@@ -164,7 +164,7 @@ impl Core {
             }
             Activity::Actor(_) => (Standing::Lasting, process.since_ms),
             Activity::Leaving => (Standing::Leaving, process.since_ms),
-            Activity::Free | Activity::Starting | Activity::Idle | Activity::Withdrawn(_) => (Standing::Idle, process.since_ms),
+            Activity::Free | Activity::Starting | Activity::Idle | Activity::Withdrawn => (Standing::Idle, process.since_ms),
         };
         Candidate { process: id, standing, since_ms, bytes: process.own_bytes() }
     }

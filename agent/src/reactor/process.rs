@@ -10,6 +10,7 @@ use plasmon_protocol::record::ProcessType;
 use super::reservations::Reservation;
 use crate::references::sites::Cost;
 use crate::references::table::NONE;
+use crate::scheduler::window::Window;
 use crate::store::lease::LeaseIndex;
 
 /// What a process is doing.
@@ -25,8 +26,8 @@ pub enum Activity {
     Busy(TaskKey),
     /// A worker that is an actor.
     Actor(ObjectKey),
-    /// A worker whose task was taken back before it began, and that has not said yet that it knows.
-    Withdrawn(TaskKey),
+    /// A worker without a task that has not said yet that it knows of all that was taken back from it.
+    Withdrawn,
     /// A worker that was told to end.
     Leaving,
 }
@@ -104,11 +105,9 @@ pub struct Process {
     /// What it did that the protocol forbids.
     pub(super) violation: Option<String>,
     /// Tasks and constructors that it was sent.
-    pub(super) runs: u64,
+    pub(super) window: Window,
     /// It stood still when it was last looked at.
     pub(super) stopped: bool,
-    /// The task that it was sent last was asked back.
-    pub(super) withdrawing: bool,
 }
 
 impl Process {
@@ -141,9 +140,8 @@ impl Process {
             devices: Arc::default(),
             blocked: false,
             violation: None,
-            runs: 0,
+            window: Window::default(),
             stopped: false,
-            withdrawing: false,
         }
     }
 

@@ -10,7 +10,7 @@ use plasmon_protocol::record::{
     ReferenceType, SiteRow, SpillFileRow, StoreRow, TaskRow, TaskStatus,
 };
 use plasmon_protocol::recording::Taken;
-use plasmon_protocol::stream::{Detail, Target};
+use plasmon_protocol::stream::{Detail, Rows, Target};
 use plasmon_protocol::window::live::Changed;
 
 use super::learned::asked_memory;
@@ -88,8 +88,22 @@ impl Core {
 
     /// The row of one of many tasks, at one instant.
     fn task_row_among(&self, task: &Task, reasons: &mut Reasons) -> TaskRow {
-        let waits = task.is_pending() && !matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
+        let mut row = self.lasting_task_row(task);
+        self.complete_task_row(&mut row, task, reasons);
+        row
+    }
+
+    /// What of a task's row changes while nothing about the task does: why it waits, and what others of its name needed.
+    fn complete_task_row(&self, row: &mut TaskRow, task: &Task, reasons: &mut Reasons) {
         let learned = self.learned_of(task);
+        row.reason = self.reason_among(task, reasons);
+        (row.peak_bytes, row.peak_runs) = (learned.peak_bytes, learned.runs);
+        row.suggested_bytes = suggestion(learned.peak_bytes, asked_memory(task));
+    }
+
+    /// A task's row without that.
+    pub(super) fn lasting_task_row(&self, task: &Task) -> TaskRow {
+        let waits = task.is_pending() && !matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
         TaskRow {
             task_id: task.key.on(self.config.node),
             name: Arc::clone(&task.function),
@@ -102,7 +116,7 @@ impl Core {
             call_site: Arc::clone(self.sites.get(task.site)),
             resources: Arc::clone(&task.shape.asked),
             waits_for: if task.status == TaskStatus::PendingArgsAvail { task.waits_for } else { 0 },
-            reason: self.reason_among(task, reasons),
+            reason: None,
             waiting_since_ms: waits.then_some(task.waiting_since_ms),
             max_retries: task.max_retries,
             retries_left: task.retries_left,
@@ -112,9 +126,9 @@ impl Core {
             started_ms: task.started_ms,
             ended_ms: task.ended_ms,
             heap_bytes: task.heap_bytes,
-            peak_bytes: learned.peak_bytes,
-            peak_runs: learned.runs,
-            suggested_bytes: suggestion(learned.peak_bytes, asked_memory(task)),
+            peak_bytes: 0,
+            peak_runs: 0,
+            suggested_bytes: None,
             error: task.error.as_ref().map(Error::line),
         }
     }
@@ -171,7 +185,7 @@ impl Core {
             _ if process.stopped => "stopped",
             Activity::Free => "running",
             Activity::Starting => "starting",
-            Activity::Idle | Activity::Withdrawn(_) => "idle",
+            Activity::Idle | Activity::Withdrawn => "idle",
             Activity::Busy(_) | Activity::Actor(_) if process.blocked => "blocked",
             Activity::Actor(_) if task.is_none() => "idle",
             Activity::Busy(_) | Activity::Actor(_) => "running",
@@ -337,6 +351,16 @@ impl Tables for Core {
 
     fn actors(&self) -> Vec<ActorRow> {
         self.actors.values().map(|actor| self.actor_row(actor)).collect()
+    }
+
+    fn complete(&self, rows: &mut Rows) {
+        let Rows::Tasks(rows) = rows else { return };
+        let mut reasons = Reasons::default();
+        for row in rows {
+            if let Some(task) = self.tasks.get(&row.task_id.key()) {
+                self.complete_task_row(row, task, &mut reasons);
+            }
+        }
     }
 
     fn post_mortem(&self) -> Vec<PostMortemRow> {

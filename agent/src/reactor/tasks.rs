@@ -335,7 +335,7 @@ impl Core {
         (key.on(self.config.node), name, self.pid(worker), site)
     }
 
-    pub(super) fn on_blocked(&mut self, from: ProcessId, blocked: bool) -> Result<(), Violation> {
+    pub(super) fn on_blocked(&mut self, from: ProcessId, blocked: bool, out: &mut impl Outbox) -> Result<(), Violation> {
         let Some(process) = self.process_mut(from) else { return Ok(()) };
         let (activity, job) = (process.activity, process.job);
         if !matches!(activity, Activity::Busy(_) | Activity::Actor(_)) {
@@ -367,7 +367,14 @@ impl Core {
             }
             _ => {}
         }
+        if blocked && self.process(from).is_some_and(|process| !process.window.ahead.is_empty()) {
+            self.ask_back(from, out);
+        }
         Ok(())
+    }
+
+    fn is_declining(&self, from: ProcessId, key: TaskKey) -> bool {
+        self.process(from).is_some_and(|process| process.window.declined.front() == Some(&key))
     }
 
     /// The task that a worker speaks of, if it still has it. A task that was cancelled meanwhile is none.
@@ -376,9 +383,10 @@ impl Core {
         match self.process(from).map(|process| process.activity) {
             Some(Activity::Busy(current)) if current == key => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
             Some(Activity::Actor(actor)) if runs(actor) => Ok(self.tasks.get_mut(&key).filter(|task| task.worker == Some(from))),
-            Some(Activity::Withdrawn(current)) if current == key => Ok(None),
             // It was told to end before it could know of that.
             Some(Activity::Leaving) => Ok(None),
+            // It comes to what was taken back from it.
+            Some(Activity::Busy(_) | Activity::Withdrawn) if self.is_declining(from, key) => Ok(None),
             Some(_) => Err(Violation(format!("word of task {} which it does not run", key.on(self.config.node)))),
             None => Ok(None),
         }

@@ -19,6 +19,7 @@ impl Core {
         }
         if self.next_work_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.tick_timers(out);
+            self.tick_windows(out);
             self.tick_fetches();
             // What nobody holds any more is not to be moved.
             self.drain_doomed(out);
@@ -38,10 +39,18 @@ impl Core {
     /// When somebody's wait is over, or something is to be tried again.
     fn next_work_ms(&self) -> Option<u64> {
         let timer_ms = self.timers.first().map(|(at_ms, _)| *at_ms);
-        [self.next_create_deadline(), self.next_spill_ms(), self.next_tidy_ms(), self.linger_ms, timer_ms, self.next_fetch_ms()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.next_create_deadline(),
+            self.next_spill_ms(),
+            self.next_tidy_ms(),
+            self.linger_ms,
+            timer_ms,
+            self.next_fetch_ms(),
+            self.window_look_ms,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The shell has sampled the machine and the processes; sites are sampled with it.

@@ -68,7 +68,7 @@ impl Core {
         message
     }
 
-    /// A task is done with its worker, which is idle now.
+    /// A task is done with its worker, which runs what comes after it, or is idle now.
     pub(super) fn leave_worker(&mut self, key: TaskKey, out: &mut impl Outbox) {
         let Some(worker) = self.tasks.get_mut(&key).and_then(|task| {
             task.blocked = false;
@@ -77,13 +77,13 @@ impl Core {
             return;
         };
         self.end_lingering(key);
-        self.unblock(worker);
-        self.give_back(worker);
-        let Some(process) = self.process_mut(worker) else { return };
-        process.tasks_done += 1;
-        process.activity = Activity::Idle;
-        let id = process.job;
-        self.make_idle(worker, id, out);
+        self.learn_quickness(worker, key, out);
+        if let Some(process) = self.process_mut(worker) {
+            process.tasks_done += 1;
+        }
+        if !self.run_next(worker, out) {
+            self.leave_place(worker, out);
+        }
     }
 
     pub(super) fn unblock(&mut self, worker: ProcessId) {
@@ -190,6 +190,10 @@ impl Core {
                 self.failing.extend(error.map(|error| (key, error)));
             }
             _ => {}
+        }
+        // What it was sent ahead and has not begun was never tried.
+        for (_, key) in process.window.ahead.iter().rev() {
+            self.take_task_back(worker, *key);
         }
     }
 

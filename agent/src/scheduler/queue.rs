@@ -198,6 +198,23 @@ impl ReadyQueue {
         Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
     }
 
+    /// The job of all that are queued and how many they are, where they are all of one job and of one shape, without arguments in the store.
+    #[must_use]
+    pub fn only_queue(&self) -> Option<(JobId, usize)> {
+        let (job, queues) = self.jobs.first_key_value().filter(|_| self.jobs.len() == 1)?;
+        let (key, _) = queues.queues.first_key_value().filter(|_| queues.queues.len() == 1)?;
+        (!key.1).then_some((*job, queues.length))
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn only_head(&self) -> Option<Head> {
+        let (job, _) = self.only_queue()?;
+        let (key, queue) = self.jobs.get(&job)?.queues.first_key_value()?;
+        let (order, task) = queue.tasks.front()?;
+        Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
+    }
+
     /// The first of a queue was found not to fit.
     pub fn blocked(&mut self, job: JobId, key: QueueKey) {
         let started = self.started;

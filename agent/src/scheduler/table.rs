@@ -1,36 +1,26 @@
-//! All tasks that are known, by their keys. Each lies in a place of its own, and is found through a page of its submitter's: tasks that were
-//! submitted one after the other are side by side, so that a million of them are looked up as fast as a thousand.
+//! All tasks that are known, by their keys. Each lies in a place of its own: the table grows and moves keys alone, however many there are.
+
+use std::ops::Index;
 
 use hashbrown::{HashMap, HashSet};
-use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::id::{ObjectKey, TaskKey};
 
 use super::task::Task;
+use crate::changes::Changes;
 
 /// More tasks than this are not listed when they change: then any may have.
 const MANY: usize = 1 << 16;
 
-/// Tasks of one page.
-const PAGE: u32 = 256;
-
-/// Tasks of one submitter with numbers that follow each other.
-#[derive(Debug)]
-struct Page {
-    places: Box<[Option<Box<Task>>; PAGE as usize]>,
-    live: u32,
-}
-
 /// The tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    /// By the submitter, and by the numbers of its tasks. No page is empty.
-    pages: HashMap<(ProcessId, u32), Page, foldhash::fast::FixedState>,
-    length: usize,
+    /// With the number of each one's place, which is its own for as long as it is known.
+    all: HashMap<TaskKey, (u32, Box<Task>), foldhash::fast::FixedState>,
+    places: Vec<Option<TaskKey>>,
+    vacant: Vec<u32>,
     changes: TaskChanges,
-}
-
-/// The page of a task, and its place there.
-fn place_of(key: &TaskKey) -> ((ProcessId, u32), usize) {
-    ((key.process, key.number / PAGE), (key.number % PAGE) as usize)
+    /// Places of tasks that changed, for whoever follows the table.
+    pub places_changed: Changes,
 }
 
 /// Tasks that changed, for whoever follows what is said of them in rows of their results.
@@ -74,31 +64,31 @@ impl Tasks {
     pub fn take_changed(&mut self) -> Option<Vec<ObjectKey>> {
         let none = TaskChanges { followed: self.changes.followed, ..TaskChanges::default() };
         let changes = std::mem::replace(&mut self.changes, none);
-        let known = changes.changed.iter().filter_map(|key| self.get(key)).flat_map(made_by);
+        let known = changes.changed.iter().filter_map(|key| self.all.get(key)).flat_map(|(_, task)| made_by(task));
         (!changes.any).then(|| known.chain(changes.results).collect())
     }
 
     /// Adds a task, in place of one that had the same key.
     pub fn insert(&mut self, key: TaskKey, task: Task) {
         self.changes.mark(key);
-        let (page, place) = place_of(&key);
-        let page = self.pages.entry(page).or_insert_with(|| Page { places: Box::new([const { None }; PAGE as usize]), live: 0 });
-        if page.places[place].replace(Box::new(task)).is_none() {
-            page.live += 1;
-            self.length += 1;
-        }
+        let place = match self.all.get(&key) {
+            Some((place, _)) => *place,
+            None => self.vacant.pop().unwrap_or_else(|| {
+                self.places.push(None);
+                self.places.len() as u32 - 1
+            }),
+        };
+        self.places[place as usize] = Some(key);
+        self.places_changed.mark(place);
+        self.all.insert(key, (place, Box::new(task)));
     }
 
     /// Forgets a task.
     pub fn remove(&mut self, key: &TaskKey) -> Option<Box<Task>> {
-        let (number, place) = place_of(key);
-        let page = self.pages.get_mut(&number)?;
-        let task = page.places[place].take()?;
-        page.live -= 1;
-        if page.live == 0 {
-            self.pages.remove(&number);
-        }
-        self.length -= 1;
+        let (place, task) = self.all.remove(key)?;
+        self.places[place as usize] = None;
+        self.places_changed.mark(place);
+        self.vacant.push(place);
         if self.changes.followed && !self.changes.any {
             self.changes.results.extend(made_by(&task));
             self.changes.bound();
@@ -106,45 +96,65 @@ impl Tasks {
         Some(task)
     }
 
+    /// The task at a place, unless it is vacant.
+    #[must_use]
+    pub fn at(&self, place: u32) -> Option<&Task> {
+        self.get(self.places.get(place as usize)?.as_ref()?)
+    }
+
+    /// There are no tasks at places from here on.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     /// A task.
     #[must_use]
     pub fn get(&self, key: &TaskKey) -> Option<&Task> {
-        let (page, place) = place_of(key);
-        self.pages.get(&page)?.places[place].as_deref()
+        self.all.get(key).map(|(_, task)| &**task)
     }
 
     /// A task, to change it.
     pub fn get_mut(&mut self, key: &TaskKey) -> Option<&mut Task> {
         self.changes.mark(*key);
-        let (page, place) = place_of(key);
-        self.pages.get_mut(&page)?.places[place].as_deref_mut()
+        let (place, task) = self.all.get_mut(key)?;
+        self.places_changed.mark(*place);
+        Some(task)
     }
 
     /// Whether there is one of this key.
     #[must_use]
     pub fn contains_key(&self, key: &TaskKey) -> bool {
-        self.get(key).is_some()
+        self.all.contains_key(key)
     }
 
     /// All keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &TaskKey> {
-        self.values().map(|task| &task.key)
+        self.all.keys()
     }
 
     /// All tasks, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Task> {
-        self.pages.values().flat_map(|page| page.places.iter().filter_map(|task| task.as_deref()))
+        self.all.values().map(|(_, task)| &**task)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.length
+        self.all.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.all.is_empty()
+    }
+}
+
+impl Index<&TaskKey> for Tasks {
+    type Output = Task;
+
+    fn index(&self, key: &TaskKey) -> &Task {
+        &self.all[key].1
     }
 }

@@ -1,6 +1,6 @@
 //! What viewers look at, made once for all of them: the node is looked at once a tick, a table that changed is copied once, and a window
 //! that several viewers watch is written once. Tables that can be long are never copied: what changes in them is taken over into a
-//! replica, which is there only while somebody looks at it.
+//! replica, which is there only while somebody looks at it. Only who asks for an order by what changes all the time gets a copy of tasks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use plasmon_protocol::filter::Filter;
 use plasmon_protocol::record::{ReferenceRow, StoreRow};
 use plasmon_protocol::stream::{Detail, MAX_FRAME, PostMortem, Rows, Target};
 use plasmon_protocol::window::live::{Changed, Live, live};
-use plasmon_protocol::window::{Prints, Query, Rendered, TABLES, count};
+use plasmon_protocol::window::{Prints, Query, Rendered, TABLES, Window, count};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, sleep};
 
@@ -57,7 +57,25 @@ pub(super) struct Desk {
     pub(super) pace: Pace,
     prints: Prints,
     look: Mutex<Option<Look>>,
-    shelves: [Arc<Mutex<Shelf>>; TABLES.len()],
+    shelves: [Arc<Mutex<Shelf>>; TABLES.len() + 1],
+}
+
+/// Which shelf: the table's, or that with a copy of the tasks.
+#[derive(Clone, Copy)]
+struct Place {
+    table: Table,
+    whole: bool,
+}
+
+impl Place {
+    fn of(query: &Query) -> Self {
+        Self { table: query.view().table, whole: query.is_volatile() }
+    }
+
+    /// Only tasks have what changes all the time, so one shelf more does for all.
+    fn index(self) -> usize {
+        if self.whole { TABLES.len() } else { self.table as usize }
+    }
 }
 
 /// One table, as far as somebody looks at it.
@@ -143,13 +161,13 @@ impl Desk {
 
     /// What `query` shows, not older than the look; `None` when the node has ended.
     pub(super) async fn show(self: &Arc<Self>, query: &Query, look: &Look) -> Option<Result<Shown, Error>> {
-        let table = query.view().table;
-        let shelf = self.shelf(table).await;
+        let place = Place::of(query);
+        let shelf = self.shelf(place).await;
         let began = Instant::now();
-        let mut shelf = if shelf.version == look.versions[table as usize] && !shelf.source.is_missing() {
+        let mut shelf = if shelf.version == look.versions[place.table as usize] && !shelf.source.is_missing() {
             shelf
         } else {
-            self.bring_up(shelf, table).await?
+            self.bring_up(shelf, place).await?
         };
         shelf.now_ms = shelf.now_ms.max(look.now_ms);
         let time = if query.depends_on_time() { shelf.now_ms } else { 0 };
@@ -160,29 +178,51 @@ impl Desk {
         }
         let made = if shelf.is_heavy(query) {
             let query = Query::prepare(query.view().clone());
-            let prints = self.prints.clone();
-            let (same, made) = apart(shelf, move |shelf| query.and_then(|query| shelf.render(&query, &prints))).await?;
+            let (same, made) = apart(shelf, move |shelf| query.and_then(|query| shelf.window(&query))).await?;
             shelf = same;
             made
         } else {
-            shelf.render(query, &self.prints)
+            shelf.window(query)
         };
-        Some(made.map(|rendered| {
+        let mut window = match made {
+            Ok(window) => window,
+            Err(error) => return Some(Err(error)),
+        };
+        let busy = began.elapsed();
+        if let (Source::Live(_), Rows::Tasks(_)) = (&shelf.source, &window.rows) {
+            window.rows = self.completed(window.rows).await?;
+        }
+        let began = Instant::now();
+        Some(Rendered::of(&window, query, MAX_FRAME, &self.prints).map(|rendered| {
+            let rendered = Arc::new(rendered);
             if shelf.rendered.len() >= MAX_RENDERED {
                 shelf.rendered.clear();
             }
             shelf.rendered.push((query.view().clone(), time, Arc::clone(&rendered)));
-            Shown { rendered, at_ms, busy: began.elapsed() }
+            Shown { rendered, at_ms, busy: busy + began.elapsed() }
         }))
+    }
+
+    /// Rows of a replica with what no replica keeps.
+    async fn completed(&self, mut rows: Rows) -> Option<Rows> {
+        let asked = self.ask(|tables| {
+            let began = Instant::now();
+            tables.complete(&mut rows);
+            (rows, began.elapsed())
+        });
+        let (rows, took) = asked.await?;
+        self.pace.took(took);
+        Some(rows)
     }
 
     /// All references that match as they are now; `None` when the node has ended.
     pub(super) async fn whole(self: &Arc<Self>, filter: Filter<ReferenceRow>) -> Option<Whole> {
-        let mut shelf = self.shelf(Table::References).await;
+        let place = Place { table: Table::References, whole: false };
+        let mut shelf = self.shelf(place).await;
         loop {
             let begin = !matches!(shelf.source, Source::Live(_));
             let end = |tables: &dyn Tables| (tables.now_ms(), tables.store(), dead(tables));
-            let taken = self.take(&mut shelf, Table::References, begin, move |tables, complete| complete.then(|| end(tables))).await?;
+            let taken = self.take(&mut shelf, place, begin, move |tables, complete| complete.then(|| end(tables))).await?;
             let (taken, last) = taken;
             if let Some((at_ms, store, dead)) = last {
                 let chosen = apart(shelf, move |shelf| {
@@ -204,24 +244,24 @@ impl Desk {
         }
     }
 
-    async fn shelf(self: &Arc<Self>, table: Table) -> Guard {
-        let mut shelf = Arc::clone(&self.shelves[table as usize]).lock_owned().await;
+    async fn shelf(self: &Arc<Self>, place: Place) -> Guard {
+        let mut shelf = Arc::clone(&self.shelves[place.index()]).lock_owned().await;
         shelf.wanted = true;
         if !std::mem::replace(&mut shelf.tended, true) {
-            tokio::spawn(Arc::clone(self).tend(table));
+            tokio::spawn(Arc::clone(self).tend(place));
         }
         shelf
     }
 
     /// Drops what nobody looks at any more.
-    async fn tend(self: Arc<Self>, table: Table) {
+    async fn tend(self: Arc<Self>, place: Place) {
         loop {
             sleep(KEEP).await;
-            let mut shelf = Arc::clone(&self.shelves[table as usize]).lock_owned().await;
+            let mut shelf = Arc::clone(&self.shelves[place.index()]).lock_owned().await;
             if !std::mem::take(&mut shelf.wanted) {
-                if matches!(shelf.source, Source::Live(_) | Source::Broken) {
+                if matches!(shelf.source, Source::Live(_) | Source::Broken) && !place.whole {
                     // A node that has ended tells nobody anything anyway.
-                    let _ = self.ask(move |tables| tables.unfollow(table)).await;
+                    let _ = self.ask(move |tables| tables.unfollow(place.table)).await;
                 }
                 *shelf = Shelf::default();
                 return;
@@ -233,10 +273,10 @@ impl Desk {
     }
 
     /// Takes over what is new in a table.
-    async fn bring_up(&self, mut shelf: Guard, table: Table) -> Option<Guard> {
+    async fn bring_up(&self, mut shelf: Guard, place: Place) -> Option<Guard> {
         loop {
             let begin = !matches!(shelf.source, Source::Live(_));
-            let (taken, version) = self.take(&mut shelf, table, begin, move |tables, _| tables.version(table)).await?;
+            let (taken, version) = self.take(&mut shelf, place, begin, move |tables, _| tables.version(place.table)).await?;
             match taken {
                 Taken::Whole(rows, now_ms) => {
                     (shelf.source, shelf.now_ms) = (Source::Copy(rows), now_ms);
@@ -264,7 +304,7 @@ impl Desk {
     async fn take<T: Send + 'static>(
         &self,
         shelf: &mut Shelf,
-        table: Table,
+        place: Place,
         begin: bool,
         more: impl FnOnce(&dyn Tables, bool) -> T + Send + 'static,
     ) -> Option<(Taken, T)> {
@@ -272,9 +312,10 @@ impl Desk {
         let source = std::mem::replace(&mut shelf.source, Source::Broken);
         let asked = self.ask(move |tables| {
             let began = Instant::now();
-            let taken = match tables.follow(table, begin, SLICE) {
+            let followed = if place.whole { None } else { tables.follow(place.table, begin, SLICE) };
+            let taken = match followed {
                 Some(changed) => Taken::Changed(changed),
-                None => Taken::Whole(fetch(tables, table), tables.now_ms()),
+                None => Taken::Whole(fetch(tables, place.table), tables.now_ms()),
             };
             let complete = match &taken {
                 Taken::Changed(changed) => changed.complete,
@@ -285,7 +326,7 @@ impl Desk {
         let (taken, complete, more, took) = asked.await?;
         shelf.source = match (&taken, begin) {
             (Taken::Whole(..), _) => Source::None,
-            (Taken::Changed(_), true) => live(table).map_or(Source::None, Source::Live),
+            (Taken::Changed(_), true) => live(place.table).map_or(Source::None, Source::Live),
             (Taken::Changed(_), false) => source,
         };
         if complete {
@@ -315,13 +356,12 @@ impl Shelf {
         }
     }
 
-    fn render(&mut self, query: &Query, prints: &Prints) -> Result<Arc<Rendered>, Error> {
-        let window = match &mut self.source {
-            Source::Copy(rows) => query.window(rows, self.now_ms),
-            Source::Live(live) => live.window(query.view(), self.now_ms)?,
-            Source::None | Source::Broken => return Err(Error::invalid("table", format!("{:?}", query.view().table), "it is not there")),
-        };
-        Rendered::of(&window, query, MAX_FRAME, prints).map(Arc::new)
+    fn window(&mut self, query: &Query) -> Result<Window, Error> {
+        match &mut self.source {
+            Source::Copy(rows) => Ok(query.window(rows, self.now_ms)),
+            Source::Live(live) => live.window(query.view(), self.now_ms),
+            Source::None | Source::Broken => Err(Error::invalid("table", format!("{:?}", query.view().table), "it is not there")),
+        }
     }
 }
 

@@ -48,6 +48,10 @@ pub trait Tables {
         let _ = (table, begin, most);
         None
     }
+    /// Adds to rows of a table that is followed what of them changes while they don't: what is worked out for those that are shown alone.
+    fn complete(&self, rows: &mut Rows) {
+        let _ = rows;
+    }
     /// Nobody follows the table any more.
     fn unfollow(&mut self, table: Table) {
         let _ = table;

@@ -100,10 +100,13 @@ pub(crate) enum Bug {
     SwapsCallsAfterRestart,
     RetriesCancelled,
     GivesBackTwice,
+    SettlesWithdrawalsEarly,
+    ForgetsToAskBack,
+    LosesWordOfWithdrawal,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 80] = [
+    pub(crate) const ALL: [Self; 83] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -184,6 +187,9 @@ impl Bug {
         Self::SwapsCallsAfterRestart,
         Self::RetriesCancelled,
         Self::GivesBackTwice,
+        Self::SettlesWithdrawalsEarly,
+        Self::ForgetsToAskBack,
+        Self::LosesWordOfWithdrawal,
     ];
 }
 
@@ -226,7 +232,7 @@ impl Subject {
     }
 
     /// Whether the bug strikes, now that it could.
-    fn strikes(&mut self, bug: Bug) -> bool {
+    pub(crate) fn strikes(&mut self, bug: Bug) -> bool {
         self.bug == Some(bug) && self.random.chance(30)
     }
 
@@ -413,6 +419,10 @@ impl Subject {
             match (&effect, effect.message()) {
                 (Effect::Publish { .. }, _) if self.strikes(Bug::SkipsPublish) => {}
                 (Effect::Freed { .. }, _) if self.strikes(Bug::LosesFreed) => {}
+                (Effect::Withdraw { .. }, _) if self.strikes(Bug::ForgetsToAskBack) => {}
+                (Effect::Withdraw { from, .. }, _) if self.strikes(Bug::LosesWordOfWithdrawal) => {
+                    bent.push(Effect::Withdraw { from: *from, run: 0 });
+                }
                 (Effect::Reset { .. }, _) if self.strikes(Bug::ForgetsLeaseReset) => {}
                 (_, Some(ToClient::Cancel { .. })) if self.strikes(Bug::SwallowsWordOfCancel) => {}
                 (Effect::Kill(_), _) if self.strikes(Bug::SparesWorkersOfEndedJob) => {}

@@ -55,6 +55,8 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) key: TaskKey,
+    /// Counts what the worker was sent.
+    pub(crate) run: u64,
     pub(crate) work: Work,
     pub(crate) returns: u32,
     pub(crate) outputs: u32,
@@ -96,6 +98,11 @@ pub(crate) struct Client {
     pub(crate) sites: u32,
     /// What it runs; the first is what it goes on with.
     pub(crate) tasks: Vec<Running>,
+    /// What it was sent to run, and up to which of that the agent has taken back what has not begun.
+    pub(crate) runs: u64,
+    pub(crate) withdrawn: u64,
+    /// Its tasks all ask for the same.
+    pub(crate) plain: bool,
     /// How many calls it runs side by side, once it is an actor.
     pub(crate) actor: Option<u32>,
     /// Actors that it created.
@@ -132,6 +139,9 @@ impl Client {
             last_task: 0,
             sites: 0,
             tasks: Vec::new(),
+            runs: 0,
+            withdrawn: 0,
+            plain: false,
             actor: None,
             created: BTreeSet::new(),
             heard: BTreeMap::new(),
@@ -327,6 +337,18 @@ impl Client {
     pub(crate) fn away(&self, view: View<'_>) -> Vec<ObjectKey> {
         let away = |key: &ObjectKey| view.shared.slots.get(&key.slot).is_some_and(|entry| entry.state == Some(ObjectState::Spilled));
         self.reach(view).into_iter().filter(away).collect()
+    }
+
+    /// It begins the first of its tasks: says so, for all to see, and only then looks whether the agent has taken it back.
+    pub(crate) fn begin(&mut self) {
+        let Some(running) = self.tasks.first_mut() else { return };
+        running.started = true;
+        let (task, is_withdrawn) = (running.key, running.work != Work::Method && running.run <= self.withdrawn);
+        self.write(&ToAgent::Started { task });
+        self.publish();
+        if is_withdrawn {
+            self.end_task(Ending::Withdrawn);
+        }
     }
 
     /// Its task has ended, as far as it is concerned; a constructor that ended well has made it an actor.

@@ -35,6 +35,11 @@ pub(crate) enum Effect {
     },
     EndJob(JobId),
     Kill(ProcessId),
+    /// A worker is asked for what it was sent up to this run and has not begun.
+    Withdraw {
+        from: ProcessId,
+        run: u64,
+    },
     /// Objects that the core wants to move, and those that nobody reads.
     Evict {
         asked: Vec<ObjectKey>,
@@ -73,6 +78,7 @@ impl std::fmt::Debug for Effect {
             Self::ShareProgram { of, to } => write!(f, "job {to} runs the program of {of}"),
             Self::EndJob(job) => write!(f, "job {job} ended"),
             Self::Kill(process) => write!(f, "kill {process}"),
+            Self::Withdraw { from, run } => write!(f, "ask {from} back for its runs up to {run}"),
             Self::Evict { asked, left } => write!(f, "evict {asked:?}, of which nobody reads {left:?}"),
             Self::Relocate { from, to, length } => write!(f, "move {length} bytes from {from} to {to}"),
             Self::Io(job) => write!(f, "{job:?}"),
@@ -127,8 +133,8 @@ impl Outbox for Recorder {
         self.effects.push(Effect::EndJob(job));
     }
 
-    fn withdraw(&mut self, worker: ProcessId, _run: u64) {
-        unreachable!("nobody stands still here, and worker {worker} was asked for its task");
+    fn withdraw(&mut self, worker: ProcessId, run: u64) {
+        self.effects.push(Effect::Withdraw { from: worker, run });
     }
 
     fn relocate(&mut self, from: u64, to: u64, length: u64) {

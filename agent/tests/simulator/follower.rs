@@ -8,7 +8,7 @@ use plasmon_protocol::window::live::{Live, live};
 
 use super::model::Check;
 
-const TABLES: [Table; 2] = [Table::References, Table::Objects];
+const TABLES: [Table; 4] = [Table::References, Table::Objects, Table::Tasks, Table::Sites];
 
 #[derive(Default)]
 pub(crate) struct Follower {
@@ -25,6 +25,8 @@ fn same(one: Rows, other: Rows) -> bool {
     match (one, other) {
         (Rows::References(one), Rows::References(other)) => sorted(one) == sorted(other),
         (Rows::Objects(one), Rows::Objects(other)) => sorted(one) == sorted(other),
+        (Rows::Tasks(one), Rows::Tasks(other)) => sorted(one) == sorted(other),
+        (Rows::Sites(one), Rows::Sites(other)) => sorted(one) == sorted(other),
         _ => false,
     }
 }
@@ -49,8 +51,13 @@ impl Follower {
             let changed = core.follow(table, begin, most).ok_or("the core is not followed")?;
             let complete = changed.complete;
             replica.apply(&changed);
-            if complete && !same(replica.rows(0, usize::MAX).0, fetch(core, table)) {
-                let (replica, core) = (replica.rows(0, usize::MAX).0, fetch(core, table));
+            let shown = || {
+                let (mut rows, _) = replica.rows(0, usize::MAX);
+                core.complete(&mut rows);
+                rows
+            };
+            if complete && !same(shown(), fetch(core, table)) {
+                let (replica, core) = (shown(), fetch(core, table));
                 return Err(format!("{table:?}: a follower has {replica:?}, the core {core:?}"));
             }
         }

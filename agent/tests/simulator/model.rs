@@ -6,6 +6,7 @@
 //! - [`actors`]: who lives, and who may be called.
 //! - [`processes`]: who comes and goes.
 //! - [`retries`]: what is tried again, made anew, cancelled, and made once more.
+//! - [`window`]: what is sent to workers ahead of its turn, and taken back.
 //! - [`settle`]: what follows from a change: frees, failures, answers.
 //! - [`effects`]: whether what the core wanted done may be done.
 //! - [`memory`]: leases and the ledger.
@@ -26,6 +27,7 @@ mod retries;
 mod settle;
 mod storage;
 pub(crate) mod wants;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +43,7 @@ pub(crate) use pressure::Look;
 pub(crate) use storage::{Residency, Storage};
 
 pub(crate) use wants::Wants;
+use window::Window;
 
 /// The first thing that is not as it must be, in words.
 pub(crate) type Check<T = ()> = Result<T, String>;
@@ -60,6 +63,8 @@ pub(crate) enum Activity {
     Idle,
     Busy(TaskKey),
     Actor(ObjectKey),
+    /// It has not said yet that it knows of all that was taken back from it.
+    Withdrawn,
     Leaving,
 }
 
@@ -68,6 +73,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) job: JobId,
     pub(crate) activity: Activity,
+    /// What it was sent beside the task that it runs.
+    pub(crate) window: Window,
     /// The GPUs that it sees.
     pub(crate) devices: Vec<u32>,
     /// Its task waits and gave its CPU back.
@@ -392,6 +399,7 @@ impl Process {
             pid,
             job,
             activity,
+            window: Window::default(),
             devices: Vec::new(),
             blocked: false,
             dismissed: false,

@@ -67,8 +67,7 @@ impl Client {
         let running = &mut self.tasks[0];
         let task = running.key;
         if !running.started {
-            running.started = true;
-            self.write(&ToAgent::Started { task });
+            self.begin();
         } else if running.blocked {
             if random.chance(50) {
                 running.blocked = false;
@@ -275,7 +274,7 @@ impl Client {
     fn submit(&mut self, view: View<'_>, random: &mut Random) {
         let inline = vec![7; random.below(40) as usize];
         let Some(prepared) = self.prepare(&[5, 70, 25], &inline, view, random) else { return };
-        let demand = some_demand(random);
+        let demand = if self.plain { Demand::of_cpus(Amount::ONE) } else { some_demand(random) };
         let max_retries = random.pick(&[0, 0, 1, 2, ENDLESS]).unwrap_or(0);
         let timeout_ms = random.pick(&[0, 0, 0, 60, 2000]).unwrap_or(0);
         use RetryExceptions::{Always, Listed, Never};

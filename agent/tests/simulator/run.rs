@@ -89,6 +89,10 @@ impl World {
                 }
             }
         }
+        if !self.withdrawals.is_empty() && self.random.chance(self.haste) {
+            let asked: Vec<ProcessId> = self.withdrawals.iter().copied().collect();
+            self.random.pick(&asked).map_or(Ok(()), |id| self.settle_withdrawal(id))?;
+        }
         for _ in 0..2 {
             if self.random.chance(self.diligence) {
                 self.complete_job(false)?;
@@ -178,9 +182,8 @@ impl World {
             }
             for _ in 0..client.tasks.len() {
                 let Some(running) = client.tasks.first_mut() else { break };
-                let task = running.key;
-                if !std::mem::replace(&mut running.started, true) {
-                    client.write(&ToAgent::Started { task });
+                if !running.started {
+                    client.begin();
                 } else if std::mem::take(&mut running.blocked) {
                     client.write(&ToAgent::Unblocked);
                 }
@@ -193,6 +196,7 @@ impl World {
             Ok(())
         });
         read.unwrap_or(Ok(()))?;
+        self.settle_withdrawal(id)?;
         while self.clients.get(&id).is_some_and(|client| !client.ring.is_empty()) {
             self.deliver(id, 6, false)?;
         }

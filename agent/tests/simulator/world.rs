@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) condemned: BTreeSet<ProcessId>,
     /// Processes that are gone, and the last that each sent.
     pub(crate) gone: BTreeMap<ProcessId, Vec<u8>>,
+    /// Workers that were asked for their tasks, and whose words of before have not all arrived.
+    pub(crate) withdrawals: BTreeSet<ProcessId>,
     pub(crate) recorder: Recorder,
     follower: Follower,
     /// How often a client keeps no rule, percent.
@@ -60,6 +62,8 @@ pub(crate) struct World {
     pub(crate) diligence: u64,
     /// How many clients keep most of what they have, percent.
     hoarding: u64,
+    /// All tasks ask for the same.
+    plain: bool,
     /// What happened, if somebody wants to read it.
     trace: Option<Vec<String>>,
 }
@@ -96,6 +100,7 @@ impl World {
         let diligence = random.pick(&[5, 25, 50, 90]).unwrap_or(50);
         let hoarding = random.pick(&[0, 50, 100]).unwrap_or(50);
         let disk = Disk::any(&mut random);
+        let plain = random.chance(40);
         Self {
             random,
             subject: Subject::new(Core::new(config), bug, seed),
@@ -105,12 +110,14 @@ impl World {
             clients: BTreeMap::new(),
             condemned: BTreeSet::new(),
             gone: BTreeMap::new(),
+            withdrawals: BTreeSet::new(),
             recorder: Recorder { blind: bug == Some(Bug::EvictsWhatIsRead), ..Recorder::default() },
             follower: Follower::default(),
             hostility,
             haste,
             diligence,
             hoarding,
+            plain,
             trace: traced.then(Vec::new),
         }
     }
@@ -160,7 +167,7 @@ impl World {
         let hostile = self.random.chance(self.hostility);
         self.note(|| format!("driver {process} connects as job {job}, hostile: {hostile}"));
         let hoards = self.random.chance(self.hoarding);
-        self.clients.insert(process, Client { hoards, ..Client::new(process, false, hostile) });
+        self.clients.insert(process, Client { hoards, plain: self.plain, ..Client::new(process, false, hostile) });
         process
     }
 
@@ -232,6 +239,26 @@ impl World {
         }
     }
 
+    /// A worker was asked for its tasks: all that it has said by now arrives, and then the core knows what had begun.
+    pub(crate) fn settle_withdrawal(&mut self, id: ProcessId) -> Check {
+        if !self.withdrawals.remove(&id) {
+            return Ok(());
+        }
+        if !self.subject.strikes(Bug::SettlesWithdrawalsEarly) {
+            while let Some(left) = self.clients.get(&id).map(|client| client.ring.len()).filter(|left| *left > 0) {
+                let most = if self.clients[&id].hostile { 1 } else { left };
+                self.deliver(id, most, false)?;
+            }
+        }
+        if !self.clients.contains_key(&id) {
+            return Ok(());
+        }
+        self.note(|| format!("what {id} had begun is known"));
+        self.model.withdrawn(id);
+        self.subject.core.on_withdrawn(id, &mut self.recorder);
+        self.carry_out()
+    }
+
     /// A dead client's ring is drained, then the core learns of its end.
     pub(crate) fn reap(&mut self, id: ProcessId) -> Check {
         while let Some(client) = self.clients.get(&id) {
@@ -250,6 +277,7 @@ impl World {
         self.note(|| format!("process {id} is lost"));
         self.clients.remove(&id);
         self.condemned.remove(&id);
+        self.withdrawals.remove(&id);
         self.gone.entry(id).or_default();
         self.see_pins();
         let blocks: Vec<u32> = self.model.lent.iter().filter(|(_, owner)| **owner == id).map(|(block, _)| *block).collect();
@@ -325,9 +353,15 @@ impl World {
                 Effect::Start(process, ..) => {
                     let hostile = self.random.chance(self.hostility / 2);
                     let hoards = self.random.chance(self.hoarding);
-                    self.clients.insert(process, Client { hoards, ..Client::new(process, true, hostile) });
+                    self.clients.insert(process, Client { hoards, plain: self.plain, ..Client::new(process, true, hostile) });
                 }
                 Effect::Kill(process) => drop(self.condemned.insert(process)),
+                Effect::Withdraw { from, run } => {
+                    if let Some(client) = self.clients.get_mut(&from).filter(|client| client.phase == Phase::Alive) {
+                        client.withdrawn = run;
+                        self.withdrawals.insert(from);
+                    }
+                }
                 Effect::Evict { .. } => {}
                 Effect::Relocate { from, to, length } => {
                     let key = self.model.observe_relocation((from, to, length), &self.subject.core.ranges())?;

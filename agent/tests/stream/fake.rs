@@ -29,6 +29,8 @@ pub(crate) struct Rows {
     pub version: u64,
     pub references: Vec<ReferenceRow>,
     pub objects: Vec<ObjectRow>,
+    pub sites: Vec<SiteRow>,
+    pub tasks: Vec<TaskRow>,
     pub events: Vec<EventRow>,
     pub details: HashMap<Target, Detail>,
     /// Times that the versions were asked for and that rows of references were copied.
@@ -64,7 +66,7 @@ impl Tables for Rows {
     }
 
     fn sites(&self) -> Vec<SiteRow> {
-        Vec::new()
+        self.sites.clone()
     }
 
     fn processes(&self) -> Vec<ProcessRow> {
@@ -88,7 +90,7 @@ impl Tables for Rows {
     }
 
     fn tasks(&self) -> Vec<TaskRow> {
-        Vec::new()
+        self.tasks.clone()
     }
 
     fn events(&self) -> Vec<EventRow> {

@@ -3,12 +3,14 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use plasmon_agent::telemetry::subscription::ViewState;
 use plasmon_agent::telemetry::tables::{evaluate, fetch};
 use plasmon_protocol::column::{Cell, Record, Table};
 use plasmon_protocol::filter::Filter;
-use plasmon_protocol::record::ReferenceRow;
+use plasmon_protocol::id::{NodeId, TaskKey};
+use plasmon_protocol::record::{ObjectRow, ReferenceRow, SiteRow, TaskRow, TaskStatus};
 use plasmon_protocol::stream::{Body, Frame, MAX_FRAME, Rows, Sort, Totals, View, Window};
 use plasmon_protocol::window::{self, Query};
 use proptest::prelude::*;
@@ -30,6 +32,8 @@ fn keys(rows: &Rows) -> Vec<String> {
     match rows {
         Rows::References(rows) => rows.iter().map(Record::key).collect(),
         Rows::Objects(rows) => rows.iter().map(Record::key).collect(),
+        Rows::Sites(rows) => rows.iter().map(Record::key).collect(),
+        Rows::Tasks(rows) => rows.iter().map(Record::key).collect(),
         Rows::Store(rows) => rows.iter().map(Record::key).collect(),
         Rows::Groups(rows) => rows.iter().map(|row| row.key.clone()).collect(),
         other => panic!("{other:?}"),
@@ -68,7 +72,13 @@ impl Replica {
     pub(crate) fn shows(&self, view: &View, window: &window::Window) -> bool {
         let mut expected = values(&serde_json::to_value(&window.rows).unwrap());
         if !view.columns.is_empty() && view.group.is_none() {
-            let asked = |field: &String| view.columns.contains(field) || field == "process" || field == "object_id";
+            let own: &[&str] = match view.table {
+                Table::Sites => &["site"],
+                Table::Tasks => &["task_id"],
+                Table::Objects => &["object_id"],
+                _ => &["process", "object_id"],
+            };
+            let asked = |field: &String| view.columns.contains(field) || own.contains(&field.as_str());
             expected.iter_mut().for_each(|row| row.as_object_mut().unwrap().retain(|field, _| asked(field)));
         }
         let rows: Vec<_> = self.order.iter().filter_map(|key| self.rows.get(key)).collect();
@@ -89,16 +99,46 @@ fn rows() -> impl Strategy<Value = Vec<ReferenceRow>> {
     })
 }
 
-fn views() -> impl Strategy<Value = View> {
-    let filters = ["", "type:pinned", "size>1k | pid=1009", "!age>20ms local=1", "make"];
-    let columns = [vec![], vec!["pid", "local"], vec!["size_bytes", "object_id"]];
-    let sorts = ["size", "age", "pid", "site", "type", "local", "status"];
+/// Filters that there are of a table, and fields that may be asked for.
+fn asked(table: Table) -> ([&'static str; 5], [Vec<&'static str>; 3]) {
+    match table {
+        Table::Objects => (
+            ["", "size>1k", "state:pending | references>1", "!age>20ms", "make"],
+            [vec![], vec!["state"], vec!["size_bytes", "references"]],
+        ),
+        Table::Sites => {
+            (["", "held>2k", "own=0 | line:3", "!kind:frame", "make"], [vec![], vec!["held_bytes"], vec!["own_bytes", "objects"]])
+        }
+        Table::Tasks => {
+            (["", "status:running", "reason:cpu | attempt>1", "!age>20ms", "make"], [vec![], vec!["status"], vec!["reason", "name"]])
+        }
+        _ => (
+            ["", "type:pinned", "size>1k | pid=1009", "!age>20ms local=1", "make"],
+            [vec![], vec!["pid", "local"], vec!["size_bytes", "object_id"]],
+        ),
+    }
+}
+
+fn columns(table: Table) -> Vec<&'static str> {
+    fn names<R: Record>() -> Vec<&'static str> {
+        R::columns().iter().map(|column| column.name).collect()
+    }
+    match table {
+        Table::Objects => names::<ObjectRow>(),
+        Table::Sites => names::<SiteRow>(),
+        Table::Tasks => names::<TaskRow>(),
+        _ => names::<ReferenceRow>(),
+    }
+}
+
+fn views_of(table: Table) -> impl Strategy<Value = View> {
+    let (filters, fields) = asked(table);
     let window = (0_u64..70, 0_u32..30).prop_map(|(start, len)| Window { start, len });
-    let sort = proptest::option::of((proptest::sample::select(sorts.to_vec()), any::<bool>()));
-    let group = proptest::option::weighted(0.3, proptest::sample::select(vec!["site", "pid", "type", "status"]));
+    let sort = proptest::option::of((proptest::sample::select(columns(table)), any::<bool>()));
+    let group = proptest::option::weighted(0.3, proptest::sample::select(columns(table)));
     let filter = proptest::sample::select(filters.to_vec());
-    (filter, proptest::sample::select(columns.to_vec()), sort, group, window).prop_map(|(filter, columns, sort, group, window)| View {
-        table: Table::References,
+    (filter, proptest::sample::select(fields.to_vec()), sort, group, window).prop_map(move |(filter, columns, sort, group, window)| View {
+        table,
         columns: columns.into_iter().map(str::to_owned).collect(),
         filter: filter.to_owned(),
         sort: sort.filter(|_| group.is_none()).map(|(column, ascending)| Sort { column: column.to_owned(), ascending }),
@@ -107,8 +147,33 @@ fn views() -> impl Strategy<Value = View> {
     })
 }
 
+fn views() -> impl Strategy<Value = View> {
+    proptest::sample::select(vec![Table::References, Table::Objects, Table::Sites, Table::Tasks]).prop_flat_map(views_of)
+}
+
+/// References, and of each of them a row in every other table.
 fn tables(references: Vec<ReferenceRow>) -> fake::Rows {
-    fake::Rows { now_ms: 50, references, ..fake::Rows::default() }
+    let (mut objects, mut sites, mut tasks) = (HashMap::new(), HashMap::new(), HashMap::new());
+    for row in &references {
+        let (size, number) = (row.size_bytes.unwrap_or(0), row.process.0 * 100 + row.local);
+        let object = ObjectRow { object_id: row.object_id, size_bytes: row.size_bytes, created_ms: row.since_ms, ..ObjectRow::default() };
+        objects.entry(row.object_id).or_insert(object).references += 1;
+        let site = sites.entry(row.call_site.id).or_insert(SiteRow { site: Arc::clone(&row.call_site), ..SiteRow::default() });
+        (site.held_bytes, site.own_bytes, site.objects) = (site.held_bytes + size, size, site.objects + 1);
+        let task = TaskRow {
+            task_id: TaskKey { process: row.process, number }.on(NodeId::default()),
+            name: row.call_site.function.as_str().into(),
+            status: TaskStatus::ALL[number as usize % TaskStatus::ALL.len()],
+            attempt: row.local + 1,
+            reason: (row.local > 0).then(|| format!("{size} CPU more")),
+            submitted_ms: row.since_ms,
+            call_site: Arc::clone(&row.call_site),
+            ..TaskRow::default()
+        };
+        tasks.insert(number, task);
+    }
+    let (objects, sites, tasks) = (objects.into_values().collect(), sites.into_values().collect(), tasks.into_values().collect());
+    fake::Rows { now_ms: 50, references, objects, sites, tasks, ..fake::Rows::default() }
 }
 
 /// The order of rows, by the letter of its description.
@@ -131,12 +196,16 @@ fn clamp<T: Clone>(all: &[T], window: Window) -> (u64, Vec<T>) {
 }
 
 proptest! {
+    /// Whatever changes, whatever the viewer looks at, and however much he was too slow for.
     #[test]
-    fn replayed_frames_make_the_window(steps in proptest::collection::vec((rows(), proptest::option::weighted(0.2, views())), 1..12), first in views()) {
+    fn replayed_frames_make_the_window(
+        steps in proptest::collection::vec((rows(), proptest::option::weighted(0.2, views()), proptest::bool::weighted(0.3)), 1..12),
+        first in views(),
+    ) {
         let mut view = first;
         let mut state = ViewState::new(Query::prepare(view.clone()).unwrap());
         let mut replica = Replica::default();
-        for (rows, change) in steps {
+        for (rows, change, gap) in steps {
             if let Some(change) = change {
                 view = change;
                 state = ViewState::new(Query::prepare(view.clone()).unwrap());
@@ -146,6 +215,9 @@ proptest! {
             let window = evaluate(&view, &tables).unwrap();
             let rows = fetch(&tables, view.table);
             prop_assert_eq!(&window, &state.query().window(&rows, 50));
+            if gap {
+                continue;
+            }
             let had = replica.shows(&view, &window);
             let payload = state.update(3, &window).unwrap();
             prop_assert_eq!(payload.is_none(), had, "a frame comes exactly when something is new");
@@ -161,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn windows_are_what_sorting_and_counting_by_hand_make(rows in rows(), view in views()) {
+    fn windows_are_what_sorting_and_counting_by_hand_make(rows in rows(), view in views_of(Table::References)) {
         let filter = Filter::<ReferenceRow>::parse(&view.filter).unwrap();
         let mut matched: Vec<_> = rows.iter().filter(|row| filter.matches(row, 50)).cloned().collect();
         let window = evaluate(&view, &tables(rows.clone())).unwrap();
@@ -178,7 +250,7 @@ proptest! {
             let cell = ReferenceRow::column(column).unwrap().cell;
             let name = |row: &ReferenceRow| match cell(row) {
                 Cell::Text(text) => text.into_owned(),
-                Cell::Count(count) => count.to_string(),
+                Cell::Count(number) | Cell::Bytes(number) | Cell::Since(number) => number.to_string(),
                 Cell::None => "-".to_owned(),
                 other => panic!("{other:?}"),
             };

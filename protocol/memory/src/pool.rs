@@ -28,10 +28,19 @@ use crate::segment::Segment;
 /// What [`Pool::poison`] writes.
 pub const POISON: u8 = 0xdd;
 
+/// Bytes of a part of the pool that is entered into a process's page table at once.
+const PART: u64 = 64 << 10;
+/// Whether memory files may have huge pages.
+const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+
 /// The pool as this process maps it.
 #[derive(Debug)]
 pub struct Pool {
     segment: Segment,
+    /// Memory files have small pages, however they come about.
+    small_pages: bool,
+    /// A bit for each part that was entered into the page table.
+    entered: Mutex<Box<[u64]>>,
     /// Ranges with a [`WriteRange`] or [`Draft`] of this process: where and how long.
     granted: Mutex<BTreeMap<u64, u64>>,
 }
@@ -57,7 +66,10 @@ impl Pool {
 
     fn on(segment: Segment) -> Self {
         segment.prefer_huge_pages();
-        Self { segment, granted: Mutex::default() }
+        let small_pages = std::fs::read_to_string(HUGE_PAGES).map_or(true, |mode| mode.contains("[never]") || mode.contains("[deny]"));
+        let words = segment.len().div_ceil(PART * u64::from(u64::BITS)) as usize;
+        let entered = Mutex::new(vec![0; words].into_boxed_slice());
+        Self { segment, small_pages, entered, granted: Mutex::default() }
     }
 
     /// The descriptor, for passing on.
@@ -122,6 +134,41 @@ impl Pool {
         if len == 0 { Ok(()) } else { self.segment.populate(offset, len) }
     }
 
+    /// Agent only: backs a range that nobody has ever used, as [`Pool::populate`] does and faster. What is there is lost.
+    ///
+    /// # Errors
+    /// As for [`Pool::populate`].
+    pub fn back(&self, offset: u64, len: u64) -> io::Result<()> {
+        if !self.small_pages || !self.segment.writable() {
+            return self.populate(offset, len);
+        }
+        self.check(offset, len)?;
+        self.segment.zero(offset, len)
+    }
+
+    /// Enters a range that has memory behind it into this process's page table, unless that was done before.
+    fn enter(&self, offset: u64, len: u64) {
+        let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (end, mut first) = (offset + len, None);
+        // What is not a whole part is left to faults: beyond the range nothing may be touched.
+        let parts = offset.div_ceil(PART)..end / PART;
+        for part in parts.clone() {
+            let is_new = entered.get_mut((part / 64) as usize).is_some_and(|word| {
+                let before = *word;
+                *word |= 1 << (part % 64);
+                *word != before
+            });
+            if is_new {
+                first.get_or_insert(part);
+            } else if let Some(first) = first.take() {
+                self.segment.map_ahead(first * PART, (part - first) * PART);
+            }
+        }
+        if let Some(first) = first {
+            self.segment.map_ahead(first * PART, (parts.end - first) * PART);
+        }
+    }
+
     /// Agent only: overwrites a range that no lease and no object is in, so that whoever still reads there is found out.
     /// False when it is outside the pool, or this process is not the agent.
     pub fn poison(&self, offset: u64, len: u64) -> bool {
@@ -171,7 +218,7 @@ impl Pool {
         Some(View { pool: Arc::clone(self), offset, len })
     }
 
-    /// Makes a leased range of whole pages writable. In the agent: a range that it restores an object into.
+    /// Makes a leased range of whole pages, which has memory behind it, writable. In the agent: a range that it restores an object into.
     ///
     /// # Errors
     /// Already exists when this process writes a part of it already; invalid input when it is not of whole pages inside the pool;
@@ -186,6 +233,8 @@ impl Pool {
         if len > 0 {
             granted.insert(offset, len);
         }
+        drop(granted);
+        self.enter(offset, len);
         Ok(WriteRange { grant: Arc::new(Grant { pool: Arc::clone(self), offset, len }), used: 0 })
     }
 

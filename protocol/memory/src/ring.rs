@@ -102,9 +102,17 @@ impl Producer {
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most a quarter of the ring")]
         let prefix = (message.len() as u32).to_le_bytes();
-        self.write(self.pushed, &prefix);
-        failpoint!("mid_ring_write");
-        self.write(self.pushed.wrapping_add(PREFIX as u64), message);
+        let from = index(self.pushed, self.data.len());
+        if need <= (self.data.len() - from) as u64 {
+            // In one piece, as nearly all are: a prefix of known length needs no call.
+            self.data.write(from, &prefix);
+            failpoint!("mid_ring_write");
+            self.data.write(from + PREFIX, message);
+        } else {
+            self.write(self.pushed, &prefix);
+            failpoint!("mid_ring_write");
+            self.write(self.pushed.wrapping_add(PREFIX as u64), message);
+        }
         failpoint!("before_publication");
         self.pushed = self.pushed.wrapping_add(need);
         self.head.store(self.pushed, Ordering::Release);

@@ -1,7 +1,7 @@
 //! Windows over a long table that is not looked at as a whole: a replica of its rows, kept up by what changes, with an order for each
 //! filter and sort that somebody looks at. What a change and a window cost does not depend on how long the table is.
 //!
-//! - [`store`]: the rows, by places, compactly.
+//! - [`store`]: the rows, by places, compactly; [`task`] is how those of tasks are kept.
 //! - [`index`]: one order over them, for one filter, with exact totals. [`sorted`] is an order of places, [`groups`] one of groups,
 //!   [`labels`] makes texts numbers, [`places`] is a set.
 
@@ -12,13 +12,14 @@ mod places;
 mod sorted;
 mod store;
 mod sums;
+mod task;
 #[cfg(test)]
 mod tests;
 
 use super::{Plan, Window};
 use crate::column::Table;
 use crate::error::Error;
-use crate::record::{ObjectRow, ReferenceRow, SiteRow};
+use crate::record::{ObjectRow, ReferenceRow, SiteRow, TaskRow};
 use crate::stream::{Rows, View};
 
 use index::Index;
@@ -83,6 +84,7 @@ pub fn live(table: Table) -> Option<Box<dyn Live>> {
     match table {
         Table::References => Some(Box::new(Replica::<ReferenceRow>::default())),
         Table::Objects => Some(Box::new(Replica::<ObjectRow>::default())),
+        Table::Tasks => Some(Box::new(Replica::<TaskRow>::default())),
         Table::Sites => Some(Box::new(Replica::<SiteRow>::default())),
         _ => None,
     }

@@ -172,6 +172,11 @@ impl App {
             Action::OtherTable => self.other_table(),
             Action::Fold => self.fold(),
             Action::FoldAll => self.fold_all(),
+            Action::Chain => {
+                if !self.chain() {
+                    self.flash(Mood::Refused, "no frames are left out here: what called it stands above, or is not known");
+                }
+            }
             Action::ListReferences => self.list_references(),
             Action::CreationSite => self.creation_site(),
             Action::Why => match self.asking_why() {
@@ -268,11 +273,12 @@ impl App {
         }
     }
 
+    /// The file of the selected row of the tree.
     fn selected_file(&self) -> Option<String> {
         let (rows, sites) = self.tree()?;
         match rows.get(self.cursor())? {
             TreeRow::File { file, .. } => Some(file.clone()),
-            TreeRow::Site { index, nested, .. } => sites.get(*index).filter(|_| *nested).map(|row| row.site.file.clone()),
+            TreeRow::Site { index, .. } => sites.get(*index).map(|row| row.site.file.clone()),
         }
     }
 
@@ -361,37 +367,6 @@ impl App {
             list.before = Some((std::mem::replace(&mut list.filter, filter.to_owned()), list.group.take()));
         }
         list.rewind();
-    }
-
-    fn fold(&mut self) {
-        let Some(file) = self.selected_file() else { return };
-        let key = super::tree::file_key(&file);
-        let list = &mut self.place_mut().list;
-        if !list.folded.remove(&file) {
-            list.folded.insert(file);
-        }
-        // A site that is hidden leaves the selection to its file.
-        (list.selected, list.touched) = (Some(key), true);
-    }
-
-    fn fold_all(&mut self) {
-        let Some((rows, _)) = self.tree() else { return };
-        let mut open = Vec::new();
-        for row in rows {
-            if let TreeRow::File { file, folded: false, .. } = row {
-                open.push(file);
-            }
-        }
-        let file = self.selected_file();
-        let list = &mut self.place_mut().list;
-        if open.is_empty() {
-            list.folded.clear();
-        } else {
-            list.folded.extend(open);
-        }
-        if let Some(file) = file {
-            (list.selected, list.touched) = (Some(super::tree::file_key(&file)), true);
-        }
     }
 
     /// What a copy takes: an id, a place in the source, a message.

@@ -59,11 +59,11 @@ pub fn tables(route: &Route, size: (u16, u16)) -> u16 {
 pub fn shape(route: &Route, size: (u16, u16)) -> Shape {
     let body = body(size);
     let beside = if size.0 >= WIDE { Excerpt::Beside((size.0 * 2 / 5).min(90)) } else { Excerpt::None };
-    // The tree of what keeps an object is wider than the line that made it.
+    // Trees are wider than the line that made something.
     let narrow = if let Excerpt::Beside(_) = beside { Excerpt::Beside((size.0 / 3).min(90)) } else { beside };
     match route {
         Route::View(Page::Overview) => Shape { facts: 0, excerpt: Excerpt::None, rows: overview(size, 0).sites.saturating_sub(1) },
-        Route::View(Page::Sites) => Shape { facts: 0, excerpt: beside, rows: body.saturating_sub(2) },
+        Route::View(Page::Sites) => Shape { facts: 0, excerpt: narrow, rows: body.saturating_sub(2) },
         Route::View(Page::Spill) => Shape { facts: 0, excerpt: Excerpt::None, rows: spill(size).files.saturating_sub(2) },
         Route::View(Page::PostMortem) => Shape { facts: 0, excerpt: Excerpt::None, rows: body.saturating_sub(dead(size) + 2) },
         Route::View(Page::Node) => Shape { facts: FACTS, excerpt: Excerpt::None, rows: body.saturating_sub(FACTS) },

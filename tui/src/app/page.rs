@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plasmon_protocol::column::RowKey;
-use plasmon_protocol::record::{ObjectRow, ReferenceRow, ReferenceType, TaskRow};
+use plasmon_protocol::record::{ObjectRow, ReferenceRow, ReferenceType, Site, SiteKind, TaskRow};
 use plasmon_protocol::stream::Detail;
 
 use super::alive::{Keeper, Kept};
@@ -22,6 +22,8 @@ pub enum Item<'a> {
     Task(&'a TaskRow),
     /// What keeps an object alive.
     Kept(Kept<'a>),
+    /// A frame that something was called from.
+    Frame(&'a Site),
 }
 
 impl Item<'_> {
@@ -33,6 +35,7 @@ impl Item<'_> {
             Self::Object(row) => row.object_id.hex(),
             Self::Task(row) => row.task_id.hex(),
             Self::Kept(line) => line.key(),
+            Self::Frame(site) => site.id.to_string(),
         }
     }
 
@@ -58,6 +61,7 @@ impl Item<'_> {
             Self::Object(row) => Route::Object(row.object_id),
             Self::Task(row) => Route::Task { id: row.task_id, label: task_label(&row.name) },
             Self::Kept(line) => Route::Object(line.object),
+            Self::Frame(site) => Route::Site { id: site.id, label: site.short() },
         }
     }
 
@@ -70,6 +74,7 @@ impl Item<'_> {
             Self::Object(row) => row.object_id.hex(),
             Self::Task(row) => row.task_id.hex(),
             Self::Kept(line) => line.object.hex(),
+            Self::Frame(site) => super::act::place_of(site),
         }
     }
 }
@@ -123,6 +128,13 @@ pub enum Line {
     More(usize),
 }
 
+/// What a site was called from; nothing where its line alone is known.
+fn callers(stack: &[Arc<Site>]) -> Option<Section<'_>> {
+    let frames = stack.get(1..).filter(|frames| !frames.is_empty())?;
+    let items: Vec<Item<'_>> = frames.iter().map(|site| Item::Frame(site)).collect();
+    Some(Section { title: "Called from, the innermost first", total: items.len() as u64, items, empty: "" })
+}
+
 /// The sections of a page.
 #[must_use]
 pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
@@ -131,21 +143,26 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
     }
     match detail {
         // The tree that says why it is alive needs more than the object.
-        Detail::Object(detail) if detail.contains.is_empty() => Vec::new(),
         Detail::Object(detail) => {
-            vec![section("Contains", u64::from(detail.object.contains), &detail.contains, Item::Object, "")]
+            let contains = section("Contains", u64::from(detail.object.contains), &detail.contains, Item::Object, "");
+            Some(contains).filter(|section| section.total > 0).into_iter().chain(callers(&detail.stack)).collect()
         }
-        Detail::Site(detail) => vec![section(
-            "Objects created here",
+        Detail::Site(detail) => std::iter::once(section(
+            if detail.site.site.kind == SiteKind::Frame { "Objects created in what it called" } else { "Objects created here" },
             detail.site.objects,
             &detail.objects,
             Item::Object,
             "nothing that was created here is alive any more",
-        )],
-        Detail::Task(detail) => vec![
+        ))
+        .chain(callers(&detail.stack))
+        .collect(),
+        Detail::Task(detail) => [
             section("Needs", 0, &detail.arguments, Item::Object, "it needs no objects"),
             section("Makes", 0, &detail.results, Item::Object, "nobody holds its results"),
-        ],
+        ]
+        .into_iter()
+        .chain(callers(&detail.stack))
+        .collect(),
         // They have pages of their own kind.
         Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => Vec::new(),
         Detail::SpillFile(detail) => vec![section(

@@ -119,6 +119,7 @@ impl App {
                 Item::Holder(row) | Item::Reference(row) => place(&row.created_site),
                 Item::Object(row) => place(&row.created_site),
                 Item::Task(row) => place(&row.call_site),
+                Item::Frame(site) => place(site),
                 Item::Kept(_) => None,
             },
         }
@@ -139,6 +140,7 @@ impl App {
             Item::Holder(row) | Item::Reference(row) => serde_json::to_value(row).ok(),
             Item::Object(row) => serde_json::to_value(row).ok(),
             Item::Task(row) => serde_json::to_value(row).ok(),
+            Item::Frame(site) => serde_json::to_value(site).ok(),
             Item::Kept(_) => None,
         }
     }

@@ -248,8 +248,10 @@ pub struct List {
     pub cursor: u64,
     /// The first visible row.
     pub offset: u64,
-    /// Files that are folded (sites only).
-    pub folded: BTreeSet<String>,
+    /// Keys of the rows of the tree that are folded (sites only).
+    pub folded: BTreeSet<RowKey>,
+    /// Keys of the rows whose chain of frames is shown one by one (sites only).
+    pub opened: BTreeSet<RowKey>,
 }
 
 /// A place: what it shows and how it is looked at.

@@ -64,13 +64,16 @@ impl App {
         }
     }
 
-    /// The row that is selected before the viewer moves: the first; in the tree, the first site of the agent's order.
+    /// The row that is selected before the viewer moves: the first; in the tree, the first line that created something.
     fn first(&self) -> u64 {
         if self.place().route != Route::View(Page::Sites) {
             return 0;
         }
-        let Some((rows, _)) = self.tree() else { return 0 };
-        rows.iter().position(|row| matches!(row, TreeRow::Site { index: 0, .. })).unwrap_or(0) as u64
+        let Some((rows, sites)) = self.tree() else { return 0 };
+        let creates =
+            |row: &TreeRow| matches!(row, TreeRow::Site { index, .. } if sites.get(*index).is_some_and(|row| row.own_objects > 0));
+        let first = rows.iter().position(creates).or_else(|| rows.iter().position(|row| matches!(row, TreeRow::Site { .. })));
+        first.unwrap_or(0) as u64
     }
 
     /// Where the lines of the rows stand on the scrolled surface: line of the selected row, and lines in all.

@@ -20,6 +20,8 @@ const GROWING: u32 = 50;
 const FEW: u32 = 30;
 /// Events of external storage, and of what comes of it.
 const STORAGE: &str = "kind:spill | kind=restored | kind=thrash | kind=object_lost | kind=store_full";
+/// Sites where something was created, without what they were called from.
+const CREATED: &str = "!kind:frame";
 /// Processes that died lately: all that an agent keeps.
 const DEAD: u32 = 100;
 
@@ -244,7 +246,10 @@ impl App {
         let few = |table, len| some(table, len, String::new());
         wants.insert(Slot::Store, few(Table::Store, 1));
         let sort = Some(Sort { column: "growth".to_owned(), ascending: false });
-        wants.insert(Slot::Growth, Want::View(View { sort, window: Window { start: 0, len: GROWING }, ..View::of(Table::Sites) }));
+        wants.insert(
+            Slot::Growth,
+            Want::View(View { sort, filter: CREATED.to_owned(), window: Window { start: 0, len: GROWING }, ..View::of(Table::Sites) }),
+        );
         wants.extend(self.pending_sheets().filter_map(|number| Some((Slot::Sheet(number), Want::View(super::mark::view(number)?)))));
         let route = &self.place().route;
         if let Some(target) = route.target() {
@@ -260,7 +265,7 @@ impl App {
                 wants.insert(Slot::Events, some(Table::Events, FEW, STORAGE.to_owned()));
             }
         } else {
-            wants.insert(Slot::Sites, few(Table::Sites, FEW));
+            wants.insert(Slot::Sites, some(Table::Sites, FEW, CREATED.to_owned()));
             wants.insert(Slot::Events, few(Table::Events, FEW));
         }
         if matches!(route, Route::Object(_))

@@ -49,9 +49,9 @@ fn object(fields: &mut Map<String, Value>, by: u64) {
         if name == "custom" {
             continue;
         }
-        let narrow = NARROW.contains(&name.as_str()) || (is_site && name == "id");
+        let narrow = NARROW.contains(&name.as_str()) || (is_site && (name == "id" || name == "caller"));
         match value.as_u64() {
-            Some(0) if name == "site" || (is_site && name == "id") => {}
+            Some(0) if name == "site" || (is_site && (name == "id" || name == "caller")) => {}
             Some(id) if narrow => *value = (id + by).into(),
             // Events are counted by every agent.
             Some(count) if is_event && name == "number" => *value = (count + by * 1_000_000).into(),

@@ -209,6 +209,12 @@ pub const HELD: &[Column<ReferenceRow>] = &[
     Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
 ];
 
+/// Frames of a stack.
+pub const FRAMES: &[Column<Site>] = &[
+    Column::wide("function", "", 24, 1, 9, |site, _| plain(site.short_function())),
+    Column::wide("line", "", 24, 2, 9, |site, _| plain(crate::app::act::place_of(site))),
+];
+
 /// Objects.
 pub const OBJECTS: &[Column<ObjectRow>] = &[
     Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),

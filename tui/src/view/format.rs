@@ -67,6 +67,8 @@ pub fn fitted(text: &str, max: u16) -> Cow<'_, str> {
     let last = |text: &str| text.rsplit(' ').next().is_some_and(is_place);
     let bare = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map(|(bare, _)| bare);
     let text = bare.filter(|bare| last(bare)).unwrap_or(text);
+    let text =
+        text.strip_prefix('(').and_then(|text| text.split_once(") ")).map(|(_, bare)| bare).filter(|bare| last(bare)).unwrap_or(text);
     match text.rsplit_once(' ').filter(|(_, place)| is_place(place)) {
         Some((name, place)) if width(text) > max && width(place) + 3 <= max => {
             Cow::Owned(format!("{} {place}", cut(name, max - width(place) - 1)))

@@ -1,12 +1,14 @@
 //! The pages about one object, site, task, process, actor or spill file: facts, then sections of rows that open in turn.
 
+use std::sync::Arc;
+
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, ObjectState, PostMortemRow, ProcessRow, SiteRow, SpillFileRow, TaskRow};
-use plasmon_protocol::stream::Detail;
+use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectState, PostMortemRow, ProcessRow, Site, SiteKind, SpillFileRow};
+use plasmon_protocol::stream::{Detail, ObjectDetail, SiteDetail, TaskDetail};
 use ratatui::layout::Rect;
 
 use super::alive;
-use super::columns::{HELD, OBJECTS, TASKS, growth_cell, holders};
+use super::columns::{FRAMES, HELD, OBJECTS, TASKS, growth_cell, holders};
 use super::facts::{self, Fact, fact};
 use super::format::{age, grouped, percent, size, span, things, took};
 use super::hit::Hit;
@@ -84,9 +86,9 @@ fn describe(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
 fn facts_of(app: &App, detail: &Detail, width: u16) -> Option<(&'static str, Vec<Vec<Fact>>)> {
     let now = app.agent_now_ms();
     Some(match detail {
-        Detail::Object(detail) => ("Object", object(app, &detail.object, now, width.saturating_sub(2 * MARGIN))),
-        Detail::Site(detail) => ("Creation site", site(app, &detail.site, now)),
-        Detail::Task(detail) => ("Task", task(&detail.task, now)),
+        Detail::Object(detail) => ("Object", object(app, detail, now, width.saturating_sub(2 * MARGIN))),
+        Detail::Site(detail) => (if detail.site.site.kind == SiteKind::Frame { "Frame" } else { "Creation site" }, site(app, detail, now)),
+        Detail::Task(detail) => ("Task", task(detail, now)),
         Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
         Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
@@ -95,7 +97,14 @@ fn facts_of(app: &App, detail: &Detail, width: u16) -> Option<(&'static str, Vec
     })
 }
 
-fn object(app: &App, row: &ObjectRow, now: u64, room: u16) -> Vec<Vec<Fact>> {
+/// What a site was called from, as far as there is room; all of it stands below.
+fn callers(stack: &[Arc<Site>]) -> Fact {
+    let frames: Vec<String> = stack.iter().skip(1).map(|site| site.short()).collect();
+    fact("called from", frames.join(" ‹ "))
+}
+
+fn object(app: &App, detail: &ObjectDetail, now: u64, room: u16) -> Vec<Vec<Fact>> {
+    let row = &detail.object;
     let file = app.window(Slot::File).and_then(|window| window.of::<SpillFileRow>()?.first());
     let size = row.size_bytes.map_or_else(|| "size not known yet".to_owned(), size);
     let made = match row.task {
@@ -118,7 +127,7 @@ fn object(app: &App, row: &ObjectRow, now: u64, room: u16) -> Vec<Vec<Fact>> {
         ],
         vec![("is", life::location(row, file), role)],
         vec![fact("life", life::line(row, now, room.saturating_sub(5)))],
-        vec![fact("created", row.created_site.to_string())],
+        vec![fact("created", row.created_site.to_string()), callers(&detail.stack)],
     ]
 }
 
@@ -146,7 +155,9 @@ fn file(row: &SpillFileRow, now: u64) -> Vec<Vec<Fact>> {
     ]
 }
 
-fn site(app: &App, row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
+fn site(app: &App, detail: &SiteDetail, now: u64) -> Vec<Vec<Fact>> {
+    let row = &detail.site;
+    let own = if row.own_bytes == row.held_bytes { String::new() } else { size(row.own_bytes) };
     let leak = app.model().leaks.of(row.site.id).map(|suspect| app.leak_words(&suspect)).unwrap_or_default();
     let since = app.since(Slot::Sites, Table::Sites, row).map_or(0, crate::app::mark::Since::growth);
     let since = if since == 0 { String::new() } else { growth_cell(since).0.trim_end().to_owned() };
@@ -156,9 +167,10 @@ fn site(app: &App, row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
         more => format!("{more:+} objects"),
     };
     vec![
-        vec![("", row.site.function.clone(), Role::Title), ("", row.site.kind.word().to_owned(), Role::Dim)],
+        vec![("", row.site.function.clone(), Role::Title), ("", row.site.kind.word().to_owned(), Role::Dim), callers(&detail.stack)],
         vec![
             ("holds", size(row.held_bytes), Role::Title),
+            fact("own", own),
             fact("in", things(row.objects, "object", "objects")),
             fact("by", things(row.references, "reference", "references")),
             fact("oldest", age(now, row.oldest_ms)),
@@ -172,7 +184,8 @@ fn site(app: &App, row: &SiteRow, now: u64) -> Vec<Vec<Fact>> {
     ]
 }
 
-fn task(row: &TaskRow, now: u64) -> Vec<Vec<Fact>> {
+fn task(detail: &TaskDetail, now: u64) -> Vec<Vec<Fact>> {
+    let row = &detail.task;
     let ran = match (row.started_ms, row.ended_ms) {
         (Some(start), Some(end)) => fact("took", took(end.saturating_sub(start))),
         (Some(start), None) => fact("runs for", age(now, start)),
@@ -193,6 +206,7 @@ fn task(row: &TaskRow, now: u64) -> Vec<Vec<Fact>> {
             fact("submitted", row.call_site.to_string()),
             fact("by", row.submitter_pid.to_string()),
             fact("call of actor", row.actor.map(|actor| short_id(&actor.hex())).unwrap_or_default()),
+            callers(&detail.stack),
         ],
         row.error.iter().map(|error| ("", error.clone(), Role::Bad)).collect(),
     ]
@@ -338,6 +352,7 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                     Some(Item::Object(_)) => table::head(paint, inner, OBJECTS, None),
                     Some(Item::Task(_)) => table::head(paint, inner, TASKS, None),
                     Some(Item::Kept(_)) => alive::head(paint, here, deepest),
+                    Some(Item::Frame(_)) => table::head(paint, inner, FRAMES, None),
                     None => {}
                 }
             }
@@ -355,6 +370,7 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                     (Item::Object(value), _) => one(paint, inner, OBJECTS, (value, None), now),
                     (Item::Task(value), Some(Item::Task(was))) => one(paint, inner, TASKS, (value, Some(was)), now),
                     (Item::Task(value), _) => one(paint, inner, TASKS, (value, None), now),
+                    (Item::Frame(site), _) => one(paint, inner, FRAMES, (site, None), now),
                     (Item::Kept(value), Some(Item::Kept(was))) => alive::row(paint, here, (&value, Some(&was)), deepest, now),
                     (Item::Kept(value), _) => alive::row(paint, here, (&value, None), deepest, now),
                 }

@@ -1,15 +1,15 @@
-//! The sites as a tree of files and lines, the selected one's source beside it.
+//! The sites as a tree of what called what, or of files and lines, the selected one's source beside it.
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{Site, SiteRow};
+use plasmon_protocol::record::{Site, SiteKind, SiteRow};
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::{Detail, Totals};
 use ratatui::layout::Rect;
 
 use super::columns::{OBJECTS, growth_cell};
-use super::format::{age, count, cut, cut_start, grouped, size, things};
+use super::format::{age, count, cut, cut_start, fitted, grouped, size, things, width};
 use super::hit::Hit;
-use super::paint::Paint;
+use super::paint::{MARGIN, Paint};
 use super::since;
 use super::source;
 use super::table::{self, Column, Fitted};
@@ -25,12 +25,13 @@ use crate::model::Window;
 /// The figures of a site or of a file's sum; the place is drawn as a tree.
 const FIGURES: &[Column<SiteRow>] = &[
     Column::figure("held", "held", 5, 9, |row, _| (cells(row.held_bytes), Role::Text)),
+    Column::figure("own", "own", 5, 8, |row, _| (cells(row.own_bytes), if row.own_bytes == 0 { Role::Dim } else { Role::Text })),
     Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
     Column::figure("objects", "objects", 7, 8, |row, _| (count(row.objects), Role::Text)),
-    Column::figure("refs", "references", 5, 6, |row, _| (count(row.references), Role::Text)),
-    Column::figure("oldest", "age", 6, 5, |row, now| (age(now, row.oldest_ms), Role::Text)),
+    Column::figure("refs", "references", 5, 5, |row, _| (count(row.references), Role::Text)),
+    Column::figure("oldest", "age", 6, 6, |row, now| (age(now, row.oldest_ms), Role::Text)),
     Column::word("kind", "kind", 11, 4, |row, _| (kind(&row.site).to_owned(), Role::Dim)),
-    Column::wide("site", "site", 20, 1, 9, |_, _| (String::new(), Role::Text)),
+    Column::wide("site", "site", 32, 1, 9, |_, _| (String::new(), Role::Text)),
 ];
 
 /// How objects come to be there, without brackets and in few letters.
@@ -60,7 +61,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, Slot::Main, &words));
     };
     let inner = since::beside(app, left);
-    let fitted = table::fit(FIGURES, inner.width);
+    let places = table::fit(FIGURES, inner.width);
     since::head(app, paint, Rect { y: left.y + 1, height: 1, ..left });
     let sort = app.sorted_by().filter(|_| app.mark().is_none() || list_is_sorted(app));
     let own = plasmon_protocol::stream::Sort { column: String::new(), ascending: false };
@@ -70,7 +71,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let first = usize::try_from(list.offset).unwrap_or(0);
     for (row, at) in (first..rows.len()).take(usize::from(body.height)).enumerate() {
         let line = Rect { y: body.y + row as u16, height: 1, ..body };
-        tree_line(app, paint, line, &fitted, &rows[at], sites);
+        tree_line(app, paint, line, &places, &rows[at], sites);
         paint.hit(line, Hit::Row(Slot::Main, at as u64));
         if at as u64 == list.cursor {
             table::select(paint, line);
@@ -91,13 +92,18 @@ fn grown(app: &App, row: &TreeRow, sites: &[SiteRow]) -> Option<Since> {
     match row {
         TreeRow::Site { index, .. } => of(sites.get(*index)?),
         TreeRow::File { file, .. } => {
-            let sum = sites.iter().filter(|row| row.site.file == *file).filter_map(of).map(Since::growth).fold(0, i64::saturating_add);
+            let sum = sites
+                .iter()
+                .filter(|row| row.site.file == *file && row.site.kind != SiteKind::Frame)
+                .filter_map(of)
+                .map(Since::growth)
+                .fold(0, i64::saturating_add);
             app.mark().map(|_| Since::Bytes(sum))
         }
     }
 }
 
-fn tree_line(app: &App, paint: &mut Paint<'_>, line: Rect, fitted: &[Fitted], row: &TreeRow, sites: &[SiteRow]) {
+fn tree_line(app: &App, paint: &mut Paint<'_>, line: Rect, places: &[Fitted], row: &TreeRow, sites: &[SiteRow]) {
     if let Some(since) = grown(app, row, sites) {
         since::word(app, paint, line, since);
     }
@@ -108,38 +114,94 @@ fn tree_line(app: &App, paint: &mut Paint<'_>, line: Rect, fitted: &[Fitted], ro
     }
     let line = since::beside(app, line);
     let now = app.agent_now_ms();
-    let Some(place) = fitted.last() else { return };
+    let Some(place) = places.last() else { return };
     let (x, room) = (line.x + place.x, place.width.min(line.right().saturating_sub(line.x + place.x)));
     match row {
         TreeRow::File { file, sum, sites, folded } => {
-            table::row(paint, line, FIGURES, fitted, sum, now);
+            table::row(paint, line, FIGURES, places, sum, now);
             let mark = if *folded { "+ " } else { "- " };
             let tail = if *folded { format!("  {}", things(*sites as u64, "site", "sites")) } else { String::new() };
             let name = if file.is_empty() { "unknown" } else { file };
-            let name = cut_start(name, room.saturating_sub(2 + super::format::width(&tail)));
+            let name = cut_start(name, room.saturating_sub(2 + width(&tail)));
             paint.line(x, line.y, room, &[(mark, Role::Dim), (&name, Role::Title), (&tail, Role::Dim)]);
         }
-        TreeRow::Site { index, nested, last } => {
+        TreeRow::Site { index, depth, last, in_file, chain, below, folded, .. } => {
             let Some(row) = sites.get(*index) else { return };
             let was = app.window(Slot::Main).and_then(|window| window.was(row, now));
-            table::changed(paint, line, FIGURES, fitted, (row, was), now);
-            let leaks = app.model().leaks.of(row.site.id).is_some();
-            if leaks {
+            table::changed(paint, line, FIGURES, places, (row, was), now);
+            if app.model().leaks.of(row.site.id).is_some() {
                 paint.text(x.saturating_sub(1), line.y, 1, "!", Role::Bad);
             }
-            let number = format!(":{}", row.site.line);
-            let function = row.site.short_function();
-            if *nested {
-                let branch = if *last { "└ " } else { "├ " };
-                let name = cut(function, room.saturating_sub(2 + super::format::width(&number)));
-                let parts = [(branch, Role::Dim), (name.as_ref(), Role::Text), (&*number, Role::Dim)];
-                paint.line(x, line.y, room, &parts);
-            } else {
-                let short = row.site.short();
-                paint.line(x, line.y, room, &[("  ", Role::Dim), (&short, Role::Text)]);
-            }
+            let end = branch(paint, x, line.y, room, *depth, *last);
+            let sign = match (*below, *folded) {
+                (0, _) if *depth > 0 => "",
+                (0, _) => "  ",
+                (_, true) => "+ ",
+                (_, false) => "- ",
+            };
+            let x = paint.text(end, line.y, room.saturating_sub(end - x), sign, Role::Dim);
+            let room = line.right().saturating_sub(x + MARGIN);
+            let tail = if *folded { format!("  {}", things(*below as u64, "site", "sites")) } else { String::new() };
+            name(paint, x, line.y, room, (&row.site, *in_file), chain.iter().filter_map(|frame| sites.get(*frame)), &tail);
         }
     }
+}
+
+/// The branches that lead to a row of the tree; where they end. Below eight, only how deep it stands.
+fn branch(paint: &mut Paint<'_>, x: u16, y: u16, room: u16, depth: u16, last: u64) -> u16 {
+    const DEEPEST: u16 = 8;
+    let shown = depth.min(DEEPEST);
+    let mut at = x;
+    for level in depth + 1 - shown..=depth {
+        let is_last = last.checked_shr(u32::from(level)).unwrap_or(0) & 1 == 1;
+        let sign = match (level == depth, is_last) {
+            (true, true) => "└ ",
+            (true, false) => "├ ",
+            (false, true) => "  ",
+            (false, false) => "│ ",
+        };
+        at = paint.text(at, y, room.saturating_sub(at - x), sign, Role::Dim);
+    }
+    if depth > DEEPEST {
+        at = paint.text(at, y, room.saturating_sub(at - x), &format!("{depth} "), Role::Dim);
+    }
+    at
+}
+
+/// The frames of a chain, outermost first, as far as there is room for their names; then the site itself.
+fn name<'a>(
+    paint: &mut Paint<'_>,
+    x: u16,
+    y: u16,
+    room: u16,
+    (site, in_file): (&Site, bool),
+    chain: impl Iterator<Item = &'a SiteRow>,
+    tail: &str,
+) {
+    let own = match (in_file, site.short_function()) {
+        (true, function) => vec![(function.to_owned(), Role::Text), (format!(":{}", site.line), Role::Dim)],
+        (false, _) => vec![(site.short(), Role::Text)],
+    };
+    let chain: Vec<String> = chain.map(|row| row.site.short_function().to_owned()).collect();
+    let before = chain.iter().map(|name| format!("{name} › ")).collect::<String>();
+    let wide = own.iter().map(|(text, _)| width(text)).sum::<u16>() + width(tail);
+    let left = room.saturating_sub(wide);
+    // Of many frames only how many there are.
+    let before = match &chain[..] {
+        [] => String::new(),
+        _ if width(&before) <= left => before,
+        frames => format!("{} › ", frames.len()),
+    };
+    let x = paint.text(x, y, room, &before, Role::Dim);
+    let room = room.saturating_sub(width(&before) + width(tail));
+    let end = match &own[..] {
+        [(function, role), (line, dim)] => {
+            let function = cut(function, room.saturating_sub(width(line)));
+            paint.line(x, y, room, &[(&function, *role), (line, *dim)])
+        }
+        _ => paint.text(x, y, room, &fitted(&own[0].0, room), own[0].1),
+    };
+    paint.text(end, y, width(tail), tail, Role::Dim);
 }
 
 /// What the tree leaves out, in one line.
@@ -147,9 +209,9 @@ fn elided(app: &App, paint: &mut Paint<'_>, line: Rect, bottom: u16, sites: &[Si
     let Some(window) = app.window(Slot::Main) else { return };
     let left = window.totals.matched.saturating_sub(sites.len() as u64);
     if left > 0 && line.y < bottom {
-        let bytes = window.totals.bytes.saturating_sub(sites.iter().map(|row| row.held_bytes).sum());
+        let bytes = window.totals.bytes.saturating_sub(sites.iter().map(|row| row.own_bytes).fold(0, u64::saturating_add));
         let text = format!("… {}, {}", things(left, "more site", "more sites"), size(bytes));
-        paint.text(line.x + super::paint::MARGIN, line.y, line.width, &text, Role::Dim);
+        paint.text(line.x + MARGIN, line.y, line.width, &text, Role::Dim);
     }
 }
 
@@ -168,10 +230,10 @@ fn beside(app: &App, paint: &mut Paint<'_>, area: Rect) {
     }
     paint.rule(Rect { height: 1, ..rest }, "Objects", &grouped(detail.site.objects));
     table::head(paint, Rect { y: rest.y + 1, height: 1, ..rest }, OBJECTS, None);
-    let fitted = table::fit(OBJECTS, rest.width);
+    let places = table::fit(OBJECTS, rest.width);
     let now = app.agent_now_ms();
     for (row, object) in detail.objects.iter().take(usize::from(rest.height - 2)).enumerate() {
         let line = Rect { y: rest.y + 2 + row as u16, height: 1, ..rest };
-        table::row(paint, line, OBJECTS, &fitted, object, now);
+        table::row(paint, line, OBJECTS, &places, object, now);
     }
 }

@@ -6,7 +6,7 @@ use plasmon_protocol::column::{Cell, Record, RowKey, Table};
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::record::{
-    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, SiteRow, SpillFileRow,
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, Site, SiteRow, SpillFileRow,
     StoreRow, TaskRow,
 };
 use plasmon_protocol::stream::{
@@ -132,6 +132,11 @@ fn by_type(rows: &[&ReferenceRow], group: &mut GroupRow) {
     group.unique = unique(&rows);
 }
 
+/// A site and what it was called from.
+fn stack(site: &Arc<Site>) -> Vec<Arc<Site>> {
+    std::iter::successors(Some(site), |site| site.outer.as_ref()).cloned().collect()
+}
+
 impl Agent {
     /// What answers a request, if anything.
     pub(crate) fn answer(&self, request: &Request) -> Option<Body> {
@@ -151,7 +156,7 @@ impl Agent {
                 totals.unique = unique(&matching(&self.references, view, now).rows);
                 (totals, start, rows)
             }
-            Table::Sites => shown(&self.sites, view, now, |row| row.held_bytes, |_, _| {}, Rows::Sites),
+            Table::Sites => shown(&self.sites, view, now, |row| row.own_bytes, |_, _| {}, Rows::Sites),
             Table::Processes => shown(&self.processes, view, now, |row| row.held_bytes, |_, _| {}, Rows::Processes),
             Table::Tasks => shown(&self.tasks, view, now, |_| 0, |_, _| {}, Rows::Tasks),
             Table::Actors => shown(&self.actors, view, now, |row| row.held_bytes, |_, _| {}, Rows::Actors),
@@ -180,7 +185,7 @@ impl Agent {
                 let pick = |index: &usize| self.objects[*index].clone();
                 Detail::Object(ObjectDetail {
                     object: self.objects[at].clone(),
-                    stack: vec![Arc::clone(&self.objects[at].created_site)],
+                    stack: stack(&self.objects[at].created_site),
                     holders: self.references.iter().filter(|row| row.object_id == *id).cloned().collect(),
                     contained_in: self.contained.iter().filter(|(_, inner)| *inner == at).map(|(outer, _)| pick(outer)).collect(),
                     contains: self.contained.iter().filter(|(outer, _)| *outer == at).map(|(_, inner)| pick(inner)).collect(),
@@ -195,7 +200,8 @@ impl Agent {
             }
             Target::Site(id) => {
                 let site = self.sites.iter().find(|row| row.site.id == *id)?.clone();
-                let objects = self.objects.iter().filter(|row| row.created_site.id == *id).cloned().collect();
+                let within = |row: &&ObjectRow| row.created_site.frames().any(|frame| frame.id == *id);
+                let objects = self.objects.iter().filter(within).cloned().collect();
                 let source = self.sources.iter().find(|(file, _)| *file == site.site.file).map(|(file, lines)| {
                     let first = site.site.line.saturating_sub(10).max(1);
                     Source {
@@ -206,13 +212,13 @@ impl Agent {
                         changed_ms: None,
                     }
                 });
-                Detail::Site(SiteDetail { stack: vec![Arc::clone(&site.site)], site, objects: largest(objects), source })
+                Detail::Site(SiteDetail { stack: stack(&site.site), site, objects: largest(objects), source })
             }
             Target::Task(id) => {
                 let task = self.tasks.iter().find(|row| row.task_id == *id)?.clone();
                 let results = self.objects.iter().filter(|row| row.task == Some(*id)).cloned().collect();
                 let arguments = self.objects.iter().filter(|row| row.created_site.id.0 == 3).take(2).cloned().collect();
-                Detail::Task(TaskDetail { stack: vec![Arc::clone(&task.call_site)], task, arguments, results })
+                Detail::Task(TaskDetail { stack: stack(&task.call_site), task, arguments, results })
             }
             Target::Node => Detail::Node(self.node.clone()?),
             Target::Recording => return None,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtyPair, PtySize, SlavePty, native_pty_system};
 use rustix::process::Signal;
 
-use crate::place::{PATIENCE, Place, signal, until, workspace};
+use super::place::{PATIENCE, Place, signal, until, workspace};
 
 /// What the terminal has taken in.
 struct Emulator {

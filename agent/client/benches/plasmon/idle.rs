@@ -12,6 +12,8 @@ use crate::{Bench, Outcome};
 const CAPACITY: u64 = 1 << 30;
 /// The pool's name among a process's maps.
 const POOL: &str = "plasmon-pool";
+/// How long nothing happens.
+const IDLE: Duration = Duration::from_secs(60);
 /// What its start took of the processor is not idling.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -38,13 +40,27 @@ pub(crate) fn agent(bench: &mut Bench) -> Outcome<()> {
     std::thread::sleep(SETTLED);
     weights.push(weight(daemon.pid())?);
     bench.table.row("idle agent, PSS without the pool", &Sample::of(weights), Unit::Mebibytes, None, Goal::AtMost(12.0));
-    let seconds = if bench.full { 60 } else { 10 };
-    let (begin, before) = (Instant::now(), processor_ns(daemon.pid())?);
-    std::thread::sleep(Duration::from_secs(seconds));
+    let (begin, before, woken) = (Instant::now(), processor_ns(daemon.pid())?, wake_ups(daemon.pid())?);
+    std::thread::sleep(IDLE);
     let burnt = processor_ns(daemon.pid())?.saturating_sub(before) as f64;
+    let woken = wake_ups(daemon.pid())?.saturating_sub(woken) as f64;
     let share = burnt * 100.0 / begin.elapsed().as_nanos() as f64;
-    bench.table.row(&format!("idle agent, CPU over {seconds} s"), &Sample::of(vec![share]), Unit::Percent, None, Goal::AtMost(0.1));
+    bench.table.row("idle agent, CPU over 60 s", &Sample::of(vec![share]), Unit::Percent, None, Goal::AtMost(0.1));
+    bench.table.row("idle agent, how often a thread of it woke in 60 s", &Sample::of(vec![woken]), Unit::Times, None, Goal::AtMost(0.0));
     Ok(())
+}
+
+/// How often threads of a process have gone to sleep, or were made to wait.
+fn wake_ups(pid: u32) -> Outcome<u64> {
+    let mut sum = 0;
+    for thread in read_dir(format!("/proc/{pid}/task"))? {
+        let Ok(status) = read_to_string(thread?.path().join("status")) else { continue };
+        let switches = status.lines().filter(|line| line.contains("ctxt_switches"));
+        for count in switches.filter_map(|line| line.split_once(':')) {
+            sum += count.1.trim().parse::<u64>()?;
+        }
+    }
+    Ok(sum)
 }
 
 /// A process's share of the memory that it maps, without the pool, MiB.

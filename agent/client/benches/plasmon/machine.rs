@@ -1,11 +1,16 @@
 //! What the figures were measured on, and whether it was left in peace.
 
 use std::fs::read_to_string;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::Outcome;
 
+/// How long the machine is watched before anything is measured.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// One fact a line.
-pub(crate) fn fingerprint() -> Vec<String> {
+pub(crate) fn fingerprint() -> Outcome<Vec<String>> {
     let first = |path: &str| read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_else(|_| "unknown".to_owned());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let processor = read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -13,15 +18,35 @@ pub(crate) fn fingerprint() -> Vec<String> {
         processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name);
     let huge = first("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
     let huge = huge.split(['[', ']']).nth(1).unwrap_or("unknown");
+    let steal = Steal::begin()?;
+    std::thread::sleep(WATCH);
     let facts = [
         ("cores", cores.to_string()),
         ("processor", processor.to_owned()),
         ("kernel", first("/proc/sys/kernel/osrelease")),
         ("memory", format!("{} MiB available", available_bytes() >> 20)),
         ("shmem huge pages", huge.to_owned()),
+        ("huge pages", format!("{} reserved", first("/proc/sys/vm/nr_hugepages"))),
         ("load", first("/proc/loadavg")),
+        ("steal", format!("{:.2} % in the second before", steal.percent()?)),
     ];
-    facts.into_iter().map(|(name, fact)| format!("{name:<17}{fact}")).collect()
+    Ok(facts.into_iter().map(|(name, fact)| format!("{name:<17}{fact}")).collect())
+}
+
+/// The same in a sentence, with the date.
+pub(crate) fn sentence() -> Outcome<String> {
+    let facts = fingerprint()?;
+    let fact = |name: &str| facts.iter().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown").trim().to_owned();
+    let date = Command::new("date").args(["-u", "+%-d %B %Y"]).output()?;
+    let date = String::from_utf8_lossy(&date.stdout);
+    Ok(format!(
+        "{} cores of {}, Linux {}, huge pages for shared memory: {}; {}; medians of interleaved rounds.",
+        fact("cores"),
+        fact("processor"),
+        fact("kernel"),
+        fact("shmem huge pages"),
+        date.trim()
+    ))
 }
 
 /// Memory that programs can have, bytes.

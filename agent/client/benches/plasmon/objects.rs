@@ -17,8 +17,10 @@ const CAPACITY: u64 = 2 << 30;
 const BURST: usize = 4096;
 /// Puts and drops without a pause.
 const SUSTAINED: usize = 100_000;
+/// Numbers of an object that is written in place: 16 MiB.
+const IN_PLACE: usize = 2 << 20;
 /// Views that are held at once; the table of pins has room for them.
-const VIEWS: usize = 1000;
+pub(crate) const VIEWS: usize = 1000;
 
 pub(crate) fn put(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
@@ -26,6 +28,7 @@ pub(crate) fn put(bench: &mut Bench) -> Outcome<()> {
     small(bench)?;
     large(bench, "put 1 MiB, warm lease", 1 << 20, 16)?;
     large(bench, "put 100 MiB, warm lease", 100 << 20, 1)?;
+    in_place(bench)?;
     Ok(plasmon::shutdown()?)
 }
 
@@ -87,6 +90,42 @@ fn large(bench: &mut Bench, metric: &str, length: usize, count: usize) -> Outcom
     Ok(())
 }
 
+/// Written where it stays, without any copy.
+fn in_place(bench: &mut Bench) -> Outcome<()> {
+    let mut own = vec![1_u64; IN_PLACE];
+    let mut turn = 0;
+    let fill = |room: &mut [u64], turn: u64| {
+        for (number, place) in (turn..).zip(black_box(room)) {
+            *place = number;
+        }
+    };
+    let [created, floor] = in_turns([
+        &mut || {
+            turn += 1;
+            let mut object = None;
+            let took = each(1, || {
+                let mut draft = plasmon::create::<u64>(IN_PLACE)?;
+                fill(&mut draft, turn);
+                object = Some(draft.seal()?);
+                Ok(())
+            });
+            drop(object);
+            rest();
+            took
+        },
+        &mut || {
+            rest();
+            each(1, || {
+                fill(&mut own, 7);
+                Ok(())
+            })
+        },
+    ])?;
+    let floor = Some(("the same into a vector", &floor));
+    bench.table.row("create 16 MiB in place and seal", &created, Unit::Microseconds, floor, Goal::Ratio(1.05));
+    Ok(())
+}
+
 pub(crate) fn get(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
     daemon.connect()?;
@@ -132,6 +171,29 @@ pub(crate) fn get(bench: &mut Bench) -> Outcome<()> {
     let floor = Some(("pointer dereference", &floor));
     bench.table.row("get, resident", &get, Unit::Nanoseconds, floor, Goal::Above(50.0));
     bench.table.row("get + drop of the view, resident", &both, Unit::Nanoseconds, floor, Goal::Open);
-    drop(references);
+    let views: Vec<Pinned<[u8]>> = references.iter().map(fetch).collect::<Result<_, _>>()?;
+    let [hot, floor] = in_turns([
+        &mut || {
+            rest();
+            each(VIEWS, || {
+                for view in black_box(&views) {
+                    black_box(view[0]);
+                }
+                Ok(())
+            })
+        },
+        &mut || {
+            rest();
+            each(VIEWS, || {
+                for pointer in black_box(&pointers) {
+                    black_box(pointer[0]);
+                }
+                Ok(())
+            })
+        },
+    ])?;
+    let floor = Some(("pointer dereference", &floor));
+    bench.table.row("a byte of a view that is held", &hot, Unit::Nanoseconds, floor, Goal::Above(10.0));
+    drop((views, references));
     Ok(plasmon::shutdown()?)
 }

@@ -28,7 +28,7 @@ impl Sample {
         (self.quantile(0.25), self.quantile(0.75))
     }
 
-    fn quantile(&self, share: f64) -> f64 {
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
         let place = share * self.0.len().saturating_sub(1) as f64;
         let at = |place: f64| self.0.get(place as usize).copied().unwrap_or(f64::NAN);
         let (below, above) = (at(place.floor()), at(place.ceil()));

@@ -1,20 +1,19 @@
 //! The live stream: long tables, and a crowd of viewers.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use plasmon::{ObjectRef, put};
+use plasmon::put;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::stream::{Body, Request, View, Window};
 
 use crate::daemon::Daemon;
 use crate::idle::{processor_ns, weight};
+use crate::program::{Order, Program};
 use crate::sample::{Sample, each, in_turns};
 use crate::shared::source;
 use crate::table::{Goal, Unit};
 use crate::viewer::{Connection, Crowd};
-use crate::{Bench, Outcome, ROLE};
+use crate::{Bench, Outcome};
 
 const CAPACITY: u64 = 512 << 20;
 const MANY: usize = 1_000_000;
@@ -29,73 +28,6 @@ const FIRST: usize = 3;
 const FORGOTTEN: Duration = Duration::from_secs(11);
 /// Puts and drops of one round: several ticks.
 const PUTS: usize = 1_000_000;
-
-/// A program of its own that holds references.
-struct Holder {
-    child: Child,
-    answers: BufReader<std::process::ChildStdout>,
-}
-
-impl Holder {
-    fn start(daemon: &Daemon, count: usize) -> Outcome<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.env(ROLE, "holder").env("PLASMON_ADDRESS", daemon.session()).arg(count.to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let answers = BufReader::new(child.stdout.take().ok_or("a holder without output")?);
-        let mut holder = Self { child, answers };
-        holder.answer()?;
-        Ok(holder)
-    }
-
-    fn answer(&mut self) -> Outcome<()> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 { Err("a holder ended".into()) } else { Ok(()) }
-    }
-
-    /// Has it let go of so many references, and take others.
-    fn change(&mut self, count: usize) -> Outcome<()> {
-        writeln!(self.child.stdin.as_ref().ok_or("a holder without input")?, "{count}")?;
-        self.answer()
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        // It ends with its input.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// What a re-executed benchmark does as a holder.
-pub(crate) fn hold() -> ExitCode {
-    match holding() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn holding() -> Outcome<()> {
-    let count: usize = std::env::args().nth(1).ok_or("hold how many?")?.parse()?;
-    plasmon::init()?;
-    let source = source(64);
-    let mut held: Vec<ObjectRef<[u8]>> = (0..count).map(|_| put(&source[..])).collect::<Result<_, _>>()?;
-    println!("holds");
-    let mut next = 0;
-    for line in std::io::stdin().lines() {
-        for _ in 0..line?.trim().parse::<usize>()? {
-            next = (next + 7919) % held.len();
-            held[next] = put(&source[..])?;
-        }
-        println!("changed");
-    }
-    // What is left goes with the process.
-    std::mem::forget(held);
-    Ok(())
-}
 
 fn page(start: usize) -> View {
     View { window: Window { start: start as u64, len: 50 }, ..View::of(Table::References) }
@@ -126,10 +58,10 @@ fn scroll(connection: &mut Connection, rows: usize, seed: &mut usize) -> Outcome
 }
 
 /// Nanoseconds of the agent's processor time for each frame of a changing table, the changes included.
-fn frames(daemon: &Daemon, holder: &mut Holder, connection: &mut Connection) -> Outcome<f64> {
+fn frames(daemon: &Daemon, holder: &mut Program, connection: &mut Connection) -> Outcome<f64> {
     let before = processor_ns(daemon.pid())?;
     for _ in 0..FRAMES {
-        holder.change(CHANGES)?;
+        holder.work(Order::Change, CHANGES)?;
         connection.frame()?;
     }
     Ok((processor_ns(daemon.pid())? - before) as f64 / FRAMES as f64)
@@ -144,9 +76,10 @@ fn long_tables(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
     let small = Daemon::start(&bench.scratch, CAPACITY, &[])?;
     let empty = weight(daemon.pid())?;
-    let mut holder = Holder::start(&daemon, MANY)?;
-    let few = Holder::start(&small, FEW)?;
+    let mut holder = Program::holding(&daemon, MANY)?;
+    let few = Program::holding(&small, FEW)?;
     let core = weight(daemon.pid())?;
+    let own = (weight(holder.pid())? - weight(few.pid())?) * f64::from(1 << 20) / (MANY - FEW) as f64;
     let (mut screens, mut weights) = (Vec::new(), Vec::new());
     for _ in 0..FIRST {
         screens.push(first_screen(&daemon, MANY)?);
@@ -165,13 +98,15 @@ fn long_tables(bench: &mut Bench) -> Outcome<()> {
     let bytes = |from: f64, to: f64| Sample::of(vec![(to - from) * f64::from(1 << 20) / MANY as f64]);
     bench.table.row("1,000,000 references, bytes a row", &bytes(empty, watched), Unit::Bytes, None, Goal::AtMost(300.0));
     bench.table.row("of it replica and order", &bytes(core, watched), Unit::Bytes, None, Goal::Open);
+    bench.table.row("bytes a row, without any viewer", &bytes(empty, core), Unit::Bytes, None, Goal::AtMost(300.0));
+    bench.table.row("bytes of a reference in its own process", &Sample::of(vec![own]), Unit::Bytes, None, Goal::AtMost(128.0));
     // The allocator keeps some of what was given back.
     let later = bytes(empty, weight(daemon.pid())?);
     bench.table.row("bytes a row, after replicas were dropped and made anew", &later, Unit::Bytes, None, Goal::Open);
     drop((here, there, few));
     drop(holder);
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
-    let _holder = Holder::start(&daemon, 50_000)?;
+    let _holder = Program::holding(&daemon, 50_000)?;
     let [report] = in_turns([&mut || {
         each(1, || {
             let mut connection = Connection::open(daemon.session())?;

@@ -121,6 +121,20 @@ impl Table {
         self.left_out.push(format!("{metric}: {cause}"));
     }
 
+    /// The rows that have a goal, as a table of the README.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = "| what | figure | beside | ratio | goal | |\n|---|---|---|---|---|---|\n".to_owned();
+        for row in self.rows.iter().filter(|row| row.goal != "-") {
+            let ratio = row.ratio.map_or_else(String::new, number);
+            let floor = if row.floor == "-" { "" } else { &row.floor };
+            let met = if row.met { "met" } else { "missed" };
+            let line = format!("| {} | {} {} | {floor} | {ratio} | {} | {met} |", row.metric, number(row.value), row.unit, row.goal);
+            text.push_str(&line.replace("  ", " "));
+            text.push('\n');
+        }
+        text
+    }
+
     pub(crate) fn json(&self) -> Outcome<String> {
         Ok(serde_json::to_string_pretty(&self.rows)? + "\n")
     }

@@ -1,12 +1,14 @@
 //! Tasks, and waiting for them.
 
+use std::process::Command;
+
 use plasmon::ObjectRef;
 
 use crate::daemon::{Daemon, rest};
 use crate::echo::Echo;
 use crate::sample::{each, in_turns};
 use crate::table::{Goal, Unit};
-use crate::{Bench, Outcome};
+use crate::{Bench, Outcome, ROLE};
 
 const CAPACITY: u64 = 256 << 20;
 /// Calls one after the other, in one round.
@@ -20,7 +22,13 @@ const AWAITED: usize = 1000;
 
 /// A task that does nothing.
 #[plasmon::remote]
-fn nothing() {}
+pub(crate) fn nothing() {}
+
+/// A task that waits for one of its own.
+#[plasmon::remote]
+fn nested() -> bool {
+    nothing.remote().is_ok_and(|inner| plasmon::get(&inner).is_ok())
+}
 
 pub(crate) fn tasks(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
@@ -31,6 +39,9 @@ pub(crate) fn tasks(bench: &mut Bench) -> Outcome<()> {
     bench.table.row("task round trip, no-op", &call, Unit::Microseconds, floor, Goal::Ratio(1.3));
     bench.table.row("eventfd ping-pong of two processes, unpinned", &polled, Unit::Microseconds, floor, Goal::Open);
     drop((futex, eventfd));
+    let [inside, twice] = in_turns([&mut nested_calls, &mut || Ok(2.0 * round_trips()?)])?;
+    let floor = Some(("two round trips, one after the other", &twice));
+    bench.table.row("nested task: one that waits for one of its own", &inside, Unit::Microseconds, floor, Goal::Ratio(1.3));
     let [pipelined] = in_turns([&mut || {
         let took = each(PIPELINED, || {
             let results = submit(PIPELINED)?;
@@ -47,7 +58,7 @@ pub(crate) fn tasks(bench: &mut Bench) -> Outcome<()> {
 }
 
 /// Nanoseconds of one way there and back.
-fn ping_pongs(echo: &Echo) -> Outcome<f64> {
+pub(crate) fn ping_pongs(echo: &Echo) -> Outcome<f64> {
     each(CALLS, || (0..CALLS).try_for_each(|_| echo.call()))
 }
 
@@ -59,6 +70,40 @@ pub(crate) fn round_trips() -> Outcome<f64> {
         }
         Ok(())
     })
+}
+
+/// Nanoseconds of one call that makes another one.
+fn nested_calls() -> Outcome<f64> {
+    each(CALLS, || {
+        for _ in 0..CALLS {
+            if !plasmon::get(&nested.remote()?)? {
+                return Err("a nested task had no result".into());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// From the first call of a program until its result is there: a worker is started for it.
+pub(crate) fn worker(bench: &mut Bench) -> Outcome<()> {
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    let [start, floor] = in_turns([
+        &mut || {
+            daemon.connect()?;
+            let took = each(1, || Ok(plasmon::get(&nothing.remote()?)?));
+            plasmon::shutdown()?;
+            took
+        },
+        &mut || {
+            each(1, || {
+                let status = Command::new(std::env::current_exe()?).env(ROLE, "nothing").status()?;
+                if status.success() { Ok(()) } else { Err(format!("a process that does nothing: {status}").into()) }
+            })
+        },
+    ])?;
+    let floor = Some(("this program as a process that does nothing", &floor));
+    bench.table.row("worker start, to its first task's result", &start, Unit::Milliseconds, floor, Goal::Ratio(5.0));
+    Ok(())
 }
 
 /// An actor that is called in order, or says so.

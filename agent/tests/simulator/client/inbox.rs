@@ -1,6 +1,7 @@
 //! What a client is told, taken in as the library does it.
 
 use plasmon_agent::scheduler::actor::AHEAD;
+use plasmon_agent::scheduler::window;
 use plasmon_protocol::local::{Outcome, ToAgent, ToClient, Work, decode};
 
 use super::{Client, OwnLease, Request, Running, View, is_in_memory};
@@ -48,7 +49,8 @@ impl Client {
                 *self.handles.entry(actor).or_default() += 1;
             }
             ToClient::Run { task, work, returns, .. } => {
-                self.tasks.push(Running { key: task, work, returns, outputs: 0, started: false, blocked: false });
+                self.runs += 1;
+                self.tasks.push(Running { key: task, run: self.runs, work, returns, outputs: 0, started: false, blocked: false });
                 let most = self.most_calls();
                 if self.tasks.len() > most {
                     return self.tolerate(format!("process {} gets a task beside {most} that it runs", self.id));
@@ -69,7 +71,7 @@ impl Client {
     /// Tasks that it can have been sent and not ended.
     pub(super) fn most_calls(&self) -> usize {
         match self.actor {
-            None => 1,
+            None => 1 + window::AHEAD,
             Some(1) => 1 + AHEAD,
             Some(calls) => calls as usize,
         }

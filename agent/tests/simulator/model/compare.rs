@@ -64,6 +64,7 @@ impl Model {
             compare_taken(core)?;
         }
         self.check_dispatch(core)?;
+        self.check_windows()?;
         self.check_calls()?;
         self.check_waiting()
     }
@@ -293,6 +294,12 @@ impl Model {
             ensure(same, || format!("{actor:?} with {handles} handles and {queued} calls, the core has {:?}", core_actor(core, key)))?;
         }
         Ok(())
+    }
+
+    /// Nothing is left behind a task that waits.
+    fn check_windows(&self) -> Check {
+        let held_up = self.processes.values().find(|process| process.blocked && !process.window.ahead.is_empty() && !process.window.asking);
+        ensure(held_up.is_none(), || format!("tasks are held up behind one that waits: {held_up:?}"))
     }
 
     /// Arguments in the store, or lost from there, may wait for others to end.

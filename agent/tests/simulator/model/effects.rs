@@ -27,6 +27,7 @@ impl Model {
             Effect::Recall(process) => {
                 ensure(self.processes.contains_key(process), || format!("recall from process {process}, which is gone"))
             }
+            Effect::Withdraw { from, .. } => self.observe_withdrawal(*from),
             Effect::Start(process, job, devices) => self.observe_start(*process, *job, devices),
             Effect::Kill(process) => {
                 let wanted = self.kills.remove(process);
@@ -276,17 +277,18 @@ impl Model {
         if let Role::Method(actor) = role {
             self.observe_call(to, key, actor)?;
         } else {
-            ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?;
+            match worker.activity {
+                Activity::Busy(current) => self.observe_ahead(to, key, current)?,
+                _ => ensure(worker.activity == Activity::Idle && worker.job == task.job, || format!("{}: {worker:?}", what()))?,
+            }
             ensure(!self.has_to_go(to), || format!("{}, which has to go", what()))?;
             ensure(task.retry_at_ms.is_none(), || format!("{} before its time: {task:?}", what()))?;
         }
         if wants.needs_gpu() {
             self.observe_devices(to, wants)?;
         }
-        if wants.needs_gpu() {
-            self.observe_devices(to, wants)?;
-        }
-        ensure(wants.fits(used, self.total), || format!("{} and asks for {wants:?} beside {used:?} of {:?}", what(), self.total))?;
+        let ahead = matches!(worker.activity, Activity::Busy(_));
+        ensure(ahead || wants.fits(used, self.total), || format!("{} and asks for {wants:?} beside {used:?} of {:?}", what(), self.total))?;
         ensure(task.function == function && task.returns.len() == returns as usize, || {
             format!("{} as {function} with {returns} results", what())
         })?;
@@ -327,7 +329,13 @@ impl Model {
             }
         } else {
             let worker = self.processes.get_mut(&to).expect("it was there before");
-            (worker.activity, worker.blocked) = (Activity::Busy(key), false);
+            if ahead {
+                worker.window.ahead.push(key);
+            } else {
+                (worker.activity, worker.blocked) = (Activity::Busy(key), false);
+                // It is done with all that it was asked for.
+                worker.window.asked.clear();
+            }
         }
         Ok(())
     }

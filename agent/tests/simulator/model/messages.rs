@@ -355,6 +355,7 @@ impl Model {
     fn run_by(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, &'static str> {
         let runs = match self.processes[&from].activity {
             Activity::Leaving => return Ok(None),
+            Activity::Busy(_) | Activity::Withdrawn if self.processes[&from].window.declined.first() == Some(&key) => return Ok(None),
             Activity::Busy(task) => task == key,
             Activity::Actor(actor) => self.actors[&actor].running.contains(&key),
             _ => false,
@@ -410,7 +411,9 @@ impl Model {
     }
 
     fn ended(&mut self, from: ProcessId, key: TaskKey, ending: &Ending) -> Verdict {
-        allowed(*ending != Ending::Withdrawn, "a task declined that nobody asked back")?;
+        if *ending == Ending::Withdrawn {
+            return self.decline(from, key);
+        }
         let Some(task) = self.run_by(from, key)? else { return Ok(()) };
         allowed(*ending != Ending::Finished || task.outputs >= task.returns.len(), "an end without all results")?;
         task.worker = None;
@@ -420,10 +423,7 @@ impl Model {
         match role {
             Role::Constructor(actor) if pending && *ending == Ending::Finished => self.actor_ready(actor, from),
             Role::Method(actor) => self.leave_actor(actor, key, from),
-            Role::Function | Role::Constructor(_) => {
-                let sender = self.sender(from);
-                (sender.activity, sender.blocked) = (Activity::Idle, false);
-            }
+            Role::Function | Role::Constructor(_) => self.run_next(from),
         }
         if pending {
             match ending {

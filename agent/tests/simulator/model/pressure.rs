@@ -67,7 +67,9 @@ impl Model {
     }
 
     fn is_idle(&self, id: ProcessId) -> bool {
-        self.processes.get(&id).is_some_and(|process| process.activity == Activity::Idle && !process.dismissed)
+        self.processes
+            .get(&id)
+            .is_some_and(|process| matches!(process.activity, Activity::Idle | Activity::Withdrawn) && !process.dismissed)
     }
 
     /// Whether its work would be lost.

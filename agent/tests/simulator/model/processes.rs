@@ -137,6 +137,7 @@ impl Model {
             }
             self.end_actor(actor, End::AtOnce);
         }
+        lost.window.ahead.iter().for_each(|task| self.take_back(*task));
         let Activity::Busy(key) = lost.activity else { return };
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id)) else { return };
         task.worker = None;

@@ -68,7 +68,7 @@ impl Model {
     }
 
     /// A task waits for those of its arguments that have no value; what has one, or failed, it has seen.
-    fn wait_for_arguments(&mut self, key: TaskKey) {
+    pub(super) fn wait_for_arguments(&mut self, key: TaskKey) {
         let task = &self.tasks[&key];
         let waits = self.waits_for(task) > 0;
         let pending = |need: &ObjectKey| self.objects.get(need).is_some_and(|object| object.state == ObjectState::Pending);
@@ -188,25 +188,33 @@ impl Model {
         let children: Vec<TaskKey> = self.tasks.iter().filter(|(child, task)| is_child(child, task)).map(|(child, _)| *child).collect();
         // Who was told to go says no more of it.
         let worker = worker.filter(|worker| self.processes.get(worker).is_some_and(|process| process.activity != Activity::Leaving));
+        let has_window = worker.is_some_and(|worker| !self.processes[&worker].window.ahead.is_empty());
         if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
-            task.lingers = worker.is_some() && !(force && role == Role::Function);
+            task.lingers = worker.is_some() && (has_window || !(force && role == Role::Function));
             self.fail(key, &Codes::from(["task_cancelled"]));
         }
         if let Some(worker) = worker {
-            if force && role == Role::Function {
-                let task = self.tasks.get_mut(&key).expect("it was there before");
-                (task.worker, task.blocked) = (None, false);
-                self.end_lingering(key);
-                if let Some(process) = self.processes.get_mut(&worker) {
-                    (process.activity, process.blocked, process.dismissed) = (Activity::Leaving, false, true);
-                    self.kills.insert(worker);
-                }
+            if force && role == Role::Function && has_window {
+                self.sender(worker).window.unwanted.push(key);
+            } else if force && role == Role::Function {
+                self.end_attempt(key, worker);
             } else if pending {
                 self.cancels.insert((worker, key));
             }
         }
         if pending {
             children.into_iter().for_each(|child| self.cancel_task(child, force));
+        }
+    }
+
+    /// The worker of a task is ended for it.
+    pub(super) fn end_attempt(&mut self, key: TaskKey, worker: ProcessId) {
+        let task = self.tasks.get_mut(&key).expect("it was there before");
+        (task.worker, task.blocked) = (None, false);
+        self.end_lingering(key);
+        if let Some(process) = self.processes.get_mut(&worker) {
+            (process.activity, process.blocked, process.dismissed) = (Activity::Leaving, false, true);
+            self.kills.insert(worker);
         }
     }
 

@@ -130,3 +130,22 @@ fn ranges_are_checked() {
     assert!(Pool::create(0).is_err() && Pool::create(PAGE + 1).is_err());
     assert!(Pool::open(agent.fd().unwrap().try_clone_to_owned().unwrap(), CAPACITY - PAGE).is_err());
 }
+
+#[test]
+fn what_is_backed_is_zero_and_is_entered_for_writing() {
+    let agent = Pool::create(64 * PAGE).unwrap();
+    agent.back(0, 48 * PAGE).unwrap();
+    let client = Arc::new(Pool::open(agent.fd().unwrap().try_clone_to_owned().unwrap(), 64 * PAGE).unwrap());
+    for _ in 0..2 {
+        // Neither begin nor end is that of a part.
+        let mut range = client.write_range(PAGE, 40 * PAGE).unwrap();
+        let (offset, bytes) = range.take(40 * PAGE).unwrap();
+        let before = bytes.iter().fold(0, |all, byte| all | byte);
+        bytes.fill(7);
+        assert_eq!((offset, agent.slice(PAGE, 40 * PAGE).unwrap().iter().all(|byte| *byte == 7)), (PAGE, true));
+        assert!(before == 0 || before == 7);
+    }
+    assert_eq!(agent.slice(41 * PAGE, PAGE).unwrap(), [0; PAGE as usize]);
+    assert_eq!(client.back(0, PAGE).unwrap_err().kind(), io::ErrorKind::Unsupported);
+    assert_eq!(agent.back(60 * PAGE, 8 * PAGE).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}

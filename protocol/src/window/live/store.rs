@@ -36,18 +36,23 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn site(&mut self, site: &Arc<Site>) -> u32 {
+    pub(super) fn site(&mut self, site: &Arc<Site>) -> u32 {
         *self.places.entry(Arc::as_ptr(site).addr()).or_insert_with(|| {
             self.sites.push(Arc::clone(site));
             self.sites.len() as u32 - 1
         })
     }
 
-    fn site_at(&self, number: u32) -> Arc<Site> {
+    pub(super) fn site_at(&self, number: u32) -> Arc<Site> {
         self.sites.get(number as usize).cloned().unwrap_or_default()
     }
 
-    fn nodes(&mut self, object: NodeId, holder: NodeId, ip: &Arc<str>) -> u16 {
+    /// The nodes with that number.
+    pub(super) fn nodes_at(&self, number: u16) -> (NodeId, NodeId, Arc<str>) {
+        self.nodes.get(usize::from(number)).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn nodes(&mut self, object: NodeId, holder: NodeId, ip: &Arc<str>) -> u16 {
         let known = self.nodes.iter().position(|known| known.0 == object && known.1 == holder && known.2 == *ip);
         known.unwrap_or_else(|| {
             self.nodes.push((object, holder, Arc::clone(ip)));
@@ -110,7 +115,7 @@ impl Replicated for ReferenceRow {
     }
 
     fn restore(kept: &KeptReference, pool: &Pool) -> Self {
-        let (object, node, node_ip) = pool.nodes.get(usize::from(kept.nodes)).cloned().unwrap_or_default();
+        let (object, node, node_ip) = pool.nodes_at(kept.nodes);
         Self {
             object_id: kept.object.on(object),
             process: kept.process,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::id::{NodeId, ObjectKey, ProcessId, SiteId};
+use crate::id::{NodeId, ObjectKey, ProcessId, SiteId, TaskKey};
 use crate::record::{ObjectState, ReferenceType, Site, TaskStatus};
 use crate::stream::{Sort, Window as Range};
 use crate::window::Query;
@@ -200,6 +200,114 @@ proptest! {
         }
         prop_assert_eq!(Rows::References(all), model.all());
     }
+}
+
+/// A row with this number that is as `seed` says.
+trait Made: Replicated {
+    const FILTERS: [&'static str; 5];
+
+    fn made(number: u32, seed: u32) -> Self;
+}
+
+impl Made for TaskRow {
+    const FILTERS: [&'static str; 5] = ["", "status:running", "attempt>1 | f1", "age<2s", "!pid:3 heap>0"];
+
+    fn made(number: u32, seed: u32) -> Self {
+        Self {
+            task_id: TaskKey { process: ProcessId(seed % 2), number }.on(NodeId([7; 8])),
+            name: format!("work::f{}", seed % 3).into(),
+            status: TaskStatus::ALL[seed as usize % TaskStatus::ALL.len()],
+            attempt: seed % 5,
+            worker_pid: (!seed.is_multiple_of(4)).then_some(seed % 4),
+            actor: (seed % 7 == 1).then(|| ObjectKey { slot: seed, generation: 1 }.on(NodeId([7; 8])).into()),
+            call_site: site(seed % 8),
+            submitted_ms: u64::from(seed % 5000),
+            heap_bytes: u64::from(seed % 3) << 20,
+            error: (seed % 6 == 2).then(|| "no".to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+impl Made for SiteRow {
+    const FILTERS: [&'static str; 5] = ["", "held>100", "own=0 | f1", "age<2s", "!line:3 caller:0"];
+
+    fn made(number: u32, seed: u32) -> Self {
+        let site = Site { id: SiteId(number), caller: SiteId(seed % 3), ..Site::clone(&site(number)) };
+        let (held_bytes, own_bytes, oldest_ms) = (u64::from(seed % 300), u64::from(seed % 2) * 50, u64::from(seed % 5000));
+        Self { site: site.into(), held_bytes, own_bytes, objects: 1, growth_bytes: i64::from(seed % 9) - 4, oldest_ms, ..Self::default() }
+    }
+}
+
+/// As [`what_was_told_shows_what_the_whole_table_does`], of rows that share nothing.
+fn follows<R: Made + PartialEq + std::fmt::Debug>(
+    deeds: Vec<(u32, Option<u32>, bool)>,
+    views: Vec<(usize, bool, bool, usize, Range)>,
+) -> Result<(), TestCaseError> {
+    let columns: Vec<&str> = R::columns().iter().map(|column| column.name).filter(|name| !R::VOLATILE.contains(name)).collect();
+    let views = views.into_iter().map(|(column, ascending, grouped, filter, window)| {
+        let column = columns[column % columns.len()].to_owned();
+        let filter = R::FILTERS[filter % R::FILTERS.len()].to_owned();
+        match grouped {
+            true => View { group: Some(column), filter, window, ..View::of(R::TABLE) },
+            false => View { sort: Some(Sort { column, ascending }), filter, window, ..View::of(R::TABLE) },
+        }
+    });
+    let views: Vec<View> = views.collect();
+    let (mut live, mut rows, mut untold) = (live(R::TABLE).unwrap(), BTreeMap::<u32, R>::new(), std::collections::BTreeSet::new());
+    for (step, (place, seed, tell)) in (0_u64..).zip(deeds) {
+        match seed {
+            Some(seed) => rows.insert(place, R::made(place, seed)),
+            None => rows.remove(&place),
+        };
+        untold.insert(place);
+        if !tell {
+            continue;
+        }
+        let now_ms = 3000 + step * 90;
+        let (places, gone): (Vec<u32>, Vec<u32>) = std::mem::take(&mut untold).into_iter().partition(|place| rows.contains_key(place));
+        let told = R::rows(places.iter().map(|place| rows[place].clone()).collect());
+        live.apply(&Changed { now_ms, gone, places, rows: told, end: 40, complete: true });
+        let all = R::rows(rows.values().cloned().collect());
+        prop_assert_eq!(&live.rows(0, usize::MAX).0, &all);
+        for view in &views {
+            let query = Query::prepare(view.clone()).unwrap();
+            prop_assert!(!query.is_volatile());
+            prop_assert_eq!(live.window(view, now_ms).unwrap(), query.window(&all, now_ms), "{:?}", view);
+        }
+    }
+    Ok(())
+}
+
+fn sights() -> impl Strategy<Value = Vec<(usize, bool, bool, usize, Range)>> {
+    let range = (0_u64..40, 0_u32..30).prop_map(|(start, len)| Range { start, len });
+    proptest::collection::vec((any::<usize>(), any::<bool>(), any::<bool>(), any::<usize>(), range), 1..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 100 } else { 1000 }))]
+
+    #[test]
+    fn of_tasks_as_well(deeds in proptest::collection::vec((0_u32..40, any::<Option<u32>>(), any::<bool>()), 1..80), views in sights()) {
+        follows::<TaskRow>(deeds, views)?;
+    }
+
+    #[test]
+    fn and_of_sites(deeds in proptest::collection::vec((0_u32..40, any::<Option<u32>>(), any::<bool>()), 1..80), views in sights()) {
+        follows::<SiteRow>(deeds, views)?;
+    }
+}
+
+#[test]
+fn what_changes_all_the_time_is_no_good_for_an_order_that_is_kept() {
+    let volatile = |filter: &str, column: Option<&str>, group: Option<&str>| {
+        let sort = column.map(|column| Sort { column: column.to_owned(), ascending: false });
+        let view = View { filter: filter.to_owned(), sort, group: group.map(str::to_owned), ..View::of(Table::Tasks) };
+        Query::prepare(view).unwrap().is_volatile()
+    };
+    assert!(volatile("reason:cpu", None, None) && volatile("x | (peak>1 y)", None, None));
+    assert!(volatile("", Some("peak"), None) && volatile("", None, Some("reason")));
+    assert!(!volatile("cpu status:running", Some("age"), None) && !volatile("", None, Some("name")));
 }
 
 #[test]
