@@ -40,6 +40,7 @@ mod evacuation;
 mod eviction;
 mod explain;
 mod follow;
+mod generators;
 mod infeasible;
 mod largest;
 mod learned;

@@ -276,6 +276,12 @@ pub enum Error {
         /// The numbers.
         report: Box<MemoryReport>,
     },
+    /// The task's generator had yielded all its values before this one.
+    #[error("task {task} has no more results: its generator has yielded all its values")]
+    NoMoreResults {
+        /// The task.
+        task: TaskId,
+    },
 }
 
 /// One creation site that holds much of a full store.
@@ -360,6 +366,7 @@ impl Error {
             Self::Protocol { .. } => "protocol",
             Self::System { .. } => "system",
             Self::OutOfMemory { .. } => "out_of_memory",
+            Self::NoMoreResults { .. } => "no_more_results",
         }
     }
 
@@ -408,6 +415,7 @@ impl Error {
                 "let fewer tasks run at once (num_cpus), make them smaller, or allow more with --oom-threshold or --oom-min-free; the Tasks \
                  view of `plasmon` shows what each kind of task uses"
             }
+            Self::NoMoreResults { .. } => "iterate over what the task returns: the iteration ends there",
         }
     }
 }

@@ -47,6 +47,8 @@ pub const MAX_RAISED: usize = 12 << 10;
 pub const MAX_ARGUMENTS: usize = 32 << 10;
 /// Calls that an actor can run side by side.
 pub const MAX_CONCURRENCY: u32 = 1000;
+/// Results of a generator for which its submitter makes room at once.
+pub const GENERATOR_BATCH: u32 = 8;
 /// As often as it takes.
 pub const ENDLESS: u32 = u32::MAX;
 
@@ -165,6 +167,8 @@ pub enum Ending {
     Refused(Error),
     /// The agent had taken the task back before it began.
     Withdrawn,
+    /// All that a generator yielded was sent: results beyond that never have a value.
+    Exhausted,
 }
 
 /// After which failures of its own a task is tried again.
@@ -448,6 +452,25 @@ pub enum ToAgent<'a> {
         /// The call.
         task: TaskKey,
     },
+    /// Room for more results of a generator that this process submitted, or called.
+    Extend {
+        /// The number of the task or call.
+        number: u32,
+        /// Free slots of the client's with their next generations, at most [`GENERATOR_BATCH`], each with one local reference that nobody
+        /// sees before the result is there. Empty: no more are wanted.
+        returns: Vec<ObjectKey>,
+        /// Where the program wants them.
+        site: u32,
+    },
+    /// Answer when the generator that this worker runs has room for so many results in all, or they are not wanted.
+    Room {
+        /// The client's number for the request.
+        request: u32,
+        /// The task.
+        task: TaskKey,
+        /// How many.
+        results: u32,
+    },
 }
 
 /// Agent to client: answers, tasks within the worker's window, and nothing else.
@@ -464,7 +487,7 @@ pub enum ToClient<'a> {
         /// Bytes; a multiple of [`PAGE`].
         length: u64,
     },
-    /// Answers [`ToAgent::Lease`], [`ToAgent::Slots`], [`ToAgent::FindActor`] or [`ToAgent::CreateActor`].
+    /// Answers [`ToAgent::Lease`], [`ToAgent::Slots`], [`ToAgent::FindActor`], [`ToAgent::CreateActor`] or [`ToAgent::Room`].
     Refused {
         /// The client's number for the request.
         request: u32,
@@ -478,7 +501,7 @@ pub enum ToClient<'a> {
         /// The first slot.
         first: u32,
     },
-    /// Answers [`ToAgent::Get`] and [`ToAgent::Wait`].
+    /// Answers [`ToAgent::Get`], [`ToAgent::Wait`] and [`ToAgent::Room`].
     Resolved {
         /// The client's number for the request.
         request: u32,
@@ -519,7 +542,7 @@ pub enum ToClient<'a> {
 /// What became of an object.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Outcome<'a> {
-    /// Answers [`ToAgent::Wait`]: it has a value.
+    /// Answers [`ToAgent::Wait`]: it has a value; and [`ToAgent::Room`].
     Ready,
     /// Answers [`ToAgent::Get`]: it is in the pool, where the slot table says, and stays there until [`ToAgent::DropPin`], which whoever
     /// gets this owes, wanted or not.
@@ -559,6 +582,18 @@ pub fn decode<'a, T: Deserialize<'a>>(who: &str, bytes: &'a [u8]) -> Result<T, E
     }
 }
 
+/// The version that a [`ClientHello`] begins with: one of another version may not decode any further. `None` without one.
+#[must_use]
+pub fn version_of_hello(bytes: &[u8]) -> Option<u32> {
+    postcard::take_from_bytes(bytes).ok().map(|(version, _)| version)
+}
+
+/// The version that a [`Welcome`] begins with; `None` without one, and for a refusal.
+#[must_use]
+pub fn version_of_welcome(bytes: &[u8]) -> Option<u32> {
+    bytes.strip_prefix(&[0]).and_then(version_of_hello)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -583,6 +618,13 @@ mod tests {
         };
         let bytes = encode(&run).unwrap();
         assert_eq!(decode::<ToClient<'_>>("test", &bytes).unwrap(), run);
+    }
+
+    #[test]
+    fn the_version_of_another_release_is_read_whatever_follows() {
+        assert_eq!(version_of_hello(&[0x80, 0x01, 0xff]), Some(128));
+        assert_eq!(version_of_welcome(&[0, 7, 0xff]), Some(7));
+        assert_eq!((version_of_hello(&[]), version_of_welcome(&[]), version_of_welcome(&[1, 7])), (None, None, None));
     }
 
     #[test]

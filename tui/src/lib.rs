@@ -9,10 +9,12 @@
 //! - [`run`]: the loop that joins them; [`dashboard`] is what a program calls.
 //! - [`growth`]: which sites keep more and more.
 //! - [`recording`]: what was recorded, read; [`record`]: a viewer that records.
+//! - [`command`]: the report on the command line, for Rust's command and Python's.
 //! - [`once`]: a whole report, without a screen; [`svg`]: a screen as a picture.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod app;
+pub mod command;
 mod dashboard;
 mod error;
 pub mod growth;

@@ -13,6 +13,7 @@ use plasmon_protocol::resources::Amount;
 use serde::{Deserialize, Serialize};
 
 use crate::argument::Encoded;
+use crate::binding::ActorPlace;
 use crate::client::Client;
 use crate::init::connection;
 use crate::object_ref::ObjectRef;
@@ -269,21 +270,22 @@ pub fn create<A: Actor>(
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
     let arguments: Vec<Encoded> = arguments.into_iter().collect::<Result<_, _>>()?;
-    Ok(ActorHandle { object: create_with(&client, constructor, options, &arguments, site)? }.into())
+    Ok(ActorHandle { object: create_with(ActorPlace::new(&client)?, constructor, options, &arguments, site)? }.into())
 }
 
 /// Creates an actor: the object that its handles refer to.
 pub(crate) fn create_with<T: ?Sized>(
-    client: &Arc<Client>,
+    mut place: ActorPlace,
     constructor: &str,
     options: local::Actor<'_>,
     arguments: &[Encoded],
     site: u32,
 ) -> Result<ObjectRef<T>, Error> {
+    let client = &Arc::clone(&place.client);
     let prepared = task::prepare(client, site, arguments)?;
+    let actor = place.key.unwrap_or_default();
     let named = if options.name.is_empty() { None } else { Some(client.requests.open()?) };
     let request = named.as_ref().map_or(0, |(request, _)| *request);
-    let actor = writer::slot(client)?;
     let sent = task::send(client, prepared, 0, |number, arguments, _| ToAgent::CreateActor {
         number,
         request,
@@ -303,7 +305,11 @@ pub(crate) fn create_with<T: ?Sized>(
             _ => Some(no_answer()),
         },
     };
-    writer::settle_slot(client, actor, refused.is_none());
+    if refused.is_none() {
+        // Else the place goes back when it is dropped.
+        writer::settle_slot(client, actor, true);
+        place.key = None;
+    }
     match refused {
         Some(error) => Err(error),
         None => Ok(ObjectRef::adopt(client, actor)),

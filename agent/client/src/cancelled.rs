@@ -66,6 +66,11 @@ fn current() -> Option<Arc<Assigned>> {
     CURRENT.with_borrow(Option::clone).or_else(|| ALONE.try_read().ok()?.clone())
 }
 
+/// The task that the calling thread works for, as far as can be known: its key, and its function's path.
+pub(crate) fn current_task() -> Option<(TaskKey, Box<str>)> {
+    current().map(|assigned| (assigned.task, assigned.name.clone()))
+}
+
 /// The call that the calling thread runs, when others may run in this worker meanwhile.
 pub(crate) fn call_beside_others() -> Option<TaskKey> {
     let call = CURRENT.with_borrow(|current| current.as_ref().map(|assigned| assigned.task))?;

@@ -63,10 +63,11 @@ fn meet(channel: Channel, process_type: ProcessType, program: Option<(File, Opti
     failpoint!("hello_sent");
     let (bytes, descriptors) =
         channel.recv().map_err(|error| lost(told(&error)))?.ok_or_else(|| lost("it closed the connection without a word".to_owned()))?;
-    let hello = local::decode::<Welcome>("the agent", &bytes)??;
-    if hello.version != VERSION {
-        return Err(Error::Version { ours: format!("client {VERSION}"), theirs: format!("agent {}", hello.version) });
+    if let Some(version) = local::version_of_welcome(&bytes).filter(|version| *version != VERSION) {
+        let ours = format!("client {} (local protocol {VERSION})", env!("CARGO_PKG_VERSION"));
+        return Err(Error::Version { ours, theirs: format!("agent (local protocol {version})") });
     }
+    let hello = local::decode::<Welcome>("the agent", &bytes)??;
     let [pool, slots, client_segment, agent_segment, agent_bell, own_bell, reader_bell] =
         <[_; 7]>::try_from(descriptors).map_err(|got| lost(format!("{} descriptors came with its welcome instead of 7", got.len())))?;
     failpoint!("welcomed");

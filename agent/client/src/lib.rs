@@ -39,6 +39,7 @@ mod cancelled;
 mod client;
 mod connect;
 mod draft;
+mod generator;
 mod heap;
 mod inbound;
 mod init;

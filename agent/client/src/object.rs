@@ -124,10 +124,7 @@ pub(crate) fn wait_for(
     mut watch: Option<Watch<'_>>,
 ) -> Result<Option<Vec<bool>>, Error> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let is_ready = |key: ObjectKey| {
-        let entry = client.slots.read(key.slot).unwrap_or_default();
-        entry.generation == key.generation && !matches!(entry.state, SlotState::Pending | SlotState::Free)
-    };
+    let is_ready = |key| is_ready(client, key);
     let keys = handles.iter().map(|handle| handle.key_on(client)).collect::<Result<Vec<_>, _>>()?;
     let mut ready: Vec<bool> = keys.iter().map(|key| is_ready(*key)).collect();
     let mut missing = num_returns.saturating_sub(ready.iter().filter(|ready| **ready).count());
@@ -183,6 +180,12 @@ pub(crate) fn wait_for(
     }
     // Those that came meanwhile count too.
     Ok(Some(keys.iter().zip(ready).map(|(key, ready)| ready || is_ready(*key)).collect()))
+}
+
+/// Whether the slot table has the object's value, or that there will be none.
+pub(crate) fn is_ready(client: &Client, key: ObjectKey) -> bool {
+    let entry = client.slots.read(key.slot).unwrap_or_default();
+    entry.generation == key.generation && !matches!(entry.state, SlotState::Pending | SlotState::Free)
 }
 
 /// A get on its way, driven by a blocked thread or by a future.

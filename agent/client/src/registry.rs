@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use linkme::distributed_slice;
 use plasmon_memory::number::{Number, numbers_as_bytes};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::ObjectId;
+use plasmon_protocol::id::{ObjectId, TaskKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -86,9 +86,12 @@ pub(crate) enum Outgoing {
 #[doc(hidden)]
 pub struct Call {
     pub(crate) client: Arc<Client>,
+    pub(crate) task: TaskKey,
     pub(crate) site: u32,
     pub(crate) arguments: std::vec::IntoIter<Given>,
     pub(crate) results: Vec<Outgoing>,
+    /// How many results it has yielded; `None` where it is no generator.
+    pub(crate) yielded: Option<u32>,
     /// Views of arguments that were decoded: held until the task ends, as a view argument is.
     pub(crate) held: Vec<crate::pinned::Pin>,
     /// The actor that a method is called of, or that a constructor has made.

@@ -168,6 +168,16 @@ pub(crate) fn send<'a>(
     returns: usize,
     message: impl FnOnce(u32, Vec<Argument<'a>>, Vec<ObjectKey>) -> ToAgent<'a>,
 ) -> Result<Vec<Handed>, Error> {
+    send_numbered(client, prepared, returns, message).map(|(_, handed)| handed)
+}
+
+/// The same; also the task's number.
+pub(crate) fn send_numbered<'a>(
+    client: &Arc<Client>,
+    prepared: Prepared<'a>,
+    returns: usize,
+    message: impl FnOnce(u32, Vec<Argument<'a>>, Vec<ObjectKey>) -> ToAgent<'a>,
+) -> Result<(u32, Vec<Handed>), Error> {
     client.alive()?;
     let Prepared { wire, nested, blocks } = prepared;
     let mut keys = Vec::with_capacity(returns);
@@ -193,7 +203,7 @@ pub(crate) fn send<'a>(
     for key in &keys {
         writer::settle_slot(client, *key, true);
     }
-    Ok(keys.into_iter().map(|key| Handed { client: Arc::clone(client), key }).collect())
+    Ok((number, keys.into_iter().map(|key| Handed { client: Arc::clone(client), key }).collect()))
 }
 
 /// Submits a task, and returns the references to its results.

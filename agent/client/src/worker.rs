@@ -212,9 +212,11 @@ impl Worker {
             let arguments: Vec<Given> = job.arguments.iter().map(|argument| given(client, argument, site)).collect::<Result<_, _>>()?;
             let mut call = Call {
                 client: Arc::clone(client),
+                task: job.task,
                 site,
                 arguments: arguments.into_iter(),
                 results: Vec::new(),
+                yielded: None,
                 held: Vec::new(),
                 actor,
                 turn,
@@ -229,10 +231,11 @@ impl Worker {
                 send(client, job.task, result, site)?;
                 failpoint!("output_sent");
             }
-            Ok(call.actor.take())
+            let ending = if call.yielded.is_some() { Ending::Exhausted } else { Ending::Finished };
+            Ok((ending, call.actor.take()))
         }));
         match called {
-            Ok(Ok(actor)) => (Ending::Finished, actor),
+            Ok(Ok(ended)) => ended,
             Ok(Err(Failure::Value { message, listed, value })) => (Ending::Failed { message: cut(message), listed, value }, None),
             Ok(Err(Failure::Error(error))) => (Ending::Refused(error), None),
             Err(_) => {
@@ -278,7 +281,7 @@ fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Giv
     }
 }
 
-fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Result<(), Error> {
+pub(crate) fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Result<(), Error> {
     let publish = |contains: &[_], value: Value<'_>| {
         let mut sender = client.sender()?;
         sender.stage(contains)?;

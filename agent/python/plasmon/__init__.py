@@ -13,21 +13,22 @@ The names and meanings are Ray's, as far as they go; the README's page *Coming f
 
 from __future__ import annotations
 
-import os as _os
 from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
-from . import _plasmon, exceptions, state
+from . import _html, _plasmon, exceptions, state
 from ._actor import ActorClass, ActorHandle, get_actor, kill, method
-from ._generators import ObjectRefGenerator
+from ._generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from ._init import init, is_initialized, shutdown
 from ._node import RuntimeContext, available_resources, cluster_resources, get_runtime_context, nodes
 from ._plasmon import ObjectRef
 from ._progress import progress
 from ._remote import RemoteFunction, remote
+from ._sites import set_call_sites
 
 __all__ = [
     "ActorClass",
     "ActorHandle",
+    "DynamicObjectRefGenerator",
     "ObjectRef",
     "ObjectRefGenerator",
     "RemoteFunction",
@@ -54,9 +55,6 @@ __all__ = [
     "wait",
 ]
 
-_HERE = _os.path.dirname(_os.path.abspath(__file__)) + _os.sep
-_plasmon.set_hidden_files([_HERE])
-
 _T = TypeVar("_T")
 
 put = _plasmon.put
@@ -73,7 +71,7 @@ def wait(
     """Waits until some of the objects are there, with a value or an error.
 
     Args:
-        refs: a list of references, each once.
+        refs: a list of references, each once. A generator's results are there when the next one is.
         num_returns: how many.
         timeout: seconds after which it returns with what there is; ``None`` waits for as long as it takes.
         fetch_local: there is one node, so this changes nothing.
@@ -94,10 +92,28 @@ def wait(
         return [], []
     if not 1 <= num_returns <= len(items):
         raise ValueError(f"num_returns is 1 to {len(items)}, the number of references, which {num_returns} is not")
+    if any(type(item) is ObjectRefGenerator for item in items):
+        return _wait_for_next(items, num_returns, timeout)
     return _plasmon.wait(items, num_returns, timeout)
 
 
-def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
+def _wait_for_next(items: Sequence[Any], num_returns: int, timeout: Optional[float]) -> Tuple[List[Any], List[Any]]:
+    """A generator is there when its next value is, or its end."""
+    fronts = [item._results.front() if isinstance(item, ObjectRefGenerator) else item for item in items]
+    ended = sum(front is None for front in fronts)
+    there: set[Any] = set()
+    waited = [front for front in fronts if front is not None]
+    if waited:
+        wanted = max(1, min(num_returns - ended, len(waited)))
+        there = set(_plasmon.wait(waited, wanted, 0.0 if ended >= num_returns else timeout)[0])
+    ready: List[Any] = []
+    rest: List[Any] = []
+    for item, front in zip(items, fronts):
+        (ready if len(ready) < num_returns and (front is None or front in there) else rest).append(item)
+    return ready, rest
+
+
+def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     """Cancels the task or call that makes an object, and what it has submitted itself.
 
     One that has not begun never runs. One that runs gets a ``KeyboardInterrupt``; of a call of an actor that runs, only the waits in
@@ -105,17 +121,28 @@ def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) 
     ``TaskCancelledError`` from now on, and it is not tried again.
 
     Args:
-        ref: a reference to one of its results.
+        ref: a reference to one of its results, or what a generator's call returned.
         force: ends its worker at once, unless it is an actor, which goes on.
         recursive: what it has submitted is cancelled in any case.
 
     Raises:
         TypeError: ``ref`` is no reference.
     """
+    if isinstance(ref, ObjectRefGenerator):
+        ref = ref._results.front()
+        if ref is None:
+            return
     if not isinstance(ref, ObjectRef):
         hint = "\nhint: plasmon.kill(actor) ends an actor" if isinstance(ref, ActorHandle) else ""
         raise TypeError(f"cancel takes an ObjectRef, not {type(ref).__name__}{hint}")
     _plasmon.cancel(ref, force)
+
+
+class Summary(str):
+    """A report's text, which a notebook shows as it is."""
+
+    def _repr_html_(self) -> str:
+        return _html.of_text(self)
 
 
 def memory_summary(
@@ -142,24 +169,4 @@ def memory_summary(
     Raises:
         ValueError: an argument is none of these.
     """
-    return _plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None)
-
-
-def set_call_sites(*, hidden: Sequence[str]) -> None:
-    """Hides files from call sites: what is shown is the innermost line of the program that is in none of them.
-
-    Args:
-        hidden: names of modules, or begins of files' paths: a library's own lines are not what a leak is looked for in.
-    """
-    import importlib.util
-
-    files = [_HERE]
-    for name in hidden:
-        if _os.sep in name:
-            files.append(name)
-            continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or not spec.origin:
-            raise ValueError(f"{name!r} is neither a module nor a path")
-        files.append(_os.path.dirname(spec.origin) + _os.sep if spec.submodule_search_locations else spec.origin)
-    _plasmon.set_hidden_files(files)
+    return Summary(_plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None))

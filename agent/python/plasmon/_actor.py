@@ -7,7 +7,9 @@ import inspect
 from typing import Any, Callable, Optional
 
 from . import _init, _plasmon
+from ._generators import yields
 from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, checked, near_miss, reserve
+from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
 
 #: Calls that an actor with async methods runs side by side, as Ray has it.
@@ -17,12 +19,13 @@ _ASYNC_CONCURRENCY = 1000
 _Methods = dict[str, Any]
 
 
-def method(*, num_returns: Any = 1, **others: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def method(*, num_returns: Any = None, **others: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Says of an actor's method how many objects its result becomes: ``@plasmon.method(num_returns=2)``."""
     options = checked({"num_returns": num_returns, **others}, METHOD_OPTIONS, "a method")
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.__plasmon_num_returns__ = options["num_returns"]  # type: ignore[attr-defined]
+        if "num_returns" in options:
+            function.__plasmon_num_returns__ = options["num_returns"]  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -35,10 +38,15 @@ METHODS = "__plasmon_methods__"
 def methods_of(cls: type) -> _Methods:
     """The methods of a class that can be called from elsewhere, and how many objects the result of each becomes."""
     return {
-        name: getattr(value, "__plasmon_num_returns__", 1)
+        name: getattr(value, "__plasmon_num_returns__", "streaming" if yields(value) else 1)
         for name, value in inspect.getmembers(cls, callable)
         if not (name.startswith("__") and name not in ("__call__", "__getitem__", "__len__"))
     }
+
+
+def is_async(cls: type) -> bool:
+    """Whether a class has async methods: then all its methods run in the event loop of its worker."""
+    return any(inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value) for _, value in inspect.getmembers(cls))
 
 
 class ActorClass:
@@ -51,7 +59,7 @@ class ActorClass:
         self.__name__, self.__qualname__, self.__doc__, self.__module__ = cls.__name__, cls.__qualname__, cls.__doc__, cls.__module__
         self._class, self._options, self._methods = cls, options, methods
         self._export = export or _plasmon.Exported(functools.partial(_exported, cls))
-        self._is_async = any(inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value) for _, value in inspect.getmembers(cls))
+        self._is_async = is_async(cls)
 
     @classmethod
     def _of(cls, actor: type, options: dict[str, Any]) -> ActorClass:
@@ -132,7 +140,7 @@ def _rebuilt_class(cls: type, options: dict[str, Any]) -> ActorClass:
 
 
 def _exported(cls: type) -> Any:
-    return cls, _init.namespace()
+    return cls, _init.namespace(), hidden_files()
 
 
 class ActorHandle:
@@ -193,15 +201,11 @@ class ActorMethod:
         full = f"{handle._module}.{handle._qualname}.{name}"
         self._reference = handle._reference
         self._module, self._methods = handle._module, handle._methods
-        call = _plasmon.Method(handle._reference, full, name, num_returns if isinstance(num_returns, int) else 1, num_returns)
-        if num_returns in ("dynamic", "streaming"):
-            from ._generators import submitting
+        results = num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1
+        self.remote = _plasmon.Method(handle._reference, full, name, results, num_returns).submit
 
-            self.remote = submitting(call.submit, num_returns == "streaming")
-        else:
-            self.remote = call.submit
-
-    #: Calls the method; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, or ``None`` where it is 0.
+    #: Calls the method; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, ``None`` where it is 0, or an
+    #: ``ObjectRefGenerator`` where it is ``"streaming"``.
     remote: Callable[..., Any]
 
     def options(self, **options: Any) -> ActorMethod:

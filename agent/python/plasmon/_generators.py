@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator
+import asyncio
+from typing import Any, AsyncIterator, Callable, Generic, Iterator, Optional, TypeVar
 
 from . import _plasmon
 
+_T = TypeVar("_T")
 
-class ObjectRefGenerator:
-    """References to what a generator yielded, in order."""
+
+class DynamicObjectRefGenerator:
+    """With ``num_returns="dynamic"``: what ``get`` returns, an iterable of references to what the generator yielded, in order."""
 
     def __init__(self, references: list[_plasmon.ObjectRef[Any]]) -> None:
         self._references = references
@@ -23,27 +26,70 @@ class ObjectRefGenerator:
         return f"<{len(self)} references>"
 
 
-class StreamingGenerator:
-    """What ``.remote()`` returns with ``num_returns="streaming"``: an iterator over references, there once the task has yielded them all."""
+class ObjectRefGenerator(Generic[_T]):
+    """With ``num_returns="streaming"``: what ``.remote()`` returns at once, an iterator over references to what the generator yields.
 
-    def __init__(self, whole: _plasmon.ObjectRef[Any]) -> None:
-        self._whole = whole
-        self._references: Any = None
+    Each reference comes as soon as its value was yielded, while the task still runs; the task runs at most 16 values ahead. An exception
+    comes in its place, as a reference whose ``get`` raises it, and ends the iteration. ``async for`` iterates, too. When the iterator is
+    gone, the task ends at its next value.
+    """
 
-    def __iter__(self) -> StreamingGenerator:
+    def __init__(self, results: _plasmon.Results) -> None:
+        self._results = results
+
+    def __iter__(self) -> ObjectRefGenerator[_T]:
         return self
 
-    def __next__(self) -> _plasmon.ObjectRef[Any]:
-        if self._references is None:
-            self._references = iter(_plasmon.get(self._whole))
-        reference: _plasmon.ObjectRef[Any] = next(self._references)
+    def __next__(self) -> _plasmon.ObjectRef[_T]:
+        reference = self._results.next()
+        if reference is None:
+            raise StopIteration
         return reference
 
-    def completed(self) -> _plasmon.ObjectRef[Any]:
-        """A reference whose object is there when the task has ended."""
-        return self._whole
+    def __aiter__(self) -> AsyncIterator[_plasmon.ObjectRef[_T]]:
+        return self
+
+    async def __anext__(self) -> _plasmon.ObjectRef[_T]:
+        front = self._results.front()
+        if front is not None:
+            ready = asyncio.get_running_loop().create_future()
+            told = ready.get_loop().call_soon_threadsafe
+            _plasmon.when_ready(front, lambda _reference, _error: told(_done, ready))
+            await ready
+        reference = self._results.next()
+        if reference is None:
+            raise StopAsyncIteration
+        return reference
+
+    def next_ready(self, timeout: Optional[float] = None) -> _plasmon.ObjectRef[_T]:
+        """The next reference, as ``next`` returns it.
+
+        Args:
+            timeout: seconds after which it gives up; ``None`` waits for as long as it takes.
+
+        Raises:
+            TimeoutError: nothing was yielded in time. The value comes with the next call.
+            StopIteration: there are no more.
+        """
+        reference = self._results.next(timeout)
+        if reference is None:
+            raise StopIteration
+        return reference
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a generator's results cannot be passed on\nhint: pass the references that it yields")
+
+    def __repr__(self) -> str:
+        return f"<references to what a generator yields: {self._results!r}>"
 
 
-def submitting(submit: Callable[..., Any], streaming: bool) -> Callable[..., Any]:
-    """How a call is made whose results are a generator's."""
-    return (lambda *args, **kwargs: StreamingGenerator(submit(*args, **kwargs))) if streaming else submit
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def yields(function: Callable[..., Any]) -> bool:
+    """Whether a function is a generator: then its results are streamed where nothing else is said."""
+    import inspect
+
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

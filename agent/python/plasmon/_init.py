@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any, Mapping, Optional, Union
 
-from . import _plasmon
+from . import _html, _plasmon
 from ._options import near_miss
 from .exceptions import NotConnectedError
 
@@ -43,6 +43,13 @@ class Context(dict[str, Any]):
     def disconnect(self) -> None:
         """Ends the connection, see ``plasmon.shutdown``."""
         shutdown()
+
+    def __repr__(self) -> str:
+        return f"<plasmon: node {self['node']}, agent {self['agent_pid']}, store of {_html.size(self['capacity'])}, session {self['session']}>"
+
+    def _repr_html_(self) -> str:
+        facts = (("node", self["node"]), ("agent", self["agent_pid"]), ("store", _html.size(self["capacity"])), ("session", self["session"]))
+        return f"<b>plasmon</b>{_html.table(facts)}"
 
     @property
     def address_info(self) -> dict[str, Any]:
@@ -91,7 +98,8 @@ def init(
     """
     if others:
         name = next(iter(others))
-        raise TypeError(f"init() takes no option {name!r}{near_miss(name, _OPTIONS)}")
+        hint = f"\nhint: {_ABSENT[name]}" if name in _ABSENT else near_miss(name, _OPTIONS)
+        raise TypeError(f"init() takes no option {name!r}{hint}")
     options: dict[str, Any] = {}
     for name, value, kinds in (
         ("num-cpus", num_cpus, (int, float)),
@@ -158,6 +166,22 @@ def _connect(
 _OPTIONS = (
     "address num_cpus num_gpus memory object_store_memory resources namespace ignore_reinit_error log_to_driver temp_dir agent_options".split()
 )
+
+
+#: Ray's options that have no meaning here, and what to do instead.
+_ABSENT = {
+    "runtime_env": "workers run in this program's environment: set it up before init()",
+    "include_dashboard": "leave it out: the command `plasmon` shows any agent that runs",
+    "dashboard_host": 'agent_options={"listen": "127.0.0.1:6480"} is where the agent listens',
+    "dashboard_port": 'agent_options={"listen": "127.0.0.1:6480"} is where the agent listens',
+    "logging_level": "leave it out: logs are files in the session's directory",
+    "configure_logging": "leave it out: logs are files in the session's directory",
+    "job_config": "leave it out: a driver is a job",
+    "local_mode": "leave it out: call the function itself, f.__wrapped__(..)",
+    "_temp_dir": "temp_dir is where sessions are",
+    "_system_config": "agent_options takes what `plasmon agent` does",
+    "object_spilling_directory": 'agent_options={"spill_dir": ["/data"]}',
+}
 
 
 def _paths() -> list[str]:

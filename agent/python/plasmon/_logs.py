@@ -1,4 +1,4 @@
-"""What workers print, printed by their driver: each line with the worker's process id before it, on stderr."""
+"""What workers print, printed by their driver: each line with the worker's process id before it, on the stream it was printed on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import IO, Any
 
 #: How often it is looked whether a worker has printed something, seconds.
 _PAUSE = 0.1
+#: A worker's files, and the driver's streams of the same meaning.
+_STREAMS = {"out": "stdout", "err": "stderr"}
 
 
 def mark(facts: dict[str, Any]) -> None:
-    """Says beside the worker's log whose it is; in the worker."""
+    """Says beside the worker's logs whose they are; in the worker."""
     name = f"job-{facts['job']}.worker-{facts['process']}.pid-{os.getpid()}"
     try:
         open(os.path.join(facts["session"], "logs", name), "x").close()
@@ -21,13 +23,45 @@ def mark(facts: dict[str, Any]) -> None:
         pass
 
 
+class _Log:
+    """One file of a worker."""
+
+    def __init__(self, path: str, prefix: str, stream: str) -> None:
+        self._file: IO[bytes] = open(path, "rb")
+        self._prefix, self._stream, self._rest = prefix, stream, b""
+
+    def print_new(self) -> None:
+        """Prints the lines that are complete."""
+        read = self._file.read()
+        if read:
+            *lines, self._rest = (self._rest + read).split(b"\n")
+            self._print(lines)
+
+    def end(self) -> None:
+        """Prints a last line without an end, too."""
+        self._file.close()
+        if self._rest:
+            self._print([self._rest])
+
+    def _print(self, lines: list[bytes]) -> None:
+        text = "".join(f"{self._prefix}{line.decode(errors='replace')}\n" for line in lines)
+        # Found now: a notebook puts another in its place for each cell.
+        stream = getattr(sys, self._stream)
+        try:
+            stream.write(text)
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            # Nobody reads it any more.
+            pass
+
+
 class Follower:
     """Follows the logs of this job's workers."""
 
     def __init__(self, session: str, job: int) -> None:
         self._directory = os.path.join(session, "logs")
         self._prefix = f"job-{job}."
-        self._files: dict[str, tuple[IO[bytes], str, bytes]] = {}
+        self._files: dict[str, list[_Log]] = {}
         #: Logs of workers that are gone: there is nothing more in them.
         self._ended: set[str] = set()
         self._done = threading.Event()
@@ -56,34 +90,19 @@ class Follower:
                 continue
             if name not in self._files:
                 _, worker, pid = name.split(".")
+                prefix = f"(worker {pid.replace('pid-', 'pid=')}) "
                 try:
-                    log = open(os.path.join(self._directory, f"{worker}.log"), "rb")
+                    self._files[name] = [_Log(os.path.join(self._directory, f"{worker}.{file}"), prefix, stream) for file, stream in _STREAMS.items()]
                 except OSError:
                     continue
-                self._files[name] = (log, f"(worker {pid.replace('pid-', 'pid=')}) ", b"")
-            file, prefix, rest = self._files[name]
-            # In this order: what it printed before it went is in the file.
+            # In this order: what it printed before it went is in the files.
             gone = not os.path.exists(f"/proc/{name.rpartition('pid-')[2]}")
-            read = file.read()
-            if read:
-                *lines, rest = (rest + read).split(b"\n")
-                self._files[name] = (file, prefix, rest)
-                self._print(prefix, lines)
+            for log in self._files[name]:
+                log.print_new()
             if gone:
                 self._end(name)
 
     def _end(self, name: str) -> None:
-        file, prefix, rest = self._files.pop(name)
         self._ended.add(name)
-        file.close()
-        if rest:
-            self._print(prefix, [rest])
-
-    def _print(self, prefix: str, lines: list[bytes]) -> None:
-        text = "".join(f"{prefix}{line.decode(errors='replace')}\n" for line in lines)
-        try:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            # Nobody reads it any more.
-            pass
+        for log in self._files.pop(name):
+            log.end()

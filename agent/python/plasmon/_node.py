@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
 import os
-from typing import Any
+from typing import Any, Iterator, Optional
 
 from . import _init, _plasmon
 
@@ -22,7 +24,7 @@ def _amounts(text: str, capacity: float) -> dict[str, float]:
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The nodes: one, with its id, addresses, the agent's process its resources, and the machine's memory in bytes."""
+    """The nodes: one, with its id, addresses, the agent's process, its resources, and the machine's memory in bytes."""
     facts = _facts()
     return [
         {
@@ -54,11 +56,34 @@ def available_resources() -> dict[str, float]:
     return {name: amount for name, amount in free.items() if amount > 0}
 
 
+#: The actor that this worker is: its id and its full name.
+_actor: Optional[tuple[str, str]] = None
+#: The task that a coroutine works for, which the thread that runs it cannot tell.
+_task: contextvars.ContextVar[Optional[tuple[str, str]]] = contextvars.ContextVar("plasmon_task", default=None)
+
+
+def become_actor(actor: str, name: str) -> None:
+    """This worker is that actor from now on."""
+    global _actor
+    _actor = actor, name
+
+
+@contextlib.contextmanager
+def in_this_task() -> Iterator[None]:
+    """What is begun meanwhile works for this thread's task, whichever thread runs it."""
+    token = _task.set(_plasmon.current_task())
+    try:
+        yield
+    finally:
+        _task.reset(token)
+
+
 class RuntimeContext:
-    """This process's place: which job and node it belongs to."""
+    """Where this code runs: in which task of which actor, job, worker and node."""
 
     def __init__(self) -> None:
         self._facts = _plasmon.facts()
+        self._task = _task.get() or _plasmon.current_task()
 
     def get_job_id(self) -> str:
         """The job's number."""
@@ -72,9 +97,63 @@ class RuntimeContext:
         """This process's number on the node."""
         return str(self._facts["process"])
 
+    def get_task_id(self) -> Optional[str]:
+        """The id of the task or call that this runs in, as the dashboard shows it; ``None`` in a driver."""
+        return self._task[0] if self._task else None
+
+    def get_task_name(self) -> Optional[str]:
+        """The name of that task, as the dashboard shows it: its option ``name``, or the function's own; ``None`` in a driver."""
+        return self._task[1] if self._task else None
+
+    def get_task_function_name(self) -> Optional[str]:
+        """The same as ``get_task_name``, of which a task has one."""
+        return self.get_task_name()
+
+    def get_actor_id(self) -> Optional[str]:
+        """The id of the actor that this worker is; ``None`` where it is none."""
+        return _actor[0] if _actor else None
+
+    def get_actor_name(self) -> Optional[str]:
+        """The name by which ``get_actor`` finds that actor; empty where it has none, ``None`` where this is no actor."""
+        if not _actor:
+            return None
+        namespace = self.namespace
+        return _actor[1].removeprefix(f"{namespace}/") if namespace else _actor[1]
+
     def get_pid(self) -> int:
         """This process's id in the operating system."""
         return os.getpid()
+
+    def get(self) -> dict[str, Any]:
+        """All of it by name: ``job_id``, ``node_id``, ``worker_id``, ``task_id``, ``actor_id``; those that there are."""
+        told = {
+            "job_id": self.get_job_id(),
+            "node_id": self.get_node_id(),
+            "worker_id": self.get_worker_id(),
+            "task_id": self.get_task_id(),
+            "actor_id": self.get_actor_id(),
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+    @property
+    def job_id(self) -> str:
+        """The job's number."""
+        return self.get_job_id()
+
+    @property
+    def node_id(self) -> str:
+        """The node's id."""
+        return self.get_node_id()
+
+    @property
+    def task_id(self) -> Optional[str]:
+        """The id of the task that this runs in; ``None`` in a driver."""
+        return self.get_task_id()
+
+    @property
+    def actor_id(self) -> Optional[str]:
+        """The id of the actor that this worker is; ``None`` where it is none."""
+        return self.get_actor_id()
 
     @property
     def is_worker(self) -> bool:
@@ -93,11 +172,12 @@ class RuntimeContext:
 
     def __repr__(self) -> str:
         kind = "worker" if self.is_worker else "driver"
-        return f"<{kind} {self.get_worker_id()} of job {self.get_job_id()} on node {self.get_node_id()}>"
+        task = f", task {self._task[1]}" if self._task else ""
+        return f"<{kind} {self.get_worker_id()} of job {self.get_job_id()} on node {self.get_node_id()}{task}>"
 
 
 def get_runtime_context() -> RuntimeContext:
-    """This process's place: job, node, worker, namespace.
+    """Where this code runs: job, node, worker, namespace; the task and the actor, in a worker.
 
     Raises:
         NotConnectedError: this process is not connected.

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Callable, Optional
+from typing import Any, AsyncIterator, Callable, Coroutine, Generic, Iterator, Optional, TypeVar, overload
 
 from . import _init, _plasmon
 from ._actor import ActorClass
+from ._generators import ObjectRefGenerator, yields
 from ._options import TASK_OPTIONS, checked, reserve
+from ._sites import hidden_files
+
+_T = TypeVar("_T")
+#: What ``.remote(..)`` returns: an ``ObjectRef`` where no options say otherwise.
+_Outcome = TypeVar("_Outcome")
 
 #: As Ray has it.
 _MAX_RETRIES = 3
 
 
-class RemoteFunction:
+class RemoteFunction(Generic[_Outcome]):
     """A function that runs in a worker process.
 
     ``f.remote(..)`` submits a task and returns a reference to its result at once; ``f.options(..)`` changes how it runs.
@@ -27,7 +33,7 @@ class RemoteFunction:
         self._options = options
         self._export = export or _plasmon.Exported(functools.partial(_exported, function))
         name = options.get("name") or f"{function.__module__}.{function.__qualname__}"
-        num_returns = options.get("num_returns", 1)
+        num_returns = options.get("num_returns", "streaming" if yields(function) else 1)
         retry = options.get("retry_exceptions", False)
         self._task = _plasmon.Task(
             name,
@@ -36,20 +42,16 @@ class RemoteFunction:
             options.get("max_retries", _MAX_RETRIES),
             "listed" if isinstance(retry, (list, tuple)) else "always" if retry else "never",
             int(options.get("timeout", 0) * 1000),
-            num_returns if isinstance(num_returns, int) else 1,
+            num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1,
             (num_returns, tuple(retry)) if isinstance(retry, (list, tuple)) else num_returns,
         )
-        if num_returns in ("dynamic", "streaming"):
-            from ._generators import submitting
+        self.remote = self._task.submit
 
-            self.remote = submitting(self._task.submit, num_returns == "streaming")
-        else:
-            self.remote = self._task.submit
+    #: Submits a task; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, ``None`` where it is 0, or an
+    #: ``ObjectRefGenerator`` where it is ``"streaming"``.
+    remote: Callable[..., _Outcome]
 
-    #: Submits a task; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, or ``None`` where it is 0.
-    remote: Callable[..., Any]
-
-    def options(self, **options: Any) -> RemoteFunction:
+    def options(self, **options: Any) -> RemoteFunction[Any]:
         """The same function with other options, for the calls that are made through what is returned.
 
         Args:
@@ -57,7 +59,8 @@ class RemoteFunction:
             num_gpus: GPUs that it reserves; 0.
             memory: bytes of heap that it reserves, for admission only; 0.
             resources: custom resources that it reserves, by name.
-            num_returns: how many objects the result becomes; 1. ``"dynamic"`` and ``"streaming"`` are for generators.
+            num_returns: how many objects the result becomes; 1. A generator's is ``"streaming"``: each value is an object as soon as
+                it was yielded; with ``"dynamic"`` they are there when it has ended, in a single object.
             max_retries: how often it is tried again after its worker died; 3, and -1 for as often as it takes.
             retry_exceptions: whether it is tried again after an exception; a list of classes for those alone.
             name: what it is called in the report and the dashboard.
@@ -82,15 +85,27 @@ class RemoteFunction:
         return _rebuilt, (self._function, self._options)
 
 
-def _rebuilt(function: Callable[..., Any], options: dict[str, Any]) -> RemoteFunction:
+def _rebuilt(function: Callable[..., Any], options: dict[str, Any]) -> RemoteFunction[Any]:
     return RemoteFunction(function, options)
 
 
 def _exported(function: Callable[..., Any]) -> Any:
-    """What a worker needs of a function: it, and the namespace of its job."""
-    return function, _init.namespace()
+    """What a worker needs of a function: it, the namespace of its job, and which files that hides."""
+    return function, _init.namespace(), hidden_files()
 
 
+@overload
+def remote(actor: type[_T], /) -> ActorClass: ...  # type: ignore[overload-overlap]
+@overload
+def remote(function: Callable[..., Iterator[_T]], /) -> RemoteFunction[ObjectRefGenerator[_T]]: ...  # type: ignore[overload-overlap]
+@overload
+def remote(function: Callable[..., AsyncIterator[_T]], /) -> RemoteFunction[ObjectRefGenerator[_T]]: ...  # type: ignore[overload-overlap]
+@overload
+def remote(function: Callable[..., Coroutine[Any, Any, _T]], /) -> RemoteFunction[_plasmon.ObjectRef[_T]]: ...
+@overload
+def remote(function: Callable[..., _T], /) -> RemoteFunction[_plasmon.ObjectRef[_T]]: ...
+@overload
+def remote(**options: Any) -> Callable[[Any], Any]: ...
 def remote(*args: Any, **options: Any) -> Any:
     """Makes a function remote, or an actor of a class.
 

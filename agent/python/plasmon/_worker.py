@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import os
 import pickle
@@ -10,10 +12,10 @@ import sys
 import threading
 import traceback
 from types import CodeType, FrameType, TracebackType
-from typing import Any, Callable, Optional
+from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Optional, Union
 
-from . import _init, _logs, _plasmon
-from ._actor import METHODS, methods_of
+from . import _init, _logs, _node, _plasmon, _sites
+from ._actor import METHODS, is_async, methods_of
 from ._pickling import encode
 from .exceptions import TaskError
 
@@ -28,64 +30,92 @@ class Handler:
     """Called by the native half."""
 
     def __init__(self) -> None:
+        #: Where the methods of an actor run that has async ones: each in one thread, which they share by waiting.
         self._loop: Any = None
         self._marked = False
         self._lock = threading.Lock()
         #: The exception that this thread's task raised and that is not worth a retry.
         self._unlisted = threading.local()
 
-    def place_of(self, loaded: tuple[Any, str]) -> tuple[str, int, str]:
+    def place_of(self, loaded: tuple[Any, str, list[str]]) -> tuple[str, int, str]:
         """Where an exported function or class is defined: its file, line and name. A worker is of one job, which the first one tells of."""
         if not self._marked:
             self._marked = True
             _init.join_namespace(loaded[1])
             _logs.mark(_plasmon.facts())
+        if loaded[2] != _sites.hidden_files():
+            _sites.hide(loaded[2])
         return _place(loaded[0])
 
     def place_of_method(self, instance: Any, name: str) -> tuple[str, int, str]:
         """Where a method is defined."""
         return _place(getattr(type(instance), name.rpartition(".")[2], type(instance)))
 
-    def run(self, loaded: tuple[Callable[..., Any], str], payload: tuple[Any, ...], objects: list[Any]) -> tuple[Any, ...]:
+    def run(self, loaded: tuple[Callable[..., Any], str, list[str]], payload: tuple[Any, ...], objects: list[Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
         """Calls a function; its results."""
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
         retried: Any = None
         if isinstance(num_returns, tuple):
             num_returns, retried = num_returns
-        try:
+        if retried is None:
             return self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+        with self._noting(retried):
+            results = self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+        return results if isinstance(results, tuple) else self._noted(results, retried)
+
+    @contextlib.contextmanager
+    def _noting(self, retried: tuple[type[BaseException], ...]) -> Iterator[None]:
+        """Notes an exception that is not worth a retry."""
+        try:
+            yield
         except BaseException as error:
-            if retried is not None and not isinstance(error, retried):
+            if not isinstance(error, retried):
                 self._unlisted.error = error
             raise
 
-    def create(self, loaded: tuple[type, str], payload: tuple[Any, ...], objects: list[Any]) -> Any:
+    def _noted(self, values: Iterable[Any], retried: tuple[type[BaseException], ...]) -> Iterator[Any]:
+        with self._noting(retried):
+            yield from values
+
+    def create(self, loaded: tuple[type, str, list[str]], payload: tuple[Any, ...], objects: list[Any]) -> Any:
         """Makes an actor's instance."""
-        _, args, kwargs = _arguments(payload, objects)
+        (actor, name), args, kwargs = _arguments(payload, objects)
+        _node.become_actor(actor, name)
+        if is_async(loaded[0]):
+            return self._in_loop(_later(loaded[0], args, kwargs))
         return loaded[0](*args, **kwargs)
 
-    def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any]) -> tuple[Any, ...]:
+    def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
         """Calls a method; its results."""
         if payload[4] == METHODS:
             return (methods_of(type(instance)),)
         num_returns, args, kwargs = _arguments(payload, objects)
         method = getattr(instance, payload[4])
         del objects, payload
-        return self._results(method(*args, **kwargs), num_returns, method)
+        if self._loop is not None:
+            # Of an actor with async methods the others run in the same thread: no two of them at once.
+            value = self._in_loop(_later(method, args, kwargs))
+        else:
+            value = method(*args, **kwargs)
+        return self._results(value, num_returns, method)
 
-    def _results(self, value: Any, num_returns: Any, function: Any) -> tuple[Any, ...]:
+    def _results(self, value: Any, num_returns: Any, function: Any) -> Union[tuple[Any, ...], Iterator[Any]]:
+        """A call's results; of a generator that is streamed what it yields, as it does."""
         if inspect.iscoroutine(value):
-            value = self._awaited(value)
+            value = self._in_loop(value)
         if num_returns == 1:
             return (value,)
         if num_returns == 0:
             return ()
-        if num_returns in ("dynamic", "streaming"):
-            from ._generators import ObjectRefGenerator
-
-            return (ObjectRefGenerator([_plasmon.put(item) for item in value]),)
         name = getattr(function, "__qualname__", repr(function))
+        if num_returns in ("dynamic", "streaming"):
+            values = self._iterated(value, num_returns, name)
+            if num_returns == "streaming":
+                return values
+            from ._generators import DynamicObjectRefGenerator
+
+            return (DynamicObjectRefGenerator([_plasmon.put(item) for item in values]),)
         try:
             results = tuple(value)
         except TypeError:
@@ -94,7 +124,26 @@ class Handler:
             raise ValueError(f"{name} returns {num_returns} objects, but its result has {len(results)}")
         return results
 
-    def _awaited(self, coroutine: Any) -> Any:
+    def _iterated(self, value: Any, num_returns: str, name: str) -> Iterator[Any]:
+        if inspect.isasyncgen(value):
+            return self._in_turn(functools.partial(_next_async, value))
+        try:
+            values = iter(value)
+        except TypeError:
+            message = f"{name} has num_returns={num_returns!r}, but its result is a single {type(value).__name__}\nhint: let it yield its results"
+            raise TypeError(message) from None
+        # A method's own code runs in the loop's thread.
+        return values if self._loop is None else self._in_turn(functools.partial(_next, values))
+
+    def _in_turn(self, value: Callable[[], Coroutine[Any, Any, Any]]) -> Iterator[Any]:
+        """What a coroutine returns each time that it is run on the event loop."""
+        while True:
+            item = self._in_loop(value())
+            if item is _END:
+                return
+            yield item
+
+    def _in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine on the worker's event loop, beside the others."""
         import asyncio
 
@@ -102,7 +151,8 @@ class Handler:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="plasmon-asyncio", daemon=True).start()
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        with _node.in_this_task():
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def describe(self, error: BaseException) -> tuple[str, bytes, bool]:
         """An exception as text, with its traceback as a pickle of ``(exception, traceback)``, which is empty where it does not pickle, and
@@ -126,6 +176,27 @@ class Handler:
             if not parts and len(value) <= _MAX_EXCEPTION:
                 return message[:4000], value, listed
         return f"{message}\n{remote}"[:4000], b"", listed
+
+
+#: A generator has ended: a coroutine cannot say so by an exception.
+_END = object()
+
+
+async def _next(values: Iterator[Any]) -> Any:
+    return next(values, _END)
+
+
+async def _next_async(values: AsyncIterator[Any]) -> Any:
+    try:
+        return await values.__anext__()
+    except StopAsyncIteration:
+        return _END
+
+
+async def _later(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Calls a function; waits where it is async."""
+    value = function(*args, **kwargs)
+    return await value if inspect.iscoroutine(value) else value
 
 
 def _shown(trace: Optional[TracebackType]) -> Optional[TracebackType]:

@@ -8,6 +8,8 @@ from typing import Any, Optional
 __all__ = [
     "ActorDiedError",
     "ActorNameTakenError",
+    "ActorUnavailableError",
+    "ActorUnschedulableError",
     "AgentDiedError",
     "ConnectError",
     "DecodeError",
@@ -15,20 +17,31 @@ __all__ = [
     "EncodeError",
     "GetTimeoutError",
     "InfeasibleError",
+    "InvalidError",
+    "LocalRayletDiedError",
     "NoActorError",
+    "NodeDiedError",
     "NotConnectedError",
+    "ObjectFetchTimedOutError",
+    "ObjectFreedError",
     "ObjectLostError",
+    "ObjectReconstructionFailedError",
     "ObjectStoreFullError",
     "OutOfBandError",
     "OutOfDiskError",
     "OutOfMemoryError",
+    "OwnerDiedError",
     "PlasmonError",
     "ProtocolError",
     "RayActorError",
     "RayError",
+    "RaySystemError",
     "RayTaskError",
+    "ReferenceCountingAssertionError",
+    "SystemRefusedError",
     "TaskCancelledError",
     "TaskError",
+    "TaskUnschedulableError",
     "VersionError",
     "WorkerCrashedError",
 ]
@@ -152,10 +165,21 @@ class OutOfMemoryError(PlasmonError, MemoryError):
     """Memory ran out, and the worker was ended before the kernel ends something. The message holds the numbers."""
 
 
-# What Ray calls them.
+# What Ray calls them. Where several of its classes are one of ours, their causes are told apart by the message alone.
 RayError = PlasmonError
 RayTaskError = TaskError
 RayActorError = ActorDiedError
+ActorUnavailableError = ActorDiedError
+RaySystemError = ProtocolError
+LocalRayletDiedError = AgentDiedError
+NodeDiedError = AgentDiedError
+OwnerDiedError = ObjectLostError
+ObjectFreedError = ObjectLostError
+ObjectFetchTimedOutError = ObjectLostError
+ObjectReconstructionFailedError = ObjectLostError
+ReferenceCountingAssertionError = ObjectLostError
+TaskUnschedulableError = InfeasibleError
+ActorUnschedulableError = InfeasibleError
 
 _CLASSES: dict[str, type[PlasmonError]] = {
     "object_store_full": ObjectStoreFullError,

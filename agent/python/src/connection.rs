@@ -49,7 +49,7 @@ pub(crate) fn is_connected() -> bool {
     plasmon::is_initialized()
 }
 
-/// The connection's facts: `node`, `job`, `process`, `agent_pid`, `session`, `capacity` (bytes), `started`, `worker`.
+/// The connection's facts: `node`, `job`, `process`, `agent_pid`, `version`, `session`, `capacity` (bytes), `started`, `worker`.
 #[pyfunction]
 pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = plasmon::info().or_raise(py)?;
@@ -59,11 +59,19 @@ pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     facts.set_item("job", connection.job())?;
     facts.set_item("process", info.process.0)?;
     facts.set_item("agent_pid", info.agent_pid)?;
+    facts.set_item("version", env!("CARGO_PKG_VERSION"))?;
     facts.set_item("session", info.session.display().to_string())?;
     facts.set_item("capacity", info.capacity)?;
     facts.set_item("started", info.started)?;
     facts.set_item("worker", connection.is_worker())?;
     Ok(facts)
+}
+
+/// The task that this thread works for: its id in hexadecimal, and its function's name; `None` outside of any.
+#[pyfunction]
+pub(crate) fn current_task() -> Option<(String, String)> {
+    let (task, name) = Connection::current().ok()?.current_task()?;
+    Some((task.hex(), name.into()))
 }
 
 /// The connection; makes one with `plasmon.init()` where none was made yet.

@@ -2,14 +2,17 @@
 //!
 //! - [`connection`]: init, shutdown, facts about the node.
 //! - [`reference`]: `ObjectRef`; [`value`]: how Python's values are objects; [`view`]: buffers in shared memory.
-//! - [`objects`]: put, get, wait; [`task`]: remote functions and actors, as they are called; [`worker`]: as they are run.
-//! - [`site`]: the line of the program that calls; [`report`]: who holds what; [`error`]: exceptions.
+//! - [`objects`]: put, get, wait; [`task`]: remote functions and actors, as they are called; [`worker`]: as they are run;
+//!   [`generator`]: what they yield.
+//! - [`site`]: the place of the program that calls, [`frame`] by frame; [`report`]: who holds what; [`command`]: `python -m plasmon`; [`error`]: exceptions.
 //!
 //! What waits or copies much does so without the interpreter's lock.
 
 mod command;
 mod connection;
 mod error;
+mod frame;
+mod generator;
 mod objects;
 mod reference;
 mod report;
@@ -23,9 +26,11 @@ mod worker;
 #[pyo3::pymodule]
 mod _plasmon {
     #[pymodule_export]
-    use crate::command::agent_command;
+    use crate::command::run_command;
     #[pymodule_export]
-    use crate::connection::{connect, disconnect, facts, is_connected};
+    use crate::connection::{connect, current_task, disconnect, facts, is_connected};
+    #[pymodule_export]
+    use crate::generator::Results;
     #[pymodule_export]
     use crate::objects::{cancel, get, is_cancelled, kill, put, wait, when_ready};
     #[pymodule_export]
@@ -33,7 +38,7 @@ mod _plasmon {
     #[pymodule_export]
     use crate::report::Snapshot;
     #[pymodule_export]
-    use crate::site::set_hidden_files;
+    use crate::site::{set_hidden_files, want_call_sites};
     #[pymodule_export]
     use crate::task::{Creation, Exported, Method, Task, find_actor};
     #[pymodule_export]

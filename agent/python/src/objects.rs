@@ -20,7 +20,7 @@ use crate::site;
 use crate::value;
 
 /// How soon a waiting main thread notices a signal. Every thread that waits looks: the interpreter knows which is the main one.
-const SIGNALS: Duration = Duration::from_millis(50);
+pub(crate) const SIGNALS: Duration = Duration::from_millis(50);
 /// Objects that are asked for at once. Each stays in memory until its turn.
 const TOGETHER: usize = 256;
 
@@ -122,31 +122,41 @@ pub(crate) fn wait<'py>(
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let limit = seconds("timeout", timeout)?;
     let connection = current(py)?;
-    let references = refs
-        .iter()
-        .map(|item| expect(&item, "wait").map(|reference| reference.get().inner.clone()))
-        .collect::<PyResult<Vec<Reference>>>()?;
-    let mut ids: Vec<_> = references.iter().map(|reference| reference.id().0).collect();
+    let items: Vec<Bound<'_, PyAny>> = refs.iter().collect();
+    let references = items.iter().map(|item| expect(item, "wait").map(Bound::get)).collect::<PyResult<Vec<&ObjectRef>>>()?;
+    let mut ids: Vec<_> = references.iter().map(|reference| reference.inner.id().0).collect();
     // Most often they are in order already.
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(PyValueError::new_err("wait takes each reference once"));
     }
-    let mut signals = Signals::default();
-    let ready = py.detach(|| connection.wait(&references, num_returns, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
-    let Some(ready) = ready else { return Err(signals.raised()) };
-    let (there, rest) = (PyList::empty(py), PyList::empty(py));
+    // Nothing is waited for where enough are there already, and no more need be looked at then.
     let mut left = num_returns;
-    for (item, ready) in refs.iter().zip(ready) {
-        // As many as were asked for, as Ray has it.
+    let mut ready = Vec::with_capacity(items.len());
+    for reference in &references {
+        let is_ready = left > 0 && connection.is_ready(&reference.inner).or_raise(py)?;
+        left -= usize::from(is_ready);
+        ready.push(is_ready);
+    }
+    if left > 0 {
+        let references: Vec<Reference> = references.iter().map(|reference| reference.inner.clone()).collect();
+        let mut signals = Signals::default();
+        let waited = py.detach(|| connection.wait(&references, num_returns, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
+        let Some(waited) = waited else { return Err(signals.raised()) };
+        ready = waited;
+    }
+    // As many as were asked for, as Ray has it.
+    let mut left = num_returns;
+    let (mut there, mut rest) = (Vec::with_capacity(num_returns), Vec::with_capacity(items.len()));
+    for (item, ready) in items.into_iter().zip(ready) {
         if ready && left > 0 {
             left -= 1;
-            there.append(item)?;
+            there.push(item);
         } else {
-            rest.append(item)?;
+            rest.push(item);
         }
     }
-    Ok((there, rest))
+    Ok((PyList::new(py, there)?, PyList::new(py, rest)?))
 }
 
 /// Cancels what makes an object; see `plasmon.cancel`.
@@ -187,16 +197,20 @@ pub(crate) fn seconds(what: &str, value: Option<f64>) -> PyResult<Option<Duratio
 
 /// Signals, as a thread that waits without the interpreter's lock looks for them.
 #[derive(Default)]
-struct Signals(Option<PyErr>);
+pub(crate) struct Signals(Option<PyErr>);
 
 impl Signals {
     /// Runs handlers; whether one raised an exception.
-    fn arrived(&mut self) -> bool {
+    pub(crate) fn arrived(&mut self) -> bool {
         self.0 = Python::attach(|py| py.check_signals()).err();
         self.0.is_some()
     }
 
-    fn raised(self) -> PyErr {
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn raised(self) -> PyErr {
         self.0.unwrap_or_else(|| pyo3::exceptions::PyKeyboardInterrupt::new_err(()))
     }
 }

@@ -1,11 +1,11 @@
-//! What an agent shows, asked for once: for `plasmon.memory_summary`, `plasmon.state` and `python -m plasmon memory`.
+//! What an agent shows, asked for once: for `plasmon.memory_summary` and `plasmon.state`.
 
-use std::time::Duration;
+use std::path::Path;
 
-use plasmon_agent::session::{Address, find_live, temp_dir};
+use plasmon_agent::session::{find_live, temp_dir};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::filter::Filter;
 use plasmon_protocol::report::{GroupBy, Report, ReportOptions, SortBy, Units};
+use plasmon_tui::command::{Failure, read_token};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -13,21 +13,17 @@ use pyo3::types::PyDict;
 use crate::error::OrRaise;
 
 /// Where an agent is asked: its stream, and the token.
-struct Source {
-    url: String,
-    token: Option<String>,
+pub(crate) struct Source {
+    pub(crate) url: String,
+    pub(crate) token: Option<String>,
 }
 
 impl Source {
-    /// The stream at `url` with the token in `token_file`; without an address, this process's agent, else this user's newest live one.
-    fn find(url: Option<String>, token_file: Option<String>) -> Result<Self, Error> {
-        if let Some(url) = url {
-            let url = if url.contains("://") { url } else { format!("ws://{url}") };
-            return Ok(Self { url, token: token_file.as_deref().map(read_token).transpose()? });
-        }
+    /// This process's agent, else this user's newest live one; the token is in `token_file`, or where the agent says.
+    pub(crate) fn newest(token_file: Option<&Path>) -> Result<Self, Failure> {
         let address = match plasmon::info() {
             Ok(info) => {
-                let sessions = info.session.parent().and_then(std::path::Path::parent).unwrap_or(&info.session);
+                let sessions = info.session.parent().and_then(Path::parent).unwrap_or(&info.session);
                 let own = find_live(sessions)?.into_iter().find(|found| found.path == info.session);
                 own.ok_or_else(|| missing(&info.session.display().to_string()))?.address
             }
@@ -36,12 +32,8 @@ impl Source {
                 find_live(&directory)?.into_iter().next().ok_or_else(|| missing(&directory.display().to_string()))?.address
             }
         };
-        Self::of(&address, token_file)
-    }
-
-    fn of(address: &Address, token_file: Option<String>) -> Result<Self, Error> {
-        let file = token_file.unwrap_or_else(|| address.token_file.display().to_string());
-        Ok(Self { url: format!("ws://{}", address.listen), token: Some(read_token(&file)?) })
+        let token = read_token(token_file.unwrap_or(&address.token_file))?;
+        Ok(Self { url: format!("ws://{}", address.listen), token: Some(token) })
     }
 
     fn report(&self) -> Result<Report, Error> {
@@ -53,43 +45,27 @@ impl Source {
     }
 }
 
-fn missing(directory: &str) -> Error {
-    Error::Connect { action: format!("find an agent under {directory}"), cause: "no agent of this user is running there".to_owned() }
-}
-
-fn read_token(file: &str) -> Result<String, Error> {
-    let text = std::fs::read_to_string(file).map_err(|error| Error::system(format!("read the token file {file}"), error))?;
-    let token = text.trim();
-    if token.is_empty() { Err(Error::invalid("token file", file, "it is empty")) } else { Ok(token.to_owned()) }
+fn missing(directory: &str) -> Failure {
+    Failure {
+        message: format!("no agent of this user is running under {directory}"),
+        hint: "plasmon.init() starts one, and so does `python -m plasmon agent`".to_owned(),
+    }
 }
 
 /// An agent's report.
 #[pyclass(module = "plasmon", frozen, name = "Report")]
 pub(crate) struct Snapshot {
-    source: Source,
     report: Report,
 }
 
 #[pymethods]
 impl Snapshot {
     #[new]
-    #[pyo3(signature = (url=None, token_file=None))]
-    fn new(py: Python<'_>, url: Option<String>, token_file: Option<String>) -> PyResult<Self> {
-        let fetched = py.detach(|| Source::find(url, token_file).and_then(|source| Ok((source.report()?, source))));
-        let (report, source) = fetched.or_raise(py)?;
-        Ok(Self { source, report })
-    }
-
-    /// The references that match alone.
-    fn filtered(&self, expression: &str) -> PyResult<Self> {
-        let filter = Filter::parse(expression).map_err(|error| PyValueError::new_err(format!("{error}\nhint: {}", error.hint)))?;
-        let source = Source { url: self.source.url.clone(), token: self.source.token.clone() };
-        Ok(Self { source, report: self.report.clone().filtered(&filter) })
-    }
-
-    /// How many references there are.
-    fn __len__(&self) -> usize {
-        self.report.references().len()
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let fetched = py.detach(|| Source::newest(None).map(|source| source.report()));
+        let report =
+            fetched.map_err(|failure| Error::Connect { action: "find an agent".to_owned(), cause: failure.message }).or_raise(py)?;
+        Ok(Self { report: report.or_raise(py)? })
     }
 
     #[expect(clippy::too_many_arguments, reason = "called by the package alone")]
@@ -119,18 +95,6 @@ impl Snapshot {
 
     fn json(&self) -> PyResult<String> {
         serde_json::to_string_pretty(&self.report).map_err(|error| PyValueError::new_err(error.to_string()))
-    }
-
-    /// The creation sites that keep more and more all through `seconds` and match: a line for each.
-    fn growth(&self, py: Python<'_>, seconds: f64, expression: &str) -> PyResult<Vec<String>> {
-        let filter = Filter::parse(expression).map_err(|error| PyValueError::new_err(format!("{error}\nhint: {}", error.hint)))?;
-        let time = Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let source = &self.source;
-        let grown = py.detach(|| {
-            plasmon_tui::watch_growth(&source.url, source.token.as_deref(), time, &filter).map_err(|error| source.refused(&error))
-        });
-        let line = |site: plasmon_tui::Grown| format!("{} holds {} B", site.site(), site.row.held_bytes);
-        Ok(grown.or_raise(py)?.into_iter().map(line).collect())
     }
 
     /// The node: `node`, `node_ip`, `pid`, `version`, `total` and `available` (resources by name), and what runs on it.

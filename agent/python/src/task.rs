@@ -2,8 +2,11 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use plasmon::binding::{ActorSettings, Connection, Demand, Encoded as Argument, Reference, RetryExceptions, SiteKind, TaskSettings};
+use plasmon::binding::{
+    ActorSettings, Connection, Demand, Encoded as Argument, Raw, Reference, Results, RetryExceptions, SiteKind, TaskSettings,
+};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::connection::current;
@@ -125,8 +128,23 @@ fn arguments(
 /// What is kept of a call without arguments, bytes: it fits a message.
 const MAX_BARE: usize = 512;
 
-/// The references that a call returns: one, none, or a list.
-fn handed<'py>(py: Python<'py>, references: Vec<Reference>) -> PyResult<Bound<'py, PyAny>> {
+/// What a call returns at once.
+enum Outcome {
+    References(Vec<Reference>),
+    Generator(Results<Raw>),
+}
+
+static GENERATOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// What a call returns: a reference, none, a list of them, or a generator's.
+fn handed(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>> {
+    let references = match outcome {
+        Outcome::References(references) => references,
+        Outcome::Generator(results) => {
+            let results = crate::generator::Results(results);
+            return GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?.call1((results,));
+        }
+    };
     let mut references = references.into_iter().map(ObjectRef::new);
     match references.len() {
         0 => Ok(py.None().into_bound(py)),
@@ -152,7 +170,8 @@ pub(crate) struct Task {
     max_retries: u32,
     retry_exceptions: RetryExceptions,
     timeout_ms: u64,
-    results: usize,
+    /// `None` for what a generator yields.
+    results: Option<usize>,
     /// What the worker is told of results.
     returns: Py<PyAny>,
     /// What a call without arguments sends.
@@ -185,7 +204,7 @@ impl Task {
         max_retries: i64,
         retry_exceptions: &str,
         timeout_ms: u64,
-        results: usize,
+        results: Option<usize>,
         returns: Py<PyAny>,
     ) -> Self {
         Self {
@@ -221,7 +240,10 @@ impl Task {
                     retry_exceptions: self.retry_exceptions,
                     timeout_ms: self.timeout_ms,
                 };
-                connection.submit(&self.name, &settings, &all, self.results, site)
+                match self.results {
+                    Some(results) => connection.submit(&self.name, &settings, &all, results, site).map(Outcome::References),
+                    None => connection.submit_generator(&self.name, &settings, &all, site).map(Outcome::Generator),
+                }
             })
         });
         handed(py, submitted.or_raise(py)?)
@@ -270,13 +292,15 @@ impl Creation {
         }
     }
 
-    /// Makes an actor; the object that its handles refer to.
+    /// Makes an actor; the object that its handles refer to. The constructor's worker is told of its id and its name.
     fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<ObjectRef> {
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
         let export = self.export.get().0.on(py, &connection, SiteKind::ActorCall)?;
         let mut all = vec![connection.hidden_argument(&export)];
-        all.append(&mut arguments(&connection, site, py.None().bind(py), None, args, kwargs, None)?);
+        let place = connection.actor_place().or_raise(py)?;
+        let told = (place.id().hex(), &self.name).into_pyobject(py)?;
+        all.append(&mut arguments(&connection, site, told.as_any(), None, args, kwargs, None)?);
         let created = py.detach(|| {
             self.reserve.with(|demand| {
                 let settings = ActorSettings {
@@ -287,7 +311,7 @@ impl Creation {
                     max_restarts: self.max_restarts,
                     max_task_retries: self.max_task_retries,
                 };
-                connection.create_actor(&self.class, &settings, &all, site)
+                connection.create_actor(place, &self.class, &settings, &all, site)
             })
         });
         created.or_raise(py).map(ObjectRef::new)
@@ -300,7 +324,7 @@ pub(crate) struct Method {
     actor: Py<ObjectRef>,
     name: String,
     method: String,
-    results: usize,
+    results: Option<usize>,
     returns: Py<PyAny>,
     bare: OnceLock<Box<[u8]>>,
 }
@@ -308,7 +332,7 @@ pub(crate) struct Method {
 #[pymethods]
 impl Method {
     #[new]
-    fn new(actor: Py<ObjectRef>, name: String, method: String, results: usize, returns: Py<PyAny>) -> Self {
+    fn new(actor: Py<ObjectRef>, name: String, method: String, results: Option<usize>, returns: Py<PyAny>) -> Self {
         Self { actor, name, method, results, returns, bare: OnceLock::new() }
     }
 
@@ -319,7 +343,10 @@ impl Method {
         let site = site::here(py, &connection, SiteKind::ActorCall);
         let all = arguments(&connection, site, self.returns.bind(py), Some(&self.method), args, kwargs, Some(&self.bare))?;
         let actor = &self.actor.get().inner;
-        let called = py.detach(|| connection.call(actor, &self.name, &all, self.results, site));
+        let called = py.detach(|| match self.results {
+            Some(results) => connection.call(actor, &self.name, &all, results, site).map(Outcome::References),
+            None => connection.call_generator(actor, &self.name, &all, site).map(Outcome::Generator),
+        });
         handed(py, called.or_raise(py)?)
     }
 }

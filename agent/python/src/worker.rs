@@ -9,6 +9,7 @@ use plasmon::{Error, ObjectId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
+use crate::error::OrRaise;
 use crate::value;
 
 /// The whole life of the worker or agent that this process was started as; its exit code, `None` when it is neither. `handler` runs
@@ -86,11 +87,33 @@ impl Interpreter {
                 return Ok(());
             }
         };
-        for result in results.cast::<PyTuple>()?.iter() {
-            let (length, contains, fill) = value::encode(&result)?.into_fill();
-            call.give_raw(length, contains, fill);
+        match results.cast::<PyTuple>() {
+            Ok(results) => {
+                for result in results.iter() {
+                    let (length, contains, fill) = value::encode(&result)?.into_fill();
+                    call.give_raw(length, contains, fill);
+                }
+            }
+            Err(_) => Self::yields(py, &results, call)?,
         }
         drop(kept);
+        Ok(())
+    }
+
+    /// Sends what a generator yields, as far as somebody wants it.
+    fn yields(py: Python<'_>, values: &Bound<'_, PyAny>, call: &mut Call) -> PyResult<()> {
+        call.begin_to_yield();
+        let mut iterator = values.try_iter()?;
+        loop {
+            let place = call.next_place();
+            if !py.detach(|| place.wait()).or_raise(py)? {
+                break;
+            }
+            let Some(value) = iterator.next() else { return Ok(()) };
+            let (length, contains, fill) = value::encode(&value?)?.into_fill();
+            call.yield_raw(length, contains, fill).or_raise(py)?;
+        }
+        values.call_method0(pyo3::intern!(py, "close"))?;
         Ok(())
     }
 

@@ -37,15 +37,7 @@ def test_what_documents_show_runs(file: Path, begin: str, end: str, tmp_path: Pa
 
 
 def test_types_are_complete(tmp_path: Path) -> None:
-    program = tmp_path / "typed.py"
-    program.write_text(
-        "import plasmon\n"
-        "number: int = plasmon.get(plasmon.put(3))\n"
-        "ready, rest = plasmon.wait([plasmon.put('a')], num_returns=1, timeout=1.0)\n"
-        "text: str = plasmon.get(ready[0])\n"
-        "async def value(ref: plasmon.ObjectRef[float]) -> float:\n"
-        "    return await ref\n"
-    )
+    program = Path(__file__).with_name("typed.py")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(PACKAGE), str(program)],
         capture_output=True,
@@ -54,6 +46,27 @@ def test_types_are_complete(tmp_path: Path) -> None:
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    # Wrong types are found.
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("import plasmon\nnumber: int = plasmon.get(plasmon.put('text'))\nplasmon.no_such_name\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(PACKAGE), str(wrong)],
+        capture_output=True,
+        text=True,
+        cwd=PACKAGE.parent,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 1 and "wrong.py:2" in done.stdout and "wrong.py:3" in done.stdout, done.stdout
+
+
+def test_a_program_with_every_name_runs() -> None:
+    program = Path(__file__).with_name("typed.py")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0 and done.stdout == "all of it\n", done.stdout + done.stderr
+    # None was forgotten.
+    text = program.read_text()
+    told = {name for name in plasmon.__all__ if name not in ("ActorClass", "RemoteFunction")}
+    assert not [name for name in told if f"plasmon.{name}" not in text and name not in text]
 
 
 def test_every_public_name_is_documented() -> None:

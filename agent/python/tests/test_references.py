@@ -394,3 +394,84 @@ def test_the_report_is_text_and_rows() -> None:
     assert [row["object_id"] for row in plasmon.state.list_objects()] == [kept.hex()]
     summary = plasmon.state.report()
     assert summary["store"]["unattributed_bytes"] == 0 and summary["totals"]["references"] == 1
+
+
+def deeper(levels: int) -> Any:
+    return deeper(levels - 1) if levels else plasmon.put("deep")
+
+
+def test_a_site_is_the_whole_stack_the_programs_own_frame_first() -> None:
+    kept, at = deeper(2), line()
+    [row] = rows(object_id=kept.hex())
+    put, call = (deeper.__code__.co_firstlineno + 1,) * 2
+    expected = [f"(put object) deeper {__file__}:{put}", f"deeper {__file__}:{call}", f"deeper {__file__}:{call}"]
+    expected.append(f"test_a_site_is_the_whole_stack_the_programs_own_frame_first {__file__}:{at}")
+    assert row["call_stack"][:4] == row["created_stack"][:4] == expected and row["call_site"] == expected[0]
+    # Nothing of this package is among them, and nothing is left out further out.
+    assert not [frame for frame in row["call_stack"] if f"{os.sep}plasmon{os.sep}_" in frame] and any("pytest" in frame for frame in row["call_stack"])
+    # The same line, called from elsewhere, is another site.
+    other = deeper(1)
+    [beside] = rows(object_id=other.hex())
+    assert beside["call_site"] == row["call_site"] and len(beside["call_stack"]) == len(row["call_stack"]) - 1
+    # As deep as it may be: the outermost frames are left out.
+    deepest = deeper(200)
+    assert len(rows(object_id=deepest.hex())[0]["call_stack"]) == 64
+
+
+def test_a_workers_stack_is_the_tasks_own() -> None:
+    @plasmon.remote
+    def puts() -> Any:
+        return [deeper(1)]
+
+    [kept] = plasmon.get(puts.remote())
+    [row] = rows(object_id=kept.hex(), reference_type="LOCAL_REFERENCE")
+    assert [frame.split()[-2].rpartition(".")[2] for frame in row["created_stack"]] == ["deeper", "deeper", "puts"]
+
+
+def test_modules_and_files_are_left_out_and_sites_are_switched_off_and_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "library.py").write_text("import plasmon\ndef keep(value):\n    return plasmon.put(value)\n")
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "__init__.py").write_text("from library import keep\ndef passes(value):\n    return keep(value)\n")
+    # Workers find what their driver finds when it connects.
+    plasmon.shutdown()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plasmon.init(num_cpus=1, object_store_memory=64 << 20)
+    import library  # type: ignore[import-not-found]
+    import others  # type: ignore[import-not-found]
+
+    def place(kept: Any) -> str:
+        return str(rows(object_id=kept.hex())[0]["call_site"].split()[-1])
+
+    @plasmon.remote
+    def puts() -> Any:
+        return [library.keep("there")]
+
+    try:
+        assert place(library.keep(1)) == f"{tmp_path}/library.py:3"
+        plasmon.set_call_sites(hidden=["library"])
+        kept, at = library.keep(1), line()
+        assert place(kept) == f"{__file__}:{at}"
+        assert place(others.passes(1)) == f"{tmp_path}/others/__init__.py:3"
+        # Workers leave out what their driver does.
+        [there] = plasmon.get(puts.remote())
+        assert rows(object_id=there.hex())[0]["created_site"].split()[-1].rpartition(":")[0] == __file__
+        plasmon.set_call_sites(hidden=["library", "others"])
+        kept, at = others.passes(1), line()
+        assert place(kept) == f"{__file__}:{at}"
+        plasmon.set_call_sites(hidden=[f"{tmp_path}/others/"])
+        assert place(others.passes(1)) == f"{tmp_path}/library.py:3"
+        plasmon.set_call_sites(hidden=[])
+        assert place(others.passes(1)) == f"{tmp_path}/library.py:3"
+        plasmon.set_call_sites(enabled=False)
+        unknown = others.passes(1)
+        assert ".py" not in rows(object_id=unknown.hex())[0]["call_site"]
+        plasmon.set_call_sites(enabled=True)
+        kept, at = plasmon.put(3), line()
+        assert place(kept) == f"{__file__}:{at}"
+        for wrong, kind in (("no_such_module_at_all", ValueError), ("no.such", ValueError)):
+            with pytest.raises(kind, match="neither a module nor a path\nhint: a path has"):
+                plasmon.set_call_sites(hidden=[wrong])
+        with pytest.raises(TypeError, match="list of names"):
+            plasmon.set_call_sites(hidden="library")
+    finally:
+        plasmon.set_call_sites(hidden=[], enabled=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,68 @@ def test_async_methods_run_side_by_side() -> None:
     assert plasmon.get([counter.together.remote(20) for _ in range(20)], timeout=PATIENCE) == ["together"] * 20
 
 
+def test_methods_of_an_actor_with_async_ones_exclude_each_other() -> None:
+    @plasmon.remote
+    class Loop:
+        def __init__(self) -> None:
+            # Here, too, a loop runs: what is made belongs to it.
+            self.loop, self.thread, self.inside = asyncio.get_running_loop(), threading.get_ident(), 0
+
+        def plain(self) -> int:
+            assert threading.get_ident() == self.thread and asyncio.get_running_loop() is self.loop
+            self.inside += 1
+            time.sleep(0.001)
+            inside, self.inside = self.inside, self.inside - 1
+            return inside
+
+        async def waits(self) -> bool:
+            await asyncio.sleep(0.01)
+            return threading.get_ident() == self.thread
+
+        def fails(self) -> None:
+            raise LookupError("nothing there")
+
+    loop = Loop.remote()
+    calls = [loop.plain.remote() for _ in range(50)] + [loop.waits.remote() for _ in range(5)]
+    assert plasmon.get(calls) == [1] * 50 + [True] * 5
+    with pytest.raises(LookupError, match="nothing there"):
+        plasmon.get(loop.fails.remote())
+
+
+def test_tasks_and_actors_know_who_they_are() -> None:
+    def told() -> dict[str, Any]:
+        context = plasmon.get_runtime_context()
+        return {**context.get(), "task_name": context.get_task_name(), "actor_name": context.get_actor_name()}
+
+    driver = told()
+    assert driver.keys() == {"job_id", "node_id", "worker_id", "task_name", "actor_name"} and driver["task_name"] is driver["actor_name"] is None
+
+    task = plasmon.get(plasmon.remote(name="asks")(told).remote())
+    assert task["task_name"] == "asks" and task["job_id"] == driver["job_id"] and len(task["task_id"]) == 32 and "actor_id" not in task
+
+    class Knowing:
+        def __init__(self) -> None:
+            self.born = told()
+
+        def plain(self) -> list[dict[str, Any]]:
+            return [self.born, told()]
+
+    @plasmon.remote
+    class KnowsAsync(Knowing):
+        async def meets(self) -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return told()
+
+    knows = plasmon.remote(Knowing).options(name="wise").remote()
+    born, here = plasmon.get(knows.plain.remote())
+    assert born["actor_id"] == here["actor_id"] == knows._actor_id and born["actor_name"] == here["actor_name"] == "wise"
+    assert born["task_name"].endswith("Knowing.__init__") and here["task_name"].endswith("Knowing.plain") and born["task_id"] != here["task_id"]
+    beside = KnowsAsync.remote()
+    told_beside = plasmon.get([beside.meets.remote() for _ in range(5)])
+    assert len({one["task_id"] for one in told_beside}) == 5 and {one["actor_name"] for one in told_beside} == {""}
+    assert {one["actor_id"] for one in told_beside} == {beside._actor_id} and all(one["task_name"].endswith("KnowsAsync.meets") for one in told_beside)
+
+
 def test_handles_go_anywhere_and_the_last_one_ends_the_actor() -> None:
     counter = Counter.remote()
     pid = plasmon.get(counter.pid.remote())
@@ -275,8 +338,6 @@ def test_threads_of_an_actor_run_calls_side_by_side() -> None:
     @plasmon.remote(max_concurrency=2)
     class Meeting:
         def __init__(self) -> None:
-            import threading
-
             self.barrier = threading.Barrier(2)
 
         def meet(self) -> int:

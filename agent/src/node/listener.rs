@@ -63,13 +63,15 @@ pub struct Introduction {
 pub fn introduce(newcomer: &Newcomer, packet: &[u8], descriptors: Vec<OwnedFd>) -> Result<Introduction, Error> {
     let who = "a client that connects";
     let refuse = |cause: String| Error::Protocol { who: who.to_owned(), cause };
-    let hello: ClientHello = local::decode(who, packet)?;
-    if hello.version != VERSION {
+    if let Some(version) = local::version_of_hello(packet).filter(|version| *version != VERSION) {
+        // Its hello may say more than can be read here.
+        let release = local::decode::<ClientHello>(who, packet).map_or_else(|_| String::new(), |hello| format!(" {}", hello.release));
         return Err(Error::Version {
             ours: format!("agent {} (local protocol {VERSION})", env!("CARGO_PKG_VERSION")),
-            theirs: format!("client {} (local protocol {})", hello.release, hello.version),
+            theirs: format!("client{release} (local protocol {version})"),
         });
     }
+    let hello: ClientHello = local::decode(who, packet)?;
     for (what, text) in [("release", &hello.release), ("path", &hello.executable), ("directory", &hello.directory)] {
         if text.len() > MAX_TEXT {
             return Err(refuse(format!("its hello has a {what} of {} bytes", text.len())));

@@ -34,14 +34,14 @@ pub struct Started {
 }
 
 /// Starts a worker that sees these of the node's GPUs, or all when none are named, from the driver's executable: the file that the driver runs, even if another one lies at its path by now.
-/// Its output goes to a file of its own in `logs`; signals of the agent's terminal don't reach it.
+/// Its output and its errors go to a file of their own each in `logs`; signals of the agent's terminal don't reach it.
 ///
 /// # Errors
 /// What the system says; then no process is left.
 pub fn start(program: &Program, worker: ProcessId, devices: &[u32], logs: &Path) -> io::Result<Started> {
     let (ours, theirs) = Channel::pair()?;
     ours.set_nonblocking(true)?;
-    let log = File::options().create(true).append(true).open(log_of(worker, logs))?;
+    let [out, err] = logs_of(worker, logs).map(|log| File::options().create(true).append(true).open(log));
     let mut command = Command::new(format!("/proc/self/fd/{}", program.executable.as_raw_fd()));
     command
         .arg0(&program.path)
@@ -51,8 +51,8 @@ pub fn start(program: &Program, worker: ProcessId, devices: &[u32], logs: &Path)
         .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .env(BOOT, format!("worker:{WORKER_FD}"))
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
+        .stdout(out?)
+        .stderr(err?)
         .process_group(0)
         .fd_mappings(vec![FdMapping { parent_fd: theirs.into_fd(), child_fd: WORKER_FD }])
         .map_err(io::Error::other)?;
@@ -78,17 +78,18 @@ pub fn bury(child: &Pidfd) {
     while matches!(rustix::process::waitid(WaitId::PidFd(child.fd()), WaitIdOptions::EXITED), Err(rustix::io::Errno::INTR)) {}
 }
 
-/// Where a worker's output goes.
-fn log_of(worker: ProcessId, logs: &Path) -> PathBuf {
-    logs.join(format!("worker-{worker}.log"))
+/// Where a worker's standard output and its standard error go.
+fn logs_of(worker: ProcessId, logs: &Path) -> [PathBuf; 2] {
+    ["out", "err"].map(|stream| logs.join(format!("worker-{worker}.{stream}")))
 }
 
 /// A worker has ended: what it said stays as long as the session; when it said nothing, nothing stays.
 pub fn forget(worker: ProcessId, logs: &Path) {
-    let log = log_of(worker, logs);
-    if std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
-        // The session takes it along when it goes.
-        let _ = std::fs::remove_file(log);
+    for log in logs_of(worker, logs) {
+        if std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+            // The session takes it along when it goes.
+            let _ = std::fs::remove_file(log);
+        }
     }
 }
 

@@ -109,6 +109,8 @@ impl Core {
             }
             ToAgent::HeapPeak { task, bytes } => self.on_heap_peak(from, task, bytes),
             ToAgent::Submits { task } => self.on_submits(from, task),
+            ToAgent::Extend { number, returns, site } => self.on_extend(from, number, &returns, site, out),
+            ToAgent::Room { request, task, results } => self.on_room_asked(from, request, task, results, out),
             ToAgent::Bye => {
                 self.dismissed.insert(from);
                 Ok(())

@@ -353,7 +353,9 @@ impl Core {
     }
 
     pub(super) fn on_cancel(&mut self, from: ProcessId, request: u32) {
-        let Some(key) = self.process_mut(from).and_then(|process| process.requests.remove(&request)) else { return };
+        let Some(key) = self.process_mut(from).and_then(|process| process.requests.remove(&request)) else {
+            return self.forget_room(from, request);
+        };
         if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
             cold.forget(from, request);
         }

@@ -164,6 +164,7 @@ impl Core {
             if let Some(task) = self.tasks.get_mut(task) {
                 task.holder = agent;
             }
+            self.close_results(*task, out);
         }
         self.inherit_constructors(id);
         self.drain_doomed(out);

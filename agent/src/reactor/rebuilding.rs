@@ -266,7 +266,7 @@ impl Core {
         task.worker = None;
         task.blocked = false;
         task.parent = None;
-        task.outputs = 0;
+        (task.outputs, task.room) = (0, None);
         task.no_room_since_ms = None;
         task.waiting_since_ms = self.now_ms;
         (task.started_ms, task.ended_ms, task.error) = (None, None, None);

@@ -72,7 +72,7 @@ impl Core {
         self.stop_timers(key);
         self.unfetch(key);
         let task = self.tasks.get_mut(&key).filter(|task| task.is_pending())?;
-        task.worker = None;
+        (task.worker, task.room) = (None, None);
         task.blocked = false;
         let spent = task.spend_retry(loss.cause(), self.config.oom.retries);
         let Some(delay_ms) = spent else { return self.error_of(key, loss) };

@@ -120,6 +120,9 @@ impl Core {
             worker: None,
             worker_pid: None,
             outputs: 0,
+            yielded: 0,
+            closed: false,
+            room: None,
             blocked: false,
             submitted_ms: now_ms,
             waiting_since_ms: now_ms,
@@ -261,12 +264,14 @@ impl Core {
             return Err(Violation(format!("result {} of a task that has {}", task.outputs + 1, task.returns.len())));
         };
         task.outputs += 1;
+        task.yielded = task.yielded.max(task.outputs);
+        self.reveal(result);
         self.resolve(from, result, value, contains, out)
     }
 
     pub(super) fn on_ended(&mut self, from: ProcessId, key: TaskKey, ending: Ending, out: &mut impl Outbox) -> Result<(), Violation> {
         match &ending {
-            Ending::Finished | Ending::Withdrawn => {}
+            Ending::Finished | Ending::Withdrawn | Ending::Exhausted => {}
             Ending::Failed { message, value, .. } => {
                 bounded("error", message)?;
                 if value.len() > MAX_RAISED {
@@ -297,6 +302,7 @@ impl Core {
         let (pending, role) = (task.is_pending(), task.role);
         match role {
             Role::Constructor(actor) if pending && ending == Ending::Finished => self.actor_ready(actor, from, out),
+            Role::Constructor(_) if ending == Ending::Exhausted => return Err(Violation("a constructor that yields".to_owned())),
             Role::Function | Role::Constructor(_) => self.leave_worker(key, out),
             Role::Method(_) => self.leave_actor(from, key),
         }
@@ -304,7 +310,10 @@ impl Core {
             return Ok(());
         }
         match ending {
-            Ending::Finished => {
+            Ending::Finished | Ending::Exhausted => {
+                if ending == Ending::Exhausted {
+                    self.exhaust(key, out);
+                }
                 self.end_task(key, TaskStatus::Finished);
                 self.make_what_is_missing(key, out);
             }
@@ -413,6 +422,7 @@ impl Core {
             TaskStatus::PendingArgsAvail | TaskStatus::PendingArgsFetch => self.forget_dependent(key),
             _ => {}
         }
+        self.reveal_first_missing(key);
         let message = error.line();
         self.end_task(key, TaskStatus::Failed);
         let (kind, severity) = match &error {

@@ -47,9 +47,12 @@ impl Core {
     /// Whether a worker runs a task like this one, and others may come after it.
     fn takes_ahead(&self, worker: ProcessId, job: JobId, head: &Head) -> bool {
         let Some(process) = self.process(worker) else { return false };
-        let (Activity::Busy(_), Some(reservation)) = (process.activity, &process.reservation) else { return false };
+        let (Activity::Busy(current), Some(reservation)) = (process.activity, &process.reservation) else { return false };
+        let is_task = |key: &TaskKey| self.tasks.get(key).is_some_and(|task| task.role == Role::Function);
         let is_like_it = |task: &Task| task.role == Role::Function && process.window.quick.as_ref() == Some(&task.function);
         process.job == job
+            // A constructor makes an actor of its worker.
+            && is_task(&current)
             && process.window.is_open()
             && !process.blocked
             && !process.stopped

@@ -31,7 +31,7 @@ impl Core {
         task.attempt += 1;
         task.worker = Some(worker);
         task.worker_pid = Some(pid);
-        task.outputs = 0;
+        (task.outputs, task.room) = (0, None);
         task.heap_bytes = 0;
         let before = std::mem::replace(&mut task.status, TaskStatus::SubmittedToWorker);
         self.status_changed(Some(before), TaskStatus::SubmittedToWorker);

@@ -43,6 +43,15 @@ impl Role {
     }
 }
 
+/// A worker's question for room for so many results of a generator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// The worker's number for it.
+    pub request: u32,
+    /// How many in all.
+    pub results: u32,
+}
+
 /// One task. It holds its objects (`submitted` counts) in the submitter's name until it ends.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -114,6 +123,12 @@ pub struct Task {
     pub worker_pid: Option<u32>,
     /// Results that its running attempt has sent.
     pub outputs: u32,
+    /// The most results that an attempt has sent.
+    pub yielded: u32,
+    /// It is a generator, and no more results are wanted than there is room for.
+    pub closed: bool,
+    /// Its worker waits for room.
+    pub room: Option<Room>,
     /// It waits in a `get` and gave its CPU back.
     pub blocked: bool,
     /// When it was submitted, milliseconds since the Unix epoch.
@@ -204,6 +219,9 @@ pub(super) fn sample(key: TaskKey) -> Task {
         worker: None,
         worker_pid: None,
         outputs: 0,
+        yielded: 0,
+        closed: false,
+        room: None,
         blocked: false,
         submitted_ms: 0,
         waiting_since_ms: 0,

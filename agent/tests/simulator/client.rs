@@ -49,10 +49,15 @@ pub(crate) enum Request {
     /// A name for this new actor.
     Name(ObjectKey),
     Find,
+    /// Room for one more result of this generator.
+    Room(TaskKey),
 }
 
+/// The function that is a generator.
+pub(crate) const YIELDS: &str = "app::yields";
+
 /// A task that a worker runs.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Running {
     pub(crate) key: TaskKey,
     /// Counts what the worker was sent.
@@ -60,6 +65,10 @@ pub(crate) struct Running {
     pub(crate) work: Work,
     pub(crate) returns: u32,
     pub(crate) outputs: u32,
+    /// It is a generator; `returns` are those for which there is room as far as is known.
+    pub(crate) yields: bool,
+    /// Nobody wants more.
+    pub(crate) closed: bool,
     pub(crate) started: bool,
     pub(crate) blocked: bool,
 }
@@ -95,6 +104,8 @@ pub(crate) struct Client {
     pub(crate) requests: BTreeMap<u32, Request>,
     pub(crate) last_request: u32,
     pub(crate) last_task: u32,
+    /// Generators that it has submitted.
+    pub(crate) generators: Vec<u32>,
     pub(crate) sites: u32,
     /// What it runs; the first is what it goes on with.
     pub(crate) tasks: Vec<Running>,
@@ -137,6 +148,7 @@ impl Client {
             requests: BTreeMap::new(),
             last_request: 0,
             last_task: 0,
+            generators: Vec::new(),
             sites: 0,
             tasks: Vec::new(),
             runs: 0,

@@ -18,6 +18,7 @@
 mod actors;
 mod compare;
 mod effects;
+mod generators;
 mod jobs;
 mod memory;
 mod messages;
@@ -183,6 +184,14 @@ pub(crate) struct Task {
     pub(crate) worker_pid: Option<u32>,
     pub(crate) outputs: usize,
     pub(crate) blocked: bool,
+    /// The most results that an attempt has sent.
+    pub(crate) yielded: usize,
+    /// No more results of a generator are wanted.
+    pub(crate) closed: bool,
+    /// Its worker waits for room: the request, and for how many results.
+    pub(crate) room: Option<(u32, usize)>,
+    /// What its error may be, when it has failed.
+    pub(crate) codes: Codes,
 }
 
 impl Task {

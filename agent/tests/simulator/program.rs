@@ -6,7 +6,7 @@ use plasmon_protocol::local::{self, Argument, ENDLESS, Ending, MAX_STACK, RetryE
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
-use super::client::{Client, Request, View};
+use super::client::{Client, Request, Running, View, YIELDS};
 use super::model::wants::CUSTOM;
 use super::random::Random;
 
@@ -108,10 +108,14 @@ impl Client {
 
     /// The next result, or the end.
     pub(crate) fn go_on(&mut self, view: View<'_>, random: &mut Random) {
-        let Some(running) = self.tasks.first() else { return };
-        let (task, missing) = (running.key, running.returns.saturating_sub(running.outputs));
+        let Some(running) = self.tasks.first().copied() else { return };
+        let (task, missing, yields) = (running.key, running.returns.saturating_sub(running.outputs), running.yields);
+        if yields && self.asks_for_room(random) {
+            return;
+        }
         if missing == 0 || random.chance(8) {
             let ending = match (missing, random.below(if missing == 0 { 10 } else { 4 })) {
+                (_, 1..) if yields => Ending::Exhausted,
                 (_, 0) => Ending::Failed { message: "no".to_owned(), listed: random.chance(50), value: Vec::new() },
                 (_, 1) => Ending::Panicked { message: "no".to_owned(), place: "a.rs:1:1".to_owned() },
                 (1.., _) => Ending::Refused(Error::UnknownFunction { name: "f".to_owned(), executable: "x".to_owned() }),
@@ -146,7 +150,7 @@ impl Client {
 
     fn drive(&mut self, view: View<'_>, random: &mut Random) {
         let lets_go = if self.hoards { 5 } else { 22 };
-        match random.weighted(&[22, 10, 3, lets_go, 8, 8, 16, 10, 3, 14, 4, 2, 2, 16, 6, 10, 8, 3]) {
+        match random.weighted(&[22, 10, 3, lets_go, 8, 8, 16, 10, 3, 14, 4, 2, 2, 16, 6, 10, 8, 3, 10]) {
             0 => {
                 self.put(random.below(3000), random.chance(40), false, view, random);
             }
@@ -197,6 +201,7 @@ impl Client {
                 }
             }
             15 => self.end_read(random),
+            18 => self.extend(view, random),
             17 => {
                 if let Some(key) = random.pick(&self.held()) {
                     let site = self.sites;
@@ -271,9 +276,42 @@ impl Client {
         self.write(&message);
     }
 
+    /// Whether a generator waits for room, or has to ask for some before it goes on.
+    fn asks_for_room(&mut self, random: &mut Random) -> bool {
+        let Some(Running { key, returns, outputs, closed, .. }) = self.tasks.first().copied() else { return false };
+        let asked = self.requests.iter().find(|(_, request)| **request == Request::Room(key)).map(|(request, _)| *request);
+        if let Some(request) = asked {
+            if random.chance(90) {
+                return true;
+            }
+            // It ends without an answer, which may be under way.
+            self.write(&ToAgent::Cancel { request });
+            return false;
+        }
+        if outputs < returns || closed || random.chance(20) {
+            return false;
+        }
+        let request = self.request(Request::Room(key));
+        self.write(&ToAgent::Room { request, task: key, results: outputs + 1 });
+        true
+    }
+
+    /// Makes room for more results of a generator, or says that no more are wanted.
+    fn extend(&mut self, view: View<'_>, random: &mut Random) {
+        let Some(number) = random.pick(&self.generators) else { return };
+        let names: Vec<ObjectKey> = (0..random.below(4)).filter_map(|_| self.name(view, random)).collect();
+        self.write(&ToAgent::Extend { number, returns: names.clone(), site: self.sites });
+        self.sent(names, None);
+    }
+
     fn submit(&mut self, view: View<'_>, random: &mut Random) {
         let inline = vec![7; random.below(40) as usize];
-        let Some(prepared) = self.prepare(&[5, 70, 25], &inline, view, random) else { return };
+        let yields = random.chance(20);
+        let results: &[u64] = if yields { &[1] } else { &[5, 70, 25] };
+        let Some(prepared) = self.prepare(results, &inline, view, random) else { return };
+        if yields {
+            self.generators.push(self.last_task);
+        }
         let demand = if self.plain { Demand::of_cpus(Amount::ONE) } else { some_demand(random) };
         let max_retries = random.pick(&[0, 0, 1, 2, ENDLESS]).unwrap_or(0);
         let timeout_ms = random.pick(&[0, 0, 0, 60, 2000]).unwrap_or(0);
@@ -281,7 +319,7 @@ impl Client {
         let retry_exceptions = random.pick(&[Never, Never, Never, Always, Listed]).unwrap_or_default();
         let message = ToAgent::Submit {
             number: self.last_task,
-            function: "app::work",
+            function: if yields { YIELDS } else { "app::work" },
             arguments: prepared.arguments,
             returns: prepared.returns.clone(),
             options: local::Task { demand, max_retries, retry_exceptions, timeout_ms },

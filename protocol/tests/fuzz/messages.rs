@@ -122,6 +122,9 @@ pub(crate) fn to_agent() -> Examples {
         ("site_name", ToAgent::SiteName { site: 1, function: "app::main" }),
         ("bye", ToAgent::Bye),
         ("submits", ToAgent::Submits { task: TASK }),
+        ("ended_exhausted", ended(Ending::Exhausted)),
+        ("extend", ToAgent::Extend { number: 3, returns: vec![KEY; 2], site: 1 }),
+        ("room", ToAgent::Room { request: 1, task: TASK, results: 9 }),
         ("heap_peak", ToAgent::HeapPeak { task: TASK, bytes: 64 << 20 }),
     ])
 }
@@ -191,6 +194,7 @@ pub(crate) fn errors() -> Examples {
         ("task_panicked", panicked),
         ("worker_crashed", crashed),
         ("out_of_memory", out_of_memory),
+        ("no_more_results", Error::NoMoreResults { task }),
         ("task_cancelled", Error::TaskCancelled { task, name: name.clone(), job: 1, cause: cause.clone() }),
         ("unknown_function", Error::UnknownFunction { name: name.clone(), executable: "program".into() }),
         ("infeasible", Error::Infeasible { name, site: "main app.rs:3".into(), asked: "9 CPU".into(), total: "2 CPU".into() }),

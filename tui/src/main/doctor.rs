@@ -7,7 +7,9 @@ use clap::Args;
 use plasmon_protocol::doctor::{Check, text};
 use plasmon_protocol::error::Error;
 
-use crate::{Failure, Target, attach_to};
+use plasmon_tui::command::{Failure, Target};
+
+use crate::attach_to;
 
 /// `plasmon doctor`
 #[derive(Args, Clone, Debug)]

@@ -7,7 +7,7 @@ use clap::Args;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::explain::{Explanation, MAX_NAME, Subject};
 
-use crate::{Failure, Found, Target};
+use plasmon_tui::command::{Failure, Found, Target};
 
 /// `plasmon explain`
 #[derive(Args, Clone, Debug)]

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::demo::{self, Outcome, Plan};
 use crate::looks::Looks;
-use crate::{Failure, Found, read_token};
+use plasmon_tui::command::{Failure, Found, read_token};
 
 /// `plasmon demo`
 #[derive(Args, Debug)]
@@ -165,7 +165,7 @@ fn unwatched(plan: &Plan, found: &Found) -> Result<(), Failure> {
     let outcome = demo::sort(plan, |line| {
         let _ = writeln!(std::io::stderr(), "{line}");
     })?;
-    crate::report(found)?;
+    plasmon_tui::command::report(found)?;
     drop(outcome.cache);
     Ok(())
 }

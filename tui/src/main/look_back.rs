@@ -14,7 +14,9 @@ use plasmon_tui::record::{Ending, Progress, record};
 use plasmon_tui::recording::Recording;
 
 use crate::looks::Looks;
-use crate::{Failure, Target, attach_to};
+use plasmon_tui::command::{Failure, Memory, Target};
+
+use crate::attach_to;
 
 /// No recording is larger, bytes.
 const LARGEST: u64 = 1 << 30;
@@ -132,7 +134,7 @@ pub(crate) fn run_replay(options: &ReplayOptions) -> Result<(), Failure> {
     if left_out > 0 {
         let _ = writeln!(std::io::stderr(), "note: the largest references were recorded, {left_out} others were not");
     }
-    crate::print(&recording.report(end_ms), &crate::Memory::of_everything()).map(drop)
+    plasmon_tui::command::print(&recording.report(end_ms), &Memory::of_everything()).map(drop)
 }
 
 /// A session's recording goes elsewhere when the session is swept; whoever was told its first place finds it there.

@@ -8,7 +8,7 @@ use plasmon_tui::view::theme::Theme;
 use plasmon_tui::view::theme::depth::{ColorChoice, Depth};
 use plasmon_tui::view::theme::file;
 
-use crate::Failure;
+use plasmon_tui::command::Failure;
 
 /// The file that is read when none is named, below the user's configuration.
 const FILE: &str = "plasmon/theme.toml";

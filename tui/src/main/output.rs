@@ -7,7 +7,7 @@ use clap::Args;
 use plasmon_protocol::error::Error;
 use plasmon_tui::app::route::Page;
 
-use crate::{Failure, Found, Memory, memory_report};
+use plasmon_tui::command::{Failure, Found, Memory, memory_report};
 
 /// What is printed instead of opening the dashboard.
 #[derive(Args, Clone, Debug, Default)]
@@ -41,7 +41,7 @@ impl Output {
     pub(crate) fn print(&self, found: &Found) -> Result<(), Failure> {
         let Some(name) = &self.view else {
             let memory = Memory { json: self.json, watch: self.watch, ..Memory::of_everything() };
-            return memory_report(&memory, Some(found)).map(drop);
+            return memory_report(&memory, |_| Ok(found.clone())).map(drop);
         };
         let page = page(name)?;
         // As wide as the terminal; without one, as wide as a page.

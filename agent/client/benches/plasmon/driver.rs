@@ -3,8 +3,9 @@
 use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
+use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
-use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, SLOT_BLOCK, ToAgent, ToClient};
+use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, SLOT_BLOCK, ToAgent, ToClient, decode};
 use plasmon_protocol::record::{ObjectState, SiteKind};
 use plasmon_protocol::resources::{Amount, Resources};
 
@@ -157,12 +158,17 @@ impl Driver {
 
     /// Has the reactor take these, in one batch.
     pub(crate) fn take<'a>(&self, core: &mut Core, batch: impl IntoIterator<Item = ToAgent<'a>>) -> Outcome<()> {
-        self.take_decoded(core, batch.into_iter().map(Ok))
+        Ok(core.on_messages(self.process, batch.into_iter().map(Ok), &mut Nobody::default()).map_err(|violation| violation.0)?)
     }
 
-    /// The same for what may be nonsense.
-    pub(crate) fn take_decoded<'a>(&self, core: &mut Core, batch: impl Iterator<Item = Result<ToAgent<'a>, Violation>>) -> Outcome<()> {
-        Ok(core.on_messages(self.process, batch, &mut Nobody::default()).map_err(|violation| violation.0)?)
+    /// The same for what stood in a ring, as the agent takes it.
+    pub(crate) fn take_from_ring(&self, core: &mut Core, bytes: &[u8]) -> Outcome<()> {
+        let frames = Frames::new(bytes, max_message(TO_AGENT));
+        let messages = frames.map(|frame| {
+            let frame = frame.map_err(|error| Violation(error.to_string()))?;
+            decode("it", frame).map_err(|error| Violation(error.to_string()))
+        });
+        Ok(core.on_messages(self.process, messages, &mut Nobody::default()).map_err(|violation| violation.0)?)
     }
 }
 

@@ -178,7 +178,8 @@ impl Census {
             wrong.push(format!("processes that nobody knows: {strays:?}"));
         }
         let logs = self.info.session.join("logs");
-        let known: BTreeSet<PathBuf> = rows.iter().map(|row| logs.join(format!("worker-{}.log", row.process))).collect();
+        let known: BTreeSet<PathBuf> =
+            rows.iter().flat_map(|row| ["out", "err"].map(|stream| logs.join(format!("worker-{}.{stream}", row.process)))).collect();
         let mut files = files_below(&self.info.session);
         // What a worker has said stays as long as the session.
         let has_text = |file: &Path| file.starts_with(&logs) && std::fs::metadata(file).is_ok_and(|file| file.len() > 0);

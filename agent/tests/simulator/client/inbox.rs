@@ -4,7 +4,7 @@ use plasmon_agent::scheduler::actor::AHEAD;
 use plasmon_agent::scheduler::window;
 use plasmon_protocol::local::{Outcome, ToAgent, ToClient, Work, decode};
 
-use super::{Client, OwnLease, Request, Running, View, is_in_memory};
+use super::{Client, OwnLease, Request, Running, View, YIELDS, is_in_memory};
 
 impl Client {
     /// The next message of its inbox, taken in as the library does it.
@@ -28,6 +28,9 @@ impl Client {
                     self.used.remove(&key.slot);
                     self.created.remove(&key);
                 }
+                Some(Request::Room(key)) => {
+                    self.tasks.iter_mut().filter(|running| running.key == key).for_each(|running| running.closed = true)
+                }
                 Some(_) => {}
                 None => return self.tolerate(unasked()),
             },
@@ -41,6 +44,9 @@ impl Client {
                 }
                 // Whoever gets a pin owes its end, wanted or not.
                 (Some(_), Outcome::Pinned(key)) => self.write(&ToAgent::DropPin { key: *key }),
+                (Some(Request::Room(key)), Outcome::Ready) => {
+                    self.tasks.iter_mut().filter(|running| running.key == key).for_each(|running| running.returns = running.outputs + 1);
+                }
                 (Some(_), _) => {}
                 (None, _) => return self.tolerate(unasked()),
             },
@@ -48,9 +54,10 @@ impl Client {
                 let Some(Request::Find) = self.requests.remove(&request) else { return self.tolerate(unasked()) };
                 *self.handles.entry(actor).or_default() += 1;
             }
-            ToClient::Run { task, work, returns, .. } => {
+            ToClient::Run { task, work, function, returns, .. } => {
                 self.runs += 1;
-                self.tasks.push(Running { key: task, run: self.runs, work, returns, outputs: 0, started: false, blocked: false });
+                let (run, yields, closed) = (self.runs, function == YIELDS, false);
+                self.tasks.push(Running { key: task, run, work, returns, outputs: 0, yields, closed, started: false, blocked: false });
                 let most = self.most_calls();
                 if self.tasks.len() > most {
                     return self.tolerate(format!("process {} gets a task beside {most} that it runs", self.id));

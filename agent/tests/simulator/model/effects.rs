@@ -178,7 +178,7 @@ impl Model {
                 let ask = self.take_ask(to, request, |ask| ask.memory.is_none())?;
                 if ask.hopeless { Ok(()) } else { wrong("but there are blocks enough") }
             }
-            Error::NoActor { .. } | Error::ActorNameTaken { .. } => {
+            Error::NoActor { .. } | Error::ActorNameTaken { .. } | Error::NoMoreResults { .. } => {
                 self.take_expected(to, request, error, |answer, _| matches!(answer, Answer::Refused(code) if *code == error.code()))
             }
             _ => wrong("for a reason that is none"),

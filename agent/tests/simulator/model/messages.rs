@@ -96,7 +96,10 @@ impl Model {
             }
             ToAgent::Get { request, key, .. } => self.get(from, *request, *key, true),
             ToAgent::Wait { request, key } => self.get(from, *request, *key, false),
+            ToAgent::Extend { number, returns, .. } => self.extend(from, *number, returns),
+            ToAgent::Room { request, task, results } => self.ask_room(from, *request, *task, *results),
             ToAgent::Cancel { request } => {
+                self.forget_room(from, *request);
                 if let Some(key) = self.sender(from).requests.remove(request)
                     && let Some(object) = self.objects.get_mut(&key)
                 {
@@ -138,7 +141,7 @@ impl Model {
             ToAgent::Output { task, value } => self.output(from, *task, value),
             ToAgent::Ended { task, ending } => {
                 let longest = match ending {
-                    Ending::Finished | Ending::Refused(_) | Ending::Withdrawn => 0,
+                    Ending::Finished | Ending::Exhausted | Ending::Refused(_) | Ending::Withdrawn => 0,
                     Ending::Failed { message, value, .. } => {
                         allowed(value.len() <= MAX_RAISED, "an error value is too long")?;
                         message.len()
@@ -324,6 +327,10 @@ impl Model {
             worker_pid: None,
             outputs: 0,
             blocked: false,
+            yielded: 0,
+            closed: false,
+            room: None,
+            codes: Codes::new(),
         };
         task.holds.extend(task.needs());
         task.met = task.needs();
@@ -352,7 +359,7 @@ impl Model {
     }
 
     /// The task that a worker speaks of; `None` when it is not its any more.
-    fn run_by(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, &'static str> {
+    pub(super) fn run_by(&mut self, from: ProcessId, key: TaskKey) -> Result<Option<&mut Task>, &'static str> {
         let runs = match self.processes[&from].activity {
             Activity::Leaving => return Ok(None),
             Activity::Busy(_) | Activity::Withdrawn if self.processes[&from].window.declined.first() == Some(&key) => return Ok(None),
@@ -379,6 +386,7 @@ impl Model {
         let result = *task.returns.get(task.outputs).ok_or("more results than the task has")?;
         let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending && !object.trace);
         allowed(!wanted || contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
+        self.reveal(result);
         let stored = wanted && !self.reaches(&contains, result);
         match value {
             Value::Memory(memory) => {
@@ -401,6 +409,7 @@ impl Model {
         }
         if let Some(task) = self.tasks.get_mut(&key) {
             task.outputs += 1;
+            task.yielded = task.yielded.max(task.outputs);
         }
         Ok(())
     }
@@ -416,7 +425,11 @@ impl Model {
         }
         let Some(task) = self.run_by(from, key)? else { return Ok(()) };
         allowed(*ending != Ending::Finished || task.outputs >= task.returns.len(), "an end without all results")?;
-        task.worker = None;
+        allowed(
+            *ending != Ending::Exhausted || !matches!(task.role, Role::Constructor(_)) || !task.is_pending(),
+            "a constructor that yields",
+        )?;
+        (task.worker, task.room) = (None, None);
         task.blocked = false;
         let (pending, role) = (task.is_pending(), task.role);
         self.end_lingering(key);
@@ -427,7 +440,10 @@ impl Model {
         }
         if pending {
             match ending {
-                Ending::Finished => {
+                Ending::Finished | Ending::Exhausted => {
+                    if *ending == Ending::Exhausted {
+                        self.exhaust(key);
+                    }
                     self.end(key, TaskStatus::Finished);
                     self.make_what_is_missing(key);
                 }

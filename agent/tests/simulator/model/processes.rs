@@ -58,6 +58,7 @@ impl Model {
         for task in self.tasks.values_mut().filter(|task| (task.is_pending() || !task.holds.is_empty()) && task.holder == id) {
             task.holder = AGENT;
         }
+        self.close_all_of(id);
         self.killed.remove(&id);
         self.free_unheld();
         self.asks.retain(|ask| ask.process != id || ask.restore.is_some());

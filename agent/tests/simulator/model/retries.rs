@@ -39,7 +39,7 @@ impl Model {
     pub(super) fn lose_attempt(&mut self, key: TaskKey, loss: Loss) -> bool {
         let now_ms = self.now_ms;
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.is_pending()) else { return false };
-        (task.worker, task.blocked) = (None, false);
+        (task.worker, task.blocked, task.room) = (None, false, None);
         (task.retry_at_ms, task.limit_at_ms) = (None, None);
         let role = task.role;
         let wait_ms = if loss == Loss::OutOfMemory && role == Role::Function {

@@ -184,6 +184,10 @@ impl Model {
         {
             actor.again.retain(|again| *again != key);
         }
+        self.reveal_first_missing(key);
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.codes.clone_from(codes);
+        }
         self.end(key, TaskStatus::Failed);
         for result in returns {
             self.fail_object(result, codes);

@@ -9,7 +9,7 @@ use plasmon_protocol::record::{ReferenceRow, SiteRow};
 use plasmon_protocol::report::{Report, harmless};
 use plasmon_protocol::size::Bytes;
 
-use crate::{Failure, Found};
+use super::{Failure, Found};
 
 /// How many that match are named.
 const NAMED: usize = 10;
@@ -103,7 +103,7 @@ fn references(filter: &Filter<ReferenceRow>, report: &Report) -> Option<String> 
 }
 
 fn growth(filter: &Filter<SiteRow>, found: &Found, time: Duration) -> Result<Option<String>, Failure> {
-    let grown = plasmon_tui::watch_growth(&found.url, found.token.as_deref(), time, filter)?;
+    let grown = crate::watch_growth(&found.url, found.token.as_deref(), time, filter)?;
     if grown.is_empty() {
         return Ok(None);
     }
