@@ -82,8 +82,10 @@ impl Agent {
         }
         let questions = remote.clone();
         let handle = NodeHandle::new(move |question| questions.tell(Command::Question(question)));
-        let server =
-            Server::new(handle, Door::new(&token, config.allow_host.clone())).source_roots(source_roots()).count_viewers_in(viewers);
+        let server = Server::new(handle, Door::new(&token, config.allow_host.clone()))
+            .source_roots(source_roots())
+            .count_viewers_in(viewers)
+            .keep_reports_in(session.path());
         let (end_stream, told) = oneshot::channel();
         let stream = start_stream(stream, server, remote.clone(), told)?;
         let address = Address {

@@ -5,6 +5,7 @@
 //! - [`desk`] makes what they look at once for all of them, in bounds that [`pace`] sets; [`round`] is what a viewer is subscribed to.
 //! - [`tables`] is what may be read of the node; [`plasmon_protocol::window`] turns a table into what a view shows.
 //! - [`subscription`] remembers what a viewer has and says what is new; [`frame`] writes what is no window as JSON.
+//! - [`report`] is a report on its way, of which [`spool`] keeps what is still to be said out of memory.
 //! - [`detail`] adds to a thing in detail what only files know.
 
 mod desk;
@@ -16,6 +17,7 @@ mod pace;
 mod report;
 mod round;
 pub mod server;
+mod spool;
 pub mod subscription;
 pub mod tables;
 pub mod token;

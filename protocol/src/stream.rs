@@ -21,7 +21,7 @@ pub const VERSION: u32 = 1;
 /// No frame is larger, in bytes.
 pub const MAX_FRAME: usize = 128 << 10;
 /// No request is larger, in bytes.
-pub const MAX_REQUEST: usize = 64 << 10;
+pub const MAX_REQUEST: usize = 8 << 10;
 /// No window is longer, in rows.
 pub const MAX_WINDOW: u32 = 500;
 /// The path of the stream.

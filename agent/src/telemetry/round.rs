@@ -3,11 +3,29 @@
 use tokio::time::Instant;
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::stream::Target;
+use plasmon_protocol::explain::Subject as Explained;
+use plasmon_protocol::filter::MAX_TERMS;
+use plasmon_protocol::stream::{Target, View};
 use plasmon_protocol::window::TABLES;
 
 use crate::telemetry::desk::Versions;
 use crate::telemetry::subscription::{ViewState, WatchState};
+
+/// A view or a watch without what follows, bytes.
+const SUBSCRIPTION: usize = 512;
+/// A word of a filter as it is kept, without its text.
+const WORD: usize = 192;
+/// A field that is asked for, without its name.
+const FIELD: usize = 96;
+
+/// A view as it was read.
+fn cost_of(view: &View) -> usize {
+    // A word has a letter, and a space behind it.
+    let words = view.filter.len().div_ceil(2).min(MAX_TERMS);
+    let names = view.group.iter().map(String::len).chain(view.sort.iter().map(|sort| sort.column.len()));
+    let fields: usize = view.columns.iter().map(|field| FIELD + 2 * field.len()).sum();
+    words * WORD + 4 * view.filter.len() + fields + 2 * names.sum::<usize>()
+}
 
 /// What one of a viewer's numbers stands for.
 pub(super) enum Subject {
@@ -37,6 +55,21 @@ pub(super) struct Subscription {
 impl Subscription {
     pub(super) fn new(subject: Subject, now: Instant) -> Self {
         Self { subject, born: now, seen: None, stale: true, not_before: now, looked: now, last_sent: 0 }
+    }
+
+    /// What it takes of the agent's memory, bytes, counted rather too high; what is remembered of rows not included.
+    pub(super) fn cost(&self) -> usize {
+        SUBSCRIPTION
+            + match &self.subject {
+                Subject::View(view) => cost_of(view.query().view()),
+                Subject::Watch(Target::Explain(Explained::Named(name)), _) => 4 * name.len(),
+                Subject::Watch(..) => 0,
+            }
+    }
+
+    /// How many rows the viewer has of it.
+    pub(super) fn rows(&self) -> usize {
+        if let Subject::View(view) = &self.subject { view.rows() } else { 0 }
     }
 
     /// Whether time alone can change what it shows.

@@ -66,6 +66,7 @@ pub struct Server {
     source_roots: Vec<PathBuf>,
     unique_bytes: UniqueBytes,
     viewers: Arc<AtomicU32>,
+    directory: PathBuf,
 }
 
 /// What all viewers share.
@@ -73,6 +74,10 @@ pub(super) struct Shared {
     pub(super) desk: Arc<Desk>,
     pub(super) details: Arc<Details>,
     pub(super) limits: Limits,
+    /// Where reports are kept until they are read.
+    pub(super) directory: PathBuf,
+    /// Held while a report is made.
+    pub(super) reports: tokio::sync::Mutex<()>,
     door: Door,
     viewers: Arc<AtomicU32>,
 }
@@ -88,7 +93,15 @@ impl Server {
             source_roots: Vec::new(),
             unique_bytes: Box::new(unique_bytes),
             viewers: Arc::default(),
+            directory: std::env::temp_dir(),
         }
+    }
+
+    /// Keeps reports in files without names in this directory until they are read; in the system's temporary one otherwise.
+    #[must_use]
+    pub fn keep_reports_in(mut self, directory: PathBuf) -> Self {
+        self.directory = directory;
+        self
     }
 
     /// Other limits.
@@ -125,6 +138,8 @@ impl Server {
             desk: Desk::new(self.node),
             details: Arc::new(Details::new(self.source_roots, self.unique_bytes)),
             limits: self.limits,
+            directory: self.directory,
+            reports: tokio::sync::Mutex::default(),
             door: self.door,
             viewers: self.viewers,
         });

@@ -33,12 +33,18 @@ impl ViewState {
         self.sent.update(id, window, &self.query, MAX_FRAME)
     }
 
-    /// The same for a window that was written before.
+    /// The same for a window that was written before, of at most so many rows.
     ///
     /// # Errors
     /// See [`ViewState::update`].
-    pub fn bring_up(&mut self, id: u32, rendered: &Rendered) -> Result<Option<Payload>, Error> {
-        self.sent.bring_up(id, rendered, MAX_FRAME)
+    pub fn bring_up(&mut self, id: u32, rendered: &Rendered, most: usize) -> Result<Option<Payload>, Error> {
+        self.sent.bring_up(id, rendered, MAX_FRAME, most)
+    }
+
+    /// How many rows the viewer has of it.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.sent.rows()
     }
 }
 

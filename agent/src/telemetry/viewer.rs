@@ -12,12 +12,12 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::filter::Filter;
-use plasmon_protocol::stream::{Body, Detail, Frame, Request, Target, VERSION};
-use plasmon_protocol::window::{Payload, Query};
+use plasmon_protocol::stream::{Body, Detail, Frame, MAX_FRAME, MAX_REQUEST, Request, Target, VERSION};
+use plasmon_protocol::window::{Payload, Query, SENT_ROW};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use crate::telemetry::desk::Look;
 use crate::telemetry::frame::{error_body, write_frame};
@@ -25,7 +25,7 @@ use crate::telemetry::report::Report;
 use crate::telemetry::round::{Subject, Subscription};
 use crate::telemetry::server::Shared;
 use crate::telemetry::subscription::{ViewState, WatchState};
-use crate::telemetry::wire::{End, Incoming, Outgoing, Socket};
+use crate::telemetry::wire::{BUFFERS, End, Incoming, Outgoing, Socket};
 
 /// Frames with data that may be unacknowledged.
 const CREDIT: usize = 2;
@@ -34,7 +34,18 @@ const MAX_SUBSCRIPTIONS: usize = 32;
 /// Reports of one viewer that are on their way.
 const MAX_REPORTS: usize = 2;
 /// Requests that were read and not yet served; a viewer that sends more waits.
-const MAX_REQUESTS: usize = 16;
+const MAX_REQUESTS: usize = 2;
+/// What the views and watches of one viewer may take of the agent's memory, bytes ([`Subscription::cost`]).
+const MAX_COST: usize = 24 << 10;
+/// Rows that one viewer may have, in all its views.
+const MAX_ROWS: usize = (40 << 10) / SENT_ROW;
+/// What serving a viewer takes besides, bytes.
+const STATE: usize = 8 << 10;
+/// What a viewer may cost the agent that reads nothing, whatever it asked for, bytes.
+const MAX_STALLED: usize = 256 << 10;
+
+// One frame is on its way; requests wait in the queue, before it, and where they are read.
+const _: () = assert!(MAX_FRAME + BUFFERS + (MAX_REQUESTS + 1) * MAX_REQUEST + MAX_COST + MAX_ROWS * SENT_ROW + STATE <= MAX_STALLED);
 /// How often a filter that depends on ages is looked at when nothing else changes.
 const AGEING: Duration = Duration::from_secs(1);
 
@@ -76,8 +87,8 @@ pub(super) async fn serve(socket: Socket, written: Arc<AtomicU64>, shared: Arc<S
     viewer.outgoing.close(incoming, last, &end).await;
 }
 
-/// What came from a viewer: a request, or the reason why there will be none.
-type Inbound = Result<Request, End>;
+/// What came from a viewer: a request as it was written, or the reason why there will be none.
+type Inbound = Result<Utf8Bytes, End>;
 
 /// Reads while the other half may wait to write, so that a viewer can always be heard.
 async fn listen(incoming: &mut Incoming, sender: mpsc::Sender<Inbound>, heard: &AtomicU64) -> Infallible {
@@ -85,7 +96,7 @@ async fn listen(incoming: &mut Incoming, sender: mpsc::Sender<Inbound>, heard: &
         let message = incoming.next().await;
         heard.fetch_add(1, Ordering::Relaxed);
         let inbound = match message {
-            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).map_err(|cause| malformed(&text, &cause)),
+            Some(Ok(Message::Text(text))) => Ok(text),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
             Some(Ok(Message::Binary(_))) => Err(End::Refused(CloseCode::Unsupported, unreadable("...", "requests are text"))),
             Some(Err(tungstenite::Error::Capacity(cause))) => {
@@ -104,6 +115,11 @@ async fn listen(incoming: &mut Incoming, sender: mpsc::Sender<Inbound>, heard: &
 
 fn unreadable(text: &str, cause: &str) -> Error {
     Error::invalid("request", text, cause)
+}
+
+/// What is read takes more memory than what was written, so it is read when its turn comes.
+fn read(text: &str) -> Result<Request, End> {
+    serde_json::from_str(text).map_err(|cause| malformed(text, &cause))
 }
 
 fn malformed(text: &str, cause: &serde_json::Error) -> End {
@@ -160,7 +176,7 @@ impl Viewer<'_> {
             tokio::select! {
                 biased;
                 () = told(&mut self.away) => return Err(End::Away),
-                inbound = self.requests.recv() => self.on_request(inbound.ok_or(End::Gone)??).await?,
+                inbound = self.requests.recv() => self.on_request(read(&inbound.ok_or(End::Gone)??)?).await?,
                 () = sleep_until(starved_at.unwrap_or(ping_at)), if starved_at.is_some() => return Err(End::Stalled),
                 () = sleep_until(ping_at) => self.on_ping_due().await?,
                 () = sleep_until(round_at), if !self.subscriptions.is_empty() => self.round().await?,
@@ -179,9 +195,10 @@ impl Viewer<'_> {
         let version = match first {
             Err(_) => return Err(End::protocol("it sent no hello in time")),
             Ok(None) => return Err(End::Gone),
-            Ok(Some(Ok(Request::Hello { version }))) => version,
-            Ok(Some(Ok(_))) => return Err(End::protocol("its first request is not hello")),
-            Ok(Some(Err(end))) => return Err(end),
+            Ok(Some(first)) => match read(&first?)? {
+                Request::Hello { version } => version,
+                _ => return Err(End::protocol("its first request is not hello")),
+            },
         };
         if version != VERSION {
             let name = |version| format!("stream version {version}");
@@ -214,8 +231,16 @@ impl Viewer<'_> {
             }
             Request::Report { id, filter } => match Filter::parse(&filter).map_err(Error::from) {
                 Ok(filter) => {
+                    // One copy of all rows at a time, however many ask for one.
+                    let one = self.shared.reports.lock().await;
                     let whole = self.shared.desk.whole(filter).await.ok_or(End::Away)?;
-                    self.reports.push_back(Report::of(id, whole));
+                    let shared = Arc::clone(&self.shared);
+                    let made = tokio::task::spawn_blocking(move || Report::of(id, &whole, &shared.directory)).await;
+                    drop(one);
+                    match made.map_err(|_| End::Gone)? {
+                        Ok(report) => self.reports.push_back(report),
+                        Err(error) => return self.tell(error_body(Some(id), &error)).await,
+                    }
                 }
                 Err(error) => return self.tell(error_body(Some(id), &error)).await,
             },
@@ -237,7 +262,14 @@ impl Viewer<'_> {
             let cause = format!("a viewer has at most {MAX_SUBSCRIPTIONS} views and watches");
             return self.tell(error_body(Some(id), &Error::invalid("subscription", id.to_string(), cause))).await;
         }
-        self.subscriptions.insert(id, Subscription::new(subject, Instant::now()));
+        self.subscriptions.remove(&id);
+        let subscription = Subscription::new(subject, Instant::now());
+        let others: usize = self.subscriptions.values().map(Subscription::cost).sum();
+        if others + subscription.cost() > MAX_COST {
+            let cause = "the filters of the viewer's other views leave no room for it";
+            return self.tell(error_body(Some(id), &Error::invalid("subscription", id.to_string(), cause))).await;
+        }
+        self.subscriptions.insert(id, subscription);
         Ok(())
     }
 
@@ -291,10 +323,12 @@ impl Viewer<'_> {
     /// Sends what is new of one subscription; what that took to make.
     async fn bring_up(&mut self, id: u32, look: &Look) -> Result<Duration, End> {
         let Some(mut subscription) = self.subscriptions.remove(&id) else { return Ok(Duration::ZERO) };
+        let others: usize = self.subscriptions.values().map(Subscription::rows).sum();
+        let most = MAX_ROWS.saturating_sub(others);
         let made = match &mut subscription.subject {
             Subject::View(view) => {
                 let shown = self.shared.desk.show(view.query(), look).await.ok_or(End::Away)?;
-                shown.and_then(|shown| Ok((view.bring_up(id, &shown.rendered)?, shown.at_ms, shown.busy)))
+                shown.and_then(|shown| Ok((view.bring_up(id, &shown.rendered, most)?, shown.at_ms, shown.busy)))
             }
             Subject::Watch(target, watch) => {
                 let (detail, at_ms, took) = self.detail(target.clone()).await?;
@@ -306,7 +340,7 @@ impl Viewer<'_> {
         subscription.looked = self.polled;
         subscription.not_before = self.polled + self.shared.limits.tick;
         if let Some(payload) = payload {
-            self.send(&payload, at_ms).await?;
+            self.send(payload, at_ms).await?;
             self.unacked.push_back(self.seq);
             subscription.last_sent = self.seq;
         }
@@ -339,11 +373,14 @@ impl Viewer<'_> {
     async fn report(&mut self) -> Result<(), End> {
         let Some(report) = self.reports.front_mut() else { return Ok(()) };
         let at_ms = report.at_ms;
-        let (payload, last) = report.next().map_err(|error| End::Refused(CloseCode::Error, error))?;
-        if last {
+        let payload = report.next().await.map_err(|error| End::Refused(CloseCode::Error, error))?;
+        if report.is_sent() {
             self.reports.pop_front();
         }
-        self.send(&payload, at_ms).await
+        match payload {
+            Some(payload) => self.send(payload, at_ms).await,
+            None => Ok(()),
+        }
     }
 
     async fn on_ping_due(&mut self) -> Result<(), End> {
@@ -363,16 +400,18 @@ impl Viewer<'_> {
         Ok(())
     }
 
-    async fn send(&mut self, payload: &Payload, at_ms: u64) -> Result<(), End> {
+    async fn send(&mut self, payload: Payload, at_ms: u64) -> Result<(), End> {
         self.seq += 1;
         let text = payload.frame(self.seq, at_ms, self.missed);
-        self.outgoing.send(Message::text(text)).await
+        // The viewer may take its time.
+        drop(payload);
+        self.outgoing.send_text(text).await
     }
 
     /// Sends what costs no credit.
     async fn tell(&mut self, body: Body) -> Result<(), End> {
         let text = self.number(body).map_err(|error| End::Refused(CloseCode::Error, error))?;
-        self.outgoing.send(Message::text(text)).await
+        self.outgoing.send_text(text).await
     }
 
     fn number(&mut self, body: Body) -> Result<String, Error> {

@@ -14,14 +14,21 @@ use plasmon_protocol::stream::MAX_REQUEST;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::telemetry::head::linger;
 
 /// Most that waits in memory for a viewer to read it, in bytes.
 const MAX_WAITING: usize = 256 << 10;
+/// A long text goes out in fragments of so many bytes, each when the one before is with the kernel: what waits is not copied.
+const FRAGMENT: usize = 8 << 10;
+/// What is read at a time, in bytes.
+const READ: usize = 8 << 10;
+/// What the WebSocket itself keeps for a viewer, in bytes: buffers grow by doubling.
+pub(super) const BUFFERS: usize = 2 * FRAGMENT + 2 * READ;
 /// What the kernel may keep for a viewer, in bytes; small, so that what is written is soon read.
 const KERNEL_BUFFER: usize = 64 << 10;
 /// How long a viewer may take to read why it is closed.
@@ -102,8 +109,8 @@ pub(super) fn prepare(stream: &TcpStream) {
 pub(super) async fn upgrade(stream: TcpStream, part: Vec<u8>) -> (Socket, Arc<AtomicU64>) {
     let written = Arc::new(AtomicU64::new(0));
     let config = WebSocketConfig::default()
-        .read_buffer_size(8 << 10)
-        .write_buffer_size(8 << 10)
+        .read_buffer_size(READ)
+        .write_buffer_size(FRAGMENT)
         .max_write_buffer_size(MAX_WAITING)
         .max_message_size(Some(MAX_REQUEST))
         .max_frame_size(Some(MAX_REQUEST));
@@ -127,6 +134,21 @@ impl Outgoing {
     /// Bytes that the kernel took, ever.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the kernel has all of the text.
+    pub(super) async fn send_text(&mut self, text: String) -> Result<(), End> {
+        if text.len() <= FRAGMENT {
+            return self.send(Message::text(text)).await;
+        }
+        let mut rest = Bytes::from(text);
+        let mut kind = Data::Text;
+        while !rest.is_empty() {
+            let fragment = rest.split_to(FRAGMENT.min(rest.len()));
+            self.send(Message::Frame(Frame::message(fragment, OpCode::Data(kind), rest.is_empty()))).await?;
+            kind = Data::Continue;
+        }
+        Ok(())
     }
 
     /// Returns when the kernel has all of it.

@@ -7,7 +7,8 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectId, ProcessId, SiteId};
 use plasmon_protocol::record::{ObjectRow, PostMortemRow, ProcessRow, Site, SiteRow};
 use plasmon_protocol::stream::{
-    Body, Detail, MAX_REQUEST, ObjectDetail, PostMortem, ProcessDetail, Request, SiteDetail, Sort, Target, VERSION, View, Window,
+    Body, Detail, MAX_REQUEST, MAX_WINDOW, ObjectDetail, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Sort, Target, VERSION, View,
+    Window,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -50,7 +51,7 @@ async fn whoever_says_nothing_is_closed() {
 #[tokio::test]
 async fn malformed_requests_are_answered_and_end_the_connection() {
     let agent = Agent::start().await;
-    let deep = "[".repeat(50_000);
+    let deep = "[".repeat(MAX_REQUEST - 1);
     for text in ["", "{", "null", "[]", r#"{"type":"reboot"}"#, r#"{"type":"ack"}"#, r#"{"type":"ack","seq":-1}"#, &deep] {
         let mut client = Client::connect(&agent.address).await;
         client.send_text(text.to_owned()).await;
@@ -133,6 +134,40 @@ async fn a_viewer_has_a_bounded_number_of_views() {
         }
         assert!(seen <= 32);
     }
+}
+
+#[tokio::test]
+async fn what_a_viewer_has_is_bounded_in_all_and_it_is_told() {
+    let agent = Agent::start().await;
+    agent.change(|rows| rows.references = (0..600).map(|n| reference(1, n, Some(1))).collect());
+    let mut client = Client::connect(&agent.address).await;
+    let mut shown = async |id: u32, len: u32, filter: &str| {
+        let columns = vec!["size_bytes".to_owned()];
+        let view = View { window: Window { start: 0, len }, filter: filter.to_owned(), columns, ..View::of(Table::References) };
+        client.subscribe(id, view).await;
+        let body = client.frame().await.body;
+        client.ack().await;
+        match body {
+            Body::Snapshot { id: of, rows: Rows::References(rows), totals, .. } if of == id => Ok((rows.len(), totals.cut)),
+            Body::Error { id: Some(of), message, .. } if of == id => Err(message),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut all = 0;
+    for id in 0..12 {
+        let (rows, cut) = shown(id, MAX_WINDOW, "").await.unwrap();
+        assert_eq!(rows as u64 + cut, u64::from(MAX_WINDOW));
+        all += rows;
+        assert!(cut == 0 || all == 2_560, "{all}");
+    }
+    assert_eq!(all, 2_560);
+    // When one lets go of its rows, there is room for others.
+    assert_eq!(shown(3, 10, "").await.unwrap(), (10, 0));
+    assert_eq!(shown(20, 490, "").await.unwrap(), (490, 0));
+    // What is read of long filters takes room too.
+    let words = "1 ".repeat(64);
+    shown(50, 0, &words).await.unwrap();
+    assert!(shown(51, 0, &words).await.unwrap_err().contains("leave no room"));
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ pub struct Rendered {
     totals: Totals,
     start: u64,
     rows: Vec<RowText>,
-    prints: Vec<(u64, Print)>,
+    /// Of keys and of rows.
+    prints: Vec<(u64, u64)>,
 }
 
 impl Rendered {
@@ -45,10 +46,13 @@ impl Rendered {
         let whole = rows.len();
         rows.truncate(fitting(&rows, limit));
         let totals = Totals { cut: window.totals.cut + (whole - rows.len()) as u64, ..window.totals };
-        let prints = rows.iter().map(|row| (prints.of(&row.key).0, prints.of(&row.json))).collect();
+        let prints = rows.iter().map(|row| (prints.of(&row.key).0, prints.of(&row.json).0)).collect();
         Ok(Self { name: name(&window.rows), totals, start: window.start, rows, prints })
     }
 }
+
+/// Bytes that are kept of each row of a window that was sent.
+pub const SENT_ROW: usize = size_of::<(u64, u64)>();
 
 /// What was sent of a window. It is kept as prints, not as rows, so that many viewers cost little.
 #[derive(Clone, Default, Debug)]
@@ -61,8 +65,8 @@ pub struct Sent {
 struct Last {
     totals: Totals,
     start: u64,
-    /// Of keys and of rows.
-    rows: Vec<(u64, Print)>,
+    /// Of keys and of rows: half of each print tells apart what is compared so seldom.
+    rows: Vec<(u64, u64)>,
 }
 
 impl Sent {
@@ -73,25 +77,28 @@ impl Sent {
     /// [`Error::Encode`], see [`write_rows`].
     pub fn update(&mut self, id: u32, window: &Window, query: &Query, limit: usize) -> Result<Option<Payload>, Error> {
         let rendered = Rendered::of(window, query, limit, &self.prints)?;
-        self.bring_up(id, &rendered, limit)
+        self.bring_up(id, &rendered, limit, usize::MAX)
     }
 
-    /// The same for a window that was written before, each time with the same [`Prints`] and `limit`.
+    /// The same for a window that was written before, each time with the same [`Prints`] and `limit`; of its rows no more than `most`.
     ///
     /// # Errors
     /// [`Error::Encode`], which no row can bring about by its values.
-    pub fn bring_up(&mut self, id: u32, now: &Rendered, limit: usize) -> Result<Option<Payload>, Error> {
+    pub fn bring_up(&mut self, id: u32, now: &Rendered, limit: usize, most: usize) -> Result<Option<Payload>, Error> {
         let Rendered { name, totals, start, rows, prints } = now;
+        let most = most.min(rows.len());
+        let totals = &Totals { cut: totals.cut + (rows.len() - most) as u64, ..*totals };
+        let (rows, prints) = (&rows[..most], &prints[..most]);
         let payload = match &self.last {
             Some(last) => {
                 let same_order = last.rows.iter().map(|(key, _)| key).eq(prints.iter().map(|(key, _)| key));
-                let had: HashMap<u64, Print, foldhash::fast::RandomState> = last.rows.iter().copied().collect();
+                let had: HashMap<u64, u64, foldhash::fast::RandomState> = last.rows.iter().copied().collect();
                 let changed: Vec<&RowText> =
                     rows.iter().zip(prints).filter(|(_, (key, print))| had.get(key) != Some(print)).map(|(row, _)| row).collect();
                 if same_order && changed.is_empty() && last.totals == *totals && last.start == *start {
                     return Ok(None);
                 }
-                let order = (!same_order).then_some(rows.as_slice());
+                let order = (!same_order).then_some(rows);
                 Payload::delta(id, totals, *start, order, name, &changed, limit)?
             }
             None => None,
@@ -100,8 +107,14 @@ impl Sent {
             Some(delta) => delta,
             None => Payload::snapshot(id, totals, *start, name, rows)?,
         };
-        self.last = Some(Last { totals: *totals, start: *start, rows: prints.clone() });
+        self.last = Some(Last { totals: *totals, start: *start, rows: prints.to_vec() });
         Ok(Some(payload))
+    }
+
+    /// How many rows count as sent.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.last.as_ref().map_or(0, |last| last.rows.len())
     }
 
     /// Nothing counts as sent any more.

@@ -141,15 +141,20 @@ impl Payload {
         Ok((text.len() <= limit.saturating_sub(ENVELOPE)).then_some(Self(text)))
     }
 
-    /// The frame.
+    /// The fields of the frame, as JSON without the braces around them.
+    #[must_use]
+    pub fn fields(&self) -> &str {
+        &self.0
+    }
+
+    /// The frame, in no more memory than it needs.
     #[must_use]
     pub fn frame(&self, seq: u64, at_ms: u64, missed: u64) -> String {
-        let body = &self.0;
-        if missed == 0 {
-            format!(r#"{{"seq":{seq},"at_ms":{at_ms},{body}}}"#)
-        } else {
-            format!(r#"{{"seq":{seq},"at_ms":{at_ms},"missed":{missed},{body}}}"#)
-        }
+        let missed = if missed == 0 { String::new() } else { format!(r#""missed":{missed},"#) };
+        let head = format!(r#"{{"seq":{seq},"at_ms":{at_ms},{missed}"#);
+        let mut frame = String::with_capacity(head.len() + self.0.len() + 1);
+        frame.extend([&*head, &*self.0, "}"]);
+        frame
     }
 }
 

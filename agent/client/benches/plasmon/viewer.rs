@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plasmon_agent::session::Address;
 use plasmon_protocol::column::Table;
@@ -127,7 +127,7 @@ fn gathering() -> Outcome<()> {
     let frames = Arc::new(AtomicU64::new(0));
     let mut quiet = Vec::new();
     for nth in 0..reading.parse::<usize>()? + stalled.parse::<usize>()? {
-        let (_, mut socket) = connect(Path::new(session))?;
+        let mut socket = join(Path::new(session))?;
         subscribe(&mut socket)?;
         if nth < reading.parse::<usize>()? {
             let frames = Arc::clone(&frames);
@@ -141,6 +141,18 @@ fn gathering() -> Outcome<()> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
     println!("{}", frames.load(Ordering::Relaxed));
     Ok(())
+}
+
+/// Connects as soon as there is room: those of the crowd before may still be on their way out.
+fn join(session: &Path) -> Outcome<WebSocket<TcpStream>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match connect(session) {
+            Ok((_, socket)) => return Ok(socket),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
 
 /// Reads and acknowledges without looking at the rows.
