@@ -55,6 +55,7 @@ mod process;
 mod processes;
 mod reasons;
 mod rebuilding;
+mod recorded;
 mod refusals;
 mod reservations;
 mod restoring;
@@ -452,10 +453,13 @@ impl Core {
                 self.fail_task(task, error, out);
             } else if let Some(actor) = self.unreferenced.pop() {
                 self.end_unreferenced(actor, out);
+            } else if let Some(trace) = self.lineage.next_unwanted() {
+                self.end_trace(trace);
             } else if let Some(actor) = self.serving.pop() {
                 self.serve_actor(actor, out);
             } else if self.dispatch_wanted {
                 self.dispatch_wanted = false;
+                self.serve_waiting_calls();
                 self.dispatch(out);
             } else {
                 break;

@@ -19,6 +19,7 @@ use plasmon_protocol::recording::{Encoder, FILE, MAX_FILE, MAX_ROWS, Picture};
 use plasmon_protocol::window::TABLES;
 
 use crate::node::shell::{Command, Remote};
+use crate::telemetry::detail::Details;
 use crate::telemetry::tables::Tables;
 use file::File;
 use pace::Pace;
@@ -99,16 +100,16 @@ impl Draft {
         Notifier { sender: self.sender.clone(), told: false, version: None }
     }
 
-    /// Starts the thread, which asks the node through `remote`.
+    /// Starts the thread, which asks the node through `remote`, and the files through `details`.
     ///
     /// # Errors
     /// [`Error::System`] when there are no more threads.
-    pub fn start(self, remote: Remote) -> Result<Recorder, Error> {
+    pub fn start(self, remote: Remote, details: Details) -> Result<Recorder, Error> {
         let Self { sender, words, path } = self;
         let encoder = Encoder::new()?;
         let place = path.clone();
         let body = move || {
-            let mut recording = Recording { words, remote, encoder, kept: false };
+            let mut recording = Recording { words, remote, encoder, details, kept: false };
             if let Err(error) = recording.run(&place) {
                 let said = format!("the last minutes are not recorded any more: {}: {error}", place.display());
                 tracing::warn!("{said}");
@@ -147,6 +148,7 @@ struct Recording {
     words: Receiver<Word>,
     remote: Remote,
     encoder: Encoder,
+    details: Details,
     kept: bool,
 }
 
@@ -161,8 +163,10 @@ impl Recording {
             if self.encoder.segment_bytes() > segment {
                 self.encoder.cut();
             }
-            let Some((picture, took)) = self.picture(pace.rows()) else { continue };
+            let Some((mut picture, took)) = self.picture(pace.rows()) else { continue };
             let at_ms = picture.at_ms;
+            let now = Instant::now();
+            picture.details.iter_mut().for_each(|detail| self.details.complete(detail, now));
             let lines = self.encoder.write(&picture).map_err(std::io::Error::other)?;
             drop(picture);
             file.append(&lines, at_ms)?;
@@ -206,7 +210,8 @@ impl Recording {
             let began = Instant::now();
             let tables_now: Vec<_> =
                 TABLES.into_iter().map(|table: Table| tables.take(table, if table == Table::Events { MAX_ROWS } else { rows })).collect();
-            let picture = Picture { at_ms: tables.now_ms(), node: tables.node(), tables: tables_now };
+            let details = tables.recorded(&tables_now);
+            let picture = Picture { at_ms: tables.now_ms(), node: tables.node(), tables: tables_now, details };
             // The recorder waits.
             let _ = sender.send((picture, began.elapsed()));
         })));

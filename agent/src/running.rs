@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 use crate::config::Config;
 use crate::disk::places::{Places, places};
 use crate::disk::pools::Pools;
+use crate::machine::unique_bytes;
 use crate::machine::{Gauge, HeadRoom};
+use crate::node::descriptors;
 use crate::node::effects::Effects;
 use crate::node::handle::NodeHandle;
 use crate::node::sampling::Found;
@@ -31,6 +33,7 @@ use crate::scheduler::pressure::Limits;
 use crate::session::{Address, Session, state_dir};
 use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
+use crate::telemetry::detail::Details;
 use crate::telemetry::door::Door;
 use crate::telemetry::server::Server;
 use crate::telemetry::token::load_or_create;
@@ -97,7 +100,7 @@ impl Agent {
         session.publish(&address)?;
         tracing::info!(node = %node_id, %listen, session = %session.path().display(), "agent ready");
         let starter = starter.to_owned();
-        Ok(Self {
+        let agent = Self {
             session,
             address,
             starter,
@@ -107,7 +110,13 @@ impl Agent {
             end_stream: Some(end_stream),
             stream: Some(stream),
             recorder,
-        })
+        };
+        // Who connects would wait for one to leave, and nobody is there.
+        if !descriptors::suffice(64, 0) {
+            let cause = "its limit of open files (ulimit -n) leaves none for a client";
+            return Err(Error::system("start an agent", cause));
+        }
+        Ok(agent)
     }
 
     /// How to reach it.
@@ -222,7 +231,7 @@ fn start_node(
         .map_err(|error| Error::system("wait for clients", error))?
         .recorded_by(draft.notifier());
     let recording = draft.path();
-    let recorder = draft.start(remote.clone())?;
+    let recorder = draft.start(remote.clone(), Details::new(source_roots(), Box::new(unique_bytes)))?;
     let teller = remote.clone();
     // Without it nothing is known of the memory: nobody is ended, and backing takes what it gets.
     let head_room = HeadRoom::open().ok().map(Arc::new);

@@ -130,6 +130,9 @@ pub struct Cycle {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Explanation {
+    /// What it is about; told in recordings, where nobody has asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// What was asked about, the longest wait first. Without nodes when a name fits more things than can be explained at once.
     pub answers: Vec<Answer>,
     /// Who waits for each other in a ring.

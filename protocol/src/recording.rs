@@ -2,14 +2,17 @@
 //!
 //! It is made of *segments*. Each begins with a `hello`, counts its frames from 1, and goes on with a snapshot of every table; what follows
 //! are deltas, or snapshots where those are shorter. So the front of a file can be dropped up to any `hello`, and nothing in it needs
-//! what came before. The numbers of the tables are those of [`id_of`]. A line counts when its line feed is there: whatever ends the
+//! what came before. The numbers of the tables are those of [`id_of`]; things in detail, as far as the tables don't tell, have the number
+//! [`DETAILS`] ([`details`]). A line counts when its line feed is there: whatever ends the
 //! writer leaves at most one torn line, the last.
+
+pub mod details;
 
 use crate::column::Table;
 use crate::error::Error;
 use crate::record::NodeRow;
-use crate::stream::{Body, Frame, Rows, Totals, VERSION, View, Window as Span};
-use crate::window::{ENVELOPE, Query, Sent, TABLES, count};
+use crate::stream::{Body, Detail, Frame, Rows, Totals, VERSION, View, Window as Span};
+use crate::window::{ENVELOPE, Payload, Query, Sent, TABLES, count};
 
 /// What the file is called in a session's directory.
 pub const FILE: &str = "recording.ndjson";
@@ -33,7 +36,7 @@ const LONGEST_MS: u64 = 180_000;
 #[must_use]
 pub fn share(table: Table) -> usize {
     match table {
-        Table::References => 1 << 20,
+        Table::References => 832 << 10,
         Table::Objects => 640 << 10,
         Table::Tasks => 512 << 10,
         Table::Sites | Table::Actors => 256 << 10,
@@ -50,6 +53,9 @@ pub fn id_of(table: Table) -> u32 {
     table as u32 + 1
 }
 
+/// The number that details carry.
+pub const DETAILS: u32 = TABLES.len() as u32 + 1;
+
 /// The table that frames with this number are of.
 #[must_use]
 pub fn table_of(id: u32) -> Option<Table> {
@@ -65,6 +71,8 @@ pub struct Picture {
     pub node: NodeRow,
     /// Tables, each at most once.
     pub tables: Vec<Taken>,
+    /// What the tables don't tell of the things in them, the most telling first.
+    pub details: Vec<Detail>,
 }
 
 /// A table at one instant.
@@ -90,6 +98,7 @@ pub struct Lines {
 /// Writes pictures as lines.
 pub struct Encoder {
     tables: Vec<(Table, Query, Sent)>,
+    details: details::Written,
     seq: u64,
     /// When the segment began, and the bytes of its beginning; nothing before the first.
     segment: Option<(u64, usize)>,
@@ -104,7 +113,7 @@ impl Encoder {
     /// None that could come about by rows.
     pub fn new() -> Result<Self, Error> {
         let tables = TABLES.into_iter().map(|table| Ok((table, Query::whole(table)?, Sent::default())));
-        Ok(Self { tables: tables.collect::<Result<_, Error>>()?, seq: 0, segment: None, bytes: 0 })
+        Ok(Self { tables: tables.collect::<Result<_, Error>>()?, details: details::Written::default(), seq: 0, segment: None, bytes: 0 })
     }
 
     /// Whether the next picture begins a segment, and must have every table. A segment whose beginning is large lasts longer, so that the
@@ -138,6 +147,7 @@ impl Encoder {
         if begins {
             (self.seq, self.bytes) = (0, 0);
             self.tables.iter_mut().for_each(|(.., sent)| sent.forget());
+            self.details.forget();
             self.seq += 1;
             let body = Body::Hello { version: VERSION, node: Box::new(picture.node.clone()) };
             let hello = Frame { seq: self.seq, at_ms: picture.at_ms, missed: 0, body };
@@ -158,6 +168,13 @@ impl Encoder {
                 text.push_str(&payload.frame(self.seq, picture.at_ms, 0));
                 text.push('\n');
             }
+        }
+        let unwritable = |cause: serde_json::Error| Error::Encode { kind: "detail".to_owned(), cause: cause.to_string() };
+        for detail in self.details.news(picture).map_err(unwritable)? {
+            self.seq += 1;
+            let payload = Payload::of(format!(r#""type":"detail","id":{DETAILS},"detail":{detail}"#));
+            text.push_str(&payload.frame(self.seq, picture.at_ms, 0));
+            text.push('\n');
         }
         self.bytes += text.len();
         if begins {
@@ -182,7 +199,7 @@ mod tests {
     fn picture(at_ms: u64, pids: std::ops::Range<u32>) -> Picture {
         let rows = pids.map(|pid| ProcessRow { process: ProcessId(pid), pid, ..ProcessRow::default() }).collect();
         let tables = vec![Taken { table: Table::Processes, rows: Rows::Processes(rows), totals: None }];
-        Picture { at_ms, node: NodeRow::default(), tables }
+        Picture { at_ms, node: NodeRow::default(), tables, details: Vec::new() }
     }
 
     fn frames(lines: &Lines) -> Vec<Frame> {
@@ -221,7 +238,7 @@ mod tests {
         let mut encoder = Encoder::new().unwrap();
         let events = (1..=3_000).map(|number| EventRow { number, message: "x".repeat(200), ..EventRow::default() }).collect();
         let tables = vec![Taken { table: Table::Events, rows: Rows::Events(events), totals: None }];
-        let lines = encoder.write(&Picture { at_ms: 1, node: NodeRow::default(), tables }).unwrap();
+        let lines = encoder.write(&Picture { at_ms: 1, node: NodeRow::default(), tables, details: Vec::new() }).unwrap();
         assert!(lines.text.lines().all(|line| line.len() <= share(Table::Events) + 2 * ENVELOPE));
         let Some(Frame { body: Body::Snapshot { totals, rows: Rows::Events(rows), .. }, .. }) = frames(&lines).pop() else { panic!() };
         assert_eq!((totals.rows, totals.cut), (3_000, 3_000 - rows.len() as u64));
@@ -240,7 +257,7 @@ mod tests {
     #[test]
     fn the_shares_are_a_tenth_of_the_file_and_numbers_lead_back() {
         let shares: usize = TABLES.into_iter().map(share).sum();
-        assert!(shares as u64 <= MAX_FILE / 10, "{shares}");
+        assert!((shares + details::SHARE) as u64 <= MAX_FILE / 10, "{shares}");
         for table in TABLES {
             assert!(share(table) + 2 * ENVELOPE < MAX_LINE);
             assert_eq!(table_of(id_of(table)), Some(table));

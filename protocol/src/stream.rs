@@ -148,6 +148,8 @@ pub enum Target {
     Explain(Subject),
     /// The node: its limits, and what would make it better.
     Node,
+    /// What the tables don't tell of the things in them: what lies in what, which task takes what, who waits for whom. For recordings.
+    Recording,
 }
 
 /// What the agent sends.
@@ -330,6 +332,8 @@ pub enum Detail {
     Explain(Explanation),
     /// See [`Target::Node`].
     Node(NodeDetail),
+    /// See [`Target::Recording`]: as many as fit a frame, the most telling first.
+    Recording(Vec<Detail>),
 }
 
 /// Lists in details are cut at this many entries; the row beside them has the exact count.

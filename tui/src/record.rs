@@ -9,7 +9,7 @@ use std::time::Duration;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::NodeRow;
 use plasmon_protocol::recording::{Encoder, Picture, STEP_MS, Taken};
-use plasmon_protocol::stream::{Body, Frame, Request, Totals, View, Window as Span};
+use plasmon_protocol::stream::{Body, Detail, Frame, Request, Target, Totals, View, Window as Span};
 use plasmon_protocol::window::{TABLES, count, join};
 use tokio::time::{Instant, sleep_until};
 
@@ -24,7 +24,10 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// Numbers of one table's windows are apart by this.
 const NUMBERS: u32 = 32;
 
-/// Rows of one window, and how many windows there are at most: 32 for all tables, and each should fit a frame.
+/// The number of what the tables don't tell.
+const DETAILS: u32 = 0;
+
+/// Rows of one window, and how many windows there are at most: 31 for all tables, and each should fit a frame.
 fn windows(table: Table) -> (u32, u32) {
     match table {
         Table::References => (150, 9),
@@ -69,7 +72,7 @@ pub async fn record(
     mut tell: impl FnMut(Progress),
 ) -> Result<(Progress, Ending), Error> {
     let (connection, node) = door.connect().await?;
-    let mut viewer = Viewer { connection, node, at_ms: 0, tables: BTreeMap::new(), changed: false };
+    let mut viewer = Viewer { connection, node, at_ms: 0, tables: BTreeMap::new(), details: Vec::new(), changed: false };
     let mut writer = Writer {
         file,
         encoder: Encoder::new().map_err(|error| Error::Record(io::Error::other(error)))?,
@@ -80,6 +83,7 @@ pub async fn record(
         viewer.tables.insert(id(table, 0), Part::new(table, 0));
         viewer.subscribe(id(table, 0)).await?;
     }
+    viewer.connection.send(&Request::Watch { id: DETAILS, target: Target::Recording }).await?;
     let mut told = pin!(told);
     let mut next = Instant::now();
     let mut tell_at = next + PROGRESS;
@@ -139,6 +143,8 @@ struct Viewer {
     at_ms: u64,
     /// Windows by their numbers: in the order of tables, and of rows.
     tables: BTreeMap<u32, Part>,
+    /// What the tables don't tell.
+    details: Vec<Detail>,
     changed: bool,
 }
 
@@ -185,6 +191,13 @@ impl Viewer {
                 clean(&mut hint);
                 return Err(LinkError::Refused { message, hint }.into());
             }
+            Body::Detail { id: DETAILS, detail } => {
+                self.details = match detail.map(|detail| *detail) {
+                    Some(Detail::Recording(details)) => details,
+                    _ => Vec::new(),
+                };
+                self.changed = true;
+            }
             Body::Hello { .. } | Body::Detail { .. } | Body::Report { .. } => {}
         }
         self.connection.send(&Request::Ack { seq }).await?;
@@ -228,7 +241,8 @@ impl Viewer {
                 rows,
             }
         };
-        Picture { at_ms: self.at_ms, node: self.node.clone(), tables: TABLES.into_iter().map(taken).collect() }
+        let (tables, details) = (TABLES.into_iter().map(taken).collect(), self.details.clone());
+        Picture { at_ms: self.at_ms, node: self.node.clone(), tables, details }
     }
 }
 

@@ -6,16 +6,17 @@
 mod detail;
 mod timeline;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error as Refusal;
 use plasmon_protocol::record::{NodeRow, SiteRow, Stacks, StoreRow};
-use plasmon_protocol::recording::{MAX_LINE, table_of};
+use plasmon_protocol::recording::details::target_of;
+use plasmon_protocol::recording::{DETAILS, MAX_LINE, table_of};
 use plasmon_protocol::report::Report;
-use plasmon_protocol::stream::{Body, Detail, Frame, PostMortem, Rows, Target, Totals, VERSION, View};
+use plasmon_protocol::stream::{Body, Detail, Frame, Rows, Target, Totals, VERSION, View};
 use plasmon_protocol::window::{Query, Window as Shown};
 
 use crate::model::Window;
@@ -91,6 +92,8 @@ pub struct Recording {
 struct State {
     node: NodeRow,
     tables: BTreeMap<Table, Window>,
+    /// What the tables don't tell of the things in them.
+    details: HashMap<Target, Detail>,
 }
 
 fn bad(line: usize, cause: impl ToString) -> Damage {
@@ -113,7 +116,7 @@ impl State {
             if fits { Ok(()) } else { Err(format!("its rows are none of the table {table:?}")) }
         };
         match body {
-            Body::Hello { node, .. } => *self = Self { node: *node, tables: BTreeMap::new() },
+            Body::Hello { node, .. } => *self = Self { node: *node, ..Self::default() },
             Body::Snapshot { id, totals, start, rows } => {
                 let Some(table) = table_of(id) else { return Ok(()) };
                 fits(table, &rows)?;
@@ -124,6 +127,10 @@ impl State {
                 fits(table, &rows)?;
                 let window = self.tables.get_mut(&table).ok_or("a change of a table that was not there before")?;
                 window.apply(totals, start, order, rows, 0).map_err(|_| "a change of rows that were not there before")?;
+            }
+            Body::Detail { id: DETAILS, detail: Some(detail) } => {
+                let target = target_of(&detail).ok_or("a detail that no recording has")?;
+                self.details.insert(target, *detail);
             }
             Body::Detail { .. } | Body::Report { .. } | Body::Error { .. } => return Err("a frame that no recording has".to_owned()),
         }
@@ -251,7 +258,8 @@ impl Recording {
         Ok(shown)
     }
 
-    /// One thing in detail at this instant, as far as the tables tell: what lies inside of what, and lines of source, they do not.
+    /// One thing in detail at this instant: what the tables tell of it, and what was recorded beside them. How much memory is a process's
+    /// alone is not recorded: it is read for an open page only.
     #[must_use]
     pub fn detail(&self, target: &Target) -> Option<Detail> {
         detail::of(self, target)
@@ -271,7 +279,7 @@ impl Recording {
     #[must_use]
     pub fn report(&self, at_ms: u64) -> Report {
         let store = self.store().cloned().unwrap_or_else(|| StoreRow { node: self.state.node.clone(), ..StoreRow::default() });
-        let dead = self.rows(Table::PostMortem).iter().map(|row| PostMortem { process: Clone::clone(row), references: Vec::new() });
+        let dead = self.rows(Table::PostMortem).iter().map(|row| detail::post_mortem(self, row));
         let mut references = self.rows(Table::References).to_vec();
         self.stacks().link(&mut references);
         Report::new(store, references, at_ms).with_post_mortem(dead.collect())

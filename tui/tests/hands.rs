@@ -7,6 +7,8 @@ mod system;
 use std::io::Write;
 use std::time::Duration;
 
+use plasmon::binding::{Connection, Frame};
+use plasmon_protocol::record::SiteKind;
 use plasmon_tui::view::theme::Theme;
 use portable_pty::CommandBuilder;
 use system::place::{Daemon, Place, until};
@@ -267,5 +269,45 @@ fn ascii_and_themes_reach_the_terminal() {
     assert!(text.is_ascii(), "{text}");
     let accent = screen.look(|screen| screen.cell(0, 2).map(vt100::Cell::fgcolor));
     assert_eq!(accent, Some(vt100::Color::Rgb(255, 135, 0)), "the name of the program is in the accent's colour");
+    quits(&mut screen, daemon);
+}
+
+/// What a program in Python tells: a line with all that it was called from. The sites are a tree by it, and so are the pages' frames.
+#[test]
+fn the_sites_of_a_program_that_tells_stacks_are_a_tree_by_what_called_what() {
+    let place = Place::new();
+    let (daemon, mut screen) = open(&place, 200, 40);
+    plasmon::Options::new().address(&daemon.found.path).init().unwrap();
+    let connection = Connection::current().unwrap();
+    let frame = |function, line| Frame { file: "train.py", line, function };
+    let outer = [frame("fit", 61), frame("main", 104)];
+    let load = [frame("to_shared", 77), frame("next_batch", 52), frame("batches", 40), outer[0], outer[1]];
+    let step = [frame("forward", 35), outer[0], outer[1]];
+    let put = |frames: &[Frame<'_>], bytes| {
+        let site = connection.site_of_stack(SiteKind::PutObject, frames);
+        connection.put(bytes, site, &[], false, |to| to.fill(7)).unwrap()
+    };
+    let held = [put(&load, 3 << 20), put(&load, 3 << 20), put(&step, 1 << 20)];
+    let tree =
+        screen.press_for("3", &["- main › fit train.py:61", "├ batches › next_batch › to_shared train.py:77", "└ forward train.py:35"]);
+    let line = |text: &str, part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_default().to_owned();
+    assert!(line(&tree, "fit train.py:61").contains("7.00M     0B"), "held and own: {tree}");
+    assert!(line(&tree, "to_shared").contains("6.00M  6.00M"), "{tree}");
+    screen.press_for("e", &["├ - batches train.py:40", "└ - next_batch train.py:52", "└ to_shared train.py:77"]);
+    screen.press_for("e", &["├ batches › next_batch › to_shared"]);
+    screen.press_for("z", &["+ main › fit train.py:61  2 sites"]);
+    screen.press_for("z", &["└ forward train.py:35"]);
+    screen.press_for("/site:main held>5m\r", &["/site:main held>5m", "to_shared"]);
+    screen.press("\x1b");
+    screen.hides("/site:main");
+    // From an object to the frames that it was created below, and to what else was.
+    screen.wait_for("the line that created something", |text| line(text, "▸").contains("to_shared"));
+    screen.press_for("\r", &["─ Creation site ─", "called from next_batch train.py:52 ‹ batches"]);
+    let object = screen.press_for("\r", &["─ Why is it alive? ─", "─ Called from, the innermost first", "train.py:104"]);
+    assert!(line(&object, "▸").contains("handle"), "{object}");
+    screen.press_for("G", &["▸ └ main"]);
+    screen.press_for("\r", &["─ Frame ─", "Objects created in what it called", "in 3 objects"]);
+    drop(held);
+    plasmon::shutdown().unwrap();
     quits(&mut screen, daemon);
 }

@@ -22,7 +22,7 @@ mod why;
 
 use std::path::PathBuf;
 
-use plasmon_protocol::record::{SpillRow, StoreRow};
+use plasmon_protocol::record::{Ledger, NodeRow, PressureRow, SpillRow, StoreRow};
 use plasmon_tui::app::Msg;
 use plasmon_tui::svg;
 use plasmon_tui::view::theme::Theme;
@@ -375,15 +375,39 @@ fn memory_that_runs_out_is_told() {
     }
 }
 
+/// An agent that has just started: a driver has connected, and put nothing.
+fn nothing() -> agent::Agent {
+    let sample = sample::agent();
+    let free = sample.store.ledger.capacity_bytes;
+    let store = StoreRow {
+        node: NodeRow {
+            reserved: Default::default(),
+            worker_heap_bytes: 0,
+            store_backed_bytes: 64 << 20,
+            shared_read_bytes: 0,
+            workers: 0,
+            tasks_pending: 0,
+            tasks_running: 0,
+            tasks_finished: 0,
+            tasks_failed: 0,
+            actors: 0,
+            ..sample.store.node
+        },
+        ledger: Ledger { capacity_bytes: free, free_bytes: free, unbacked_bytes: free - (64 << 20), ..Ledger::default() },
+        spill: SpillRow { state: "on".into(), places: sample.store.spill.places, threshold_bytes: free / 5 * 4, ..SpillRow::default() },
+        pressure: PressureRow { next_victim: None, kills: 0, ..sample.store.pressure },
+        viewers: 1,
+        ..StoreRow::default()
+    };
+    agent::Agent { now_ms: NOW_MS, store, node: sample.node, ..agent::Agent::default() }
+}
+
 #[test]
 fn an_empty_agent_is_explained_in_every_view() {
     let more = [("nothing", "2/pid=1⏎")];
     for (name, keys) in PLACES.iter().chain(&more).filter(|(name, _)| !["site", "object", "process"].contains(name)) {
         check(&format!("empty_{name}"), |columns, rows| {
-            let mut rows_of = agent::Agent { now_ms: NOW_MS, store: sample::agent().store, ..agent::Agent::default() };
-            rows_of.store.spill = SpillRow::default();
-            rows_of.store.creates_queued = 0;
-            let mut stage = Stage::empty(columns, rows, rows_of);
+            let mut stage = Stage::empty(columns, rows, nothing());
             stage.keys(keys);
             stage
         });

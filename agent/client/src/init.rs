@@ -425,6 +425,8 @@ mod started {
                 .map_err(|error| refused(&error))?
                 .spawn()
                 .map_err(|error| refused(&error))?;
+            // It has the agent's end of the socket: as long as that is open here, the end of an agent that dies at once is not seen.
+            drop(command);
             let mut started = Self { child, life, socket: PathBuf::new() };
             match started.meet(&order) {
                 Ok(ready) => {

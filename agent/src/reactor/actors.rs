@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME, Outcome, ToClient, Work};
-use plasmon_protocol::record::{ActorStatus, EventKind, ObjectState, Severity, TaskStatus};
+use plasmon_protocol::record::{ActorStatus, EventKind, ObjectState, Severity};
 
 use super::process::Root;
 use super::tasks::{Submission, demanded};
@@ -15,7 +15,7 @@ use super::{Activity, Core, Outbox, Violation};
 use crate::references::table::Count;
 use crate::scheduler::actor::Actor;
 use crate::scheduler::calls::Calls;
-use crate::scheduler::task::Role;
+use crate::scheduler::task::{Role, Task};
 
 /// Bytes of the cause of an actor's end.
 const MAX_CAUSE: usize = 1024;
@@ -117,6 +117,7 @@ impl Core {
             max_task_retries: options.max_task_retries,
             max_concurrency: options.max_concurrency,
             calls: Calls::default(),
+            preparing: Vec::new(),
             running: Vec::new(),
             ahead: VecDeque::new(),
             turn_ms: 0,
@@ -168,37 +169,50 @@ impl Core {
         false
     }
 
-    /// Sends an actor as many calls as it may run, and quick ones ahead.
+    /// Sends an actor as many calls as it may run, and quick ones ahead. A call goes when its arguments are in the store and kept there
+    /// for it; calls of other callers do not wait for that. None with such arguments is sent ahead: those whom the call before it waits for
+    /// may need the room.
     pub(super) fn serve_actor(&mut self, key: ObjectKey, out: &mut impl Outbox) {
         let now_ms = self.now_ms;
         if let Some(worker) = self.actors.get(&key).filter(|actor| !actor.running.is_empty()).and_then(|actor| actor.worker) {
             // It may have gone to sleep before it saw what it was sent ahead.
             out.wake(worker);
         }
-        loop {
-            let Some(actor) = self.actors.get_mut(&key).filter(|actor| actor.status == ActorStatus::Alive) else { return };
-            let Some(worker) = actor.worker.filter(|_| actor.has_place() || actor.may_be_sent_ahead()) else { return };
-            let tasks = &self.tasks;
-            let ready = |call| tasks.get(&call).is_some_and(|call| call.status == TaskStatus::PendingNodeAssignment);
+        let mut waits: Vec<TaskKey> = Vec::new();
+        while let Some(actor) = self.actors.get(&key).filter(|actor| actor.status == ActorStatus::Alive) {
+            let has_place = actor.has_place();
+            let Some(worker) = actor.worker.filter(|_| has_place || actor.may_be_sent_ahead()) else { break };
+            let ready = |call| !waits.contains(&call) && self.tasks.get(&call).is_some_and(Task::is_ready_call);
             if !out.has_room(worker) {
-                return;
+                break;
             }
-            let Some(call) = actor.calls.first(ready) else { return };
-            let ahead = !actor.has_place();
+            let Some(call) = actor.calls.first(ready) else { break };
+            let quick = || self.tasks.get(&call).is_some_and(|call| actor.quick.as_ref() == Some(&call.function));
+            let stored = self.has_stored_arguments(call);
             // Nobody goes before the one whose turn it is.
-            if ahead && tasks.get(&call).is_none_or(|call| actor.quick.as_ref() != Some(&call.function)) {
-                return;
+            if !has_place && (stored || !quick()) {
+                break;
             }
-            actor.calls.next(ready);
-            if ahead {
-                actor.ahead.push_back(call);
-            } else {
+            if stored && !self.prepare_call(key, call) {
+                waits.push(call);
+                continue;
+            }
+            let Some(actor) = self.actors.get_mut(&key) else { break };
+            actor.calls.next(|ready| ready == call);
+            actor.preparing.retain(|preparing| *preparing != call);
+            if has_place {
                 if actor.running.is_empty() {
                     actor.turn_ms = now_ms;
                 }
                 actor.running.push(call);
+            } else {
+                actor.ahead.push_back(call);
             }
-            self.run(call, worker, Work::Method, ahead, out);
+            self.run(call, worker, Work::Method, !has_place, out);
+        }
+        let may_run_more = |actor: &Actor| actor.has_place() && actor.worker.is_some();
+        if self.actors.get(&key).is_some_and(|actor| !actor.preparing.is_empty() && !may_run_more(actor)) {
+            self.let_calls_wait(key);
         }
     }
 

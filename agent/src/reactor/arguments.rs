@@ -8,10 +8,11 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, TaskKey};
-use plasmon_protocol::record::{ObjectState, TaskStatus};
+use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
 
 use super::memory::CREATE_GRACE_MS;
 use super::{Activity, Core};
+use crate::scheduler::task::Role;
 use crate::store::object::{Object, Residency};
 
 /// What arguments may take up of the store (Ray's `max_task_args_memory_fraction`), percent.
@@ -31,6 +32,8 @@ pub(super) struct Arguments {
     fetching: u64,
     /// Tasks for whose arguments there was no room, and when they ask again.
     paused: std::collections::BTreeSet<(u64, TaskKey)>,
+    /// Actors with calls that wait for room for their arguments.
+    calling: std::collections::BTreeSet<ObjectKey>,
     /// The task whose arguments are being read back while no other gets any.
     alone: Option<TaskKey>,
 }
@@ -59,7 +62,8 @@ impl Core {
         if !task.fetched.is_empty() {
             return Fetched::Ready;
         }
-        let Some(order) = task.order else { return Fetched::Waits };
+        let order = self.order_of(key);
+        let Some(task) = self.tasks.get(&key) else { return Fetched::Waits };
         if self.arguments.waiting.first().is_some_and(|first| *first < order) {
             return Fetched::Waits;
         }
@@ -81,7 +85,8 @@ impl Core {
         if !away.is_empty() && self.arguments.fetching >= 2 * self.resources.offer().whole_cpus() {
             return Fetched::Waits;
         }
-        self.arguments.waiting.remove(&order);
+        // Calls are not looked at again by themselves.
+        self.dispatch_wanted |= self.arguments.waiting.remove(&order) && !self.arguments.calling.is_empty();
         for key in &keys {
             if let Some(object) = self.objects.get_mut(*key) {
                 object.kept += 1;
@@ -126,8 +131,65 @@ impl Core {
             self.arguments.fetching -= 1;
             self.arguments.alone.take_if(|alone| *alone == key);
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
-            self.enqueue(key);
+            self.ask_again(key);
         }
+    }
+
+    /// A task stands in its queue again, or its actor looks at its calls.
+    fn ask_again(&mut self, key: TaskKey) {
+        match self.tasks.get(&key).map(|task| task.role) {
+            Some(Role::Method(actor)) => self.serving.push(actor),
+            Some(Role::Function | Role::Constructor(_)) => self.enqueue(key),
+            None => {}
+        }
+    }
+
+    /// Keeps the arguments of a call that could be sent, and has them read back. False when it has to wait for that.
+    pub(super) fn prepare_call(&mut self, actor: ObjectKey, call: TaskKey) -> bool {
+        let ready = self.fetch(call) == Fetched::Ready;
+        let Some(state) = self.actors.get_mut(&actor) else { return ready };
+        if !state.preparing.contains(&call) {
+            state.preparing.push(call);
+        }
+        let blocked = state.worker.and_then(|worker| self.process(worker)).is_some_and(|worker| worker.blocked);
+        if ready {
+            self.lend_argument_room(call, blocked);
+        } else {
+            self.arguments.calling.insert(actor);
+        }
+        ready
+    }
+
+    /// An actor has no place for another call now, or is none for the moment: what is kept for the calls that it does not run is free. What
+    /// is being read back goes on, while the actor may come to it.
+    pub(super) fn let_calls_wait(&mut self, actor: ObjectKey) {
+        let Some(state) = self.actors.get_mut(&actor) else { return };
+        let alive = state.status == ActorStatus::Alive;
+        let mut preparing = std::mem::take(&mut state.preparing);
+        preparing.retain(|call| {
+            let Some(task) = self.tasks.get(call).filter(|task| task.is_pending() && task.worker.is_none()) else { return false };
+            let fetching = task.status == TaskStatus::PendingArgsFetch;
+            if alive && fetching {
+                return true;
+            }
+            if fetching {
+                self.forget_dependent(*call);
+            }
+            if matches!(self.tasks.get(call).map(|task| task.status), Some(TaskStatus::PendingArgsAvail)) {
+                return false;
+            }
+            self.unfetch(*call);
+            self.set_waiting(*call, TaskStatus::PendingNodeAssignment);
+            false
+        });
+        if let Some(state) = self.actors.get_mut(&actor) {
+            state.preparing = preparing;
+        }
+    }
+
+    /// Calls for whose arguments there was no room may ask again.
+    pub(super) fn serve_waiting_calls(&mut self) {
+        self.serving.extend(std::mem::take(&mut self.arguments.calling));
     }
 
     /// There is no room for an argument now: the tasks that it was to be read for let go of the others, and ask again after a while. One
@@ -182,7 +244,7 @@ impl Core {
             self.arguments.paused.remove(&(at_ms, key));
             if let Some(task) = self.tasks.get_mut(&key) {
                 task.paused_ms = None;
-                self.enqueue(key);
+                self.ask_again(key);
             }
         }
     }

@@ -158,6 +158,10 @@ impl Core {
         ensure(totals.references == rows, || format!("{} references counted, {rows} there", totals.references))?;
         ensure((totals.unique_objects, totals.unique_bytes) == visible, || format!("totals {totals:?}, objects {visible:?}"))?;
         ensure((ledger.inlined_objects, ledger.inlined_bytes) == inlined, || format!("inlined {inlined:?}"))?;
+        for trace in self.lineage.traces() {
+            let whole = self.objects.get(trace).is_some_and(|object| object.hidden && object.counts.captured > 0);
+            ensure(whole && self.lineage.wants(trace), || format!("{trace:?} is a trace that nobody needs"))?;
+        }
         ensure(self.lineage.bytes() == self.lineage.count(), || "lineage is counted wrong".to_owned())?;
         ensure(self.lineage.bytes() <= self.config.lineage_limit, || format!("{} bytes of lineage", self.lineage.bytes()))?;
         self.check_timers()?;
@@ -217,7 +221,9 @@ impl Core {
                 })?;
             }
             let busy = actor.has_place() && actor.status == ActorStatus::Alive;
-            let served = !busy || actor.calls.clone().next(|call| self.tasks[&call].status == TaskStatus::PendingNodeAssignment).is_none();
+            let ready = |call| self.tasks.get(&call).is_some_and(|call| call.status == TaskStatus::PendingNodeAssignment);
+            let could_run = |call| ready(call) && !self.has_stored_arguments(call);
+            let served = !busy || actor.calls.clone().next(could_run).is_none();
             ensure(served, || format!("{key:?} could run a call and does not"))?;
             if let Some(worker) = actor.worker.filter(|_| actor.lives()) {
                 ensure(self.process(worker).is_some_and(|process| process.activity == Activity::Actor(*key)), || {

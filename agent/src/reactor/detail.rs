@@ -2,12 +2,17 @@
 
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::record::{ObjectRow, ReferenceRow};
+use plasmon_protocol::record::{ObjectRow, ReferenceRow, TaskRow};
 use plasmon_protocol::stream::{ActorDetail, Detail, MAX_DETAIL, ObjectDetail, ProcessDetail, SiteDetail, Target, TaskDetail};
+use plasmon_protocol::window::TABLES;
 
 use super::{Core, Process};
 use crate::scheduler::task::Argument;
+use crate::store::object::Object;
 use crate::telemetry::tables::Tables;
+
+/// Rows of one table that a viewer who records is told the details of: about as many as its windows reach.
+const MAX_WATCHED: usize = 1_000;
 
 impl Core {
     pub(super) fn detail_of(&self, target: Target) -> Option<Detail> {
@@ -17,6 +22,10 @@ impl Core {
             Target::Actor(id) if id.node() == self.config.node => self.actor_detail(id.key()).map(Detail::Actor),
             Target::Object(_) | Target::Task(_) | Target::Actor(_) => None,
             Target::Node => Some(Detail::Node(self.node_detail())),
+            Target::Recording => {
+                let tables = TABLES.map(|table| self.taken(table, MAX_WATCHED));
+                Some(Detail::Recording(self.recorded_details(&tables)))
+            }
             Target::Explain(subject) => self.explain(&subject).map(Detail::Explain),
             Target::SpillFile(id) => self.spill_file_detail(id).map(Detail::SpillFile),
             Target::Site(id) => self.site_detail(id).map(Detail::Site),
@@ -28,7 +37,7 @@ impl Core {
     }
 
     /// The node; what it takes files and time to find out is added outside.
-    fn node_detail(&self) -> NodeDetail {
+    pub(super) fn node_detail(&self) -> NodeDetail {
         let store = Tables::store(self);
         NodeDetail {
             capacity_bytes: store.ledger.capacity_bytes,
@@ -45,7 +54,6 @@ impl Core {
 
     fn object_detail(&self, key: ObjectKey) -> Option<ObjectDetail> {
         let object = self.objects.get(key).filter(|object| !object.hidden)?;
-        let holders = self.references.holders(object.first_row).take(object.rows as usize).take(MAX_DETAIL);
         // Containers and pending tasks are not indexed by what they hold: they are looked for only while a page shows them.
         let contained_in = if object.counts.captured == 0 {
             Vec::new()
@@ -62,14 +70,22 @@ impl Core {
         Some(ObjectDetail {
             object: self.object_row(key, object),
             stack: self.sites.stack(object.site),
-            holders: holders.map(|row| self.reference_row(row, object)).collect(),
+            holders: self.holders_in_order(object),
             contained_in,
             contains: self.object_rows(object.contains()),
             tasks,
         })
     }
 
-    fn object_rows(&self, keys: &[ObjectKey]) -> Vec<ObjectRow> {
+    /// Who holds an object, in the order of the table of references.
+    fn holders_in_order(&self, object: &Object) -> Vec<ReferenceRow> {
+        let mut rows: Vec<_> = self.references.holders(object.first_row).take(object.rows as usize).collect();
+        rows.sort_unstable_by_key(|row| row.process);
+        rows.truncate(MAX_DETAIL);
+        rows.into_iter().map(|row| self.reference_row(row, object)).collect()
+    }
+
+    pub(super) fn object_rows(&self, keys: &[ObjectKey]) -> Vec<ObjectRow> {
         keys.iter().filter_map(|key| Some(self.object_row(*key, self.objects.get(*key)?))).take(MAX_DETAIL).collect()
     }
 
@@ -78,7 +94,7 @@ impl Core {
         let within = self.sites.within(id);
         let is_within = |site: SiteId| within.get(site.0 as usize).copied().unwrap_or(false);
         let mut objects: Vec<_> = self.visible().filter(|(_, object)| is_within(object.site)).collect();
-        objects.sort_by_key(|(key, object)| (std::cmp::Reverse(object.length), object.created_ms, *key));
+        objects.sort_by_key(|(key, object)| (std::cmp::Reverse(object.size()), object.created_ms, *key));
         objects.truncate(MAX_DETAIL);
         Some(SiteDetail {
             site: self.site_row(id, &figures),
@@ -120,7 +136,7 @@ impl Core {
     pub(super) fn largest_references(&self, process: &Process) -> Vec<ReferenceRow> {
         let rows = self.references.of_process(process.first_reference);
         let mut rows: Vec<_> = rows.filter_map(|row| Some((row, self.objects.get(row.key).filter(|object| !object.hidden)?))).collect();
-        rows.sort_by_key(|(row, object)| (std::cmp::Reverse(object.length), row.since_ms, row.key));
+        rows.sort_by_key(|(row, object)| (std::cmp::Reverse(object.size()), row.since_ms, row.key));
         rows.truncate(MAX_DETAIL);
         rows.into_iter().map(|(row, object)| self.reference_row(row, object)).collect()
     }
@@ -129,14 +145,12 @@ impl Core {
         let actor = self.actors.get(&key)?;
         let calls = actor.running.iter().chain(&actor.ahead).copied().chain(actor.calls.iter()).filter_map(|call| self.tasks.get(&call));
         let handle = self.objects.get(key);
-        let handles = handle.into_iter().flat_map(|object| {
-            let rows = self.references.holders(object.first_row).take(object.rows as usize);
-            rows.take(MAX_DETAIL).map(move |row| self.reference_row(row, object))
-        });
+        let mut calls: Vec<TaskRow> = calls.take(MAX_DETAIL).map(|call| self.task_row(call)).collect();
+        calls.sort_by_key(|row| (row.started_ms.is_none(), row.submitted_ms, row.task_id));
         Some(ActorDetail {
             actor: self.actor_row(actor),
-            calls: calls.take(MAX_DETAIL).map(|call| self.task_row(call)).collect(),
-            handles: handles.collect(),
+            calls,
+            handles: handle.map(|object| self.holders_in_order(object)).unwrap_or_default(),
             references: actor
                 .worker
                 .and_then(|worker| self.process(worker))

@@ -120,15 +120,21 @@ impl Core {
     /// Puts a task into its job's queue.
     pub(super) fn enqueue(&mut self, key: TaskKey) {
         let with_arguments = self.has_stored_arguments(key);
+        let order = self.order_of(key);
         let Some(task) = self.tasks.get_mut(&key) else { return };
-        let order = *task.order.get_or_insert_with(|| {
-            self.ordered += 1;
-            self.ordered
-        });
         let queue: QueueKey = (task.shape.number, with_arguments);
         task.queue = Some(queue);
         self.ready.push(task.job, &task.shape, queue.1, order, key);
         self.dispatch_wanted = true;
+    }
+
+    /// A task's place among all, from the moment it could begin for the first time.
+    pub(super) fn order_of(&mut self, key: TaskKey) -> u64 {
+        let Some(task) = self.tasks.get_mut(&key) else { return 0 };
+        *task.order.get_or_insert_with(|| {
+            self.ordered += 1;
+            self.ordered
+        })
     }
 
     /// Takes a task out of its job's queue.

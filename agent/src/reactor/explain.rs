@@ -109,7 +109,7 @@ impl Core {
         let answers = answers.collect();
         let cycles = graph.cycles(&stuck).into_iter().map(|cycle| graph.describe(self, &cycle)).collect();
         let (nodes, edges) = graph.rows(self, &stuck);
-        Explanation { answers, cycles, nodes, edges, more }
+        Explanation { subject: None, answers, cycles, nodes, edges, more }
     }
 
     /// The handles of an actor are references to an object: people mean the actor.

@@ -95,7 +95,7 @@ impl Core {
         out: &mut impl Outbox,
     ) -> Result<(), Violation> {
         let wanted = self.objects.get(key).is_some_and(|object| object.state == Some(ObjectState::Pending));
-        if !wanted {
+        if !wanted || self.lineage.is_trace(key) {
             if let Value::Memory(memory) = value {
                 self.discard(writer, memory, out)?;
             }
@@ -273,6 +273,9 @@ impl Core {
 
     /// Frees an object that nobody holds, and releases what it contains.
     pub(super) fn free(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+        if !self.lineage.is_empty() && self.objects.get(key).is_some_and(|object| object.counts.is_zero()) && self.leave_trace(key, out) {
+            return;
+        }
         let Some(object) = self.objects.get_mut(key).filter(|object| object.counts.is_zero()) else { return };
         let state = object.state.take();
         let cold = object.cold.take();

@@ -1,5 +1,6 @@
 //! Lost results are made again: their task runs once more, with the arguments that it had, while a retry is left. What it takes to do so
-//! is kept ([`crate::scheduler::lineage`]); its arguments are not, beyond those that somebody holds.
+//! is kept ([`crate::scheduler::lineage`]). Arguments that nobody holds any more are freed all the same: those that tasks have made leave a
+//! trace, and are made again first, by their own tasks, and so on; those that were put are gone.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ENDLESS;
@@ -38,24 +39,134 @@ impl Core {
             self.forget_value(key);
             return Ok(());
         }
-        let task = self.lineage.get(maker).ok_or_else(|| self.no_lineage(maker))?;
-        if !self.jobs.contains_key(&task.job) {
-            return Err(format!("job {} of its task is over", task.job));
-        }
-        if let Some(missing) = self.missing_for(task) {
-            return Err(format!("task {} cannot make it again: {missing}", task.short_function()));
-        }
-        let Some(mut task) = self.lineage.take(maker) else { return Err(self.no_lineage(maker)) };
-        if task.count_retry().is_none() {
-            return Err(format!("its task {} has no retries left", task.short_function()));
-        }
-        let left = if task.retries_left == ENDLESS { String::new() } else { format!(", {} retries left", task.retries_left) };
-        let message = format!("object {} is lost: {cause}; task {} runs again to make it{left}", key.on(self.config.node), task.function);
+        let plan = self.plan(maker)?;
         let object = Some(Target::Object(key.on(self.config.node)));
-        self.event_about(EventKind::TaskRebuilt, Severity::Warning, None, object, message);
         self.forget_value(key);
-        self.resubmit(task);
+        for again in plan {
+            let Some(mut task) = self.lineage.take(again) else { continue };
+            if task.count_retry().is_none() {
+                continue;
+            }
+            let left = if task.retries_left == ENDLESS { String::new() } else { format!(", {} retries left", task.retries_left) };
+            let why = if again == maker { "to make it" } else { "first, to make what that takes" };
+            let message = format!("object {} is lost: {cause}; task {} runs again {why}{left}", key.on(self.config.node), task.function);
+            self.event_about(EventKind::TaskRebuilt, Severity::Warning, None, object.clone(), message);
+            self.resubmit(task);
+        }
         Ok(())
+    }
+
+    /// The tasks that have to run again so that `maker` can, each after those that make what it takes.
+    fn plan(&self, maker: TaskKey) -> Result<Vec<TaskKey>, String> {
+        let mut plan = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut stack = vec![(maker, false)];
+        while let Some((key, complete)) = stack.pop() {
+            if complete {
+                plan.push(key);
+                continue;
+            }
+            if !seen.insert(key) {
+                continue;
+            }
+            let task = self.lineage.get(key).ok_or_else(|| self.no_lineage(key))?;
+            if !self.jobs.contains_key(&task.job) {
+                return Err(format!("job {} of its task is over", task.job));
+            }
+            if task.retries_left == 0 {
+                return Err(format!("its task {} has no retries left", task.short_function()));
+            }
+            if let Some(missing) = self.missing_for(task) {
+                return Err(format!("task {} cannot make it again: {missing}", task.short_function()));
+            }
+            stack.push((key, true));
+            // One that runs already makes what it is waited for.
+            let makers = task.holds.iter().filter(|held| self.is_hollow(**held)).filter_map(|held| self.objects.get(*held)?.task());
+            stack.extend(makers.filter(|maker| !self.tasks.get(maker).is_some_and(Task::is_pending)).map(|maker| (maker, false)));
+        }
+        Ok(plan)
+    }
+
+    /// Whether an object is a trace without a value.
+    pub(super) fn is_hollow(&self, key: ObjectKey) -> bool {
+        self.lineage.is_trace(key) && self.objects.get(key).is_some_and(|object| object.state == Some(ObjectState::Pending))
+    }
+
+    /// Nobody holds an object any more. When a task that may have to run again takes it, and it can be had again for that, a trace of it
+    /// stays: an inlined value as it is, of others nothing but that they are to be made again. False when it is to be freed.
+    pub(super) fn leave_trace(&mut self, key: ObjectKey, out: &mut impl Outbox) -> bool {
+        if !self.lineage.wants(key) || self.lineage.is_trace(key) {
+            return false;
+        }
+        let Some(object) = self.objects.get(key).filter(|object| !object.actor) else { return false };
+        let made_again = || object.task().is_some_and(|maker| self.lineage.get(maker).is_some());
+        let stays = match object.state {
+            Some(ObjectState::Inlined) => object.contains().is_empty(),
+            // What a job reads or writes just now goes with that.
+            Some(ObjectState::InMemory) => made_again() && !matches!(object.residency, Residency::Spilling | Residency::Restoring),
+            _ => false,
+        };
+        if !stays {
+            return false;
+        }
+        if object.state == Some(ObjectState::InMemory) {
+            self.drop_value(key, out);
+        }
+        self.hide(key);
+        self.lineage.leave_trace(key);
+        let site = self.objects.get(key).map_or(plasmon_protocol::id::SiteId(0), |object| object.site);
+        let held = self.hold(ProcessId(0), key, Count::Captured, site);
+        debug_assert_eq!(held, Ok(()), "it is there");
+        true
+    }
+
+    /// An object is none of the program's any more.
+    fn hide(&mut self, key: ObjectKey) {
+        let Some(object) = self.objects.get_mut(key).filter(|object| !object.hidden) else { return };
+        object.hidden = true;
+        let (length, site, created_ms) = (object.length, object.site, object.created_ms);
+        self.counters.objects -= 1;
+        self.counters.object_bytes -= length;
+        self.sites.leave(site, created_ms, length);
+    }
+
+    /// The memory and the record of a value that nobody holds are free.
+    fn drop_value(&mut self, key: ObjectKey, out: &mut impl Outbox) {
+        let Some(object) = self.objects.get_mut(key) else { return };
+        let (length, class, residency, record, place) =
+            (object.length, object.class(), object.residency, object.record.take(), object.place.take());
+        let (site, hidden) = (object.site, object.hidden);
+        object.state = Some(ObjectState::Pending);
+        object.residency = Residency::Primary;
+        object.length = 0;
+        let (captor, contains) =
+            object.cold.as_mut().map_or((ProcessId(0), Vec::new()), |cold| (cold.captor, std::mem::take(&mut cold.contains)));
+        out.publish(key, Some(ObjectState::Pending), 0, 0);
+        if !hidden {
+            self.counters.object_bytes -= length;
+            self.sites.weigh(site, |weight| weight.bytes -= length);
+        }
+        self.spill.count(residency, length, false);
+        self.spill.wanted.remove(&key);
+        if let Some(place) = place {
+            self.store.tally(place.lease, residency, false);
+            self.vacate(key, place, length, class, out);
+        }
+        if let Some(record) = record.and_then(|record| self.spill.files.leave(record)) {
+            self.spill.sparse = true;
+            self.retire_file(record.file, out);
+        }
+        let captor = self.living(captor);
+        for inner in contains {
+            self.release(captor, inner, Count::Captured);
+        }
+    }
+
+    /// A trace is not needed any more, or an object as others again.
+    pub(super) fn end_trace(&mut self, key: ObjectKey) {
+        if self.lineage.remove_trace(key) {
+            self.release(ProcessId(0), key, Count::Captured);
+        }
     }
 
     fn no_lineage(&self, maker: TaskKey) -> String {
@@ -141,6 +252,9 @@ impl Core {
         for object in &task.holds {
             let held = self.hold(holder, *object, Count::Submitted, task.site);
             debug_assert_eq!(held, Ok(()), "it was asked whether all of them are there");
+            if self.is_hollow(*object) {
+                self.end_trace(*object);
+            }
         }
         self.ended.retain(|ended| *ended != key);
         if let Some(job) = self.jobs.get_mut(&job) {
@@ -165,7 +279,7 @@ impl Core {
     pub(super) fn make_what_is_missing(&mut self, key: TaskKey, out: &mut impl Outbox) {
         let Some(task) = self.tasks.get(&key).filter(|task| !task.returns.is_empty()) else { return };
         let pending = |result: &ObjectKey| self.objects.get(*result).is_some_and(|object| object.state == Some(ObjectState::Pending));
-        let missing: Vec<ObjectKey> = task.returns.iter().copied().filter(pending).collect();
+        let missing: Vec<ObjectKey> = task.returns.iter().copied().filter(pending).filter(|result| !self.is_hollow(*result)).collect();
         for result in missing {
             if let Err(why) = self.rebuild(result, "it was lost while its task ran") {
                 let error = self.lost(result, &format!("it was lost while its task ran; {why}"));

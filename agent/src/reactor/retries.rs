@@ -224,6 +224,7 @@ impl Core {
             self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);
         }
         let error = self.lose_attempt(constructor, loss);
+        self.let_calls_wait(key);
         debug_assert!(error.is_none(), "it was asked whether a restart is left");
         running.iter().chain(&ahead).for_each(|call| self.end_lingering(*call));
         // What it had not come to was never tried.

@@ -383,6 +383,10 @@ impl Tables for Core {
         self.taken(table, limit)
     }
 
+    fn recorded(&self, tables: &[Taken]) -> Vec<Detail> {
+        self.recorded_details(tables)
+    }
+
     fn follow(&mut self, table: Table, begin: bool, most: usize) -> Option<Changed> {
         self.followed(table, begin, most)
     }

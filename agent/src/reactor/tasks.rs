@@ -368,8 +368,13 @@ impl Core {
             task.blocked = blocked;
         }
         self.lend_cpus(from, blocked);
-        if let Activity::Busy(key) = activity {
-            self.lend_argument_room(key, blocked);
+        match activity {
+            Activity::Busy(key) => self.lend_argument_room(key, blocked),
+            Activity::Actor(actor) => {
+                let calls = self.actors.get(&actor).map(|actor| actor.running.clone()).unwrap_or_default();
+                calls.into_iter().for_each(|call| self.lend_argument_room(call, blocked));
+            }
+            _ => {}
         }
         if blocked && self.process(from).is_some_and(|process| !process.window.ahead.is_empty()) {
             self.ask_back(from, out);

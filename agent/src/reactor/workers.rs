@@ -8,7 +8,7 @@ use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use super::actors::End;
 use super::retries::Loss;
 use super::{Activity, Core, Outbox, Process};
-use crate::scheduler::task::{Argument, Task};
+use crate::scheduler::task::{Argument, Role, Task};
 
 /// Starts that may fail in a row before a job's tasks are given up.
 const MAX_FAILED_STARTS: u32 = 3;
@@ -233,7 +233,9 @@ impl Core {
         job.failed_starts = 0;
         let error = Error::system(format!("start a worker for job {id}"), how);
         for key in job.pending.clone().into_iter().rev() {
-            let waits = |task: &Task| task.queue.is_some() || task.paused_ms.is_some() || task.status == TaskStatus::PendingArgsFetch;
+            let about_to = |task: &Task| task.paused_ms.is_some() || task.status == TaskStatus::PendingArgsFetch;
+            // A call needs no worker but its actor's.
+            let waits = |task: &Task| task.queue.is_some() || (about_to(task) && !matches!(task.role, Role::Method(_)));
             if self.tasks.get(&key).is_some_and(waits) {
                 self.failing.push((key, error.clone()));
             }

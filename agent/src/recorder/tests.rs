@@ -44,7 +44,7 @@ impl Node {
         let draft = Draft::of(place);
         assert_eq!(*draft.path(), *place.join(FILE).display().to_string());
         let notifier = draft.notifier();
-        (Self { core, commands, notifier }, draft.start(remote).unwrap())
+        (Self { core, commands, notifier }, draft.start(remote, Details::new(Vec::new(), Box::new(|_| None))).unwrap())
     }
 
     /// A round of its loop.

@@ -53,6 +53,8 @@ pub struct Actor {
     pub max_concurrency: u32,
     /// Calls that were not sent to it.
     pub calls: Calls,
+    /// Calls that could be sent but for their arguments, which are looked for or kept for them.
+    pub preparing: Vec<TaskKey>,
     /// Calls that were sent to it and have not ended there, oldest first.
     pub running: Vec<TaskKey>,
     /// Calls that it was sent ahead and that come after those, oldest first: an actor that is done with one finds the next there.

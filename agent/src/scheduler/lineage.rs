@@ -1,11 +1,15 @@
-//! What it takes to run finished tasks again, should their results be lost: kept while any result lives, within a limit.
+//! What it takes to run finished tasks again, should their results be lost: kept while any result lives, within a limit. The objects that
+//! such a task takes may be freed meanwhile: of those that another kept task can make again only a *trace* stays, without a value.
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
-use plasmon_protocol::id::{JobId, TaskKey};
+use hashbrown::{HashMap, HashSet};
+use plasmon_protocol::id::{JobId, ObjectKey, TaskKey};
 
 use super::task::{Argument, Task};
+
+/// What an object takes beside its value, of the agent's heap and about, bytes: counted as if each that a task takes were a trace.
+const TRACE: usize = 192;
 
 /// One finished task.
 #[derive(Debug)]
@@ -22,6 +26,12 @@ struct Kept {
 pub struct Lineage {
     tasks: HashMap<TaskKey, Kept, foldhash::fast::FixedState>,
     by_age: BTreeMap<u64, TaskKey>,
+    /// Objects that kept tasks take, and how many of these.
+    wanted: HashMap<ObjectKey, u32, foldhash::fast::FixedState>,
+    /// Those of them that nobody else holds any more.
+    traces: HashSet<ObjectKey, foldhash::fast::FixedState>,
+    /// Traces that no kept task takes any more.
+    unwanted: Vec<ObjectKey>,
     bytes: u64,
     limit: u64,
     last: u64,
@@ -31,7 +41,16 @@ impl Lineage {
     /// Nothing yet, and at most `limit` bytes ever.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { tasks: HashMap::default(), by_age: BTreeMap::new(), bytes: 0, limit, last: 0 }
+        Self {
+            tasks: HashMap::default(),
+            by_age: BTreeMap::new(),
+            wanted: HashMap::default(),
+            traces: HashSet::default(),
+            unwanted: Vec::new(),
+            bytes: 0,
+            limit,
+            last: 0,
+        }
     }
 
     /// Bytes of the agent's heap.
@@ -63,6 +82,9 @@ impl Lineage {
         let age = self.last;
         self.by_age.insert(age, key);
         self.bytes += bytes;
+        for object in &task.holds {
+            *self.wanted.entry(*object).or_default() += 1;
+        }
         self.tasks.insert(key, Kept { task: Box::new(task), live, bytes, age });
         while self.bytes > self.limit
             && let Some((_, oldest)) = self.by_age.first_key_value()
@@ -82,7 +104,53 @@ impl Lineage {
         let kept = self.tasks.remove(&key)?;
         self.by_age.remove(&kept.age);
         self.bytes -= kept.bytes;
+        for object in &kept.task.holds {
+            if let Some(count) = self.wanted.get_mut(object) {
+                *count -= 1;
+                if *count == 0 {
+                    self.wanted.remove(object);
+                    self.unwanted.extend(self.traces.get(object));
+                }
+            }
+        }
         Some(*kept.task)
+    }
+
+    /// Whether a kept task takes this object.
+    #[must_use]
+    pub fn wants(&self, object: ObjectKey) -> bool {
+        self.wanted.contains_key(&object)
+    }
+
+    /// Of an object that nobody holds a trace stays.
+    pub fn leave_trace(&mut self, object: ObjectKey) {
+        self.traces.insert(object);
+    }
+
+    /// Whether nothing but a trace is left of an object.
+    #[must_use]
+    pub fn is_trace(&self, object: ObjectKey) -> bool {
+        self.traces.contains(&object)
+    }
+
+    /// An object is one as others again, or gone. False when it was no trace.
+    pub fn remove_trace(&mut self, object: ObjectKey) -> bool {
+        self.traces.remove(&object)
+    }
+
+    /// A trace that no kept task takes any more: each is told once.
+    pub fn next_unwanted(&mut self) -> Option<ObjectKey> {
+        while let Some(object) = self.unwanted.pop() {
+            if !self.wants(object) && self.is_trace(object) {
+                return Some(object);
+            }
+        }
+        None
+    }
+
+    /// The traces.
+    pub fn traces(&self) -> impl Iterator<Item = ObjectKey> + '_ {
+        self.traces.iter().copied()
     }
 
     /// One of a task's results is freed; with the last one the task is forgotten.
@@ -112,7 +180,8 @@ impl Lineage {
 /// Bytes that a kept task takes, its entries in the tables included.
 fn weight(task: &Task) -> u64 {
     let inline = task.arguments.iter().map(|argument| if let Argument::Inline(bytes) = argument { bytes.len() } else { 0 });
-    let parts = task.arguments.len() * size_of::<Argument>() + (task.returns.len() + task.holds.len()) * 8;
+    let object = size_of::<ObjectKey>();
+    let parts = task.arguments.len() * size_of::<Argument>() + task.returns.len() * object + task.holds.len() * (object + TRACE);
     let tables = size_of::<Kept>() + 2 * size_of::<(u64, TaskKey)>();
     (size_of::<Task>() + tables + task.function.len() + parts + inline.sum::<usize>()) as u64
 }
@@ -152,5 +221,24 @@ mod tests {
         assert_eq!(lineage.len(), 1);
         lineage.forget_job(JobId(7));
         assert_eq!((lineage.len(), lineage.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_no_task_takes_any_more_is_told_once() {
+        let (first, second) = (ObjectKey { slot: 1, generation: 1 }, ObjectKey { slot: 2, generation: 1 });
+        let mut lineage = Lineage::new(1 << 20);
+        lineage.keep(Task { holds: vec![first, second], ..task(1) }, 1);
+        lineage.keep(Task { holds: vec![first], ..task(2) }, 1);
+        assert!(lineage.wants(first) && lineage.wants(second));
+        [first, second].into_iter().for_each(|object| lineage.leave_trace(object));
+        lineage.result_gone(task(1).key);
+        assert_eq!((lineage.next_unwanted(), lineage.next_unwanted()), (Some(second), None));
+        // Wanted again before it was told: it is not.
+        lineage.result_gone(task(2).key);
+        lineage.keep(Task { holds: vec![first], ..task(3) }, 1);
+        assert_eq!(lineage.next_unwanted(), None);
+        lineage.result_gone(task(3).key);
+        assert!(lineage.remove_trace(first));
+        assert_eq!(lineage.next_unwanted(), None);
     }
 }

@@ -89,6 +89,27 @@ pub struct ReadyQueue {
     length: usize,
     /// Tasks that were started.
     started: u64,
+    blocked: Blocked,
+}
+
+/// Queues whose first task was found not to fit.
+#[derive(Debug, Default)]
+struct Blocked {
+    /// By when that was, while it has not let [`PATIENCE`] others pass.
+    patient: BTreeSet<(u64, JobId, QueueKey)>,
+    /// The others, by the places of their first tasks.
+    impatient: BTreeSet<(u64, JobId, QueueKey)>,
+}
+
+impl Blocked {
+    /// The first task of a queue is another one now: nothing is known of that yet.
+    fn forget(&mut self, at: Option<u64>, order: u64, job: JobId, key: QueueKey) {
+        if let Some(at) = at
+            && !self.patient.remove(&(at, job, key))
+        {
+            self.impatient.remove(&(order, job, key));
+        }
+    }
 }
 
 impl ReadyQueue {
@@ -106,9 +127,10 @@ impl ReadyQueue {
         };
         queue.tasks.insert(place, (order, task));
         if place == 0 {
-            queue.blocked_at = None;
+            let blocked_at = queue.blocked_at.take();
             if let Some(first) = first {
                 queues.remove_head(first, key);
+                self.blocked.forget(blocked_at, first, job, key);
             }
             queues.add_head(order, key);
         }
@@ -130,9 +152,10 @@ impl ReadyQueue {
         };
         queue.tasks.remove(place);
         if place == 0 {
-            queue.blocked_at = None;
+            let blocked_at = queue.blocked_at.take();
             let next = queue.tasks.front().map(|(next, _)| *next);
             queues.remove_head(order, key);
+            self.blocked.forget(blocked_at, order, job, key);
             match next {
                 Some(next) => queues.add_head(next, key),
                 None => drop(queues.queues.remove(&key)),
@@ -148,8 +171,14 @@ impl ReadyQueue {
 
     /// Takes the first of a queue to be started.
     pub fn start(&mut self, job: JobId, head: &Head) {
-        if self.remove(job, head.queue, head.order) {
-            self.started += 1;
+        if !self.remove(job, head.queue, head.order) {
+            return;
+        }
+        self.started += 1;
+        while let Some((at, job, key)) = self.blocked.patient.first().copied().filter(|(at, ..)| self.started - at >= PATIENCE) {
+            self.blocked.patient.remove(&(at, job, key));
+            let first = self.jobs.get(&job).and_then(|queues| queues.queues.get(&key)?.tasks.front());
+            self.blocked.impatient.extend(first.map(|(order, _)| (*order, job, key)));
         }
     }
 
@@ -191,7 +220,10 @@ impl ReadyQueue {
         let started = self.started;
         let Some(queues) = self.jobs.get_mut(&job) else { return };
         if let Some(queue) = queues.queues.get_mut(&key) {
-            queue.blocked_at.get_or_insert(started);
+            if queue.blocked_at.is_none() {
+                queue.blocked_at = Some(started);
+                self.blocked.patient.insert((started, job, key));
+            }
             queues.shut_head(key);
         }
     }
@@ -199,13 +231,11 @@ impl ReadyQueue {
     /// The oldest task that let [`PATIENCE`] others pass and that `can` be helped by keeping for it what it lacks.
     #[must_use]
     pub fn impatient(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
-        let waited = |queue: &ShapeQueue| queue.blocked_at.is_some_and(|at| self.started - at >= PATIENCE);
-        let queues = self.jobs.values().flat_map(|queues| &queues.queues);
-        let (key, queue) = queues
-            .filter(|(_, queue)| waited(queue) && can(&queue.shape))
-            .min_by_key(|(_, queue)| queue.tasks.front().map(|(order, _)| *order))?;
-        let (order, task) = queue.tasks.front()?;
-        Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
+        let queue = |job: &JobId, key: &QueueKey| self.jobs.get(job)?.queues.get(key);
+        let heads = self.blocked.impatient.iter().filter_map(|(order, job, key)| Some((*order, *key, queue(job, key)?)));
+        let (order, key, queue) = heads.into_iter().find(|(.., queue)| can(&queue.shape))?;
+        let (_, task) = queue.tasks.front()?;
+        Some(Head { order, task: *task, shape: Arc::clone(&queue.shape), queue: key })
     }
 
     /// The place of a task in its queue, from 0, and how many stand there.

@@ -163,6 +163,16 @@ impl Task {
         objects
     }
 
+    /// Whether a call in its actor's queue lacks at most the room for its arguments.
+    #[must_use]
+    pub fn is_ready_call(&self) -> bool {
+        match self.status {
+            TaskStatus::PendingNodeAssignment => true,
+            TaskStatus::PendingObjStoreMemAvail => self.paused_ms.is_none(),
+            _ => false,
+        }
+    }
+
     /// Whether it has not ended.
     #[must_use]
     pub fn is_pending(&self) -> bool {

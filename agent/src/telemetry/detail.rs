@@ -66,6 +66,7 @@ impl Details {
                 detail.source = self.source(&site.file, site.line, built.filter(|_| !detail.objects.is_empty()));
             }
             Detail::Node(detail) => detail.checks = self.checks(detail, now),
+            Detail::Recording(details) => details.iter_mut().for_each(|detail| self.complete(detail, now)),
             Detail::Process(detail) => detail.unique_bytes = self.unique_bytes(detail.process.pid, now),
             Detail::Object(_) | Detail::Task(_) | Detail::Actor(_) | Detail::PostMortem(_) | Detail::SpillFile(_) | Detail::Explain(_) => {}
         }

@@ -62,6 +62,12 @@ pub trait Tables {
         let _ = limit;
         Taken { table, rows: fetch(self, table), totals: None }
     }
+    /// What a recording needs of the same instant beside these tables: things in them in detail, as far as the tables don't tell, the most
+    /// telling first. What needs I/O is left out here as in [`Tables::detail`].
+    fn recorded(&self, tables: &[Taken]) -> Vec<Detail> {
+        let _ = tables;
+        Vec::new()
+    }
 }
 
 /// All rows of one table.

@@ -103,6 +103,8 @@ pub(crate) struct Object {
     pub(crate) state: ObjectState,
     pub(crate) creator: ProcessId,
     pub(crate) hidden: bool,
+    /// Nobody but a finished task that may run again wants it; without a value unless that is inlined.
+    pub(crate) trace: bool,
     /// What an actor's handles refer to.
     pub(crate) actor: bool,
     /// Bytes from the pool's begin, when it is in memory.

@@ -15,6 +15,7 @@ fn answer(node: &str, verdict: &str) -> Answer {
 #[test]
 fn a_cycle_comes_first_and_is_followed_once() {
     let explanation = Explanation {
+        subject: None,
         answers: vec![Answer { since_ms: Some(1_000), others: 2, ..answer("task:a", "task:a waits for memory") }],
         cycles: vec![Cycle { nodes: vec!["task:a".into(), "memory".into()], sentence: "deadlock: task:a waits for itself".into() }],
         nodes: vec![

@@ -43,6 +43,7 @@ pub(crate) fn requests() -> Examples {
         ("explain", watch(Target::Explain(Subject::Named("pid:7".into())))),
         ("explain_task", watch(Target::Explain(Subject::Task(task.on(NODE))))),
         ("watch_node", watch(Target::Node)),
+        ("watch_recording", watch(Target::Recording)),
         ("report", Request::Report { id: 3, filter: String::new() }),
         ("ack", Request::Ack { seq: 9 }),
     ])
@@ -90,6 +91,7 @@ pub(crate) fn frames() -> Examples {
             ("spill_file", detail(Detail::SpillFile(Default::default()))),
             ("explanation", detail(Detail::Explain(Default::default()))),
             ("node", detail(Detail::Node(Default::default()))),
+            ("recording", detail(Detail::Recording(vec![Detail::Explain(Default::default())]))),
             ("dead", detail(Detail::PostMortem(Default::default()))),
             ("gone", Body::Detail { id: 2, detail: None }),
             ("report", report(Vec::new(), vec![reference.clone(), reference.clone()], false)),

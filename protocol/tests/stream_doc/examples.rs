@@ -42,7 +42,7 @@ pub(super) fn request_variant(request: &Request) -> &'static str {
     }
 }
 
-pub(super) const TARGETS: [&str; 8] = ["object", "site", "task", "process", "actor", "spill_file", "explain", "node"];
+pub(super) const TARGETS: [&str; 9] = ["object", "site", "task", "process", "actor", "spill_file", "explain", "node", "recording"];
 
 pub(super) fn target_variant(request: &Request) -> Option<&'static str> {
     let Request::Watch { target, .. } = request else { return None };
@@ -55,6 +55,7 @@ pub(super) fn target_variant(request: &Request) -> Option<&'static str> {
         Target::SpillFile(_) => "spill_file",
         Target::Explain(_) => "explain",
         Target::Node => "node",
+        Target::Recording => "recording",
     })
 }
 
@@ -83,6 +84,7 @@ pub(super) fn detail_variant(body: &Body) -> Option<&'static str> {
         Detail::SpillFile(_) => "spill_file",
         Detail::Explain(_) => "explain",
         Detail::Node(_) => "node",
+        Detail::Recording(_) => "recording",
     })
 }
 
@@ -115,6 +117,7 @@ pub(super) fn requests() -> Vec<(&'static str, Request)> {
         ("watch spill_file", watch(Target::SpillFile(SpillFileId(5)))),
         ("watch explain", watch(Target::Explain(Subject::Named("pid:4711".to_owned())))),
         ("watch node", watch(Target::Node)),
+        ("watch recording", watch(Target::Recording)),
         ("report", Request::Report { id: 4, filter: String::new() }),
         ("report filter", Request::Report { id: 4, filter: "site:cache.rs size>1m".to_owned() }),
         ("ack", Request::Ack { seq: 12 }),
@@ -234,7 +237,7 @@ fn refused() -> Body {
     Body::Error { id: Some(1), code: error.code().to_owned(), message: error.to_string(), hint: error.hint().to_owned() }
 }
 
-fn details() -> [(&'static str, Detail); 9] {
+fn details() -> [(&'static str, Detail); 10] {
     let lines = ["    // Kept until it is asked for.", "    let page = plasmon::put(&bytes)?;", "    self.pages.push(page);"];
     let source = Source {
         file: "src/cache.rs".to_owned(),
@@ -251,6 +254,7 @@ fn details() -> [(&'static str, Detail); 9] {
     let file = SpillFileRow { file: SpillFileId(5), live_bytes: 8_388_862, objects: 1, ..SpillFileRow::default() };
     let post_mortem = PostMortem { process: dead(), references: vec![ReferenceRow { pid: 4721, ..reference() }] };
     let actor = ActorRow { class: "app::Mean".into(), pid: Some(4720), ..ActorRow::default() };
+    let everything = Detail::Explain(Explanation { subject: Some(Subject::Everything), ..Explanation::default() });
     let advice = "as root: echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled";
     let checks = vec![
         Check::new("huge pages", "never for shared memory").advise(Severity::Warning, advice),
@@ -269,6 +273,7 @@ fn details() -> [(&'static str, Detail); 9] {
             "node",
             Detail::Node(NodeDetail { capacity_bytes: 1 << 30, spill_places: vec!["/var/spill".into()], checks, ..NodeDetail::default() }),
         ),
+        ("recording", Detail::Recording(vec![everything])),
     ]
 }
 

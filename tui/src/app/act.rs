@@ -58,7 +58,7 @@ fn opened(row: &EventRow) -> Option<Route> {
         Target::Process(id) => Route::Process { id, label: process(row) },
         Target::SpillFile(id) => Route::File(id),
         Target::Explain(subject) => Route::Why { subject, label: "what waits".to_owned() },
-        Target::Node => return None,
+        Target::Node | Target::Recording => return None,
     })
 }
 

@@ -164,7 +164,7 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
         .chain(callers(&detail.stack))
         .collect(),
         // They have pages of their own kind.
-        Detail::Explain(_) | Detail::Node(_) => Vec::new(),
+        Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => Vec::new(),
         Detail::SpillFile(detail) => vec![section(
             "Objects in it, the largest first",
             u64::from(detail.file.objects),

@@ -40,7 +40,7 @@ pub enum TreeRow {
         chain: Vec<usize>,
         /// Whether it is the end of such a chain that is shown frame by frame.
         opened: bool,
-        /// How many rows stand below it, hidden ones included.
+        /// How many lines that created something stand below it, hidden ones included.
         below: usize,
         /// Whether those are hidden.
         folded: bool,
@@ -242,9 +242,11 @@ impl Forest<'_> {
         }
     }
 
-    /// How many sites were called from one, however far.
+    /// How many lines that created something were called from one, however far; of a frame that something was called from, at least one.
     fn count(&self, index: usize) -> usize {
-        self.children[index].iter().map(|child| 1 + self.count(*child)).sum()
+        let of = |child: &usize| usize::from(self.sites[*child].own_objects > 0) + self.count(*child);
+        let created: usize = self.children[index].iter().map(of).sum();
+        created.max(usize::from(!self.children[index].is_empty()))
     }
 }
 

@@ -102,7 +102,7 @@ pub fn route(node: &Node) -> Option<Route> {
         Target::Object(id) => Route::Object(id),
         Target::Actor(id) => Route::Actor { id, label },
         Target::Process(id) => Route::Process { id, label },
-        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) | Target::Node => return None,
+        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) | Target::Node | Target::Recording => return None,
     })
 }
 
@@ -113,7 +113,7 @@ fn subject(node: &Node) -> Option<Subject> {
         Target::Object(id) => Subject::Object(id),
         Target::Actor(id) => Subject::Actor(id),
         Target::Process(id) => Subject::Process(id),
-        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) | Target::Node => return None,
+        Target::Site(_) | Target::SpillFile(_) | Target::Explain(_) | Target::Node | Target::Recording => return None,
     })
 }
 

@@ -64,7 +64,11 @@ impl ReplayLink {
                 }
                 *told = Some(detail.clone());
                 let left_out = if detail.is_none() { self.recording.left_out(table_of(target)) } else { 0 };
-                if left_out > 0 {
+                if detail.is_none() && matches!(target, Target::Explain(_)) {
+                    let message = "why it waited, or what it did, is not recorded of this instant".to_owned();
+                    let hint = "that is recorded of all that waits and of the first of the others, a hundred of them at most".to_owned();
+                    Body::Error { id: Some(id), code: "not_recorded".to_owned(), message, hint }
+                } else if left_out > 0 {
                     let message = format!("it is not among what was recorded: {left_out} more rows were left out");
                     let hint = "the largest are recorded, and of tasks the oldest".to_owned();
                     Body::Error { id: Some(id), code: "not_recorded".to_owned(), message, hint }
@@ -87,7 +91,7 @@ fn table_of(target: &Target) -> Table {
         Target::Actor(_) => Table::Actors,
         Target::SpillFile(_) => Table::SpillFiles,
         Target::Explain(_) => Table::Tasks,
-        Target::Node => Table::Store,
+        Target::Node | Target::Recording => Table::Store,
     }
 }
 

@@ -71,7 +71,7 @@ pub fn target(target: &Target, number: usize) -> Option<Target> {
         Target::Process(id) => Target::Process(ProcessId(own(id.0)?)),
         Target::SpillFile(id) => Target::SpillFile(SpillFileId(own(id.0)?)),
         // An agent knows its own; of another's it says that it is gone, which is left out when somebody has it.
-        Target::Object(_) | Target::Task(_) | Target::Actor(_) | Target::Explain(_) | Target::Node => target.clone(),
+        Target::Object(_) | Target::Task(_) | Target::Actor(_) | Target::Explain(_) | Target::Node | Target::Recording => target.clone(),
     })
 }
 

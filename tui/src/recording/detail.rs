@@ -1,17 +1,18 @@
-//! One thing in detail, put together from the tables of one instant.
+//! One thing in detail, put together from the tables of one instant and what was recorded beside them.
 
 use std::cmp::Reverse;
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::doctor::NodeDetail;
+use plasmon_protocol::explain::{Explanation, Subject};
 use plasmon_protocol::id::{ObjectId, ProcessId};
-use plasmon_protocol::record::{
-    ActorRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceType, SiteRow, SpillFileRow, TaskRow,
-};
+use plasmon_protocol::record::{ActorRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
 use plasmon_protocol::stream::{
     ActorDetail, Detail, MAX_DETAIL, ObjectDetail, PostMortem, ProcessDetail, SiteDetail, SpillFileDetail, Target, TaskDetail,
 };
 
 use super::Recording;
+use crate::model::window::Tabled;
 
 /// See [`Recording::detail`].
 pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
@@ -20,24 +21,44 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
             let object = find(recording.rows::<ObjectRow>(Table::Objects), |row| row.object_id == *id)?;
             let holders = holders(recording, *id);
             let stack = recording.stacks().of(&object.created_site);
-            Some(Detail::Object(ObjectDetail { object, stack, holders, ..ObjectDetail::default() }))
+            let links = match recording.state.details.get(target) {
+                Some(Detail::Object(links)) => links.clone(),
+                _ => ObjectDetail::default(),
+            };
+            Some(Detail::Object(ObjectDetail {
+                object,
+                stack,
+                holders,
+                contained_in: known_objects(recording, links.contained_in),
+                contains: known_objects(recording, links.contains),
+                tasks: known(recording, Table::Tasks, links.tasks, |row: &TaskRow| row.task_id),
+            }))
         }
         Target::Site(id) => {
             let site = find(recording.rows::<SiteRow>(Table::Sites), |row| row.site.id == *id)?;
             let stacks = recording.stacks();
             let objects = objects(recording, |row| stacks.of(&row.created_site).iter().any(|frame| frame.id == *id));
-            Some(Detail::Site(SiteDetail { stack: stacks.of(&site.site), site, objects, source: None }))
+            let source = match recording.state.details.get(target) {
+                Some(Detail::Site(detail)) => detail.source.clone(),
+                _ => None,
+            };
+            Some(Detail::Site(SiteDetail { stack: stacks.of(&site.site), site, objects, source }))
         }
         Target::Task(id) => {
             let task = find(recording.rows::<TaskRow>(Table::Tasks), |row| row.task_id == *id)?;
-            let results = objects(recording, |row| row.task == Some(*id));
+            let mut results = objects(recording, |row| row.task == Some(*id));
+            results.sort_by_key(|row| row.object_id);
             let stack = recording.stacks().of(&task.call_site);
-            Some(Detail::Task(TaskDetail { task, stack, arguments: Vec::new(), results }))
+            let arguments = match recording.state.details.get(target) {
+                Some(Detail::Task(detail)) => known_objects(recording, detail.arguments.clone()),
+                _ => Vec::new(),
+            };
+            Some(Detail::Task(TaskDetail { task, stack, arguments, results }))
         }
         Target::Process(id) => {
             let Some(process) = find(recording.rows::<ProcessRow>(Table::Processes), |row| row.process == *id) else {
                 let process = find(recording.rows::<PostMortemRow>(Table::PostMortem), |row| row.process == *id)?;
-                return Some(Detail::PostMortem(PostMortem { process, references: Vec::new() }));
+                return Some(Detail::PostMortem(post_mortem(recording, &process)));
             };
             let references = held(recording, |row| row.process == *id);
             Some(Detail::Process(ProcessDetail { process, references, ..ProcessDetail::default() }))
@@ -52,14 +73,23 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
                 .collect();
             calls.sort_by_key(|row| (row.started_ms.is_none(), row.submitted_ms, row.task_id));
             calls.truncate(MAX_DETAIL);
-            let handle = |row: &&ReferenceRow| row.reference_type == ReferenceType::ActorHandle && row.object_id.0 == id.0;
-            let handles = recording.rows(Table::References).iter().filter(handle).take(MAX_DETAIL).cloned().collect();
+            let handles = holders(recording, ObjectId(id.0));
             let worker = worker(recording, actor.pid);
             let references = worker.map(|worker| held(recording, |row| row.process == worker)).unwrap_or_default();
             Some(Detail::Actor(ActorDetail { actor, calls, handles, references }))
         }
-        // Who waits for whom, and what the machine allows, is told by a live agent alone; the rows have the reasons in one line each.
-        Target::Explain(_) | Target::Node => None,
+        // An explanation without answers says that nothing of it is recorded any more, unless it is the one of all that waits.
+        Target::Explain(subject) => match recording.state.details.get(target) {
+            Some(Detail::Explain(detail)) if *subject == Subject::Everything || !detail.answers.is_empty() => {
+                Some(Detail::Explain(Explanation { subject: None, ..detail.clone() }))
+            }
+            _ => None,
+        },
+        Target::Node => match recording.state.details.get(target) {
+            Some(Detail::Node(detail)) => Some(Detail::Node(NodeDetail { node: recording.node().clone(), ..detail.clone() })),
+            _ => None,
+        },
+        Target::Recording => None,
         Target::SpillFile(id) => {
             let file = find(recording.rows::<SpillFileRow>(Table::SpillFiles), |row| row.file == *id)?;
             let objects = objects(recording, |row| row.file == Some(*id));
@@ -68,12 +98,34 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
     }
 }
 
+/// What a process held when it died.
+pub(super) fn post_mortem(recording: &Recording, row: &PostMortemRow) -> PostMortem {
+    match recording.state.details.get(&Target::Process(row.process)) {
+        Some(Detail::PostMortem(detail)) => detail.clone(),
+        _ => PostMortem { process: row.clone(), references: Vec::new() },
+    }
+}
+
+/// Rows that were recorded by their ids, as the table has them; the others were recorded whole.
+fn known<R: Tabled + Clone, K: PartialEq>(recording: &Recording, table: Table, rows: Vec<R>, id: impl Fn(&R) -> K) -> Vec<R> {
+    let all = recording.rows::<R>(table);
+    rows.into_iter().map(|row| all.iter().find(|known| id(known) == id(&row)).cloned().unwrap_or(row)).collect()
+}
+
+fn known_objects(recording: &Recording, rows: Vec<ObjectRow>) -> Vec<ObjectRow> {
+    known(recording, Table::Objects, rows, |row| row.object_id)
+}
+
 fn find<R: Clone>(rows: &[R], is: impl Fn(&R) -> bool) -> Option<R> {
     rows.iter().find(|row| is(row)).cloned()
 }
 
 fn holders(recording: &Recording, id: ObjectId) -> Vec<ReferenceRow> {
-    recording.rows::<ReferenceRow>(Table::References).iter().filter(|row| row.object_id == id).take(MAX_DETAIL).cloned().collect()
+    let rows = recording.rows::<ReferenceRow>(Table::References);
+    let mut rows: Vec<ReferenceRow> = rows.iter().filter(|row| row.object_id == id).cloned().collect();
+    rows.sort_by_key(|row| row.process);
+    rows.truncate(MAX_DETAIL);
+    rows
 }
 
 /// The largest first, the older of equals first.

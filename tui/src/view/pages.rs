@@ -68,7 +68,8 @@ fn excerpt(app: &App, paint: &mut Paint<'_>, area: Rect, detail: &Detail) {
             | Detail::Actor(_)
             | Detail::SpillFile(_)
             | Detail::Explain(_)
-            | Detail::Node(_),
+            | Detail::Node(_)
+            | Detail::Recording(_),
             _,
         ) => {}
     }
@@ -92,7 +93,7 @@ fn facts_of(app: &App, detail: &Detail, width: u16) -> Option<(&'static str, Vec
         Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
         Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
-        Detail::Explain(_) | Detail::Node(_) => return None,
+        Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => return None,
     })
 }
 

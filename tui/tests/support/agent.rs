@@ -172,7 +172,7 @@ impl Agent {
         Body::Snapshot { id, totals, start, rows }
     }
 
-    fn detail(&self, target: &Target) -> Option<Detail> {
+    pub(crate) fn detail(&self, target: &Target) -> Option<Detail> {
         let largest = |mut objects: Vec<ObjectRow>| {
             objects.sort_by_key(|row| std::cmp::Reverse(row.size_bytes));
             objects.truncate(plasmon_protocol::stream::MAX_DETAIL);
@@ -221,6 +221,7 @@ impl Agent {
                 Detail::Task(TaskDetail { stack: stack(&task.call_site), task, arguments, results })
             }
             Target::Node => Detail::Node(self.node.clone()?),
+            Target::Recording => return None,
             Target::SpillFile(id) => Detail::SpillFile(crate::storage::detail(self, *id)?),
             Target::Actor(id) => Detail::Actor(crate::actors::detail(self, *id)?),
             Target::Process(id) if self.post_mortem.iter().any(|dead| dead.process.process == *id) => {

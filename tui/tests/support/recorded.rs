@@ -1,9 +1,11 @@
 //! A recording of the sample's last two minutes, and a dashboard on it: keys go in, screens come out.
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::explain::{Explanation, Subject};
 use plasmon_protocol::record::{EventRow, PostMortemRow, ReferenceRow};
+use plasmon_protocol::recording::details::target_of;
 use plasmon_protocol::recording::{Encoder, Picture, Taken};
-use plasmon_protocol::stream::Rows;
+use plasmon_protocol::stream::{Detail, Rows, Target};
 use plasmon_protocol::window::TABLES;
 use plasmon_tui::app::{App, Effect, Msg, Settings};
 use plasmon_tui::keys::Key;
@@ -49,7 +51,10 @@ pub(crate) fn at(at_ms: u64) -> Agent {
         row.died_ms <= at_ms
     });
     agent.references.retain(|row: &ReferenceRow| row.since_ms <= at_ms);
+    let ids: Vec<_> = agent.objects.iter().map(|row| row.object_id).collect();
     agent.objects.retain(|row| row.created_ms <= at_ms);
+    let place = |at: usize| agent.objects.iter().position(|row| row.object_id == ids[at]);
+    agent.contained = agent.contained.iter().filter_map(|(outer, inner)| Some((place(*outer)?, place(*inner)?))).collect();
     agent.tasks.retain(|row| row.submitted_ms <= at_ms);
     agent.now_ms = at_ms;
     agent
@@ -57,7 +62,35 @@ pub(crate) fn at(at_ms: u64) -> Agent {
 
 pub(crate) fn picture(agent: &Agent) -> Picture {
     let tables = TABLES.into_iter().map(|table| Taken { table, rows: rows(agent, table), totals: None }).collect();
-    Picture { at_ms: agent.now_ms, node: agent.store.node.clone(), tables }
+    Picture { at_ms: agent.now_ms, node: agent.store.node.clone(), tables, details: details(agent) }
+}
+
+/// What the tables don't tell.
+fn details(agent: &Agent) -> Vec<Detail> {
+    targets(agent)
+        .into_iter()
+        .filter_map(|target| match (agent.detail(&target)?, target) {
+            (Detail::Explain(detail), Target::Explain(subject)) => Some(Detail::Explain(Explanation { subject: Some(subject), ..detail })),
+            (detail, _) => target_of(&detail).map(|_| detail),
+        })
+        .collect()
+}
+
+/// Everything that has a page.
+pub(crate) fn targets(agent: &Agent) -> Vec<Target> {
+    let mut targets = vec![Target::Node, Target::Explain(Subject::Everything)];
+    targets.extend(agent.objects.iter().map(|row| Target::Object(row.object_id)));
+    targets.extend(agent.sites.iter().map(|row| Target::Site(row.site.id)));
+    targets.extend(agent.processes.iter().map(|row| Target::Process(row.process)));
+    targets.extend(agent.post_mortem.iter().map(|dead| Target::Process(dead.process.process)));
+    for row in &agent.actors {
+        targets.extend([Target::Actor(row.actor_id), Target::Explain(Subject::Actor(row.actor_id))]);
+    }
+    targets.extend(agent.files.iter().map(|row| Target::SpillFile(row.file)));
+    for row in &agent.tasks {
+        targets.extend([Target::Task(row.task_id), Target::Explain(Subject::Task(row.task_id))]);
+    }
+    targets
 }
 
 /// The instants that were recorded.

@@ -64,5 +64,5 @@ pub(crate) fn explain(agent: &Agent, subject: &Subject) -> Option<Explanation> {
         others: 3,
     };
     let more = u64::from(*subject == Subject::Everything) * 2;
-    Some(Explanation { answers: vec![answer], cycles: vec![cycle], nodes, edges, more })
+    Some(Explanation { subject: None, answers: vec![answer], cycles: vec![cycle], nodes, edges, more })
 }

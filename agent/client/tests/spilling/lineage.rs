@@ -90,6 +90,31 @@ fn a_lost_argument_that_is_held_is_made_again_first() {
     });
 }
 
+/// Values on the way are freed as soon as nobody holds them; what was made of them is made again all the same, from the first on.
+#[test]
+fn arguments_that_nobody_holds_are_made_again_by_their_own_tasks() {
+    alone(|| {
+        start(16 * MIB, |_| {});
+        let mut viewer = Viewer::here();
+        let copies = (0..16).map(|seed| {
+            let source = make.remote(seed).unwrap();
+            let middle = copy.remote(&source).unwrap();
+            known(seed, copy.remote(&middle).unwrap())
+        });
+        let copies: Vec<Known> = copies.collect();
+        lose(&mut viewer, &copies);
+        viewer.until("the values on the way are free", |report| report.store.objects == 16);
+        assert_eq!(viewer.report().store.ledger.lineage_tasks, 48);
+        copies.iter().for_each(Known::check);
+        let again: u32 = (0..16).map(|seed| made(seed).wait().parse::<u32>().unwrap() - 1).sum();
+        assert!(again > 0 && viewer.events_of(EventKind::TaskRebuilt) >= 3 * again as usize, "{again}");
+        assert_eq!(viewer.events_of(EventKind::ObjectLost), 0);
+        drop(copies);
+        let report = viewer.until("nothing is left", |report| report.is_empty() && report.store.spill.files == 0);
+        assert_eq!((report.store.ledger.lineage_tasks, report.store.ledger.lineage_bytes), (0, 0));
+    });
+}
+
 /// All that is lost is lost for ever, and the error says why.
 fn stays_lost(objects: Vec<Known>, why: &str) {
     let mut viewer = Viewer::here();

@@ -229,6 +229,12 @@ impl Model {
         }
     }
 
+    /// Whether an actor may be sent a call that runs at once.
+    pub(super) fn has_place(&self, actor: ObjectKey) -> bool {
+        let takes = |actor: &Actor| actor.status == ActorStatus::Alive && actor.running.len() < actor.max_concurrency;
+        self.actors.get(&actor).is_some_and(takes)
+    }
+
     /// An actor's calls that have not ended.
     pub(super) fn calls_of(&self, actor: ObjectKey) -> impl Iterator<Item = (&TaskKey, &Task)> {
         self.tasks.iter().filter(move |(_, task)| task.role == Role::Method(actor) && task.is_pending())
@@ -266,15 +272,20 @@ impl Model {
         first.into_iter().filter(|(_, status)| *status == TaskStatus::PendingNodeAssignment).map(|(key, _)| key).collect()
     }
 
-    /// The call that an actor has to be sent next: callers take turns by their numbers.
-    pub(super) fn next_call(&self, actor: ObjectKey) -> Option<TaskKey> {
-        let again = self.actors.get(&actor)?.again.iter().find(|call| self.tasks[call].is_pending());
-        if let Some(first) = again {
-            return Some(*first).filter(|first| self.tasks[first].status == TaskStatus::PendingNodeAssignment);
+    /// The calls that an actor may be sent next: callers take turns by their numbers, and one whose call waits for its arguments, or rather
+    /// for room for them, is passed over.
+    pub(super) fn next_calls(&self, actor: ObjectKey) -> Vec<TaskKey> {
+        let Some(called) = self.actors.get(&actor) else { return Vec::new() };
+        if let Some(first) = called.again.iter().find(|call| self.tasks[call].is_pending()) {
+            return Some(*first).into_iter().filter(|first| self.tasks[first].status == TaskStatus::PendingNodeAssignment).collect();
         }
         let ready = self.ready_calls(actor);
-        let last = self.actors.get(&actor)?.last_caller;
-        ready.iter().find(|call| call.process > last).or(ready.first()).copied()
+        let (earlier, later): (Vec<TaskKey>, Vec<TaskKey>) = ready.into_iter().partition(|call| call.process <= called.last_caller);
+        let mut turns = later;
+        turns.extend(earlier);
+        let first = turns.iter().position(|call| !self.has_stored_arguments(&self.tasks[call]));
+        turns.truncate(first.map_or(usize::MAX, |first| first + 1));
+        turns
     }
 
     /// Whether a call may still fail with its actor's end, by what happens at this very moment.

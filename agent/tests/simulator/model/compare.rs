@@ -6,12 +6,12 @@ use plasmon_agent::reactor::Core;
 use plasmon_agent::telemetry::tables::{Tables, fetch};
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::{ObjectKey, ProcessId};
-use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectState, ReferenceType, SpillFileState, TaskStatus};
+use plasmon_protocol::record::{ActorRow, ObjectState, ReferenceType, SpillFileState, TaskStatus};
 use plasmon_protocol::stream::Rows;
 use plasmon_protocol::window::Query;
 
 use super::wants::PATIENCE;
-use super::{Activity, Actor, CAPTURED, Check, Model, PINNED, Residency, Role, SUBMITTED, Task, Wants};
+use super::{Activity, CAPTURED, Check, Model, PINNED, Residency, Role, SUBMITTED, Task, Wants};
 use crate::simulator::world::{Entry, SharedMemory};
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
@@ -302,11 +302,16 @@ impl Model {
         ensure(held_up.is_none(), || format!("tasks are held up behind one that waits: {held_up:?}"))
     }
 
-    /// An actor with a place for a call has none waiting that could run.
+    /// Arguments in the store, or lost from there, may wait for others to end.
+    pub(super) fn has_stored_arguments(&self, task: &Task) -> bool {
+        let stored = |object: &super::Object| matches!(object.state, ObjectState::InMemory | ObjectState::Failed);
+        task.needs().iter().any(|need| self.objects.get(need).is_some_and(stored))
+    }
+
+    /// An actor with a place for a call has none waiting that could run, but for those whose arguments must have room first.
     fn check_calls(&self) -> Check {
-        let places = |actor: &Actor| actor.status == ActorStatus::Alive && actor.running.len() < actor.max_concurrency;
-        for (key, actor) in self.actors.iter().filter(|(_, actor)| places(actor)) {
-            let waiting = self.next_call(*key);
+        for (key, actor) in self.actors.iter().filter(|(key, _)| self.has_place(**key)) {
+            let waiting = self.next_calls(*key).into_iter().find(|call| !self.has_stored_arguments(&self.tasks[call]));
             ensure(waiting.is_none(), || format!("{actor:?} idles beside its call {waiting:?}"))?;
         }
         Ok(())
@@ -327,15 +332,9 @@ impl Model {
             let leaves = |resource: usize| used.0[resource] + mine[resource] + theirs[resource] <= self.total.0[resource];
             other.passed >= PATIENCE && (0..5).any(|resource| both(resource) && !leaves(resource))
         };
-        // Arguments in the store, or lost from there, may wait for others to end.
-        let stored = |task: &Task| {
-            task.needs().iter().any(|need| {
-                self.objects.get(need).is_some_and(|object| matches!(object.state, ObjectState::InMemory | ObjectState::Failed))
-            })
-        };
         let waiting = ready
             .iter()
-            .filter(|task| !stored(task) && !task.wants.needs_gpu() && task.wants.fits(used, self.total) && idle(task))
+            .filter(|task| !self.has_stored_arguments(task) && !task.wants.needs_gpu() && task.wants.fits(used, self.total) && idle(task))
             .find(|task| !ready.iter().any(|other| kept_for(task, other)));
         ensure(waiting.is_none(), || format!("a worker idles beside {waiting:?}"))
     }

@@ -153,7 +153,7 @@ impl Model {
 
     pub(crate) fn fetches(&self) -> bool {
         let away = |key: &ObjectKey| self.objects.get(key).is_some_and(Object::is_away);
-        self.tasks.values().any(|task| task.waits_for_worker() && task.needs().iter().any(away))
+        self.tasks.iter().any(|(key, task)| self.may_begin(key, task) && task.needs().iter().any(away))
     }
 
     /// The object is wanted by nobody any more, or is not away.

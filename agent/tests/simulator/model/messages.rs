@@ -208,6 +208,7 @@ impl Model {
             state: ObjectState::Pending,
             creator: from,
             hidden,
+            trace: false,
             actor: false,
             offset: 0,
             residency: Residency::Primary,
@@ -383,7 +384,7 @@ impl Model {
             return Ok(());
         };
         let result = *task.returns.get(task.outputs).ok_or("more results than the task has")?;
-        let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending);
+        let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending && !object.trace);
         allowed(!wanted || contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
         self.reveal(result);
         let stored = wanted && !self.reaches(&contains, result);

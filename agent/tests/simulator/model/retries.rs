@@ -163,7 +163,7 @@ impl Model {
     }
 
     /// The task that makes an object.
-    fn maker(&self, key: ObjectKey) -> Option<TaskKey> {
+    pub(super) fn maker(&self, key: ObjectKey) -> Option<TaskKey> {
         self.tasks.iter().find(|(_, task)| task.returns.contains(&key)).map(|(maker, _)| *maker)
     }
 
@@ -250,22 +250,57 @@ impl Model {
             self.forget_value(key);
             return true;
         }
-        let Some(holds) = task.kept.clone().filter(|_| self.jobs.contains_key(&task.job)) else { return false };
+        let mut plan = Vec::new();
+        if !self.plan(maker, &mut plan) {
+            return false;
+        }
+        self.forget_value(key);
+        for again in plan {
+            self.run_again(again);
+        }
+        true
+    }
+
+    /// The tasks that have to run again so that this one can, those that make what it takes first; false when it cannot.
+    fn plan(&self, key: TaskKey, plan: &mut Vec<TaskKey>) -> bool {
+        if plan.contains(&key) {
+            return true;
+        }
+        let task = &self.tasks[&key];
+        let Some(holds) = task.kept.as_ref().filter(|_| self.jobs.contains_key(&task.job)) else { return false };
         let there = |need: &ObjectKey| self.objects.get(need).is_some_and(|object| object.state != ObjectState::Failed);
         if !task.needs().iter().all(there) || !holds.iter().all(|held| self.objects.contains_key(held)) {
             return false;
         }
-        self.forget_value(key);
-        let holder = self.living(maker.process);
+        let hollow = holds.iter().filter(|held| self.is_hollow(**held)).filter_map(|held| self.maker(*held));
+        let makers: Vec<TaskKey> = hollow.filter(|maker| !self.tasks[maker].is_pending()).collect();
+        if !makers.into_iter().all(|maker| self.plan(maker, plan)) {
+            return false;
+        }
+        plan.push(key);
+        true
+    }
+
+    fn is_hollow(&self, key: ObjectKey) -> bool {
+        self.objects.get(&key).is_some_and(|object| object.trace && object.state == ObjectState::Pending)
+    }
+
+    fn run_again(&mut self, key: TaskKey) {
+        let holder = self.living(key.process);
+        let holds = self.tasks[&key].kept.clone().unwrap_or_default();
         holds.iter().for_each(|held| self.add(*held, holder, SUBMITTED));
-        let task = self.tasks.get_mut(&maker).expect("it was there before");
+        for held in &holds {
+            if self.is_hollow(*held) {
+                self.end_trace(*held);
+            }
+        }
+        let task = self.tasks.get_mut(&key).expect("it was there before");
         if task.retries != ENDLESS {
             task.retries -= 1;
         }
         (task.kept, task.holds, task.holder, task.parent) = (None, holds, holder, None);
         (task.worker, task.blocked) = (None, false);
-        self.wait_for_arguments(maker);
-        true
+        self.wait_for_arguments(key);
     }
 
     fn forget_value(&mut self, key: ObjectKey) {
@@ -288,7 +323,8 @@ impl Model {
     /// A task has finished: what it sent before and was lost meanwhile is made again, or never will be.
     pub(super) fn make_what_is_missing(&mut self, key: TaskKey) {
         let pending = |result: &ObjectKey| self.objects.get(result).is_some_and(|object| object.state == ObjectState::Pending);
-        let missing: Vec<ObjectKey> = self.tasks[&key].returns.iter().copied().filter(pending).collect();
+        let missing: Vec<ObjectKey> =
+            self.tasks[&key].returns.iter().copied().filter(pending).filter(|result| !self.is_hollow(*result)).collect();
         for result in missing {
             if !self.rebuild(result) {
                 self.fail_object(result, &Codes::from(["object_lost"]));

@@ -10,15 +10,74 @@ use super::{Answer, CAPTURED, Codes, End, Expected, LOCAL, Model, Object, PINNED
 impl Model {
     /// Nothing is kept that nobody holds.
     pub(super) fn free_unheld(&mut self) {
-        while std::mem::take(&mut self.dropped) {
-            let unheld: Vec<ObjectKey> = self.objects.keys().copied().filter(|key| self.counts(*key) == [0; 4]).collect();
-            for key in unheld {
-                self.free(key);
+        loop {
+            while std::mem::take(&mut self.dropped) {
+                let unheld: Vec<ObjectKey> = self.objects.keys().copied().filter(|key| self.counts(*key) == [0; 4]).collect();
+                for key in unheld {
+                    self.free(key);
+                }
             }
+            let unwanted = self.objects.iter().find(|(key, object)| object.trace && !self.is_taken_again(**key)).map(|(key, _)| *key);
+            let Some(unwanted) = unwanted else { break };
+            self.end_trace(unwanted);
+        }
+    }
+
+    /// Whether a finished task that may run again takes it.
+    fn is_taken_again(&self, key: ObjectKey) -> bool {
+        self.tasks.values().any(|task| self.may_run_again(task).is_some_and(|holds| holds.contains(&key)))
+    }
+
+    /// What a finished task takes that may run again: one of its results is there, and its job.
+    pub(super) fn may_run_again<'a>(&self, task: &'a Task) -> Option<&'a std::collections::BTreeSet<ObjectKey>> {
+        let lives = || self.jobs.contains_key(&task.job) && task.returns.iter().any(|result| self.objects.contains_key(result));
+        task.kept.as_ref().filter(|_| lives())
+    }
+
+    /// Nobody holds an object: whether a trace of it stays, because it is taken again and can be made again, or is as good as nothing.
+    fn leaves_trace(&self, key: ObjectKey) -> bool {
+        let object = &self.objects[&key];
+        let remade = || self.maker(key).is_some_and(|maker| self.may_run_again(&self.tasks[&maker]).is_some());
+        let stays = match object.state {
+            _ if object.actor || object.trace => false,
+            ObjectState::Inlined => object.contains.is_empty(),
+            ObjectState::InMemory => !matches!(object.residency, Residency::Spilling | Residency::Restoring) && remade(),
+            _ => false,
+        };
+        stays && self.is_taken_again(key)
+    }
+
+    fn leave_trace(&mut self, key: ObjectKey) {
+        if self.objects[&key].state == ObjectState::InMemory {
+            self.leave_leases(key);
+            let object = self.objects.get_mut(&key).expect("the caller has looked");
+            let record = object.record.take();
+            (object.state, object.residency, object.length, object.offset) = (ObjectState::Pending, Residency::Primary, 0, 0);
+            let (captor, contains) = (object.captor, std::mem::take(&mut object.contains));
+            let captor = self.living(captor);
+            for inner in contains {
+                assert!(self.take(inner, captor, CAPTURED), "the model lost a captured count");
+            }
+            if let Some((file, at)) = record {
+                self.leave_file(file, at);
+            }
+        }
+        let object = self.objects.get_mut(&key).expect("the caller has looked");
+        (object.hidden, object.trace) = (true, true);
+        self.add(key, super::AGENT, CAPTURED);
+    }
+
+    pub(super) fn end_trace(&mut self, key: ObjectKey) {
+        if let Some(object) = self.objects.get_mut(&key).filter(|object| object.trace) {
+            object.trace = false;
+            assert!(self.take(key, super::AGENT, CAPTURED), "the model lost a trace");
         }
     }
 
     pub(super) fn free(&mut self, key: ObjectKey) {
+        if self.objects.contains_key(&key) && self.leaves_trace(key) {
+            return self.leave_trace(key);
+        }
         let Some(object) = self.objects.remove(&key) else { return };
         if object.actor {
             self.unreferenced.push(key);

@@ -265,11 +265,21 @@ impl Model {
         self.tasks.values().any(|task| task.needs().contains(&key))
     }
 
+    /// Whether it lacks at most its arguments, and a worker if it is no call.
+    pub(super) fn may_begin(&self, key: &TaskKey, task: &Task) -> bool {
+        match task.role {
+            Role::Function | Role::Constructor(_) => task.waits_for_worker(),
+            Role::Method(actor) => {
+                self.fetching.contains(key) || (task.status == TaskStatus::PendingNodeAssignment && self.has_place(actor))
+            }
+        }
+    }
+
     /// Whether the object may be kept in the store for a task that begins or has begun.
     pub(super) fn may_be_kept(&self, key: ObjectKey) -> bool {
         let begun = |task: &Task| matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
-        let keeps = |task: &Task| task.waits_for_worker() || task.lingers || (begun(task) && !matches!(task.role, Role::Method(_)));
-        self.tasks.values().any(|task| keeps(task) && task.needs().contains(&key))
+        let keeps = |key: &TaskKey, task: &Task| begun(task) || task.lingers || self.may_begin(key, task);
+        self.tasks.iter().any(|(task, state)| keeps(task, state) && state.needs().contains(&key))
     }
 
     /// An object cannot be read: the tasks that it was read for fail.

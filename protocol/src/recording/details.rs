@@ -1,0 +1,153 @@
+//! What a recording has beside the tables: things in detail, as far as the tables don't tell. Rows in them that a table has are written as
+//! their ids alone, so that a detail is written again only when what it links together is something else.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Picture;
+use crate::id::{ObjectId, TaskId};
+use crate::record::{ObjectRow, TaskRow};
+use crate::stream::{Detail, Rows, Target};
+use crate::window::{Print, Prints, clip};
+
+/// What details may take of a segment's beginning, and of any picture, in bytes.
+pub const SHARE: usize = 288 << 10;
+
+/// What a detail of a recording is about; `None` for what the tables tell whole.
+#[must_use]
+pub fn target_of(detail: &Detail) -> Option<Target> {
+    match detail {
+        Detail::Object(detail) => Some(Target::Object(detail.object.object_id)),
+        Detail::Site(detail) => Some(Target::Site(detail.site.site.id)),
+        Detail::Task(detail) => Some(Target::Task(detail.task.task_id)),
+        Detail::PostMortem(detail) => Some(Target::Process(detail.process.process)),
+        Detail::Explain(detail) => detail.subject.clone().map(Target::Explain),
+        Detail::Node(_) => Some(Target::Node),
+        Detail::Process(_) | Detail::Actor(_) | Detail::SpillFile(_) | Detail::Recording(_) => None,
+    }
+}
+
+/// Rows that the tables of a picture have.
+#[derive(Default)]
+struct Known {
+    objects: HashSet<ObjectId>,
+    tasks: HashSet<TaskId>,
+}
+
+impl Known {
+    fn of(picture: &Picture) -> Self {
+        let mut known = Self::default();
+        for taken in &picture.tables {
+            match &taken.rows {
+                Rows::Objects(rows) => known.objects.extend(rows.iter().map(|row| row.object_id)),
+                Rows::Tasks(rows) => known.tasks.extend(rows.iter().map(|row| row.task_id)),
+                _ => {}
+            }
+        }
+        known
+    }
+
+    fn object(&self, row: &ObjectRow) -> serde_json::Result<Value> {
+        one(row, self.objects.contains(&row.object_id), "object_id")
+    }
+
+    fn objects(&self, rows: &[ObjectRow]) -> serde_json::Result<Value> {
+        rows.iter().map(|row| self.object(row)).collect()
+    }
+
+    fn tasks(&self, rows: &[TaskRow]) -> serde_json::Result<Value> {
+        rows.iter().map(|row| one(row, self.tasks.contains(&row.task_id), "task_id")).collect()
+    }
+
+    /// A detail as it is written.
+    fn write(&self, detail: &Detail) -> serde_json::Result<Value> {
+        Ok(match detail {
+            Detail::Object(detail) => json!({"object": {
+                "object": {"object_id": detail.object.object_id},
+                "contained_in": self.objects(&detail.contained_in)?,
+                "contains": self.objects(&detail.contains)?,
+                "tasks": self.tasks(&detail.tasks)?,
+            }}),
+            Detail::Task(detail) => json!({"task": {
+                "task": {"task_id": detail.task.task_id},
+                "arguments": self.objects(&detail.arguments)?,
+            }}),
+            Detail::Site(detail) => json!({"site": {"site": {"site": {"id": detail.site.site.id}}, "source": detail.source}}),
+            // Its figures are those of the table.
+            Detail::Node(detail) => json!({"node": {
+                "capacity_bytes": detail.capacity_bytes,
+                "spill_places": detail.spill_places,
+                "checks": detail.checks,
+            }}),
+            whole => {
+                let mut value = serde_json::to_value(whole)?;
+                clip(&mut value);
+                value
+            }
+        })
+    }
+}
+
+/// One row, or its id alone.
+fn one<R: Serialize>(row: &R, known: bool, id: &str) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(row)?;
+    if let (Some(map), true) = (value.as_object_mut(), known) {
+        map.retain(|name, _| name == id);
+    }
+    clip(&mut value);
+    Ok(value)
+}
+
+/// That nothing is told of a thing any more beside what the tables tell.
+fn nothing(target: &Target) -> Option<Value> {
+    match target {
+        Target::Object(id) => Some(json!({"object": {"object": {"object_id": id}}})),
+        Target::Task(id) => Some(json!({"task": {"task": {"task_id": id}}})),
+        Target::Explain(subject) => Some(json!({"explain": {"subject": subject}})),
+        _ => None,
+    }
+}
+
+/// Details that were written in a segment.
+#[derive(Default)]
+pub(super) struct Written {
+    prints: Prints,
+    last: HashMap<Target, Print>,
+}
+
+impl Written {
+    /// Nothing counts as written any more.
+    pub(super) fn forget(&mut self) {
+        self.last.clear();
+    }
+
+    /// The details that have to be written for a picture, as JSON; what has no place in it is left out.
+    ///
+    /// # Errors
+    /// None that a value could bring about.
+    pub(super) fn news(&mut self, picture: &Picture) -> serde_json::Result<Vec<String>> {
+        let known = Known::of(picture);
+        let (mut news, mut bytes, mut told) = (Vec::new(), 0, HashSet::new());
+        for detail in &picture.details {
+            let Some(target) = target_of(detail) else { continue };
+            let text = known.write(detail)?.to_string();
+            let print = self.prints.of(&text);
+            if self.last.get(&target) == Some(&print) {
+                told.insert(target);
+            } else if bytes + text.len() <= SHARE {
+                bytes += text.len();
+                self.last.insert(target.clone(), print);
+                told.insert(target);
+                news.push(text);
+            }
+        }
+        let gone: Vec<Target> = self.last.keys().filter(|target| !told.contains(*target)).cloned().collect();
+        for target in gone {
+            self.last.remove(&target);
+            news.extend(nothing(&target).map(|value| value.to_string()));
+        }
+        Ok(news)
+    }
+}
