@@ -277,6 +277,8 @@ pub struct Core {
     recording_wanted: bool,
     oom: oom::Monitor,
     learned: LearnedSizes,
+    /// What generators failed with that are known no more, until their submitters ask.
+    unheard: HashMap<TaskKey, plasmon_protocol::error::Error, foldhash::fast::FixedState>,
     /// Workers whose last tasks were quick, and some whose were so once.
     quick: Vec<ProcessId>,
     /// When it is looked next whether tasks wait behind others that take long, milliseconds since the Unix epoch.
@@ -377,6 +379,7 @@ impl Core {
             recording_wanted: false,
             oom: oom::Monitor::default(),
             learned: LearnedSizes::default(),
+            unheard: HashMap::default(),
             quick: Vec::new(),
             window_look_ms: None,
             config,

@@ -132,6 +132,8 @@ impl Core {
             self.arguments.alone.take_if(|alone| *alone == key);
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
             self.ask_again(key);
+            // Others may have waited for the reads to end.
+            self.dispatch_wanted = true;
         }
     }
 
@@ -151,7 +153,9 @@ impl Core {
         if !state.preparing.contains(&call) {
             state.preparing.push(call);
         }
-        let blocked = state.worker.and_then(|worker| self.process(worker)).is_some_and(|worker| worker.blocked);
+        // A call beside others does not tell when it waits: what is kept for it never counts, or it could wait for what has no room for it.
+        let beside = state.max_concurrency > 1;
+        let blocked = beside || state.worker.and_then(|worker| self.process(worker)).is_some_and(|worker| worker.blocked);
         if ready {
             self.lend_argument_room(call, blocked);
         } else {

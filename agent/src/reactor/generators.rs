@@ -10,7 +10,7 @@ use plasmon_protocol::record::ObjectState;
 
 use super::{Activity, Core, Outbox, Violation};
 use crate::references::table::Count;
-use crate::scheduler::task::{Role, Room};
+use crate::scheduler::task::{Role, Room, Task};
 
 impl Core {
     /// The submitter makes room for more results; with none, there will be no more. Those of a task that has ended never have a value.
@@ -31,11 +31,12 @@ impl Core {
         if task.is_some_and(|task| matches!(task.role, Role::Constructor(_))) {
             return Err(Violation("more results of a constructor".to_owned()));
         }
+        if task.is_some_and(|task| !task.streams && !task.returns.is_empty()) {
+            return Err(Violation("more results of a task that is no generator".to_owned()));
+        }
         let goes_on = task.is_some_and(|task| task.is_pending() && !task.closed);
-        let error = match task.and_then(|task| task.error.clone()) {
-            Some(error) => error,
-            None => self.no_more(key),
-        };
+        let failed = task.and_then(|task| task.error.clone());
+        let error = self.unheard.remove(&key).or(failed).unwrap_or_else(|| self.no_more(key));
         for result in returns {
             self.create(from, *result, site, true)?;
             self.hold(from, *result, Count::Local, site)?;
@@ -49,6 +50,7 @@ impl Core {
         if returns.is_empty() {
             self.close_results(key, out);
         } else if let Some(task) = self.tasks.get_mut(&key).filter(|_| goes_on) {
+            task.streams = true;
             task.returns.extend_from_slice(returns);
             self.answer_room(key, out);
         }
@@ -121,7 +123,7 @@ impl Core {
         let error = self.no_more(key);
         for result in returns {
             // What is seen was yielded by an earlier attempt; should it be lost, it is made again.
-            if self.objects.get(result).is_some_and(|object| object.hidden) {
+            if self.objects.get(result).is_some_and(|object| object.hidden) && !self.lineage.is_trace(result) {
                 self.fail_object(result, &error, out);
             }
         }
@@ -158,7 +160,16 @@ impl Core {
         }
     }
 
-    fn no_more(&self, key: TaskKey) -> Error {
+    /// An ended task is known no more. What a generator failed with is kept until its submitter asks for more results: those that it has
+    /// may all have values, and it would take the end of them for the end of all.
+    pub(super) fn keep_unheard(&mut self, task: &Task) {
+        let error = task.error.as_ref().filter(|_| task.streams && !task.closed && self.process(task.key.process).is_some());
+        if let Some(error) = error {
+            self.unheard.insert(task.key, error.clone());
+        }
+    }
+
+    pub(super) fn no_more(&self, key: TaskKey) -> Error {
         Error::NoMoreResults { task: key.on(self.config.node) }
     }
 }

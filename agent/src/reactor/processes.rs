@@ -114,6 +114,7 @@ impl Core {
             ProcessType::Agent => {}
         }
         self.dismissed.remove(&id);
+        self.unheard.retain(|task, _| task.process != id);
         self.oom.forget(id);
         let (kind, severity, what) = match (process.process_type, expected) {
             (ProcessType::Driver, true) => (EventKind::DriverEnded, Severity::Info, "ended"),

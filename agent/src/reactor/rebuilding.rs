@@ -7,7 +7,7 @@ use plasmon_protocol::local::ENDLESS;
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::stream::Target;
 
-use super::{Core, Outbox};
+use super::{Core, MAX_INLINED, Outbox};
 use crate::references::table::Count;
 use crate::scheduler::task::{Argument, Role, Task};
 use crate::store::object::Residency;
@@ -101,7 +101,8 @@ impl Core {
         let Some(object) = self.objects.get(key).filter(|object| !object.actor) else { return false };
         let made_again = || object.task().is_some_and(|maker| self.lineage.get(maker).is_some());
         let stays = match object.state {
-            Some(ObjectState::Inlined) => object.contains().is_empty(),
+            // Traces leave the agent's memory for values to the program's.
+            Some(ObjectState::Inlined) => object.contains().is_empty() && self.counters.inlined_bytes < MAX_INLINED / 2,
             // What a job reads or writes just now goes with that.
             Some(ObjectState::InMemory) => made_again() && !matches!(object.residency, Residency::Spilling | Residency::Restoring),
             _ => false,

@@ -122,6 +122,7 @@ impl Core {
             outputs: 0,
             yielded: 0,
             closed: false,
+            streams: false,
             room: None,
             blocked: false,
             submitted_ms: now_ms,
@@ -265,7 +266,10 @@ impl Core {
         };
         task.outputs += 1;
         task.yielded = task.yielded.max(task.outputs);
-        self.reveal(result);
+        // Only a trace is left of what was let go meanwhile.
+        if !self.lineage.is_trace(result) {
+            self.reveal(result);
+        }
         self.resolve(from, result, value, contains, out)
     }
 
@@ -295,6 +299,11 @@ impl Core {
         let Some(task) = self.running(from, key)? else {
             self.leave_actor(from, key);
             return Ok(());
+        };
+        // Its submitter made room for results of what is no generator.
+        let ending = match ending {
+            Ending::Finished if task.streams => Ending::Exhausted,
+            ending => ending,
         };
         if ending == Ending::Finished && (task.outputs as usize) < task.returns.len() {
             return Err(Violation(format!("task ended with {} of {} results", task.outputs, task.returns.len())));
@@ -514,7 +523,8 @@ impl Core {
         self.ended.push_back(key);
         while self.ended.len() > MAX_ENDED_TASKS {
             if let Some(oldest) = self.ended.pop_front() {
-                self.tasks.remove(&oldest);
+                let forgotten = self.tasks.remove(&oldest);
+                forgotten.iter().for_each(|task| self.keep_unheard(task));
             }
         }
     }

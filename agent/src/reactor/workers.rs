@@ -169,7 +169,13 @@ impl Core {
             self.give_up(process.job, how);
         }
         let (pid, how) = (process.pid, how.to_owned());
+        self.quick.retain(|quick| *quick != worker);
         let running = match process.activity {
+            // It died of what it ran before: what it had not begun was never tried.
+            Activity::Busy(key) if process.tasks_done > 0 && self.waits_in(key, worker) => {
+                self.take_task_back(worker, key);
+                None
+            }
             Activity::Busy(key) => Some(key),
             _ => None,
         };
@@ -180,7 +186,7 @@ impl Core {
         };
         match process.activity {
             Activity::Actor(actor) => self.lose_actor(actor, &loss, out),
-            Activity::Busy(key) if self.tasks.get(&key).is_some_and(|task| task.worker == Some(worker)) => {
+            Activity::Busy(key) if running.is_some() && self.tasks.get(&key).is_some_and(|task| task.worker == Some(worker)) => {
                 if let Some(task) = self.tasks.get_mut(&key) {
                     task.worker = None;
                     task.blocked = false;
@@ -195,6 +201,13 @@ impl Core {
         for (_, key) in process.window.ahead.iter().rev() {
             self.take_task_back(worker, *key);
         }
+    }
+
+    /// Whether a task was sent to this worker and has not begun.
+    fn waits_in(&self, key: TaskKey, worker: ProcessId) -> bool {
+        let waits =
+            |task: &Task| task.role == Role::Function && task.status == TaskStatus::SubmittedToWorker && task.worker == Some(worker);
+        self.tasks.get(&key).is_some_and(waits)
     }
 
     /// An actor's worker is gone, and out of the table: nothing is left to be told to it.

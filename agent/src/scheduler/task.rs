@@ -127,6 +127,8 @@ pub struct Task {
     pub yielded: u32,
     /// It is a generator, and no more results are wanted than there is room for.
     pub closed: bool,
+    /// Room for more results was made after it was submitted: it is a generator.
+    pub streams: bool,
     /// Its worker waits for room.
     pub room: Option<Room>,
     /// It waits in a `get` and gave its CPU back.
@@ -221,6 +223,7 @@ pub(super) fn sample(key: TaskKey) -> Task {
         outputs: 0,
         yielded: 0,
         closed: false,
+        streams: false,
         room: None,
         blocked: false,
         submitted_ms: 0,

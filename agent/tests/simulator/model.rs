@@ -74,6 +74,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) job: JobId,
     pub(crate) activity: Activity,
+    /// Tasks that it has ended.
+    pub(crate) done: u32,
     /// What it was sent beside the task that it runs.
     pub(crate) window: Window,
     /// The GPUs that it sees.
@@ -188,6 +190,8 @@ pub(crate) struct Task {
     pub(crate) yielded: usize,
     /// No more results of a generator are wanted.
     pub(crate) closed: bool,
+    /// Room for results was made after it was submitted.
+    pub(crate) streams: bool,
     /// Its worker waits for room: the request, and for how many results.
     pub(crate) room: Option<(u32, usize)>,
     /// What its error may be, when it has failed.
@@ -408,6 +412,7 @@ impl Process {
             pid,
             job,
             activity,
+            done: 0,
             window: Window::default(),
             devices: Vec::new(),
             blocked: false,

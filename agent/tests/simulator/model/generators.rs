@@ -21,6 +21,7 @@ impl Model {
         let key = TaskKey { process: from, number };
         let task = self.tasks.get(&key);
         allowed(task.is_none_or(|task| !matches!(task.role, Role::Constructor(_))), "more results of a constructor")?;
+        allowed(task.is_none_or(|task| task.streams || task.returns.is_empty()), "more results of a task that is no generator")?;
         let goes_on = task.is_some_and(|task| task.is_pending() && !task.closed);
         // An error is remembered for a while.
         let codes: Codes = task.map(|task| task.codes.clone()).unwrap_or_default().into_iter().chain([NO_MORE]).collect();
@@ -34,6 +35,7 @@ impl Model {
             task.closed |= returns.is_empty();
             if goes_on {
                 task.returns.extend_from_slice(returns);
+                task.streams |= !returns.is_empty();
             }
         }
         self.answer_room(key);
@@ -88,8 +90,12 @@ impl Model {
     pub(super) fn exhaust(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         task.closed = true;
-        let unseen: Vec<ObjectKey> =
-            task.returns.iter().copied().filter(|result| self.objects.get(result).is_some_and(|object| object.hidden)).collect();
+        let unseen: Vec<ObjectKey> = task
+            .returns
+            .iter()
+            .copied()
+            .filter(|result| self.objects.get(result).is_some_and(|object| object.hidden && !object.trace))
+            .collect();
         for result in unseen {
             self.fail_object(result, &BTreeSet::from([NO_MORE]));
         }

@@ -329,6 +329,7 @@ impl Model {
             blocked: false,
             yielded: 0,
             closed: false,
+            streams: false,
             room: None,
             codes: Codes::new(),
         };
@@ -386,7 +387,9 @@ impl Model {
         let result = *task.returns.get(task.outputs).ok_or("more results than the task has")?;
         let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending && !object.trace);
         allowed(!wanted || contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
-        self.reveal(result);
+        if self.objects.get(&result).is_some_and(|object| !object.trace) {
+            self.reveal(result);
+        }
         let stored = wanted && !self.reaches(&contains, result);
         match value {
             Value::Memory(memory) => {
@@ -424,6 +427,7 @@ impl Model {
             return self.decline(from, key);
         }
         let Some(task) = self.run_by(from, key)? else { return Ok(()) };
+        let ending = if *ending == Ending::Finished && task.streams { &Ending::Exhausted } else { ending };
         allowed(*ending != Ending::Finished || task.outputs >= task.returns.len(), "an end without all results")?;
         allowed(
             *ending != Ending::Exhausted || !matches!(task.role, Role::Constructor(_)) || !task.is_pending(),
@@ -432,6 +436,7 @@ impl Model {
         (task.worker, task.room) = (None, None);
         task.blocked = false;
         let (pending, role) = (task.is_pending(), task.role);
+        self.sender(from).done += 1;
         self.end_lingering(key);
         match role {
             Role::Constructor(actor) if pending && *ending == Ending::Finished => self.actor_ready(actor, from),

@@ -141,6 +141,10 @@ impl Model {
         lost.window.ahead.iter().for_each(|task| self.take_back(*task));
         let Activity::Busy(key) = lost.activity else { return };
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.worker == Some(id)) else { return };
+        if lost.done > 0 && task.role == Role::Function && task.status == TaskStatus::SubmittedToWorker {
+            self.take_back(key);
+            return;
+        }
         task.worker = None;
         task.blocked = false;
         let pending = task.is_pending();
