@@ -179,11 +179,13 @@ impl Core {
             out.wake(worker);
         }
         let mut waits: Vec<TaskKey> = Vec::new();
+        let mut crowded = false;
         while let Some(actor) = self.actors.get(&key).filter(|actor| actor.status == ActorStatus::Alive) {
             let has_place = actor.has_place();
             let Some(worker) = actor.worker.filter(|_| has_place || actor.may_be_sent_ahead()) else { break };
             let ready = |call| !waits.contains(&call) && self.tasks.get(&call).is_some_and(Task::is_ready_call);
-            if !out.has_room(worker) {
+            crowded = !out.has_room(worker);
+            if crowded {
                 break;
             }
             let Some(call) = actor.calls.first(ready) else { break };
@@ -211,7 +213,7 @@ impl Core {
             self.run(call, worker, Work::Method, !has_place, out);
         }
         let may_run_more = |actor: &Actor| actor.has_place() && actor.worker.is_some();
-        if self.actors.get(&key).is_some_and(|actor| !actor.preparing.is_empty() && !may_run_more(actor)) {
+        if self.actors.get(&key).is_some_and(|actor| !actor.preparing.is_empty() && (crowded || !may_run_more(actor))) {
             self.let_calls_wait(key);
         }
     }
