@@ -15,7 +15,7 @@ use super::websocket::WebSocketLink;
 use super::{Link, LinkEvent};
 use crate::model::apart::{self, APART, agent_of};
 use crate::model::sliding::{Part, Picture, Sliding};
-use crate::model::{self, Applied, Model, Watched, window};
+use crate::model::{Applied, Model, Watched, window};
 
 /// Views that were left of which it is known where their windows were.
 const LEFT: usize = 16;
@@ -433,11 +433,11 @@ mod tests {
     use super::*;
 
     /// What an agent with so many processes answers to its part of a view.
-    fn answer(view: &View, sliding: &Sliding, number: usize, processes: u32) -> model::Window {
+    fn answer(view: &View, sliding: &Sliding, number: usize, processes: u32) -> crate::model::Window {
         let row = |id| ProcessRow { process: ProcessId(id), pid: id, heap_bytes: u64::from(processes - id), ..ProcessRow::default() };
         let query = Query::prepare(of_agent(view, sliding, number)).unwrap();
         let shown = query.window(&Rows::Processes((0..processes).map(row).collect()), 0);
-        model::Window::new(shown.totals, shown.start, shown.rows)
+        crate::model::Window::new(shown.totals, shown.start, shown.rows)
     }
 
     #[test]
