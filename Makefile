@@ -42,7 +42,7 @@ VALGRIND = $(CURDIR)/target/valgrind
 instructions: ## Count the instructions of the hot paths, beside what they were; BLESS=1 writes them anew
 	@command -v valgrind >/dev/null || test -x $(VALGRIND)/usr/bin/valgrind || { mkdir -p $(VALGRIND) && cd $(VALGRIND) && \
 		apt-get download valgrind && dpkg-deb --extract valgrind_*.deb .; } || echo "no valgrind: instructions are not counted"
-	command -v valgrind >/dev/null || export PATH="$$PATH:$(VALGRIND)/usr/bin" VALGRIND_LIB=$(VALGRIND)/usr/libexec/valgrind; \
+	command -v valgrind >/dev/null || export PATH="$$PATH:$(VALGRIND)/usr/bin" VALGRIND_LIB="$$(dirname "$$(find $(VALGRIND)/usr -name 'callgrind-*-linux' 2>/dev/null | head -1)")"; \
 		$(CARGO) bench --package plasmon --bench plasmon -- instructions
 
 # Installs packages into the directory of the target, which is the file that says so.
@@ -114,8 +114,12 @@ lint: ## Check format, lints and who imports whom
 
 bench: ## Measure everything beside its floor; ONLY=put measures one group, README=1 writes the README's table anew
 	$(CARGO) build --release --package plasmon-agent --bin plasmon-agent --package plasmon-tui --bin plasmon
+ifneq ($(ONLY),keys)
 	$(CARGO) bench --package plasmon --bench plasmon -- $(ONLY)
+endif
+ifeq ($(filter-out keys,$(ONLY)),)
 	$(CARGO) bench --package plasmon-tui --bench keys
+endif
 
 demo: ## Open the dashboard on a demo workload
 	$(CARGO) run --release --package plasmon-tui --bin plasmon -- demo
