@@ -5,6 +5,7 @@
 mod system;
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use plasmon::binding::{Connection, Frame};
@@ -13,6 +14,9 @@ use plasmon_tui::view::theme::Theme;
 use portable_pty::CommandBuilder;
 use system::place::{Daemon, Place, until};
 use system::screen::{Screen, command};
+
+/// This process is one program, of one agent at a time.
+static PROGRAM: Mutex<()> = Mutex::new(());
 
 /// A dashboard on an agent of its own, whose working directory is the test's.
 fn open(place: &Place, columns: u16, rows: u16) -> (Daemon, Screen) {
@@ -162,6 +166,7 @@ fn of_several_agents_every_row_of_long_tables_is_reached() {
     const ROWS: usize = 35;
     let place = Place::new();
     let daemon = Daemon::start(&place, &[]);
+    let _program = PROGRAM.lock().unwrap_or_else(PoisonError::into_inner);
     plasmon::Options::new().address(&daemon.found.path).init().unwrap();
     let held: Vec<_> = (1..=OBJECTS).map(|size| plasmon::put(&vec![7_u8; size * 8][..]).unwrap()).collect();
     // One agent twice: all rows come in twos, of an order that hangs on both.
@@ -322,6 +327,7 @@ fn ascii_and_themes_reach_the_terminal() {
 fn the_sites_of_a_program_that_tells_stacks_are_a_tree_by_what_called_what() {
     let place = Place::new();
     let (daemon, mut screen) = open(&place, 200, 40);
+    let _program = PROGRAM.lock().unwrap_or_else(PoisonError::into_inner);
     plasmon::Options::new().address(&daemon.found.path).init().unwrap();
     let connection = Connection::current().unwrap();
     let frame = |function, line| Frame { file: "train.py", line, function };
