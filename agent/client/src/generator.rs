@@ -105,32 +105,78 @@ impl<T: ?Sized> Results<T> {
             if ready.is_none_or(|ready| !ready.contains(&true)) {
                 return Ok(Next::NotYet);
             }
+            let error = self.error_of(&front)?;
+            let exhausted = matches!(error, Some(Error::NoMoreResults { .. }));
+            let ends = match &error {
+                Some(error) => exhausted || self.ends_with(error)?,
+                None => false,
+            };
             let mut ahead = self.lock();
             if ahead.references.front() != Some(&front) {
                 // Another thread took it.
                 continue;
             }
-            if self.client.slots.read(front.key().slot).is_some_and(|entry| entry.state == SlotState::Failed) {
-                // Nothing comes after the task's error.
+            if ends {
                 ahead.ended = true;
                 ahead.references.clear();
-                let error = fetch_until(Fetch::at(&front.handle, self.site), None, None);
-                return Ok(if matches!(error, Err(Error::NoMoreResults { .. })) { Next::End } else { Next::Result(front) });
+                if exhausted {
+                    return Ok(Next::End);
+                }
+                self.close();
+                return Ok(Next::Result(front));
+            }
+            if ahead.references.len() <= GENERATOR_BATCH as usize + 1 {
+                let extended = self.extend(&mut ahead);
+                // There is another chance as long as others are left; the last one stays for it.
+                if ahead.references.len() == 1 {
+                    extended?;
+                }
             }
             ahead.references.pop_front();
-            if ahead.references.len() <= GENERATOR_BATCH as usize {
-                self.extend(&mut ahead)?;
-            }
             return Ok(Next::Result(front));
         }
+    }
+
+    fn has_failed(&self, reference: &ObjectRef<T>) -> bool {
+        let key = reference.key();
+        let entry = self.client.slots.read(key.slot).unwrap_or_default();
+        (entry.state, entry.generation) == (SlotState::Failed, key.generation)
+    }
+
+    /// The error that an object has instead of a value.
+    fn error_of(&self, reference: &ObjectRef<T>) -> Result<Option<Error>, Error> {
+        if !self.has_failed(reference) {
+            return Ok(None);
+        }
+        let error = fetch_until(Fetch::at(&reference.handle, self.site), None, None).err();
+        // The end of the connection, or of the task that asks, says nothing of the object.
+        self.client.alive()?;
+        cancelled::check(&self.client)?;
+        Ok(error)
+    }
+
+    /// Whether the error of the first result is the task's own. That is the error of all that follow, and by the time that the agent has
+    /// told of the first they have it; what a running task has yielded may fail or be lost alone, and others come after it.
+    fn ends_with(&self, error: &Error) -> Result<bool, Error> {
+        let (following, last) = {
+            let ahead = self.lock();
+            (ahead.references.get(1).cloned(), ahead.references.back().cloned())
+        };
+        let (Some(following), Some(last)) = (following, last) else { return Ok(false) };
+        Ok(self.has_failed(&last) && self.error_of(&following)?.as_ref() == Some(error))
+    }
+
+    /// Says that no more are wanted.
+    fn close(&self) {
+        // Without a connection there is nobody to tell.
+        let _ = self.client.push_urgent(&ToAgent::Extend { number: self.number, returns: Vec::new(), site: self.site });
     }
 }
 
 impl<T: ?Sized> Drop for Results<T> {
     fn drop(&mut self) {
         if !self.lock().ended && self.client.is_here() {
-            // Without a connection there is nobody to tell.
-            let _ = self.client.push_urgent(&ToAgent::Extend { number: self.number, returns: Vec::new(), site: self.site });
+            self.close();
         }
     }
 }

@@ -90,7 +90,7 @@ pub struct Call {
     pub(crate) site: u32,
     pub(crate) arguments: std::vec::IntoIter<Given>,
     pub(crate) results: Vec<Outgoing>,
-    /// How many results it has yielded; `None` where it is no generator.
+    /// How many results it has places for; `None` where it is no generator.
     pub(crate) yielded: Option<u32>,
     /// Views of arguments that were decoded: held until the task ends, as a view argument is.
     pub(crate) held: Vec<crate::pinned::Pin>,

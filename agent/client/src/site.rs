@@ -13,6 +13,10 @@ use plasmon_protocol::record::SiteKind;
 use crate::client::Client;
 use crate::registry::{REMOTE_FUNCTIONS, RemoteFunction};
 
+/// The numbers that only places get which are told without what they were called from, so that there is one for the innermost frame of a
+/// stack when there are too many stacks.
+const ALONE: u32 = MAX_SITES / 8;
+
 /// A place of the program's: the address of its constant location or of its remote function, and how references come to be there.
 type Place = (usize, SiteKind);
 
@@ -159,36 +163,32 @@ impl Sites {
         number
     }
 
-    /// A place that is told by text, called from the site with that number, or from 0: nobody knows where.
-    fn define_text(&self, client: &Client, kind: SiteKind, frame: &Frame<'_>, caller: u32) -> u32 {
+    /// A place that is told by text, called from the site with that number, or from 0: nobody knows where. `None` when it gets no number.
+    fn define_text(&self, client: &Client, kind: SiteKind, frame: &Frame<'_>, caller: u32) -> Option<u32> {
         if !client.words.sites() {
-            return 0;
+            return None;
         }
         let place = (kind, Box::from(frame.file), frame.line, caller);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = inner.texts.get(&place) {
-            return *number;
+            return Some(*number);
         }
-        let Some(number) = inner.next() else { return 0 };
+        let alone = caller == 0 && kind != SiteKind::Frame;
+        let number = inner.next().filter(|number| alone || *number <= MAX_SITES - ALONE)?;
         let (file, function) = (cut(frame.file), cut(frame.function));
-        if client.push(&ToAgent::Site { site: number, kind, file, line: frame.line, function, caller }).is_err() {
-            return 0;
-        }
+        client.push(&ToAgent::Site { site: number, kind, file, line: frame.line, function, caller }).ok()?;
         inner.last = number;
         inner.texts.insert(place, number);
-        number
+        Some(number)
     }
 
     /// A stack that is told by text, innermost frame first: the number of the innermost one, which is of that kind. The outermost of more
-    /// than [`MAX_STACK`] frames are left out.
+    /// than [`MAX_STACK`] frames are left out; all but the innermost one, when there are too many stacks.
     pub(crate) fn define_stack(&self, client: &Client, kind: SiteKind, frames: &[Frame<'_>]) -> u32 {
-        let frames = &frames[..frames.len().min(MAX_STACK)];
-        let mut number = 0;
-        for (at, frame) in frames.iter().enumerate().rev() {
-            let kind = if at == 0 { kind } else { SiteKind::Frame };
-            number = self.define_text(client, kind, frame, number);
-        }
-        number
+        let Some((innermost, callers)) = frames[..frames.len().min(MAX_STACK)].split_first() else { return 0 };
+        let caller = callers.iter().rev().try_fold(0, |caller, frame| self.define_text(client, SiteKind::Frame, frame, caller));
+        let number = caller.and_then(|caller| self.define_text(client, kind, innermost, caller));
+        number.or_else(|| self.define_text(client, kind, innermost, 0)).unwrap_or(0)
     }
 
     /// Names the functions of new places: for the service thread, since reading symbols takes a while. It waits neither for a thread that

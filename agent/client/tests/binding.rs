@@ -6,8 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use plasmon::binding::{Connection, Reference, SiteKind, borrow, reading, writing, wrote};
+use plasmon::binding::{Connection, Frame, Reference, SiteKind, borrow, reading, writing, wrote};
 use plasmon::{Error, ObjectId};
+use plasmon_protocol::local::MAX_SITES;
 use support::{Viewer, alone, start};
 
 const PAUSE: Duration = Duration::from_millis(10);
@@ -32,6 +33,23 @@ fn bytes_come_back_as_they_were_put_and_the_row_names_the_place_that_was_told() 
         let report = Viewer::here().report();
         assert_eq!(report.references.len(), 300);
         assert!(report.references.iter().all(|row| row.call_site.to_string() == "(put object) Class.method program.py:7"));
+    });
+}
+
+#[test]
+fn when_there_are_too_many_stacks_the_innermost_frame_is_told() {
+    alone(|| {
+        start(1.0);
+        let connection = Connection::current().unwrap();
+        let frame = |file, line, function| Frame { file, line, function };
+        for line in 1..=MAX_SITES {
+            let site = connection.site_of_stack(SiteKind::PutObject, &[frame("a.py", 1, "f"), frame("main.py", line, "main")]);
+            assert_ne!(site, 0);
+        }
+        let site = connection.site_of_stack(SiteKind::PutObject, &[frame("b.py", 7, "g"), frame("main.py", MAX_SITES + 1, "main")]);
+        let _object = put(&connection, b"here", site, &[]);
+        let report = Viewer::here().report();
+        assert_eq!(report.references[0].call_site.stack(), "(put object) g b.py:7");
     });
 }
 

@@ -50,16 +50,19 @@ class ObjectRefGenerator(Generic[_T]):
         return self
 
     async def __anext__(self) -> _plasmon.ObjectRef[_T]:
-        front = self._results.front()
-        if front is not None:
+        while front := self._results.front():
             ready = asyncio.get_running_loop().create_future()
-            told = ready.get_loop().call_soon_threadsafe
-            _plasmon.when_ready(front, lambda _reference, _error: told(_done, ready))
+            _plasmon.when_ready(front, _telling(ready))
             await ready
-        reference = self._results.next()
-        if reference is None:
-            raise StopAsyncIteration
-        return reference
+            try:
+                # The loop waits for nothing: somebody else may have taken that one.
+                reference = self._results.next(0.0)
+            except TimeoutError:
+                continue
+            if reference is None:
+                break
+            return reference
+        raise StopAsyncIteration
 
     def next_ready(self, timeout: Optional[float] = None) -> _plasmon.ObjectRef[_T]:
         """The next reference, as ``next`` returns it.
@@ -81,6 +84,10 @@ class ObjectRefGenerator(Generic[_T]):
 
     def __repr__(self) -> str:
         return f"<references to what a generator yields: {self._results!r}>"
+
+
+def _telling(ready: asyncio.Future[None]) -> Callable[[Any, Any], object]:
+    return lambda _reference, _error: ready.get_loop().call_soon_threadsafe(_done, ready)
 
 
 def _done(future: asyncio.Future[None]) -> None:

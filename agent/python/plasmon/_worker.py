@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import os
 import pickle
@@ -126,22 +125,26 @@ class Handler:
 
     def _iterated(self, value: Any, num_returns: str, name: str) -> Iterator[Any]:
         if inspect.isasyncgen(value):
-            return self._in_turn(functools.partial(_next_async, value))
+            return self._in_turn(value, _next_async)
         try:
             values = iter(value)
         except TypeError:
             message = f"{name} has num_returns={num_returns!r}, but its result is a single {type(value).__name__}\nhint: let it yield its results"
             raise TypeError(message) from None
         # A method's own code runs in the loop's thread.
-        return values if self._loop is None else self._in_turn(functools.partial(_next, values))
+        return values if self._loop is None else self._in_turn(values, _next)
 
-    def _in_turn(self, value: Callable[[], Coroutine[Any, Any, Any]]) -> Iterator[Any]:
-        """What a coroutine returns each time that it is run on the event loop."""
+    def _in_turn(self, values: Any, following: Callable[[Any], Coroutine[Any, Any, Any]]) -> Iterator[Any]:
+        """What follows each time that it is asked for on the event loop. There it is closed, too, when nobody wants more."""
         while True:
-            item = self._in_loop(value())
+            item = self._in_loop(following(values))
             if item is _END:
                 return
-            yield item
+            try:
+                yield item
+            except GeneratorExit:
+                self._in_loop(_close(values))
+                raise
 
     def _in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine on the worker's event loop, beside the others."""
@@ -191,6 +194,13 @@ async def _next_async(values: AsyncIterator[Any]) -> Any:
         return await values.__anext__()
     except StopAsyncIteration:
         return _END
+
+
+async def _close(values: Any) -> None:
+    if inspect.isasyncgen(values):
+        await values.aclose()
+    elif hasattr(values, "close"):
+        values.close()
 
 
 async def _later(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:

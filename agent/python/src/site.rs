@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use plasmon::binding::{Connection, Frame as Told, MAX_STACK, SiteKind};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::frame::Frame;
 
@@ -35,7 +36,8 @@ thread_local! {
 
 /// Hides files from call sites: those whose names begin with one of these. The first one is the package's own directory.
 #[pyfunction]
-pub(crate) fn set_hidden_files(prefixes: Vec<String>) {
+pub(crate) fn set_hidden_files(prefixes: Vec<Bound<'_, PyString>>) {
+    let prefixes = prefixes.iter().map(|prefix| prefix.to_string_lossy().into_owned()).collect();
     let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
     *hidden = (hidden.0 + 1, prefixes);
 }
@@ -103,7 +105,7 @@ fn tell(innermost: Frame<'_>, connection: &Connection, key: Key, known: &mut Kno
     while let Some(frame) = next.filter(|_| walked < MAX_STACK || frames.is_empty()) {
         walked += 1;
         let code = frame.code()?;
-        let file: String = code.getattr(pyo3::intern!(code.py(), "co_filename"))?.extract()?;
+        let file = file_of(&code)?;
         codes.push(code.clone().unbind());
         if own.as_ref() == Some(&file) {
             // What a worker is started with.
@@ -117,7 +119,7 @@ fn tell(innermost: Frame<'_>, connection: &Connection, key: Key, known: &mut Kno
     if frames.is_empty() {
         // Nothing but hidden files: the innermost is better than none.
         let code = innermost.code()?;
-        let file: String = code.getattr(pyo3::intern!(code.py(), "co_filename"))?.extract()?;
+        let file = file_of(&code)?;
         frames.push((file, innermost.line(), name_of(&code)?));
     }
     let told: Vec<Told<'_>> = frames.iter().map(|(file, line, function)| Told { file, line: *line, function }).collect();
@@ -132,5 +134,15 @@ fn tell(innermost: Frame<'_>, connection: &Connection, key: Key, known: &mut Kno
 fn name_of(code: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = code.py();
     let name = code.getattr(pyo3::intern!(py, "co_qualname")).or_else(|_| code.getattr(pyo3::intern!(py, "co_name")))?;
-    name.extract()
+    lossy(&name)
+}
+
+/// The file that a code is of.
+fn file_of(code: &Bound<'_, PyAny>) -> PyResult<String> {
+    lossy(&code.getattr(pyo3::intern!(code.py(), "co_filename"))?)
+}
+
+/// A text as it can be shown: a file's name need not be UTF-8, and what is not is replaced.
+fn lossy(text: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use plasmon::binding::{Argument, Call, Connection, Content, Failure, Runner, SiteKind, Work, become_what_was_started};
 use plasmon::{Error, ObjectId};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::error::OrRaise;
 use crate::value;
@@ -110,10 +110,16 @@ impl Interpreter {
                 break;
             }
             let Some(value) = iterator.next() else { return Ok(()) };
-            let (length, contains, fill) = value::encode(&value?)?.into_fill();
-            call.yield_raw(length, contains, fill).or_raise(py)?;
+            let encoded = value::encode(&value?)?;
+            let layout = encoded.layout();
+            let (length, contains) = (encoded.len(), &encoded.contains);
+            // Room may be long in coming, and what it is waited for may need the interpreter.
+            py.detach(|| place.send(length, contains, move |room| layout.write(room))).or_raise(py)?;
         }
-        values.call_method0(pyo3::intern!(py, "close"))?;
+        // Not all that is iterated over ends before its time: a list's iterator does not.
+        if let Some(close) = values.getattr_opt(pyo3::intern!(py, "close"))? {
+            close.call0()?;
+        }
         Ok(())
     }
 
@@ -141,8 +147,9 @@ impl Interpreter {
         }
         // References inside a function were got where it is defined; that is known when it has been read.
         let (function, _) = value::decode(py, connection, content, false, || (0, 0))?;
-        let (file, line, name): (String, u32, String) = handler.call_method1("place_of", (&function,))?.extract()?;
-        let site = connection.site(kind, &file, line, &name);
+        let (file, line, name): (Bound<'_, PyString>, u32, Bound<'_, PyString>) =
+            handler.call_method1("place_of", (&function,))?.extract()?;
+        let site = connection.site(kind, &file.to_string_lossy(), line, &name.to_string_lossy());
         let loaded = Loaded { function: function.unbind(), sites: (site, site) };
         let found = (loaded.function.clone_ref(py), loaded.sites);
         lock().insert(id, loaded);
@@ -154,8 +161,9 @@ impl Interpreter {
         if let Some(sites) = lock().get(name) {
             return Ok(*sites);
         }
-        let (file, line, function): (String, u32, String) = handler.call_method1("place_of_method", (instance, name))?.extract()?;
-        let site = connection.site(SiteKind::DeserializeActorTaskArg, &file, line, &function);
+        let place = handler.call_method1("place_of_method", (instance, name))?;
+        let (file, line, function): (Bound<'_, PyString>, u32, Bound<'_, PyString>) = place.extract()?;
+        let site = connection.site(SiteKind::DeserializeActorTaskArg, &file.to_string_lossy(), line, &function.to_string_lossy());
         lock().insert(name.to_owned(), (site, site));
         Ok((site, site))
     }

@@ -184,6 +184,101 @@ def test_methods_and_coroutines_yield_too() -> None:
         values(source.plain.remote(1))
 
 
+def test_what_nobody_wants_more_of_is_closed_where_it_runs_if_it_can_be(tmp_path: Path) -> None:
+    @plasmon.remote(num_returns="streaming")
+    def listed() -> list[int]:
+        return list(range(100))
+
+    @plasmon.remote
+    class AsyncSource:
+        async def later(self, file: str) -> AsyncIterator[int]:
+            try:
+                for number in range(100):
+                    yield number
+            finally:
+                await asyncio.sleep(0)
+                asyncio.get_running_loop()
+                Path(file).touch()
+
+        def plain(self, file: str) -> Iterator[int]:
+            try:
+                yield from range(100)
+            finally:
+                asyncio.get_running_loop()
+                Path(file).touch()
+
+        @plasmon.method(num_returns="streaming")
+        def mapped(self) -> Iterator[int]:
+            return map(abs, range(100))
+
+    source = AsyncSource.remote()
+    for method, arguments in ((source.later, ["later"]), (source.plain, ["plain"]), (source.mapped, []), (listed, [])):
+        numbers = method.remote(*(str(tmp_path / name) for name in arguments))
+        assert plasmon.get(next(numbers)) == 0
+        del numbers
+        for name in arguments:
+            until(f"{name} was closed in the loop's thread", (tmp_path / name).exists)
+    until("their worker is free", lambda: plasmon.available_resources()["CPU"] == 2)
+
+
+def test_two_share_a_generator_and_the_loop_goes_on(tmp_path: Path) -> None:
+    @plasmon.remote
+    def stepwise(directory: str) -> Iterator[int]:
+        for number in range(3):
+            until(f"the file {number}", Path(directory, str(number)).exists)
+            yield number
+
+    async def consume(steps: Any) -> list[Any]:
+        return [await reference async for reference in steps]
+
+    async def share() -> list[list[Any]]:
+        steps = stepwise.remote(str(tmp_path))
+        both = asyncio.gather(consume(steps), consume(steps))
+        for number in range(3):
+            await asyncio.sleep(0.05)
+            # Were the loop blocked, nobody would make the next file.
+            (tmp_path / str(number)).touch()
+        return await both
+
+    assert sorted(sum(asyncio.run(share()), [])) == [0, 1, 2]
+
+
+def test_a_value_that_fails_alone_does_not_end_the_generator() -> None:
+    @plasmon.remote
+    def captives(around: list[Any]) -> Iterator[Any]:
+        yield 0
+        # A reference to the object that is yielded here itself: it would never be freed.
+        yield plasmon.get(around[0])
+        yield from range(2, 30)
+
+    holder = Holder.remote()
+    numbers = captives.remote([holder.wait.remote()])
+    first = next(numbers)
+    own = numbers._results.front()
+    plasmon.get(holder.give.remote([own]))
+    references = [first, *numbers]
+    assert len(references) == 30 and references[1] == own
+    assert values(references[:1] + references[2:]) == [0, *range(2, 30)]
+    with pytest.raises(plasmon.exceptions.EncodeError, match="contain itself"):
+        plasmon.get(own)
+
+
+@plasmon.remote
+class Holder:
+    """Passes a value on from one call to another."""
+
+    def __init__(self) -> None:
+        self.given = asyncio.Event()
+
+    async def give(self, value: Any) -> None:
+        self.value = value
+        self.given.set()
+
+    async def wait(self) -> Any:
+        await self.given.wait()
+        return self.value
+
+
 def test_a_task_passes_on_what_a_generator_yields() -> None:
     @plasmon.remote
     def doubled(end: int) -> Iterator[int]:

@@ -418,6 +418,16 @@ def test_a_site_is_the_whole_stack_the_programs_own_frame_first() -> None:
     assert len(rows(object_id=deepest.hex())[0]["call_stack"]) == 64
 
 
+def test_a_files_name_need_not_be_text() -> None:
+    space: dict[str, Any] = {"plasmon": plasmon}
+    exec(compile("def keep():\n    return plasmon.put(1)\n@plasmon.remote\ndef task():\n    return keep()", "odd\udcff.py", "exec"), space)
+    kept, at = space["keep"](), line()
+    [row] = rows(object_id=kept.hex())
+    assert row["call_stack"][0].startswith("(put object) keep odd\N{REPLACEMENT CHARACTER}") and row["call_stack"][0].endswith(".py:2")
+    assert row["call_stack"][1] == f"test_a_files_name_need_not_be_text {__file__}:{at}"
+    assert plasmon.get(plasmon.get(space["task"].remote())) == 1
+
+
 def test_a_workers_stack_is_the_tasks_own() -> None:
     @plasmon.remote
     def puts() -> Any:

@@ -20,6 +20,9 @@ const MAX_SITES: usize = local::MAX_SITES as usize;
 /// shares the site `(other)`.
 const ALL_COST: usize = 48 << 20;
 const CLIENT_COST: usize = 12 << 20;
+/// What stacks leave of each limit for places without what they were called from: one part in so many. So when there are too many stacks
+/// the innermost frame of each is known still.
+const ALONE: usize = 8;
 /// A site without its texts, bytes.
 const ENTRY_COST: usize = 256;
 /// The file of the sites for which there was no place.
@@ -69,6 +72,11 @@ pub struct Cost(usize);
 /// A place, and what it was called from.
 type Place = (SiteKind, Box<str>, u32, SiteId);
 
+/// How much of a limit a place may use.
+fn most(limit: usize, stacked: bool) -> usize {
+    if stacked { limit - limit / ALONE } else { limit }
+}
+
 /// All sites of one agent. Number 0 is the unknown one.
 #[derive(Debug)]
 pub struct Sites {
@@ -94,7 +102,7 @@ impl Default for Sites {
 
 impl Sites {
     /// The number of a place; the same place, called from the same, has the same number whichever client names it. A place that is new is on
-    /// the client's cost. `None` when it would be a frame too many.
+    /// the client's cost. One for whose stack there is no room is told without it. `None` when it would be a frame too many.
     pub fn intern(&mut self, kind: SiteKind, file: &str, line: u32, function: &str, caller: SiteId, client: &mut Cost) -> Option<SiteId> {
         if self.depth(caller) >= MAX_STACK {
             return None;
@@ -104,9 +112,13 @@ impl Sites {
             self.name(id, function, client);
             return Some(id);
         }
+        let stacked = caller.0 != 0 || kind == SiteKind::Frame;
         // The file's name is in the index too.
-        if self.entries.len() >= MAX_SITES || !self.afford(ENTRY_COST + 2 * file.len() + function.len(), client) {
-            return Some(self.other(kind));
+        let cost = ENTRY_COST + 2 * file.len() + function.len();
+        let lost = self.get(caller).file == OTHER || self.entries.len() >= most(MAX_SITES, stacked);
+        if lost || !self.afford(cost, stacked, client) {
+            let alone = stacked && kind != SiteKind::Frame;
+            return if alone { self.intern(kind, file, line, function, SiteId(0), client) } else { Some(self.other(kind)) };
         }
         let (function, file) = (function.to_owned(), file.to_owned());
         let id = self.push(Site { id: SiteId(0), kind, function, file, line, caller, outer: None });
@@ -125,8 +137,8 @@ impl Sites {
         id
     }
 
-    fn afford(&mut self, cost: usize, client: &mut Cost) -> bool {
-        if self.cost + cost > ALL_COST || client.0 + cost > CLIENT_COST {
+    fn afford(&mut self, cost: usize, stacked: bool, client: &mut Cost) -> bool {
+        if self.cost + cost > most(ALL_COST, stacked) || client.0 + cost > most(CLIENT_COST, stacked) {
             return false;
         }
         self.cost += cost;
@@ -137,7 +149,7 @@ impl Sites {
     /// Tells a place's enclosing function; the first name stays. A name that is too much is left out.
     pub fn name(&mut self, id: SiteId, function: &str, client: &mut Cost) {
         let unnamed = self.entries.get(id.0 as usize).is_some_and(|entry| entry.site.function.is_empty() && entry.site.file != OTHER);
-        if !unnamed || function.is_empty() || !self.afford(function.len(), client) {
+        if !unnamed || function.is_empty() || !self.afford(function.len(), false, client) {
             return;
         }
         if let Some(entry) = self.entries.get_mut(id.0 as usize)
@@ -444,6 +456,23 @@ mod tests {
         }
         assert_eq!(sites.get(caller).frames().count(), MAX_STACK);
         assert_eq!(sites.intern(SiteKind::Frame, "deep.py", 1, "deep", caller, &mut cost), None);
+    }
+
+    #[test]
+    fn too_many_stacks_leave_their_innermost_frames_a_place() {
+        let (mut sites, mut cost) = (Sites::default(), Cost::default());
+        for line in 0..MAX_SITES as u32 {
+            let main = sites.intern(SiteKind::Frame, "main.py", line, "main", NONE, &mut cost).unwrap();
+            sites.intern(SiteKind::PutObject, "a.py", 1, "f", main, &mut cost).unwrap();
+        }
+        assert!(sites.entries.len() < MAX_SITES);
+        for line in 1..=3000 {
+            let main = sites.intern(SiteKind::Frame, "main.py", MAX_SITES as u32, "main", NONE, &mut cost).unwrap();
+            let inner = sites.intern(SiteKind::Frame, "inner.py", line, "g", main, &mut cost).unwrap();
+            let put = sites.intern(SiteKind::PutObject, "b.py", line, "f", inner, &mut cost).unwrap();
+            assert_eq!(sites.get(put).stack(), format!("(put object) f b.py:{line}"));
+            assert_eq!(sites.intern(SiteKind::PutObject, "b.py", line, "f", NONE, &mut cost), Some(put));
+        }
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl Argument {
 pub struct YieldPlace {
     client: Arc<Client>,
     task: TaskKey,
+    /// Values before it.
     sent: u32,
+    site: u32,
 }
 
 impl YieldPlace {
@@ -46,6 +48,18 @@ impl YieldPlace {
     /// The task was cancelled; the agent is gone.
     pub fn wait(&self) -> Result<bool, Error> {
         generator::room(&self.client, self.task, self.sent)
+    }
+
+    /// Sends the value at once: `length` bytes that `fill` writes, with references inside. It waits until there is room in the store.
+    ///
+    /// # Errors
+    /// It could not be stored; the agent is gone.
+    pub fn send(self, length: usize, contains: &[Reference], fill: impl FnOnce(&mut [u8]) + 'static) -> Result<(), Error> {
+        let contains = contains.iter().map(|reference| Arc::clone(&reference.handle)).collect();
+        worker::send(&self.client, self.task, Outgoing::Filled { length, contains, fill: Box::new(fill) }, self.site)?;
+        // Somebody may wait for it.
+        self.client.sender()?.finish(true);
+        Ok(())
     }
 }
 
@@ -74,23 +88,11 @@ impl Call {
         self.yielded.get_or_insert(0);
     }
 
-    /// The place of the next value of a generator.
-    #[must_use]
-    pub fn next_place(&self) -> YieldPlace {
-        YieldPlace { client: Arc::clone(&self.client), task: self.task, sent: self.yielded.unwrap_or_default() }
-    }
-
-    /// Sends a value of a generator at once, where one may be yielded: `length` bytes that `fill` writes, with references inside.
-    ///
-    /// # Errors
-    /// It could not be stored; the agent is gone.
-    pub fn yield_raw(&mut self, length: usize, contains: Vec<Reference>, fill: Fill) -> Result<(), Error> {
-        let contains = contains.into_iter().map(|reference| reference.handle).collect();
-        worker::send(&self.client, self.task, Outgoing::Filled { length, contains, fill }, self.site)?;
-        // Somebody may wait for it.
-        self.client.sender()?.finish(true);
-        self.yielded = Some(self.yielded.unwrap_or_default() + 1);
-        Ok(())
+    /// The place of the next value of a generator, after all those that were asked for before.
+    pub fn next_place(&mut self) -> YieldPlace {
+        let sent = self.yielded.unwrap_or_default();
+        self.yielded = Some(sent + 1);
+        YieldPlace { client: Arc::clone(&self.client), task: self.task, sent, site: self.site }
     }
 
     /// The next result: `length` bytes that `fill` writes, with references inside.
