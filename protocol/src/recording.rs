@@ -3,7 +3,7 @@
 //! It is made of *segments*. Each begins with a `hello`, counts its frames from 1, and goes on with a snapshot of every table; what follows
 //! are deltas, or snapshots where those are shorter. So the front of a file can be dropped up to any `hello`, and nothing in it needs
 //! what came before. The numbers of the tables are those of [`id_of`]; things in detail, as far as the tables don't tell, have the number
-//! [`DETAILS`] ([`details`]). A line counts when its line feed is there: whatever ends the
+//! [`DETAILS`] ([`details`]). Readers skip details that they do not know. A line counts when its line feed is there: whatever ends the
 //! writer leaves at most one torn line, the last.
 
 pub mod details;
@@ -11,9 +11,12 @@ pub mod details;
 use crate::column::Table;
 use crate::error::Error;
 use crate::record::NodeRow;
-use crate::stream::{Body, Detail, Frame, Rows, Totals, VERSION, View, Window as Span};
+use crate::stream::{Body, Detail, Frame, Rows, Totals, View, Window as Span};
 use crate::window::{ENVELOPE, Payload, Query, Sent, TABLES, count};
 
+/// The version of recordings, which a `hello` in one carries in place of the stream's: higher when readers of an earlier one would take what
+/// is new in it for damage. The first had no details.
+pub const VERSION: u32 = 2;
 /// What the file is called in a session's directory.
 pub const FILE: &str = "recording.ndjson";
 /// No recording that an agent keeps is larger, in bytes.
@@ -53,8 +56,8 @@ pub fn id_of(table: Table) -> u32 {
     table as u32 + 1
 }
 
-/// The number that details carry.
-pub const DETAILS: u32 = TABLES.len() as u32 + 1;
+/// The number that details carry; a table's is never 0.
+pub const DETAILS: u32 = 0;
 
 /// The table that frames with this number are of.
 #[must_use]

@@ -336,6 +336,10 @@ pub enum Detail {
     Recording(Vec<Detail>),
 }
 
+/// Views and watches that one viewer may have.
+pub const MAX_SUBSCRIPTIONS: usize = 32;
+/// Rows that one viewer may have, in all its views.
+pub const MAX_VIEWED: usize = 2_560;
 /// Lists in details are cut at this many entries; the row beside them has the exact count.
 pub const MAX_DETAIL: usize = 100;
 

@@ -27,16 +27,18 @@ const NUMBERS: u32 = 32;
 /// The number of what the tables don't tell.
 const DETAILS: u32 = 0;
 
-/// Rows of one window, and how many windows there are at most: 31 for all tables, and each should fit a frame.
+/// Rows of one window, and how many windows there are at most. Each should fit a frame, and together they are no more than a viewer may
+/// have: or those that come first would leave nothing for what grows later.
 fn windows(table: Table) -> (u32, u32) {
     match table {
-        Table::References => (150, 9),
-        Table::Objects => (200, 6),
-        Table::Tasks => (200, 5),
-        Table::Events => (400, 3),
-        Table::Sites | Table::Actors => (200, 2),
-        Table::Processes | Table::SpillFiles => (200, 1),
-        Table::PostMortem => (100, 1),
+        Table::References => (150, 4),
+        Table::Objects => (200, 3),
+        Table::Tasks => (200, 2),
+        Table::Events => (300, 1),
+        Table::Sites | Table::Actors => (200, 1),
+        Table::Processes => (150, 1),
+        Table::SpillFiles => (59, 1),
+        Table::PostMortem => (50, 1),
         Table::Store => (1, 1),
     }
 }
@@ -269,5 +271,23 @@ impl<W: Write> Writer<W> {
     fn end(mut self) -> Result<Progress, Error> {
         self.file.flush().map_err(Error::Record)?;
         Ok(self.progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmon_protocol::stream::{MAX_SUBSCRIPTIONS, MAX_VIEWED};
+
+    use super::*;
+
+    #[test]
+    fn its_windows_are_what_one_viewer_may_have() {
+        let (mut rows, mut views) = (0, 1);
+        for table in TABLES {
+            let (len, most) = windows(table);
+            rows += (len * most) as usize;
+            views += most as usize;
+        }
+        assert!(rows <= MAX_VIEWED && views <= MAX_SUBSCRIPTIONS, "{rows} rows, {views} subscriptions");
     }
 }

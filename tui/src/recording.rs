@@ -13,10 +13,10 @@ use std::sync::Arc;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error as Refusal;
 use plasmon_protocol::record::{NodeRow, SiteRow, Stacks, StoreRow};
-use plasmon_protocol::recording::details::target_of;
-use plasmon_protocol::recording::{DETAILS, MAX_LINE, table_of};
+use plasmon_protocol::recording::details::{target_of, unknown};
+use plasmon_protocol::recording::{DETAILS, MAX_LINE, VERSION, table_of};
 use plasmon_protocol::report::Report;
-use plasmon_protocol::stream::{Body, Detail, Frame, Rows, Target, Totals, VERSION, View};
+use plasmon_protocol::stream::{Body, Detail, Frame, Rows, Target, Totals, View};
 use plasmon_protocol::window::{Query, Window as Shown};
 
 use crate::model::Window;
@@ -47,7 +47,7 @@ pub enum Damage {
         cause: String,
     },
     /// It is of another version.
-    #[error("line {line}: it is of version {theirs} of the stream, this program reads version {VERSION}")]
+    #[error("line {line}: it is of version {theirs} of recordings, this program reads those up to {VERSION}")]
     Version {
         /// The line's number, from 1.
         line: usize,
@@ -102,10 +102,14 @@ fn bad(line: usize, cause: impl ToString) -> Damage {
     Damage::Line { line, cause }
 }
 
-/// Reads one line.
+/// Reads one line. A detail that only later releases know is none.
 fn frame(text: &str) -> Result<Frame, serde_json::Error> {
     // Without escapes and beyond ASCII there is nothing that could do harm; recordings are long.
-    if text.is_ascii() && !text.contains('\\') { serde_json::from_str(text) } else { decode(text) }
+    let frame = if text.is_ascii() && !text.contains('\\') { serde_json::from_str(text) } else { decode(text) };
+    frame.or_else(|error| {
+        let (seq, at_ms) = unknown(text).ok_or(error)?;
+        Ok(Frame { seq, at_ms, missed: 0, body: Body::Detail { id: DETAILS, detail: None } })
+    })
 }
 
 impl State {
@@ -129,9 +133,12 @@ impl State {
                 window.apply(totals, start, order, rows, 0).map_err(|_| "a change of rows that were not there before")?;
             }
             Body::Detail { id: DETAILS, detail: Some(detail) } => {
-                let target = target_of(&detail).ok_or("a detail that no recording has")?;
-                self.details.insert(target, *detail);
+                // One about nothing is of no use to this program.
+                if let Some(target) = target_of(&detail) {
+                    self.details.insert(target, *detail);
+                }
             }
+            Body::Detail { id: DETAILS, detail: None } => {}
             Body::Detail { .. } | Body::Report { .. } | Body::Error { .. } => return Err("a frame that no recording has".to_owned()),
         }
         Ok(())
@@ -165,7 +172,7 @@ impl Recording {
             }
             let frame = frame(line).map_err(|error| bad(number, format!("it is no frame: {error}")))?;
             let begins = match &frame.body {
-                Body::Hello { version: VERSION, .. } => true,
+                Body::Hello { version: 1..=VERSION, .. } => true,
                 Body::Hello { version, .. } => return Err(Damage::Version { line: number, theirs: *version }),
                 _ if number == 1 => return Err(bad(number, "a recording begins with a hello")),
                 _ => false,

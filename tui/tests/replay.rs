@@ -17,14 +17,15 @@ mod storage;
 #[path = "support/why.rs"]
 mod why;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::explain::Subject;
-use plasmon_protocol::record::NodeRow;
+use plasmon_protocol::id::{NodeId, ObjectKey, SiteId};
+use plasmon_protocol::record::{NodeRow, ObjectRow, Site, SiteRow};
 use plasmon_protocol::recording::details::target_of;
-use plasmon_protocol::recording::{Encoder, Taken};
+use plasmon_protocol::recording::{DETAILS, Encoder, Picture, Taken};
 use plasmon_protocol::stream::{ActorDetail, Body, Detail, Frame, ProcessDetail, Rows, Sort, Target, Totals, View, Window};
 use plasmon_protocol::window::{Query, TABLES};
 use plasmon_tui::keys::Key;
@@ -33,7 +34,7 @@ use plasmon_tui::svg;
 use plasmon_tui::view::theme::Theme;
 use proptest::prelude::*;
 use ratatui::style::Color;
-use recorded::{Replayed, at, instants, picture, rows};
+use recorded::{Replayed, at, instants, picture, rows, targets};
 use sample::NOW_MS;
 
 static TEXT: LazyLock<String> = LazyLock::new(recorded::text);
@@ -209,7 +210,7 @@ fn a_torn_line_is_left_out_and_every_other_damage_is_named() {
         (with(4, &lines[4][..lines[4].len() - 1]), "line 5: it is no frame"),
         (with(1, &later), "line 2: frame 20 stands where frame 2 is due"),
         (without.join("\n") + "\n", "line 8: frame 9 stands where frame 8 is due"),
-        (with(0, &lines[0].replacen("\"version\":1", "\"version\":9", 1)), "line 1: it is of version 9"),
+        (with(0, &lines[0].replacen("\"version\":2", "\"version\":9", 1)), "line 1: it is of version 9"),
         (
             with(3, &lines[3].replacen("\"at_ms\":1", "\"at_ms\":0", 1).replacen("\"at_ms\":0", "\"at_ms\":", 1)),
             "line 4: it is of an earlier time",
@@ -232,6 +233,50 @@ fn a_torn_line_is_left_out_and_every_other_damage_is_named() {
     let mut bytes = TEXT.as_bytes().to_vec();
     bytes[lines[0].len() + 3] = 0xff;
     assert_eq!(Recording::read(bytes).unwrap_err().to_string(), "line 2: it is no text");
+}
+
+#[test]
+fn details_that_only_a_later_release_knows_are_skipped() {
+    let last: Frame = serde_json::from_str(TEXT.lines().last().unwrap()).unwrap();
+    let with = |details: &[&str]| {
+        let mut text = TEXT.clone();
+        for (number, detail) in (1..).zip(details) {
+            let (seq, at_ms) = (last.seq + number, last.at_ms);
+            text += &format!(r#"{{"seq":{seq},"at_ms":{at_ms},"type":"detail","id":{DETAILS},"detail":{detail}}}"#);
+            text.push('\n');
+        }
+        read(&text)
+    };
+    let mut later = with(&[r#"{"forecast":{"of":[1,{}]}}"#, r#"{"process":{}}"#, "null"]).unwrap();
+    let mut known = read(&TEXT).unwrap();
+    assert_eq!(later.instants().count(), known.instants().count());
+    for recording in [&mut later, &mut known] {
+        recording.seek(NOW_MS);
+    }
+    for target in targets(&at(NOW_MS)) {
+        assert_eq!(later.detail(&target), known.detail(&target), "{target:?}");
+    }
+    // One that is known and broken is damage.
+    let lines = TEXT.lines().count();
+    assert!(with(&[r#"{"site":7}"#]).unwrap_err().to_string().starts_with(&format!("line {}: it is no frame", lines + 1)));
+}
+
+#[test]
+fn the_page_of_the_unknown_site_has_its_objects_alone() {
+    let object = |slot: u32, site: u32| ObjectRow {
+        object_id: ObjectKey { slot, generation: 1 }.on(NodeId::default()),
+        created_site: Arc::new(Site { id: SiteId(site), ..Site::default() }),
+        ..ObjectRow::default()
+    };
+    let tables = vec![
+        Taken { table: Table::Sites, rows: Rows::Sites(vec![SiteRow::default()]), totals: None },
+        Taken { table: Table::Objects, rows: Rows::Objects(vec![object(1, 0), object(2, 7)]), totals: None },
+    ];
+    let picture = Picture { at_ms: 1, node: NodeRow::default(), tables, details: Vec::new() };
+    let mut recording = read(&Encoder::new().unwrap().write(&picture).unwrap().text).unwrap();
+    recording.seek(1);
+    let Some(Detail::Site(page)) = recording.detail(&Target::Site(SiteId(0))) else { panic!("no page") };
+    assert_eq!(page.objects.iter().map(|row| row.object_id).collect::<Vec<_>>(), [object(1, 0).object_id]);
 }
 
 #[test]

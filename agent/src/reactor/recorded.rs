@@ -1,11 +1,12 @@
 //! What a recording needs beside the rows that it takes: what lies in what, which task takes what, who waits for whom. It costs a walk over
 //! the objects and what belongs to the rows, not the square of anything.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use plasmon_protocol::explain::Subject;
 use plasmon_protocol::id::{ObjectKey, SiteId, TaskKey};
-use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, ObjectState, ProcessType, TaskRow, TaskStatus};
+use plasmon_protocol::record::{ActorRow, ActorStatus, ObjectRow, ObjectState, ProcessType, SiteRow, TaskRow, TaskStatus};
 use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Detail, MAX_DETAIL, ObjectDetail, Rows, SiteDetail, Target};
 
@@ -28,6 +29,19 @@ fn is_away(row: &ObjectRow) -> bool {
     matches!(row.state, ObjectState::Pending | ObjectState::Spilled | ObjectState::Restoring | ObjectState::Failed)
 }
 
+/// The largest object of each site, the oldest of equals.
+fn largest_by_site(objects: &[ObjectRow]) -> HashMap<SiteId, &ObjectRow> {
+    let mut largest = HashMap::<SiteId, &ObjectRow>::new();
+    let order = |row: &ObjectRow| (Reverse(row.size_bytes), row.created_ms, row.object_id);
+    for row in objects {
+        let first = largest.entry(row.created_site.id).or_insert(row);
+        if order(row) < order(first) {
+            *first = row;
+        }
+    }
+    largest
+}
+
 impl Core {
     /// See [`crate::telemetry::tables::Tables::recorded`].
     pub(super) fn recorded_details(&self, tables: &[Taken]) -> Vec<Detail> {
@@ -39,20 +53,19 @@ impl Core {
                 Rows::Objects(rows) => recorded.objects = rows,
                 Rows::Tasks(rows) => recorded.tasks = rows,
                 Rows::Actors(rows) => recorded.actors = rows,
-                Rows::Sites(rows) => sites.extend(rows.iter().take(MAX_SITES).cloned()),
+                Rows::Sites(rows) => sites.extend(rows.iter().cloned()),
                 Rows::PostMortem(rows) => dead.extend(rows.iter().filter_map(|row| self.post_mortems.get(row.process))),
                 _ => {}
             }
         }
+        sites.sort_unstable_by_key(|row: &SiteRow| (Reverse(row.held_bytes), row.site.id));
+        sites.truncate(MAX_SITES);
         details.extend(self.recorded_reasons(&recorded));
         details.extend(dead.into_iter().map(Detail::PostMortem));
         details.extend(self.recorded_arguments(&recorded));
         details.extend(self.recorded_links(&recorded));
         // Its largest object says which program the lines are of.
-        let mut largest = HashMap::<SiteId, &ObjectRow>::new();
-        for row in recorded.objects {
-            largest.entry(row.created_site.id).or_insert(row);
-        }
+        let largest = largest_by_site(recorded.objects);
         details.extend(sites.into_iter().map(|site| {
             let objects = largest.get(&site.site.id).map(|row| (*row).clone()).into_iter().collect();
             Detail::Site(SiteDetail { site, objects, ..SiteDetail::default() })
@@ -136,5 +149,30 @@ impl Core {
             }
         }
         details.into_iter().map(Detail::Object).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use plasmon_protocol::record::Site;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_object_of_a_site_is_found_in_any_order() {
+        let object = |site: u32, size_bytes: Option<u64>, created_ms: u64| ObjectRow {
+            size_bytes,
+            created_ms,
+            created_site: Arc::new(Site { id: SiteId(site), ..Site::default() }),
+            ..ObjectRow::default()
+        };
+        let mut objects = vec![object(1, None, 1), object(1, Some(3), 3), object(2, None, 2), object(1, Some(9), 5), object(1, Some(9), 4)];
+        for _ in 0..objects.len() {
+            objects.rotate_left(1);
+            let largest = largest_by_site(&objects);
+            assert_eq!((largest[&SiteId(1)].created_ms, largest[&SiteId(2)].created_ms), (4, 2));
+        }
     }
 }

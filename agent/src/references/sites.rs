@@ -202,7 +202,9 @@ impl Sites {
     pub fn within(&self, id: SiteId) -> Vec<bool> {
         let mut within = vec![false; self.entries.len()];
         for (number, entry) in self.entries.iter().enumerate() {
-            within[number] = number == id.0 as usize || within[entry.site.caller.0 as usize] && number > 0;
+            // The unknown one called nothing: that a caller is not known makes no frame of it.
+            let caller = entry.site.caller.0 as usize;
+            within[number] = number == id.0 as usize || caller != 0 && within[caller];
         }
         within
     }
@@ -373,6 +375,16 @@ mod tests {
         assert_eq!(client, cost);
         assert_eq!(sites.get(a).short(), "f a.rs:3");
         assert_ne!(intern(&mut sites, SiteKind::TaskCall, "src/a.rs", 3, "", &mut client), a);
+    }
+
+    #[test]
+    fn a_site_has_within_it_what_was_called_from_there_and_the_unknown_one_nothing() {
+        let (mut sites, mut client) = (Sites::default(), Cost::default());
+        let outer = intern(&mut sites, SiteKind::PutObject, "a", 1, "", &mut client);
+        sites.intern(SiteKind::PutObject, "b", 1, "", outer, &mut client).unwrap();
+        intern(&mut sites, SiteKind::PutObject, "c", 1, "", &mut client);
+        assert_eq!(sites.within(outer), [false, true, true, false]);
+        assert_eq!(sites.within(NONE), [true, false, false, false]);
     }
 
     #[test]

@@ -66,7 +66,13 @@ impl Details {
                 detail.source = self.source(&site.file, site.line, built.filter(|_| !detail.objects.is_empty()));
             }
             Detail::Node(detail) => detail.checks = self.checks(detail, now),
-            Detail::Recording(details) => details.iter_mut().for_each(|detail| self.complete(detail, now)),
+            Detail::Recording(details) => details.iter_mut().for_each(|detail| {
+                self.complete(detail, now);
+                // The table of objects has it: it was to tell which program the lines are of.
+                if let Detail::Site(detail) = detail {
+                    detail.objects.clear();
+                }
+            }),
             Detail::Process(detail) => detail.unique_bytes = self.unique_bytes(detail.process.pid, now),
             Detail::Object(_) | Detail::Task(_) | Detail::Actor(_) | Detail::PostMortem(_) | Detail::SpillFile(_) | Detail::Explain(_) => {}
         }

@@ -8,6 +8,7 @@ use plasmon_protocol::id::SiteId;
 use plasmon_protocol::record::{ReferenceRow, Site, StoreRow};
 use plasmon_protocol::stream::{Body, Detail, Frame, MAX_DETAIL, MAX_FRAME, PostMortem};
 use plasmon_protocol::window::{ENVELOPE, MAX_TEXT, Payload, clip, write_row};
+use serde::Serialize;
 use serde_json::Value;
 
 fn unwritable(cause: serde_json::Error) -> Error {
@@ -18,21 +19,53 @@ fn take(left: &mut usize, bytes: usize) -> bool {
     left.checked_sub(bytes).inspect(|rest| *left = *rest).is_some()
 }
 
-/// A detail, or `null`; lists and texts in it are shortened until it fits a frame.
+/// What a detail may take of its frame, bytes.
+const ROOM: usize = MAX_FRAME - ENVELOPE;
+
+/// A detail, or `null`; lists and texts in it are shortened until it fits a frame. Of what a recording has beside the tables, as many
+/// details as fit.
 ///
 /// # Errors
 /// [`Error::Encode`] when it cannot be written, which no value can bring about.
 pub fn detail(id: u32, detail: Option<&Detail>) -> Result<Payload, Error> {
-    let mut json = serde_json::to_string(&detail).map_err(unwritable)?;
+    let json = match detail {
+        Some(Detail::Recording(details)) => recording(details)?,
+        one => fitted(&one, ROOM)?,
+    };
+    Ok(Payload::of(format!(r#""type":"detail","id":{id},"detail":{json}"#)))
+}
+
+/// The first of `details`, as many as fit, each whole; only one that would fit no frame at all is shortened.
+fn recording(details: &[Detail]) -> Result<String, Error> {
+    let (mut json, end) = (r#"{"recording":["#.to_owned(), "]}");
+    let mut left = ROOM - json.len() - end.len();
+    for (number, detail) in details.iter().enumerate() {
+        let mut one = serde_json::to_string(detail).map_err(unwritable)?;
+        if one.len() > ROOM {
+            one = fitted(detail, left.saturating_sub(1))?;
+        }
+        if !take(&mut left, one.len() + 1) {
+            break;
+        }
+        json.push_str(if number > 0 { "," } else { "" });
+        json.push_str(&one);
+    }
+    json.push_str(end);
+    Ok(json)
+}
+
+/// As JSON, shortened until it is no longer than `room`, or until there is nothing more to shorten.
+fn fitted(detail: &impl Serialize, room: usize) -> Result<String, Error> {
+    let mut json = serde_json::to_string(detail).map_err(unwritable)?;
     let mut longest = MAX_DETAIL;
-    while json.len() > MAX_FRAME - ENVELOPE && longest > 0 {
+    while json.len() > room && longest > 0 {
         let mut value = serde_json::to_value(detail).map_err(unwritable)?;
         longest /= 2;
         clip(&mut value);
         shorten(&mut value, longest);
         json = serde_json::to_string(&value).map_err(unwritable)?;
     }
-    Ok(Payload::of(format!(r#""type":"detail","id":{id},"detail":{json}"#)))
+    Ok(json)
 }
 
 /// Cuts every list within to `longest` entries.
@@ -171,4 +204,48 @@ pub fn error_body(id: Option<u32>, error: &Error) -> Body {
         message.push('…');
     }
     Body::Error { id, code: error.code().to_owned(), message, hint: error.hint().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmon_protocol::explain::Explanation;
+    use plasmon_protocol::record::ObjectRow;
+    use plasmon_protocol::stream::ObjectDetail;
+
+    use super::*;
+
+    /// An object in which so many others lie.
+    fn object(contains: usize) -> Detail {
+        let row = ObjectRow::default();
+        Detail::Object(ObjectDetail { contains: vec![row.clone(); contains], object: row, ..ObjectDetail::default() })
+    }
+
+    fn read(details: &[Detail]) -> Vec<Detail> {
+        let frame = detail(1, Some(&Detail::Recording(details.to_vec()))).unwrap().frame(1, 1, 0);
+        assert!(frame.len() <= MAX_FRAME, "{}", frame.len());
+        let Body::Detail { detail: Some(detail), .. } = serde_json::from_str::<Frame>(&frame).unwrap().body else { panic!() };
+        let Detail::Recording(read) = *detail else { panic!() };
+        read
+    }
+
+    #[test]
+    fn a_recording_has_its_first_details_whole() {
+        let few = vec![Detail::Explain(Explanation::default()), object(3), object(0)];
+        assert_eq!(read(&few), few);
+        assert_eq!(read(&[]), []);
+        let many = vec![object(20); 300];
+        let told = read(&many);
+        let size = serde_json::to_string(&many[0]).unwrap().len() + 1;
+        assert_eq!(told.len(), (ROOM - r#"{"recording":[]}"#.len()) / size, "as many as fit");
+        assert!(told == many[..told.len()], "none is cut");
+    }
+
+    #[test]
+    fn only_what_fits_no_frame_is_shortened() {
+        let told = read(&[object(2), object(5_000), object(3)]);
+        assert_eq!(told[0], object(2));
+        let Detail::Object(long) = &told[1] else { panic!() };
+        assert!((1..=MAX_DETAIL).contains(&long.contains.len()), "{}", long.contains.len());
+        assert_eq!(told[2], object(3));
+    }
 }

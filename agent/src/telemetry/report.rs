@@ -9,7 +9,7 @@ use plasmon_protocol::window::Payload;
 
 use crate::telemetry::desk::Whole;
 use crate::telemetry::frame::report_part;
-use crate::telemetry::spool::Spool;
+use crate::telemetry::spool::{Ledger, Spool};
 
 /// See the module.
 pub(super) struct Report {
@@ -23,9 +23,9 @@ impl Report {
     /// What is to be sent under the viewer's number, kept in `directory` until it is. Blocks.
     ///
     /// # Errors
-    /// [`Error::Encode`], which no row can bring about by its values; [`Error::System`] when it can be kept nowhere.
-    pub(super) fn of(id: u32, whole: &Whole, directory: &Path) -> Result<Self, Error> {
-        let parts = Spool::write(directory, |parts| {
+    /// [`Error::Encode`], which no row can bring about by its values; [`Error::System`] when it can be kept nowhere, or others leave no room.
+    pub(super) fn of(id: u32, whole: &Whole, directory: &Path, ledger: &Ledger) -> Result<Self, Error> {
+        let parts = Spool::write(directory, ledger, |parts| {
             let (mut store, mut told, mut sent) = (Some(&whole.store), HashSet::new(), (0, 0));
             loop {
                 let (dead, rows) = (&whole.dead[sent.0..], &whole.rows[sent.1..]);

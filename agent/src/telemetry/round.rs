@@ -72,6 +72,11 @@ impl Subscription {
         if let Subject::View(view) = &self.subject { view.rows() } else { 0 }
     }
 
+    /// Whether rows of it were left out for want of room in what the viewer may have.
+    pub(super) fn lacks_rows(&self) -> bool {
+        if let Subject::View(view) = &self.subject { view.lacks_rows() } else { false }
+    }
+
     /// Whether time alone can change what it shows.
     pub(super) fn depends_on_time(&self) -> bool {
         match &self.subject {

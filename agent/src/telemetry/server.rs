@@ -18,6 +18,7 @@ use crate::node::handle::NodeHandle;
 use crate::telemetry::desk::Desk;
 use crate::telemetry::detail::{Details, UniqueBytes};
 use crate::telemetry::door::{Door, Refusal};
+use crate::telemetry::spool::Ledger;
 use crate::telemetry::{head, viewer, wire};
 
 /// How long a refused peer may take to read why.
@@ -76,6 +77,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     /// Where reports are kept until they are read.
     pub(super) directory: PathBuf,
+    /// What they take there.
+    pub(super) kept: Ledger,
     /// Held while a report is made.
     pub(super) reports: tokio::sync::Mutex<()>,
     door: Door,
@@ -139,6 +142,7 @@ impl Server {
             details: Arc::new(Details::new(self.source_roots, self.unique_bytes)),
             limits: self.limits,
             directory: self.directory,
+            kept: Ledger::default(),
             reports: tokio::sync::Mutex::default(),
             door: self.door,
             viewers: self.viewers,

@@ -10,13 +10,15 @@ use crate::telemetry::frame;
 pub struct ViewState {
     query: Query,
     sent: Sent,
+    /// Rows were left out because the viewer has as many as it may.
+    lacks_rows: bool,
 }
 
 impl ViewState {
     /// Nothing sent yet.
     #[must_use]
     pub fn new(query: Query) -> Self {
-        Self { query, sent: Sent::default() }
+        Self { query, sent: Sent::default(), lacks_rows: false }
     }
 
     /// What it watches.
@@ -38,7 +40,14 @@ impl ViewState {
     /// # Errors
     /// See [`ViewState::update`].
     pub fn bring_up(&mut self, id: u32, rendered: &Rendered, most: usize) -> Result<Option<Payload>, Error> {
+        self.lacks_rows = rendered.rows() > most;
         self.sent.bring_up(id, rendered, MAX_FRAME, most)
+    }
+
+    /// Whether the last window had more rows than there was room for.
+    #[must_use]
+    pub fn lacks_rows(&self) -> bool {
+        self.lacks_rows
     }
 
     /// How many rows the viewer has of it.

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::filter::Filter;
-use plasmon_protocol::stream::{Body, Detail, Frame, MAX_FRAME, MAX_REQUEST, Request, Target, VERSION};
+use plasmon_protocol::stream::{Body, Detail, Frame, MAX_FRAME, MAX_REQUEST, MAX_SUBSCRIPTIONS, MAX_VIEWED, Request, Target, VERSION};
 use plasmon_protocol::window::{Payload, Query, SENT_ROW};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -29,23 +29,19 @@ use crate::telemetry::wire::{BUFFERS, End, Incoming, Outgoing, Socket};
 
 /// Frames with data that may be unacknowledged.
 const CREDIT: usize = 2;
-/// Views and watches of one viewer.
-const MAX_SUBSCRIPTIONS: usize = 32;
 /// Reports of one viewer that are on their way.
 const MAX_REPORTS: usize = 2;
 /// Requests that were read and not yet served; a viewer that sends more waits.
 const MAX_REQUESTS: usize = 2;
 /// What the views and watches of one viewer may take of the agent's memory, bytes ([`Subscription::cost`]).
 const MAX_COST: usize = 24 << 10;
-/// Rows that one viewer may have, in all its views.
-const MAX_ROWS: usize = (40 << 10) / SENT_ROW;
 /// What serving a viewer takes besides, bytes.
 const STATE: usize = 8 << 10;
 /// What a viewer may cost the agent that reads nothing, whatever it asked for, bytes.
 const MAX_STALLED: usize = 256 << 10;
 
 // One frame is on its way; requests wait in the queue, before it, and where they are read.
-const _: () = assert!(MAX_FRAME + BUFFERS + (MAX_REQUESTS + 1) * MAX_REQUEST + MAX_COST + MAX_ROWS * SENT_ROW + STATE <= MAX_STALLED);
+const _: () = assert!(MAX_FRAME + BUFFERS + (MAX_REQUESTS + 1) * MAX_REQUEST + MAX_COST + MAX_VIEWED * SENT_ROW + STATE <= MAX_STALLED);
 /// How often a filter that depends on ages is looked at when nothing else changes.
 const AGEING: Duration = Duration::from_secs(1);
 
@@ -216,13 +212,13 @@ impl Viewer<'_> {
             Request::Subscribe { id, view } => match Query::prepare(view) {
                 Ok(query) => return self.subscribe(id, Subject::View(ViewState::new(query))).await,
                 Err(error) => {
-                    self.subscriptions.remove(&id);
+                    self.remove(id);
                     return self.tell(error_body(Some(id), &error)).await;
                 }
             },
             Request::Watch { id, target } => return self.subscribe(id, Subject::Watch(target, WatchState::default())).await,
             Request::Unsubscribe { id } => {
-                self.subscriptions.remove(&id);
+                self.remove(id);
                 self.reports.retain(|report| report.id() != id);
             }
             Request::Report { id, .. } if self.reports.len() >= MAX_REPORTS => {
@@ -235,7 +231,7 @@ impl Viewer<'_> {
                     let one = self.shared.reports.lock().await;
                     let whole = self.shared.desk.whole(filter).await.ok_or(End::Away)?;
                     let shared = Arc::clone(&self.shared);
-                    let made = tokio::task::spawn_blocking(move || Report::of(id, &whole, &shared.directory)).await;
+                    let made = tokio::task::spawn_blocking(move || Report::of(id, &whole, &shared.directory, &shared.kept)).await;
                     drop(one);
                     match made.map_err(|_| End::Gone)? {
                         Ok(report) => self.reports.push_back(report),
@@ -262,7 +258,7 @@ impl Viewer<'_> {
             let cause = format!("a viewer has at most {MAX_SUBSCRIPTIONS} views and watches");
             return self.tell(error_body(Some(id), &Error::invalid("subscription", id.to_string(), cause))).await;
         }
-        self.subscriptions.remove(&id);
+        self.remove(id);
         let subscription = Subscription::new(subject, Instant::now());
         let others: usize = self.subscriptions.values().map(Subscription::cost).sum();
         if others + subscription.cost() > MAX_COST {
@@ -271,6 +267,17 @@ impl Viewer<'_> {
         }
         self.subscriptions.insert(id, subscription);
         Ok(())
+    }
+
+    fn remove(&mut self, id: u32) {
+        if self.subscriptions.remove(&id).is_some_and(|subscription| subscription.rows() > 0) {
+            self.offer_room();
+        }
+    }
+
+    /// There is room for rows that views had to do without.
+    fn offer_room(&mut self) {
+        self.subscriptions.values_mut().filter(|one| one.lacks_rows()).for_each(|one| one.stale = true);
     }
 
     fn credit(&self) -> usize {
@@ -324,7 +331,7 @@ impl Viewer<'_> {
     async fn bring_up(&mut self, id: u32, look: &Look) -> Result<Duration, End> {
         let Some(mut subscription) = self.subscriptions.remove(&id) else { return Ok(Duration::ZERO) };
         let others: usize = self.subscriptions.values().map(Subscription::rows).sum();
-        let most = MAX_ROWS.saturating_sub(others);
+        let (most, had) = (MAX_VIEWED.saturating_sub(others), subscription.rows());
         let made = match &mut subscription.subject {
             Subject::View(view) => {
                 let shown = self.shared.desk.show(view.query(), look).await.ok_or(End::Away)?;
@@ -337,6 +344,9 @@ impl Viewer<'_> {
         };
         let (payload, at_ms, busy) = made.map_err(|error| End::Refused(CloseCode::Error, error))?;
         subscription.stale = false;
+        if subscription.rows() < had {
+            self.offer_room();
+        }
         subscription.looked = self.polled;
         subscription.not_before = self.polled + self.shared.limits.tick;
         if let Some(payload) = payload {

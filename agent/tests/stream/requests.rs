@@ -162,12 +162,48 @@ async fn what_a_viewer_has_is_bounded_in_all_and_it_is_told() {
     }
     assert_eq!(all, 2_560);
     // When one lets go of its rows, there is room for others.
+    for id in (5..12).rev() {
+        shown(id, 0, "").await.unwrap();
+    }
     assert_eq!(shown(3, 10, "").await.unwrap(), (10, 0));
     assert_eq!(shown(20, 490, "").await.unwrap(), (490, 0));
     // What is read of long filters takes room too.
     let words = "1 ".repeat(64);
     shown(50, 0, &words).await.unwrap();
     assert!(shown(51, 0, &words).await.unwrap_err().contains("leave no room"));
+}
+
+#[tokio::test]
+async fn rows_that_one_view_lets_go_of_come_to_those_that_had_to_do_without() {
+    let agent = Agent::start().await;
+    agent.change(|rows| rows.references = (0..600).map(|n| reference(1, n, Some(1))).collect());
+    let mut client = Client::connect(&agent.address).await;
+    let view = |len| {
+        let columns = vec!["size_bytes".to_owned()];
+        View { window: Window { start: 0, len }, columns, ..View::of(Table::References) }
+    };
+    let mut next = async |request: Option<Request>| {
+        if let Some(request) = request {
+            client.send(&request).await;
+        }
+        let (id, rows, cut) = match client.frame().await.body {
+            Body::Snapshot { id, rows: Rows::References(rows), totals, .. } => (id, rows.len(), totals.cut),
+            Body::Delta { id, order: Some(order), totals, .. } => (id, order.len(), totals.cut),
+            other => panic!("{other:?}"),
+        };
+        client.ack().await;
+        (id, rows, cut)
+    };
+    let mut had = Vec::new();
+    for id in 0..7 {
+        had.push(next(Some(Request::Subscribe { id, view: view(MAX_WINDOW) })).await);
+    }
+    assert_eq!(had[4..], [(4, 500, 0), (5, 60, 440), (6, 0, 500)]);
+    assert_eq!(next(Some(Request::Unsubscribe { id: 0 })).await, (5, 500, 0));
+    assert_eq!(next(None).await, (6, 60, 440));
+    // A window that is replaced by a shorter one has let go of rows too.
+    assert_eq!(next(Some(Request::Subscribe { id: 1, view: view(100) })).await, (1, 100, 0));
+    assert_eq!(next(None).await, (6, 460, 40));
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Picture;
+use super::{DETAILS, Picture};
 use crate::id::{ObjectId, TaskId};
 use crate::record::{ObjectRow, TaskRow};
 use crate::stream::{Detail, Rows, Target};
@@ -27,6 +28,25 @@ pub fn target_of(detail: &Detail) -> Option<Target> {
         Detail::Node(_) => Some(Target::Node),
         Detail::Process(_) | Detail::Actor(_) | Detail::SpillFile(_) | Detail::Recording(_) => None,
     }
+}
+
+/// How details are named in a frame ([`Detail`]).
+const NAMES: [&str; 10] = ["object", "site", "task", "process", "post_mortem", "actor", "spill_file", "explain", "node", "recording"];
+
+/// The number and the instant of a line whose detail a later release has named, which readers skip; `None` of any other line.
+#[must_use]
+pub fn unknown(line: &str) -> Option<(u64, u64)> {
+    #[derive(Deserialize)]
+    struct Line {
+        seq: u64,
+        at_ms: u64,
+        r#type: String,
+        id: u32,
+        detail: HashMap<String, IgnoredAny>,
+    }
+    let line: Line = serde_json::from_str(line).ok()?;
+    let is_unknown = line.detail.len() == 1 && line.detail.keys().all(|name| !NAMES.contains(&name.as_str()));
+    (line.r#type == "detail" && line.id == DETAILS && is_unknown).then_some((line.seq, line.at_ms))
 }
 
 /// Rows that the tables of a picture have.
@@ -149,5 +169,26 @@ impl Written {
             news.extend(nothing(&target).map(|value| value.to_string()));
         }
         Ok(news)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_details_of_other_names_are_unknown() {
+        // What a decoder says of a name that is none tells all that are.
+        let said = serde_json::from_str::<Detail>(r#"{"none":{}}"#).unwrap_err().to_string();
+        let names: Vec<&str> = said.split('`').skip(3).step_by(2).collect();
+        assert_eq!(names, NAMES, "{said}");
+
+        let line = |id: u32, detail: &str| format!(r#"{{"seq":7,"at_ms":9,"type":"detail","id":{id},"detail":{detail}}}"#);
+        assert_eq!(unknown(&line(DETAILS, r#"{"new":{"x":[1]}}"#)), Some((7, 9)));
+        for known in
+            [line(1, r#"{"new":{}}"#), line(DETAILS, r#"{"site":{"x":1}}"#), line(DETAILS, "null"), line(DETAILS, r#"{"a":1,"b":1}"#)]
+        {
+            assert_eq!(unknown(&known), None, "{known}");
+        }
     }
 }

@@ -49,6 +49,12 @@ impl Rendered {
         let prints = rows.iter().map(|row| (prints.of(&row.key).0, prints.of(&row.json).0)).collect();
         Ok(Self { name: name(&window.rows), totals, start: window.start, rows, prints })
     }
+
+    /// How many rows it has.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
 }
 
 /// Bytes that are kept of each row of a window that was sent.

@@ -1,12 +1,13 @@
 //! One thing in detail, put together from the tables of one instant and what was recorded beside them.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::explain::{Explanation, Subject};
 use plasmon_protocol::id::{ObjectId, ProcessId};
-use plasmon_protocol::record::{ActorRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, SiteRow, SpillFileRow, TaskRow};
+use plasmon_protocol::record::{ActorRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, Site, SiteRow, SpillFileRow, TaskRow};
 use plasmon_protocol::stream::{
     ActorDetail, Detail, MAX_DETAIL, ObjectDetail, PostMortem, ProcessDetail, SiteDetail, SpillFileDetail, Target, TaskDetail,
 };
@@ -37,7 +38,9 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
         Target::Site(id) => {
             let site = find(recording.rows::<SiteRow>(Table::Sites), |row| row.site.id == *id)?;
             let stacks = recording.stacks();
-            let objects = objects(recording, |row| stacks.of(&row.created_site).iter().any(|frame| frame.id == *id));
+            // The unknown site is in no stack.
+            let is_within = |site: &Arc<Site>| site.id == *id || stacks.of(site).iter().any(|frame| frame.id == *id);
+            let objects = objects(recording, |row| is_within(&row.created_site));
             let source = match recording.state.details.get(target) {
                 Some(Detail::Site(detail)) => detail.source.clone(),
                 _ => None,
