@@ -115,6 +115,13 @@ impl Query {
     pub fn window(&self, rows: &Rows, now_ms: u64) -> Window {
         self.plan.window(rows, now_ms, &self.view)
     }
+
+    /// Of which part each row is when the parts, every one in this order already, are put together: rows that the order takes for equal stay
+    /// in the order of the parts, and those of one part in its own. Nothing when the rows are groups, or of other tables.
+    #[must_use]
+    pub fn interleave(&self, parts: &[&Rows]) -> Vec<usize> {
+        self.plan.interleave(parts)
+    }
 }
 
 /// [`Plan`] without its row type.
@@ -123,6 +130,7 @@ trait Evaluate: Send + Sync {
     fn depends_on_time(&self) -> bool;
     fn is_volatile(&self) -> bool;
     fn window(&self, rows: &Rows, now_ms: u64, view: &View) -> Window;
+    fn interleave(&self, parts: &[&Rows]) -> Vec<usize>;
 }
 
 struct Plan<R: Shown> {
@@ -222,6 +230,25 @@ impl<R: Shown> Evaluate for Plan<R> {
             }
         };
         Window { totals, start, rows }
+    }
+
+    fn interleave(&self, parts: &[&Rows]) -> Vec<usize> {
+        let Order::Rows { column, ascending } = &self.order else { return Vec::new() };
+        let mut parts: Vec<_> =
+            parts.iter().map(|rows| R::of(rows).unwrap_or_default().iter().map(|row| (column.cell)(row)).peekable()).collect();
+        let mut order = Vec::new();
+        loop {
+            let mut least: Option<(usize, &Cell<'_>)> = None;
+            for (number, part) in parts.iter_mut().enumerate() {
+                let Some(cell) = part.peek() else { continue };
+                if least.is_none_or(|(_, least)| compare(cell, least, *ascending).is_lt()) {
+                    least = Some((number, cell));
+                }
+            }
+            let Some((number, _)) = least else { return order };
+            parts[number].next();
+            order.push(number);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod apart;
 pub mod clean;
 pub mod history;
 pub mod leaks;
+pub mod sliding;
 pub mod window;
 
 use std::collections::BTreeMap;

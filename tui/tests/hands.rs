@@ -5,6 +5,7 @@
 mod system;
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use plasmon::binding::{Connection, Frame};
@@ -13,6 +14,9 @@ use plasmon_tui::view::theme::Theme;
 use portable_pty::CommandBuilder;
 use system::place::{Daemon, Place, until};
 use system::screen::{Screen, command};
+
+/// This process is one program, of one agent at a time.
+static PROGRAM: Mutex<()> = Mutex::new(());
 
 /// A dashboard on an agent of its own, whose working directory is the test's.
 fn open(place: &Place, columns: u16, rows: u16) -> (Daemon, Screen) {
@@ -156,6 +160,52 @@ fn several_agents_are_one_dashboard_with_a_node_column() {
 }
 
 #[test]
+fn of_several_agents_every_row_of_long_tables_is_reached() {
+    const OBJECTS: usize = 800;
+    /// Of a terminal with 40 lines.
+    const ROWS: usize = 35;
+    let place = Place::new();
+    let daemon = Daemon::start(&place, &[]);
+    let _program = PROGRAM.lock().unwrap_or_else(PoisonError::into_inner);
+    plasmon::Options::new().address(&daemon.found.path).init().unwrap();
+    let held: Vec<_> = (1..=OBJECTS).map(|size| plasmon::put(&vec![7_u8; size * 8][..]).unwrap()).collect();
+    // One agent twice: all rows come in twos, of an order that hangs on both.
+    let (listen, token) = (daemon.found.address.listen.to_string(), daemon.token_file().to_owned());
+    let arguments = ["attach", &listen, &listen, "--token-file", &token, "--token-file", &token];
+    let mut screen = Screen::open(&place, 200, 40, &arguments);
+    screen.shows(&["live"]);
+    screen.press_for("2", &["─ References  1,600 rows"]);
+    // The largest come first, so that the number of an object tells the place of its two rows.
+    let number = |line: &str| usize::from_str_radix(line.rsplit_once('…')?.1.get(2..)?, 16).ok();
+    let mut goes = |keys: &str, place: usize| {
+        screen.press(keys);
+        until(&format!("row {place}"), || {
+            let text = screen.text();
+            let selected = text.lines().find(|line| line.starts_with('▸')).and_then(number);
+            let numbers: Vec<usize> = text.lines().filter(|line| line.contains("LOCAL_REFERENCE")).filter_map(number).collect();
+            let whole = numbers.len() == ROWS && !text.contains("reading more rows");
+            (whole && selected == Some(OBJECTS - 1 - place / 2)).then(|| {
+                let twos = numbers.windows(3).all(|of| of[0] == of[2] + 1 && of[0] >= of[1] && of[1] >= of[2]);
+                assert!(twos, "a row is missing, or there twice: {text}");
+            })
+        });
+    };
+    let last = 2 * OBJECTS - 1;
+    let pages = || (1..).map(|page| (page * (ROWS - 1)).min(last)).take_while(|place| *place < last);
+    pages().for_each(|place| goes("\x1b[6~", place));
+    goes("\x1b[6~", last);
+    pages().for_each(|below| goes("\x1b[5~", last - below));
+    goes("\x1b[5~", 0);
+    goes("G", last);
+    goes("k", last - 1);
+    goes("g", 0);
+    goes("j", 1);
+    drop(held);
+    plasmon::shutdown().unwrap();
+    quits(&mut screen, daemon);
+}
+
+#[test]
 fn a_suspended_dashboard_gives_the_terminal_back_and_goes_on() {
     let place = Place::new();
     let daemon = Daemon::start(&place, &[]);
@@ -277,6 +327,7 @@ fn ascii_and_themes_reach_the_terminal() {
 fn the_sites_of_a_program_that_tells_stacks_are_a_tree_by_what_called_what() {
     let place = Place::new();
     let (daemon, mut screen) = open(&place, 200, 40);
+    let _program = PROGRAM.lock().unwrap_or_else(PoisonError::into_inner);
     plasmon::Options::new().address(&daemon.found.path).init().unwrap();
     let connection = Connection::current().unwrap();
     let frame = |function, line| Frame { file: "train.py", line, function };

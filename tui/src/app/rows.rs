@@ -13,8 +13,8 @@ use crate::model::Window;
 
 /// The rows that a place lets one select.
 enum Listing<'a> {
-    /// Some of them are here, the agent has the others: so many in all.
-    Window(&'a Window, u64),
+    /// Some of them are here, the agent has the others.
+    Window(&'a Window),
     /// All of them are here.
     All(Vec<RowKey>),
 }
@@ -22,21 +22,21 @@ enum Listing<'a> {
 impl Listing<'_> {
     fn len(&self) -> u64 {
         match self {
-            Self::Window(_, count) => *count,
+            Self::Window(window) => window.count(),
             Self::All(keys) => keys.len() as u64,
         }
     }
 
     fn key_at(&self, place: u64) -> Option<RowKey> {
         match self {
-            Self::Window(window, _) => window.key_at(place).cloned(),
+            Self::Window(window) => window.key_at(place).cloned(),
             Self::All(keys) => keys.get(usize::try_from(place).ok()?).cloned(),
         }
     }
 
     fn place(&self, key: &str) -> Option<u64> {
         match self {
-            Self::Window(window, _) => window.place(key),
+            Self::Window(window) => window.place(key),
             Self::All(keys) => keys.iter().position(|known| known == key).map(|place| place as u64),
         }
     }
@@ -56,7 +56,7 @@ impl App {
                 Some(Listing::All(rows.iter().map(|row| row.key(sites)).collect()))
             }
             Route::View(Page::Node) => self.node().map(|node| Listing::All(super::node::keys(&node.checks))),
-            Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(|window| Listing::Window(window, self.reach(window))),
+            Route::View(_) | Route::References { .. } => self.window(Slot::Main).map(Listing::Window),
             Route::Why { .. } => self.explanation().map(|explanation| Listing::All(why::keys(explanation))),
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
                 self.sections().map(|sections| Listing::All(page::keys(&sections)))

@@ -141,16 +141,16 @@ impl App {
         self.model().windows.get(&self.subscriptions.id(slot)?)
     }
 
-    /// How many rows of a window's table one can go to: of several agents, the first of each.
+    /// Whether rows of several agents are looked at that are not all here yet: their windows are still sliding there.
     #[must_use]
-    pub fn reach(&self, window: &model::Window) -> u64 {
-        window.count().saturating_sub(self.out_of_reach(window))
-    }
-
-    /// How many rows of a window's table one cannot go to, because several agents are merged.
-    #[must_use]
-    pub fn out_of_reach(&self, window: &model::Window) -> u64 {
-        if self.nodes().is_empty() { 0 } else { window.totals.cut }
+    pub fn reads_on(&self, slot: Slot) -> bool {
+        // The tree of sites has lines of its own.
+        let is_table = !self.nodes().is_empty() && self.place().route != Route::View(Page::Sites);
+        let Some(window) = self.window(slot).filter(|_| is_table) else { return false };
+        let first = self.list(slot).offset;
+        let height = u64::from(shape(&self.place().route, self.canvas()).rows);
+        let end = (first + height).min(window.count());
+        first < end && (first < window.start || window.start + (window.keys.len() as u64) < end)
     }
 
     /// Why there is nothing in a slot yet.
@@ -331,7 +331,7 @@ impl App {
                 view.window = old.window;
                 let covers = old.window.start <= first && end <= old.window.start + u64::from(old.window.len);
                 // An agent may cut a window whose rows do not fit a frame; then only what is visible is asked for.
-                let ends = |shown: &model::Window| shown.start + (shown.keys.len() as u64) < end.min(self.reach(shown));
+                let ends = |shown: &model::Window| shown.start + (shown.keys.len() as u64) < end.min(shown.count());
                 let cut = *answered && self.window(slot).is_some_and(ends);
                 match (*old == view && covers, cut) {
                     (true, false) => old.window,

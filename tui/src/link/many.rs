@@ -1,5 +1,6 @@
 //! Several agents as one: what is asked for is asked of each, and what they answer is put together. Ids that are unique within one agent's
-//! life alone are moved apart, so that rows of different agents have different keys; see [`crate::model::apart`].
+//! life alone are moved apart, so that rows of different agents have different keys; see [`crate::model::apart`]. Of long tables each agent
+//! has a window read that slides with what is looked at; see [`crate::model::sliding`].
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,13 +14,19 @@ use plasmon_protocol::window::Query;
 use super::websocket::WebSocketLink;
 use super::{Link, LinkEvent};
 use crate::model::apart::{self, APART, agent_of};
-use crate::model::{self, Applied, Model, Watched, window};
+use crate::model::sliding::{Part, Picture, Sliding};
+use crate::model::{Applied, Model, Watched, window};
+
+/// Views that were left of which it is known where their windows were.
+const LEFT: usize = 16;
 
 /// One of the agents.
 #[derive(Debug)]
 struct Agent {
     link: WebSocketLink,
     replica: Model,
+    /// The rows of the replica's windows with their ids moved apart.
+    rows: BTreeMap<u32, Rows>,
     node: Option<NodeRow>,
     lost: bool,
 }
@@ -27,15 +34,30 @@ struct Agent {
 /// What the dashboard wants.
 #[derive(Clone, Debug)]
 enum Want {
-    View(View),
+    View(View, Sliding),
     Thing(Target),
+}
+
+/// Something that is wanted.
+#[derive(Clone, Debug)]
+struct Wanted {
+    /// The dashboard's number for it.
+    id: u32,
+    want: Want,
+    /// Agents that do not serve it.
+    refused: Vec<usize>,
 }
 
 /// The dashboard's end of several agents.
 #[derive(Debug)]
 pub struct ManyLink {
     agents: Vec<Agent>,
-    wants: BTreeMap<u32, Want>,
+    /// By the number that the agents know it by: it stays when the dashboard looks at other rows of the same view.
+    wants: BTreeMap<u32, Wanted>,
+    last: u32,
+    /// Ended just now; what is asked for next may be of the same view.
+    parted: BTreeMap<u32, Wanted>,
+    left: VecDeque<(View, Sliding)>,
     events: VecDeque<LinkEvent>,
     seq: u64,
 }
@@ -44,8 +66,16 @@ impl ManyLink {
     /// Over connections that keep themselves, in the order in which they are shown.
     #[must_use]
     pub fn new(links: Vec<WebSocketLink>) -> Self {
-        let agents = links.into_iter().map(|link| Agent { link, replica: Model::default(), node: None, lost: true }).collect();
-        Self { agents, wants: BTreeMap::new(), events: VecDeque::new(), seq: 0 }
+        let agent = |link| Agent { link, replica: Model::default(), rows: BTreeMap::new(), node: None, lost: true };
+        Self {
+            agents: links.into_iter().map(agent).collect(),
+            wants: BTreeMap::new(),
+            last: 0,
+            parted: BTreeMap::new(),
+            left: VecDeque::new(),
+            events: VecDeque::new(),
+            seq: 0,
+        }
     }
 
     fn tell(&mut self, body: Body) {
@@ -57,9 +87,10 @@ impl ManyLink {
 
     /// Asks one agent for what is wanted.
     fn ask(&mut self, number: usize, id: u32) {
-        let Some(want) = self.wants.get(&id) else { return };
-        let request = match want {
-            Want::View(view) => Request::Subscribe { id, view: of_agent(view, number) },
+        let Some(wanted) = self.wants.get_mut(&id) else { return };
+        wanted.refused.retain(|refused| *refused != number);
+        let request = match &wanted.want {
+            Want::View(view, sliding) => Request::Subscribe { id, view: of_agent(view, sliding, number) },
             Want::Thing(target) => match apart::target(target, number) {
                 Some(target) => Request::Watch { id, target },
                 None => return,
@@ -73,6 +104,7 @@ impl ManyLink {
             LinkEvent::Connected(node) => {
                 let agent = &mut self.agents[number];
                 agent.replica.connected((*node).clone());
+                agent.rows.retain(|id, _| agent.replica.windows.contains_key(id));
                 (agent.node, agent.lost) = (Some(*node), false);
                 let ids: Vec<u32> = self.wants.keys().copied().collect();
                 ids.into_iter().for_each(|id| self.ask(number, id));
@@ -84,6 +116,10 @@ impl ManyLink {
                     self.events.push_back(LinkEvent::Lost { error, retry_ms });
                 } else {
                     self.changed();
+                    // What it has not sent nobody can wait for.
+                    let views = self.wants.iter().filter(|(_, wanted)| matches!(wanted.want, Want::View(..)));
+                    let ids: Vec<u32> = views.map(|(id, _)| *id).collect();
+                    ids.into_iter().for_each(|id| self.show(id));
                 }
             }
             LinkEvent::Frame(frame) => self.frame(number, *frame),
@@ -110,9 +146,13 @@ impl ManyLink {
         };
         let seq = frame.seq;
         let wants = &self.wants;
-        let applied = self.agents[number].replica.apply(frame, |id| wants.contains_key(&id));
+        let agent = &mut self.agents[number];
+        let applied = agent.replica.apply(frame, |id| wants.contains_key(&id));
+        if let Some((id, window)) = id.and_then(|id| Some((id, agent.replica.windows.get(&id)?))) {
+            agent.rows.insert(id, apart::moved(&window.rows, number));
+        }
         // What comes is put together at once: the next may be sent.
-        self.agents[number].link.send(Request::Ack { seq });
+        agent.link.send(Request::Ack { seq });
         match applied {
             Applied::Done | Applied::Answered(_) => id.into_iter().for_each(|id| self.show(id)),
             Applied::Misfit(id) => self.ask(number, id),
@@ -121,24 +161,92 @@ impl ManyLink {
                 ids.into_iter().for_each(|id| self.ask(number, id));
             }
             Applied::Refused(refusal) => {
-                self.tell(Body::Error { id: refusal.id, code: "refused".to_owned(), message: refusal.message, hint: refusal.hint });
+                let wanted = refusal.id.and_then(|id| self.wants.get_mut(&id));
+                let id = wanted.map(|wanted| {
+                    wanted.refused.push(number);
+                    wanted.id
+                });
+                self.tell(Body::Error { id, code: "refused".to_owned(), message: refusal.message, hint: refusal.hint });
+                // The others need not wait for it any more.
+                refusal.id.filter(|_| id.is_some()).into_iter().for_each(|id| self.show(id));
             }
         }
     }
 
-    /// Tells what all of them have of a subscription.
+    /// Tells what all of them have of a subscription, and asks for what is missing.
     fn show(&mut self, id: u32) {
-        let body = match self.wants.get(&id) {
-            Some(Want::View(view)) => {
-                let now_ms = self.agents.iter().map(|agent| agent.replica.at_ms).max().unwrap_or(0);
-                let windows = self.agents.iter().enumerate().filter_map(|(number, agent)| Some((number, agent.replica.windows.get(&id)?)));
-                merged(windows, id, view, now_ms)
+        let Some(wanted) = self.wants.get_mut(&id) else { return };
+        let (number, refused) = (wanted.id, &wanted.refused);
+        let body = match &mut wanted.want {
+            Want::View(view, sliding) => {
+                let parts = self.agents.iter().enumerate().filter_map(|(agent, of)| {
+                    let (window, rows) = (of.replica.windows.get(&id)?, of.rows.get(&id)?);
+                    Some(Part { agent, is_live: !of.lost && !refused.contains(&agent), window, rows })
+                });
+                let parts: Vec<Part<'_>> = parts.filter(|part| part.is_of_use(view)).collect();
+                let there = |(agent, of): &(usize, &Agent)| !of.lost && !refused.contains(agent);
+                let all = self.agents.iter().enumerate().filter(there).all(|(agent, _)| parts.iter().any(|part| part.agent == agent));
+                let before = sliding.clone();
+                let body = merged(&parts, number, view, sliding, all);
+                let moved: Vec<usize> = (0..self.agents.len()).filter(|agent| before.asked(*agent) != sliding.asked(*agent)).collect();
+                moved.into_iter().for_each(|agent| self.ask(agent, id));
+                body
             }
-            Some(Want::Thing(_)) => Some(Body::Detail { id, detail: self.detail(id).map(Box::new) }),
-            None => None,
+            Want::Thing(_) => Some(Body::Detail { id: number, detail: self.detail(id).map(Box::new) }),
         };
         if let Some(body) = body {
             self.tell(body);
+        }
+    }
+
+    /// The number that agents know something by.
+    fn number(&self, id: u32) -> Option<u32> {
+        self.wants.iter().find(|(_, wanted)| wanted.id == id).map(|(number, _)| *number)
+    }
+
+    fn want(&mut self, id: u32, want: Want) {
+        self.last += 1;
+        let number = self.last;
+        self.wants.insert(number, Wanted { id, want, refused: Vec::new() });
+        (0..self.agents.len()).for_each(|agent| self.ask(agent, number));
+    }
+
+    /// Takes on a view, with what is here of it if another part of it was looked at until now.
+    fn look(&mut self, id: u32, view: View) {
+        let is_known = |known: &View| View { window: view.window, ..known.clone() } == view;
+        let same = |wanted: &Wanted| wanted.refused.is_empty() && matches!(&wanted.want, Want::View(known, _) if is_known(known));
+        let parted = self.parted.iter().find(|(_, wanted)| same(wanted));
+        if let Some((number, mut wanted)) = parted.map(|(number, _)| *number).and_then(|number| self.parted.remove_entry(&number)) {
+            wanted.id = id;
+            if let Want::View(known, _) = &mut wanted.want {
+                *known = view;
+            }
+            self.wants.insert(number, wanted);
+            return self.show(number);
+        }
+        let left = self.left.iter().position(|(known, _)| is_known(known)).and_then(|at| self.left.remove(at));
+        let sliding = match left {
+            Some((_, mut sliding)) => {
+                sliding.top(&view);
+                sliding
+            }
+            None => Sliding::new(self.agents.len(), &view),
+        };
+        self.want(id, Want::View(view, sliding));
+    }
+
+    /// Ends what nobody took on.
+    fn part(&mut self) {
+        for (number, wanted) in std::mem::take(&mut self.parted) {
+            for agent in &mut self.agents {
+                agent.replica.forget(number);
+                agent.rows.remove(&number);
+                agent.link.send(Request::Unsubscribe { id: number });
+            }
+            if let Want::View(view, sliding) = wanted.want {
+                self.left.push_back((view, sliding));
+                self.left.drain(..self.left.len().saturating_sub(LEFT));
+            }
         }
     }
 
@@ -167,42 +275,39 @@ impl ManyLink {
     }
 }
 
-/// What is shown of the windows that agents have of a view, each with its agent's number.
-fn merged<'a>(windows: impl Iterator<Item = (usize, &'a model::Window)>, id: u32, view: &View, now_ms: u64) -> Option<Body> {
-    let (mut totals, mut rows, mut here) = (Totals::default(), None::<Rows>, 0);
-    for (number, window) in windows {
-        add(&mut totals, &window.totals);
-        here += reach(window);
-        let more = apart::moved(&window.rows, number);
-        match &mut rows {
-            None => rows = Some(more),
-            Some(rows) => window::append(rows, more),
+/// What is shown of what agents have of a view, if it is here; what the agents are to be asked for next is in `sliding` then.
+fn merged(parts: &[Part<'_>], id: u32, view: &View, sliding: &mut Sliding, all: bool) -> Option<Body> {
+    let mut totals = Totals::default();
+    parts.iter().for_each(|part| add(&mut totals, &part.window.totals));
+    let joined = || {
+        let mut parts = parts.iter().map(|part| part.rows.clone());
+        let first = parts.next()?;
+        Some(parts.fold(first, |mut rows, more| {
+            window::append(&mut rows, more);
+            rows
+        }))
+    };
+    let (start, rows) = match parts.first()?.rows {
+        Rows::Store(_) => {
+            let Rows::Store(stores) = joined()? else { return None };
+            (0, Rows::Store(vec![sum(&stores)?]))
         }
-    }
-    // The totals are of all rows; those that no window can be moved to are told apart.
-    totals.cut = totals.matched.saturating_sub(here);
-    let (start, rows) = match rows? {
-        Rows::Store(stores) => (0, Rows::Store(vec![sum(&stores)?])),
-        Rows::Groups(groups) => {
+        Rows::Groups(_) => {
+            let Rows::Groups(groups) = joined()? else { return None };
             let groups = folded(groups, view);
-            (totals.groups, totals.cut) = (groups.len() as u64, 0);
+            totals.groups = groups.len() as u64;
             let start = view.window.start.min((groups.len() as u64).saturating_sub(view.window.len.into()));
             (start, Rows::Groups(groups.into_iter().skip(start as usize).take(view.window.len as usize).collect()))
         }
-        rows => {
+        _ => {
             // They passed the filter where they are; here they are put in order.
-            let order = View { filter: String::new(), columns: Vec::new(), ..view.clone() };
-            let shown = Query::prepare(order).ok()?.window(&rows, now_ms);
-            (shown.start, shown.rows)
+            let query = Query::prepare(View { filter: String::new(), columns: Vec::new(), ..view.clone() }).ok()?;
+            sliding.slide(view, &query, parts, all);
+            let Picture { start, rows } = sliding.picture(view, &query, parts, all)?;
+            (start, rows)
         }
     };
     Some(Body::Snapshot { id, totals, start, rows })
-}
-
-/// How many rows one agent's part of a merged window can come to: it begins with the first, and has no more than a window may have, or a
-/// frame holds.
-fn reach(window: &model::Window) -> u64 {
-    if window.totals.cut > 0 { window.keys.len() as u64 } else { window.totals.matched.min(MAX_WINDOW.into()) }
 }
 
 /// The checks of a machine are told with the node that they are of.
@@ -218,12 +323,11 @@ fn named(detail: Detail, node: Option<&NodeRow>) -> Detail {
     }
 }
 
-/// What one agent is asked for, so that the merged window is whole: all rows up to its end, and all groups, for one agent's largest may be
+/// What one agent is asked for, so that the merged window is whole: the rows around it, and all groups, for one agent's largest may be
 /// another's smallest.
-fn of_agent(view: &View, number: usize) -> View {
-    let rows = view.window.start.saturating_add(view.window.len.into()).min(MAX_WINDOW.into());
-    let end = if view.group.is_some() { MAX_WINDOW.into() } else { rows };
-    let mut view = View { window: Window { start: 0, len: u32::try_from(end).unwrap_or(MAX_WINDOW) }, ..view.clone() };
+fn of_agent(view: &View, sliding: &Sliding, number: usize) -> View {
+    let window = if view.group.is_some() { Window { start: 0, len: MAX_WINDOW } } else { sliding.asked(number) };
+    let mut view = View { window, ..view.clone() };
     if view.table == Table::SpillFiles
         && let Some(file) = view.filter.strip_prefix("file=").and_then(|file| file.parse::<u32>().ok())
     {
@@ -277,19 +381,18 @@ fn sum(stores: &[StoreRow]) -> Option<StoreRow> {
 impl Link for ManyLink {
     fn send(&mut self, request: Request) {
         match request {
-            Request::Subscribe { id, view } => {
-                self.wants.insert(id, Want::View(view));
-                (0..self.agents.len()).for_each(|number| self.ask(number, id));
-            }
-            Request::Watch { id, target } => {
-                self.wants.insert(id, Want::Thing(target));
-                (0..self.agents.len()).for_each(|number| self.ask(number, id));
-            }
+            Request::Subscribe { id, view } => match self.number(id) {
+                // The same again: what is here may not be what it was.
+                Some(number) => (0..self.agents.len()).for_each(|agent| self.ask(agent, number)),
+                None => self.look(id, view),
+            },
+            Request::Watch { id, target } => match self.number(id) {
+                Some(number) => (0..self.agents.len()).for_each(|agent| self.ask(agent, number)),
+                None => self.want(id, Want::Thing(target)),
+            },
             Request::Unsubscribe { id } => {
-                self.wants.remove(&id);
-                for agent in &mut self.agents {
-                    agent.replica.forget(id);
-                    agent.link.send(Request::Unsubscribe { id });
+                if let Some((number, wanted)) = self.number(id).and_then(|number| self.wants.remove_entry(&number)) {
+                    self.parted.insert(number, wanted);
                 }
             }
             // Each agent is told when its frames are taken in.
@@ -298,6 +401,7 @@ impl Link for ManyLink {
     }
 
     async fn next(&mut self) -> Option<LinkEvent> {
+        self.part();
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
@@ -310,6 +414,7 @@ impl Link for ManyLink {
     }
 
     fn ready(&mut self) -> Option<LinkEvent> {
+        self.part();
         for number in 0..self.agents.len() {
             if let Some(event) = self.agents[number].link.ready() {
                 self.take(number, event);
@@ -328,50 +433,34 @@ mod tests {
     use super::*;
 
     /// What an agent with so many processes answers to its part of a view.
-    fn answer(view: &View, number: usize, processes: u32) -> model::Window {
+    fn answer(view: &View, sliding: &Sliding, number: usize, processes: u32) -> crate::model::Window {
         let row = |id| ProcessRow { process: ProcessId(id), pid: id, heap_bytes: u64::from(processes - id), ..ProcessRow::default() };
-        let query = Query::prepare(of_agent(view, number)).unwrap();
+        let query = Query::prepare(of_agent(view, sliding, number)).unwrap();
         let shown = query.window(&Rows::Processes((0..processes).map(row).collect()), 0);
-        model::Window::new(shown.totals, shown.start, shown.rows)
+        crate::model::Window::new(shown.totals, shown.start, shown.rows)
     }
 
     #[test]
-    fn of_long_tables_the_first_rows_of_each_agent_can_be_reached_and_the_totals_tell_all() {
+    fn of_long_tables_every_row_can_be_reached_and_the_totals_tell_all() {
         let sort = Some(Sort { column: "heap".to_owned(), ascending: false });
-        for (start, expected) in [(0, 0), (400, 400), (460, 460), (5_000, 480)] {
+        for (start, expected) in [(0, 0), (400, 400), (460, 460), (5_000, 880)] {
             let view = View { sort: sort.clone(), window: Window { start, len: 40 }, ..View::of(Table::Processes) };
-            let windows = [answer(&view, 0, 900), answer(&view, 1, 20)];
-            let Some(Body::Snapshot { totals, start, rows, .. }) = merged(windows.iter().enumerate(), 1, &view, 0) else { panic!() };
-            assert_eq!((totals.rows, totals.matched, totals.cut), (920, 920, 400));
+            let mut sliding = Sliding::new(2, &view);
+            let body = (0..10).find_map(|_| {
+                let windows = [answer(&view, &sliding, 0, 900), answer(&view, &sliding, 1, 20)];
+                let rows: Vec<Rows> = windows.iter().enumerate().map(|(number, window)| apart::moved(&window.rows, number)).collect();
+                let part = |(agent, window)| Part { agent, is_live: true, window, rows: &rows[agent] };
+                merged(&windows.iter().enumerate().map(part).collect::<Vec<_>>(), 1, &view, &mut sliding, true)
+            });
+            let Some(Body::Snapshot { id: 1, totals, start, rows }) = body else { panic!() };
+            assert_eq!((totals.rows, totals.matched, totals.cut), (920, 920, 0));
             assert_eq!((start, window::len(&rows)), (expected, 40), "no row is missing");
         }
     }
 
     #[test]
-    fn of_short_tables_nothing_is_out_of_reach() {
-        let view = View { window: Window { start: 0, len: 40 }, ..View::of(Table::Processes) };
-        let windows = [answer(&view, 0, 300), answer(&view, 1, 500)];
-        let Some(Body::Snapshot { totals, .. }) = merged(windows.iter().enumerate(), 1, &view, 0) else { panic!() };
-        assert_eq!((totals.matched, totals.cut), (800, 0));
-    }
-
-    #[test]
-    fn rows_that_no_frame_holds_are_out_of_reach() {
-        let view = View { window: Window { start: 0, len: 400 }, ..View::of(Table::Processes) };
-        let mut large = answer(&view, 0, 450);
-        large.totals.cut = 250;
-        large.keys.truncate(150);
-        if let Rows::Processes(rows) = &mut large.rows {
-            rows.truncate(150);
-        }
-        let windows = [large, answer(&view, 1, 30)];
-        let Some(Body::Snapshot { totals, rows, .. }) = merged(windows.iter().enumerate(), 1, &view, 0) else { panic!() };
-        assert_eq!((totals.matched, totals.cut, window::len(&rows)), (480, 300, 180), "of one its 150, of the other all");
-    }
-
-    #[test]
     fn of_groups_each_agent_is_asked_for_all() {
         let view = View { group: Some("type".to_owned()), window: Window { start: 0, len: 40 }, ..View::of(Table::References) };
-        assert_eq!(of_agent(&view, 1).window, Window { start: 0, len: MAX_WINDOW });
+        assert_eq!(of_agent(&view, &Sliding::new(2, &view), 1).window, Window { start: 0, len: MAX_WINDOW });
     }
 }

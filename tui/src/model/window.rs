@@ -126,6 +126,17 @@ macro_rules! tabled {
             }
         }
 
+        /// Some rows, each by the number of its part and its place in it; none of other tables than the first part's.
+        #[must_use]
+        pub fn gather(parts: &[&Rows], places: &[(usize, usize)]) -> Option<Rows> {
+            match parts.first()? {
+                $(Rows::$variant(_) => {
+                    let row = |&(part, at): &(usize, usize)| <$row as Tabled>::of(parts.get(part)?)?.get(at).cloned();
+                    Some(Rows::$variant(places.iter().filter_map(row).collect()))
+                })+
+            }
+        }
+
         /// One row with all its fields.
         #[must_use]
         pub fn json_of(rows: &Rows, at: usize) -> Option<serde_json::Value> {

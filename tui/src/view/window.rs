@@ -41,9 +41,9 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
         let gap = if note.is_empty() { "" } else { "  " };
         note.push((format!("{gap}{} not recorded", super::format::things(cut, "row", "rows")), Role::Warn));
     }
-    if let Some(window) = app.window(slot).filter(|window| app.out_of_reach(window) > 0) {
+    if app.reads_on(slot) {
         let gap = if note.is_empty() { "" } else { "  " };
-        note.push((format!("{gap}the first of each node, {} in all", super::format::grouped(app.reach(window))), Role::Warn));
+        note.push((format!("{gap}reading more rows"), Role::Warn));
     }
     if let Some(since) = since::note(app, slot) {
         let gap = if note.is_empty() { "" } else { "  " };
@@ -107,7 +107,7 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
     let now = app.agent_now_ms();
     for row in 0..rows.height {
         let place = list.offset + u64::from(row);
-        if place >= app.reach(window) {
+        if place >= window.count() {
             break;
         }
         let line = Rect { y: rows.y + row, height: 1, ..rows };

@@ -102,26 +102,33 @@ fn groups_grow_by_bytes_and_those_of_tasks_by_rows() {
 }
 
 #[test]
-fn of_several_agents_one_goes_as_far_as_their_rows_are_and_is_told_so() {
+fn of_several_agents_one_goes_to_the_last_row_and_is_told_while_more_is_read() {
     let (mut app, _) = connected();
     let node = |number| (NodeRow { node: NodeId([number; 8]), ..NodeRow::default() }, false);
     app.update(Msg::Nodes(vec![node(7), node(8)]));
     let id = id_of(&press(&mut app, "2"), Table::References);
-    let totals = Totals { rows: 1_200, matched: 1_200, cut: 200, ..Totals::default() };
+    let totals = Totals { rows: 1_200, matched: 1_200, ..Totals::default() };
     let shown = |id, start, seq| {
-        let rows = Rows::References((0..40).map(reference).collect());
+        let rows = Rows::References((0..40).map(|row| reference(row + start as u32)).collect());
         Msg::Frame(Box::new(Frame { seq, at_ms: 5_000, missed: 0, body: Body::Snapshot { id, totals, start, rows } }))
     };
-    app.update(shown(id, 0, 1));
-    let id = id_of(&press(&mut app, "G"), Table::References);
-    assert_eq!(app.place().list.cursor, 999, "the last row that is there");
-    assert_eq!(app.update(shown(id, 960, 2)), [], "nothing more is asked for");
-    assert_eq!(press(&mut app, "jj"), []);
-    assert_eq!(app.place().list.cursor, 999);
     app.update(Msg::Resize(140, 24));
-    let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
-    assert!(text.contains("1,200") && text.contains("the first of each node, 1,000 in all"), "{text}");
+    let text = |app: &mut App| {
+        let [Effect::Save { text, .. }] = &press(app, "xt")[..] else { panic!("nothing is saved") };
+        text.clone()
+    };
+    app.update(shown(id, 0, 1));
+    assert!(!text(&mut app).contains("reading more rows"));
+    let id = id_of(&press(&mut app, "G"), Table::References);
+    assert_eq!(app.place().list.cursor, 1_199, "the last row of all");
+    assert!(text(&mut app).contains("reading more rows"), "the rows are on their way");
+    assert_eq!(app.update(shown(id, 1_160, 2)), [], "nothing more is asked for");
+    let text = text(&mut app);
+    assert!(text.contains("1,200") && !text.contains("reading more rows"), "{text}");
     assert!(text.lines().all(|line| !matches!(line.trim(), "…" | "▸…")), "{text}");
+    let selected = app.place().list.selected.clone();
+    app.update(shown(id, 1_161, 3));
+    assert_eq!(app.place().list.selected, selected, "it stays selected when a row comes before it");
 }
 
 #[test]
