@@ -267,10 +267,12 @@ impl Core {
         task.outputs += 1;
         task.yielded = task.yielded.max(task.outputs);
         // Only a trace is left of what was let go meanwhile.
-        if !self.lineage.is_trace(result) {
+        let is_seen = !self.lineage.is_trace(result);
+        self.resolve(from, result, value, contains, out)?;
+        if is_seen {
             self.reveal(result);
         }
-        self.resolve(from, result, value, contains, out)
+        Ok(())
     }
 
     pub(super) fn on_ended(&mut self, from: ProcessId, key: TaskKey, ending: Ending, out: &mut impl Outbox) -> Result<(), Violation> {

@@ -387,9 +387,7 @@ impl Model {
         let result = *task.returns.get(task.outputs).ok_or("more results than the task has")?;
         let wanted = self.objects.get(&result).is_some_and(|object| object.state == ObjectState::Pending && !object.trace);
         allowed(!wanted || contains.iter().all(|inner| self.objects.contains_key(inner)), "a reference to nothing inside")?;
-        if self.objects.get(&result).is_some_and(|object| !object.trace) {
-            self.reveal(result);
-        }
+        let is_seen = self.objects.get(&result).is_some_and(|object| !object.trace);
         let stored = wanted && !self.reaches(&contains, result);
         match value {
             Value::Memory(memory) => {
@@ -409,6 +407,9 @@ impl Model {
         }
         if wanted && !stored {
             self.fail_object(result, &Codes::from(["encode"]));
+        }
+        if is_seen {
+            self.reveal(result);
         }
         if let Some(task) = self.tasks.get_mut(&key) {
             task.outputs += 1;
