@@ -264,11 +264,13 @@ impl Core {
         let Some(result) = task.returns.get(task.outputs as usize).copied() else {
             return Err(Violation(format!("result {} of a task that has {}", task.outputs + 1, task.returns.len())));
         };
-        task.outputs += 1;
-        task.yielded = task.yielded.max(task.outputs);
         // Only a trace is left of what was let go meanwhile.
         let is_seen = !self.lineage.is_trace(result);
         self.resolve(from, result, value, contains, out)?;
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.outputs += 1;
+            task.yielded = task.yielded.max(task.outputs);
+        }
         if is_seen {
             self.reveal(result);
         }

@@ -23,7 +23,9 @@ impl Core {
         let mut quick = std::mem::take(&mut self.quick);
         quick.retain(|worker| self.process(*worker).is_some_and(|process| process.job != job || process.window.most > 0));
         // Each gets its share of what waits, and leaves as much, so that all end at about the same time.
-        let share = length / (2 * quick.len().max(1));
+        let busy = quick.iter().filter_map(|worker| self.process(*worker));
+        let busy = busy.filter(|process| process.job == job && matches!(process.activity, Activity::Busy(_))).count();
+        let share = length / (2 * busy.max(1));
         for worker in &quick {
             for _ in 0..share {
                 let Some(head) = self.ready.only_head().filter(|_| out.has_room(*worker)) else { break };

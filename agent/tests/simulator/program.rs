@@ -186,7 +186,8 @@ impl Client {
                     self.write(&ToAgent::Cancel { request });
                 }
             }
-            9 => self.submit(view, random),
+            // Many alike at once are what is sent ahead.
+            9 => (0..if self.plain { random.between(1, 4) } else { 1 }).for_each(|_| self.submit(view, random)),
             10 => {
                 if let Some(lease) = random.pick(&self.idle_leases(view)) {
                     self.give_back(lease);
@@ -306,7 +307,7 @@ impl Client {
 
     fn submit(&mut self, view: View<'_>, random: &mut Random) {
         let inline = vec![7; random.below(40) as usize];
-        let yields = random.chance(20);
+        let yields = random.chance(if self.plain { 2 } else { 20 });
         let results: &[u64] = if yields { &[1] } else { &[5, 70, 25] };
         let Some(prepared) = self.prepare(results, &inline, view, random) else { return };
         if yields {
@@ -332,11 +333,11 @@ impl Client {
     /// What goes with a task or a call: its number, its arguments, with references inside some of them, and names for so many
     /// results as are likely. `None` when there are no names.
     pub(super) fn prepare<'a>(&mut self, results: &[u64], inline: &'a [u8], view: View<'_>, random: &mut Random) -> Option<Prepared<'a>> {
-        let block = if random.chance(15) { self.put(random.below(3000), false, true, view, random) } else { None };
+        let block = if random.chance(if self.plain { 1 } else { 15 }) { self.put(random.below(3000), false, true, view, random) } else { None };
         let held = self.held();
         let mut arguments = Vec::new();
         for _ in 0..random.below(3) {
-            match random.pick(&held).filter(|key| random.chance(65) && Some(*key) != block) {
+            match random.pick(&held).filter(|key| random.chance(if self.plain { 10 } else { 65 }) && Some(*key) != block) {
                 Some(key) => arguments.push(Argument::Object(key)),
                 None => arguments.push(Argument::Inline(inline)),
             }

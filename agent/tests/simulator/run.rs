@@ -16,7 +16,7 @@ use super::world::World;
 /// Steps of chance in one seed; the way to rest and to the end come on top.
 pub(crate) const STEPS: u32 = 200;
 /// After so many rounds without new work, everything must have ended.
-const MAX_ROUNDS: u32 = 300;
+const MAX_ROUNDS: u32 = 1000;
 /// After so many, actors may have to go, so that others can run.
 const PATIENCE: u32 = 12;
 
