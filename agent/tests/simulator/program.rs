@@ -333,7 +333,8 @@ impl Client {
     /// What goes with a task or a call: its number, its arguments, with references inside some of them, and names for so many
     /// results as are likely. `None` when there are no names.
     pub(super) fn prepare<'a>(&mut self, results: &[u64], inline: &'a [u8], view: View<'_>, random: &mut Random) -> Option<Prepared<'a>> {
-        let block = if random.chance(if self.plain { 1 } else { 15 }) { self.put(random.below(3000), false, true, view, random) } else { None };
+        let block =
+            if random.chance(if self.plain { 1 } else { 15 }) { self.put(random.below(3000), false, true, view, random) } else { None };
         let held = self.held();
         let mut arguments = Vec::new();
         for _ in 0..random.below(3) {
