@@ -42,7 +42,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// A task was sent that begins at once. Its number.
+    /// A task was sent that begins at once.
     pub fn begin(&mut self, now_ms: u64) {
         self.runs += 1;
         self.run = self.runs;
