@@ -88,6 +88,7 @@ use crate::references::table::ReferenceTable;
 use crate::scheduler::actor::Actor;
 use crate::scheduler::learned::LearnedSizes;
 use crate::scheduler::lineage::Lineage;
+use crate::scheduler::names::Names;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::{Offer, Reserved};
 use crate::scheduler::shape::Shapes;
@@ -223,6 +224,8 @@ pub struct Core {
     last_turn: JobId,
     /// Tasks that became ready.
     ordered: u64,
+    /// Functions of tasks.
+    names: Names,
     shapes: Shapes,
     resources: Reserved,
     infeasible: infeasible::Infeasible,
@@ -344,6 +347,7 @@ impl Core {
             jobs_begun: 0,
             last_turn: JobId(0),
             ordered: 0,
+            names: Names::default(),
             shapes: Shapes::new(&offer),
             resources: Reserved::new(offer),
             infeasible: infeasible::Infeasible::default(),

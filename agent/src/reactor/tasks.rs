@@ -6,6 +6,7 @@ use plasmon_protocol::local::{self, Ending, INLINE, MAX_RAISED, Value};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 use plasmon_protocol::resources::Demand;
 use plasmon_protocol::stream::Target;
+use smallvec::SmallVec;
 
 use super::actors::End;
 use super::messages::bounded;
@@ -13,7 +14,7 @@ use super::retries::Loss;
 use super::{Activity, Core, MAX_ENDED_TASKS, Outbox, Violation};
 use crate::references::table::Count;
 use crate::scheduler::actor::Actor;
-use crate::scheduler::task::{Argument, Role, Task};
+use crate::scheduler::task::{Argument, Keys, Role, Task};
 
 /// Bytes of an encoded error that a worker may send: it goes on to whoever asks for the results.
 const MAX_ERROR: usize = 16 << 10;
@@ -54,10 +55,10 @@ impl Core {
         process.last_task = number;
         let site = process.site(site);
         let key = TaskKey { process: from, number };
-        let mut holds = nested;
+        let mut holds = Keys::from(nested);
         // A handle counts as held until the calls that were made through it, and the constructor, have ended.
         holds.extend(role.actor());
-        let mut kept = Vec::with_capacity(arguments.len());
+        let mut kept = SmallVec::with_capacity(arguments.len());
         for argument in arguments {
             kept.push(match argument {
                 local::Argument::Inline(bytes) => Argument::Inline((*bytes).into()),
@@ -85,54 +86,22 @@ impl Core {
         for object in &holds {
             self.hold(from, *object, Count::Submitted, site)?;
         }
+        let shape = self.shapes.intern(&options.demand, self.resources.offer());
         let task = Task {
-            key,
-            function: function.into(),
-            role,
             job,
             site,
             arguments: kept,
-            returns: returns.to_vec(),
+            returns: Keys::from_slice(returns),
             holds,
-            holder: from,
-            shape: self.shapes.intern(&options.demand, self.resources.offer()),
-            order: None,
-            queue: None,
             max_retries: options.max_retries,
             retries_left: options.max_retries,
             retry_exceptions: options.retry_exceptions,
             timeout_ms: options.timeout_ms,
-            retried: 0,
-            oom_retried: 0,
-            retry_at_ms: None,
-            limit_at_ms: None,
-            lingers: false,
             parent,
-            fetched: Vec::new(),
-            fetched_bytes: 0,
-            fetched_lent: false,
-            paused_ms: None,
-            no_room_since_ms: None,
-            heap_bytes: 0,
-            attempt: 0,
-            status: TaskStatus::PendingArgsAvail,
-            waits_for: 0,
-            worker: None,
-            worker_pid: None,
-            outputs: 0,
-            yielded: 0,
-            closed: false,
-            streams: false,
-            room: None,
-            blocked: false,
-            submitted_ms: now_ms,
-            waiting_since_ms: now_ms,
-            started_ms: None,
-            ended_ms: None,
-            error: None,
+            ..Task::new(key, self.names.intern(function), role, shape, now_ms)
         };
         self.status_changed(None, TaskStatus::PendingArgsAvail);
-        self.tasks.insert(key, task);
+        self.tasks.insert(task);
         if let Some(error) = self.refuses_task_of(from) {
             self.failing.push((key, error));
         } else if let Some(error) = self.orphaned(key) {
@@ -233,7 +202,7 @@ impl Core {
         match task.role {
             Role::Method(actor) => self.serving.push(actor),
             // Its arguments came before its time.
-            _ if task.retry_at_ms.is_some() => {}
+            _ if task.rare().retry_at_ms.is_some() => {}
             Role::Function | Role::Constructor(_) => self.enqueue(key),
         }
         self.status_changed(Some(before), TaskStatus::PendingNodeAssignment);
@@ -261,8 +230,8 @@ impl Core {
             // Cancelled meanwhile: the bytes go back to where they came from.
             return self.resolve(from, ObjectKey::default(), value, contains, out);
         };
-        let Some(result) = task.returns.get(task.outputs as usize).copied() else {
-            return Err(Violation(format!("result {} of a task that has {}", task.outputs + 1, task.returns.len())));
+        let Some(result) = task.result(task.outputs) else {
+            return Err(Violation(format!("result {} of a task that has {}", task.outputs + 1, task.results())));
         };
         // Only a trace is left of what was let go meanwhile.
         let is_seen = !self.lineage.is_trace(result);
@@ -309,8 +278,8 @@ impl Core {
             Ending::Finished if task.streams => Ending::Exhausted,
             ending => ending,
         };
-        if ending == Ending::Finished && (task.outputs as usize) < task.returns.len() {
-            return Err(Violation(format!("task ended with {} of {} results", task.outputs, task.returns.len())));
+        if ending == Ending::Finished && task.outputs < task.results() {
+            return Err(Violation(format!("task ended with {} of {} results", task.outputs, task.results())));
         }
         let (pending, role) = (task.is_pending(), task.role);
         match role {
@@ -417,7 +386,7 @@ impl Core {
     /// Ends a task with an error, which becomes the value of all its results.
     pub(super) fn fail_task(&mut self, key: TaskKey, error: Error, out: &mut impl Outbox) {
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.is_pending()) else { return };
-        task.error = Some(error.clone());
+        task.rare_mut().error = Some(error.clone());
         let (role, status, returns, pid) = (task.role, task.status, task.returns.clone(), task.worker_pid);
         if let Role::Method(actor) = role
             && let Some(actor) = self.actors.get_mut(&actor)
@@ -515,7 +484,7 @@ impl Core {
     /// What a task held is free of it.
     pub(super) fn release_held(&mut self, key: TaskKey) {
         let Some(task) = self.tasks.get_mut(&key) else { return };
-        task.arguments = Vec::new();
+        task.arguments = SmallVec::new();
         let (holder, holds) = (task.holder, std::mem::take(&mut task.holds));
         for object in holds {
             self.release(holder, object, Count::Submitted);

@@ -103,6 +103,9 @@ impl Offer {
     }
 }
 
+/// The node's number of a resource, and how much of it something needs to begin: bytes of memory, ten-thousandths of others.
+pub type Need = (usize, u64);
+
 /// One resource that something waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lack {
@@ -172,10 +175,16 @@ impl Reserved {
         Resources { cpus: amount(CPUS), gpus: amount(GPUS), memory_bytes: self.used[BYTES], custom: custom.collect() }
     }
 
-    /// CPUs that nobody has reserved.
+    /// How much of a resource nobody has reserved: bytes of memory, ten-thousandths of others.
     #[must_use]
-    pub fn free_cpus(&self) -> Amount {
-        Amount::of_parts(self.offer.amounts[CPUS].saturating_sub(self.used[CPUS])).unwrap_or(Amount::MAX)
+    pub fn free(&self, resource: usize) -> u64 {
+        self.offer.amounts[resource].saturating_sub(self.used[resource])
+    }
+
+    /// The first resource of which a shape needs more than is free. One that fits needs none, nor does one whose GPUs are free in pieces.
+    #[must_use]
+    pub fn lacks_first(&self, shape: &Shape) -> Option<Need> {
+        shape.amounts.iter().copied().find(|(resource, amount)| self.free(*resource) < *amount)
     }
 
     /// Whether so much is free.
@@ -188,8 +197,7 @@ impl Reserved {
     /// How many of that shape fit beside each other; `u64::MAX` where it asks for nothing.
     #[must_use]
     pub fn how_many(&self, shape: &Shape) -> u64 {
-        let free = |resource: usize| self.offer.amounts[resource].saturating_sub(self.used[resource]);
-        shape.amounts.iter().map(|(resource, amount)| free(*resource) / amount).min().unwrap_or(u64::MAX)
+        shape.amounts.iter().map(|(resource, amount)| self.free(*resource) / amount).min().unwrap_or(u64::MAX)
     }
 
     /// Whether so much would be free if all that runs ended, but for what may last.
