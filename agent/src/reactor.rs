@@ -9,7 +9,7 @@
 //!   copies leave memory; [`room`]: when each of it is due; [`places`]: what fails; [`compaction`]: files are written anew;
 //!   [`thrash`]: objects that go to and fro.
 //! - [`evacuation`]: what churn has left in memory is tidied up.
-//! - [`tasks`]: tasks are submitted, dispatched, ended.
+//! - [`tasks`]: tasks are submitted; [`attempts`]: run by workers; [`ends`]: ended.
 //! - [`actors`]: actors are created, called, and end.
 //! - [`retries`]: lost attempts are made good; [`cancel`]: what is not wanted ends; [`rebuilding`]: lost results are made again.
 //! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin;
@@ -29,6 +29,7 @@
 
 mod actors;
 mod arguments;
+mod attempts;
 mod cancel;
 pub mod check;
 mod compaction;
@@ -36,6 +37,7 @@ mod containment;
 mod detail;
 mod dispatch;
 mod drain;
+mod ends;
 mod evacuation;
 mod eviction;
 mod explain;

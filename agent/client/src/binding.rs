@@ -18,7 +18,7 @@ pub use connection::Connection;
 pub use content::{Content, Raw, Reference};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, ObjectId};
-pub use plasmon_protocol::local::{MAX_STACK, RetryExceptions, Work};
+pub use plasmon_protocol::local::{CallRetries, MAX_STACK, RetryExceptions, Work};
 pub use plasmon_protocol::record::SiteKind;
 pub use submit::{ActorPlace, ActorSettings, Demand, TaskSettings};
 

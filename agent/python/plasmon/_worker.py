@@ -54,13 +54,15 @@ class Handler:
         """Calls a function; its results."""
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
-        retried: Any = None
-        if isinstance(num_returns, tuple):
-            num_returns, retried = num_returns
-        if retried is None:
-            return self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+        return self._called(num_returns, loaded[0], lambda: loaded[0](*args, **kwargs))
+
+    def _called(self, returns: Any, function: Any, value: Callable[[], Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
+        """A call's results. Beside their number it may say which exceptions are worth a retry."""
+        if not isinstance(returns, tuple):
+            return self._results(value(), returns, function)
+        num_returns, retried = returns
         with self._noting(retried):
-            results = self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+            results = self._results(value(), num_returns, function)
         return results if isinstance(results, tuple) else self._noted(results, retried)
 
     @contextlib.contextmanager
@@ -92,12 +94,14 @@ class Handler:
         num_returns, args, kwargs = _arguments(payload, objects)
         method = getattr(instance, payload[4])
         del objects, payload
-        if self._loop is not None:
-            # Of an actor with async methods the others run in the same thread: no two of them at once.
-            value = self._in_loop(_later(method, args, kwargs))
-        else:
-            value = method(*args, **kwargs)
-        return self._results(value, num_returns, method)
+
+        def value() -> Any:
+            if self._loop is not None:
+                # Of an actor with async methods the others run in the same thread: no two of them at once.
+                return self._in_loop(_later(method, args, kwargs))
+            return method(*args, **kwargs)
+
+        return self._called(num_returns, method, value)
 
     def _results(self, value: Any, num_returns: Any, function: Any) -> Union[tuple[Any, ...], Iterator[Any]]:
         """A call's results; of a generator that is streamed what it yields, as it does."""

@@ -49,14 +49,18 @@ impl Core {
         }
     }
 
-    fn impatient(&self) -> Option<Kept> {
+    fn impatient(&mut self) -> Option<Kept> {
+        if self.resources.take_relieved() {
+            self.ready.hope();
+        }
         let head = self.ready.impatient(|shape| self.resources.could_fit(shape))?;
         Some(Kept { job: self.tasks.get(&head.task)?.job, head })
     }
 
     /// What is kept for which task, if any.
     pub(super) fn kept(&self) -> Option<Kept> {
-        self.impatient().filter(|kept| self.is_worth_keeping(kept))
+        let head = self.ready.impatient_now(|shape| self.resources.could_fit(shape))?;
+        Some(Kept { job: self.tasks.get(&head.task)?.job, head }).filter(|kept| self.is_worth_keeping(kept))
     }
 
     /// A task that lacks no resources but a worker is still kept what it asks for, while one is on its way; not while it waits for what

@@ -49,6 +49,8 @@ struct Blocked {
     patient: BTreeSet<(u64, JobId, QueueKey)>,
     /// The others, by the places of their first tasks.
     impatient: BTreeSet<(u64, JobId, QueueKey)>,
+    /// Those of them that could not be helped when that was last asked.
+    hopeless: BTreeSet<(u64, JobId, QueueKey)>,
 }
 
 impl Blocked {
@@ -56,8 +58,9 @@ impl Blocked {
     fn forget(&mut self, at: Option<u64>, order: u64, job: JobId, key: QueueKey) {
         if let Some(at) = at
             && !self.patient.remove(&(at, job, key))
+            && !self.impatient.remove(&(order, job, key))
         {
-            self.impatient.remove(&(order, job, key));
+            self.hopeless.remove(&(order, job, key));
         }
     }
 }
@@ -181,12 +184,36 @@ impl ReadyQueue {
         }
     }
 
-    /// The oldest task that let [`PATIENCE`] others pass and that `can` be helped by keeping for it what it lacks.
+    /// The oldest task that let [`PATIENCE`] others pass and that `can` be helped by keeping for it what it lacks. Of those that cannot, it is
+    /// not asked again before [`ReadyQueue::hope`].
+    pub fn impatient(&mut self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
+        while let Some(first) = self.blocked.impatient.first().copied() {
+            match self.head_of(first) {
+                Some(head) if can(&head.shape) => return Some(head),
+                _ => self.blocked.hopeless.extend(self.blocked.impatient.pop_first()),
+            }
+        }
+        None
+    }
+
+    /// What could not be helped may be helped now.
+    pub fn hope(&mut self) {
+        self.blocked.impatient.append(&mut self.blocked.hopeless);
+    }
+
+    /// What [`ReadyQueue::impatient`] tells after [`ReadyQueue::hope`].
     #[must_use]
-    pub fn impatient(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
-        let queue = |job: &JobId, key: &QueueKey| self.jobs.get(job)?.queues.get(key);
-        let heads = self.blocked.impatient.iter().filter_map(|(order, job, key)| Some((*order, *key, queue(job, key)?)));
-        let (order, key, queue) = heads.into_iter().find(|(.., queue)| can(&queue.shape))?;
+    pub fn impatient_now(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
+        let first = |places: &BTreeSet<(u64, JobId, QueueKey)>| {
+            let heads = places.iter().filter_map(|place| self.head_of(*place));
+            heads.into_iter().find(|head| can(&head.shape))
+        };
+        let found = [first(&self.blocked.impatient), first(&self.blocked.hopeless)];
+        found.into_iter().flatten().min_by_key(|head| head.order)
+    }
+
+    fn head_of(&self, (order, job, key): (u64, JobId, QueueKey)) -> Option<Head> {
+        let queue = self.jobs.get(&job)?.queues.get(&key)?;
         let (_, task) = queue.tasks.front()?;
         Some(Head { order, task: *task, shape: Arc::clone(&queue.shape), queue: key })
     }

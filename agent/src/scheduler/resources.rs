@@ -143,6 +143,8 @@ pub struct Reserved {
     devices: Devices,
     /// The GPUs with the lasting part alone.
     lasting_devices: Devices,
+    /// Of that something has come free since it was last asked.
+    relieved: bool,
 }
 
 impl Reserved {
@@ -151,7 +153,7 @@ impl Reserved {
     pub fn new(offer: Offer) -> Self {
         let devices = Devices::new(offer.total.gpus);
         let none = vec![0; offer.amounts.len()];
-        Self { used: none.clone(), lasting: none, lasting_devices: devices.clone(), devices, offer }
+        Self { used: none.clone(), lasting: none, lasting_devices: devices.clone(), devices, relieved: false, offer }
     }
 
     /// What there is in all.
@@ -283,6 +285,7 @@ impl Reserved {
 
     /// Counts what is reserved as lasting from here on, or no more.
     pub fn set_lasting(&mut self, part: Part<'_>, lasting: bool) {
+        self.relieved |= !lasting;
         for (resource, amount) in part.shape.amounts.iter().filter(|(resource, _)| part.what.includes(*resource)) {
             let sum = &mut self.lasting[*resource];
             *sum = if lasting { *sum + amount } else { sum.saturating_sub(*amount) };
@@ -291,6 +294,11 @@ impl Reserved {
             let change = if lasting { Devices::take } else { Devices::give };
             change(&mut self.lasting_devices, part.devices, part.shape.gpus());
         }
+    }
+
+    /// Whether something that counted as lasting has come free since the last call.
+    pub fn take_relieved(&mut self) -> bool {
+        std::mem::take(&mut self.relieved)
     }
 
     /// Of which nothing is used, GPUs one by one included.

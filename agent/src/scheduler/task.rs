@@ -132,7 +132,7 @@ pub struct Task {
     /// When it ended.
     pub ended_ms: Option<u64>,
     /// What few tasks have, or none for long. A queue may be a million tasks long.
-    rare: Option<Box<Rare>>,
+    pub rare: Option<Box<Rare>>,
 }
 
 /// What few tasks have.

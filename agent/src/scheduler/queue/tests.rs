@@ -108,9 +108,15 @@ fn a_task_that_let_many_pass_is_impatient_until_it_goes() {
         queue.start(JOB, &head);
     }
     assert_eq!(queue.impatient(|_| true).unwrap().task, task(1));
+    // Who cannot be helped is not asked about again until there is hope.
+    assert!(queue.impatient(|_| false).is_none() && queue.impatient(|_| true).is_none());
+    assert_eq!(queue.impatient_now(|_| true).unwrap().task, task(1));
+    queue.hope();
+    assert_eq!(queue.impatient(|_| true).unwrap().task, task(1));
     assert!(queue.impatient(|_| false).is_none());
     assert!(queue.remove(JOB, (large.number, false), 0));
-    assert!(queue.impatient(|_| true).is_none());
+    queue.hope();
+    assert!(queue.impatient(|_| true).is_none() && queue.impatient_now(|_| true).is_none());
 }
 
 #[test]
