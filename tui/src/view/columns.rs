@@ -248,8 +248,8 @@ pub const QUEUE: &[Column<WaitRow>] = &[
         None => plain("create"),
     }),
     Column::figure("since", "", 4, 7, |row, now| (age(now, row.since_ms), Role::Warn)),
-    Column::wide("called at", "", 22, 2, 9, |row, _| site(&row.site)),
-    Column::wide("waits for", "", 20, 1, 6, |row, _| (row.reason.to_string(), Role::Dim)),
+    Column::wide("called at", "", 22, 1, 9, |row, _| site(&row.site)),
+    Column::wide("waits for", "", 24, 1, 6, |row, _| (row.reason.to_string(), Role::Dim)),
 ];
 
 /// Spill files.
