@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn without_line_tables_functions_are_told_by_name() {
         let here = Location::caller();
-        let frames = ["plasmon::put", "app::keep", "core::ops::FnOnce::call_once", "app::main", "main"].map(|name| frame(name, "", 0)).to_vec();
+        let frames =
+            ["plasmon::put", "app::keep", "core::ops::FnOnce::call_once", "app::main", "main"].map(|name| frame(name, "", 0)).to_vec();
         assert_eq!(told(&own(frames, here)), [("app::keep", here.file(), here.line()), ("app::main", "", 0)]);
     }
 

@@ -211,7 +211,7 @@ fn call_sites_are_switched_while_a_program_runs() {
 
 #[inline(never)]
 fn keep(size: usize) -> plasmon::ObjectRef<[u8]> {
-    plasmon::put(&vec![1_u8; size][..]).unwrap()
+    plasmon::put(&vec![1_u8; size][..]).expect("a put")
 }
 
 #[inline(never)]

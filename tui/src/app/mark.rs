@@ -153,7 +153,8 @@ impl App {
     /// What reads the sheets that have yet to come, by their numbers; those of the table that is looked at first.
     pub(super) fn pending_sheets(&self) -> impl Iterator<Item = (u8, View)> + '_ {
         let tables = self.place().route.tables();
-        let mut pending: Vec<(u8, u64)> = self.mark.iter().flat_map(|mark| mark.pending.iter().map(|(number, (at, _))| (*number, *at))).collect();
+        let mut pending: Vec<(u8, u64)> =
+            self.mark.iter().flat_map(|mark| mark.pending.iter().map(|(number, (at, _))| (*number, *at))).collect();
         // What is on its way goes on: another would only begin anew.
         let is_later = |number: u8| SHEETS.get(usize::from(number)).is_none_or(|((table, _), _)| !tables.contains(table));
         pending.sort_by_key(|(number, _)| (self.subscriptions.id(Slot::Sheet(*number)).is_none(), is_later(*number)));

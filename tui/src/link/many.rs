@@ -96,7 +96,8 @@ impl ManyLink {
     /// Over connections that keep themselves, in the order in which they are shown.
     #[must_use]
     pub fn new(links: Vec<WebSocketLink>) -> Self {
-        let agent = |link| Agent { link, replica: Model::default(), rows: BTreeMap::new(), windows: BTreeMap::new(), node: None, lost: true };
+        let agent =
+            |link| Agent { link, replica: Model::default(), rows: BTreeMap::new(), windows: BTreeMap::new(), node: None, lost: true };
         Self {
             agents: links.into_iter().map(agent).collect(),
             wants: BTreeMap::new(),
@@ -234,9 +235,11 @@ impl ManyLink {
         let (number, refused) = (wanted.id, &wanted.refused);
         let body = match &mut wanted.want {
             Want::View(view, _) if view.group.is_some() => {
-                let parts: Vec<_> = self.agents.iter().filter_map(|agent| {
-                    Some((agent.replica.windows.get(&window_id(id, 0))?.totals, agent.groups(id)?))
-                }).collect();
+                let parts: Vec<_> = self
+                    .agents
+                    .iter()
+                    .filter_map(|agent| Some((agent.replica.windows.get(&window_id(id, 0))?.totals, agent.groups(id)?)))
+                    .collect();
                 (!parts.is_empty()).then(|| grouped(parts, number, view))
             }
             Want::View(view, sliding) => {

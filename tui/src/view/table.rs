@@ -91,7 +91,8 @@ fn most<R>(columns: &[Column<R>], room: u16) -> Vec<usize> {
 /// All columns in sets that fit: first those that matter most; then, beside what never goes, those that had no room before.
 fn sets<R>(columns: &[Column<R>], room: u16) -> Vec<Vec<usize>> {
     let first = most(columns, room);
-    let stays = |others: &[usize]| -> Vec<usize> { (0..columns.len()).filter(|at| columns[*at].keep == 9 || others.contains(at)).collect() };
+    let stays =
+        |others: &[usize]| -> Vec<usize> { (0..columns.len()).filter(|at| columns[*at].keep == 9 || others.contains(at)).collect() };
     // Some may have no room beside what never goes.
     let fits = |at: &usize| need(columns, &stays(&[*at])) <= room;
     let mut unseen: Vec<usize> = (0..columns.len()).filter(|at| !first.contains(at) && fits(at)).collect();

@@ -54,6 +54,9 @@ mod tests {
     #[test]
     fn the_environment_says_what_is_recorded_at_first() {
         let told = |word: Option<&str>| Sites::told(word.map(OsStr::new)).wanted();
-        assert_eq!([None, Some("off"), Some("stack"), Some("on")].map(told), [CallSites::Lines, CallSites::Off, CallSites::Stacks, CallSites::Lines]);
+        assert_eq!(
+            [None, Some("off"), Some("stack"), Some("on")].map(told),
+            [CallSites::Lines, CallSites::Off, CallSites::Stacks, CallSites::Lines]
+        );
     }
 }

@@ -126,7 +126,11 @@ impl Scene {
 
     /// The tables have changed, or who is there: all windows show what their tables have now, but for those of agents that are lost.
     fn answer_all(&mut self) {
-        (0..self.agents.len()).filter(|number| !self.agents[*number].is_lost).collect::<Vec<_>>().into_iter().for_each(|number| self.answer(number));
+        (0..self.agents.len())
+            .filter(|number| !self.agents[*number].is_lost)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|number| self.answer(number));
         let mut all: Vec<(Reverse<u64>, usize, String, u32)> = Vec::new();
         for part in self.parts() {
             let here = |row: &&ProcessRow| part.is_live || part.window.keys.contains(&row.key());
