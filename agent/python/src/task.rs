@@ -347,8 +347,7 @@ impl Method {
         max_task_retries: Option<i64>,
         retry_exceptions: &str,
     ) -> Self {
-        let retries =
-            CallRetries { max_task_retries: max_task_retries.map(times), retry_exceptions: retried(retry_exceptions) };
+        let retries = CallRetries { max_task_retries: max_task_retries.map(times), retry_exceptions: retried(retry_exceptions) };
         Self { actor, name, method, results, returns, retries, bare: OnceLock::new() }
     }
 

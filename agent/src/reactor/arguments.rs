@@ -255,9 +255,8 @@ impl Core {
 
     /// What a task needs beside its arguments is not free any more: others may have the room that was kept for those.
     pub(super) fn let_arguments_wait(&mut self, key: TaskKey) {
-        let waits = |task: &Task| {
-            !task.rare().fetched.is_empty() || task.order.is_some_and(|order| self.arguments.waiting.contains(&order))
-        };
+        let waits =
+            |task: &Task| !task.rare().fetched.is_empty() || task.order.is_some_and(|order| self.arguments.waiting.contains(&order));
         if self.tasks.get(&key).is_some_and(waits) {
             self.unfetch(key);
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);

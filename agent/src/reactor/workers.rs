@@ -35,13 +35,7 @@ impl Core {
         let before = std::mem::replace(&mut task.status, TaskStatus::SubmittedToWorker);
         self.status_changed(Some(before), TaskStatus::SubmittedToWorker);
         let Some(task) = self.tasks.get(&key) else { return };
-        let message = ToClient::Run {
-            task: key,
-            work,
-            function: &task.function,
-            arguments: self.arguments(task),
-            returns: task.results(),
-        };
+        let message = ToClient::Run { task: key, work, function: &task.function, arguments: self.arguments(task), returns: task.results() };
         if ahead { out.send_ahead(worker, &message) } else { out.send(worker, &message) }
     }
 

@@ -222,7 +222,15 @@ impl Node {
     pub(crate) fn call(&mut self, client: &mut Client, actor: ObjectKey, function: &str) -> (TaskKey, ObjectKey) {
         let (number, result) = (client.next_task, Self::key(client));
         client.next_task += 1;
-        let message = ToAgent::Call { number, actor, function, arguments: Vec::new(), returns: vec![result], retries: CallRetries::default(), site: 0 };
+        let message = ToAgent::Call {
+            number,
+            actor,
+            function,
+            arguments: Vec::new(),
+            returns: vec![result],
+            retries: CallRetries::default(),
+            site: 0,
+        };
         self.says(client.process, message);
         (TaskKey { process: client.process, number }, result)
     }

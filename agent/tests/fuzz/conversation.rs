@@ -6,7 +6,9 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Actor, Argument, CallRetries, Ending, Memory, PAGE, RetryExceptions, SLOT_BLOCK, Task, ToAgent, Value};
+use plasmon_protocol::local::{
+    self, Actor, Argument, CallRetries, Ending, Memory, PAGE, RetryExceptions, SLOT_BLOCK, Task, ToAgent, Value,
+};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 

@@ -78,7 +78,8 @@ impl Client {
                     .pick(&[RetryExceptions::Never, RetryExceptions::Never, RetryExceptions::Listed, RetryExceptions::Always])
                     .unwrap_or_default(),
             };
-            let message = ToAgent::Call { number, actor, function: "app::Counter::add", arguments, returns: returns.clone(), retries, site };
+            let message =
+                ToAgent::Call { number, actor, function: "app::Counter::add", arguments, returns: returns.clone(), retries, site };
             self.write(&message);
             self.sent(returns, block);
         }

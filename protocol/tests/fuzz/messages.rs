@@ -6,8 +6,8 @@ use std::time::Duration;
 use plasmon_protocol::error::{Error, Holder, MemoryReport, ProcessMemory};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{
-    self, Actor, AgentHello, Argument, CallRetries, ClientHello, Ending, Memory, Outcome, RetryExceptions, Task, ToAgent, ToClient, VERSION, Value,
-    Welcome, Work,
+    self, Actor, AgentHello, Argument, CallRetries, ClientHello, Ending, Memory, Outcome, RetryExceptions, Task, ToAgent, ToClient,
+    VERSION, Value, Welcome, Work,
 };
 use plasmon_protocol::record::{ProcessType, SiteKind};
 use plasmon_protocol::resources::{Amount, Demand};

@@ -139,11 +139,7 @@ impl Model {
 
     pub(super) fn call_options(&self, actor: ObjectKey, retries: CallRetries) -> Options {
         let of_all = self.actors.get(&actor).map_or(0, |actor| actor.max_task_retries);
-        Options {
-            retries: retries.max_task_retries.unwrap_or(of_all),
-            retry_exceptions: retries.retry_exceptions,
-            ..Options::default()
-        }
+        Options { retries: retries.max_task_retries.unwrap_or(of_all), retry_exceptions: retries.retry_exceptions, ..Options::default() }
     }
 
     /// A call ended with an error, and is tried again before all others.
