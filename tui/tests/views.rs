@@ -58,7 +58,6 @@ const VIEWS: &[(&str, &str)] = &[
     ("object", "3⏎⏎"),
     ("object_shared", "2/type:pinned⏎⏎"),
     ("process", "6j⏎"),
-    ("worker", "6jj⏎"),
     ("post_mortem", "6o⏎"),
     ("task", "5o⏎"),
     ("actor", "5⏎"),
