@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use plasmon::binding::{Connection, Frame, ObjectId, ObjectKey, Reference, SiteKind, write_anew, writing, wrote};
 use plasmon::Error;
+use plasmon::binding::{Connection, Frame, ObjectId, ObjectKey, Reference, SiteKind, write_anew, writing, wrote};
 use plasmon_protocol::local::MAX_SITES;
 use support::{Viewer, alone, start};
 
