@@ -291,10 +291,18 @@ fn start_stream(
     };
     spawn("stream", move || {
         runtime.block_on(async {
-            // Without the signal the switch stays where it is.
-            let switch = signal(SignalKind::user_defined1()).map(|mut asked| async move {
-                while asked.recv().await.is_some() {
-                    remote.tell(Command::SwitchSites);
+            // Without the signals the switch stays where it is.
+            let signals = signal(SignalKind::user_defined1()).and_then(|sites| Ok((sites, signal(SignalKind::user_defined2())?)));
+            let switch = signals.map(|(mut sites, mut stacks)| async move {
+                loop {
+                    let (asked, command) = tokio::select! {
+                        asked = sites.recv() => (asked, Command::SwitchSites),
+                        asked = stacks.recv() => (asked, Command::SwitchStacks),
+                    };
+                    if asked.is_none() {
+                        return;
+                    }
+                    remote.tell(command);
                 }
             });
             let serve = server.run(listener, async {

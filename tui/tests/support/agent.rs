@@ -46,7 +46,8 @@ struct Found<R> {
 fn matching<R: Record>(all: &[R], view: &View, now_ms: u64) -> Found<R> {
     let filter = Filter::<R>::parse(&view.filter).unwrap();
     let mut rows: Vec<R> = all.iter().filter(|row| filter.matches(row, now_ms)).cloned().collect();
-    let (column, ascending) = match &view.sort {
+    // Groups are in an order of their own.
+    let (column, ascending) = match view.sort.as_ref().filter(|_| view.group.is_none()) {
         Some(sort) => (R::column(&sort.column).unwrap(), sort.ascending),
         None => (R::column(R::DEFAULT_SORT).unwrap(), false),
     };

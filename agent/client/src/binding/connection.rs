@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plasmon_memory::words::CallSites;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey, TaskId};
 use plasmon_protocol::record::SiteKind;
@@ -68,7 +69,7 @@ impl Connection {
     /// Whether places are wanted at all.
     #[must_use]
     pub fn wants_sites(&self) -> bool {
-        self.client.words.sites()
+        self.client.words.sites() != CallSites::Off
     }
 
     /// The number of a place of the program's; 0, the unknown one, where none is wanted.
