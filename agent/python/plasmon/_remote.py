@@ -9,7 +9,7 @@ from typing import Any, AsyncIterator, Callable, Coroutine, Generic, Iterator, O
 from . import _init, _plasmon
 from ._actor import ActorClass
 from ._generators import ObjectRefGenerator, yields
-from ._options import TASK_OPTIONS, checked, reserve, retried
+from ._options import ONE_CPU, TASK_OPTIONS, assigned, checked, reserve, retried
 from ._sites import hidden_files
 
 _T = TypeVar("_T")
@@ -35,6 +35,7 @@ class RemoteFunction(Generic[_Outcome]):
         name = options.get("name") or f"{function.__module__}.{function.__qualname__}"
         num_returns = options.get("num_returns", "streaming" if yields(function) else 1)
         retry, listed = retried(options)
+        reserved = assigned(options, 1)
         self._task = _plasmon.Task(
             name,
             self._export,
@@ -43,7 +44,8 @@ class RemoteFunction(Generic[_Outcome]):
             retry,
             int(options.get("timeout", 0) * 1000),
             num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1,
-            num_returns if listed is None else (num_returns, listed),
+            # Most calls say but this.
+            num_returns if listed is None and reserved == ONE_CPU else (num_returns, listed, reserved),
         )
         self.remote = self._task.submit
 

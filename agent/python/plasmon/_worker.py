@@ -15,6 +15,7 @@ from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, 
 
 from . import _init, _logs, _node, _plasmon, _sites
 from ._actor import METHODS, is_async, methods_of
+from ._options import ONE_CPU
 from ._pickling import encode
 from .exceptions import TaskError
 
@@ -54,13 +55,16 @@ class Handler:
         """Calls a function; its results."""
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
-        return self._called(num_returns, loaded[0], lambda: loaded[0](*args, **kwargs))
+        retried, reserved = None, ONE_CPU
+        if isinstance(num_returns, tuple):
+            num_returns, retried, reserved = num_returns
+        _node.assign(reserved)
+        return self._called(num_returns, retried, loaded[0], lambda: loaded[0](*args, **kwargs))
 
-    def _called(self, returns: Any, function: Any, value: Callable[[], Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
-        """A call's results. Beside their number it may say which exceptions are worth a retry."""
-        if not isinstance(returns, tuple):
-            return self._results(value(), returns, function)
-        num_returns, retried = returns
+    def _called(self, num_returns: Any, retried: Any, function: Any, value: Callable[[], Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
+        """A call's results; of its exceptions it is noted which are not worth a retry, where that is said."""
+        if retried is None:
+            return self._results(value(), num_returns, function)
         with self._noting(retried):
             results = self._results(value(), num_returns, function)
         return results if isinstance(results, tuple) else self._noted(results, retried)
@@ -81,8 +85,8 @@ class Handler:
 
     def create(self, loaded: tuple[type, str, list[str]], payload: tuple[Any, ...], objects: list[Any]) -> Any:
         """Makes an actor's instance."""
-        (actor, name), args, kwargs = _arguments(payload, objects)
-        _node.become_actor(actor, name)
+        told, args, kwargs = _arguments(payload, objects)
+        _node.become_actor(*told)
         if is_async(loaded[0]):
             return self._in_loop(_later(loaded[0], args, kwargs))
         return loaded[0](*args, **kwargs)
@@ -101,7 +105,10 @@ class Handler:
                 return self._in_loop(_later(method, args, kwargs))
             return method(*args, **kwargs)
 
-        return self._called(num_returns, method, value)
+        retried = None
+        if isinstance(num_returns, tuple):
+            num_returns, retried = num_returns
+        return self._called(num_returns, retried, method, value)
 
     def _results(self, value: Any, num_returns: Any, function: Any) -> Union[tuple[Any, ...], Iterator[Any]]:
         """A call's results; of a generator that is streamed what it yields, as it does."""
@@ -147,19 +154,28 @@ class Handler:
             try:
                 yield item
             except GeneratorExit:
-                self._in_loop(_close(values))
+                self._in_loop(_close(values), cancelled_too=True)
                 raise
 
-    def _in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs a coroutine on the worker's event loop, beside the others."""
+    def _in_loop(self, coroutine: Coroutine[Any, Any, Any], *, cancelled_too: bool = False) -> Any:
+        """Runs a coroutine on the worker's event loop, beside the others. When the call is cancelled it gets an ``asyncio.CancelledError``,
+        unless it is what is done then."""
         import asyncio
+
+        from ._loop import Running
 
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="plasmon-asyncio", daemon=True).start()
         with _node.in_this_task():
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            running = Running(self._loop, coroutine)
+        # Told of it as long as this is here.
+        watch = None if cancelled_too else _plasmon.when_cancelled(running.cancel)
+        try:
+            return running.result()
+        finally:
+            del watch
 
     def describe(self, error: BaseException) -> tuple[str, bytes, bool]:
         """An exception as text, with its traceback as a pickle of ``(exception, traceback)``, which is empty where it does not pickle, and
@@ -257,9 +273,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupted)
     boot = os.environ.pop("PLASMON_BOOT", "")
     sys.argv = [""]
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
+    _logs.note_order()
     code = _plasmon.run_as(boot, Handler())
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -58,6 +58,9 @@ pub struct Waiter {
     pub wants: Option<SiteId>,
 }
 
+/// Where each wants the value who waits for it, by process and request.
+type Waiters = BTreeMap<(ProcessId, u32), Option<SiteId>>;
+
 /// What few objects have; absent for most.
 #[derive(Clone, Debug, Default)]
 pub struct Cold {
@@ -68,7 +71,7 @@ pub struct Cold {
     /// Who holds the captured references in its name.
     pub captor: ProcessId,
     /// Who waits for its value.
-    waiters: Option<Box<BTreeMap<(ProcessId, u32), Option<SiteId>>>>,
+    waiters: Option<Box<Waiters>>,
     /// Tasks that wait for its value.
     pub dependents: Few<TaskKey>,
     /// The task that makes it.
