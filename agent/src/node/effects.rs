@@ -37,6 +37,8 @@ pub struct Effects {
     disk: Box<dyn Fn(IoJob) + Send>,
     /// Processes to end.
     pub kills: Vec<ProcessId>,
+    /// A result was published. Whoever waits for it sees it in the slot table, and goes on at once.
+    resolved: bool,
     /// Some client has a backlog.
     crowded: bool,
     buffer: Vec<u8>,
@@ -53,7 +55,7 @@ pub struct Flushed {
     pub moved: bool,
     /// Clients whose rings were full and have room now.
     pub roomy: Vec<ProcessId>,
-    /// Somebody was sent something.
+    /// Somebody was sent something, or can see that what it waits for is there.
     pub spoke: bool,
 }
 
@@ -80,6 +82,7 @@ impl Effects {
             starts: Vec::new(),
             disk,
             kills: Vec::new(),
+            resolved: false,
             crowded: false,
             buffer: Vec::new(),
         }
@@ -102,7 +105,8 @@ impl Effects {
         self.tell_freed();
         self.tell_recalls();
         // A range whose pin outlives its counts is looked at again soon: nothing else would wake this thread for it.
-        let mut flushed = Flushed { soon: !self.freed.is_empty() || !self.withdrawals.is_empty(), ..Flushed::default() };
+        let soon = !self.freed.is_empty() || !self.withdrawals.is_empty();
+        let mut flushed = Flushed { soon, spoke: std::mem::take(&mut self.resolved), ..Flushed::default() };
         self.crowded = false;
         for (process, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.touched || !peer.backlog.is_empty()) {
             let before = peer.backlog.len();
@@ -204,10 +208,12 @@ impl Outbox for Effects {
         {
             self.pool.poison(entry.offset, entry.length);
         }
+        self.resolved |= state != SlotState::Pending && self.slots.read(key.slot).is_some_and(|entry| entry.state == SlotState::Pending);
         self.slots.publish(key.slot, key.generation, state, offset, length);
     }
 
     fn publish_value(&mut self, key: ObjectKey, value: &[u8]) {
+        self.resolved = true;
         if !self.slots.publish_value(key.slot, key.generation, value) {
             self.publish(key, Some(ObjectState::Inlined), 0, value.len() as u64);
         }
