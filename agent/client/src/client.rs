@@ -120,12 +120,7 @@ impl Client {
             sites: Sites::default(),
             tasks: AtomicU32::new(0),
             worker: parts.worker,
-            outbound: Mutex::new(Outbound {
-                writer: Writer::default(),
-                ring: parts.ring,
-                buffer: Vec::new(),
-                rung: AgentRest::default(),
-            }),
+            outbound: Mutex::new(Outbound { writer: Writer::default(), ring: parts.ring, buffer: Vec::new(), rung: AgentRest::default() }),
             agent_bell: parts.agent_bell,
             own_bell: parts.own_bell,
             channel: Mutex::new(Some(parts.channel)),

@@ -162,14 +162,7 @@ fn layout(groups: &[Vec<Line<'_>>], options: &ReportOptions) -> Layout {
     for line in lines() {
         widths.iter_mut().enumerate().for_each(|(column, widest)| *widest = width(line.cell(column)).max(*widest));
     }
-    let mut layout = Layout {
-        separator: " | ",
-        widths,
-        id: IDS[0],
-        shown: [true; 9],
-        said_once: Vec::new(),
-        left_out: Vec::new(),
-    };
+    let mut layout = Layout { separator: " | ", widths, id: IDS[0], shown: [true; 9], said_once: Vec::new(), left_out: Vec::new() };
     let page = options.width;
     let natural = layout.widths[SITE];
     if options.no_format || layout.fits(page, natural) {

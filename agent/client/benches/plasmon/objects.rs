@@ -165,10 +165,7 @@ pub(crate) fn get(bench: &mut Bench) -> Outcome<()> {
     bench.table.row("get, resident", &get, Unit::Nanoseconds, floor, Goal::Above(50.0));
     bench.table.row("get + drop of the view, resident", &both, Unit::Nanoseconds, floor, Goal::Open);
     let views: Vec<Pinned<[u8]>> = references.iter().map(fetch).collect::<Result<_, _>>()?;
-    let [hot, floor] = in_turns([
-        &mut || look_through(&views),
-        &mut || look_through(&pointers),
-    ])?;
+    let [hot, floor] = in_turns([&mut || look_through(&views), &mut || look_through(&pointers)])?;
     let floor = Some(("pointer dereference", &floor));
     bench.table.row("a byte of a view that is held", &hot, Unit::Nanoseconds, floor, Goal::Above(10.0));
     drop((views, references));
