@@ -22,7 +22,7 @@ use crate::id::ObjectId;
 use crate::record::{
     ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, SiteRow, SpillFileRow, StoreRow, TaskRow,
 };
-use crate::stream::{MAX_WINDOW, Rows, Sort, Totals, View};
+use crate::stream::{GroupRow, MAX_WINDOW, Rows, Sort, Totals, View};
 use hashbrown::HashSet;
 
 pub use row::{Shown, TABLES, count, join, name};
@@ -122,6 +122,11 @@ impl Query {
     pub fn interleave(&self, parts: &[&Rows]) -> Vec<usize> {
         self.plan.interleave(parts)
     }
+
+    /// Puts groups in the order of a view of groups; those of another stay as they are.
+    pub fn sort_groups(&self, groups: &mut [GroupRow]) {
+        self.plan.sort_groups(groups);
+    }
 }
 
 /// [`Plan`] without its row type.
@@ -131,6 +136,7 @@ trait Evaluate: Send + Sync {
     fn is_volatile(&self) -> bool;
     fn window(&self, rows: &Rows, now_ms: u64, view: &View) -> Window;
     fn interleave(&self, parts: &[&Rows]) -> Vec<usize>;
+    fn sort_groups(&self, groups: &mut [GroupRow]);
 }
 
 struct Plan<R: Shown> {
@@ -248,6 +254,12 @@ impl<R: Shown> Evaluate for Plan<R> {
             let Some((number, _)) = least else { return order };
             parts[number].next();
             order.push(number);
+        }
+    }
+
+    fn sort_groups(&self, groups: &mut [GroupRow]) {
+        if let Order::Groups { grouping, .. } = &self.order {
+            groups.sort_by(|a, b| grouping.compare(a, b));
         }
     }
 }

@@ -174,7 +174,7 @@ pub struct App {
     /// Filters that were taken.
     filters: prompt::History,
     mark: Option<Box<mark::Mark>>,
-    nodes: Vec<(NodeRow, bool)>,
+    nodes: Vec<attention::Member>,
     has_mouse: bool,
 }
 
@@ -229,7 +229,7 @@ impl App {
                 self.subscriptions.ask_again(&mut effects);
             }
             Msg::Frame(frame) => self.frame(*frame, &mut effects),
-            Msg::Nodes(nodes) => self.nodes = nodes,
+            Msg::Nodes(nodes) => self.note_nodes(nodes),
             Msg::Lost { cause, hint, retry_at_ms } => {
                 let at_ms = match self.link {
                     LinkState::Lost { at_ms, .. } => at_ms,
@@ -282,6 +282,9 @@ impl App {
                 let text = if refusal.hint.is_empty() { refusal.message } else { format!("{} · {}", refusal.message, refusal.hint) };
                 if let Some(id) = refusal.id {
                     self.subscriptions.refuse(id, &text);
+                    if let Some(Slot::Sheet(number)) = self.subscriptions.slot(id) {
+                        self.drop_sheet(number);
+                    }
                 }
                 self.flash(Mood::Refused, text);
             }

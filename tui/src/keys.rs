@@ -103,6 +103,8 @@ pub enum Action {
     Sort,
     /// Reverse the order.
     Reverse,
+    /// Show the columns that have no room.
+    Wide,
     /// Fold rows by the next column.
     Group,
     /// Choose the column that rows are folded by.
@@ -254,6 +256,7 @@ bindings! {
         Char('/') => Filter, "filter", "filter rows: `site:remember size>1m !type:pinned age<10m`";
         Char('s') => Sort, "sort", "choose the column that sorts, by its letter";
         Char('S') => Reverse, "", "reverse the order";
+        Char('W') => Wide, "", "show the columns that have no room, in place of others; and the usual ones again";
         Char('!') => Trouble, "", "show only what asks for attention: what fails, waits, grows or died; and everything again";
     }
     Rows {

@@ -52,6 +52,8 @@ pub struct Progress {
     pub bytes: u64,
     /// From the first instant to the last, milliseconds.
     pub span_ms: u64,
+    /// Rows of long tables that an instant had and that are not in the file, at most.
+    pub left_out: u64,
 }
 
 /// Why recording ended.
@@ -257,6 +259,8 @@ struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     fn write(&mut self, picture: &Picture) -> Result<(), Error> {
+        let left_out = picture.tables.iter().map(|taken| taken.totals.map_or(0, |totals| totals.rows - count(&taken.rows) as u64));
+        self.progress.left_out = left_out.sum::<u64>().max(self.progress.left_out);
         let lines = self.encoder.write(picture).map_err(|error| Error::Record(io::Error::other(error)))?;
         if !lines.text.is_empty() {
             self.file.write_all(lines.text.as_bytes()).and_then(|()| self.file.flush()).map_err(Error::Record)?;

@@ -153,7 +153,7 @@ fn several_agents_are_one_dashboard_with_a_node_column() {
     screen.press_for("7", &["─ Events "]);
     // One that is lost leaves its rows, and is named.
     assert_eq!(second.stop(), Some(0));
-    screen.shows(&[&format!("{there} lost, its rows are old"), "live"]);
+    screen.shows(&[&format!("{there} lost "), ", its rows are of then", "live"]);
     quits(&mut screen, first);
     let alone = places[0].run(["attach", &listens[0], &listens[1], "--token-file", "a", "--token-file", "b", "--token-file", "c"]);
     alone.refused(&["given 3 times", "one for each"]);

@@ -100,12 +100,7 @@ fn a_replay_equals_the_live_view_frame_by_frame() {
     let agent = Daemon::start(&place, &[]);
     let recording = agent.found.path.join("recording.ndjson");
     let recorded = place.path().join("viewer.ndjson");
-    let mut viewer = place
-        .plasmon(["record", recorded.to_str().unwrap(), "--address", &agent.url(), "--token-file", agent.token_file()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut viewer = agent.record(&place, &recorded);
     plasmon::Options::new().address(&agent.found.path).init().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut live = runtime.block_on(Live::start(&agent));
@@ -178,8 +173,7 @@ fn what_a_kill_has_left_is_found_by_the_name_that_it_had() {
     let path = agent.found.path.join("recording.ndjson");
     // While somebody looks, samples are taken, and recorded.
     let other = place.path().join("other");
-    let arguments = ["record", other.to_str().unwrap(), "--address", &agent.url(), "--token-file", agent.token_file()];
-    let mut viewer = place.plasmon(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut viewer = agent.record(&place, &other);
     until("the first seconds", || read(&path).filter(|found| found.timeline().end_ms >= found.timeline().begin_ms + 1_000));
     signal(agent.child.id(), Signal::KILL);
     ends(&mut agent.child);

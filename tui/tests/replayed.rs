@@ -9,7 +9,6 @@ mod place;
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use place::{Daemon, Place, ends, signal};
@@ -113,12 +112,7 @@ fn every_page_of_a_replay_is_the_live_one() {
     let agent = Daemon::start(&place, &["--num-cpus", "1", "--memory", "100MiB"]);
     let recording = agent.found.path.join("recording.ndjson");
     let recorded = place.path().join("viewer.ndjson");
-    let mut viewer = place
-        .plasmon(["record", recorded.to_str().unwrap(), "--address", &agent.url(), "--token-file", agent.token_file()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut viewer = agent.record(&place, &recorded);
     plasmon::Options::new().address(&agent.found.path).init().unwrap();
     let bytes = plasmon::put(&vec![7_u64; 1000][..]).unwrap();
     let container = plasmon::put(&vec![bytes.clone(), bytes.clone()]).unwrap();

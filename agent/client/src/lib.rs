@@ -53,6 +53,7 @@ mod request;
 mod scope;
 mod service;
 mod site;
+mod stack;
 mod task;
 mod turn;
 mod value;

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use plasmon_memory::fork::PerProcess;
+use plasmon_memory::words::CallSites;
 use plasmon_protocol::local::{MAX_SITES, MAX_STACK, MAX_TEXT, ToAgent};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
 use crate::registry::{REMOTE_FUNCTIONS, RemoteFunction};
+use crate::stack::{Called, Calls, Known};
 
 /// The numbers that only places get which are told without what they were called from, so that there is one for the innermost frame of a
 /// stack when there are too many stacks.
@@ -62,8 +64,10 @@ pub(crate) struct Sites {
 #[derive(Debug, Default)]
 struct Inner {
     numbers: HashMap<Place, u32, foldhash::fast::FixedState>,
-    /// Places that are told by text, of another language, each with the number of what it was called from.
+    /// Places that are told by text, of another language or with a whole stack, each with the number of what it was called from.
     texts: HashMap<(SiteKind, Box<str>, u32, u32), u32, foldhash::fast::FixedState>,
+    /// Stacks of this program's, where they are wanted.
+    stacks: Known,
     unnamed: Vec<Unnamed>,
     last: u32,
 }
@@ -98,8 +102,14 @@ impl Inner {
 impl Sites {
     /// The number of the caller's place. The agent is told on first use, before the number is used.
     pub(crate) fn number(&self, client: &Client, kind: SiteKind, location: &'static Location<'static>) -> u32 {
-        if !client.words.sites() {
-            return 0;
+        match client.words.sites() {
+            CallSites::Lines => {}
+            CallSites::Off => return 0,
+            CallSites::Stacks => {
+                if let Some(number) = self.number_of_stack(client, kind, location) {
+                    return number;
+                }
+            }
         }
         let place = (std::ptr::from_ref(location) as usize, kind);
         // Locations are 24 bytes or more apart.
@@ -111,6 +121,25 @@ impl Sites {
         let number = self.define(client, place, location);
         // A thread that ends remembers nothing.
         let _ = KNOWN.try_with(|known| known[remainder].set((client.serial, place, number)));
+        number
+    }
+
+    /// The number of the caller's place with all that it was called from; `None` when that cannot be known.
+    #[cold]
+    fn number_of_stack(&self, client: &Client, kind: SiteKind, location: &'static Location<'static>) -> Option<u32> {
+        let mut calls = Calls::new(kind, location);
+        Stacks::read(|| calls.walk())?;
+        let known = {
+            let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.stacks.number(&calls)
+        };
+        if let Some(known) = known {
+            return known;
+        }
+        let frames = Stacks::read(|| calls.frames(location))?;
+        let told: Vec<Frame<'_>> = frames.iter().map(Called::frame).collect();
+        let number = (!told.is_empty()).then(|| self.define_stack(client, kind, &told)).filter(|number| *number != 0);
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).stacks.add(calls, number);
         number
     }
 
@@ -144,7 +173,7 @@ impl Sites {
 
     /// A place that is known with its function: a remote function's own.
     pub(crate) fn define_function(&self, client: &Client, kind: SiteKind, function: &'static RemoteFunction) -> u32 {
-        if !client.words.sites() {
+        if client.words.sites() == CallSites::Off {
             return 0;
         }
         let place = (std::ptr::from_ref(function) as usize, kind);
@@ -165,10 +194,12 @@ impl Sites {
 
     /// A place that is told by text, called from the site with that number, or from 0: nobody knows where. `None` when it gets no number.
     fn define_text(&self, client: &Client, kind: SiteKind, frame: &Frame<'_>, caller: u32) -> Option<u32> {
-        if !client.words.sites() {
+        if client.words.sites() == CallSites::Off {
             return None;
         }
-        let place = (kind, Box::from(frame.file), frame.line, caller);
+        // Where no line is known, functions are told apart.
+        let text = if frame.line == 0 { frame.function } else { frame.file };
+        let place = (kind, Box::from(text), frame.line, caller);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = inner.texts.get(&place) {
             return Some(*number);
@@ -242,19 +273,19 @@ fn function_of(place: &Unnamed) -> Option<String> {
     exact.or(likely).as_deref().map(path_of)
 }
 
-fn is_bare_closure(name: &str) -> bool {
+pub(crate) fn is_bare_closure(name: &str) -> bool {
     name.starts_with("{closure#")
 }
 
 /// The path in front of the first `end` in `name`.
-fn path_before(name: &str, end: &str) -> Option<String> {
+pub(crate) fn path_before(name: &str, end: &str) -> Option<String> {
     let before = &name[..name.find(end)?];
     let begin = before.rfind(|c: char| !(c.is_alphanumeric() || "_:{}#".contains(c))).map_or(0, |at| at + 1);
     Some(before[begin..].to_owned())
 }
 
 /// A function's path without type arguments; a method's by its type: `app::Store::keep` of `<app::Store<T> as app::Keep>::keep`.
-fn path_of(name: &str) -> String {
+pub(crate) fn path_of(name: &str) -> String {
     if let Some(rest) = name.strip_prefix('<') {
         let mut depth = 1;
         let end = rest.find(|c| {
@@ -278,7 +309,7 @@ fn path_of(name: &str) -> String {
 }
 
 /// Rust's own code, this library's, and what its macro writes around a remote function.
-fn is_library(name: &str) -> bool {
+pub(crate) fn is_library(name: &str) -> bool {
     let path = name.trim_start_matches(['<', '&']);
     const OWN: [&str; 7] = ["plasmon::", "plasmon_memory::", "plasmon_protocol::", "backtrace::", "core::", "std::", "alloc::"];
     let written = name.contains("::__plasmon_run_") || (name.contains("::__plasmon_remote_") && name.ends_with("::remote"));

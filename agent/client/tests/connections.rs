@@ -3,6 +3,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use plasmon::{Error, Info, ObjectRef, Options};
 use support::{
@@ -205,5 +206,45 @@ fn call_sites_are_switched_while_a_program_runs() {
             });
             rustix::process::kill_process(agent, rustix::process::Signal::USR1).unwrap();
         }
+    });
+}
+
+#[inline(never)]
+fn keep(size: usize) -> plasmon::ObjectRef<[u8]> {
+    plasmon::put(&vec![1_u8; size][..]).expect("a put")
+}
+
+#[inline(never)]
+fn fill() -> plasmon::ObjectRef<[u8]> {
+    keep(1_000)
+}
+
+#[test]
+fn whole_stacks_are_recorded_when_they_are_asked_for() {
+    alone(|| {
+        let info = start(1.0);
+        let mut viewer = Viewer::here();
+        let agent = rustix::process::Pid::from_raw(info.agent_pid.cast_signed()).unwrap();
+        // What a call site was called from, innermost first.
+        let outer = |viewer: &mut Viewer, put: &plasmon::ObjectRef<[u8]>| {
+            let rows = viewer.report().references;
+            let site = Arc::clone(&rows.iter().find(|row| row.object_id == put.id()).unwrap().call_site);
+            assert!(site.file.ends_with("connections.rs") && site.line > 0, "{site:?}");
+            let frames = std::iter::successors(Some(site), |site| site.outer.clone());
+            frames.map(|frame| frame.short_function().to_owned()).collect::<Vec<_>>()
+        };
+        eventually("a line with its function's name", || outer(&mut viewer, &keep(10)) == ["keep"]);
+        rustix::process::kill_process(agent, rustix::process::Signal::USR2).unwrap();
+        eventually("a whole stack", || outer(&mut viewer, &keep(10)).len() > 1);
+        let (one, other) = (keep(10), fill());
+        let (near, far) = (outer(&mut viewer, &one), outer(&mut viewer, &other));
+        assert_eq!(near[0], "keep", "{near:?}");
+        assert_eq!(far[..2], ["keep", "fill"], "{far:?}");
+        assert_eq!(near[1..], far[2..], "both were called from the same test");
+        let known = viewer.report().references;
+        let site = |put: &plasmon::ObjectRef<[u8]>| known.iter().find(|row| row.object_id == put.id()).unwrap().call_site.id;
+        assert_ne!(site(&one), site(&other), "the same line by another way");
+        rustix::process::kill_process(agent, rustix::process::Signal::USR2).unwrap();
+        eventually("lines alone again", || outer(&mut viewer, &fill()) == ["keep"]);
     });
 }

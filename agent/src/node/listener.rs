@@ -8,6 +8,7 @@ use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::AgentLink;
 use plasmon_memory::process::Pidfd;
+use plasmon_memory::words::CallSites;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{self, AgentHello, ClientHello, MAX_ARGUMENTS, MAX_TEXT, VERSION, Welcome};
@@ -114,11 +115,11 @@ pub struct Equipment {
 }
 
 impl Equipment {
-    /// Fresh rings, and whether the client records call sites.
+    /// Fresh rings, and what the client records of call sites.
     ///
     /// # Errors
     /// What the system says.
-    pub fn make(sites: bool) -> io::Result<Self> {
+    pub fn make(sites: CallSites) -> io::Result<Self> {
         let link = AgentLink::create()?;
         link.words().set_sites(sites);
         Ok(Self { link, doorbell: Doorbell::create()?, reader_bell: Doorbell::create()? })

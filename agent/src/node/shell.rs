@@ -4,6 +4,7 @@ mod arrivals;
 mod departures;
 mod ending;
 mod rings;
+mod sites;
 
 use std::collections::HashMap;
 use std::io;
@@ -32,6 +33,7 @@ use crate::recorder::Notifier;
 use crate::telemetry::tables::Tables as _;
 use arrivals::{Introduced, Starting};
 use ending::Phase;
+use sites::Sites;
 
 pub use ending::Stop;
 
@@ -40,7 +42,8 @@ const NAP: Duration = Duration::from_millis(1);
 /// How long the thread goes on looking into the rings after it has sent somebody something: the answer to that often comes sooner than a
 /// sleeping processor wakes.
 const LOOK: Duration = Duration::from_micros(50);
-/// `off`: call sites are not recorded, until `SIGUSR1` switches them on.
+/// `off`: call sites are not recorded, until `SIGUSR1` switches them on. `stack`: with all that they were called from, until `SIGUSR2` switches
+/// to lines alone.
 const SITES: &str = "PLASMON_SITES";
 /// How soon a client with a full ring is tried again, and how seldom when it does not read at all.
 const RETRY: Duration = Duration::from_millis(2);
@@ -62,6 +65,8 @@ pub enum Command {
     Pressure(Pressure),
     /// Record call sites if they are not, and the other way round.
     SwitchSites,
+    /// Record whole stacks where lines were recorded, and the other way round.
+    SwitchStacks,
     /// The spawner did this.
     Done(Report),
     /// External storage did this.
@@ -128,8 +133,8 @@ pub struct Shell {
     errands: Sender<Errand>,
     watched: Sender<Watched>,
     viewers: u32,
-    /// Clients record call sites.
-    sites: bool,
+    /// Clients record call sites, and with what.
+    sites: Sites,
     phase: Phase,
     /// When a client last said something, milliseconds since the Unix epoch.
     heard_ms: u64,
@@ -196,7 +201,7 @@ impl Shell {
             errands,
             watched,
             viewers: 0,
-            sites: std::env::var_os(SITES).is_none_or(|sites| sites != "off"),
+            sites: Sites::told(std::env::var_os(SITES).as_deref()),
             phase: Phase::Serving,
             heard_ms: 0,
             buffer: Vec::new(),
@@ -337,13 +342,8 @@ impl Shell {
                     self.core.on_stopped(&seen.stopped, &mut self.effects);
                 }
                 Command::Pressure(Pressure { reading, unique }) => self.core.on_pressure(reading, &unique, &mut self.effects),
-                Command::SwitchSites => {
-                    self.sites = !self.sites;
-                    for peer in self.effects.peers.values() {
-                        peer.link.words().set_sites(self.sites);
-                    }
-                    self.core.on_sites_switched(self.sites);
-                }
+                Command::SwitchSites => self.switch_sites(Sites { on: !self.sites.on, ..self.sites }),
+                Command::SwitchStacks => self.switch_sites(Sites { on: true, stacks: !self.sites.stacks }),
                 Command::Done(Report::Environment { newcomer, environment }) => self.on_environment(newcomer, environment),
                 Command::Done(Report::Worker { worker, started }) => self.on_started(worker, started),
                 Command::Io(report) => self.core.on_io(report, &mut self.effects),

@@ -69,9 +69,8 @@ impl Core {
         self.changes += 1;
     }
 
-    /// Clients record call sites from here on, or record them no more.
-    pub fn on_sites_switched(&mut self, on: bool) {
-        let state = if on { "on" } else { "off" };
+    /// What clients record of call sites was switched: `on`, `off`.
+    pub fn on_sites_switched(&mut self, state: &str) {
         self.event(EventKind::Notice, Severity::Info, None, format!("recording of call sites switched {state}"));
     }
 

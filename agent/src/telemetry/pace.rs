@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Copying rows for viewers takes at most one part in this many of the node's time.
-const NODE_SHARE: u32 = 20;
+const NODE_SHARE: u32 = 40;
 /// However large the tables, viewers wait no longer than this between two copies.
 const LONGEST_PACE: Duration = Duration::from_secs(3);
 

@@ -1,15 +1,24 @@
 //! A report on its way: all references of one instant, sent in parts, each read from where they are kept when the one before is with the
-//! kernel.
+//! kernel. It is made beside everything else that its viewer is served.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
+use plasmon_protocol::filter::Filter;
 use plasmon_protocol::window::Payload;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::telemetry::desk::Whole;
 use crate::telemetry::frame::report_part;
+use crate::telemetry::round::filter_cost;
+use crate::telemetry::server::Shared;
 use crate::telemetry::spool::{Ledger, Spool};
+use crate::telemetry::wire::End;
+
+/// Reports of one viewer that are being made or on their way.
+const MAX_REPORTS: usize = 2;
 
 /// See the module.
 pub(super) struct Report {
@@ -40,11 +49,6 @@ impl Report {
         Ok(Self { id, at_ms: whole.at_ms, parts })
     }
 
-    /// The viewer's number for it.
-    pub(super) fn id(&self) -> u32 {
-        self.id
-    }
-
     /// Whether all of it was sent.
     pub(super) fn is_sent(&self) -> bool {
         self.parts.is_empty()
@@ -56,5 +60,156 @@ impl Report {
     /// [`Error::System`] when it cannot be read back.
     pub(super) async fn next(&mut self) -> Result<Option<Payload>, Error> {
         Ok(self.parts.next().await?.map(Payload::of))
+    }
+}
+
+/// A report that is being made.
+struct Asked {
+    id: u32,
+    /// What its filter takes of the agent's memory, bytes.
+    cost: usize,
+    task: AbortHandle,
+}
+
+/// The reports of one viewer.
+#[derive(Default)]
+pub(super) struct Reports {
+    making: JoinSet<Result<Result<Report, Error>, End>>,
+    asked: Vec<Asked>,
+    made: VecDeque<Report>,
+}
+
+impl Reports {
+    /// Begins to make one of what matches.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the filter is malformed, there are too many of them already, or the filter takes more than `room` bytes.
+    pub(super) fn ask(&mut self, id: u32, filter: &str, room: usize, shared: &Arc<Shared>) -> Result<(), Error> {
+        if self.asked.len() + self.made.len() >= MAX_REPORTS {
+            let cause = format!("{MAX_REPORTS} reports are on their way already");
+            return Err(Error::invalid("report", id.to_string(), cause));
+        }
+        let cost = filter_cost(filter);
+        if cost > room {
+            let cause = "the filters of the viewer's views leave no room for its filter";
+            return Err(Error::invalid("report", id.to_string(), cause));
+        }
+        let filter = Filter::parse(filter).map_err(Error::from)?;
+        let shared = Arc::clone(shared);
+        let task = self.making.spawn(async move {
+            // One copy of all rows at a time, however many ask for one.
+            let one = Arc::clone(&shared.reports).lock_owned().await;
+            let whole = shared.desk.whole(filter).await.ok_or(End::Away)?;
+            let made = tokio::task::spawn_blocking(move || {
+                let made = Report::of(id, &whole, &shared.directory, &shared.kept);
+                drop((whole, one));
+                made
+            });
+            made.await.map_err(|_| End::Gone)
+        });
+        self.asked.push(Asked { id, cost, task });
+        Ok(())
+    }
+
+    /// Ends those with the viewer's number.
+    pub(super) fn end(&mut self, id: u32) {
+        self.made.retain(|report| report.id != id);
+        self.asked.retain(|asked| {
+            if asked.id == id {
+                asked.task.abort();
+            }
+            asked.id != id
+        });
+    }
+
+    /// What those that are being made take of the agent's memory beside their rows, bytes.
+    pub(super) fn cost(&self) -> usize {
+        self.asked.iter().map(|asked| asked.cost).sum()
+    }
+
+    /// Returns when one is made, and can then be sent; or with its number and why it cannot be.
+    pub(super) async fn made(&mut self) -> Result<Result<(), (u32, Error)>, End> {
+        loop {
+            let Some(ended) = self.making.join_next_with_id().await else { return std::future::pending().await };
+            let task = match &ended {
+                Ok((task, _)) => *task,
+                Err(failed) => failed.id(),
+            };
+            // Nobody waits any more for those that were ended.
+            let Some(at) = self.asked.iter().position(|asked| asked.task.id() == task) else { continue };
+            let asked = self.asked.remove(at);
+            let (_, made) = ended.map_err(|_| End::Gone)?;
+            return Ok(match made? {
+                Ok(report) => {
+                    self.made.push_back(report);
+                    Ok(())
+                }
+                Err(error) => Err((asked.id, error)),
+            });
+        }
+    }
+
+    /// The one to be sent.
+    pub(super) fn first(&mut self) -> Option<&mut Report> {
+        self.made.front_mut()
+    }
+
+    /// Whether one can be sent.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.made.is_empty()
+    }
+
+    /// It was sent.
+    pub(super) fn sent(&mut self) {
+        self.made.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::handle::NodeHandle;
+    use crate::telemetry::door::Door;
+    use crate::telemetry::server::Server;
+    use crate::telemetry::token::Token;
+
+    const ROOM: usize = 24 << 10;
+
+    /// A server whose node has ended.
+    fn shared() -> Arc<Shared> {
+        let door = Door::new(&Token::parse("0123456789abcdef").unwrap(), Vec::new());
+        Server::new(NodeHandle::new(drop), door).shared()
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_report_waits_for_nothing_else() {
+        let shared = shared();
+        // Another viewer's is being made.
+        let other = Arc::clone(&shared.reports).lock_owned().await;
+        let mut reports = Reports::default();
+        reports.ask(1, "size>1m", ROOM, &shared).unwrap();
+        reports.ask(2, "", ROOM, &shared).unwrap();
+        assert!(reports.cost() > 0 && !reports.is_ready());
+        let refused = reports.ask(3, "", ROOM, &shared).unwrap_err();
+        assert!(refused.to_string().contains("2 reports are on their way already"), "{refused}");
+        reports.end(1);
+        reports.ask(3, "", ROOM, &shared).unwrap();
+        tokio::select! {
+            biased;
+            made = reports.made() => panic!("{made:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(other);
+        // Of those that were not ended, the first tells that there is no node.
+        assert!(matches!(reports.made().await, Err(End::Away)));
+    }
+
+    #[tokio::test]
+    async fn a_filter_is_read_before_anything_is_made() {
+        let (mut reports, shared) = (Reports::default(), shared());
+        assert_eq!(reports.ask(1, "size<40 (pid:1003", ROOM, &shared).unwrap_err().code(), "invalid");
+        assert!(reports.ask(1, &"x ".repeat(2_000), ROOM, &shared).is_err());
+        assert!(reports.ask(1, "size>1m", 100, &shared).unwrap_err().to_string().contains("no room"));
+        assert_eq!(reports.cost(), 0);
     }
 }

@@ -18,13 +18,17 @@ const WORD: usize = 192;
 /// A field that is asked for, without its name.
 const FIELD: usize = 96;
 
+/// A filter as it was read, bytes.
+pub(super) fn filter_cost(filter: &str) -> usize {
+    // A word has a letter, and a space behind it.
+    filter.len().div_ceil(2).min(MAX_TERMS) * WORD + 4 * filter.len()
+}
+
 /// A view as it was read.
 fn cost_of(view: &View) -> usize {
-    // A word has a letter, and a space behind it.
-    let words = view.filter.len().div_ceil(2).min(MAX_TERMS);
     let names = view.group.iter().map(String::len).chain(view.sort.iter().map(|sort| sort.column.len()));
     let fields: usize = view.columns.iter().map(|field| FIELD + 2 * field.len()).sum();
-    words * WORD + 4 * view.filter.len() + fields + 2 * names.sum::<usize>()
+    filter_cost(&view.filter) + fields + 2 * names.sum::<usize>()
 }
 
 /// What one of a viewer's numbers stands for.

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::filter::Filter;
 use plasmon_protocol::stream::{Body, Detail, Frame, MAX_FRAME, MAX_REQUEST, MAX_SUBSCRIPTIONS, MAX_VIEWED, Request, Target, VERSION};
 use plasmon_protocol::window::{Payload, Query, SENT_ROW};
 use tokio::sync::{mpsc, watch};
@@ -21,7 +20,7 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use crate::telemetry::desk::Look;
 use crate::telemetry::frame::{error_body, write_frame};
-use crate::telemetry::report::Report;
+use crate::telemetry::report::Reports;
 use crate::telemetry::round::{Subject, Subscription};
 use crate::telemetry::server::Shared;
 use crate::telemetry::subscription::{ViewState, WatchState};
@@ -29,11 +28,9 @@ use crate::telemetry::wire::{BUFFERS, End, Incoming, Outgoing, Socket};
 
 /// Frames with data that may be unacknowledged.
 const CREDIT: usize = 2;
-/// Reports of one viewer that are on their way.
-const MAX_REPORTS: usize = 2;
 /// Requests that were read and not yet served; a viewer that sends more waits.
 const MAX_REQUESTS: usize = 2;
-/// What the views and watches of one viewer may take of the agent's memory, bytes ([`Subscription::cost`]).
+/// What the views, watches and reports of one viewer may take of the agent's memory, bytes ([`Subscription::cost`], [`Reports::cost`]).
 const MAX_COST: usize = 24 << 10;
 /// What serving a viewer takes besides, bytes.
 const STATE: usize = 8 << 10;
@@ -63,7 +60,7 @@ pub(super) async fn serve(socket: Socket, written: Arc<AtomicU64>, shared: Arc<S
         unacked: VecDeque::new(),
         starved: None,
         subscriptions: BTreeMap::new(),
-        reports: VecDeque::new(),
+        reports: Reports::default(),
         polled: now,
         rest_until: now,
         ping_at: now,
@@ -140,7 +137,7 @@ struct Viewer<'a> {
     /// Since when the viewer lacks something and there is no leave to send it.
     starved: Option<Instant>,
     subscriptions: BTreeMap<u32, Subscription>,
-    reports: VecDeque<Report>,
+    reports: Reports,
     /// When the node was last looked at.
     polled: Instant,
     /// Frames of large tables take time to make; then as much again is rested.
@@ -176,7 +173,12 @@ impl Viewer<'_> {
                 () = sleep_until(starved_at.unwrap_or(ping_at)), if starved_at.is_some() => return Err(End::Stalled),
                 () = sleep_until(ping_at) => self.on_ping_due().await?,
                 () = sleep_until(round_at), if !self.subscriptions.is_empty() => self.round().await?,
-                () = std::future::ready(()), if !self.reports.is_empty() => self.report().await?,
+                made = self.reports.made() => {
+                    if let Err((id, error)) = made? {
+                        self.tell(error_body(Some(id), &error)).await?;
+                    }
+                }
+                () = std::future::ready(()), if self.reports.is_ready() => self.report().await?,
             }
         }
     }
@@ -219,27 +221,14 @@ impl Viewer<'_> {
             Request::Watch { id, target } => return self.subscribe(id, Subject::Watch(target, WatchState::default())).await,
             Request::Unsubscribe { id } => {
                 self.remove(id);
-                self.reports.retain(|report| report.id() != id);
+                self.reports.end(id);
             }
-            Request::Report { id, .. } if self.reports.len() >= MAX_REPORTS => {
-                let cause = format!("{MAX_REPORTS} reports are on their way already");
-                return self.tell(error_body(Some(id), &Error::invalid("report", id.to_string(), cause))).await;
-            }
-            Request::Report { id, filter } => match Filter::parse(&filter).map_err(Error::from) {
-                Ok(filter) => {
-                    // One copy of all rows at a time, however many ask for one.
-                    let one = self.shared.reports.lock().await;
-                    let whole = self.shared.desk.whole(filter).await.ok_or(End::Away)?;
-                    let shared = Arc::clone(&self.shared);
-                    let made = tokio::task::spawn_blocking(move || Report::of(id, &whole, &shared.directory, &shared.kept)).await;
-                    drop(one);
-                    match made.map_err(|_| End::Gone)? {
-                        Ok(report) => self.reports.push_back(report),
-                        Err(error) => return self.tell(error_body(Some(id), &error)).await,
-                    }
+            Request::Report { id, filter } => {
+                let room = MAX_COST.saturating_sub(self.cost());
+                if let Err(error) = self.reports.ask(id, &filter, room, &self.shared) {
+                    return self.tell(error_body(Some(id), &error)).await;
                 }
-                Err(error) => return self.tell(error_body(Some(id), &error)).await,
-            },
+            }
             Request::Ack { seq } if seq > self.seq => {
                 return Err(End::protocol(format!("it acknowledges frame {seq}, the last one is {}", self.seq)));
             }
@@ -260,13 +249,17 @@ impl Viewer<'_> {
         }
         self.remove(id);
         let subscription = Subscription::new(subject, Instant::now());
-        let others: usize = self.subscriptions.values().map(Subscription::cost).sum();
-        if others + subscription.cost() > MAX_COST {
+        if self.cost() + subscription.cost() > MAX_COST {
             let cause = "the filters of the viewer's other views leave no room for it";
             return self.tell(error_body(Some(id), &Error::invalid("subscription", id.to_string(), cause))).await;
         }
         self.subscriptions.insert(id, subscription);
         Ok(())
+    }
+
+    /// What is kept of what the viewer asked for, bytes.
+    fn cost(&self) -> usize {
+        self.subscriptions.values().map(Subscription::cost).sum::<usize>() + self.reports.cost()
     }
 
     fn remove(&mut self, id: u32) {
@@ -381,11 +374,11 @@ impl Viewer<'_> {
     /// Sends the next part of the oldest report. The kernel's buffer limits these, not credit: a reader of reports alone need
     /// not acknowledge.
     async fn report(&mut self) -> Result<(), End> {
-        let Some(report) = self.reports.front_mut() else { return Ok(()) };
+        let Some(report) = self.reports.first() else { return Ok(()) };
         let at_ms = report.at_ms;
         let payload = report.next().await.map_err(|error| End::Refused(CloseCode::Error, error))?;
         if report.is_sent() {
-            self.reports.pop_front();
+            self.reports.sent();
         }
         match payload {
             Some(payload) => self.send(payload, at_ms).await,

@@ -15,7 +15,7 @@ use crate::place::{Bytes, Place};
 use crate::ring::{Consumer, Producer, TO_AGENT, TO_CLIENT};
 use crate::segment::{Segment, invalid};
 use crate::sync::{AtomicU64, Ordering};
-use crate::words::{AgentWords, ClientWords, Word, Words};
+use crate::words::{AgentWords, CallSites, ClientWords, Word, Words};
 
 const LINE: u64 = 128;
 
@@ -84,7 +84,7 @@ impl AgentLink {
             client_fd,
             agent,
         };
-        link.words.set_sites(true);
+        link.words.set_sites(CallSites::default());
         Place::<AtomicU64>::at(&link.agent, MAGIC)?.store(AGENT_MAGIC, Ordering::Release);
         Ok(link)
     }

@@ -29,6 +29,30 @@ impl Sleeper {
     }
 }
 
+/// What clients tell of the places that they are called from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u32)]
+pub enum CallSites {
+    /// Nothing.
+    Off = 0,
+    /// The line; interpreters, whose stacks cost little to walk, tell what it was called from too.
+    #[default]
+    Lines = 1,
+    /// The whole stack, whatever that costs.
+    Stacks = 2,
+}
+
+impl CallSites {
+    /// An unknown number means: on.
+    fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Off,
+            2 => Self::Stacks,
+            _ => Self::Lines,
+        }
+    }
+}
+
 /// The words of one client. `sleeper` is the client's to write, the others are the agent's.
 #[derive(Debug)]
 #[cfg_attr(loom, derive(Clone))]
@@ -72,9 +96,9 @@ impl AgentWords {
         self.0.wants_space.set(wanted.into());
     }
 
-    /// Switches the recording of call sites. On at first.
-    pub fn set_sites(&self, on: bool) {
-        self.0.sites.set(on.into());
+    /// Switches the recording of call sites. Lines are recorded at first.
+    pub fn set_sites(&self, sites: CallSites) {
+        self.0.sites.set(sites as u32);
     }
 
     /// Takes back the tasks that a worker was sent up to its `run`th, counting from 1, unless they have begun: whoever drains the worker's
@@ -131,10 +155,10 @@ impl ClientWords {
         self.words.wants_space.get() != 0
     }
 
-    /// Whether call sites are to be recorded.
+    /// What of call sites is to be recorded.
     #[inline]
-    pub fn sites(&self) -> bool {
-        self.words.sites.get() != 0
+    pub fn sites(&self) -> CallSites {
+        CallSites::from_number(self.words.sites.get())
     }
 
     /// Whether the agent has taken back the task that this worker was sent as its `run`th. Asked after the word that it begins was pushed,

@@ -16,7 +16,7 @@ use plasmon_memory::pool::Pool;
 use plasmon_memory::process::Pidfd;
 use plasmon_memory::segment::Segment;
 use plasmon_memory::slot::{AgentState, SlotState, SlotTable};
-use plasmon_memory::words::Sleeper;
+use plasmon_memory::words::{CallSites, Sleeper};
 use plasmon_protocol::id::ObjectKey;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -187,7 +187,7 @@ fn exchange([_pool, slots, client, agent, bell, client_bell]: [OwnedFd; 6]) {
     let slots = SlotTable::open(slots, SLOTS).unwrap();
     let (bell, client_bell) = (Doorbell::from_fd(bell), Doorbell::from_fd(client_bell));
     let (mut producer, mut consumer, words) = ClientLink::open(client, agent).unwrap().split();
-    assert!(words.sites());
+    assert_eq!(words.sites(), CallSites::Lines);
     let (mut sent, mut answers) = (Numbers(7), Numbers(7));
     let (mut pushed, mut answered, mut bytes) = (0, 0, Vec::new());
     let mut next = sent.message();
@@ -268,7 +268,7 @@ fn a_client_cannot_write_what_is_the_agents() {
         assert_eq!(swapped.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
         let (mut producer, consumer, words) = ClientLink::open(client, agent).unwrap().split();
         assert_eq!((words.freed(7), words.freed(8), words.freed(u32::MAX)), (Some(2), Some(9), None));
-        assert_eq!((words.recall(), words.wants_space(), words.sites()), (1, true, false));
+        assert_eq!((words.recall(), words.wants_space(), words.sites()), (1, true, CallSites::Stacks));
         assert!(consumer.is_empty() && producer.push(b"done"));
         channel.send(b"done", &[]).unwrap();
         return;
@@ -278,7 +278,7 @@ fn a_client_cannot_write_what_is_the_agents() {
     assert!(link.words().add_freed(7) && link.words().add_freed(7) && link.words().set_freed(8, 9) && !link.words().add_freed(1 << 20));
     link.words().raise_recall();
     link.words().set_wants_space(true);
-    link.words().set_sites(false);
+    link.words().set_sites(CallSites::Stacks);
     agent.welcome();
     let done = agent.channel.recv().unwrap();
     assert_eq!(done.expect("the child checked everything").0, b"done");

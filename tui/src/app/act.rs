@@ -154,6 +154,13 @@ impl App {
                     list.rewind();
                 }
             }
+            Action::Wide => match crate::view::hit::column_sets(self) {
+                0 | 1 => self.flash(Mood::Refused, "all columns are shown"),
+                sets => {
+                    let list = &mut self.place_mut().list;
+                    list.columns = (list.columns + 1) % sets;
+                }
+            },
             Action::Group => {
                 let groups = self.place().table().map(groups).unwrap_or_default();
                 let group = self.place().list.group;
@@ -350,7 +357,7 @@ impl App {
             Route::View(Page::Node) => return None,
             Route::Why { .. } => why::route(why::node(self.explanation()?, self.place().list.cursor)?)?,
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
-                page::item(&self.sections()?, self.place().list.cursor)?.route()
+                page::item(&self.sections()?, self.place().list.cursor)?.route()?
             }
         };
         Some(Place::new(route))

@@ -8,21 +8,39 @@ use crate::model::alert::{Alert, alerts, leak};
 use crate::model::leaks::Suspect;
 use crate::model::window::{Owner, Tabled};
 
+/// One of several agents that are merged.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Member {
+    /// Its node.
+    pub node: NodeRow,
+    /// Since when it is lost, by the viewer's clock, milliseconds since the Unix epoch.
+    pub lost_ms: Option<u64>,
+}
+
 impl App {
-    /// The agents that are merged, and whether each is lost; none when there is one alone.
+    /// The agents that are merged; none when there is one alone.
     #[must_use]
-    pub fn nodes(&self) -> &[(NodeRow, bool)] {
+    pub fn nodes(&self) -> &[Member] {
         if self.nodes.len() > 1 { &self.nodes } else { &[] }
+    }
+
+    /// Notes who they are, and which of them are lost.
+    pub(super) fn note_nodes(&mut self, nodes: Vec<(NodeRow, bool)>) {
+        let now_ms = self.now_ms;
+        let before = std::mem::take(&mut self.nodes);
+        let since = |number: usize| before.get(number).and_then(|member| member.lost_ms).unwrap_or(now_ms);
+        let members = nodes.into_iter().enumerate();
+        self.nodes = members.map(|(number, (node, lost))| Member { node, lost_ms: lost.then(|| since(number)) }).collect();
     }
 
     /// The short name of the node that a row is of, where several agents are merged.
     #[must_use]
     pub fn node_of<R: Tabled>(&self, row: &R) -> Option<String> {
         let nodes = self.nodes();
-        let name = |(node, _): &(NodeRow, bool)| node.node.short();
+        let name = |member: &Member| member.node.node.short();
         match row.owner() {
             Owner::Agent(number) => nodes.get(number).map(name),
-            Owner::Node(id) => nodes.iter().find(|(node, _)| node.node == id).map(name),
+            Owner::Node(id) => nodes.iter().find(|member| member.node.node == id).map(name),
             Owner::Nobody => None,
         }
     }

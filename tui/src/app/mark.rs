@@ -1,13 +1,13 @@
 //! A mark in time: what every table had then, so that it shows what grew since.
 //!
-//! Each table is read once when the mark is set, and what it had is kept here. Rows that do not grow (references, tasks, events) are new or
-//! not; the others are compared by their weight.
+//! Each table is read once when the mark is set, one window after the other, and what it had is kept here. Rows that do not grow
+//! (references, tasks, events) are new or not; the others are compared by their weight.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use plasmon_protocol::column::{RowKey, Table};
 use plasmon_protocol::record::StoreRow;
-use plasmon_protocol::stream::{MAX_WINDOW, Totals, View, Window};
+use plasmon_protocol::stream::{MAX_WINDOW, Sort, Totals, View, Window};
 
 use super::subscribe::Slot;
 use super::{App, Mood};
@@ -37,8 +37,13 @@ pub const SHEETS: &[(Sheet, &[&str])] = &[
     ((Table::Actors, Some("job")), &[]),
 ];
 
+/// Tables that are read at a time: more windows together than a viewer may have would be cut.
+const AT_A_TIME: usize = 4;
+/// Rows of a table that are read at most.
+const MOST: usize = 10_000;
+
 /// What a table had.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 struct Base {
     weights: HashMap<RowKey, u64>,
     /// Whether those are all rows that there were.
@@ -54,7 +59,16 @@ pub struct Mark {
     /// The store then.
     pub store: Option<StoreRow>,
     bases: BTreeMap<Sheet, Base>,
-    pending: BTreeSet<u8>,
+    /// Sheets that have yet to come, or to come whole, with what of them is here and the place of the first row that is not.
+    pending: BTreeMap<u8, (u64, Base)>,
+}
+
+impl Mark {
+    /// Whether every table that can be has been read.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.pending.is_empty()
+    }
 }
 
 /// What became of a row since the mark.
@@ -84,13 +98,26 @@ impl Since {
     }
 }
 
-/// What reads a sheet.
-pub(super) fn view(number: u8) -> Option<View> {
+/// What tells rows of a table apart and stays as it is, so that no row changes its place while the table is read.
+fn lasting(table: Table, group: Option<&str>) -> Option<&'static str> {
+    match (group, table) {
+        (Some(_), _) => Some("key"),
+        (None, Table::Sites) => Some("id"),
+        (None, Table::Processes) => Some("pid"),
+        (None, Table::Actors) => Some("actor"),
+        (None, Table::SpillFiles) => Some("file"),
+        (None, _) => None,
+    }
+}
+
+/// What reads a sheet from a row on.
+fn view(number: u8, start: u64) -> Option<View> {
     let ((table, group), fields) = SHEETS.get(usize::from(number))?;
+    let sort = lasting(*table, *group).map(|column| Sort { column: column.to_owned(), ascending: true });
     // Of rows that are new or not, the totals are enough.
-    let len = if group.is_none() && matches!(table, Table::References | Table::Tasks) { 1 } else { MAX_WINDOW };
+    let len = if sort.is_some() { MAX_WINDOW } else { 1 };
     let columns = if *table == Table::Tasks { Vec::new() } else { fields.iter().map(|field| (*field).to_owned()).collect() };
-    Some(View { columns, group: group.map(str::to_owned), window: Window { start: 0, len }, ..View::of(*table) })
+    Some(View { columns, group: group.map(str::to_owned), sort, window: Window { start, len }, ..View::of(*table) })
 }
 
 fn difference(now: u64, then: u64) -> i64 {
@@ -109,7 +136,7 @@ impl App {
         if self.frozen.is_some() {
             return self.flash(Mood::Refused, "the picture stands still: let it go on to mark now");
         }
-        let pending = (0..SHEETS.len()).filter_map(|number| u8::try_from(number).ok()).collect();
+        let pending = (0..SHEETS.len()).filter_map(|number| Some((u8::try_from(number).ok()?, (0, Base::default())))).collect();
         let at_ms = self.agent_now_ms();
         self.mark = Some(Box::new(Mark { at_ms, store: self.live.store.clone(), bases: BTreeMap::new(), pending }));
         self.flash(Mood::Done, "marked: every table shows what grew since · d marks anew, D drops the mark");
@@ -123,18 +150,37 @@ impl App {
         }
     }
 
-    /// The sheets that have yet to come.
-    pub(super) fn pending_sheets(&self) -> impl Iterator<Item = u8> + '_ {
-        self.mark.iter().flat_map(|mark| mark.pending.iter().copied())
+    /// What reads the sheets that have yet to come, by their numbers; those of the table that is looked at first.
+    pub(super) fn pending_sheets(&self) -> impl Iterator<Item = (u8, View)> + '_ {
+        let tables = self.place().route.tables();
+        let mut pending: Vec<(u8, u64)> =
+            self.mark.iter().flat_map(|mark| mark.pending.iter().map(|(number, (at, _))| (*number, *at))).collect();
+        // What is on its way goes on: another would only begin anew.
+        let is_later = |number: u8| SHEETS.get(usize::from(number)).is_none_or(|((table, _), _)| !tables.contains(table));
+        pending.sort_by_key(|(number, _)| (self.subscriptions.id(Slot::Sheet(*number)).is_none(), is_later(*number)));
+        pending.into_iter().take(AT_A_TIME).filter_map(|(number, at)| Some((number, view(number, at)?)))
     }
 
-    /// Keeps what a table had, the first time that it comes.
+    /// Keeps what of a table has come; the rest of it is asked for next.
     pub(super) fn keep_sheet(&mut self, number: u8, window: &model::Window) {
         let (Some(mark), Some((sheet, _))) = (&mut self.mark, SHEETS.get(usize::from(number))) else { return };
-        if mark.pending.remove(&number) {
-            let whole = window.keys.len() as u64 >= window.count();
-            let weights = window.keys.iter().cloned().zip(weights(&window.rows, sheet.0)).collect();
-            mark.bases.insert(*sheet, Base { weights, whole, totals: window.totals });
+        let Some((next, base)) = mark.pending.get_mut(&number) else { return };
+        base.weights.extend(window.keys.iter().cloned().zip(weights(&window.rows, sheet.0)));
+        base.totals = window.totals;
+        base.whole = base.weights.len() as u64 >= window.count();
+        let end = window.start + window.keys.len() as u64;
+        let is_listed = lasting(sheet.0, sheet.1).is_some();
+        if is_listed && *next < end && end < window.count() && base.weights.len() < MOST {
+            *next = end;
+        } else if let Some((_, base)) = mark.pending.remove(&number) {
+            mark.bases.insert(*sheet, base);
+        }
+    }
+
+    /// A table that the agent does not serve.
+    pub(super) fn drop_sheet(&mut self, number: u8) {
+        if let Some(mark) = &mut self.mark {
+            mark.pending.remove(&number);
         }
     }
 

@@ -242,6 +242,8 @@ pub struct List {
     pub before: Option<(String, Option<&'static str>)>,
     /// The selected row's key; `None` while it is the first one, or its row has not come yet.
     pub selected: Option<RowKey>,
+    /// Which set of columns is shown, where they don't fit together; the first is what matters most.
+    pub columns: usize,
     /// Whether the viewer has moved the selection.
     pub touched: bool,
     /// Where the selected row stands.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::StoreRow;
-use plasmon_protocol::stream::{Detail, Request, Sort, Target, View, Window};
+use plasmon_protocol::stream::{Detail, MAX_WINDOW, Request, Sort, Target, View, Window};
 
 use super::geometry::{Excerpt, shape};
 use super::route::{Page, Route};
@@ -12,8 +12,10 @@ use super::tree::TreeRow;
 use super::{App, Effect, LinkState};
 use crate::model::{self, Watched};
 
-/// Rows of sites that are asked for at once: the tree is built from them.
+/// Rows of sites that are asked for at once: the tree is built from them. Whoever goes to their end gets as many as a window holds.
 pub const SITES: u32 = 200;
+/// So near the end of the tree more of it is asked for, in rows.
+const NEAR: u64 = 50;
 /// Sites that are watched for growth: those that grew most within the last minute.
 const GROWING: u32 = 50;
 /// Rows of the overview's lists that are asked for.
@@ -250,7 +252,7 @@ impl App {
             Slot::Growth,
             Want::View(View { sort, filter: CREATED.to_owned(), window: Window { start: 0, len: GROWING }, ..View::of(Table::Sites) }),
         );
-        wants.extend(self.pending_sheets().filter_map(|number| Some((Slot::Sheet(number), Want::View(super::mark::view(number)?)))));
+        wants.extend(self.pending_sheets().map(|(number, view)| (Slot::Sheet(number), Want::View(view))));
         let route = &self.place().route;
         if let Some(target) = route.target() {
             wants.insert(Slot::Main, Want::Thing(target));
@@ -319,6 +321,16 @@ impl App {
             window: Window { start: 0, len: SITES },
         };
         if table == Table::Sites {
+            let is_cut = self.window(slot).is_some_and(|window| (window.keys.len() as u64) < window.count());
+            let is_near = || self.tree().is_some_and(|(rows, _)| list.cursor + NEAR >= rows.len() as u64);
+            // What was asked for stays: what is at the end of the tree must not go when one leaves it.
+            let long = match self.subscriptions.slots.get(&slot) {
+                Some(Subscription { want: Want::View(old), .. }) => old.window.len > SITES && old.filter == view.filter,
+                _ => false,
+            };
+            if long || (is_cut && is_near()) {
+                view.window.len = MAX_WINDOW;
+            }
             return view;
         }
         // A table that shares the screen is asked for as if it had all of it: its part changes with the other's.

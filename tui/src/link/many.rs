@@ -1,8 +1,9 @@
 //! Several agents as one: what is asked for is asked of each, and what they answer is put together. Ids that are unique within one agent's
 //! life alone are moved apart, so that rows of different agents have different keys; see [`crate::model::apart`]. Of long tables each agent
-//! has a window read that slides with what is looked at; see [`crate::model::sliding`].
+//! has a window read that slides with what is looked at; see [`crate::model::sliding`]. Groups can only be put in order when all of them are
+//! here, for one agent's largest may be another's smallest: of those as many are read as a viewer may have, and what is left out is told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use futures_util::FutureExt;
 use futures_util::future::select_all;
@@ -19,6 +20,8 @@ use crate::model::{Applied, Model, Watched, window};
 
 /// Views that were left of which it is known where their windows were.
 const LEFT: usize = 16;
+/// Windows of groups that are read of each agent: with what else a dashboard asks for, a viewer may have no more rows.
+const WINDOWS: u32 = 4;
 
 /// One of the agents.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ struct Agent {
     replica: Model,
     /// The rows of the replica's windows with their ids moved apart.
     rows: BTreeMap<u32, Rows>,
+    /// Windows that it was asked for, of groups that don't fit one.
+    windows: BTreeMap<u32, u32>,
     node: Option<NodeRow>,
     lost: bool,
 }
@@ -52,7 +57,7 @@ struct Wanted {
 #[derive(Debug)]
 pub struct ManyLink {
     agents: Vec<Agent>,
-    /// By the number that the agents know it by: it stays when the dashboard looks at other rows of the same view.
+    /// By a number that stays when the dashboard looks at other rows of the same view; agents know the windows of it by [`window_id`].
     wants: BTreeMap<u32, Wanted>,
     last: u32,
     /// Ended just now; what is asked for next may be of the same view.
@@ -62,11 +67,37 @@ pub struct ManyLink {
     seq: u64,
 }
 
+/// What agents know a window of what is wanted by.
+fn window_id(number: u32, window: u32) -> u32 {
+    number * WINDOWS + window
+}
+
+impl Agent {
+    /// Windows of what is wanted that it was asked for.
+    fn asked(&self, number: u32) -> impl Iterator<Item = u32> + use<> {
+        let windows = self.windows.get(&number).copied().unwrap_or(1);
+        (0..windows).map(move |window| window_id(number, window))
+    }
+
+    /// The groups that are here of its, each once: windows of different instants may have one twice. And how many it has beside them.
+    fn groups(&self, number: u32) -> Option<(Vec<GroupRow>, u64)> {
+        let first = self.replica.windows.get(&window_id(number, 0))?;
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
+        for id in self.asked(number) {
+            let groups = self.replica.windows.get(&id).and_then(|window| window.of::<GroupRow>()).unwrap_or_default();
+            all.extend(groups.iter().filter(|group| seen.insert(group.key.as_str())).cloned());
+        }
+        let left_out = first.totals.groups.saturating_sub(all.len() as u64);
+        Some((all, left_out))
+    }
+}
+
 impl ManyLink {
     /// Over connections that keep themselves, in the order in which they are shown.
     #[must_use]
     pub fn new(links: Vec<WebSocketLink>) -> Self {
-        let agent = |link| Agent { link, replica: Model::default(), rows: BTreeMap::new(), node: None, lost: true };
+        let agent =
+            |link| Agent { link, replica: Model::default(), rows: BTreeMap::new(), windows: BTreeMap::new(), node: None, lost: true };
         Self {
             agents: links.into_iter().map(agent).collect(),
             wants: BTreeMap::new(),
@@ -89,14 +120,33 @@ impl ManyLink {
     fn ask(&mut self, number: usize, id: u32) {
         let Some(wanted) = self.wants.get_mut(&id) else { return };
         wanted.refused.retain(|refused| *refused != number);
-        let request = match &wanted.want {
-            Want::View(view, sliding) => Request::Subscribe { id, view: of_agent(view, sliding, number) },
-            Want::Thing(target) => match apart::target(target, number) {
-                Some(target) => Request::Watch { id, target },
-                None => return,
-            },
-        };
-        self.agents[number].link.send(request);
+        let agent = &mut self.agents[number];
+        match &wanted.want {
+            Want::View(view, sliding) => {
+                for (window, id) in (0..).zip(agent.asked(id)) {
+                    agent.link.send(Request::Subscribe { id, view: of_agent(view, sliding, number, window) });
+                }
+            }
+            Want::Thing(target) => {
+                if let Some(target) = apart::target(target, number) {
+                    agent.link.send(Request::Watch { id: window_id(id, 0), target });
+                }
+            }
+        }
+    }
+
+    /// Asks an agent for more windows when its groups don't fit those that it was asked for.
+    fn ask_on(&mut self, number: usize, id: u32) {
+        let Some(Wanted { want: Want::View(view, sliding), .. }) = self.wants.get(&id) else { return };
+        let agent = &mut self.agents[number];
+        let first = agent.replica.windows.get(&window_id(id, 0));
+        let Some(groups) = first.filter(|_| view.group.is_some()).map(|window| window.totals.groups) else { return };
+        let needed = u32::try_from(groups.div_ceil(MAX_WINDOW.into())).unwrap_or(WINDOWS).min(WINDOWS);
+        let asked = agent.windows.entry(id).or_insert(1);
+        for window in *asked..needed {
+            agent.link.send(Request::Subscribe { id: window_id(id, window), view: of_agent(view, sliding, number, window) });
+        }
+        *asked = needed.max(*asked);
     }
 
     fn take(&mut self, number: usize, event: LinkEvent) {
@@ -147,28 +197,34 @@ impl ManyLink {
         let seq = frame.seq;
         let wants = &self.wants;
         let agent = &mut self.agents[number];
-        let applied = agent.replica.apply(frame, |id| wants.contains_key(&id));
+        let applied = agent.replica.apply(frame, |id| wants.contains_key(&(id / WINDOWS)));
         if let Some((id, window)) = id.and_then(|id| Some((id, agent.replica.windows.get(&id)?))) {
             agent.rows.insert(id, apart::moved(&window.rows, number));
         }
         // What comes is put together at once: the next may be sent.
         agent.link.send(Request::Ack { seq });
         match applied {
-            Applied::Done | Applied::Answered(_) => id.into_iter().for_each(|id| self.show(id)),
-            Applied::Misfit(id) => self.ask(number, id),
+            Applied::Done | Applied::Answered(_) => {
+                if let Some(id) = id.map(|id| id / WINDOWS) {
+                    self.ask_on(number, id);
+                    self.show(id);
+                }
+            }
+            Applied::Misfit(id) => self.ask(number, id / WINDOWS),
             Applied::Gap => {
                 let ids: Vec<u32> = self.wants.keys().copied().collect();
                 ids.into_iter().for_each(|id| self.ask(number, id));
             }
             Applied::Refused(refusal) => {
-                let wanted = refusal.id.and_then(|id| self.wants.get_mut(&id));
+                let refused = refusal.id.map(|id| id / WINDOWS);
+                let wanted = refused.and_then(|id| self.wants.get_mut(&id));
                 let id = wanted.map(|wanted| {
                     wanted.refused.push(number);
                     wanted.id
                 });
                 self.tell(Body::Error { id, code: "refused".to_owned(), message: refusal.message, hint: refusal.hint });
                 // The others need not wait for it any more.
-                refusal.id.filter(|_| id.is_some()).into_iter().for_each(|id| self.show(id));
+                refused.filter(|_| id.is_some()).into_iter().for_each(|id| self.show(id));
             }
         }
     }
@@ -178,12 +234,20 @@ impl ManyLink {
         let Some(wanted) = self.wants.get_mut(&id) else { return };
         let (number, refused) = (wanted.id, &wanted.refused);
         let body = match &mut wanted.want {
+            Want::View(view, _) if view.group.is_some() => {
+                let parts: Vec<_> = self
+                    .agents
+                    .iter()
+                    .filter_map(|agent| Some((agent.replica.windows.get(&window_id(id, 0))?.totals, agent.groups(id)?)))
+                    .collect();
+                (!parts.is_empty()).then(|| grouped(parts, number, view))
+            }
             Want::View(view, sliding) => {
                 let parts = self.agents.iter().enumerate().filter_map(|(agent, of)| {
-                    let (window, rows) = (of.replica.windows.get(&id)?, of.rows.get(&id)?);
+                    let (window, rows) = (of.replica.windows.get(&window_id(id, 0))?, of.rows.get(&window_id(id, 0))?);
                     Some(Part { agent, is_live: !of.lost && !refused.contains(&agent), window, rows })
                 });
-                let parts: Vec<Part<'_>> = parts.filter(|part| part.is_of_use(view)).collect();
+                let parts: Vec<Part<'_>> = parts.collect();
                 let there = |(agent, of): &(usize, &Agent)| !of.lost && !refused.contains(agent);
                 let all = self.agents.iter().enumerate().filter(there).all(|(agent, _)| parts.iter().any(|part| part.agent == agent));
                 let before = sliding.clone();
@@ -239,9 +303,12 @@ impl ManyLink {
     fn part(&mut self) {
         for (number, wanted) in std::mem::take(&mut self.parted) {
             for agent in &mut self.agents {
-                agent.replica.forget(number);
-                agent.rows.remove(&number);
-                agent.link.send(Request::Unsubscribe { id: number });
+                for id in agent.asked(number) {
+                    agent.replica.forget(id);
+                    agent.rows.remove(&id);
+                    agent.link.send(Request::Unsubscribe { id });
+                }
+                agent.windows.remove(&number);
             }
             if let Want::View(view, sliding) = wanted.want {
                 self.left.push_back((view, sliding));
@@ -253,7 +320,7 @@ impl ManyLink {
     fn detail(&self, id: u32) -> Option<Detail> {
         let mut found: Option<Detail> = None;
         for (number, agent) in self.agents.iter().enumerate() {
-            let Some(Watched::Here(detail)) = agent.replica.details.get(&id) else { continue };
+            let Some(Watched::Here(detail)) = agent.replica.details.get(&window_id(id, 0)) else { continue };
             let detail = apart::moved(&**detail, number);
             found = match (found, detail) {
                 (None, detail) => Some(named(detail, agent.node.as_ref())),
@@ -278,7 +345,11 @@ impl ManyLink {
 /// What is shown of what agents have of a view, if it is here; what the agents are to be asked for next is in `sliding` then.
 fn merged(parts: &[Part<'_>], id: u32, view: &View, sliding: &mut Sliding, all: bool) -> Option<Body> {
     let mut totals = Totals::default();
-    parts.iter().for_each(|part| add(&mut totals, &part.window.totals));
+    for part in parts {
+        add(&mut totals, &part.window.totals);
+        totals.matched -= part.left_out();
+        totals.cut += part.left_out();
+    }
     let joined = || {
         let mut parts = parts.iter().map(|part| part.rows.clone());
         let first = parts.next()?;
@@ -292,13 +363,6 @@ fn merged(parts: &[Part<'_>], id: u32, view: &View, sliding: &mut Sliding, all: 
             let Rows::Store(stores) = joined()? else { return None };
             (0, Rows::Store(vec![sum(&stores)?]))
         }
-        Rows::Groups(_) => {
-            let Rows::Groups(groups) = joined()? else { return None };
-            let groups = folded(groups, view);
-            totals.groups = groups.len() as u64;
-            let start = view.window.start.min((groups.len() as u64).saturating_sub(view.window.len.into()));
-            (start, Rows::Groups(groups.into_iter().skip(start as usize).take(view.window.len as usize).collect()))
-        }
         _ => {
             // They passed the filter where they are; here they are put in order.
             let query = Query::prepare(View { filter: String::new(), columns: Vec::new(), ..view.clone() }).ok()?;
@@ -308,6 +372,21 @@ fn merged(parts: &[Part<'_>], id: u32, view: &View, sliding: &mut Sliding, all: 
         }
     };
     Some(Body::Snapshot { id, totals, start, rows })
+}
+
+/// The groups of all agents as one table, of each with the totals of its own.
+fn grouped(parts: Vec<(Totals, (Vec<GroupRow>, u64))>, id: u32, view: &View) -> Body {
+    let (mut totals, mut all) = (Totals::default(), Vec::new());
+    for (of, (groups, left_out)) in parts {
+        add(&mut totals, &of);
+        totals.cut += left_out;
+        all.extend(groups);
+    }
+    let groups = folded(all, view);
+    totals.groups = groups.len() as u64;
+    let start = view.window.start.min(totals.groups.saturating_sub(view.window.len.into()));
+    let rows = Rows::Groups(groups.into_iter().skip(start as usize).take(view.window.len as usize).collect());
+    Body::Snapshot { id, totals, start, rows }
 }
 
 /// The checks of a machine are told with the node that they are of.
@@ -323,10 +402,10 @@ fn named(detail: Detail, node: Option<&NodeRow>) -> Detail {
     }
 }
 
-/// What one agent is asked for, so that the merged window is whole: the rows around it, and all groups, for one agent's largest may be
-/// another's smallest.
-fn of_agent(view: &View, sliding: &Sliding, number: usize) -> View {
-    let window = if view.group.is_some() { Window { start: 0, len: MAX_WINDOW } } else { sliding.asked(number) };
+/// What one agent is asked for, so that the merged window is whole: the rows around it; of groups, one window after the other.
+fn of_agent(view: &View, sliding: &Sliding, number: usize, window: u32) -> View {
+    let groups = Window { start: u64::from(window) * u64::from(MAX_WINDOW), len: MAX_WINDOW };
+    let window = if view.group.is_some() { groups } else { sliding.asked(number) };
     let mut view = View { window, ..view.clone() };
     if view.table == Table::SpillFiles
         && let Some(file) = view.filter.strip_prefix("file=").and_then(|file| file.parse::<u32>().ok())
@@ -347,12 +426,12 @@ fn add(sum: &mut Totals, more: &Totals) {
     sum.unique.unique_bytes += more.unique.unique_bytes;
 }
 
-/// Groups of one key are one group; the heaviest first, or as the view asks.
+/// Groups of one key are one group; in the order that the view asks for.
 fn folded(groups: Vec<GroupRow>, view: &View) -> Vec<GroupRow> {
-    let mut all: Vec<GroupRow> = Vec::new();
+    let mut all: BTreeMap<String, GroupRow> = BTreeMap::new();
     for group in groups {
-        let Some(same) = all.iter_mut().find(|known| known.key == group.key) else {
-            all.push(group);
+        let Some(same) = all.get_mut(&group.key) else {
+            all.insert(group.key.clone(), group);
             continue;
         };
         same.rows += group.rows;
@@ -362,10 +441,10 @@ fn folded(groups: Vec<GroupRow>, view: &View) -> Vec<GroupRow> {
         same.unique.unique_bytes += group.unique.unique_bytes;
         same.by_type.iter_mut().zip(group.by_type).for_each(|(sum, more)| *sum += more);
     }
-    let ascending = view.sort.as_ref().is_some_and(|sort| sort.ascending);
-    all.sort_by(|one, other| (other.bytes, other.rows).cmp(&(one.bytes, one.rows)).then_with(|| one.key.cmp(&other.key)));
-    if ascending {
-        all.reverse();
+    let mut all: Vec<GroupRow> = all.into_values().collect();
+    // They were made by the same order.
+    if let Ok(query) = Query::prepare(view.clone()) {
+        query.sort_groups(&mut all);
     }
     all
 }
@@ -435,7 +514,7 @@ mod tests {
     /// What an agent with so many processes answers to its part of a view.
     fn answer(view: &View, sliding: &Sliding, number: usize, processes: u32) -> crate::model::Window {
         let row = |id| ProcessRow { process: ProcessId(id), pid: id, heap_bytes: u64::from(processes - id), ..ProcessRow::default() };
-        let query = Query::prepare(of_agent(view, sliding, number)).unwrap();
+        let query = Query::prepare(of_agent(view, sliding, number, 0)).unwrap();
         let shown = query.window(&Rows::Processes((0..processes).map(row).collect()), 0);
         crate::model::Window::new(shown.totals, shown.start, shown.rows)
     }
@@ -458,9 +537,38 @@ mod tests {
         }
     }
 
+    fn group(key: u32, bytes: u64) -> GroupRow {
+        GroupRow { key: key.to_string(), rows: 1, bytes, ..GroupRow::default() }
+    }
+
     #[test]
     fn of_groups_each_agent_is_asked_for_all() {
         let view = View { group: Some("type".to_owned()), window: Window { start: 0, len: 40 }, ..View::of(Table::References) };
-        assert_eq!(of_agent(&view, &Sliding::new(2, &view), 1).window, Window { start: 0, len: MAX_WINDOW });
+        let asked = |window| of_agent(&view, &Sliding::new(2, &view), 1, window).window;
+        assert_eq!(asked(0), Window { start: 0, len: MAX_WINDOW });
+        assert_eq!(asked(3), Window { start: 3 * u64::from(MAX_WINDOW), len: MAX_WINDOW });
+    }
+
+    #[test]
+    fn groups_of_all_agents_are_one_table_in_the_order_that_is_asked_for() {
+        let of = |column: &str, start| {
+            let sort = Some(Sort { column: column.to_owned(), ascending: false });
+            View { group: Some("created".into()), sort, window: Window { start, len: 2 }, ..View::of(Table::References) }
+        };
+        // The other agent has more groups than are read of it.
+        let parts = || {
+            let totals = |groups| Totals { rows: groups, matched: groups, groups, ..Totals::default() };
+            vec![(totals(3), (vec![group(1, 10), group(2, 30), group(3, 20)], 0)), (totals(9), (vec![group(1, 50), group(9, 40)], 7))]
+        };
+        let keys = |column: &str, start| {
+            let Body::Snapshot { id: 4, totals, rows: Rows::Groups(rows), .. } = grouped(parts(), 4, &of(column, start)) else { panic!() };
+            assert_eq!((totals.groups, totals.cut, totals.matched), (4, 7, 12));
+            rows.into_iter().map(|row| (row.key, row.bytes)).collect::<Vec<_>>()
+        };
+        let told = |rows: [(&str, u64); 2]| rows.map(|(key, bytes)| (key.to_owned(), bytes)).to_vec();
+        assert_eq!(keys("bytes", 0), told([("1", 60), ("9", 40)]));
+        assert_eq!(keys("bytes", 9), told([("2", 30), ("3", 20)]));
+        assert_eq!(keys("key", 0), told([("9", 40), ("3", 20)]));
+        assert_eq!(keys("rows", 0)[0], ("1".to_owned(), 60));
     }
 }

@@ -108,6 +108,10 @@ pub(crate) fn run_record(options: &RecordOptions) -> Result<(), Failure> {
         Ending::Agent(cause) => format!(" ({cause})"),
     };
     let _ = writeln!(std::io::stderr(), "recorded {}{why}: plasmon replay {}", words(progress), path.display());
+    if progress.left_out > 0 {
+        let (rows, all) = (progress.left_out, "the largest rows and the totals of all");
+        let _ = writeln!(std::io::stderr(), "note: of long tables {all} were recorded; {rows} other rows at most were not");
+    }
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 //! What is here is exact from the last first row of a window that does not begin with its agent's first, up to the first last row of a
 //! window that does not end with its agent's last: nobody has a row in between that is not here. What lies before is counted, and so the
 //! places of rows in the whole are exact as well.
+//!
+//! An agent that is lost cannot be asked for more: what is here of its rows stays, and is all that it has as long as it is lost.
 
 use std::ops::Range;
 
@@ -31,19 +33,27 @@ impl Part<'_> {
     }
 
     fn begins(&self) -> bool {
-        self.window.start == 0
+        !self.is_live || self.window.start == 0
     }
 
     fn ends(&self) -> bool {
-        self.window.start + self.len() as u64 >= self.window.totals.matched
+        !self.is_live || self.window.start + self.len() as u64 >= self.window.totals.matched
     }
 
-    /// Whether its rows can be put among the others' where one looks. Of an agent that cannot be asked they can when all of them are here,
-    /// or all that can be looked at.
+    /// Rows of it that come before those that are here.
+    fn before(&self) -> u64 {
+        if self.is_live { self.window.start } else { 0 }
+    }
+
+    /// Rows of it that can be looked at.
+    fn count(&self) -> u64 {
+        self.window.totals.matched - self.left_out()
+    }
+
+    /// Rows that it had when it was lost and that are not here.
     #[must_use]
-    pub fn is_of_use(&self, view: &View) -> bool {
-        let end = view.window.start.saturating_add(view.window.len.into());
-        self.is_live || (self.begins() && (self.ends() || end <= self.len() as u64))
+    pub fn left_out(&self) -> u64 {
+        if self.is_live { 0 } else { self.window.totals.matched.saturating_sub(self.len() as u64) }
     }
 }
 
@@ -74,8 +84,8 @@ impl Joined {
             }
         }
         exact.end = exact.end.max(exact.start);
-        let before = parts.iter().map(|part| part.window.start).sum();
-        let total = parts.iter().map(|part| part.window.totals.matched).sum();
+        let before = parts.iter().map(Part::before).sum();
+        let total = parts.iter().map(Part::count).sum();
         Self { order, exact, before, total }
     }
 

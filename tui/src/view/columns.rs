@@ -137,6 +137,15 @@ pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
     Column::word("holder", "pid", 14, 8, |row, _| holder(row.process_type, row.pid)),
     Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "site", 16, 1, 9, |row, _| site(&row.call_site)),
+    Column::wide("created at", "created", 16, 1, 0, |row, _| {
+        if row.call_site.id == row.created_site.id { ("same".to_owned(), Role::Dim) } else { site(&row.created_site) }
+    }),
+    Column::word("object", "object", 15, 0, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
+    Column::word("value", "state", 13, 0, |row, _| state_word(row.state)),
+    Column::figure("handles", "local", 7, 0, |row, _| some(row.local.into())),
+    Column::figure("views", "pinned", 5, 0, |row, _| some(row.pinned.into())),
+    Column::figure("tasks", "submitted", 5, 0, |row, _| some(row.submitted.into())),
+    Column::figure("inside", "captured", 6, 0, |row, _| some(row.captured.into())),
 ];
 
 /// Groups of references.
@@ -233,14 +242,14 @@ pub const OBJECTS: &[Column<ObjectRow>] = &[
 pub const QUEUE: &[Column<WaitRow>] = &[
     Column::figure("", "", 2, 9, |row, _| (row.position.to_string(), Role::Dim)),
     Column::figure("pid", "", 7, 8, |row, _| plain(row.pid.to_string())),
-    Column::figure("bytes", "", 5, 9, |row, _| plain(cells(row.bytes))),
+    Column::figure("size", "", 5, 9, |row, _| plain(cells(row.bytes))),
     Column::word("for", "", 15, 3, |row, _| match row.object {
         Some(object) => plain(short_id(&object.hex())),
         None => plain("create"),
     }),
     Column::figure("since", "", 4, 7, |row, now| (age(now, row.since_ms), Role::Warn)),
-    Column::wide("site", "", 12, 1, 9, |row, _| site(&row.site)),
-    Column::wide("reason", "", 20, 1, 6, |row, _| (row.reason.to_string(), Role::Dim)),
+    Column::wide("called at", "", 22, 1, 9, |row, _| site(&row.site)),
+    Column::wide("waits for", "", 24, 1, 6, |row, _| (row.reason.to_string(), Role::Dim)),
 ];
 
 /// Spill files.

@@ -14,9 +14,16 @@ pub fn fact(name: &'static str, value: impl Into<String>) -> Fact {
     (name, value.into(), Role::Text)
 }
 
+/// So much of a value must be seen, or its name says nothing.
+const LEAST: u16 = 6;
+
 /// One line, as far as there is room; where it ends. What the same facts were a moment ago marks those that changed.
 pub fn line(paint: &mut Paint<'_>, mut x: u16, y: u16, end: u16, facts: &[Fact], was: Option<&[Fact]>) -> u16 {
     for (at, (name, value, role)) in facts.iter().enumerate().filter(|(_, (_, value, _))| !value.is_empty()) {
+        let needed = if name.is_empty() { 1 } else { width(name) + 1 + width(value).min(LEAST) };
+        if at > 0 && x + needed > end {
+            break;
+        }
         if !name.is_empty() {
             x = paint.text(x, y, end.saturating_sub(x), name, Role::Dim) + 1;
         }

@@ -31,11 +31,11 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
         match app.nodes() {
             [] => parts.push((Cow::Owned(format!("node {}", node.node.short())), Role::Text)),
             nodes => {
-                let names: Vec<String> = nodes.iter().map(|(node, _)| node.node.short()).collect();
+                let names: Vec<String> = nodes.iter().map(|member| member.node.node.short()).collect();
                 parts.push((Cow::Owned(format!("nodes {}", names.join(" "))), Role::Text));
-                let lost: Vec<String> = nodes.iter().filter(|(_, lost)| *lost).map(|(node, _)| node.node.short()).collect();
-                if !lost.is_empty() {
-                    parts.push((Cow::Owned(format!("{} lost, its rows are old", lost.join(" "))), Role::Bad));
+                for (member, lost_ms) in nodes.iter().filter_map(|member| Some((member, member.lost_ms?))) {
+                    let since = clock(lost_ms, app.settings.utc_offset_ms);
+                    parts.push((Cow::Owned(format!("{} lost {since}, its rows are of then", member.node.node.short())), Role::Bad));
                 }
             }
         }

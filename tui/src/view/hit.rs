@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use super::paint::Paint;
 use super::theme::Theme;
 use crate::app::App;
 use crate::app::route::Page;
@@ -32,6 +33,17 @@ pub fn hits(app: &App) -> Vec<(Rect, Hit)> {
     let (columns, rows) = app.size;
     let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
     super::draw_telling(app, &Theme::new(false), &mut buffer)
+}
+
+/// How many sets of columns the table has that keys are for: one where they all fit.
+#[must_use]
+pub fn column_sets(app: &App) -> usize {
+    let (columns, rows) = app.size;
+    let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
+    let theme = Theme::new(false);
+    let mut paint = Paint::new(&mut buffer, &theme);
+    super::whole(app, &mut paint);
+    paint.main_sets
 }
 
 /// What is at this column and line.

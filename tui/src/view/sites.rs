@@ -55,17 +55,19 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         }
         Excerpt::None | Excerpt::Above(_) => area,
     };
+    let inner = since::beside(app, left);
+    paint.set = app.list(Slot::Main).columns;
+    let places = table::fit_set(paint, FIGURES, inner.width);
+    paint.main_sets = paint.sets;
     let words = Words { title: "Sites", empty: "no object is alive, so no line of code has created one", totals };
     title(app, Slot::Main, paint, left, &words);
     let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {
         return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, Slot::Main, &words));
     };
-    let inner = since::beside(app, left);
-    let places = table::fit(FIGURES, inner.width);
     since::head(app, paint, Rect { y: left.y + 1, height: 1, ..left });
     let sort = app.sorted_by().filter(|_| app.mark().is_none() || list_is_sorted(app));
     let own = plasmon_protocol::stream::Sort { column: String::new(), ascending: false };
-    table::head(paint, Rect { y: left.y + 1, height: 1, ..inner }, FIGURES, Some(sort.as_ref().unwrap_or(&own)));
+    table::names(paint, Rect { y: left.y + 1, height: 1, ..inner }, FIGURES, &places, Some(sort.as_ref().unwrap_or(&own)));
     let body = Rect { y: left.y + 2, height: left.height.saturating_sub(2), ..left };
     let list = &app.place().list;
     let first = usize::try_from(list.offset).unwrap_or(0);

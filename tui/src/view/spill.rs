@@ -213,7 +213,9 @@ fn queue(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let store = app.model().store.as_ref();
     let rows = store.map(|store| &store.spill.queue[..]).unwrap_or_default();
     let waiting = store.map_or(0, |store| u64::from(store.creates_queued).max(rows.len() as u64));
-    let area_body = body(area);
+    // The names of the columns have a line where no row needs it.
+    let named = u64::from(area.height) > waiting + 1;
+    let area_body = if named && waiting > 0 { body(body(area)) } else { body(area) };
     let hidden = waiting.saturating_sub(u64::from(area_body.height).min(rows.len() as u64));
     let note = match (waiting, hidden) {
         (0, _) => String::new(),
@@ -225,6 +227,9 @@ fn queue(app: &App, paint: &mut Paint<'_>, area: Rect) {
         let y = area_body.y;
         paint.text(area.x + MARGIN, y, area.width.saturating_sub(2 * MARGIN), "nothing waits", Role::Dim);
         return;
+    }
+    if named {
+        table::head(paint, Rect { y: area.y + 1, height: 1, ..area }, QUEUE, None);
     }
     let fitted = table::fit(QUEUE, area.width);
     for (row, y) in rows.iter().zip(area_body.y..area_body.bottom()) {

@@ -26,7 +26,7 @@ pub struct Column<R> {
     pub flex: u16,
     /// Whether it is set flush right.
     pub right: bool,
-    /// Columns with smaller numbers go first when there is not enough room; 9 never goes.
+    /// Columns with smaller numbers go first when there is not enough room; 9 never goes. Those with 0 go all together.
     pub keep: u8,
     /// A row's cell; the second argument is the agent's clock.
     pub cell: fn(&R, u64) -> Text,
@@ -60,15 +60,14 @@ pub struct Fitted {
     pub width: u16,
 }
 
-/// The columns that fit, left to right.
-#[must_use]
-pub fn fit<R>(columns: &[Column<R>], room: u16) -> Vec<Fitted> {
-    let room = room.saturating_sub(2 * MARGIN);
-    let mut chosen: Vec<usize> = (0..columns.len()).collect();
-    let need = |chosen: &[usize]| {
-        chosen.iter().map(|at| columns[*at].width).sum::<u16>() + GAP * u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(0)
-    };
-    while need(&chosen) > room {
+/// Cells that columns take at least.
+fn need<R>(columns: &[Column<R>], chosen: &[usize]) -> u16 {
+    chosen.iter().map(|at| columns[*at].width).sum::<u16>() + GAP * u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(0)
+}
+
+/// Those of some columns that fit into so many cells.
+fn choose<R>(columns: &[Column<R>], mut chosen: Vec<usize>, room: u16) -> Vec<usize> {
+    while need(columns, &chosen) > room {
         let least = chosen
             .iter()
             .enumerate()
@@ -77,7 +76,60 @@ pub fn fit<R>(columns: &[Column<R>], room: u16) -> Vec<Fitted> {
         let Some((place, _)) = least else { break };
         chosen.remove(place);
     }
-    let mut spare = room.saturating_sub(need(&chosen));
+    chosen
+}
+
+/// The columns that fit and matter most.
+fn most<R>(columns: &[Column<R>], room: u16) -> Vec<usize> {
+    let all: Vec<usize> = (0..columns.len()).collect();
+    if need(columns, &all) <= room {
+        return all;
+    }
+    choose(columns, all.into_iter().filter(|at| columns[*at].keep > 0).collect(), room)
+}
+
+/// All columns in sets that fit: first those that matter most; then, beside what never goes, those that had no room before.
+fn sets<R>(columns: &[Column<R>], room: u16) -> Vec<Vec<usize>> {
+    let first = most(columns, room);
+    let stays =
+        |others: &[usize]| -> Vec<usize> { (0..columns.len()).filter(|at| columns[*at].keep == 9 || others.contains(at)).collect() };
+    // Some may have no room beside what never goes.
+    let fits = |at: &usize| need(columns, &stays(&[*at])) <= room;
+    let mut unseen: Vec<usize> = (0..columns.len()).filter(|at| !first.contains(at) && fits(at)).collect();
+    unseen.sort_by_key(|at| std::cmp::Reverse(columns[*at].keep));
+    let mut sets = vec![first];
+    while !unseen.is_empty() {
+        let mut next = Vec::new();
+        for at in &unseen {
+            next.push(*at);
+            if need(columns, &stays(&next)) > room {
+                next.pop();
+            }
+        }
+        unseen.retain(|at| !next.contains(at));
+        sets.push(stays(&next));
+    }
+    sets
+}
+
+/// The columns that fit, left to right.
+#[must_use]
+pub fn fit<R>(columns: &[Column<R>], room: u16) -> Vec<Fitted> {
+    spread(columns, most(columns, room.saturating_sub(2 * MARGIN)), room)
+}
+
+/// The columns of the set that is to be shown, see [`Paint::set`]; how many sets there are is noted.
+pub fn fit_set<R>(paint: &mut Paint<'_>, columns: &[Column<R>], room: u16) -> Vec<Fitted> {
+    let mut sets = sets(columns, room.saturating_sub(2 * MARGIN));
+    paint.sets = sets.len();
+    let set = if paint.set < sets.len() { paint.set } else { 0 };
+    spread(columns, sets.swap_remove(set), room)
+}
+
+/// The places of columns that fit: what room is left is shared out.
+fn spread<R>(columns: &[Column<R>], chosen: Vec<usize>, room: u16) -> Vec<Fitted> {
+    let room = room.saturating_sub(2 * MARGIN);
+    let mut spare = room.saturating_sub(need(columns, &chosen));
     let mut flex: u16 = chosen.iter().map(|at| columns[*at].flex).sum();
     let mut x = MARGIN;
     chosen
@@ -96,7 +148,12 @@ pub fn fit<R>(columns: &[Column<R>], room: u16) -> Vec<Fitted> {
 
 /// The names of the columns, the sorting one marked.
 pub fn head<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], sort: Option<&Sort>) {
-    for fitted in fit(columns, area.width) {
+    names(paint, area, columns, &fit(columns, area.width), sort);
+}
+
+/// The names of these columns.
+pub fn names<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], fitted: &[Fitted], sort: Option<&Sort>) {
+    for fitted in fitted {
         let column = &columns[fitted.column];
         let sorted = sort.filter(|sort| !column.sort.is_empty() && sort.column == column.sort);
         let x = area.x + fitted.x;
@@ -165,5 +222,19 @@ mod tests {
         let narrow: Vec<usize> = fit(&columns, 32).iter().map(|fitted| fitted.column).collect();
         assert_eq!(narrow, [0, 2, 4]);
         assert_eq!(fit(&columns, 3).len(), 2, "what must stay stays, and is cut when drawn");
+    }
+
+    #[test]
+    fn what_has_no_room_is_shown_in_sets_beside_what_must_stay() {
+        let columns = [column(5, 0, 9), column(10, 0, 1), column(8, 1, 9), column(4, 0, 2), column(6, 2, 5)];
+        assert_eq!(sets(&columns, 100), [vec![0, 1, 2, 3, 4]]);
+        assert_eq!(sets(&columns, 28), [vec![0, 2, 4], vec![0, 2, 3], vec![0, 1, 2]]);
+        assert_eq!(sets(&columns, 34), [vec![0, 2, 3, 4], vec![0, 1, 2]]);
+        assert_eq!(sets(&columns, 22), [vec![0, 2], vec![0, 2, 3]], "there is no room for the others at all");
+        assert_eq!(sets(&columns, 0), [vec![0, 2]]);
+        assert_eq!(sets::<()>(&[], 10), [Vec::<usize>::new()]);
+        let columns = [column(5, 0, 9), column(10, 0, 1), column(8, 1, 0), column(4, 0, 0)];
+        assert_eq!(sets(&columns, 33), [vec![0, 1, 2, 3]]);
+        assert_eq!(sets(&columns, 32), [vec![0, 1], vec![0, 2, 3]], "some go all together");
     }
 }

@@ -1,6 +1,6 @@
 //! A view that is one window over a table: title, column names, visible rows.
 
-use plasmon_protocol::stream::{GroupRow, Totals};
+use plasmon_protocol::stream::{GroupRow, Rows, Totals};
 use ratatui::layout::Rect;
 
 use super::hit::Hit;
@@ -36,10 +36,13 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     if let Some(group) = list.group {
         note.push((format!("{}by {group}", if note.is_empty() { "" } else { "  " }), Role::Text));
     }
-    let cut = app.window(slot).filter(|_| app.replay().is_some()).map_or(0, |window| window.totals.cut);
-    if cut > 0 {
+    if paint.sets > 1 && (1..paint.sets).contains(&list.columns) {
         let gap = if note.is_empty() { "" } else { "  " };
-        note.push((format!("{gap}{} not recorded", super::format::things(cut, "row", "rows")), Role::Warn));
+        note.push((format!("{gap}W {}/{}", list.columns + 1, paint.sets), Role::Accent));
+    }
+    if let Some(left_out) = left_out(app, slot) {
+        let gap = if note.is_empty() { "" } else { "  " };
+        note.push((format!("{gap}{left_out}"), Role::Warn));
     }
     if app.reads_on(slot) {
         let gap = if note.is_empty() { "" } else { "  " };
@@ -71,6 +74,19 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     }
 }
 
+/// What nobody can reach: what a recording left out, rows of an agent that is lost, groups beyond those that are read of each agent.
+fn left_out(app: &App, slot: Slot) -> Option<String> {
+    let window = app.window(slot)?;
+    let cut = window.totals.cut;
+    let (one, many, why) = match (app.replay().is_some(), &window.rows) {
+        (true, _) => ("row", "rows", "not recorded"),
+        (false, _) if app.nodes().is_empty() => return None,
+        (false, Rows::Groups(_)) => ("group", "groups", "not read"),
+        (false, _) => ("row", "rows", "of lost agents not here"),
+    };
+    (cut > 0).then(|| format!("{} {why}", super::format::things(cut, one, many)))
+}
+
 /// What stands in for rows that are not there: why.
 #[must_use]
 pub fn why_empty(app: &App, slot: Slot, words: &Words) -> String {
@@ -90,6 +106,12 @@ pub fn is_folded(app: &App, slot: Slot) -> bool {
 
 /// Draws the whole view. `R` is the kind of rows that it expects; rows of another kind are of the place before.
 pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], words: &Words) {
+    let inner = since::beside(app, area);
+    paint.set = app.list(slot).columns;
+    let fitted = table::fit_set(paint, columns, inner.width);
+    if slot == Slot::Main {
+        paint.main_sets = paint.sets;
+    }
     title(app, slot, paint, area, words);
     let head = Rect { y: area.y + 1, height: 1, ..area };
     let rows = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
@@ -97,11 +119,9 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
     let Some((window, found)) = found.filter(|(window, _)| window.count() > 0) else {
         return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, slot, words));
     };
-    let inner = since::beside(app, area);
-    let fitted = table::fit(columns, inner.width);
     paint.slot = slot;
     since::head(app, paint, head);
-    table::head(paint, Rect { x: inner.x, width: inner.width, ..head }, columns, app.sort_of(slot).as_ref());
+    table::names(paint, Rect { x: inner.x, width: inner.width, ..head }, columns, &fitted, app.sort_of(slot).as_ref());
     let of = app.table(slot);
     let list = app.list(slot);
     let now = app.agent_now_ms();

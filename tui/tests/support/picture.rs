@@ -119,20 +119,27 @@ fn drawn(buffer: &Buffer) -> String {
     picture
 }
 
-/// A view at every size, with and without colours, as one text; `SHOTS=all` also draws each into `target/pictures`, to be looked at.
+/// A view at every size, with and without colours, as one text.
 pub(crate) fn sheet(name: &str, mut at: impl FnMut(u16, u16) -> Stage) -> String {
     let mut all = String::new();
     for (columns, rows) in SIZES {
         let stage = at(columns, rows);
         let _ = writeln!(all, "==== {columns}x{rows}\n{}", both(&stage));
-        if std::env::var_os("SHOTS").is_some_and(|value| value == "all") {
-            let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
-            std::fs::create_dir_all(&directory).unwrap();
-            for (theme, depth) in [(Theme::new(true), ""), (Theme::new(false), "_plain")] {
-                let picture = svg::render(&stage.buffer(&theme), name);
-                std::fs::write(directory.join(format!("{name}_{columns}x{rows}{depth}.svg")), picture).unwrap();
-            }
-        }
+        shoot(name, &stage);
     }
     all
+}
+
+/// With `SHOTS=all` draws a screen into `target/tmp/pictures`, with and without colours, to be looked at.
+pub(crate) fn shoot(name: &str, stage: &Stage) {
+    if std::env::var_os("SHOTS").is_none_or(|value| value != "all") {
+        return;
+    }
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+    std::fs::create_dir_all(&directory).unwrap();
+    for (theme, depth) in [(Theme::new(true), ""), (Theme::new(false), "_plain")] {
+        let buffer = stage.buffer(&theme);
+        let picture = svg::render(&buffer, name);
+        std::fs::write(directory.join(format!("{name}_{}x{}{depth}.svg", buffer.area.width, buffer.area.height)), picture).unwrap();
+    }
 }

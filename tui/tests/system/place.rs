@@ -208,6 +208,12 @@ impl Daemon {
         self.found.address.token_file.to_str().unwrap()
     }
 
+    /// `plasmon record` of it into this file, until it is told to end.
+    pub(crate) fn record(&self, place: &Place, file: &Path) -> Child {
+        let arguments = ["record", file.to_str().unwrap(), "--address", &self.url(), "--token-file", self.token_file()];
+        place.plasmon(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(mut self) -> Option<i32> {
         signal(self.child.id(), Signal::TERM);

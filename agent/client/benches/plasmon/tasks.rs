@@ -4,6 +4,7 @@ use std::process::Command;
 
 use plasmon::ObjectRef;
 
+use crate::cores::Floors;
 use crate::daemon::{Daemon, rest};
 use crate::echo::Echo;
 use crate::sample::{each, in_turns};
@@ -15,8 +16,6 @@ const CAPACITY: u64 = 256 << 20;
 const CALLS: usize = 100;
 /// Tasks submitted at once.
 const PIPELINED: usize = 5000;
-/// What a round trip is measured by.
-const FLOOR: &str = "futex ping-pong of two processes, unpinned";
 /// References in one `wait`.
 const AWAITED: usize = 1000;
 
@@ -33,12 +32,13 @@ fn nested() -> bool {
 pub(crate) fn tasks(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
     daemon.connect()?;
-    let (futex, eventfd) = (Echo::by_futex()?, Echo::by_eventfd()?);
-    let [call, floor, polled] = in_turns([&mut round_trips, &mut || ping_pongs(&futex), &mut || ping_pongs(&eventfd)])?;
-    let floor = Some((FLOOR, &floor));
-    bench.table.row("task round trip, no-op", &call, Unit::Microseconds, floor, Goal::Ratio(1.3));
-    bench.table.row("eventfd ping-pong of two processes, unpinned", &polled, Unit::Microseconds, floor, Goal::Open);
-    drop((futex, eventfd));
+    let floors = Floors::start()?;
+    let [call, apart, together] = in_turns([&mut round_trips, &mut || floors.apart(), &mut || floors.together()])?;
+    let (apart, together) = (Some((Floors::APART, &apart)), Some((Floors::TOGETHER, &together)));
+    bench.table.row("task round trip, no-op", &call, Unit::Microseconds, apart, Goal::Ratio(1.3));
+    bench.table.row("the same, the goal beyond", &call, Unit::Microseconds, apart, Goal::Ratio(0.3));
+    bench.table.row("the same, three processes beside two", &call, Unit::Microseconds, together, Goal::Open);
+    drop(floors);
     let [inside, twice] = in_turns([&mut nested_calls, &mut || Ok(2.0 * round_trips()?)])?;
     let floor = Some(("two round trips, one after the other", &twice));
     bench.table.row("nested task: one that waits for one of its own", &inside, Unit::Microseconds, floor, Goal::Ratio(1.3));
@@ -133,8 +133,8 @@ pub(crate) fn actors(bench: &mut Bench) -> Outcome<()> {
     let (near, actor) = (Ordered::remote()?, Ordered::remote()?);
     near.ready()?;
     actor.ready()?;
-    let echo = Echo::by_futex()?;
-    let [call, floor] = in_turns([
+    let floors = Floors::start()?;
+    let [call, apart, together] = in_turns([
         &mut || {
             each(CALLS, || {
                 for _ in 0..CALLS {
@@ -143,11 +143,13 @@ pub(crate) fn actors(bench: &mut Bench) -> Outcome<()> {
                 Ok(())
             })
         },
-        &mut || ping_pongs(&echo),
+        &mut || floors.apart(),
+        &mut || floors.together(),
     ])?;
-    let floor = Some((FLOOR, &floor));
-    bench.table.row("actor call round trip, no-op", &call, Unit::Microseconds, floor, Goal::Ratio(1.3));
-    drop(echo);
+    let (apart, together) = (Some((Floors::APART, &apart)), Some((Floors::TOGETHER, &together)));
+    bench.table.row("actor call round trip, no-op", &call, Unit::Microseconds, apart, Goal::Ratio(1.3));
+    bench.table.row("the same, three processes beside two", &call, Unit::Microseconds, together, Goal::Open);
+    drop(floors);
     let mut sent = 0;
     let [one_way] = in_turns([&mut || {
         let took = each(PIPELINED, || {

@@ -33,6 +33,15 @@ pub(crate) fn taxes(bench: &mut Bench) -> Outcome<()> {
     };
     let [sites, floor] = in_turns([&mut || on(&with, &puts), &mut || on(&without, &puts)])?;
     bench.table.row("put 1 KiB, creation sites on", &sites, Unit::Nanoseconds, Some(("creation sites off", &floor)), MOST);
+    let stacks = Daemon::start(&bench.scratch, CAPACITY, &[("PLASMON_SITES", "stack")])?;
+    let [stacks] = in_turns([&mut || on(&stacks, &puts)])?;
+    bench.table.row(
+        "put 1 KiB, whole stacks as creation sites",
+        &stacks,
+        Unit::Nanoseconds,
+        Some(("creation sites off", &floor)),
+        Goal::Open,
+    );
     let [sites, floor] = in_turns([&mut || on(&with, &calls), &mut || on(&without, &calls)])?;
     bench.table.row("task round trip, creation sites on", &sites, Unit::Microseconds, Some(("creation sites off", &floor)), MOST);
     drop(without);

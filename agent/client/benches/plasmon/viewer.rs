@@ -1,9 +1,9 @@
 //! A dashboard as the agent sees one: it shows the references and the store, reads every frame and says so. And a crowd of them.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -82,7 +82,8 @@ impl Connection {
 /// Viewers in a process of their own.
 pub(crate) struct Crowd {
     child: Child,
-    answers: BufReader<ChildStdout>,
+    asks: PipeWriter,
+    answers: PipeReader,
 }
 
 impl Crowd {
@@ -90,21 +91,29 @@ impl Crowd {
     pub(crate) fn attach(session: &Path, reading: usize, stalled: usize) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.env(ROLE, "crowd").arg(session).args([reading.to_string(), stalled.to_string()]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut answers = BufReader::new(child.stdout.take().ok_or("a crowd without output")?);
-        if answers.read_line(&mut String::new())? == 0 {
-            return Err("the crowd did not come together".into());
-        }
-        Ok(Self { child, answers })
+        let ((asked, asks), (answers, answering)) = (std::io::pipe()?, std::io::pipe()?);
+        let child = command.stdin(asked).stdout(answering).spawn()?;
+        drop(command);
+        let crowd = Self { child, asks, answers };
+        crowd.frames().map_err(|_| "the crowd did not come together")?;
+        Ok(crowd)
     }
 
-    /// How many frames those that read have got since all had asked.
-    pub(crate) fn detach(mut self) -> Outcome<u64> {
-        drop(self.child.stdin.take());
+    /// How many frames those that read have got.
+    pub(crate) fn frames(&self) -> Outcome<u64> {
+        let (mut asks, mut answers) = (&self.asks, &self.answers);
+        asks.write_all(b"\n")?;
         let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        self.child.wait()?;
+        BufReader::with_capacity(1, &mut answers).read_line(&mut line)?;
         Ok(line.trim().parse()?)
+    }
+
+    /// All go.
+    pub(crate) fn detach(self) -> Outcome<()> {
+        let Self { mut child, asks, .. } = self;
+        drop(asks);
+        child.wait()?;
+        Ok(())
     }
 }
 
@@ -136,10 +145,9 @@ fn gathering() -> Outcome<()> {
             quiet.push(socket);
         }
     }
-    println!("gathered");
-    frames.store(0, Ordering::Relaxed);
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    println!("{}", frames.load(Ordering::Relaxed));
+    for _ in std::io::stdin().lines() {
+        println!("{}", frames.load(Ordering::Relaxed));
+    }
     Ok(())
 }
 

@@ -255,7 +255,7 @@ impl Shell {
     }
 
     fn admit(&mut self, newcomer: Newcomer, introduction: Introduction) {
-        let equipment = match Equipment::make(self.sites) {
+        let equipment = match Equipment::make(self.sites.wanted()) {
             Ok(equipment) => equipment,
             Err(error) => {
                 match newcomer.worker {

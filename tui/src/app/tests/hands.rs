@@ -2,7 +2,7 @@
 
 use plasmon_protocol::column::Record;
 use plasmon_protocol::record::ObjectRow;
-use plasmon_protocol::stream::{Detail, ObjectDetail, Target as Thing};
+use plasmon_protocol::stream::{Detail, ObjectDetail, Target as Thing, View};
 
 use super::*;
 use crate::app::act::{narrowed, trouble};
@@ -12,6 +12,7 @@ use crate::app::mouse::Mouse;
 use crate::app::page::Item;
 use crate::app::prompt::check;
 use crate::app::subscribe::Slot;
+use crate::model::window::none;
 use crate::view::hit::{Hit, hits};
 
 fn sites(held: &[(u32, u64)]) -> Vec<SiteRow> {
@@ -32,6 +33,62 @@ fn answer(app: &mut App, seq: &mut u64, effects: &[Effect], rows: &[(u32, u64)])
     }
 }
 
+/// Answers whatever is asked for, and what is asked for then, by `rows` of a view, else with an empty table; the views that were.
+fn answer_all(app: &mut App, seq: &mut u64, effects: Vec<Effect>, rows: impl Fn(&View) -> Option<(Totals, Rows)>) -> Vec<View> {
+    let (mut open, mut asked) = (effects, Vec::new());
+    while !open.is_empty() {
+        let together = open.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count();
+        assert!(together <= 4, "{together} tables at a time");
+        for effect in std::mem::take(&mut open) {
+            let Effect::Send(Request::Subscribe { id, view }) = effect else { continue };
+            *seq += 1;
+            let (totals, rows) = rows(&view).unwrap_or_else(|| (Totals::default(), none(view.table)));
+            let body = Body::Snapshot { id, totals, start: view.window.start, rows };
+            open.extend(app.update(Msg::Frame(Box::new(Frame { seq: *seq, at_ms: 1_000_000, missed: 0, body }))));
+            asked.push(view);
+        }
+    }
+    asked
+}
+
+/// A table with more rows than fit a window is read on, until all are here.
+#[test]
+fn a_mark_reads_long_tables_to_their_end() {
+    let (mut app, _) = connected();
+    let mut seq = 0;
+    press(&mut app, "3");
+    let asked = press(&mut app, "d");
+    let sites_of = |view: &View| {
+        let window = view.window.start..(view.window.start + u64::from(view.window.len)).min(1_200);
+        let rows: Vec<(u32, u64)> = window.map(|id| (id as u32 + 1, 100)).collect();
+        let totals = Totals { rows: 1_200, matched: 1_200, ..Totals::default() };
+        (view.table == Table::Sites && view.group.is_none()).then(|| (totals, Rows::Sites(sites(&rows))))
+    };
+    let views = answer_all(&mut app, &mut seq, asked, sites_of);
+    let starts: Vec<u64> = views.iter().filter(|view| view.table == Table::Sites).map(|view| view.window.start).collect();
+    assert_eq!(starts, [0, 500, 1_000]);
+    assert_eq!(app.mark().map(|mark| mark.is_read()), Some(true), "{views:?}");
+    let since = |id| app.since(Slot::Main, Table::Sites, &sites(&[(id, 130)])[0]);
+    assert_eq!([since(1), since(1_200), since(1_201)], [Some(Since::Bytes(30)), Some(Since::Bytes(30)), Some(Since::Bytes(130))]);
+}
+
+/// What an agent does not serve is not waited for.
+#[test]
+fn a_table_that_is_refused_holds_up_no_mark() {
+    let (mut app, _) = connected();
+    let (mut seq, mut open) = (0, press(&mut app, "d"));
+    while !open.is_empty() {
+        for effect in std::mem::take(&mut open) {
+            let Effect::Send(Request::Subscribe { id, .. }) = effect else { continue };
+            seq += 1;
+            let body = Body::Error { id: Some(id), code: "invalid".into(), message: "no".into(), hint: String::new() };
+            open.extend(app.update(Msg::Frame(Box::new(Frame { seq, at_ms: 1_000_000, missed: 0, body }))));
+        }
+    }
+    assert_eq!(app.mark().map(|mark| mark.is_read()), Some(true));
+    assert_eq!(app.since(Slot::Main, Table::Sites, &sites(&[(1, 130)])[0]), Some(Since::Unknown));
+}
+
 #[test]
 fn a_mark_reads_every_table_once_and_tells_what_grew() {
     let (mut app, _) = connected();
@@ -39,9 +96,12 @@ fn a_mark_reads_every_table_once_and_tells_what_grew() {
     let opened = press(&mut app, "3");
     answer(&mut app, &mut seq, &opened, &[(1, 100), (2, 50)]);
     let asked = press(&mut app, "d");
-    let subscribed = asked.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count();
-    assert_eq!(subscribed, SHEETS.len(), "{asked:?}");
-    answer(&mut app, &mut seq, &asked, &[(1, 100), (2, 50)]);
+    assert_eq!(id_of(&asked[..1], Table::Sites), id_of(&asked, Table::Sites), "what is looked at comes first");
+    let known = |view: &View| {
+        let totals = Totals { rows: 2, matched: 2, ..Totals::default() };
+        (view.table == Table::Sites).then(|| (totals, Rows::Sites(sites(&[(1, 100), (2, 50)]))))
+    };
+    assert_eq!(answer_all(&mut app, &mut seq, asked, known).len(), SHEETS.len(), "each once");
     // Site 3 is new, 1 has grown, 2 has shrunk.
     let again = press(&mut app, "23");
     answer(&mut app, &mut seq, &again, &[(1, 130), (2, 20), (3, 7)]);
@@ -64,21 +124,13 @@ fn a_mark_reads_every_table_once_and_tells_what_grew() {
 fn groups_grow_by_bytes_and_those_of_tasks_by_rows() {
     let (mut app, _) = connected();
     let mut seq = 0;
-    let mut groups = |app: &mut App, effects: &[Effect], rows: u64, bytes: u64| {
-        for effect in effects {
-            let Effect::Send(Request::Subscribe { id, view }) = effect else { continue };
-            if view.group.is_none() {
-                continue;
-            }
-            seq += 1;
-            let group = GroupRow { key: "a".into(), rows, bytes, ..GroupRow::default() };
-            let totals = Totals { rows, matched: rows, groups: 1, ..Totals::default() };
-            let body = Body::Snapshot { id: *id, totals, start: 0, rows: Rows::Groups(vec![group]) };
-            app.update(Msg::Frame(Box::new(Frame { seq, at_ms: 1_000_000, missed: 0, body })));
-        }
-    };
     let asked = press(&mut app, "d");
-    groups(&mut app, &asked, 3, 0);
+    let group = |view: &View| {
+        let group = GroupRow { key: "a".into(), rows: 3, bytes: 0, ..GroupRow::default() };
+        let totals = Totals { rows: 3, matched: 3, groups: 1, ..Totals::default() };
+        view.group.is_some().then(|| (totals, Rows::Groups(vec![group])))
+    };
+    answer_all(&mut app, &mut seq, asked, group);
     for (view, keys, table, expected) in [
         ("2", "b", Table::References, Since::Bytes(100)),
         ("5", "b", Table::Tasks, Since::Rows(2)),
@@ -132,6 +184,27 @@ fn of_several_agents_one_goes_to_the_last_row_and_is_told_while_more_is_read() {
 }
 
 #[test]
+fn of_several_agents_the_lost_one_says_since_when_and_what_of_it_is_not_here() {
+    let (mut app, _) = connected();
+    let nodes = |lost| [7, 8].map(|number| (NodeRow { node: NodeId([number; 8]), ..NodeRow::default() }, lost && number == 8)).to_vec();
+    app.update(Msg::Resize(140, 24));
+    app.update(Msg::Nodes(nodes(false)));
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    let totals = Totals { rows: 50, matched: 40, cut: 10, ..Totals::default() };
+    let rows = Rows::References((0..40).map(reference).collect());
+    app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body: Body::Snapshot { id, totals, start: 0, rows } })));
+    app.update(Msg::Tick(47_000_000));
+    app.update(Msg::Nodes(nodes(true)));
+    app.update(Msg::Tick(48_000_000));
+    app.update(Msg::Nodes(nodes(true)));
+    let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
+    assert!(text.contains("lost 13:03:20, its rows are of then") && text.contains("10 rows of lost agents not here"), "{text}");
+    app.update(Msg::Nodes(nodes(false)));
+    let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
+    assert!(!text.contains("its rows are of then"), "{text}");
+}
+
+#[test]
 fn a_mark_of_another_agent_is_dropped() {
     let (mut app, _) = connected();
     press(&mut app, "d");
@@ -141,6 +214,31 @@ fn a_mark_of_another_agent_is_dropped() {
     assert!(app.mark().is_none());
     press(&mut app, " d");
     assert!(app.mark().is_none(), "a picture that stands still has no now");
+}
+
+#[test]
+fn columns_without_room_are_shown_on_demand() {
+    let (mut app, _) = connected();
+    app.update(Msg::Resize(80, 24));
+    let id = id_of(&press(&mut app, "2"), Table::References);
+    app.update(references(1, id, 0, 4, &[40, 30, 20, 10]));
+    let head = |app: &mut App| {
+        let [Effect::Save { text, .. }] = &press(app, "xt")[..] else { panic!("nothing is saved") };
+        text.lines().skip(2).take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let usual = head(&mut app);
+    press(&mut app, "W");
+    let other = head(&mut app);
+    assert!(other[0].contains(" W 2/") && other[1] != usual[1] && other[1].contains("size"), "{other:?}");
+    let mut rounds = 1;
+    while head(&mut app) != usual {
+        press(&mut app, "W");
+        rounds += 1;
+        assert!(rounds < 10, "the usual ones come again");
+    }
+    app.update(Msg::Resize(250, 24));
+    press(&mut app, "W");
+    assert_eq!(app.flash_line().map(|flash| flash.text.as_str()), Some("all columns are shown"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::cmp::Reverse;
 
-use plasmon_protocol::column::{RowKey, Table};
+use plasmon_protocol::column::{Record, RowKey, Table};
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::record::ProcessRow;
 use plasmon_protocol::stream::Sort;
@@ -77,7 +77,7 @@ impl Scene {
             let (window, rows) = of.window.as_ref()?;
             Some(Part { agent, is_live: !of.is_lost, window, rows })
         });
-        parts.filter(|part| part.is_of_use(&self.view)).collect()
+        parts.collect()
     }
 
     fn all(&self) -> bool {
@@ -124,13 +124,18 @@ impl Scene {
         panic!("the windows never come to rest");
     }
 
-    /// The tables have changed, or who is there: all windows show what their tables have now.
+    /// The tables have changed, or who is there: all windows show what their tables have now, but for those of agents that are lost.
     fn answer_all(&mut self) {
-        (0..self.agents.len()).for_each(|number| self.answer(number));
+        (0..self.agents.len())
+            .filter(|number| !self.agents[*number].is_lost)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|number| self.answer(number));
         let mut all: Vec<(Reverse<u64>, usize, String, u32)> = Vec::new();
         for part in self.parts() {
-            let rows = &self.agents[part.agent].rows;
-            all.extend(rows.iter().map(|row| (Reverse(row.heap_bytes), part.agent, row.process.0.to_string(), row.process.0)));
+            let here = |row: &&ProcessRow| part.is_live || part.window.keys.contains(&row.key());
+            let rows = self.agents[part.agent].rows.iter().filter(here);
+            all.extend(rows.map(|row| (Reverse(row.heap_bytes), part.agent, row.process.0.to_string(), row.process.0)));
         }
         all.sort();
         self.whole = all.into_iter().map(|(_, agent, _, id)| (id + apart::APART * agent as u32).to_string()).collect();
@@ -231,30 +236,36 @@ fn rows_that_come_and_go_are_never_seen_twice_nor_out_of_order() {
 }
 
 #[test]
-fn an_agent_that_is_lost_is_left_out_until_it_is_back() {
+fn of_an_agent_that_is_lost_the_rows_that_are_here_stay() {
     let mut scene = interleaved();
     scene.goes_to(0);
     scene.agents[1].is_lost = true;
     scene.answer_all();
-    scene.goes_to(0);
-    assert_eq!(scene.whole.len(), 6_000, "at the top its rows stay");
+    assert_eq!(scene.whole.len(), 4_000 + LEN as usize, "what was here of it");
+    (0..4_040).step_by(39).for_each(|start| scene.goes_to(start));
     scene.agents[1].is_lost = false;
-    (0..2_000).step_by(39).for_each(|start| scene.goes_to(start));
-    scene.agents[1].is_lost = true;
     scene.answer_all();
-    assert_eq!(scene.whole.len(), 4_000, "of what it has only a part is here");
-    (600..3_000).step_by(39).for_each(|start| scene.goes_to(start));
+    assert_eq!(scene.whole.len(), 6_000);
+    (0..3_000).step_by(39).for_each(|start| scene.goes_to(start));
+    // Its window lies in the middle of its rows.
+    scene.agents[1].is_lost = true;
+    let left_out: u64 = scene.parts().iter().map(Part::left_out).sum();
+    scene.answer_all();
+    assert_eq!(scene.whole.len() as u64, 6_000 - left_out);
+    assert!((1_400..2_000).contains(&left_out), "{left_out}");
+    (0..4_500).rev().step_by(39).for_each(|start| scene.goes_to(start));
+    scene.goes_to(u64::MAX);
     // It is back, with its window where it was.
     scene.agents[1].is_lost = false;
     scene.answer_all();
     scene.goes_to(3_100);
-    // Of a short table all rows are here, and stay when its agent is lost.
+    // Of a short table all rows are here.
     scene.agents[2].rows.truncate(30);
     scene.answer_all();
     scene.goes_to(0);
     scene.agents[2].is_lost = true;
     scene.answer_all();
-    assert_eq!(scene.whole.len(), 4_030);
+    assert_eq!((scene.whole.len(), scene.parts()[2].left_out()), (4_030, 0));
     (0..4_030).step_by(39).for_each(|start| scene.goes_to(start));
 }
 
