@@ -96,7 +96,7 @@ fn own(frames: Vec<Called>, location: &Location<'_>) -> Vec<Called> {
             }
         }
         let is_own = home.as_ref().is_some_and(|home| frame.file.starts_with(home));
-        if at != first && !is_own && is_library(&frame.function) {
+        if at != first && !is_own && (is_library(&frame.function) || is_rusts(&frame.file)) {
             continue;
         }
         let file = frame.file.strip_prefix(&root).map_or(frame.file.clone(), str::to_owned);
@@ -112,6 +112,11 @@ fn own(frames: Vec<Called>, location: &Location<'_>) -> Vec<Called> {
         (innermost.file, innermost.line) = (location.file().to_owned(), location.line());
     }
     told
+}
+
+/// Files of Rust's own libraries, whose functions reduced debug information names without their path.
+fn is_rusts(file: &str) -> bool {
+    file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/")
 }
 
 /// Stacks that have been told, with their numbers; none of those that cannot be known.
@@ -153,6 +158,7 @@ mod tests {
             frame("core::ops::function::FnOnce::call_once", "/rustc/function.rs", 250),
             frame("app::Store::fill", "/build/app/src/store.rs", 9),
             frame("rayon::join", "/cargo/rayon.rs", 5),
+            frame("try_for_each<core::ops::range::Range<u8>>", "/rustc/ab12/library/core/src/iter/traits/iterator.rs", 5),
             frame("app::main", "/build/app/src/main.rs", 2),
             frame("std::rt::lang_start", "/rustc/rt.rs", 1),
             frame("main", "", 0),
