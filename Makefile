@@ -18,9 +18,13 @@ MOTO_MADE := $(call made,moto,$(MOTO))
 # A client of the live stream that is not ours, for the README's reader: websockets.
 WEBSOCKETS = websockets==15.0.1
 WEBSOCKETS_MADE := $(call made,websockets,$(WEBSOCKETS))
-# What builds and tests the Python package. numpy and pyarrow are what its values are viewed as; hypothesis draws programs.
-PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1
+# What builds and tests the Python package. numpy and pyarrow are what its values are viewed as; hypothesis draws programs; tqdm shows progress.
+PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1 tqdm==4.70.1
 PYTHON_MADE := $(call made,python,$(PYTHON_PACKAGES))
+# The newest CPython, where there is one that is newer than python3: the package is the same for both.
+NEWEST ?= $(shell this=$$(python3 -c 'import sys; print(sys.version_info[1])'); for minor in 16 15 14 13 12; do \
+	if [ $$minor -gt $$this ] && python3.$$minor -c 'import venv' 2>/dev/null; then echo python3.$$minor; break; fi; done)
+NEWEST_MADE = $(call made,python-newest,$(NEWEST) $(PYTHON_PACKAGES))
 # Ray, to measure beside it; without it Plasmon is measured alone.
 RAY = ray==2.60.0 numpy==2.4.6
 RAY_MADE := $(call made,ray,$(RAY))
@@ -45,11 +49,11 @@ instructions: ## Count the instructions of the hot paths, beside what they were;
 	command -v valgrind >/dev/null || export PATH="$$PATH:$(VALGRIND)/usr/bin" VALGRIND_LIB="$$(dirname "$$(find $(VALGRIND)/usr -name 'callgrind-*-linux' 2>/dev/null | head -1)")"; \
 		$(CARGO) bench --package plasmon --bench plasmon -- instructions
 
-# Installs packages into the directory of the target, which is the file that says so.
+# Installs packages into the directory of the target, which is the file that says so; with another Python than python3, if one is named.
 define install
 	@echo "installing the packages $(1) and what they need from PyPI into $(@D)"
 	rm -rf $(@D)
-	python3 -m venv $(@D)
+	$(or $(3),python3) -m venv $(@D)
 	$(2)$(@D)/bin/pip install --quiet --disable-pip-version-check $(patsubst %,"%",$(1)) && touch $@
 endef
 
@@ -66,13 +70,24 @@ $(WEBSOCKETS_MADE):
 $(PYTHON_MADE):
 	$(call install,$(PYTHON_PACKAGES))
 
+target/python-newest/.made-%:
+	$(call install,$(PYTHON_PACKAGES),,$(NEWEST))
+
 # It goes on without.
 $(RAY_MADE):
 	$(call install,$(RAY),-)
 
 test-python: $(PYTHON_MADE) ## Build the Python package, and run its tests
+	$(CARGO) build --package plasmon-tui --bin plasmon
 	VIRTUAL_ENV=$(CURDIR)/target/python target/python/bin/maturin develop --quiet --skip-install --manifest-path agent/python/Cargo.toml
 	cd agent/python && PYTHONPATH=$(CURDIR)/agent/python $(CURDIR)/target/python/bin/python -m pytest --quiet
+	$(if $(NEWEST),$(MAKE) --no-print-directory test-newest-python)
+
+# After the tests of python3, which build the package. On a CPython that is named, too: NEWEST=/usr/bin/python3.14
+.PHONY: test-newest-python
+test-newest-python:
+	test -e $(NEWEST_MADE) || $(MAKE) --no-print-directory $(NEWEST_MADE)
+	cd agent/python && PYTHONPATH=$(CURDIR)/agent/python $(CURDIR)/target/python-newest/bin/python -m pytest --quiet
 
 python: $(PYTHON_MADE) ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
 	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels

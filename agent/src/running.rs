@@ -84,6 +84,7 @@ impl Agent {
         let handle = NodeHandle::new(move |question| questions.tell(Command::Question(question)));
         let server = Server::new(handle, Door::new(&token, config.allow_host.clone()))
             .source_roots(source_roots())
+            .worker_logs(session.logs())
             .count_viewers_in(viewers)
             .keep_reports_in(session.path());
         let (end_stream, told) = oneshot::channel();
@@ -231,7 +232,7 @@ fn start_node(
         .map_err(|error| Error::system("wait for clients", error))?
         .recorded_by(draft.notifier());
     let recording = draft.path();
-    let recorder = draft.start(remote.clone(), Details::new(source_roots(), Box::new(unique_bytes)))?;
+    let recorder = draft.start(remote.clone(), Details::new(source_roots(), Box::new(unique_bytes)).worker_logs(Some(session.logs())))?;
     let teller = remote.clone();
     // Without it nothing is known of the memory: nobody is ended, and backing takes what it gets.
     let head_room = HeadRoom::open().ok().map(Arc::new);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::NodeId;
+use plasmon_protocol::id::{NodeId, ProcessId};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,12 @@ impl Session {
     #[must_use]
     pub fn logs(&self) -> PathBuf {
         self.path().join(LOGS)
+    }
+
+    /// Where a worker's standard output and its standard error go, in a directory of logs.
+    #[must_use]
+    pub fn worker_logs(logs: &Path, worker: ProcessId) -> [PathBuf; 2] {
+        ["out", "err"].map(|stream| logs.join(format!("worker-{worker}.{stream}")))
     }
 
     /// Makes the session one that others find. Readers see the whole address or none.

@@ -418,6 +418,27 @@ pub struct ProcessDetail {
     pub unique_bytes: Option<u64>,
     /// Its executable's path.
     pub executable: Arc<str>,
+    /// What it printed last; a worker's alone, which the agent keeps.
+    #[serde(skip_serializing_if = "Output::is_empty")]
+    pub output: Output,
+}
+
+/// The last lines that a worker printed on each of its streams, oldest first; long ones are cut.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Output {
+    /// On its standard output.
+    pub stdout: Vec<String>,
+    /// On its standard error.
+    pub stderr: Vec<String>,
+}
+
+impl Output {
+    /// Whether it printed nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stdout.is_empty() && self.stderr.is_empty()
+    }
 }
 
 /// What a process held when it died.
@@ -428,6 +449,9 @@ pub struct PostMortem {
     pub process: PostMortemRow,
     /// The largest of the references that it held.
     pub references: Vec<ReferenceRow>,
+    /// What it printed last, where it was a worker; only where it is watched.
+    #[serde(skip_serializing_if = "Output::is_empty")]
+    pub output: Output,
 }
 
 /// What lies in a spill file.

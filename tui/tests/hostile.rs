@@ -155,7 +155,7 @@ fn a_report_of_hostile_texts_is_lines_of_plain_text() {
         let dead = sample.post_mortem.iter().take(1).map(|dead| {
             let mut process = dead.process.clone();
             (process.name, process.how, process.task) = (next().into(), next().into(), Some(next().into()));
-            PostMortem { process, references: Vec::new() }
+            PostMortem { process, ..PostMortem::default() }
         });
         let dead: Vec<PostMortem> = dead.collect();
         let report = Report::new(store, references, sample::NOW_MS).with_post_mortem(dead);

@@ -124,7 +124,7 @@ async fn a_report_is_collected_from_its_parts() {
         assert_eq!(request(&mut socket).await, Some(Request::Report { id: 1, filter: String::new() }));
         let store = Some(Box::new(StoreRow { objects: 3, ..StoreRow::default() }));
         let process = PostMortemRow { pid: 9, how: "signal 9\u{1b}".into(), ..PostMortemRow::default() };
-        let post_mortem = vec![PostMortem { process, references: vec![row(9)] }];
+        let post_mortem = vec![PostMortem { process, references: vec![row(9)], ..PostMortem::default() }];
         say(&mut socket, 2, Body::Report { id: 1, store, post_mortem, frames: Vec::new(), references: vec![row(1), row(2)], last: false })
             .await;
         assert_eq!(request(&mut socket).await, Some(Request::Ack { seq: 2 }));

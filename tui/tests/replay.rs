@@ -26,7 +26,7 @@ use plasmon_protocol::id::{NodeId, ObjectKey, SiteId};
 use plasmon_protocol::record::{NodeRow, ObjectRow, Site, SiteRow};
 use plasmon_protocol::recording::details::target_of;
 use plasmon_protocol::recording::{DETAILS, Encoder, Picture, Taken};
-use plasmon_protocol::stream::{ActorDetail, Body, Detail, Frame, ProcessDetail, Rows, Sort, Target, Totals, View, Window};
+use plasmon_protocol::stream::{ActorDetail, Body, Detail, Frame, Output, ProcessDetail, Rows, Sort, Target, Totals, View, Window};
 use plasmon_protocol::window::{Query, TABLES};
 use plasmon_tui::keys::Key;
 use plasmon_tui::recording::{Damage, Recording, Weight};
@@ -88,7 +88,9 @@ fn every_instant_is_what_it_was_live() {
 /// What is told of a live thing, but for what is read for an open page alone.
 fn comparable(detail: Option<Detail>) -> Option<Detail> {
     detail.map(|detail| match detail {
-        Detail::Process(detail) => Detail::Process(ProcessDetail { unique_bytes: None, executable: "".into(), ..detail }),
+        Detail::Process(detail) => {
+            Detail::Process(ProcessDetail { unique_bytes: None, executable: "".into(), output: Output::default(), ..detail })
+        }
         // The sample's calls are in no table.
         Detail::Actor(detail) => Detail::Actor(ActorDetail { calls: Vec::new(), references: Vec::new(), ..detail }),
         // The sample's node stands still on this page.

@@ -2,22 +2,25 @@
 //!
 //! - [`Launch`]: how an interpreter becomes a worker or an agent; [`become_what_was_started`]: what it calls then, with a [`Runner`].
 //! - [`Connection`]: objects, tasks and actors of [`Raw`] values.
-//! - [`writing`] and [`reading`]: while they run, references can be written into values and read from them, and are counted.
+//! - [`writing`]: while it runs, references can be written into a value, and are counted; [`Connection::borrow_all`] reads them again.
 
 mod call;
+mod cancelling;
 mod connection;
 mod content;
 mod submit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 pub use call::{Argument, YieldPlace};
+pub use cancelling::OnCancel;
 pub use connection::Connection;
 pub use content::{Content, Raw, Reference};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::{ActorId, ObjectId};
+use plasmon_protocol::id::ActorId;
+pub use plasmon_protocol::id::{ObjectId, ObjectKey};
 pub use plasmon_protocol::local::{MAX_STACK, RetryExceptions, Work};
 pub use plasmon_protocol::record::SiteKind;
 pub use submit::{ActorPlace, ActorSettings, Demand, TaskSettings};
@@ -27,7 +30,7 @@ use crate::boot;
 pub use crate::generator::{Next, Results};
 use crate::object_ref::ObjectRef;
 pub use crate::registry::{Call, Failure, Fill};
-use crate::scope::{self, Reading};
+use crate::scope;
 pub use crate::site::Frame;
 
 /// How processes are started that this program's executable is no good for: an interpreter's are.
@@ -73,7 +76,7 @@ pub fn become_what_was_started(boot: &str, runner: impl Runner + 'static) -> Opt
     boot::run(boot)
 }
 
-/// Runs `write`, and returns the references that it wrote.
+/// Runs `write`, and returns the references that it wrote, in that order.
 pub fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Reference>) {
     let (result, handles) = scope::writing(write);
     (result, handles.into_iter().map(ObjectRef::of).collect())
@@ -87,17 +90,9 @@ pub fn wrote(reference: &Reference) -> Result<(), Error> {
     if scope::wrote(&reference.handle) { Ok(()) } else { Err(Error::OutOfBand { object: reference.id() }) }
 }
 
-/// A reference that is read from a value, within [`reading`].
-///
-/// # Errors
-/// [`Error::OutOfBand`] outside of it; [`Error::ObjectLost`] when the object is not there.
-pub fn borrow(id: ObjectId) -> Result<Reference, Error> {
-    scope::borrow(id)
-}
-
-/// Runs `read`; references in what it reads are of `connection`, at `site`.
-pub fn reading<T>(connection: &Connection, site: u32, read: impl FnOnce() -> T) -> T {
-    scope::reading(Reading { client: Arc::clone(&connection.client), site }, read).0
+/// What was written into the value so far was in vain: it is written anew.
+pub fn write_anew() {
+    scope::write_anew();
 }
 
 /// The actor of a handle's object.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plasmon_memory::slot::{SlotEntry, SlotState};
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::ObjectId;
+use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::local::ToAgent;
 
 use crate::client::Client;
@@ -48,6 +48,11 @@ pub(crate) fn wrote(handle: &Arc<Handle>) -> bool {
     WRITING.with_borrow_mut(|scope| scope.as_mut().map(|handles| handles.push(Arc::clone(handle))).is_some())
 }
 
+/// What this scope has of references was written in vain: it is written anew.
+pub(crate) fn write_anew() {
+    WRITING.with_borrow_mut(|scope| scope.as_mut().map(Vec::clear));
+}
+
 /// Runs `read` with references going to `reading`. Beside its result: why the agent could not be told of a reference, if so. A format
 /// keeps no error but its own.
 pub(crate) fn reading<T>(reading: Reading, read: impl FnOnce() -> T) -> (T, Option<Error>) {
@@ -80,16 +85,46 @@ pub(crate) fn borrow<T: ?Sized>(id: ObjectId) -> Result<ObjectRef<T>, Error> {
     if id.node() != reading.client.hello.node {
         return Err(Error::ObjectLost { object: id, cause: "it belongs to another node".to_owned() });
     }
-    // Whatever is inside an object lives as long as it. The agent would drop this process for a word of anything else, and bytes that
-    // somebody made up must not bring that about.
     let key = id.key();
-    let there = |entry: SlotEntry| entry.generation == key.generation && entry.state != SlotState::Free;
-    if !reading.client.slots.read(key.slot).is_some_and(there) {
+    if !is_there(&reading.client, key) {
         return Err(Error::ObjectLost { object: id, cause: "nothing that holds it was found with it".to_owned() });
     }
     reading.client.push(&ToAgent::AddLocal { key, site: reading.site }).map_err(refused)?;
     failpoint!("borrowed");
     Ok(ObjectRef::adopt(&reading.client, key))
+}
+
+/// Whether there is such an object. Whatever is inside an object lives as long as it; the agent would drop this process for a word of
+/// anything else, and bytes that somebody made up must not bring that about.
+fn is_there(client: &Client, key: ObjectKey) -> bool {
+    let there = |entry: SlotEntry| entry.generation == key.generation && entry.state != SlotState::Free;
+    client.slots.read(key.slot).is_some_and(there)
+}
+
+/// Many references that are read, told to the agent in one go; `None` for those that are not there.
+///
+/// # Errors
+/// The connection has ended.
+pub(crate) fn borrow_all<T: ?Sized>(
+    client: &Arc<Client>,
+    ids: impl ExactSizeIterator<Item = ObjectId>,
+    site: u32,
+) -> Result<Vec<Option<ObjectRef<T>>>, Error> {
+    let mut references = Vec::with_capacity(ids.len());
+    // What is dropped early is told of, too: after this.
+    let mut sender = client.sender()?;
+    for id in ids {
+        let key = id.key();
+        let there = id.node() == client.hello.node && is_there(client, key);
+        if there && let Err(error) = sender.push(&ToAgent::AddLocal { key, site }) {
+            drop(sender);
+            return Err(error);
+        }
+        references.push(there.then(|| ObjectRef::adopt(client, key)));
+    }
+    sender.finish(false);
+    failpoint!("borrowed");
+    Ok(references)
 }
 
 /// The agent could not be told of a reference that was read: the first such error is the scope's.

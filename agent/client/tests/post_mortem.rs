@@ -56,7 +56,7 @@ fn a_killed_worker_leaves_its_rows_and_how_it_died_and_nothing_else() {
         assert_eq!(report.references.len(), 2, "what the driver holds");
         assert_eq!(report.store.totals.unique_bytes, 4000 * 8);
 
-        let PostMortem { process, references } = only(report.post_mortem.clone());
+        let PostMortem { process, references, .. } = only(report.post_mortem.clone());
         assert_eq!((process.pid, process.process_type, process.signal, process.exit_code), (worker, ProcessType::Worker, Some(9), None));
         assert!(process.how.contains("SIGKILL"), "{process:?}");
         assert!(process.task.as_deref().is_some_and(|task| task.ends_with("hoard")), "{process:?}");
@@ -69,7 +69,7 @@ fn a_killed_worker_leaves_its_rows_and_how_it_died_and_nothing_else() {
         let Rows::PostMortem(rows) = viewer.table(Table::PostMortem) else { panic!("no post-mortem") };
         assert_eq!(rows, std::slice::from_ref(&process));
         let detail = viewer.detail(Target::Process(process.process));
-        assert_eq!(detail, Some(Detail::PostMortem(PostMortem { process: process.clone(), references })));
+        assert_eq!(detail, Some(Detail::PostMortem(PostMortem { process: process.clone(), references, ..PostMortem::default() })));
         let text = Report::new(report.store, report.references, process.died_ms)
             .with_post_mortem(report.post_mortem)
             .text(&ReportOptions::default());
@@ -87,7 +87,7 @@ fn an_exit_code_is_told() {
         start(1.0);
         let mut viewer = Viewer::here();
         plasmon::get(&leave.remote(3).unwrap()).unwrap_err();
-        let PostMortem { process, references } = only(viewer.until("its end", |report| !report.post_mortem.is_empty()).post_mortem);
+        let PostMortem { process, references, .. } = only(viewer.until("its end", |report| !report.post_mortem.is_empty()).post_mortem);
         assert_eq!((process.signal, process.exit_code, &*process.how), (None, Some(3), "exit code 3"));
         assert!(process.task.as_deref().is_some_and(|task| task.ends_with("leave")), "{process:?}");
         assert_eq!(references, []);
@@ -125,7 +125,7 @@ fn a_driver_is_listed_unless_it_says_that_it_goes_and_its_workers_are_not() {
         rude.kill();
         viewer.until("the rude one is gone", gone);
         let report = viewer.until("its worker is gone", |report| report.store.node.workers == 0);
-        let PostMortem { process, references } = only(report.post_mortem);
+        let PostMortem { process, references, .. } = only(report.post_mortem);
         assert_eq!((process.pid, process.process_type, &*process.how), (pid, ProcessType::Driver, "ended without shutdown"));
         assert_eq!((process.references, &references), (2, &held));
     });

@@ -1,16 +1,18 @@
-"""One side of the comparison: measures what it is asked on standard input, with the package that is named on the command line.
+"""One side of the comparison: measures what it is asked on standard input, with the package that is named on the command line; behind that
+``begin``, for what a node takes that has just begun, or ``all`` for the rest.
 
 Each line in is a measurement's name, each line out its figure as JSON.
 """
 
 import json
+import mmap
 import os
 import sys
 import time
 
 import numpy as np
 
-NAME = sys.argv[1]
+NAME, WHAT = sys.argv[1:]
 if NAME == "ray":
     import ray as system
 else:
@@ -66,9 +68,16 @@ def start():
     return time.perf_counter() - begin
 
 
+def answer(measured):
+    print(json.dumps(sorted(measured)), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(measured[line.strip()]()), flush=True)
+    system.shutdown()
+    sys.exit()
+
+
 STARTED = start()
 big = np.ones(BIG, dtype=np.uint8)
-copy = np.ones(BIG, dtype=np.uint8)
 
 
 def put_fresh():
@@ -78,9 +87,6 @@ def put_fresh():
     for _ in range(6):
         kept.append(system.put(big))
     return (time.perf_counter() - begin) / len(kept)
-
-
-FRESH = put_fresh()
 
 
 @system.remote
@@ -111,16 +117,28 @@ class Caller:
         system.get([self.actor.nothing.remote() for _ in range(count)])
 
 
-# Two workers, and two actors with a caller each, so that what is measured is not their start.
+# Two workers; and two actors with a caller each, so that what is measured is not their start.
+if WHAT == "begin":
+    fresh = put_fresh()
+    system.get([pause.remote(1) for _ in range(2)])
+    time.sleep(1)
+    idle = pss(process_tree(os.getpid()) - {os.getpid()})
+    answer({"started": lambda: STARTED, "put 100 MiB, fresh": lambda: fresh, "idle memory, bytes": lambda: idle})
 system.get([pause.remote(0.3) for _ in range(2)])
 actors = [Actor.remote() for _ in range(2)]
 system.get([actor.nothing.remote() for actor in actors])
 callers = [Caller.remote(actor) for actor in actors]
 system.get([caller.call.remote(10) for caller in callers])
 small = system.put(0)
+kept = [system.put(big) for _ in range(6)]
+del kept
 for _ in range(6):
-    system.put(big)
     time.sleep(0.1)
+    system.put(big)
+# Where the floor is copied to: shared memory that has been used, too.
+copy = np.frombuffer(mmap.mmap(-1, BIG, mmap.MAP_SHARED), dtype=np.uint8)
+for _ in range(2):
+    np.copyto(copy, big)
 array = np.ones(1 << 17)
 many = system.put([system.put(0) for _ in range(10_000)])
 
@@ -158,13 +176,22 @@ def submit_and_wait():
     return once(both)
 
 
+def call_site():
+    """What a put takes longer with its call site, turn about."""
+    took = {True: 0.0, False: 0.0}
+    for _ in range(5):
+        for enabled in took:
+            system.set_call_sites(enabled=enabled)
+            took[enabled] += each(500, lambda: system.put(0))
+    system.set_call_sites(enabled=True)
+    return (took[True] - took[False]) / 5
+
+
 MEASURED = {
-    "started": lambda: STARTED,
     "put call": lambda: each(500, lambda: system.put(0)),
     "get call": lambda: each(500, lambda: system.get(small)),
     "put array of 1 MiB": lambda: each(50, lambda: system.put(array)),
     "put 100 MiB, warm": put_big,
-    "put 100 MiB, fresh": lambda: FRESH,
     "memcpy 100 MiB": lambda: once(lambda: np.copyto(copy, big)),
     "task, sync": lambda: each(100, lambda: system.get(nothing.remote())),
     "task, async": lambda: once(lambda: system.get([nothing.remote() for _ in range(1000)])) / 1000,
@@ -175,10 +202,7 @@ MEASURED = {
     "wait on 1,000 that are there": wait_submitted,
     "submit 1,000 and wait for one after the other": submit_and_wait,
     "get an object of 10,000 references": lambda: once(lambda: system.get(many)),
-    "idle memory, bytes": lambda: pss(process_tree(os.getpid()) - {os.getpid()}),
+    "call site of a put": call_site,
 }
 
-print(json.dumps(sorted(MEASURED)), flush=True)
-for line in sys.stdin:
-    print(json.dumps(MEASURED[line.strip()]()), flush=True)
-system.shutdown()
+answer(MEASURED)

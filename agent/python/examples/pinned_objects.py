@@ -4,8 +4,8 @@ import numpy as np
 import plasmon
 
 plasmon.init(num_cpus=1, object_store_memory=64 << 20)
-a = np.zeros(1)
-# The reference is gone at once; the view holds the object.
-b = plasmon.get(plasmon.put(a))
-# One row PINNED_IN_MEMORY.
+a = plasmon.put(np.zeros(1))
+b = plasmon.get(a)
+del a
+# One row PINNED_IN_MEMORY: the reference is gone, the view holds the object.
 print(plasmon.memory_summary())

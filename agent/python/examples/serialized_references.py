@@ -8,7 +8,7 @@ import plasmon
 @plasmon.remote
 def f(arg):
     while True:
-        time.sleep(0.1)
+        pass
 
 
 plasmon.init(num_cpus=1, object_store_memory=64 << 20)

@@ -13,7 +13,7 @@ The names and meanings are Ray's, as far as they go; the README's page *Coming f
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Optional
 
 from . import _html, _plasmon, exceptions, state
 from ._actor import ActorClass, ActorHandle, get_actor, kill, method
@@ -55,70 +55,17 @@ __all__ = [
     "wait",
 ]
 
-_T = TypeVar("_T")
-
 put = _plasmon.put
 get = _plasmon.get
-
-
-def wait(
-    refs: Sequence[ObjectRef[_T]],
-    *,
-    num_returns: int = 1,
-    timeout: Optional[float] = None,
-    fetch_local: bool = True,
-) -> Tuple[List[ObjectRef[_T]], List[ObjectRef[_T]]]:
-    """Waits until some of the objects are there, with a value or an error.
-
-    Args:
-        refs: a list of references, each once. A generator's results are there when the next one is.
-        num_returns: how many.
-        timeout: seconds after which it returns with what there is; ``None`` waits for as long as it takes.
-        fetch_local: there is one node, so this changes nothing.
-
-    Returns:
-        The references whose objects are there, ``num_returns`` at most, and the others; both in the order given.
-
-    Raises:
-        TypeError: ``refs`` is no list of references.
-        ValueError: ``num_returns`` is not between 1 and their number, or a reference is there twice.
-    """
-    if isinstance(refs, ObjectRef):
-        raise TypeError("wait takes a list of references, not a single one\nhint: plasmon.wait([ref])")
-    if isinstance(num_returns, bool) or not isinstance(num_returns, int):
-        raise TypeError(f"num_returns is a whole number, not {type(num_returns).__name__}")
-    items = refs if type(refs) is list else list(refs)
-    if not items:
-        return [], []
-    if not 1 <= num_returns <= len(items):
-        raise ValueError(f"num_returns is 1 to {len(items)}, the number of references, which {num_returns} is not")
-    if any(type(item) is ObjectRefGenerator for item in items):
-        return _wait_for_next(items, num_returns, timeout)
-    return _plasmon.wait(items, num_returns, timeout)
-
-
-def _wait_for_next(items: Sequence[Any], num_returns: int, timeout: Optional[float]) -> Tuple[List[Any], List[Any]]:
-    """A generator is there when its next value is, or its end."""
-    fronts = [item._results.front() if isinstance(item, ObjectRefGenerator) else item for item in items]
-    ended = sum(front is None for front in fronts)
-    there: set[Any] = set()
-    waited = [front for front in fronts if front is not None]
-    if waited:
-        wanted = max(1, min(num_returns - ended, len(waited)))
-        there = set(_plasmon.wait(waited, wanted, 0.0 if ended >= num_returns else timeout)[0])
-    ready: List[Any] = []
-    rest: List[Any] = []
-    for item, front in zip(items, fronts):
-        (ready if len(ready) < num_returns and (front is None or front in there) else rest).append(item)
-    return ready, rest
+wait = _plasmon.wait
 
 
 def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     """Cancels the task or call that makes an object, and what it has submitted itself.
 
-    One that has not begun never runs. One that runs gets a ``KeyboardInterrupt``; of a call of an actor that runs, only the waits in
-    ``get`` and ``wait`` end. In any case its results are
-    ``TaskCancelledError`` from now on, and it is not tried again.
+    One that has not begun never runs. One that runs gets a ``KeyboardInterrupt``, a coroutine an ``asyncio.CancelledError``; of a call of an
+    actor without async methods, only the waits in ``get`` and ``wait`` end. In any case its results are ``TaskCancelledError`` from now on,
+    and it is not tried again.
 
     Args:
         ref: a reference to one of its results, or what a generator's call returned.

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 from . import _init, _plasmon
 from ._generators import yields
-from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, checked, near_miss, reserve
+from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve
 from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
 
@@ -111,6 +111,7 @@ class ActorClass:
             options.get("max_concurrency", _ASYNC_CONCURRENCY if self._is_async else 1),
             options.get("max_restarts", 0),
             options.get("max_task_retries", 0),
+            assigned(options, 0),
         )
         try:
             reference = creation.create(args, kwargs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, AsyncIterator, Callable, Generic, Iterator, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Generic, Iterator, Optional, TypeVar
 
 from . import _plasmon
+
+if TYPE_CHECKING:
+    import asyncio
 
 _T = TypeVar("_T")
 
@@ -50,6 +52,9 @@ class ObjectRefGenerator(Generic[_T]):
         return self
 
     async def __anext__(self) -> _plasmon.ObjectRef[_T]:
+        # Here: it is much to carry for whoever has no loop.
+        import asyncio
+
         while front := self._results.front():
             ready = asyncio.get_running_loop().create_future()
             _plasmon.when_ready(front, _telling(ready))
@@ -93,6 +98,22 @@ def _telling(ready: asyncio.Future[None]) -> Callable[[Any, Any], object]:
 def _done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def wait_for_next(items: list[Any], num_returns: int, timeout: Optional[float]) -> tuple[list[Any], list[Any]]:
+    """``plasmon.wait`` where generators are among the references: one is there when its next value is, or its end."""
+    fronts = [item._results.front() if isinstance(item, ObjectRefGenerator) else item for item in items]
+    ended = sum(front is None for front in fronts)
+    there: set[Any] = set()
+    waited = [front for front in fronts if front is not None]
+    if waited:
+        wanted = max(1, min(num_returns - ended, len(waited)))
+        there = set(_plasmon.wait(waited, num_returns=wanted, timeout=0.0 if ended >= num_returns else timeout)[0])
+    ready: list[Any] = []
+    rest: list[Any] = []
+    for item, front in zip(items, fronts):
+        (ready if len(ready) < num_returns and (front is None or front in there) else rest).append(item)
+    return ready, rest
 
 
 def yields(function: Callable[..., Any]) -> bool:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any, Iterable, Mapping
 
 from . import _plasmon
+
+
+def _escape(text: str) -> str:
+    # Here: only notebooks need it.
+    import html
+
+    return html.escape(text)
+
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -20,17 +27,17 @@ def size(count: float) -> str:
 
 def table(rows: Iterable[tuple[str, Any]]) -> str:
     """Names and values, one beside the other."""
-    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows)
+    cells = "".join(f"<tr><th>{_escape(name)}</th><td>{_escape(str(value))}</td></tr>" for name, value in rows)
     return f"<table>{cells}</table>"
 
 
 def of_reference(reference: _plasmon.ObjectRef[Any]) -> str:
     """A reference: its id, and whether its object is there."""
     try:
-        state = "its object is there" if _plasmon.wait([reference], 1, 0.0)[0] else "its object is not there yet"
+        state = "its object is there" if _plasmon.wait([reference], timeout=0.0)[0] else "its object is not there yet"
     except Exception as error:
         state = str(error).partition("\n")[0]
-    return f"<code>ObjectRef</code> <code>{html.escape(reference.hex())}</code> {html.escape(state)}"
+    return f"<code>ObjectRef</code> <code>{_escape(reference.hex())}</code> {_escape(state)}"
 
 
 def of_store(store: Mapping[str, Any]) -> str:
@@ -55,4 +62,4 @@ def _lines(store: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def of_text(text: str) -> str:
     """A report, aligned as it is in a terminal."""
-    return f'<pre style="white-space:pre;overflow-x:auto">{html.escape(text)}</pre>'
+    return f'<pre style="white-space:pre;overflow-x:auto">{_escape(text)}</pre>'

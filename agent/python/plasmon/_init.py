@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import subprocess
 import sys
 import threading
 from typing import Any, Mapping, Optional, Union
@@ -143,6 +142,9 @@ def _connect(
     log_to_driver: bool,
 ) -> Context:
     """Connects; called with the lock held."""
+    # Here: workers need none of it.
+    import subprocess
+
     facts = _plasmon.connect(
         sys.executable,
         [*subprocess._args_from_interpreter_flags(), "-c", _WORKER, *_paths()],  # type: ignore[attr-defined]

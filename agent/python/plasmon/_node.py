@@ -62,10 +62,21 @@ _actor: Optional[tuple[str, str]] = None
 _task: contextvars.ContextVar[Optional[tuple[str, str]]] = contextvars.ContextVar("plasmon_task", default=None)
 
 
-def become_actor(actor: str, name: str) -> None:
+#: What this worker's task or actor reserves.
+_assigned: dict[str, float] = {}
+
+
+def become_actor(actor: str, name: str, assigned: dict[str, float]) -> None:
     """This worker is that actor from now on."""
     global _actor
     _actor = actor, name
+    assign(assigned)
+
+
+def assign(assigned: dict[str, float]) -> None:
+    """What runs in this worker from now on reserves that."""
+    global _assigned
+    _assigned = assigned
 
 
 @contextlib.contextmanager
@@ -119,6 +130,11 @@ class RuntimeContext:
             return None
         namespace = self.namespace
         return _actor[1].removeprefix(f"{namespace}/") if namespace else _actor[1]
+
+    def get_assigned_resources(self) -> dict[str, float]:
+        """What the task or the actor that this runs in reserves, by name: ``{"CPU": 1.0}`` for a task that says nothing of it, nothing
+        for such an actor. Nothing in a driver. Memory is in bytes."""
+        return dict(_assigned)
 
     def get_pid(self) -> int:
         """This process's id in the operating system."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any, Iterable, Mapping, Optional
 
@@ -47,8 +46,15 @@ _ABSENT = {
 }
 
 
+#: What a task reserves that says nothing of it.
+ONE_CPU = {"CPU": 1.0}
+
+
 def near_miss(name: str, known: Iterable[str]) -> str:
     """What an unknown name may have been meant as, for an error message."""
+    # Here: who makes no mistake need not carry it.
+    import difflib
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"\nhint: did you mean {close[0]!r}?" if close else f"\nhint: there are {', '.join(known)}"
 
@@ -124,6 +130,12 @@ def _num_returns(value: Any) -> Any:
     if not 0 <= value <= 1000:
         raise ValueError(f"num_returns is 0 to 1000, which {value} is not")
     return value
+
+
+def assigned(options: Mapping[str, Any], cpus: float) -> dict[str, float]:
+    """What is reserved by name, as whoever runs is told; ``cpus`` where nothing is said of them."""
+    amounts = {"CPU": options.get("num_cpus", cpus), "GPU": options.get("num_gpus", 0), "memory": options.get("memory", 0)}
+    return {name: float(amount) for name, amount in {**amounts, **dict(options.get("resources", ()))}.items() if amount}
 
 
 def reserve(options: Mapping[str, Any]) -> tuple[Optional[float], Optional[float], Optional[int], list[tuple[str, float]]]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from . import _plasmon
+
 _dumps = pickle.dumps
 _by_value = cloudpickle.list_registry_pickle_by_value
 
@@ -39,6 +41,7 @@ def encode(value: Any) -> tuple[bytes, list[memoryview]]:
             raise pickle.PicklingError
     except (pickle.PicklingError, AttributeError, TypeError):
         parts = []
+        _plasmon.write_anew()
         data = _encode_all(value, parts)
     return data, [part.raw() for part in parts]
 

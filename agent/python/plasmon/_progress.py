@@ -14,16 +14,16 @@ def progress(refs: Sequence[_plasmon.ObjectRef[Any]], *, desc: str = "", disable
     With tqdm where that is installed, else as a line on stderr where that is a terminal.
     """
     bar: Any = None
+    left, done = list(dict.fromkeys(refs)), len(refs) - len(set(refs))
     if not disable:
         try:
             from tqdm.auto import tqdm  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-            bar = tqdm(total=len(refs), desc=desc)
+            bar = tqdm(total=len(refs), initial=done, desc=desc)
         except ImportError:
             pass
-    left, done = list(dict.fromkeys(refs)), len(refs) - len(set(refs))
     while left:
-        ready, left = _plasmon.wait(left, len(left), 0.1)
+        ready, left = _plasmon.wait(left, num_returns=len(left), timeout=0.1)
         done += len(ready)
         if bar is not None:
             bar.update(len(ready))

@@ -15,6 +15,7 @@ from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, 
 
 from . import _init, _logs, _node, _plasmon, _sites
 from ._actor import METHODS, is_async, methods_of
+from ._options import ONE_CPU
 from ._pickling import encode
 from .exceptions import TaskError
 
@@ -55,8 +56,10 @@ class Handler:
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
         retried: Any = None
+        reserved = ONE_CPU
         if isinstance(num_returns, tuple):
-            num_returns, retried = num_returns
+            num_returns, retried, reserved = num_returns
+        _node.assign(reserved)
         if retried is None:
             return self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
         with self._noting(retried):
@@ -79,8 +82,8 @@ class Handler:
 
     def create(self, loaded: tuple[type, str, list[str]], payload: tuple[Any, ...], objects: list[Any]) -> Any:
         """Makes an actor's instance."""
-        (actor, name), args, kwargs = _arguments(payload, objects)
-        _node.become_actor(actor, name)
+        told, args, kwargs = _arguments(payload, objects)
+        _node.become_actor(*told)
         if is_async(loaded[0]):
             return self._in_loop(_later(loaded[0], args, kwargs))
         return loaded[0](*args, **kwargs)
@@ -143,19 +146,28 @@ class Handler:
             try:
                 yield item
             except GeneratorExit:
-                self._in_loop(_close(values))
+                self._in_loop(_close(values), cancelled_too=True)
                 raise
 
-    def _in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs a coroutine on the worker's event loop, beside the others."""
+    def _in_loop(self, coroutine: Coroutine[Any, Any, Any], *, cancelled_too: bool = False) -> Any:
+        """Runs a coroutine on the worker's event loop, beside the others. When the call is cancelled it gets an ``asyncio.CancelledError``,
+        unless it is what is done then."""
         import asyncio
+
+        from ._loop import Running
 
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="plasmon-asyncio", daemon=True).start()
         with _node.in_this_task():
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            running = Running(self._loop, coroutine)
+        # Told of it as long as this is here.
+        watch = None if cancelled_too else _plasmon.when_cancelled(running.cancel)
+        try:
+            return running.result()
+        finally:
+            del watch
 
     def describe(self, error: BaseException) -> tuple[str, bytes, bool]:
         """An exception as text, with its traceback as a pickle of ``(exception, traceback)``, which is empty where it does not pickle, and
@@ -253,9 +265,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupted)
     boot = os.environ.pop("PLASMON_BOOT", "")
     sys.argv = [""]
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
+    _logs.note_order()
     code = _plasmon.run_as(boot, Handler())
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

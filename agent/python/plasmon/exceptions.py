@@ -6,6 +6,7 @@ import pickle
 from typing import Any, Optional
 
 __all__ = [
+    "ActorAlreadyExistsError",
     "ActorDiedError",
     "ActorNameTakenError",
     "ActorUnavailableError",
@@ -26,7 +27,10 @@ __all__ = [
     "ObjectFreedError",
     "ObjectLostError",
     "ObjectReconstructionFailedError",
+    "ObjectReconstructionFailedLineageEvictedError",
+    "ObjectReconstructionFailedMaxAttemptsExceededError",
     "ObjectStoreFullError",
+    "OufOfBandObjectRefSerializationException",
     "OutOfBandError",
     "OutOfDiskError",
     "OutOfMemoryError",
@@ -177,7 +181,12 @@ OwnerDiedError = ObjectLostError
 ObjectFreedError = ObjectLostError
 ObjectFetchTimedOutError = ObjectLostError
 ObjectReconstructionFailedError = ObjectLostError
+ObjectReconstructionFailedMaxAttemptsExceededError = ObjectLostError
+ObjectReconstructionFailedLineageEvictedError = ObjectLostError
 ReferenceCountingAssertionError = ObjectLostError
+ActorAlreadyExistsError = ActorNameTakenError
+# Spelt as Ray has it.
+OufOfBandObjectRefSerializationException = OutOfBandError
 TaskUnschedulableError = InfeasibleError
 ActorUnschedulableError = InfeasibleError
 

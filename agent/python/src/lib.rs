@@ -2,7 +2,7 @@
 //!
 //! - [`connection`]: init, shutdown, facts about the node.
 //! - [`reference`]: `ObjectRef`; [`value`]: how Python's values are objects; [`view`]: buffers in shared memory.
-//! - [`objects`]: put, get, wait; [`task`]: remote functions and actors, as they are called; [`worker`]: as they are run;
+//! - [`objects`]: put and get; [`wait`]; [`task`]: remote functions and actors, as they are called; [`worker`]: as they are run;
 //!   [`generator`]: what they yield.
 //! - [`site`]: the place of the program that calls, [`frame`] by frame; [`report`]: who holds what; [`command`]: `python -m plasmon`; [`error`]: exceptions.
 //!
@@ -20,6 +20,7 @@ mod site;
 mod task;
 mod value;
 mod view;
+mod wait;
 mod worker;
 
 /// The native half of the package `plasmon`.
@@ -32,7 +33,7 @@ mod _plasmon {
     #[pymodule_export]
     use crate::generator::Results;
     #[pymodule_export]
-    use crate::objects::{cancel, get, is_cancelled, kill, put, wait, when_ready};
+    use crate::objects::{CancelWatch, cancel, get, is_cancelled, kill, put, when_cancelled, when_ready};
     #[pymodule_export]
     use crate::reference::{ObjectRef, load_reference};
     #[pymodule_export]
@@ -42,7 +43,11 @@ mod _plasmon {
     #[pymodule_export]
     use crate::task::{Creation, Exported, Method, Task, find_actor};
     #[pymodule_export]
+    use crate::value::write_anew;
+    #[pymodule_export]
     use crate::view::SharedBuffer;
+    #[pymodule_export]
+    use crate::wait::wait;
     #[pymodule_export]
     use crate::worker::run_as;
 }

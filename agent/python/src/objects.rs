@@ -1,4 +1,4 @@
-//! put, get and wait.
+//! put and get.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use plasmon::binding::{Connection, Raw, Reference, SiteKind};
+use plasmon::binding::{Connection, OnCancel, Raw, Reference, SiteKind};
 use plasmon::{Error, Get};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -111,54 +111,6 @@ fn get_one<'py>(py: Python<'py>, connection: &Connection, reference: &ObjectRef,
     Ok(value::decode(py, connection, content, false, place)?.0)
 }
 
-/// Which of the references are ready; see `plasmon.wait`.
-#[pyfunction]
-#[pyo3(signature = (refs, num_returns, timeout))]
-pub(crate) fn wait<'py>(
-    py: Python<'py>,
-    refs: &Bound<'py, PyList>,
-    num_returns: usize,
-    timeout: Option<f64>,
-) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
-    let limit = seconds("timeout", timeout)?;
-    let connection = current(py)?;
-    let items: Vec<Bound<'_, PyAny>> = refs.iter().collect();
-    let references = items.iter().map(|item| expect(item, "wait").map(Bound::get)).collect::<PyResult<Vec<&ObjectRef>>>()?;
-    let mut ids: Vec<_> = references.iter().map(|reference| reference.inner.id().0).collect();
-    // Most often they are in order already.
-    ids.sort_unstable();
-    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(PyValueError::new_err("wait takes each reference once"));
-    }
-    // Nothing is waited for where enough are there already, and no more need be looked at then.
-    let mut left = num_returns;
-    let mut ready = Vec::with_capacity(items.len());
-    for reference in &references {
-        let is_ready = left > 0 && connection.is_ready(&reference.inner).or_raise(py)?;
-        left -= usize::from(is_ready);
-        ready.push(is_ready);
-    }
-    if left > 0 {
-        let references: Vec<Reference> = references.iter().map(|reference| reference.inner.clone()).collect();
-        let mut signals = Signals::default();
-        let waited = py.detach(|| connection.wait(&references, num_returns, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
-        let Some(waited) = waited else { return Err(signals.raised()) };
-        ready = waited;
-    }
-    // As many as were asked for, as Ray has it.
-    let mut left = num_returns;
-    let (mut there, mut rest) = (Vec::with_capacity(num_returns), Vec::with_capacity(items.len()));
-    for (item, ready) in items.into_iter().zip(ready) {
-        if ready && left > 0 {
-            left -= 1;
-            there.push(item);
-        } else {
-            rest.push(item);
-        }
-    }
-    Ok((PyList::new(py, there)?, PyList::new(py, rest)?))
-}
-
 /// Cancels what makes an object; see `plasmon.cancel`.
 #[pyfunction]
 pub(crate) fn cancel(py: Python<'_>, reference: &Bound<'_, ObjectRef>, force: bool) -> PyResult<()> {
@@ -171,6 +123,31 @@ pub(crate) fn cancel(py: Python<'_>, reference: &Bound<'_, ObjectRef>, force: bo
 #[pyfunction]
 pub(crate) fn is_cancelled() -> bool {
     plasmon::is_cancelled()
+}
+
+/// As long as it is kept, somebody is told of the cancellation of a task.
+#[pyclass(module = "plasmon", frozen)]
+pub(crate) struct CancelWatch {
+    _watch: OnCancel,
+}
+
+/// Calls `callback` from a thread of the package's own when the task or call is cancelled that this thread works for; until what is
+/// returned is gone.
+#[pyfunction]
+pub(crate) fn when_cancelled(py: Python<'_>, callback: Py<PyAny>) -> PyResult<CancelWatch> {
+    let callback = Arc::new(callback);
+    let told = move || {
+        let callback = Arc::clone(&callback);
+        soon(Box::new(move || {
+            Python::attach(|py| {
+                if let Err(error) = callback.call0(py) {
+                    error.write_unraisable(py, None);
+                }
+                drop(callback);
+            });
+        }));
+    };
+    Ok(CancelWatch { _watch: current(py)?.when_cancelled(told) })
 }
 
 /// Ends an actor; see `plasmon.kill`.
@@ -269,22 +246,29 @@ fn exception(py: Python<'_>, error: &Error) -> Py<PyAny> {
 }
 
 impl Wake for Waiting {
-    /// Called by the thread that reads the agent's answers, which must not wait for the interpreter's lock.
     fn wake(self: Arc<Self>) {
-        static LOOKS: OnceLock<Mutex<(u32, Sender<Arc<Waiting>>)>> = OnceLock::new();
-        let looks = LOOKS.get_or_init(|| Mutex::new((std::process::id(), looker())));
-        let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
-        if looks.0 != std::process::id() {
-            // The thread stayed with the parent.
-            *looks = (std::process::id(), looker());
-        }
-        let _ = looks.1.send(self);
+        soon(Box::new(move || self.look()));
     }
 }
 
-fn looker() -> Sender<Arc<Waiting>> {
-    let (sender, receiver) = channel::<Arc<Waiting>>();
-    let run = move || receiver.into_iter().for_each(|waiting| waiting.look());
+/// What a thread does that may wait for the interpreter's lock.
+type Errand = Box<dyn FnOnce() + Send>;
+
+/// Has it done by a thread of the package's own. For the thread that reads the agent's answers, which must not wait for that lock.
+fn soon(errand: Errand) {
+    static TELLER: OnceLock<Mutex<(u32, Sender<Errand>)>> = OnceLock::new();
+    let teller_of = || (std::process::id(), teller());
+    let mut telling = TELLER.get_or_init(|| Mutex::new(teller_of())).lock().unwrap_or_else(PoisonError::into_inner);
+    if telling.0 != std::process::id() {
+        // The thread stayed with the parent.
+        *telling = teller_of();
+    }
+    let _ = telling.1.send(errand);
+}
+
+fn teller() -> Sender<Errand> {
+    let (sender, receiver) = channel::<Errand>();
+    let run = move || receiver.into_iter().for_each(|errand| errand());
     // Without the thread, futures never end; without memory for a thread, little else does.
     drop(std::thread::Builder::new().name("plasmon-futures".to_owned()).spawn(run));
     sender

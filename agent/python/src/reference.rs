@@ -1,15 +1,16 @@
 //! `ObjectRef`.
 
+use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 
-use plasmon::ObjectId;
-use plasmon::binding::{self, Reference};
+use plasmon::binding::{self, ObjectId, Reference};
+use plasmon_protocol::error::Error;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::error::OrRaise;
+use crate::error::{OrRaise, raise};
 
 /// A reference to an object, which may not exist yet. The object lives as long as any reference to it, in any process and in any object.
 ///
@@ -92,11 +93,52 @@ impl ObjectRef {
     }
 }
 
+thread_local! {
+    /// References of the value that is being read, and where the next one is.
+    static READ: RefCell<Read> = const { RefCell::new(Read { references: Vec::new(), next: 0 }) };
+}
+
+struct Read {
+    references: Vec<(ObjectId, Option<Reference>)>,
+    next: usize,
+}
+
+impl Read {
+    /// The reference to that object. They are read in the order in which they were written, as a rule.
+    fn take(&mut self, id: ObjectId) -> Option<Option<Reference>> {
+        let is_it = |(known, _): &(ObjectId, _)| *known == id;
+        let ahead = self.references.iter().skip(self.next).position(is_it).map(|at| self.next + at);
+        let at = ahead.or_else(|| self.references.iter().position(is_it))?;
+        self.next = at + 1;
+        self.references.get(at).map(|(_, reference)| reference.clone())
+    }
+}
+
+/// Runs `read`, which finds these references in what it reads. One without a reference is to an object that is not there.
+pub(crate) fn reading<T>(references: Vec<(ObjectId, Option<Reference>)>, read: impl FnOnce() -> T) -> T {
+    /// What is read around it goes on, whatever the value's own code does.
+    struct Restore(Read);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let outer = std::mem::replace(&mut self.0, Read { references: Vec::new(), next: 0 });
+            drop(READ.replace(outer));
+        }
+    }
+    let _restore = Restore(READ.replace(Read { references, next: 0 }));
+    read()
+}
+
 /// What pickle calls to read a reference from a value.
 #[pyfunction]
 pub(crate) fn load_reference(py: Python<'_>, id: &[u8]) -> PyResult<ObjectRef> {
     let id = id.try_into().map_err(|_| PyValueError::new_err(format!("an object's id has 16 bytes, not {}", id.len())))?;
-    binding::borrow(ObjectId(id)).or_raise(py).map(ObjectRef::new)
+    let object = ObjectId(id);
+    let cause = || "nothing that holds it was found with it".to_owned();
+    match READ.with_borrow_mut(|read| read.take(object)) {
+        Some(Some(reference)) => Ok(ObjectRef::new(reference)),
+        Some(None) => Err(raise(py, &Error::ObjectLost { object, cause: cause() })),
+        None => Err(raise(py, &Error::OutOfBand { object })),
+    }
 }
 
 /// The reference that `value` is.

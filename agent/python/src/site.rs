@@ -3,7 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use plasmon::binding::{Connection, Frame as Told, MAX_STACK, SiteKind};
@@ -16,18 +17,49 @@ use crate::frame::Frame;
 const KNOWN: usize = 1 << 14;
 
 /// Begins of the names of files that are not the program's: this package's own first, then what the program hides.
-static HIDDEN: Mutex<(u64, Vec<String>)> = Mutex::new((0, Vec::new()));
+static HIDDEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// How often that has changed.
+static VERSION: AtomicU64 = AtomicU64::new(0);
 static WANTED: AtomicBool = AtomicBool::new(true);
 
 /// A stack: a hash of 128 bits over its frames, and how references come to be there.
-type Key = (u64, u64, SiteKind);
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    frames: (u64, u64),
+    kind: SiteKind,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As good as random.
+        state.write_u64(self.frames.0 ^ self.kind as u64);
+    }
+}
+
+/// Hashes what is a hash already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 #[derive(Default)]
 struct Known {
     /// The connection's serial number, and the version of the hidden files.
     of: (u64, u64),
     /// The codes are kept: their addresses stand for them.
-    sites: HashMap<Key, (u32, Vec<Py<PyAny>>)>,
+    sites: HashMap<Key, (u32, Vec<Py<PyAny>>), BuildHasherDefault<AsItIs>>,
 }
 
 thread_local! {
@@ -39,7 +71,8 @@ thread_local! {
 pub(crate) fn set_hidden_files(prefixes: Vec<Bound<'_, PyString>>) {
     let prefixes = prefixes.iter().map(|prefix| prefix.to_string_lossy().into_owned()).collect();
     let mut hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner);
-    *hidden = (hidden.0 + 1, prefixes);
+    *hidden = prefixes;
+    VERSION.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Says whether this process tells call sites at all.
@@ -59,8 +92,7 @@ pub(crate) fn here(py: Python<'_>, connection: &Connection, kind: SiteKind) -> u
 fn find(py: Python<'_>, connection: &Connection, kind: SiteKind) -> PyResult<u32> {
     let Some(innermost) = Frame::innermost(py) else { return Ok(0) };
     let key = key_of(&innermost, kind)?;
-    let version = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).0;
-    let of = (connection.serial(), version);
+    let of = (connection.serial(), VERSION.load(Ordering::SeqCst));
     // Taken out while Python's code runs: a collection of garbage may come by, and run what asks for a place of its own.
     let mut known = KNOWN_HERE.take();
     if known.of != of {
@@ -90,12 +122,12 @@ fn key_of(innermost: &Frame<'_>, kind: SiteKind) -> PyResult<Key> {
         other = mix(other.rotate_left(17) ^ at, code, 0x082e_fa98_ec4e_6c89);
         frame = this.back();
     }
-    Ok((one, other, kind))
+    Ok(Key { frames: (one, other), kind })
 }
 
 /// Tells the agent of a stack that this thread has not met yet.
 fn tell(innermost: Frame<'_>, connection: &Connection, key: Key, known: &mut Known) -> PyResult<u32> {
-    let hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+    let hidden = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let own = hidden.first().map(|directory| format!("{directory}_worker.py"));
     let mut codes = Vec::new();
     let mut frames: Vec<(String, u32, String)> = Vec::new();
@@ -123,7 +155,7 @@ fn tell(innermost: Frame<'_>, connection: &Connection, key: Key, known: &mut Kno
         frames.push((file, innermost.line(), name_of(&code)?));
     }
     let told: Vec<Told<'_>> = frames.iter().map(|(file, line, function)| Told { file, line: *line, function }).collect();
-    let number = connection.site_of_stack(key.2, &told);
+    let number = connection.site_of_stack(key.kind, &told);
     if known.sites.len() < KNOWN && walked <= MAX_STACK {
         known.sites.insert(key, (number, codes));
     }

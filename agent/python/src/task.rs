@@ -261,6 +261,8 @@ pub(crate) struct Creation {
     max_concurrency: u32,
     max_restarts: u32,
     max_task_retries: u32,
+    /// What it reserves, as it is told.
+    assigned: Py<PyAny>,
 }
 
 #[pymethods]
@@ -279,6 +281,7 @@ impl Creation {
         max_concurrency: u32,
         max_restarts: i64,
         max_task_retries: i64,
+        assigned: Py<PyAny>,
     ) -> Self {
         Self {
             class,
@@ -289,17 +292,18 @@ impl Creation {
             max_concurrency,
             max_restarts: times(max_restarts),
             max_task_retries: times(max_task_retries),
+            assigned,
         }
     }
 
-    /// Makes an actor; the object that its handles refer to. The constructor's worker is told of its id and its name.
+    /// Makes an actor; the object that its handles refer to. The constructor's worker is told of its id, its name and what it reserves.
     fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<ObjectRef> {
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
         let export = self.export.get().0.on(py, &connection, SiteKind::ActorCall)?;
         let mut all = vec![connection.hidden_argument(&export)];
         let place = connection.actor_place().or_raise(py)?;
-        let told = (place.id().hex(), &self.name).into_pyobject(py)?;
+        let told = (place.id().hex(), &self.name, &self.assigned).into_pyobject(py)?;
         all.append(&mut arguments(&connection, site, told.as_any(), None, args, kwargs, None)?);
         let created = py.detach(|| {
             self.reserve.with(|demand| {

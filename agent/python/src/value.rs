@@ -4,9 +4,11 @@
 //! ```text
 //! 0   b"PLPY"                        what it is
 //! 4   kind                           1: a pickle   2: bytes   3: the bytes of a memoryview
-//! 8   parts u32 | 0 u32              how many buffers lie beside the pickle
+//! 8   parts u32                      how many buffers lie beside the pickle
+//! 12  references u32                 how many are in it
 //! 16  length of the pickle u64
 //! 24  parts times: offset u64, length u64
+//! ..  references times: id [u8; 16]  in the order of the pickle, so that the agent is told of all in one go
 //! ..  the pickle, then the buffers
 //! ```
 //! Numbers are little-endian. Bytes begin at 16, a memoryview's at 64. A memoryview is flattened: of whatever shape and format it is, it
@@ -16,14 +18,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use plasmon::binding::{self, Connection, Content, Fill, Reference};
+use plasmon::binding::{self, Connection, Content, Fill, ObjectId, Reference};
 use plasmon_protocol::error::Error;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
 
-use crate::error::raise;
+use crate::error::{OrRaise, raise};
+use crate::reference::reading;
 use crate::view::{Borrowed, SharedBuffer};
 
 const MAGIC: &[u8; 4] = b"PLPY";
@@ -33,6 +36,8 @@ const VIEW: u32 = 3;
 /// Before the list of parts.
 const HEAD: usize = 24;
 const BYTES_AT: usize = 16;
+/// Bytes of an object's id.
+const ID: usize = 16;
 /// The pickle of `None`: protocol 5, it, the end.
 const NONE: &[u8] = b"\x80\x05N.";
 const ALIGNMENT: usize = 64;
@@ -50,13 +55,16 @@ pub(crate) struct Encoded {
     parts: Vec<PyBuffer<u8>>,
     offsets: Vec<usize>,
     length: usize,
-    /// The references inside.
+    /// Ids of the references inside, one after the other.
+    ids: Vec<u8>,
+    /// The references inside, each once.
     pub(crate) contains: Vec<Reference>,
 }
 
 /// What is copied of it: without the interpreter.
 pub(crate) struct Layout {
     kind: u32,
+    ids: Borrowed,
     body: Borrowed,
     parts: Vec<(usize, Borrowed)>,
 }
@@ -73,7 +81,9 @@ impl Encoded {
         let part = |(at, part): (&usize, &PyBuffer<u8>)| (*at, unsafe { Borrowed::new(part.buf_ptr().cast(), part.len_bytes()) });
         // SAFETY: as above.
         let body = unsafe { Borrowed::new(self.body_at.as_ptr(), self.body_at.len()) };
-        Layout { kind: self.kind, body, parts: self.offsets.iter().zip(&self.parts).map(part).collect() }
+        // SAFETY: as above; the vector is never changed.
+        let ids = unsafe { Borrowed::new(self.ids.as_ptr(), self.ids.len()) };
+        Layout { kind: self.kind, ids, body, parts: self.offsets.iter().zip(&self.parts).map(part).collect() }
     }
 
     /// Writes it and keeps what it consists of until then.
@@ -96,7 +106,7 @@ impl Layout {
         room[..4].copy_from_slice(MAGIC);
         room[4..8].copy_from_slice(&self.kind.to_le_bytes());
         room[8..12].copy_from_slice(&(self.parts.len() as u32).to_le_bytes());
-        room[12..16].fill(0);
+        room[12..16].copy_from_slice(&((self.ids.len() / ID) as u32).to_le_bytes());
         let body_at = match self.kind {
             BYTES => BYTES_AT,
             VIEW => {
@@ -110,7 +120,9 @@ impl Layout {
                     entry[..8].copy_from_slice(&(*at as u64).to_le_bytes());
                     entry[8..].copy_from_slice(&(part.len() as u64).to_le_bytes());
                 }
-                HEAD + 16 * self.parts.len()
+                let ids_at = HEAD + 16 * self.parts.len();
+                self.ids.copy_to(&mut room[ids_at..]);
+                ids_at + self.ids.len()
             }
         };
         self.body.copy_to(&mut room[body_at..]);
@@ -141,6 +153,7 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
             parts: Vec::new(),
             offsets: Vec::new(),
             length: HEAD + NONE.len(),
+            ids: Vec::new(),
             contains: Vec::new(),
         });
     }
@@ -156,6 +169,7 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
             parts: Vec::new(),
             offsets: Vec::new(),
             length,
+            ids: Vec::new(),
             contains: Vec::new(),
         });
     }
@@ -179,17 +193,19 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
             parts: vec![buffer],
             offsets: Vec::new(),
             length,
+            ids: Vec::new(),
             contains: Vec::new(),
         });
     }
     let (encoded, mut contains) =
         binding::writing(|| ENCODE.import(py, "plasmon._pickling", "encode").and_then(|encode| encode.call1((value,))));
     let (pickle, buffers): (Bound<'_, PyBytes>, Bound<'_, PyList>) = encoded?.extract()?;
+    let ids: Vec<u8> = contains.iter().flat_map(|reference| reference.id().0).collect();
     contains.sort_unstable_by_key(|reference| reference.id().0);
     contains.dedup();
     let parts = buffers.iter().map(|buffer| PyBuffer::<u8>::get(&buffer)).collect::<PyResult<Vec<_>>>()?;
     let body = pickle.as_bytes();
-    let mut length = HEAD + 16 * parts.len() + body.len();
+    let mut length = HEAD + 16 * parts.len() + ids.len() + body.len();
     let mut offsets = Vec::with_capacity(parts.len());
     for part in &parts {
         length = length.next_multiple_of(ALIGNMENT);
@@ -198,7 +214,13 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     }
     // SAFETY: bytes never change, and are kept.
     let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
-    Ok(Encoded { kind: PICKLE, _body: pickle.into_any().unbind(), body_at, parts, offsets, length, contains })
+    Ok(Encoded { kind: PICKLE, _body: pickle.into_any().unbind(), body_at, parts, offsets, length, ids, contains })
+}
+
+/// The pickler begins again with a value: references that it has written so far do not count.
+#[pyfunction]
+pub(crate) fn write_anew() {
+    binding::write_anew();
 }
 
 /// Decodes an object. References inside it and views into it belong to the place that `site` tells the numbers of: first that of
@@ -216,7 +238,7 @@ pub(crate) fn decode<'py>(
     argument: bool,
     site: impl Fn() -> (u32, u32),
 ) -> PyResult<(Bound<'py, PyAny>, Arc<Content>)> {
-    let Some((kind, body, parts)) = parse(content.bytes()) else {
+    let Some(Parsed { kind, ids, body, parts }) = parse(content.bytes()) else {
         let error = Error::Decode {
             object: content.id(),
             wanted: "a Python value".to_owned(),
@@ -249,12 +271,27 @@ pub(crate) fn decode<'py>(
         options.set_item(pyo3::intern!(py, "buffers"), PyList::new(py, buffers)?)?;
         Some(options)
     };
-    let value = binding::reading(connection, site().0, || loads.call((pickle,), options.as_ref()))?;
+    let load = || loads.call((pickle,), options.as_ref());
+    let value = if ids.is_empty() {
+        load()?
+    } else {
+        let ids = content.bytes()[ids].as_chunks::<ID>().0.iter().map(|id| ObjectId(*id));
+        let references = connection.borrow_all(ids.clone(), site().0).or_raise(py)?;
+        reading(ids.zip(references).collect(), load)?
+    };
     Ok((value, content))
 }
 
-/// The kind, and where the body and the parts are; `None` for bytes that this package did not write.
-fn parse(bytes: &[u8]) -> Option<(u32, Range<usize>, Vec<Range<usize>>)> {
+/// What an object consists of.
+struct Parsed {
+    kind: u32,
+    ids: Range<usize>,
+    body: Range<usize>,
+    parts: Vec<Range<usize>>,
+}
+
+/// `None` for bytes that this package did not write.
+fn parse(bytes: &[u8]) -> Option<Parsed> {
     let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let long = |at: usize| usize::try_from(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?)).ok();
     if bytes.get(..4)? != MAGIC {
@@ -262,14 +299,18 @@ fn parse(bytes: &[u8]) -> Option<(u32, Range<usize>, Vec<Range<usize>>)> {
     }
     let kind = word(4)?;
     match kind {
-        BYTES => return Some((kind, BYTES_AT..bytes.len(), Vec::new())),
-        VIEW => return (bytes.len() >= ALIGNMENT).then(|| (kind, ALIGNMENT..bytes.len(), Vec::new())),
+        BYTES => return Some(Parsed { kind, ids: 0..0, body: BYTES_AT..bytes.len(), parts: Vec::new() }),
+        VIEW => {
+            let parsed = || Parsed { kind, ids: 0..0, body: ALIGNMENT..bytes.len(), parts: Vec::new() };
+            return (bytes.len() >= ALIGNMENT).then(parsed);
+        }
         PICKLE => {}
         _ => return None,
     }
     let count = word(8)? as usize;
-    let body_at = HEAD + 16 * count;
-    let body = body_at..body_at.checked_add(long(16)?)?;
+    let ids_at = HEAD + 16 * count;
+    let ids = ids_at..ids_at + ID * word(12)? as usize;
+    let body = ids.end..ids.end.checked_add(long(16)?)?;
     let within = |range: &Range<usize>| range.start <= range.end && range.end <= bytes.len();
     if !within(&body) {
         return None;
@@ -280,5 +321,5 @@ fn parse(bytes: &[u8]) -> Option<(u32, Range<usize>, Vec<Range<usize>>)> {
         within(&range).then_some(range)
     };
     let parts = (0..count).map(part).collect::<Option<Vec<_>>>()?;
-    Some((kind, body, parts))
+    Some(Parsed { kind, ids, body, parts })
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plasmon::binding::Content;
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
@@ -81,13 +81,51 @@ impl Borrowed {
         self.pointer
     }
 
-    /// Copies it to the begin of `room`, which is long enough.
+    /// Copies it to the begin of `room`, which is long enough. A long one with a second processor, where there is one: one alone does
+    /// not use all of the memory's bandwidth.
     pub(crate) fn copy_to(&self, room: &mut [u8]) {
         let room = &mut room[..self.length];
-        if self.length > 0 {
-            // SAFETY: the maker keeps the memory; `room` is as long, and is new memory of the store, or a vector's. Another thread of the
-            // program's may write what is copied meanwhile, as with every copy of a buffer: then nobody knows which bytes were copied.
-            unsafe { std::ptr::copy_nonoverlapping(self.pointer, room.as_mut_ptr(), self.length) };
+        let helpers = if self.length < WORTH_A_THREAD { 0 } else { processors().min(MOST_THREADS) - 1 };
+        if helpers == 0 {
+            return self.copy_part(0, room);
         }
+        // A part for each: what is long enough is copied past the caches.
+        let part = self.length.div_ceil(helpers + 1).next_multiple_of(PAGE);
+        let rooms = Mutex::new(room.chunks_mut(part).enumerate());
+        let next = || rooms.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let copy = || {
+            while let Some((index, room)) = next() {
+                self.copy_part(index * part, room);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..helpers {
+                // Without it this thread copies more.
+                let _ = std::thread::Builder::new().name("plasmon-copy".to_owned()).spawn_scoped(scope, copy);
+            }
+            copy();
+        });
     }
+
+    /// Copies what begins at `from`, as much as `room` has room for.
+    fn copy_part(&self, from: usize, room: &mut [u8]) {
+        debug_assert!(from + room.len() <= self.length, "beyond the memory");
+        if room.is_empty() {
+            return;
+        }
+        // SAFETY: the maker keeps the memory, of which the parts are; `room` is new memory of the store, or a vector's. Another thread of
+        // the program's may write what is copied meanwhile, as with every copy of a buffer: then nobody knows which bytes were copied.
+        unsafe { std::ptr::copy_nonoverlapping(self.pointer.add(from), room.as_mut_ptr(), room.len()) };
+    }
+}
+
+/// Bytes for which a thread is begun: copying them takes many times as long as to begin it.
+const WORTH_A_THREAD: usize = 4 << 20;
+/// More threads than this copy no faster.
+const MOST_THREADS: usize = 4;
+const PAGE: usize = 4096;
+
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

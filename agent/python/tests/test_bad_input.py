@@ -79,7 +79,10 @@ CALLS = [
     (lambda: plasmon.wait(plasmon.put(1)), TypeError, r"plasmon\.wait\(\[ref\]\)"),
     (lambda: plasmon.wait([plasmon.put(1)], num_returns=2), ValueError, "1 to 1"),
     (lambda: plasmon.wait([plasmon.put(1)] * 2), ValueError, "once"),
-    (lambda: plasmon.wait([1]), TypeError, "not int"),
+    (lambda: plasmon.wait([1]), TypeError, "wait takes an ObjectRef or a list of them, not int"),
+    (lambda: plasmon.wait(1), TypeError, "a list of them, not int"),
+    (lambda: plasmon.wait([plasmon.put(1)], num_returns=True), TypeError, "whole number, not bool"),
+    (lambda: plasmon.wait([plasmon.put(1)], num_returns=2**70), ValueError, "1 to 1"),
     (lambda: plasmon.cancel(Actor.remote()), TypeError, "plasmon.kill"),
     (lambda: plasmon.kill(plasmon.put(1)), TypeError, "plasmon.cancel"),
     (lambda: plasmon.get_actor("nobody"), ValueError, "no actor named 'nobody'"),
@@ -266,6 +269,34 @@ plasmon.get(last.remote())
     assert all(text.startswith("(worker pid=") for text in run.stdout.splitlines() + run.stderr.splitlines())
 
 
+def test_what_workers_print_on_both_streams_comes_in_order() -> None:
+    program = """
+import os, sys
+import plasmon
+plasmon.init(num_cpus=1, object_store_memory=64 << 20)
+@plasmon.remote
+def say():
+    for number in range(100):
+        print("out", number)
+        print("error", number, file=sys.stderr)
+    # Past Python, and so past its notes.
+    os.write(1, b"bare\\n")
+plasmon.get(say.remote())
+@plasmon.remote(max_retries=0)
+def dies():
+    print("the last words", file=sys.stderr)
+    os._exit(3)
+try:
+    plasmon.get(dies.remote())
+except plasmon.exceptions.WorkerCrashedError:
+    pass
+"""
+    run = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
+    said = [text.partition(") ")[2] for text in run.stdout.splitlines()]
+    told = [f"{stream} {number}" for number in range(100) for stream in ("out", "error")]
+    assert [text for text in said if text != "bare"] == [*told, "the last words"] and "bare" in said, run
+
+
 def test_logs_of_workers_that_are_gone_are_closed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
@@ -276,7 +307,7 @@ def test_logs_of_workers_that_are_gone_are_closed(tmp_path: Path, capfd: pytest.
         (tmp_path / "logs" / f"job-7.worker-{worker}.pid-{pid}").touch()
     follower = _logs.Follower(str(tmp_path), 7)
     try:
-        until("the first is closed", lambda: [name.rpartition(".")[2] for name in follower._files] == [f"pid-{os.getpid()}"])
+        until("the first is closed", lambda: [name.rpartition(".")[2] for name in follower._workers] == [f"pid-{os.getpid()}"])
     finally:
         follower.finish()
     printed = capfd.readouterr()
@@ -393,11 +424,22 @@ def test_the_node_tells_its_resources() -> None:
     assert plasmon.get_actor("busy") == busy
 
 
-def test_generators_and_progress(agent: Any) -> None:
+def test_a_generators_values_as_one_object(agent: Any) -> None:
     @plasmon.remote(num_returns="dynamic")
     def three() -> Any:
         yield from range(3)
 
     assert [plasmon.get(reference) for reference in plasmon.get(three.remote())] == [0, 1, 2]
     assert len(plasmon.get(three.remote())) == 3
-    assert plasmon.progress([work.remote(number) for number in range(5)]) == [0, 1, 2, 3, 4]
+
+
+def test_progress_is_a_bar_where_there_is_one(agent: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    references = [work.remote(number) for number in range(5)]
+    assert plasmon.progress([*references, references[0]], desc="numbers") == [0, 1, 2, 3, 4, 0]
+    shown = capfd.readouterr().err.rpartition("\r")[2]
+    assert shown.startswith("numbers: 100%") and "6/6" in shown
+    assert plasmon.progress(references, disable=True) == [0, 1, 2, 3, 4]
+    # Without tqdm, and without a terminal.
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    assert plasmon.progress(references) == [0, 1, 2, 3, 4]
+    assert capfd.readouterr().err == ""

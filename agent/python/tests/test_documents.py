@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,14 @@ def test_a_program_with_every_name_runs() -> None:
     text = program.read_text()
     told = {name for name in plasmon.__all__ if name not in ("ActorClass", "RemoteFunction")}
     assert not [name for name in told if f"plasmon.{name}" not in text and name not in text]
+
+
+@pytest.mark.parametrize("name", ["put", "get", "wait", "init", "cancel", "kill", "remote"])
+def test_help_is_enough(name: str) -> None:
+    text = pydoc.plain(pydoc.render_doc(getattr(plasmon, name)))
+    assert f"{name}(" in text and "Raises:" in text, text
+    for parameter in inspect.signature(getattr(plasmon, name)).parameters:
+        assert text.count(parameter) > 1 or parameter in ("value", "args", "options", "others"), (parameter, text)
 
 
 def test_every_public_name_is_documented() -> None:

@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 #: What each prints: of each row wanted, the holder, the begin of its call site, and the reference type.
 SHOWS = {
     "local_references": [("driver", "(put object) <module> local_references.py:12", "LOCAL_REFERENCE"), ("driver", "(task call) <module> local_references.py:13", "LOCAL_REFERENCE")],
-    "pinned_objects": [("driver", "(put object) <module> pinned_objects.py:9", "PINNED_IN_MEMORY")],
+    "pinned_objects": [("driver", "(put object) <module> pinned_objects.py:7", "PINNED_IN_MEMORY")],
     "pending_task": [
         ("driver", "(put object) <module> pending_task.py:15", "USED_BY_PENDING_TASK"),
         ("driver", "(task call) <module> pending_task.py:16", "LOCAL_REFERENCE"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import sys
+import threading
 import time
 from typing import Any
 
@@ -137,6 +139,67 @@ def test_wait_returns_as_many_as_asked_in_order() -> None:
     assert plasmon.wait(both, num_returns=1) == (both[:1], both[1:])
     assert plasmon.wait(both, num_returns=2) == (both, [])
     assert plasmon.wait([]) == ([], [])
+
+
+def test_wait_finds_those_that_are_there_among_many() -> None:
+    @plasmon.remote
+    def soon(seconds: float) -> None:
+        time.sleep(seconds)
+
+    there = [plasmon.put(number) for number in range(100)]
+    mixed = there[::2] + there[1::2][::-1]
+    assert plasmon.wait(mixed, num_returns=100) == (mixed, [])
+    for count in (1, 7, 50, 99):
+        assert plasmon.wait(mixed, num_returns=count) == (mixed[:count], mixed[count:])
+    for order in (there + there[:1], mixed + mixed[50:51]):
+        with pytest.raises(ValueError, match="each reference once"):
+            plasmon.wait(order)
+    # Any iterable, as Ray takes it.
+    ready, rest = plasmon.wait(iter(there), num_returns=3)
+    assert (ready, rest) == (there[:3], there[3:])
+    late = soon.remote(0.2)
+    assert plasmon.wait([*there[:40], late], num_returns=41, timeout=60) == ([*there[:40], late], [])
+    # Another thread changes the list while it is waited for.
+    changing = [soon.remote(0.2), soon.remote(0.1)]
+    both = list(changing)
+    clears = threading.Timer(0.02, changing.clear)
+    clears.start()
+    ready, rest = plasmon.wait(changing, num_returns=2, timeout=60)
+    clears.join()
+    assert (ready, rest) == (both, [])
+
+
+@pytest.mark.parametrize("count", [(4 << 20) - 1, (8 << 20) + 4097, 24 << 20])
+def test_large_buffers_are_copied_whole(count: int) -> None:
+    values = np.random.default_rng(count).integers(0, 256, count, dtype=np.uint8)
+    for value in (values, values.tobytes(), memoryview(values)):
+        got = plasmon.get(plasmon.put(value))
+        assert np.array_equal(np.frombuffer(got, np.uint8), values)
+
+
+class Lazy:
+    """Keeps what it has as a pickle of its own, and reads it when it is wanted."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> Any:
+        return unread, (pickle.dumps(self.value),)
+
+
+def unread(data: bytes) -> Any:
+    return data, pickle.loads(data), pickle.loads(data)
+
+
+def test_references_are_read_where_they_were_written_alone() -> None:
+    one, other = plasmon.put(1), plasmon.put(2)
+    data, *both = plasmon.get(plasmon.put([Lazy([one, other]), other]))[0]
+    assert both == [[one, other]] * 2 and plasmon.get(both[0]) == [1, 2]
+    with pytest.raises(plasmon.exceptions.OutOfBandError):
+        pickle.loads(data)
+    again = plasmon.put([one, data])
+    with pytest.raises(plasmon.exceptions.OutOfBandError):
+        pickle.loads(plasmon.get(again)[1])
 
 
 def test_references_are_equal_by_object_and_hashed() -> None:

@@ -263,6 +263,53 @@ def test_tasks_and_actors_know_who_they_are() -> None:
     assert {one["actor_id"] for one in told_beside} == {beside._actor_id} and all(one["task_name"].endswith("KnowsAsync.meets") for one in told_beside)
 
 
+def test_tasks_and_actors_know_what_they_reserve() -> None:
+    def told() -> dict[str, float]:
+        return plasmon.get_runtime_context().get_assigned_resources()
+
+    @plasmon.remote
+    class Knows:
+        def __init__(self) -> None:
+            self.born = told()
+
+        def meets(self) -> list[dict[str, float]]:
+            return [self.born, told()]
+
+    plasmon.shutdown()
+    plasmon.init(num_cpus=2, memory=1 << 30, resources={"db": 2}, object_store_memory=64 << 20)
+    assert told() == {}
+    reserving = plasmon.remote(num_cpus=0.5, memory=1 << 20, resources={"db": 1})(told)
+    # One after the other in the same worker.
+    tasks = [reserving.remote(), plasmon.remote(told).remote(), plasmon.remote(num_cpus=0)(told).remote()]
+    assert plasmon.get(tasks) == [{"CPU": 0.5, "memory": 1 << 20, "db": 1.0}, {"CPU": 1.0}, {}]
+    listed = plasmon.remote(retry_exceptions=[OSError], num_cpus=2)(told).remote()
+    assert plasmon.get(listed) == {"CPU": 2.0}
+    assert plasmon.get(Knows.remote().meets.remote()) == [{}] * 2
+    assert plasmon.get(Knows.options(num_cpus=1, resources={"db": 2}).remote().meets.remote()) == [{"CPU": 1.0, "db": 2.0}] * 2
+
+
+class Pickled:
+    """Tells how often it was pickled."""
+
+    times = 0
+
+    def __reduce__(self) -> Any:
+        Pickled.times += 1
+        return Pickled, ()
+
+
+def test_a_function_is_exported_once() -> None:
+    Pickled.times, captured = 0, Pickled()
+
+    @plasmon.remote
+    def uses(number: int) -> tuple[str, int]:
+        return type(captured).__name__, number
+
+    assert plasmon.get([uses.remote(number) for number in range(5)]) == [("Pickled", number) for number in range(5)]
+    assert plasmon.get([uses.options(num_cpus=0, name=f"other {number}").remote(number) for number in range(3)])
+    assert Pickled.times == 1
+
+
 def test_handles_go_anywhere_and_the_last_one_ends_the_actor() -> None:
     counter = Counter.remote()
     pid = plasmon.get(counter.pid.remote())
@@ -394,3 +441,55 @@ def test_what_runs_is_interrupted_and_its_worker_goes_on(tmp_path: Path) -> None
     with pytest.raises(plasmon.exceptions.TaskCancelledError):
         plasmon.get(running)
     assert plasmon.get(pid.remote()) in workers
+
+
+def test_a_coroutine_that_runs_is_cancelled_as_coroutines_are(tmp_path: Path) -> None:
+    @plasmon.remote
+    class Waits:
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        async def wait(self, begun: str) -> None:
+            open(begun, "w").close()
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                self.told.append("cancelled")
+                # What it awaits while it ends is not cancelled again.
+                await asyncio.sleep(0.01)
+                self.told.append("cleared up")
+                raise
+
+        async def leave(self) -> None:
+            raise SystemExit("it leaves")
+
+        async def what_was_told(self) -> list[str]:
+            return self.told
+
+    waits = Waits.remote()
+    running, beside = waits.wait.remote(str(tmp_path / "begun")), waits.wait.remote(str(tmp_path / "beside"))
+    until("both run", lambda: (tmp_path / "begun").exists() and (tmp_path / "beside").exists())
+    plasmon.cancel(running)
+    with pytest.raises(plasmon.exceptions.TaskCancelledError):
+        plasmon.get(running)
+    until("one was told", lambda: plasmon.get(waits.what_was_told.remote()) == ["cancelled", "cleared up"])
+    assert plasmon.wait([beside], timeout=0)[0] == []
+    # One that would end the loop ends alone.
+    with pytest.raises(plasmon.exceptions.TaskError, match="it leaves"):
+        plasmon.get(waits.leave.remote())
+    assert plasmon.get(waits.what_was_told.remote()) == ["cancelled", "cleared up"]
+
+    @plasmon.remote
+    async def sleeps(begun: str, ended: str) -> None:
+        open(begun, "w").close()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            open(ended, "w").close()
+
+    task = sleeps.remote(str(tmp_path / "task"), str(tmp_path / "ended"))
+    until("it runs", (tmp_path / "task").exists)
+    plasmon.cancel(task)
+    until("it ends", (tmp_path / "ended").exists)
+    with pytest.raises(plasmon.exceptions.TaskCancelledError):
+        plasmon.get(task)

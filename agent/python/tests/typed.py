@@ -115,6 +115,7 @@ def main() -> None:
     runtime: plasmon.RuntimeContext = plasmon.get_runtime_context()
     assert runtime.get_job_id() and runtime.get_node_id() and runtime.get_worker_id() and runtime.namespace == "typed"
     assert runtime.get_task_id() is None and runtime.get_actor_id() is None and runtime.get_actor_name() is None
+    assert runtime.get_assigned_resources() == {}
     free: dict[str, float] = plasmon.available_resources()
     nodes: list[dict[str, Any]] = plasmon.nodes()
     assert plasmon.cluster_resources()["db"] == 2 and free["CPU"] <= 4 and nodes[0]["Alive"]

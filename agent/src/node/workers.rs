@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -18,6 +18,7 @@ use super::line::Line;
 use super::program::Program;
 use crate::machine::gpus;
 use crate::reactor::Departure;
+use crate::session::Session;
 
 /// The number that a worker finds its socket under.
 const WORKER_FD: i32 = 3;
@@ -41,7 +42,7 @@ pub struct Started {
 pub fn start(program: &Program, worker: ProcessId, devices: &[u32], logs: &Path) -> io::Result<Started> {
     let (ours, theirs) = Channel::pair()?;
     ours.set_nonblocking(true)?;
-    let [out, err] = logs_of(worker, logs).map(|log| File::options().create(true).append(true).open(log));
+    let [out, err] = Session::worker_logs(logs, worker).map(|log| File::options().create(true).append(true).open(log));
     let mut command = Command::new(format!("/proc/self/fd/{}", program.executable.as_raw_fd()));
     command
         .arg0(&program.path)
@@ -78,14 +79,9 @@ pub fn bury(child: &Pidfd) {
     while matches!(rustix::process::waitid(WaitId::PidFd(child.fd()), WaitIdOptions::EXITED), Err(rustix::io::Errno::INTR)) {}
 }
 
-/// Where a worker's standard output and its standard error go.
-fn logs_of(worker: ProcessId, logs: &Path) -> [PathBuf; 2] {
-    ["out", "err"].map(|stream| logs.join(format!("worker-{worker}.{stream}")))
-}
-
 /// A worker has ended: what it said stays as long as the session; when it said nothing, nothing stays.
 pub fn forget(worker: ProcessId, logs: &Path) {
-    for log in logs_of(worker, logs) {
+    for log in Session::worker_logs(logs, worker) {
         if std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
             // The session takes it along when it goes.
             let _ = std::fs::remove_file(log);

@@ -3,7 +3,7 @@
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::record::{ObjectRow, ReferenceRow, TaskRow};
-use plasmon_protocol::stream::{ActorDetail, Detail, MAX_DETAIL, ObjectDetail, ProcessDetail, SiteDetail, Target, TaskDetail};
+use plasmon_protocol::stream::{ActorDetail, Detail, MAX_DETAIL, ObjectDetail, Output, ProcessDetail, SiteDetail, Target, TaskDetail};
 use plasmon_protocol::window::TABLES;
 
 use super::{Core, Process};
@@ -129,6 +129,8 @@ impl Core {
             references: self.largest_references(process),
             unique_bytes: None,
             executable: "".into(),
+            // Files are for whoever completes it.
+            output: Output::default(),
         })
     }
 

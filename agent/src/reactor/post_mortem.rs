@@ -103,7 +103,7 @@ impl Core {
             since_ms: process.since_ms,
             died_ms: self.now_ms,
         };
-        let entry = PostMortem { process: process_row, references: self.largest_references(process) };
+        let entry = PostMortem { process: process_row, references: self.largest_references(process), ..PostMortem::default() };
         self.post_mortems.add(entry);
     }
 }

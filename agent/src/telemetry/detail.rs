@@ -1,19 +1,22 @@
-//! What a detail needs besides the node's tables: lines of source files, how much memory is a process's alone, what the machine allows.
+//! What a detail needs besides the node's tables: lines of source files, how much memory is a process's alone, what it printed last, what
+//! the machine allows.
 //! All are read from files, so never on the node's thread.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use plasmon_protocol::doctor::{Check, NodeDetail};
-use plasmon_protocol::stream::{Detail, Source};
+use plasmon_protocol::id::ProcessId;
+use plasmon_protocol::stream::{Detail, Output, Source};
 use rustix::fs::OFlags;
 
 use crate::machine::doctor::{self, Facts};
+use crate::session::Session;
 
 /// Lines shown before and after the line meant.
 const AROUND: u32 = 6;
@@ -21,6 +24,9 @@ const AROUND: u32 = 6;
 const MAX_SOURCE: u64 = 4 << 20;
 /// Longer lines are cut, in bytes.
 const MAX_LINE: usize = 400;
+/// Lines shown of each stream of a worker, and bytes that they are looked for in.
+const TAIL_LINES: usize = 20;
+const MAX_TAIL: u64 = 16 << 10;
 /// Excerpts and processes that are remembered.
 const MAX_REMEMBERED: usize = 256;
 /// How long the unique bytes of a process are good for; reading them walks its page tables.
@@ -36,6 +42,7 @@ pub type UniqueBytes = Box<dyn Fn(u32) -> Option<u64> + Send + Sync>;
 pub struct Details {
     roots: Vec<PathBuf>,
     read_unique_bytes: UniqueBytes,
+    worker_logs: Option<PathBuf>,
     excerpts: Mutex<HashMap<(String, u32), Excerpt>>,
     processes: Mutex<HashMap<u32, (Instant, Option<u64>)>>,
     checks: Mutex<Option<(Instant, Vec<Check>)>>,
@@ -54,10 +61,24 @@ impl Details {
     /// Looks for files with relative names below `roots`, in that order.
     #[must_use]
     pub fn new(roots: Vec<PathBuf>, read_unique_bytes: UniqueBytes) -> Self {
-        Self { roots, read_unique_bytes, excerpts: Mutex::default(), processes: Mutex::default(), checks: Mutex::default() }
+        Self {
+            roots,
+            read_unique_bytes,
+            worker_logs: None,
+            excerpts: Mutex::default(),
+            processes: Mutex::default(),
+            checks: Mutex::default(),
+        }
     }
 
-    /// Adds the source around a site and the unique bytes of a process, as far as they can be read. Blocks.
+    /// Looks for what workers printed in this directory.
+    #[must_use]
+    pub fn worker_logs(mut self, directory: Option<PathBuf>) -> Self {
+        self.worker_logs = directory;
+        self
+    }
+
+    /// Adds the source around a site, and the unique bytes of a process and what it printed, as far as they can be read. Blocks.
     pub fn complete(&self, detail: &mut Detail, now: Instant) {
         match detail {
             Detail::Site(detail) => {
@@ -73,8 +94,12 @@ impl Details {
                     detail.objects.clear();
                 }
             }),
-            Detail::Process(detail) => detail.unique_bytes = self.unique_bytes(detail.process.pid, now),
-            Detail::Object(_) | Detail::Task(_) | Detail::Actor(_) | Detail::PostMortem(_) | Detail::SpillFile(_) | Detail::Explain(_) => {}
+            Detail::Process(detail) => {
+                detail.unique_bytes = self.unique_bytes(detail.process.pid, now);
+                detail.output = self.output(detail.process.process);
+            }
+            Detail::PostMortem(detail) => detail.output = self.output(detail.process.process),
+            Detail::Object(_) | Detail::Task(_) | Detail::Actor(_) | Detail::SpillFile(_) | Detail::Explain(_) => {}
         }
     }
 
@@ -129,6 +154,13 @@ impl Details {
         })
     }
 
+    /// What a worker printed last. Of other processes there are no logs.
+    fn output(&self, process: ProcessId) -> Output {
+        let Some(logs) = &self.worker_logs else { return Output::default() };
+        let [stdout, stderr] = Session::worker_logs(logs, process).map(|log| last_lines(&log).unwrap_or_default());
+        Output { stdout, stderr }
+    }
+
     fn unique_bytes(&self, pid: u32, now: Instant) -> Option<u64> {
         if let Some((read, bytes)) = lock(&self.processes).get(&pid)
             && now.saturating_duration_since(*read) < UNIQUE_LASTS
@@ -143,6 +175,27 @@ impl Details {
         processes.insert(pid, (now, bytes));
         bytes
     }
+}
+
+/// The last whole lines of a file, and what follows them: no more than is shown.
+fn last_lines(path: &Path) -> std::io::Result<Vec<String>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(MAX_TAIL);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TAIL).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    // The first one is cut, unless it is the file's first.
+    let whole = if from == 0 { &text[..] } else { text.split_once(['\n', '\r']).map_or("", |(_, rest)| rest) };
+    let lines: Vec<&str> = whole.lines().collect();
+    // What a carriage return goes back over is not seen any more: of a progress bar its last state is.
+    let seen = |line: &&str| cut(line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default());
+    Ok(lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(seen).collect())
+}
+
+fn cut(line: &str) -> String {
+    line[..line.floor_char_boundary(MAX_LINE)].to_owned()
 }
 
 /// When the program that a process runs was built; `None` for files that are not compiled, and for processes that are gone.
@@ -165,12 +218,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn excerpt(file: &str, text: &str, line: u32) -> Option<Source> {
     let first_line = line.saturating_sub(AROUND).max(1);
     let wanted = (line - first_line + 1 + AROUND) as usize;
-    let lines: Vec<String> = text
-        .lines()
-        .skip(first_line as usize - 1)
-        .take(wanted)
-        .map(|line| line.get(..line.floor_char_boundary(MAX_LINE)).unwrap_or(line).to_owned())
-        .collect();
+    let lines: Vec<String> = text.lines().skip(first_line as usize - 1).take(wanted).map(cut).collect();
     (lines.len() > (line - first_line) as usize).then(|| Source {
         file: file.to_owned(),
         first_line,
@@ -185,8 +233,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use plasmon_protocol::record::{ObjectRow, ProcessRow, Site, SiteRow};
-    use plasmon_protocol::stream::{ProcessDetail, SiteDetail};
+    use plasmon_protocol::record::{ObjectRow, PostMortemRow, ProcessRow, Site, SiteRow};
+    use plasmon_protocol::stream::{PostMortem, ProcessDetail, SiteDetail};
 
     use super::*;
 
@@ -257,6 +305,42 @@ mod tests {
             assert_eq!(source(&details, file, 1), None, "{file}");
         }
         assert_eq!(source(&details, "long", 1).unwrap().lines[0].len(), MAX_LINE);
+    }
+
+    #[test]
+    fn what_a_worker_printed_last_is_told() {
+        let logs = tempfile::tempdir().unwrap();
+        let details = Details::new(Vec::new(), Box::new(|_| None)).worker_logs(Some(logs.path().to_owned()));
+        let output = || {
+            let process = ProcessRow { process: ProcessId(7), ..ProcessRow::default() };
+            let mut detail = Detail::Process(ProcessDetail { process, ..ProcessDetail::default() });
+            details.complete(&mut detail, Instant::now());
+            let Detail::Process(detail) = detail else { panic!("another detail") };
+            detail.output
+        };
+        assert!(output().is_empty(), "a driver has no logs");
+        let [out, err] = Session::worker_logs(logs.path(), ProcessId(7));
+        std::fs::write(&out, "one\ntwo\n\nwithout an end").unwrap();
+        std::fs::write(&err, b"\xff\n").unwrap();
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        assert_eq!(output(), Output { stdout: lines(&["one", "two", "", "without an end"]), stderr: lines(&["\u{fffd}"]) });
+        // Of much the last, and no line that was cut at its begin.
+        std::fs::write(&out, (0..100_000).map(|number| format!("line {number}\n")).collect::<String>()).unwrap();
+        let stdout = output().stdout;
+        assert_eq!((stdout.len(), stdout[0].as_str(), stdout[19].as_str()), (TAIL_LINES, "line 99980", "line 99999"));
+        let mut dead = Detail::PostMortem(PostMortem {
+            process: PostMortemRow { process: ProcessId(7), ..PostMortemRow::default() },
+            ..PostMortem::default()
+        });
+        details.complete(&mut dead, Instant::now());
+        assert!(matches!(dead, Detail::PostMortem(PostMortem { output, .. }) if output.stdout.len() == TAIL_LINES));
+        // One line that never ends.
+        std::fs::write(&out, "x".repeat(100_000)).unwrap();
+        assert_eq!(output().stdout, lines(&[""; 0]));
+        std::fs::write(&out, "begin\r\n 10 %\r 20 %\r").unwrap();
+        assert_eq!(output().stdout, lines(&["begin", " 20 %"]));
+        std::fs::write(&out, "ä".repeat(1000)).unwrap();
+        assert_eq!(output().stdout[0].len(), MAX_LINE);
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub struct Server {
     limits: Limits,
     source_roots: Vec<PathBuf>,
     unique_bytes: UniqueBytes,
+    worker_logs: Option<PathBuf>,
     viewers: Arc<AtomicU32>,
     directory: PathBuf,
 }
@@ -95,6 +96,7 @@ impl Server {
             limits: Limits::default(),
             source_roots: Vec::new(),
             unique_bytes: Box::new(unique_bytes),
+            worker_logs: None,
             viewers: Arc::default(),
             directory: std::env::temp_dir(),
         }
@@ -128,6 +130,13 @@ impl Server {
         self
     }
 
+    /// The directory of workers' logs: what they printed is shown.
+    #[must_use]
+    pub fn worker_logs(mut self, directory: PathBuf) -> Self {
+        self.worker_logs = Some(directory);
+        self
+    }
+
     /// Counts attached viewers in `viewers`, which the node may have been given before.
     #[must_use]
     pub fn count_viewers_in(mut self, viewers: Arc<AtomicU32>) -> Self {
@@ -139,7 +148,7 @@ impl Server {
     pub(super) fn shared(self) -> Arc<Shared> {
         Arc::new(Shared {
             desk: Desk::new(self.node),
-            details: Arc::new(Details::new(self.source_roots, self.unique_bytes)),
+            details: Arc::new(Details::new(self.source_roots, self.unique_bytes).worker_logs(self.worker_logs)),
             limits: self.limits,
             directory: self.directory,
             kept: Ledger::default(),

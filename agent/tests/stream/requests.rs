@@ -274,7 +274,7 @@ fn dead(process: u32, references: u32, text: usize) -> PostMortem {
     });
     let how = "signal 9".into();
     let row = PostMortemRow { process: ProcessId(process), how, references: u64::from(references), ..PostMortemRow::default() };
-    PostMortem { process: row, references: rows.collect() }
+    PostMortem { process: row, references: rows.collect(), ..PostMortem::default() }
 }
 
 #[tokio::test]

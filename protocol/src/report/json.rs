@@ -202,7 +202,7 @@ struct PostMortemJson<'a> {
 }
 
 impl<'a> PostMortemJson<'a> {
-    fn of(PostMortem { process, references }: &'a PostMortem, now_ms: u64) -> Self {
+    fn of(PostMortem { process, references, .. }: &'a PostMortem, now_ms: u64) -> Self {
         Self {
             pid: process.pid,
             process_type: process.process_type.word(),

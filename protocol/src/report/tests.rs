@@ -120,7 +120,10 @@ fn dead() -> Vec<PostMortem> {
         died_ms: NOW - 3_000,
         ..killed.clone()
     };
-    vec![PostMortem { process: killed, references: vec![pinned] }, PostMortem { process: crashed, references: Vec::new() }]
+    vec![
+        PostMortem { process: killed, references: vec![pinned], ..PostMortem::default() },
+        PostMortem { process: crashed, ..PostMortem::default() },
+    ]
 }
 
 #[test]

@@ -13,7 +13,7 @@ use plasmon_protocol::record::{
     Severity, Site, SiteKind, SiteRow, SpillFileRow, StoreRow, TaskRow, TaskStatus,
 };
 use plasmon_protocol::stream::{
-    ActorDetail, Body, Detail, Frame, GroupRow, ObjectDetail, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Sort, Source,
+    ActorDetail, Body, Detail, Frame, GroupRow, ObjectDetail, Output, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Sort, Source,
     SpillFileDetail, Target, TaskDetail, Totals, View, Window,
 };
 
@@ -250,9 +250,11 @@ fn details() -> [(&'static str, Detail); 10] {
     let site = SiteDetail { site: site_row(8_388_862, 1), stack: stack(), objects: vec![object_row()], source: Some(source) };
     let object = ObjectDetail { object: object_row(), stack: stack(), holders: vec![reference()], ..ObjectDetail::default() };
     let process = ProcessRow { process: ProcessId(1), pid: 4711, name: "app".into(), heap_bytes: 12 << 20, ..ProcessRow::default() };
-    let process = ProcessDetail { process, references: vec![reference()], unique_bytes: Some(9 << 20), executable: "/opt/app".into() };
+    let output = Output { stdout: vec!["page 142 of 200".to_owned()], stderr: Vec::new() };
+    let process =
+        ProcessDetail { process, references: vec![reference()], unique_bytes: Some(9 << 20), executable: "/opt/app".into(), output };
     let file = SpillFileRow { file: SpillFileId(5), live_bytes: 8_388_862, objects: 1, ..SpillFileRow::default() };
-    let post_mortem = PostMortem { process: dead(), references: vec![ReferenceRow { pid: 4721, ..reference() }] };
+    let post_mortem = PostMortem { process: dead(), references: vec![ReferenceRow { pid: 4721, ..reference() }], ..PostMortem::default() };
     let actor = ActorRow { class: "app::Mean".into(), pid: Some(4720), ..ActorRow::default() };
     let everything = Detail::Explain(Explanation { subject: Some(Subject::Everything), ..Explanation::default() });
     let advice = "as root: echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled";
@@ -292,7 +294,7 @@ pub(super) fn frames() -> Vec<(String, Frame)> {
     let report = Body::Report {
         id: 4,
         store: Some(Box::new(store)),
-        post_mortem: vec![PostMortem { process: dead(), references: Vec::new() }],
+        post_mortem: vec![PostMortem { process: dead(), ..PostMortem::default() }],
         frames: vec![frame()],
         references: vec![reference()],
         last: true,

@@ -357,7 +357,7 @@ impl App {
             Route::View(Page::Node) => return None,
             Route::Why { .. } => why::route(why::node(self.explanation()?, self.place().list.cursor)?)?,
             Route::Object(_) | Route::Site { .. } | Route::Task { .. } | Route::Process { .. } | Route::Actor { .. } | Route::File(_) => {
-                page::item(&self.sections()?, self.place().list.cursor)?.route()
+                page::item(&self.sections()?, self.place().list.cursor)?.route()?
             }
         };
         Some(Place::new(route))

@@ -56,8 +56,8 @@ impl App {
     /// Opens the process that holds what is selected or shown.
     pub(super) fn holder(&mut self) {
         let holder = match self.detail(Slot::Main) {
-            Some(Detail::Object(_)) => self.kept_by(|item| matches!(item, Item::Holder(_))).map(|item| item.route()),
-            _ => self.selected::<ReferenceRow>(Slot::Main).map(|row| Item::Holder(row).route()),
+            Some(Detail::Object(_)) => self.kept_by(|item| matches!(item, Item::Holder(_))).and_then(|item| item.route()),
+            _ => self.selected::<ReferenceRow>(Slot::Main).and_then(|row| Item::Holder(row).route()),
         };
         match holder {
             Some(route) => self.open(Place::new(route)),
@@ -68,7 +68,7 @@ impl App {
 
     /// Opens the object that the shown one lies inside of.
     pub(super) fn container(&mut self) {
-        match self.kept_by(|item| matches!(item, Item::Object(_))).map(|item| item.route()) {
+        match self.kept_by(|item| matches!(item, Item::Object(_))).and_then(|item| item.route()) {
             Some(route) => self.open(Place::new(route)),
             None => self.flash(Mood::Refused, "it lies inside of no object"),
         }

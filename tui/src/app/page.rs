@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::column::RowKey;
 use plasmon_protocol::record::{ObjectRow, ReferenceRow, ReferenceType, Site, SiteKind, TaskRow};
-use plasmon_protocol::stream::Detail;
+use plasmon_protocol::stream::{Detail, Output};
 
 use super::alive::{Keeper, Kept};
 use super::route::Route;
@@ -24,6 +24,8 @@ pub enum Item<'a> {
     Kept(Kept<'a>),
     /// A frame that something was called from.
     Frame(&'a Site),
+    /// A line that a process printed, and which one of those that are shown.
+    Printed(&'a str, usize),
 }
 
 impl Item<'_> {
@@ -36,6 +38,7 @@ impl Item<'_> {
             Self::Task(row) => row.task_id.hex(),
             Self::Kept(line) => line.key(),
             Self::Frame(site) => site.id.to_string(),
+            Self::Printed(_, place) => place.to_string(),
         }
     }
 
@@ -52,17 +55,18 @@ impl Item<'_> {
         }
     }
 
-    /// What opens from it.
+    /// What opens from it, if anything does.
     #[must_use]
-    pub fn route(&self) -> Route {
-        match self.plain() {
+    pub fn route(&self) -> Option<Route> {
+        Some(match self.plain() {
+            Self::Printed(..) => return None,
             Self::Holder(row) => Route::Process { id: row.process, label: format!("{} {}", row.process_type, row.pid) },
             Self::Reference(row) => held(row),
             Self::Object(row) => Route::Object(row.object_id),
             Self::Task(row) => Route::Task { id: row.task_id, label: task_label(&row.name) },
             Self::Kept(line) => Route::Object(line.object),
             Self::Frame(site) => Route::Site { id: site.id, label: site.short() },
-        }
+        })
     }
 
     /// What a copy takes.
@@ -75,6 +79,7 @@ impl Item<'_> {
             Self::Task(row) => row.task_id.hex(),
             Self::Kept(line) => line.object.hex(),
             Self::Frame(site) => super::act::place_of(site),
+            Self::Printed(line, _) => line.to_owned(),
         }
     }
 }
@@ -135,6 +140,15 @@ fn callers(stack: &[Arc<Site>]) -> Option<Section<'_>> {
     Some(Section { title: "Called from, the innermost first", total: items.len() as u64, items, empty: "" })
 }
 
+/// What a process printed last, on each stream that it printed on.
+fn printed(output: &Output) -> impl Iterator<Item = Section<'_>> {
+    let streams = [("Printed last", &output.stdout), ("Printed last on standard error", &output.stderr)];
+    streams.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(title, lines)| {
+        let items = lines.iter().enumerate().map(|(place, line)| Item::Printed(line, place)).collect();
+        Section { title, total: 0, items, empty: "" }
+    })
+}
+
 /// The sections of a page.
 #[must_use]
 pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
@@ -173,15 +187,18 @@ pub fn sections(detail: &Detail) -> Vec<Section<'_>> {
             "no object in it lives any more: the file is about to go",
         )],
         Detail::Process(detail) => {
-            vec![section("Holds", detail.process.references, &detail.references, Item::Reference, "it holds no references")]
+            let holds = section("Holds", detail.process.references, &detail.references, Item::Reference, "it holds no references");
+            std::iter::once(holds).chain(printed(&detail.output)).collect()
         }
-        Detail::PostMortem(detail) => vec![section(
+        Detail::PostMortem(detail) => std::iter::once(section(
             "Held when it died · in no other table, in no total",
             detail.process.references,
             &detail.references,
             Item::Reference,
             "it held no references",
-        )],
+        ))
+        .chain(printed(&detail.output))
+        .collect(),
         Detail::Actor(detail) => vec![
             section(
                 "Calls",
@@ -206,7 +223,9 @@ pub fn lines(sections: &[Section<'_>]) -> Vec<Line> {
             lines.push(Line::Empty(at));
             continue;
         }
-        lines.push(Line::Columns(at));
+        if !matches!(section.items[0], Item::Printed(..)) {
+            lines.push(Line::Columns(at));
+        }
         lines.extend((0..section.items.len()).map(|row| Line::Item(at, row)));
         if section.total > section.items.len() as u64 {
             lines.push(Line::More(at));

@@ -120,7 +120,7 @@ impl App {
                 Item::Object(row) => place(&row.created_site),
                 Item::Task(row) => place(&row.call_site),
                 Item::Frame(site) => place(site),
-                Item::Kept(_) => None,
+                Item::Kept(_) | Item::Printed(..) => None,
             },
         }
     }
@@ -141,7 +141,7 @@ impl App {
             Item::Object(row) => serde_json::to_value(row).ok(),
             Item::Task(row) => serde_json::to_value(row).ok(),
             Item::Frame(site) => serde_json::to_value(site).ok(),
-            Item::Kept(_) => None,
+            Item::Kept(_) | Item::Printed(..) => None,
         }
     }
 

@@ -105,7 +105,7 @@ pub(super) fn of(recording: &Recording, target: &Target) -> Option<Detail> {
 pub(super) fn post_mortem(recording: &Recording, row: &PostMortemRow) -> PostMortem {
     match recording.state.details.get(&Target::Process(row.process)) {
         Some(Detail::PostMortem(detail)) => detail.clone(),
-        _ => PostMortem { process: row.clone(), references: Vec::new() },
+        _ => PostMortem { process: row.clone(), ..PostMortem::default() },
     }
 }
 

@@ -353,11 +353,12 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                     Some(Item::Task(_)) => table::head(paint, inner, TASKS, None),
                     Some(Item::Kept(_)) => alive::head(paint, here, deepest),
                     Some(Item::Frame(_)) => table::head(paint, inner, FRAMES, None),
-                    None => {}
+                    // Lines have no columns.
+                    Some(Item::Printed(..)) | None => {}
                 }
             }
             Line::Item(at, item) => {
-                let last = item + 1 == sections[at].items.len() && sections[at].total == sections[at].items.len() as u64;
+                let last = item + 1 == sections[at].items.len() && sections[at].total <= sections[at].items.len() as u64;
                 paint.text(here.x + MARGIN, here.y, BRANCH, if last { "└" } else { "├" }, Role::Dim);
                 let inner = Rect { x: here.x + BRANCH, width: here.width.saturating_sub(BRANCH), ..here };
                 let value = sections[at].items[item];
@@ -371,6 +372,9 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                     (Item::Task(value), Some(Item::Task(was))) => one(paint, inner, TASKS, (value, Some(was)), now),
                     (Item::Task(value), _) => one(paint, inner, TASKS, (value, None), now),
                     (Item::Frame(site), _) => one(paint, inner, FRAMES, (site, None), now),
+                    (Item::Printed(text, _), _) => {
+                        paint.text(inner.x + MARGIN, inner.y, inner.width.saturating_sub(MARGIN), text, Role::Text);
+                    }
                     (Item::Kept(value), Some(Item::Kept(was))) => alive::row(paint, here, (&value, Some(&was)), deepest, now),
                     (Item::Kept(value), _) => alive::row(paint, here, (&value, None), deepest, now),
                 }

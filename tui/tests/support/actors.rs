@@ -220,7 +220,8 @@ fn dead(agent: &mut Agent) {
         ..worker.clone()
     };
     let references = vec![held(20, 4719, 1, &chunks[0]), held(20, 4719, 0, &chunks[1])];
-    agent.post_mortem = vec![PostMortem { process: worker, references }, PostMortem { process: probe, references: Vec::new() }];
+    agent.post_mortem =
+        vec![PostMortem { process: worker, references, ..PostMortem::default() }, PostMortem { process: probe, ..PostMortem::default() }];
 }
 
 /// What the page of an actor shows.

@@ -6,11 +6,12 @@ use plasmon_protocol::column::{Cell, Record, RowKey, Table};
 use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::filter::Filter;
 use plasmon_protocol::record::{
-    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ReferenceRow, ReferenceTotals, ReferenceType, Site, SiteRow, SpillFileRow,
-    StoreRow, TaskRow,
+    ActorRow, EventRow, ObjectRow, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceTotals, ReferenceType, Site, SiteRow,
+    SpillFileRow, StoreRow, TaskRow,
 };
 use plasmon_protocol::stream::{
-    Body, Detail, GroupRow, ObjectDetail, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Source, Target, TaskDetail, Totals, View,
+    Body, Detail, GroupRow, ObjectDetail, Output, PostMortem, ProcessDetail, Request, Rows, SiteDetail, Source, Target, TaskDetail, Totals,
+    View,
 };
 
 /// All rows of one instant.
@@ -233,11 +234,19 @@ impl Agent {
                 let mut references: Vec<_> = self.references.iter().filter(|row| row.process == *id).cloned().collect();
                 references.sort_by_key(|row| std::cmp::Reverse(row.size_bytes));
                 references.truncate(plasmon_protocol::stream::MAX_DETAIL);
+                let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+                let output = if process.process_type == ProcessType::Worker {
+                    let stdout = lines(&["chunk 14 of 64 sorted in 41 ms", "chunk 15 of 64 sorted in 39 ms"]);
+                    Output { stdout, stderr: lines(&["warning: chunk 15 had 3 lines without an end"]) }
+                } else {
+                    Output::default()
+                };
                 Detail::Process(ProcessDetail {
                     process,
                     references,
                     unique_bytes: Some(31 << 20),
                     executable: "/srv/sorter/target/release/demo".into(),
+                    output,
                 })
             }
         })

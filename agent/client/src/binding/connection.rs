@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plasmon_memory::words::CallSites;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::TaskId;
+use plasmon_protocol::id::{ObjectId, ObjectKey, TaskId};
 use plasmon_protocol::record::SiteKind;
 
 use super::{Content, Reference};
@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::init::connection;
 use crate::object::{Fetch, fetch_all, fetch_until, is_ready, wait_for};
 use crate::object_ref::{Handle, ObjectRef};
+use crate::scope;
 use crate::site::Frame;
 use crate::value::Source;
 use crate::writer;
@@ -150,12 +151,20 @@ impl Connection {
         Ok(all.map(|all| all.into_iter().map(|fetched| Content(fetched.into_source())).collect()))
     }
 
-    /// Whether an object is there, with a value or an error, as far as can be seen without asking: false may also mean that it is lost.
+    /// The object's number in messages of this connection.
     ///
     /// # Errors
     /// The reference is of another connection, or this one has ended.
-    pub fn is_ready(&self, reference: &Reference) -> Result<bool, Error> {
-        reference.handle.key_on(&self.client).map(|key| is_ready(&self.client, key))
+    #[inline]
+    pub fn key(&self, reference: &Reference) -> Result<ObjectKey, Error> {
+        reference.handle.key_on(&self.client)
+    }
+
+    /// Whether an object is there, with a value or an error, as far as can be seen without asking: false may also mean that it is lost.
+    #[inline]
+    #[must_use]
+    pub fn has(&self, key: ObjectKey) -> bool {
+        is_ready(&self.client, key)
     }
 
     /// Waits until at least `num_returns` of the objects are there, or `timeout` has passed; which ones are there. `None` when `stop`,
@@ -165,7 +174,7 @@ impl Connection {
     /// As for [`crate::wait`].
     pub fn wait(
         &self,
-        references: &[Reference],
+        references: &[&Reference],
         num_returns: usize,
         timeout: Option<Duration>,
         pause: Duration,
@@ -173,5 +182,13 @@ impl Connection {
     ) -> Result<Option<Vec<bool>>, Error> {
         let handles: Vec<&Arc<Handle>> = references.iter().map(|reference| &reference.handle).collect();
         wait_for(&self.client, &handles, num_returns, timeout, Some((pause, stop)))
+    }
+
+    /// References to objects whose ids were read from a value, all at once; they are held at `site`. `None` for one that is not there.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn borrow_all(&self, ids: impl ExactSizeIterator<Item = ObjectId>, site: u32) -> Result<Vec<Option<Reference>>, Error> {
+        scope::borrow_all(&self.client, ids, site)
     }
 }

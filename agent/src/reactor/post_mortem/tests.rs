@@ -180,7 +180,7 @@ fn what_a_killed_worker_held_is_listed_and_no_longer_held() {
     node.lose(worker, killed());
     assert_eq!(node.core.totals().references, rows - 1);
     assert!(node.core.references().iter().all(|row| row.pid != 11));
-    let PostMortem { process, references } = node.entry(worker).unwrap();
+    let PostMortem { process, references, .. } = node.entry(worker).unwrap();
     assert_eq!(node.core.post_mortem(), std::slice::from_ref(&process));
     assert_eq!((process.pid, process.process_type, process.signal, process.exit_code), (11, ProcessType::Worker, Some(9), None));
     assert_eq!((&*process.how, process.task.as_deref(), &*process.name), ("signal 9 SIGKILL", Some("sorter::merge"), "sorter"));
@@ -258,7 +258,7 @@ fn lists_are_bounded_and_counts_are_exact() {
     let count = 120;
     node.put(driver, count);
     node.lose(driver, killed());
-    let PostMortem { process, references } = node.entry(driver).unwrap();
+    let PostMortem { process, references, .. } = node.entry(driver).unwrap();
     assert_eq!((process.references, references.len()), (u64::from(count), MAX_DETAIL));
     assert_eq!(process.held_bytes, 3 * (1..=40).sum::<u64>() * ALIGNMENT);
     let sizes: Vec<_> = references.iter().map(|row| row.size_bytes.unwrap() / ALIGNMENT).collect();

@@ -1,0 +1,163 @@
+//! wait: one pass over the references where enough are there, and as many as are needed where not.
+
+use plasmon::binding::{Connection, ObjectKey, Reference};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyInt, PyList};
+
+use crate::connection::current;
+use crate::error::OrRaise;
+use crate::objects::{SIGNALS, Signals, seconds};
+use crate::reference::{ObjectRef, expect};
+
+static GENERATOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static WAIT_FOR_NEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Lists that differ in fewer references than this are made of each other.
+const FEW: usize = 16;
+
+/// Waits until some of the objects are there, with a value or an error.
+///
+/// Args:
+///     refs: a list of references, each once. A generator's results are there when the next one is.
+///     num_returns: how many.
+///     timeout: seconds after which it returns with what there is; ``None`` waits for as long as it takes.
+///     fetch_local: there is one node, so this changes nothing.
+///
+/// Returns:
+///     The references whose objects are there, ``num_returns`` at most, and the others; both in the order given.
+///
+/// Raises:
+///     TypeError: ``refs`` is no list of references.
+///     ValueError: ``num_returns`` is not between 1 and their number, or a reference is there twice.
+#[pyfunction]
+#[pyo3(signature = (refs, *, num_returns=None, timeout=None, fetch_local=true))]
+#[pyo3(text_signature = "(refs, *, num_returns=1, timeout=None, fetch_local=True)")]
+pub(crate) fn wait<'py>(
+    py: Python<'py>,
+    refs: &Bound<'py, PyAny>,
+    num_returns: Option<&Bound<'py, PyAny>>,
+    timeout: Option<f64>,
+    fetch_local: bool,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    // There is one node.
+    let _ = fetch_local;
+    if refs.is_instance_of::<ObjectRef>() {
+        return Err(PyTypeError::new_err("wait takes a list of references, not a single one\nhint: plasmon.wait([ref])"));
+    }
+    let wanted = num_returns.map_or(Ok(1), whole)?;
+    let limit = seconds("timeout", timeout)?;
+    let mut items = match refs.cast_exact::<PyList>() {
+        Ok(list) => list.clone(),
+        Err(_) => {
+            let none = |_| expect(refs, "wait").err().unwrap_or_else(|| PyTypeError::new_err("wait takes references"));
+            PyList::new(py, refs.try_iter().map_err(none)?.collect::<PyResult<Vec<_>>>()?)?
+        }
+    };
+    if items.is_empty() {
+        return Ok((PyList::empty(py).into_any(), PyList::empty(py).into_any()));
+    }
+    let Some(wanted) = usize::try_from(wanted).ok().filter(|wanted| (1..=items.len()).contains(wanted)) else {
+        let count = items.len();
+        return Err(PyValueError::new_err(format!("num_returns is 1 to {count}, the number of references, which {wanted} is not")));
+    };
+    let connection = current(py)?;
+    let Some(mut ready) = look(&connection, &items, wanted)? else {
+        return WAIT_FOR_NEXT.import(py, "plasmon._generators", "wait_for_next")?.call1((items, wanted, timeout))?.extract();
+    };
+    if ready.len() < wanted {
+        // Other threads may change the program's list meanwhile.
+        items = items.get_slice(0, items.len());
+        let references = items.iter().map(|item| expect(&item, "wait").cloned()).collect::<PyResult<Vec<_>>>()?;
+        let inner: Vec<&Reference> = references.iter().map(|reference| &reference.get().inner).collect();
+        let mut signals = Signals::default();
+        let waited = py.detach(|| connection.wait(&inner, wanted, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
+        let Some(waited) = waited else { return Err(signals.raised()) };
+        // As many as were asked for, as Ray has it.
+        ready = (0..waited.len()).filter(|index| waited[*index]).take(wanted).collect();
+    }
+    split(&items, &ready)
+}
+
+fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if value.is_instance_of::<PyBool>() || !value.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err(format!("num_returns is a whole number, not {}", value.get_type().name()?)));
+    }
+    // More than there are, in any case.
+    Ok(value.extract().unwrap_or(i64::MAX))
+}
+
+/// The places of the first `wanted` of the references whose objects are there: fewer, when there are fewer. `None` where a generator's
+/// results are among them. Runs none of the program's code, so the list stays as it is.
+///
+/// # Errors
+/// Something else than a reference is among them, or one that is of no use on this connection, or is there twice.
+fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> PyResult<Option<Vec<usize>>> {
+    let py = items.py();
+    let mut ready = Vec::with_capacity(wanted);
+    let mut keys: Vec<ObjectKey> = Vec::with_capacity(items.len());
+    let mut in_order = true;
+    for (index, item) in items.iter().enumerate() {
+        let Ok(reference) = item.cast::<ObjectRef>() else {
+            return if item.is_instance(GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?)? {
+                Ok(None)
+            } else {
+                Err(expect(&item, "wait").err().unwrap_or_else(|| PyTypeError::new_err("wait takes references")))
+            };
+        };
+        let key = connection.key(&reference.get().inner).or_raise(py)?;
+        in_order &= keys.last().is_none_or(|before| number(*before) < number(key));
+        keys.push(key);
+        if ready.len() < wanted && connection.has(key) {
+            ready.push(index);
+        }
+    }
+    if !in_order && repeats(&keys) {
+        return Err(PyValueError::new_err("wait takes each reference once"));
+    }
+    Ok(Some(ready))
+}
+
+fn number(key: ObjectKey) -> u64 {
+    u64::from(key.slot) << 32 | u64::from(key.generation)
+}
+
+/// Whether one of them comes twice.
+fn repeats(keys: &[ObjectKey]) -> bool {
+    /// No slot has this number.
+    const EMPTY: u64 = u64::MAX;
+    let mut met = vec![EMPTY; (2 * keys.len()).next_power_of_two()];
+    let last = met.len() - 1;
+    keys.iter().any(|key| {
+        let number = number(*key);
+        // The golden ratio's bits spread what lies side by side.
+        let mut at = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & last;
+        while met[at] != EMPTY && met[at] != number {
+            at = (at + 1) & last;
+        }
+        std::mem::replace(&mut met[at], number) == number
+    })
+}
+
+/// Those at the places `chosen`, which rise, and the others.
+fn split<'py>(items: &Bound<'py, PyList>, chosen: &[usize]) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let py = items.py();
+    let all = || items.get_slice(0, items.len());
+    let (there, rest) = if chosen.len() == items.len() {
+        (all(), PyList::empty(py))
+    } else if chosen.len() < FEW {
+        let there = chosen.iter().map(|index| items.get_item(*index)).collect::<PyResult<Vec<_>>>()?;
+        let rest = all();
+        chosen.iter().rev().try_for_each(|index| rest.del_item(*index))?;
+        (PyList::new(py, there)?, rest)
+    } else {
+        let (mut there, mut rest) = (Vec::with_capacity(chosen.len()), Vec::with_capacity(items.len() - chosen.len()));
+        let mut chosen = chosen.iter().copied().peekable();
+        for (index, item) in items.iter().enumerate() {
+            if chosen.next_if_eq(&index).is_some() { there.push(item) } else { rest.push(item) }
+        }
+        (PyList::new(py, there)?, PyList::new(py, rest)?)
+    };
+    Ok((there.into_any(), rest.into_any()))
+}
