@@ -153,10 +153,10 @@ impl Core {
         local::Task { max_retries, retry_exceptions: retries.retry_exceptions, ..local::Task::default() }
     }
 
-    /// A call ended with an error and is tried again: it goes before all that its actor was not sent yet.
+    /// A call ended with an error and is tried again: it goes before all that its actor was not sent yet, which wait for it meanwhile.
     pub(super) fn call_again(&mut self, call: TaskKey, actor: ObjectKey) {
         if let Some(actor) = self.actors.get_mut(&actor) {
-            actor.calls.push_first(call);
+            actor.calls.push_again(call);
             self.serving.push(actor.key);
         }
     }

@@ -76,9 +76,12 @@ impl Core {
         task.blocked = false;
         let spent = task.spend_retry(loss.cause(), self.config.oom.retries);
         let Some(delay_ms) = spent else { return self.error_of(key, loss) };
+        let role = task.role;
         task.started_ms = None;
         self.tell_retry(key, loss, delay_ms);
-        self.try_again(key, delay_ms);
+        // Calls whose worker is gone wait for their actor, which is made after a delay of its own.
+        let waits_for_actor = matches!(role, Role::Method(_)) && !matches!(loss, Loss::Exception { .. });
+        self.try_again(key, if waits_for_actor { 0 } else { delay_ms });
         None
     }
 
@@ -142,16 +145,13 @@ impl Core {
         let before = std::mem::replace(&mut task.status, after);
         let is_call = matches!(task.role, Role::Method(_));
         self.status_changed(Some(before), after);
-        if is_call {
-            return;
-        }
         if delay_ms > 0 {
             let at_ms = now_ms + delay_ms;
             if let Some(task) = self.tasks.get_mut(&key) {
                 task.rare_mut().retry_at_ms = Some(at_ms);
             }
             self.timers.insert((at_ms, key));
-        } else if waits_for == 0 {
+        } else if waits_for == 0 && !is_call {
             self.enqueue(key);
         }
     }
@@ -192,11 +192,13 @@ impl Core {
         while let Some((at_ms, key)) = self.timers.first().copied().filter(|(at_ms, _)| *at_ms <= self.now_ms) {
             self.timers.remove(&(at_ms, key));
             let Some(task) = self.tasks.get_mut(&key) else { continue };
-            let waits = task.status == TaskStatus::PendingNodeAssignment;
+            let (waits, role) = (task.status == TaskStatus::PendingNodeAssignment, task.role);
             let Some(rare) = task.rare_if_any() else { continue };
             if rare.retry_at_ms.take().is_some() {
-                if waits {
-                    self.enqueue(key);
+                match role {
+                    _ if !waits => {}
+                    Role::Method(actor) => self.serving.push(actor),
+                    Role::Function | Role::Constructor(_) => self.enqueue(key),
                 }
             } else if rare.limit_at_ms.take().is_some() {
                 self.time_out(key, out);

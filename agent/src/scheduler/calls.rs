@@ -1,5 +1,5 @@
-//! Calls that wait for their actor: in order for each caller, callers in turn. Those that had been sent to a worker that died come
-//! first, in the order in which they were sent.
+//! Calls that wait for their actor: in order for each caller, callers in turn. Those that are tried again come first, in the order in
+//! which they were sent.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,9 +21,19 @@ impl Calls {
         self.length += 1;
     }
 
-    /// Puts a call before all others.
+    /// Puts a call before all others but those of its caller that had been sent before it.
     pub fn push_first(&mut self, call: TaskKey) {
-        self.again.push_front(call);
+        let sent_before = |again: &TaskKey| again.process == call.process && again.number < call.number;
+        let place = self.again.iter().rposition(sent_before).map_or(0, |before| before + 1);
+        self.again.insert(place, call);
+        self.length += 1;
+    }
+
+    /// Puts a call that is tried again before all that was not sent yet, behind those of its caller that had been sent before it.
+    pub fn push_again(&mut self, call: TaskKey) {
+        let later = |again: &TaskKey| again.process == call.process && again.number > call.number;
+        let place = self.again.iter().position(later).unwrap_or(self.again.len());
+        self.again.insert(place, call);
         self.length += 1;
     }
 
@@ -144,6 +154,20 @@ mod tests {
         calls.remove(call(1, 2));
         let order: Vec<TaskKey> = std::iter::from_fn(|| calls.next(|_| true)).collect();
         assert_eq!(order, [call(1, 1), call(2, 1), call(1, 3), call(2, 2)]);
+        assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn calls_that_are_tried_again_keep_their_callers_order() {
+        let mut calls = Calls::default();
+        [call(1, 6), call(2, 5)].into_iter().for_each(|later| calls.push(later));
+        [call(1, 2), call(2, 2), call(1, 3), call(1, 1), call(2, 1)].into_iter().for_each(|failed| calls.push_again(failed));
+        // Their worker dies meanwhile, to which others had been sent.
+        [call(2, 4), call(1, 5)].into_iter().for_each(|sent| calls.push_first(sent));
+        let order: Vec<TaskKey> = std::iter::from_fn(|| calls.next(|_| true)).collect();
+        let again = [call(1, 1), call(1, 2), call(2, 1), call(2, 2), call(2, 4), call(1, 3), call(1, 5)];
+        assert_eq!(order[..7], again);
+        assert_eq!(order[7..], [call(1, 6), call(2, 5)]);
         assert!(calls.is_empty());
     }
 }

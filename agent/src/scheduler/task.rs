@@ -296,7 +296,7 @@ impl Task {
     #[must_use]
     pub fn is_ready_call(&self) -> bool {
         match self.status {
-            TaskStatus::PendingNodeAssignment => true,
+            TaskStatus::PendingNodeAssignment => self.rare().retry_at_ms.is_none(),
             TaskStatus::PendingObjStoreMemAvail => self.rare().paused_ms.is_none(),
             _ => false,
         }

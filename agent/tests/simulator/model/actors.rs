@@ -142,9 +142,11 @@ impl Model {
         Options { retries: retries.max_task_retries.unwrap_or(of_all), retry_exceptions: retries.retry_exceptions, ..Options::default() }
     }
 
-    /// A call ended with an error, and is tried again before all others.
+    /// A call ended with an error, and is tried again before all others but those of its caller that had been sent before it.
     pub(super) fn call_again(&mut self, call: TaskKey, actor: ObjectKey) {
-        self.actors.get_mut(&actor).expect("it ran the call").again.insert(0, call);
+        let again = &mut self.actors.get_mut(&actor).expect("it ran the call").again;
+        let place = again.iter().position(|later| later.process == call.process && later.number > call.number);
+        again.insert(place.unwrap_or(again.len()), call);
         self.tasks.get_mut(&call).expect("it ran").erred = true;
     }
 
@@ -286,7 +288,8 @@ impl Model {
     pub(super) fn next_calls(&self, actor: ObjectKey) -> Vec<TaskKey> {
         let Some(called) = self.actors.get(&actor) else { return Vec::new() };
         if let Some(first) = called.again.iter().find(|call| self.tasks[call].is_pending()) {
-            return Some(*first).into_iter().filter(|first| self.tasks[first].status == TaskStatus::PendingNodeAssignment).collect();
+            let is_ready = |call: &Task| call.status == TaskStatus::PendingNodeAssignment && call.retry_at_ms.is_none();
+            return Some(*first).into_iter().filter(|first| is_ready(&self.tasks[first])).collect();
         }
         let ready = self.ready_calls(actor);
         let (earlier, later): (Vec<TaskKey>, Vec<TaskKey>) = ready.into_iter().partition(|call| call.process <= called.last_caller);

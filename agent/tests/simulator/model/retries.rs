@@ -42,6 +42,8 @@ impl Model {
         (task.worker, task.blocked, task.room) = (None, false, None);
         (task.retry_at_ms, task.limit_at_ms) = (None, None);
         let role = task.role;
+        // Calls whose worker is gone wait for their actor alone.
+        let waits = !matches!(role, Role::Method(_)) || matches!(loss, Loss::Exception { .. });
         let wait_ms = if loss == Loss::OutOfMemory && role == Role::Function {
             let Some(wait_ms) = self.wait_for_memory(key) else { return false };
             wait_ms
@@ -62,7 +64,7 @@ impl Model {
         }
         self.wait_for_arguments(key);
         if let Some(task) = self.tasks.get_mut(&key) {
-            task.retry_at_ms = Some(now_ms + wait_ms).filter(|_| wait_ms > 0 && !matches!(role, Role::Method(_)));
+            task.retry_at_ms = Some(now_ms + wait_ms).filter(|_| wait_ms > 0 && waits);
         }
         true
     }
@@ -108,8 +110,10 @@ impl Model {
             again.push(call);
         }
         let actor = self.actors.get_mut(&key).expect("it was there before");
-        again.append(&mut actor.again);
-        actor.again = again;
+        for call in again.into_iter().rev() {
+            let before = actor.again.iter().rposition(|sent| sent.process == call.process && sent.number < call.number);
+            actor.again.insert(before.map_or(0, |before| before + 1), call);
+        }
         true
     }
 
