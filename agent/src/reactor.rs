@@ -29,6 +29,7 @@
 
 mod actors;
 mod arguments;
+pub mod bystander;
 mod cancel;
 pub mod check;
 mod compaction;
@@ -328,9 +329,9 @@ impl Core {
         let mut core = Self {
             now_ms: config.now_ms,
             store: Store::new(config.capacity),
-            objects: Objects::default(),
+            objects: Objects::new(config.slots),
             slots: Slots::new(config.slots),
-            references: ReferenceTable::default(),
+            references: ReferenceTable::new(config.slots),
             sites: Sites::default(),
             processes: vec![Some(Box::new(agent))],
             dead_pids: Vec::new(),

@@ -3,3 +3,4 @@
 pub mod births;
 pub mod sites;
 pub mod table;
+pub mod vacant;

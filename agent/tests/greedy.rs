@@ -1,12 +1,13 @@
 //! Clients that ask for more than anybody needs: what they cost the agent is bounded, in memory and in work, and others are served.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
+use plasmon_agent::reactor::bystander::Bystander;
+use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
-use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{Argument, Memory, SLOT_BLOCK, Task, ToAgent, ToClient, encode};
-use plasmon_protocol::record::{ObjectState, SiteKind};
+use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 
 const CAPACITY: u64 = 64 << 20;
@@ -19,41 +20,19 @@ struct Outside {
     backed: Option<u64>,
 }
 
-impl Outbox for Outside {
+impl Bystander for Outside {
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
         self.answers.push(to);
         self.longest = self.longest.max(encode(message).unwrap().len());
     }
 
-    fn publish(&mut self, _key: ObjectKey, _state: Option<ObjectState>, _offset: u64, _length: u64) {}
-
-    fn freed(&mut self, _process: ProcessId, _lease: u32, _key: ObjectKey) {}
-
-    fn reset_lease(&mut self, _process: ProcessId, _lease: u32) {}
-
-    fn recall(&mut self, _process: ProcessId) {}
-
     fn back(&mut self, end: u64) {
         self.backed = Some(end);
     }
 
-    fn start_worker(&mut self, _process: ProcessId, _job: JobId, _devices: &[u32]) {}
-
-    fn share_program(&mut self, _of: JobId, _to: JobId) {}
-
-    fn end_job(&mut self, _job: JobId) {}
-
-    fn withdraw(&mut self, _worker: ProcessId, _run: u64) {}
-
-    fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
-
-    fn relocate(&mut self, _from: u64, _to: u64, _length: u64) {}
-
     fn io(&mut self, job: Job) {
         panic!("nothing is spilled here: {job:?}");
     }
-
-    fn kill(&mut self, _process: ProcessId) {}
 }
 
 struct Node {

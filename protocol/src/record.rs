@@ -110,7 +110,9 @@ impl Site {
     /// The last part of the function's path; closures name their function.
     #[must_use]
     pub fn short_function(&self) -> &str {
-        self.function.split("::").filter(|part| !part.starts_with('{')).last().unwrap_or("")
+        let named = self.function.split("::").filter(|part| !part.starts_with('{')).last();
+        // Reduced debug information may name a closure without its function.
+        named.unwrap_or(if self.function.is_empty() { "" } else { "closure" })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 
 pub use clock::utc;
-pub use harmless::{harmless, is_harmful};
+pub use harmless::{harmless, is_harmful, is_plain};
 pub use options::{GroupBy, ReportOptions, SortBy, Units};
 
 use crate::filter::Filter;

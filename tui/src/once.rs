@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::keys::Key;
 use crate::link::websocket::{Door, WebSocketLink};
 use crate::link::{Link, LinkError, LinkEvent};
-use crate::model::clean::{clean, decode};
+use crate::model::clean::{clean, decode, is_clean};
 use crate::view::hit::screen_text;
 use crate::view::theme::Theme;
 
@@ -158,6 +158,7 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
     connection.send(&Request::Report { id: ID, filter: filter.to_owned() }).await?;
     let mut store = StoreRow { node, ..StoreRow::default() };
     let (mut references, mut post_mortem, mut stacks) = (Vec::new(), Vec::new(), Stacks::default());
+    let mut last = Arc::default();
     loop {
         let text = connection.text().await?;
         let part: Part = serde_json::from_str(&text).map_err(|error| connection.unreadable(&error))?;
@@ -180,7 +181,7 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
         post_mortem.extend(part.post_mortem.into_iter().map(|mut dead| {
             let texts = [&mut dead.process.name, &mut dead.process.how].into_iter().chain(&mut dead.process.task);
             texts.for_each(harmless);
-            dead.references.iter_mut().for_each(harmless_row);
+            dead.references.iter_mut().for_each(|row| harmless_row(row, &mut last));
             dead
         }));
         stacks.learn(part.frames.into_iter().map(|mut frame| {
@@ -188,7 +189,7 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
             frame
         }));
         let mut rows = part.references;
-        rows.iter_mut().for_each(harmless_row);
+        rows.iter_mut().for_each(|row| harmless_row(row, &mut last));
         stacks.link(&mut rows);
         references.append(&mut rows);
         if part.last {
@@ -199,13 +200,23 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
     }
 }
 
-fn harmless_row(row: &mut ReferenceRow) {
+/// Many rows in a row are of one site, which they share: `last` is the one before.
+fn harmless_row(row: &mut ReferenceRow, last: &mut Arc<Site>) {
     harmless(&mut row.node_ip);
-    harmless_site(&mut row.call_site);
-    harmless_site(&mut row.created_site);
+    for site in [&mut row.call_site, &mut row.created_site] {
+        harmless_site(site);
+        if **site == **last {
+            *site = Arc::clone(last);
+        } else {
+            *last = Arc::clone(site);
+        }
+    }
 }
 
 fn harmless(text: &mut Arc<str>) {
+    if is_clean(text) {
+        return;
+    }
     let mut safe = text.to_string();
     clean(&mut safe);
     if *safe != **text {

@@ -54,11 +54,24 @@ pub fn draw(app: &App, theme: &Theme, buffer: &mut Buffer) {
 
 /// Draws the whole screen; what can be clicked on where.
 pub(crate) fn draw_telling(app: &App, theme: &Theme, buffer: &mut Buffer) -> Vec<(Rect, hit::Hit)> {
+    if (buffer.area.width, buffer.area.height) != app.size {
+        return draw_clipped(app, theme, buffer);
+    }
     let mut paint = Paint::new(buffer, theme);
     whole(app, &mut paint);
     let hits = paint.hits;
     if theme.is_ascii() {
         theme::ascii::write(buffer);
+    }
+    hits
+}
+
+/// The terminal has another size by now than the dashboard knows: as much of the picture as there is room for, until it is told.
+fn draw_clipped(app: &App, theme: &Theme, buffer: &mut Buffer) -> Vec<(Rect, hit::Hit)> {
+    let mut known = Buffer::empty(Rect::new(0, 0, app.size.0, app.size.1));
+    let hits = draw_telling(app, theme, &mut known);
+    for position in buffer.area.intersection(known.area).positions() {
+        buffer[position] = known[position].clone();
     }
     hits
 }

@@ -403,6 +403,23 @@ fn an_empty_agent_is_explained_in_every_view() {
     }
 }
 
+/// A terminal may have another size than it said a moment ago.
+#[test]
+fn a_terminal_of_another_size_gets_what_fits() {
+    for (_, keys) in VIEWS {
+        let mut stage = Stage::new(200, 60);
+        stage.keys(keys);
+        let whole = stage.buffer(&Theme::new(true));
+        for (columns, rows) in [(80, 24), (61, 70), (250, 16), (1, 1)] {
+            let mut buffer = ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, columns, rows));
+            plasmon_tui::view::draw(&stage.app, &Theme::new(true), &mut buffer);
+            for position in buffer.area.intersection(whole.area).positions() {
+                assert_eq!(buffer[position], whole[position]);
+            }
+        }
+    }
+}
+
 #[test]
 fn no_size_panics() {
     for (columns, rows) in [(1, 1), (59, 16), (60, 15), (60, 16), (61, 17), (109, 20), (110, 16), (300, 20), (64, 100)] {

@@ -136,6 +136,10 @@ fn run() -> Outcome<ExitCode> {
         let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
         return Err(format!("no group '{unknown}'; there are {}", names.join(", ")).into());
     }
+    let readme = std::env::var("README").is_ok_and(|readme| readme == "1");
+    if readme && !only.is_empty() {
+        return Err("README=1 writes the whole table: it cannot be of one group only".into());
+    }
     let scratch = tempfile::Builder::new().prefix("plasmon-bench").tempdir()?;
     let mut bench = Bench { table: Table::default(), scratch: scratch.path().to_owned() };
     for line in machine::fingerprint()? {
@@ -162,7 +166,7 @@ fn run() -> Outcome<ExitCode> {
     println!("\nwritten to {}", file.display());
     let text = format!("{}\n\n{}", machine::sentence()?, bench.table.markdown());
     std::fs::write(file.with_file_name("bench.md"), &text)?;
-    if std::env::var("README").is_ok_and(|readme| readme == "1") {
+    if readme {
         into_readme(&text)?;
     }
     if stolen > MOST_STEAL {

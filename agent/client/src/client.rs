@@ -1,7 +1,7 @@
 //! One connection to an agent, used by every thread of the process. A forked child has its parent's in its memory, and none of what it
 //! leads to: whoever can be there asks [`Client::alive`] or [`Client::is_here`] before any lock and before any shared word.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
@@ -49,7 +49,6 @@ pub struct Connection {
     /// The agent's last demand for idle leases that was heard.
     recalls: AtomicU32,
     pub(crate) sites: Sites,
-    writer: Mutex<Writer>,
     /// Numbers of tasks.
     pub(crate) tasks: AtomicU32,
     /// A worker, not a driver.
@@ -65,11 +64,13 @@ pub struct Connection {
     farewell: OnceLock<String>,
     /// Why it ended; there when `closed` is set.
     end: OnceLock<Error>,
-    /// Views into the pool that live, and the service thread.
+    /// Views into the pool that live and have no place in the pin table, drafts, and the service thread.
     views: AtomicUsize,
 }
 
+/// What a put needs, under one lock: where it writes, and the ring that it is told through.
 struct Outbound {
+    writer: Writer,
     ring: Producer,
     buffer: Vec<u8>,
     /// The agent's rest that its bell was rung for last.
@@ -113,14 +114,13 @@ impl Client {
         let connection = Connection {
             pid: std::process::id(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            writer: Mutex::new(Writer::default()),
             requests: Requests::default(),
             inbound: parts.inbound,
             recalls: AtomicU32::new(0),
             sites: Sites::default(),
             tasks: AtomicU32::new(0),
             worker: parts.worker,
-            outbound: Mutex::new(Outbound { ring: parts.ring, buffer: Vec::new(), rung: AgentRest::default() }),
+            outbound: Mutex::new(Outbound { writer: Writer::default(), ring: parts.ring, buffer: Vec::new(), rung: AgentRest::default() }),
             agent_bell: parts.agent_bell,
             own_bell: parts.own_bell,
             channel: Mutex::new(Some(parts.channel)),
@@ -176,11 +176,7 @@ impl Client {
             return true;
         }
         // Whoever has the lock may be waiting for the same room.
-        let outbound = match self.outbound.try_lock() {
-            Ok(outbound) => outbound,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
+        let Some(outbound) = self.try_outbound() else { return false };
         let mut sender = Sender { client: self, outbound };
         let pushed = sender.try_push(message).unwrap_or(true);
         sender.finish(urgent);
@@ -192,24 +188,32 @@ impl Client {
     pub(crate) fn sender(&self) -> Result<Sender<'_>, Error> {
         // Before the lock too: who is woken by the connection's end may be called by a thread that holds it.
         self.alive()?;
-        let outbound = self.outbound.lock().unwrap_or_else(PoisonError::into_inner);
+        let outbound = self.outbound();
         self.alive()?;
         Ok(Sender { client: self, outbound })
     }
 
-    /// The leases and slots, unless another thread has them: it may wait for room in the ring. For the thread that makes it.
-    pub(crate) fn try_writer(&self) -> Option<MutexGuard<'_, Writer>> {
-        match self.writer.try_lock() {
-            Ok(writer) => Some(writer),
+    #[inline]
+    fn outbound(&self) -> MutexGuard<'_, Outbound> {
+        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_outbound(&self) -> Option<MutexGuard<'_, Outbound>> {
+        match self.outbound.try_lock() {
+            Ok(outbound) => Some(outbound),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
     }
 
-    /// The leases and slots.
-    #[inline]
-    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The leases and slots, unless another thread has them: it may wait for room in the ring. For the thread that makes it.
+    pub(crate) fn try_writer(&self) -> Option<Leases<'_>> {
+        self.try_outbound().map(Leases)
+    }
+
+    /// The leases and slots. Nothing is sent while they are held, but through [`Sender::writer`].
+    pub(crate) fn writer(&self) -> Leases<'_> {
+        Leases(self.outbound())
     }
 
     /// Whether the connection still serves.
@@ -303,6 +307,7 @@ impl Client {
     fn close_if_unused(&self) {
         if self.closed.load(Ordering::SeqCst)
             && self.views.load(Ordering::SeqCst) == 0
+            && !self.words.pins().is_used()
             && let Some(channel) = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
             // Closing would not do while a forked child has the descriptor too.
@@ -318,6 +323,14 @@ impl Client {
     #[inline]
     pub(crate) fn view_closed(&self) {
         if self.is_here() && self.views.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.close_if_unused();
+        }
+    }
+
+    /// A view through the pin table was given back.
+    #[inline]
+    pub(crate) fn pin_closed(&self) {
+        if self.closed.load(Ordering::SeqCst) {
             self.close_if_unused();
         }
     }
@@ -406,6 +419,23 @@ impl Drop for InPool<'_> {
     }
 }
 
+/// See [`Client::writer`].
+pub(crate) struct Leases<'a>(MutexGuard<'a, Outbound>);
+
+impl Deref for Leases<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.0.writer
+    }
+}
+
+impl DerefMut for Leases<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.0.writer
+    }
+}
+
 /// The ring to the agent, for as long as one thread sends.
 pub(crate) struct Sender<'a> {
     client: &'a Client,
@@ -413,6 +443,12 @@ pub(crate) struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    /// The leases and slots, whose objects are told of in the order of their places.
+    #[inline]
+    pub(crate) fn writer(&mut self) -> &mut Writer {
+        &mut self.outbound.writer
+    }
+
     /// Appends a message if the ring has room for it.
     #[inline]
     fn try_push(&mut self, message: &ToAgent<'_>) -> Result<bool, Error> {

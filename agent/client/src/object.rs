@@ -316,9 +316,8 @@ pub(crate) fn unclaimed(answer: &Answer) -> Option<ToAgent<'static>> {
 pub(crate) fn counted(client: &Arc<Client>, key: ObjectKey) -> Result<Pin, Error> {
     let inside = client.enter()?;
     let entry = client.slots.read(key.slot).filter(|entry| entry.generation == key.generation && entry.state == SlotState::InMemory);
-    let view = entry.and_then(|entry| client.pool.view(entry.offset, entry.length));
-    match view {
-        Some(view) => Ok(Pin::counted(client, inside, key, view)),
+    match entry.filter(|entry| client.pool.slice(entry.offset, entry.length).is_some()) {
+        Some(entry) => Ok(Pin::counted(client, inside, key, (entry.offset, entry.length))),
         None => Err(Error::Protocol { who: "the agent".to_owned(), cause: format!("object {} is not where it is pinned", client.id(key)) }),
     }
 }
@@ -326,10 +325,17 @@ pub(crate) fn counted(client: &Arc<Client>, key: ObjectKey) -> Result<Pin, Error
 /// Pins an object in memory through this process's own table; `None` when it takes the agent to do it.
 #[inline]
 pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
-    // Without a connection the agent may have lent the object's memory to others.
-    let inside = client.enter().ok()?;
+    // The shared words are not there in a forked child.
+    if !client.is_here() {
+        return None;
+    }
     match client.words.pins().pin_and_read(&client.slots, key) {
-        PinOutcome::Pinned { pin, offset, length } => Some(Pin::new(client, inside, key, pin, client.pool.view(offset, length)?)),
+        PinOutcome::Pinned { pin, offset, length } => {
+            let pin = Pin::new(client, key, pin, (offset, length));
+            // Pinned first, looked second; the connection's end does it the other way round. One of both sees the other: without a
+            // connection the agent may have lent the object's memory to others.
+            client.alive().ok().and_then(|()| client.pool.slice(offset, length)).is_some().then_some(pin)
+        }
         PinOutcome::NotInMemory(_) | PinOutcome::TableFull => None,
     }
 }

@@ -6,9 +6,8 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 
-use plasmon_memory::number::Number;
+use plasmon_memory::number::{Number, bytes_as_numbers};
 use plasmon_memory::pin::PinIndex;
-use plasmon_memory::pool::View;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::local::ToAgent;
@@ -20,24 +19,25 @@ use crate::client::{Client, InPool};
 pub(crate) struct Pin {
     client: Arc<Client>,
     key: ObjectKey,
+    /// Its place in the pin table, which keeps the connection open; without one, the connection counts it.
     index: Option<PinIndex>,
-    view: View,
+    /// Where the bytes are in the pool, and how many; they are inside.
+    place: (u64, u64),
     /// The agent counts it: a row says so.
     counted: bool,
 }
 
 impl Pin {
-    /// Through the pin table; the agent does not know of it yet. Keeps the connection open as `inside` did.
+    /// Through the pin table; the agent does not know of it yet.
     #[inline]
-    pub(crate) fn new(client: &Arc<Client>, inside: InPool<'_>, key: ObjectKey, index: PinIndex, view: View) -> Self {
-        std::mem::forget(inside);
-        Self { client: Arc::clone(client), key, index: Some(index), view, counted: false }
+    pub(crate) fn new(client: &Arc<Client>, key: ObjectKey, index: PinIndex, place: (u64, u64)) -> Self {
+        Self { client: Arc::clone(client), key, index: Some(index), place, counted: false }
     }
 
-    /// One that the agent has counted already.
-    pub(crate) fn counted(client: &Arc<Client>, inside: InPool<'_>, key: ObjectKey, view: View) -> Self {
+    /// One that the agent has counted already. Keeps the connection open as `inside` did.
+    pub(crate) fn counted(client: &Arc<Client>, inside: InPool<'_>, key: ObjectKey, place: (u64, u64)) -> Self {
         std::mem::forget(inside);
-        Self { client: Arc::clone(client), key, index: None, view, counted: true }
+        Self { client: Arc::clone(client), key, index: None, place, counted: true }
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {
@@ -46,7 +46,8 @@ impl Pin {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         self.check();
-        self.view.as_slice()
+        // Checked when the view was made; the pool has kept its size.
+        self.client.pool.slice(self.place.0, self.place.1).unwrap_or_default()
     }
 
     /// The memory is where it was when the view was taken.
@@ -87,14 +88,16 @@ impl Drop for Pin {
         if !self.client.is_here() {
             return;
         }
-        if let Some(index) = self.index.take() {
+        let index = self.index.take();
+        let through_table = index.is_some();
+        if let Some(index) = index {
             self.client.words.pins().unpin(index);
         }
         failpoint!("unpinned");
         if self.counted {
             let _ = self.client.push(&ToAgent::DropPin { key: self.key });
         }
-        self.client.view_closed();
+        if through_table { self.client.pin_closed() } else { self.client.view_closed() }
     }
 }
 
@@ -114,11 +117,11 @@ impl<N: Number> Pinned<[N]> {
     /// # Errors
     /// [`Error::Decode`] when its size is not a whole number of them.
     pub(crate) fn new(pin: Pin) -> Result<Self, Error> {
-        if pin.view.as_numbers::<N>().is_none() {
+        if bytes_as_numbers::<N>(pin.bytes()).is_none() {
             return Err(Error::Decode {
                 object: pin.id(),
                 wanted: std::any::type_name::<[N]>().to_owned(),
-                cause: format!("its {} bytes are not a whole number of {}", pin.view.len(), size_of::<N>()),
+                cause: format!("its {} bytes are not a whole number of {}", pin.place.1, size_of::<N>()),
             });
         }
         Ok(Self { pin: Arc::new(pin), kind: PhantomData })
@@ -137,8 +140,7 @@ impl<N: Number> Deref for Pinned<[N]> {
     type Target = [N];
 
     fn deref(&self) -> &[N] {
-        self.pin.check();
-        self.pin.view.as_numbers().unwrap_or_default()
+        bytes_as_numbers(self.pin.bytes()).unwrap_or_default()
     }
 }
 

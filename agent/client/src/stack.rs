@@ -83,6 +83,8 @@ fn own(frames: Vec<Called>, location: &Location<'_>) -> Vec<Called> {
     };
     // Compilers know files by where they were built, and locations by where they lie in their package.
     let root = frames[first].file.strip_suffix(location.file()).unwrap_or_default().to_owned();
+    // What lies beside the caller is the program's, whatever it is called.
+    let home = frames[first].file.rsplit_once('/').map(|(home, _)| format!("{home}/")).filter(|_| frames[first].is_at(location));
     let mut told: Vec<Called> = Vec::new();
     // Of a closure, whose function is named by the frame behind it.
     let mut closure: Option<usize> = None;
@@ -93,7 +95,8 @@ fn own(frames: Vec<Called>, location: &Location<'_>) -> Vec<Called> {
                 told[of].function = format!("{owner}::{}", told[of].function);
             }
         }
-        if at != first && is_library(&frame.function) {
+        let is_own = home.as_ref().is_some_and(|home| frame.file.starts_with(home));
+        if at != first && !is_own && (is_library(&frame.function) || is_rusts(&frame.file)) {
             continue;
         }
         let file = frame.file.strip_prefix(&root).map_or(frame.file.clone(), str::to_owned);
@@ -109,6 +112,11 @@ fn own(frames: Vec<Called>, location: &Location<'_>) -> Vec<Called> {
         (innermost.file, innermost.line) = (location.file().to_owned(), location.line());
     }
     told
+}
+
+/// Files of Rust's own libraries, whose functions reduced debug information names without their path.
+fn is_rusts(file: &str) -> bool {
+    file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/")
 }
 
 /// Stacks that have been told, with their numbers; none of those that cannot be known.
@@ -150,6 +158,7 @@ mod tests {
             frame("core::ops::function::FnOnce::call_once", "/rustc/function.rs", 250),
             frame("app::Store::fill", "/build/app/src/store.rs", 9),
             frame("rayon::join", "/cargo/rayon.rs", 5),
+            frame("try_for_each<core::ops::range::Range<u8>>", "/rustc/ab12/library/core/src/iter/traits/iterator.rs", 5),
             frame("app::main", "/build/app/src/main.rs", 2),
             frame("std::rt::lang_start", "/rustc/rt.rs", 1),
             frame("main", "", 0),
@@ -163,6 +172,14 @@ mod tests {
                 ("app::main", "src/main.rs", 2)
             ]
         );
+        // A program that is called as this library is.
+        let beside = format!("{}/main.rs", at.rsplit_once('/').unwrap().0);
+        let named = vec![
+            frame("plasmon::put", "/build/plasmon/object.rs", 40),
+            frame("plasmon::keep", &at, here.line()),
+            frame("plasmon::main", &beside, 2),
+        ];
+        assert_eq!(own(named, here).len(), 2);
         // Somebody else asks for what was called from there.
         assert_eq!(own(frames[3..].to_vec(), here), []);
         assert_eq!(own(Vec::new(), here), []);

@@ -14,11 +14,11 @@ use std::time::Instant;
 use plasmon_memory::channel::Channel;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::TaskKey;
-use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, ToAgent, ToClient, Value, Work};
+use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, SMALL, ToAgent, ToClient, Value, Work};
 use plasmon_protocol::record::SiteKind;
 
 use crate::cancelled::{self, Begun};
-use crate::client::Client;
+use crate::client::{Client, Sender};
 use crate::connect;
 use crate::failpoint::copy;
 use crate::heap;
@@ -282,33 +282,42 @@ fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Giv
 }
 
 pub(crate) fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: u32) -> Result<(), Error> {
-    let publish = |contains: &[_], value: Value<'_>| {
-        let mut sender = client.sender()?;
+    let publish = |sender: &mut Sender<'_>, contains: &[_], value: Value<'_>| {
         sender.stage(contains)?;
-        sender.push(&ToAgent::Output { task, value })?;
+        sender.push(&ToAgent::Output { task, value })
+    };
+    let inline = |contains: &[_], bytes: &[u8]| {
+        let mut sender = client.sender()?;
+        publish(&mut sender, contains, Value::Inline(bytes))?;
         sender.finish(false);
         Ok(())
     };
     match result {
-        Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => publish(&keys(client, &contains)?, Value::Inline(&bytes)),
+        Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => inline(&keys(client, &contains)?, &bytes),
         Outgoing::Encoded { bytes, contains } => {
             let contains = keys(client, &contains)?;
-            writer::output(client, bytes.len() as u64, site, |room| copy(room, &bytes), |value| publish(&contains, value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, &bytes), |sender, value| publish(sender, &contains, value))
         }
         Outgoing::Numbers(numbers) => {
             let bytes = (*numbers).as_ref();
-            writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |value| publish(&[], value))
+            writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |sender, value| publish(sender, &[], value))
         }
         Outgoing::Filled { length, contains, fill } if length <= INLINE => {
             let mut bytes = vec![0; length];
             fill(&mut bytes);
-            publish(&keys(client, &contains)?, Value::Inline(&bytes))
+            inline(&keys(client, &contains)?, &bytes)
+        }
+        Outgoing::Filled { length, contains, fill } if length as u64 <= SMALL => {
+            // What `fill` keeps goes with it, and may have something to say.
+            let mut bytes = vec![0; length];
+            fill(&mut bytes);
+            send(client, task, Outgoing::Encoded { bytes, contains }, site)
         }
         Outgoing::Filled { length, contains, fill } => {
             let contains = keys(client, &contains)?;
-            writer::output(client, length as u64, site, fill, |value| publish(&contains, value))
+            writer::output(client, length as u64, site, fill, |sender, value| publish(sender, &contains, value))
         }
-        Outgoing::Draft(room) => writer::output_draft(client, room, |value| publish(&[], value)),
+        Outgoing::Draft(room) => writer::output_draft(client, room, |sender, value| publish(sender, &[], value)),
     }
 }
 

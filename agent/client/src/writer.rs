@@ -10,7 +10,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::local::{Memory, SLOT_BLOCK, SMALL, ToAgent, Value};
 
-use crate::client::Client;
+use crate::client::{Client, Sender};
 use crate::request::Answer;
 
 /// Used slots that are looked at before a new block is asked for.
@@ -124,10 +124,10 @@ impl Drop for Room {
         }
         if draft.is_some() {
             drop(draft);
-            // The agent takes the lease for one that an object is being written into.
-            let mut writer = self.client.writer();
-            let index = writer.singles.iter().position(|single| single.number == self.lease);
-            if let Some(lease) = index.map(|index| writer.singles.swap_remove(index)) {
+            // The agent takes the lease for one that an object is being written into. Without an agent nobody wants it back, and whoever
+            // is woken by the connection's end may be called by a thread that has the lock.
+            let lease = self.client.alive().ok().and_then(|()| self.client.writer().take_single(self.lease));
+            if let Some(lease) = lease {
                 give_back(&self.client, lease);
             }
         }
@@ -135,7 +135,8 @@ impl Drop for Room {
     }
 }
 
-/// Publishes what `fill` writes as a new object: calls `fill` with exactly `length` bytes, then tells the agent.
+/// Publishes what `fill` writes as a new object: calls `fill` with exactly `length` bytes, then tells the agent. Nobody else of this
+/// process sends meanwhile: `fill` copies, and does nothing else.
 pub(crate) fn put(
     client: &Arc<Client>,
     length: u64,
@@ -151,23 +152,23 @@ pub(crate) fn put(
         return publish(client, room, site, contains, hidden);
     }
     loop {
-        // Before the lock too: in a forked child nobody gives it back.
-        client.alive()?;
         let lacks_slots = {
-            let mut writer = client.writer();
             // While somebody has the leases the connection stays open, if it is open now.
-            client.alive()?;
+            let mut sender = client.sender()?;
+            let writer = sender.writer();
             if writer.chunk(client, length).is_none() {
                 false
             } else if let Some(key) = writer.free_slot(client) {
-                let put = writer.write(length, fill, |memory| {
-                    let mut sender = client.sender()?;
+                let put = writer.write(length, fill).and_then(|memory| {
                     sender.stage(contains)?;
-                    sender.push(&ToAgent::Put { key, memory, site, hidden })?;
-                    sender.finish(false);
-                    Ok(())
+                    sender.push(&ToAgent::Put { key, memory, site, hidden })
                 });
+                let writer = sender.writer();
+                if put.is_ok() {
+                    writer.count_published();
+                }
                 writer.settle_slot(key, put.is_ok());
+                sender.finish(false);
                 return put.map(|()| key);
             } else {
                 true
@@ -183,13 +184,18 @@ fn small(
     length: u64,
     site: u32,
     fill: impl FnOnce(&mut [u8]),
-    publish: impl FnOnce(Memory) -> Result<(), Error>,
+    publish: impl FnOnce(&mut Sender<'_>, Memory) -> Result<(), Error>,
 ) -> Result<(), Error> {
     loop {
         {
-            let mut writer = client.writer();
+            let mut sender = client.sender()?;
+            let writer = sender.writer();
             if writer.chunk(client, length).is_some() {
-                return writer.write(length, fill, publish);
+                let memory = writer.write(length, fill)?;
+                publish(&mut sender, memory)?;
+                sender.writer().count_published();
+                sender.finish(false);
+                return Ok(());
             }
         }
         ask_for_chunk(client, length, site)?;
@@ -212,20 +218,24 @@ pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[Object
 
 /// A slot that was taken waits behind the others: for its object's end, or to be taken again when it got no object.
 pub(crate) fn settle_slot(client: &Client, key: ObjectKey, used: bool) {
-    client.writer().settle_slot(key, used);
+    // As above: whoever is woken by the connection's end.
+    if client.alive().is_ok() {
+        client.writer().settle_slot(key, used);
+    }
 }
 
-/// A task's result: written into this worker's own memory, and published through `send`.
+/// A task's result: written into this worker's own memory, and published through `send`. As for [`put`], `fill` copies a small one, and
+/// does nothing else.
 pub(crate) fn output(
     client: &Arc<Client>,
     length: u64,
     site: u32,
     fill: impl FnOnce(&mut [u8]),
-    send: impl FnOnce(Value<'_>) -> Result<(), Error>,
+    send: impl FnOnce(&mut Sender<'_>, Value<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let _inside = client.enter()?;
     if length <= SMALL {
-        return small(client, length, site, fill, |memory| send(Value::Memory(memory)));
+        return small(client, length, site, fill, |sender, memory| send(sender, Value::Memory(memory)));
     }
     let mut room = single(client, length, site)?;
     fill(room.bytes_mut());
@@ -233,9 +243,17 @@ pub(crate) fn output(
 }
 
 /// A task's result that was written as a draft.
-pub(crate) fn output_draft(client: &Client, room: Room, send: impl FnOnce(Value<'_>) -> Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn output_draft(
+    client: &Client,
+    room: Room,
+    send: impl FnOnce(&mut Sender<'_>, Value<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let _inside = client.enter()?;
-    send(Value::Memory(room.finish()))
+    let memory = room.finish();
+    let mut sender = client.sender()?;
+    send(&mut sender, Value::Memory(memory))?;
+    sender.finish(false);
+    Ok(())
 }
 
 /// Room for one object in a lease of its own.
@@ -291,12 +309,15 @@ fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease,
 
 /// Lets go of every lease without live objects: the agent is to be told so. `None` when another thread has the leases at this moment.
 pub(crate) fn release_idle(client: &Client) -> Option<Vec<ToAgent<'static>>> {
-    let mut writer = client.try_writer()?;
-    let writer = &mut *writer;
     let mut gone: Vec<Lease> = Vec::new();
-    for leases in [&mut writer.chunks, &mut writer.singles] {
-        gone.extend(leases.extract_if(.., |lease| lease.is_idle(client)));
+    {
+        let mut writer = client.try_writer()?;
+        let writer = &mut *writer;
+        for leases in [&mut writer.chunks, &mut writer.singles] {
+            gone.extend(leases.extract_if(.., |lease| lease.is_idle(client)));
+        }
     }
+    // System calls: meanwhile others go on.
     Some(gone.into_iter().map(release).collect())
 }
 
@@ -363,18 +384,29 @@ impl Writer {
         self.chunks.last_mut()
     }
 
-    /// Writes into the chunk that [`Writer::chunk`] has found, and publishes. Under the lock, so that the objects of a chunk are published
-    /// in the order of their places.
+    /// Writes into the chunk that [`Writer::chunk`] has found. What follows under the same lock is the message that publishes it, so that
+    /// the objects of a chunk are published in the order of their places; and [`Writer::count_published`].
     #[inline]
-    fn write(&mut self, length: u64, fill: impl FnOnce(&mut [u8]), publish: impl FnOnce(Memory) -> Result<(), Error>) -> Result<(), Error> {
+    fn write(&mut self, length: u64, fill: impl FnOnce(&mut [u8])) -> Result<Memory, Error> {
         let short = || Error::Protocol { who: "the agent".to_owned(), cause: format!("a lease too short for {length} bytes") };
         let chunk = self.chunks.last_mut().ok_or_else(short)?;
         let (offset, bytes) = chunk.range.take(length).ok_or_else(short)?;
         fill(bytes);
         failpoint!("copied");
-        publish(Memory { lease: chunk.number, offset, length })?;
-        chunk.published = chunk.published.wrapping_add(1);
-        Ok(())
+        Ok(Memory { lease: chunk.number, offset, length })
+    }
+
+    /// What was written last is published.
+    #[inline]
+    fn count_published(&mut self) {
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.published = chunk.published.wrapping_add(1);
+        }
+    }
+
+    fn take_single(&mut self, number: u32) -> Option<Lease> {
+        let index = self.singles.iter().position(|single| single.number == number)?;
+        Some(self.singles.swap_remove(index))
     }
 
     fn settle_slot(&mut self, key: ObjectKey, used: bool) {

@@ -234,7 +234,7 @@ impl Core {
         if object.rows == 0 {
             return false;
         }
-        match self.references.remove(&mut object.first_row, &mut holder.first_reference, process, count) {
+        match self.references.remove(&mut object.first_row, &mut holder.first_reference, key, process, count) {
             Removed::NotHeld => return false,
             Removed::RowStays => {}
             Removed::RowGone => {

@@ -59,11 +59,19 @@ struct Entry {
     site: Arc<Site>,
     /// Frames from here on outwards.
     depth: usize,
+    growth: Growth,
+}
+
+/// What changes with every object of a site. One cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Load {
     weight: Weight,
     births: Births,
-    growth: Growth,
     dirty: bool,
 }
+
+const _: () = assert!(size_of::<Load>() == 64);
 
 /// What the sites that one client was the first to name take of the agent's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,6 +90,8 @@ fn most(limit: usize, stacked: bool) -> usize {
 pub struct Sites {
     cost: usize,
     entries: Vec<Entry>,
+    /// For each entry, by the same numbers.
+    loads: Vec<Load>,
     index: HashMap<Place, SiteId, foldhash::fast::FixedState>,
     dirty: Vec<SiteId>,
     renamed: bool,
@@ -93,8 +103,16 @@ pub struct Sites {
 
 impl Default for Sites {
     fn default() -> Self {
-        let mut sites =
-            Self { cost: 0, entries: Vec::new(), index: HashMap::default(), dirty: Vec::new(), renamed: false, stacked: false, told: None };
+        let mut sites = Self {
+            cost: 0,
+            entries: Vec::new(),
+            loads: Vec::new(),
+            index: HashMap::default(),
+            dirty: Vec::new(),
+            renamed: false,
+            stacked: false,
+            told: None,
+        };
         sites.push(Site::default());
         sites
     }
@@ -212,15 +230,15 @@ impl Sites {
     /// What the objects created in just this place weigh.
     #[must_use]
     pub fn weight(&self, id: SiteId) -> Weight {
-        self.entries.get(id.0 as usize).map_or(Weight::default(), |entry| entry.weight)
+        self.loads.get(id.0 as usize).map_or(Weight::default(), |load| load.weight)
     }
 
     /// Changes what the site's objects weigh.
     pub fn weigh(&mut self, id: SiteId, change: impl FnOnce(&mut Weight)) {
-        let Some(entry) = self.entries.get_mut(id.0 as usize) else { return };
-        change(&mut entry.weight);
-        if !entry.dirty {
-            entry.dirty = true;
+        let Some(load) = self.loads.get_mut(id.0 as usize) else { return };
+        change(&mut load.weight);
+        if !load.dirty {
+            load.dirty = true;
             self.dirty.push(id);
         }
     }
@@ -228,8 +246,8 @@ impl Sites {
     /// An object was created there, milliseconds since the Unix epoch.
     pub fn enter(&mut self, id: SiteId, created_ms: u64) {
         self.weigh(id, |weight| weight.objects += 1);
-        if let Some(entry) = self.entries.get_mut(id.0 as usize) {
-            entry.births.add(created_ms);
+        if let Some(load) = self.loads.get_mut(id.0 as usize) {
+            load.births.add(created_ms);
         }
     }
 
@@ -239,21 +257,21 @@ impl Sites {
             weight.objects -= 1;
             weight.bytes -= bytes;
         });
-        if let Some(entry) = self.entries.get_mut(id.0 as usize) {
-            entry.births.remove(created_ms);
+        if let Some(load) = self.loads.get_mut(id.0 as usize) {
+            load.births.remove(created_ms);
         }
     }
 
     /// When the oldest of the live objects created in just this place was, milliseconds since the Unix epoch.
     #[must_use]
     pub fn oldest(&self, id: SiteId) -> Option<u64> {
-        self.entries.get(id.0 as usize)?.births.oldest()
+        self.loads.get(id.0 as usize)?.births.oldest()
     }
 
     /// What weighs on each site, by their numbers: in all, and when the oldest was created. Objects weigh on their own site alone while they
     /// come and go; who looks adds up, once for all sites, from the innermost ones outwards.
     fn sums(&self) -> Vec<(Weight, Option<u64>)> {
-        let mut sums: Vec<_> = self.entries.iter().map(|entry| (entry.weight, entry.births.oldest())).collect();
+        let mut sums: Vec<_> = self.loads.iter().map(|load| (load.weight, load.births.oldest())).collect();
         for id in (1..if self.stacked { sums.len() } else { 0 }).rev() {
             let (weight, oldest) = sums[id];
             let caller = self.entries[id].site.caller.0 as usize;
@@ -271,11 +289,11 @@ impl Sites {
     /// What is to be told of each site, by their numbers.
     #[must_use]
     pub fn figures(&self, now_ms: u64) -> Vec<Figures> {
-        let told = |(entry, (held, oldest_ms)): (&Entry, (Weight, Option<u64>))| {
-            let (bytes, objects, own_growth) = entry.growth.since(&held, &entry.weight, now_ms);
-            Figures { own: entry.weight, held, growth: (bytes, objects), own_growth, oldest_ms }
+        let told = |((entry, load), (held, oldest_ms)): ((&Entry, &Load), (Weight, Option<u64>))| {
+            let (bytes, objects, own_growth) = entry.growth.since(&held, &load.weight, now_ms);
+            Figures { own: load.weight, held, growth: (bytes, objects), own_growth, oldest_ms }
         };
-        self.entries.iter().zip(self.sums()).map(told).collect()
+        self.entries.iter().zip(&self.loads).zip(self.sums()).map(told).collect()
     }
 
     /// Takes a sample of every site that changed since the last one.
@@ -287,10 +305,10 @@ impl Sites {
         for id in std::mem::take(&mut self.dirty) {
             // With it changed what it was called from, up to where that was noticed before.
             let mut at = id.0 as usize;
-            self.entries[at].dirty = false;
+            self.loads[at].dirty = false;
             loop {
                 let entry = &mut self.entries[at];
-                let fresh = entry.growth.sample(now_ms, &sums[at].0, &entry.weight);
+                let fresh = entry.growth.sample(now_ms, &sums[at].0, &self.loads[at].weight);
                 at = entry.site.caller.0 as usize;
                 if !fresh || at == 0 {
                     break;
@@ -332,7 +350,8 @@ impl Sites {
 
     /// All numbers but the unknown one's, with what the objects created in just these places weigh.
     pub fn iter(&self) -> impl Iterator<Item = (SiteId, &Arc<Site>, Weight)> {
-        self.entries.iter().enumerate().map(|(index, entry)| (SiteId(index as u32), &entry.site, entry.weight))
+        let all = self.entries.iter().zip(&self.loads).enumerate();
+        all.map(|(index, (entry, load))| (SiteId(index as u32), &entry.site, load.weight))
     }
 
     fn push(&mut self, site: Site) -> SiteId {
@@ -340,14 +359,8 @@ impl Sites {
         let outer = (site.caller.0 != 0).then(|| Arc::clone(self.get(site.caller)));
         self.stacked |= outer.is_some();
         let depth = if id.0 == 0 { 0 } else { self.depth(site.caller) + 1 };
-        self.entries.push(Entry {
-            site: Arc::new(Site { id, outer, ..site }),
-            depth,
-            weight: Weight::default(),
-            births: Births::default(),
-            growth: Growth::default(),
-            dirty: false,
-        });
+        self.entries.push(Entry { site: Arc::new(Site { id, outer, ..site }), depth, growth: Growth::default() });
+        self.loads.push(Load::default());
         id
     }
 }

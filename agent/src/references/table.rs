@@ -1,9 +1,14 @@
 //! One row for each (process, object) pair. Rows live in one array; two chains run through it: the holders of one object
 //! (short, single) and the references of one process (long, double, so that any row can leave it at once).
+//!
+//! An object's first row is at the place with its slot's number, where that is free: so it is looked for without waiting for what the
+//! object says, and a table that is far larger than the caches costs one wait instead of two.
 
+use plasmon_memory::pages::reserve;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::record::ReferenceType;
 
+use super::vacant::Vacant;
 use crate::changes::Changes;
 
 /// No row.
@@ -22,8 +27,9 @@ pub enum Count {
     Captured,
 }
 
-/// Why one process keeps one object.
+/// Why one process keeps one object. One cache line.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Row {
     /// The object.
     pub key: ObjectKey,
@@ -40,7 +46,19 @@ pub struct Row {
     after: u32,
 }
 
+const _: () = assert!(size_of::<Row>() == 64);
+
 impl Row {
+    /// At a place where there is none.
+    fn none() -> Self {
+        let (key, process, site) = (ObjectKey::default(), ProcessId(0), SiteId(0));
+        Self { key, process, site, since_ms: 0, counts: [0; 4], next_holder: NONE, before: NONE, after: NONE }
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.counts == [0; 4]
+    }
+
     /// One of the counts.
     #[must_use]
     pub fn count(&self, count: Count) -> u32 {
@@ -63,10 +81,12 @@ impl Row {
 }
 
 /// All rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReferenceTable {
     rows: Vec<Row>,
-    vacant: Vec<u32>,
+    vacant: Vacant,
+    /// Rows that there is room for from the begin on.
+    room: u32,
     /// Rows that changed, by their places, for whoever follows the table.
     pub changes: Changes,
 }
@@ -91,7 +111,16 @@ pub enum Removed {
     NotHeld,
 }
 
+/// So many places are left free before the one with a slot's number.
+const AHEAD: usize = 64;
+
 impl ReferenceTable {
+    /// No rows. Of as many as there are slots they never move.
+    #[must_use]
+    pub fn new(slots: u32) -> Self {
+        Self { rows: Vec::new(), vacant: Vacant::default(), room: slots, changes: Changes::default() }
+    }
+
     /// Raises a count. `first_holder` is the object's chain, `first_reference` the process's; both may change.
     #[expect(clippy::too_many_arguments, reason = "a row's identity, its two chains and its origin")]
     pub fn add(
@@ -104,7 +133,7 @@ impl ReferenceTable {
         site: SiteId,
         now_ms: u64,
     ) -> Added {
-        if let Some(index) = self.find(*first_holder, process) {
+        if let Some(index) = self.find(*first_holder, key, process) {
             self.rows[index as usize].counts[count as usize] += 1;
             self.changes.mark(index);
             return Added::SameRow;
@@ -112,16 +141,7 @@ impl ReferenceTable {
         let mut counts = [0; 4];
         counts[count as usize] = 1;
         let row = Row { key, process, site, since_ms: now_ms, counts, next_holder: *first_holder, before: NONE, after: *first_reference };
-        let index = match self.vacant.pop() {
-            Some(index) => {
-                self.rows[index as usize] = row;
-                index
-            }
-            None => {
-                self.rows.push(row);
-                self.rows.len() as u32 - 1
-            }
-        };
+        let index = self.place(row);
         self.changes.mark(index);
         if *first_reference != NONE {
             self.rows[*first_reference as usize].before = index;
@@ -131,9 +151,43 @@ impl ReferenceTable {
         Added::NewRow
     }
 
+    /// Puts a new row where its object's slot says, or wherever there is a place.
+    fn place(&mut self, row: Row) -> u32 {
+        let (home, end) = (row.key.slot as usize, self.rows.len());
+        if end == 0 {
+            reserve(&mut self.rows, self.room as usize);
+        }
+        let index = if self.vacant.take(row.key.slot) {
+            Some(row.key.slot)
+        } else if (end..end + AHEAD).contains(&home) {
+            self.rows.resize_with(home, Row::none);
+            (end..home).for_each(|place| self.vacant.enter(place as u32));
+            None
+        } else {
+            self.vacant.take_any()
+        };
+        match index {
+            Some(index) => {
+                self.rows[index as usize] = row;
+                index
+            }
+            None => {
+                self.rows.push(row);
+                self.rows.len() as u32 - 1
+            }
+        }
+    }
+
     /// Lowers a count.
-    pub fn remove(&mut self, first_holder: &mut u32, first_reference: &mut u32, process: ProcessId, count: Count) -> Removed {
-        let Some(index) = self.find(*first_holder, process) else { return Removed::NotHeld };
+    pub fn remove(
+        &mut self,
+        first_holder: &mut u32,
+        first_reference: &mut u32,
+        key: ObjectKey,
+        process: ProcessId,
+        count: Count,
+    ) -> Removed {
+        let Some(index) = self.find(*first_holder, key, process) else { return Removed::NotHeld };
         let counts = &mut self.rows[index as usize].counts;
         if counts[count as usize] == 0 {
             return Removed::NotHeld;
@@ -150,7 +204,7 @@ impl ReferenceTable {
     /// The row at a place, unless it is vacant.
     #[must_use]
     pub fn at(&self, place: u32) -> Option<&Row> {
-        self.rows.get(place as usize).filter(|row| row.counts != [0; 4])
+        self.rows.get(place as usize).filter(|row| !row.is_vacant())
     }
 
     /// There are no rows at places from here on.
@@ -184,7 +238,11 @@ impl ReferenceTable {
         })
     }
 
-    fn find(&self, first_holder: u32, process: ProcessId) -> Option<u32> {
+    fn find(&self, first_holder: u32, key: ObjectKey, process: ProcessId) -> Option<u32> {
+        let home = self.rows.get(key.slot as usize).filter(|row| row.key == key && row.process == process && !row.is_vacant());
+        if home.is_some() {
+            return Some(key.slot);
+        }
         let mut index = first_holder;
         while let Some(row) = self.rows.get(index as usize) {
             if row.process == process {
@@ -213,6 +271,6 @@ impl ReferenceTable {
         if after != NONE {
             self.rows[after as usize].before = before;
         }
-        self.vacant.push(index);
+        self.vacant.enter(index);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use plasmon_memory::pages::reserve;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ObjectState;
 
@@ -242,9 +243,11 @@ impl Object {
 }
 
 /// All slots that were ever leased.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Objects {
     slots: Vec<Object>,
+    /// Slots that there can be.
+    limit: u32,
     /// Slots that changed, for whoever follows the objects, and for whoever follows what is said of them in rows of references.
     pub changes: Changes,
     /// See `changes`.
@@ -252,6 +255,12 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// None yet, of at most `limit`.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        Self { slots: Vec::new(), limit, changes: Changes::default(), changes_in_rows: Changes::default() }
+    }
+
     /// What people see of the object in this slot changes, here or elsewhere.
     #[inline]
     pub fn touch(&mut self, slot: u32) {
@@ -267,6 +276,9 @@ impl Objects {
 
     /// Makes room for slots below `end`.
     pub fn grow(&mut self, end: u32) {
+        if self.slots.capacity() == 0 {
+            reserve(&mut self.slots, self.limit as usize);
+        }
         if self.slots.len() < end as usize {
             self.slots.resize_with(end as usize, Object::default);
         }

@@ -14,6 +14,7 @@
 //! | [`channel`] | packets and descriptors over a unix socket | either |
 //! | [`process`] | another process, named without races | - |
 //! | [`fork`] | what a forked child must not take for its own | - |
+//! | [`pages`] | room for the agent's own large tables | - |
 //!
 //! # Rules that hold everywhere
 //! - Every shared word has one writing process. Publication is one release store, so a crash loses only what was not published,
@@ -58,6 +59,8 @@ pub mod link;
 mod models;
 #[cfg(not(loom))]
 pub mod number;
+#[cfg(not(loom))]
+pub mod pages;
 pub mod pin;
 #[cfg(loom)]
 #[path = "place/modelled.rs"]

@@ -77,7 +77,7 @@ impl PinTable {
                 if index >= self.pins.len() {
                     break;
                 }
-                known = bits.fetch_or(1 << bit, Ordering::Acquire);
+                known = bits.fetch_or(1 << bit, Ordering::SeqCst);
                 if known & (1 << bit) == 0 {
                     return u32::try_from(index).ok();
                 }
@@ -93,8 +93,14 @@ impl PinTable {
         if let (Some(place), Some(bits)) = (self.pins.get(index), self.taken.get(index / 64)) {
             place.store(0, Ordering::Release);
             failpoint!("mid_unpin");
-            bits.fetch_and(!(1 << (index % 64)), Ordering::Release);
+            bits.fetch_and(!(1 << (index % 64)), Ordering::SeqCst);
         }
+    }
+
+    /// Whether a pin is taken at this moment. Sequentially consistent, as taking and giving back are: of one who pins and then looks at a
+    /// word of this process, and one who writes that word and then asks here, one sees the other.
+    pub fn is_used(&self) -> bool {
+        self.taken.iter().any(|bits| bits.load(Ordering::SeqCst) != 0)
     }
 
     /// Pins an object and says where it is.
@@ -268,9 +274,10 @@ mod tests {
             assert_eq!(pins.pin_and_read(&slots, KEY), PinOutcome::TableFull);
             let last = held.pop().unwrap();
             pins.unpin(last);
+            assert_eq!(pins.is_used(), size > 1);
             held.push(pins.pin(KEY).expect("the place came back"));
             held.into_iter().for_each(|pin| pins.unpin(pin));
-            assert!(!scanner.contains(KEY));
+            assert!(!scanner.contains(KEY) && !pins.is_used());
         }
     }
 

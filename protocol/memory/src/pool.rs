@@ -3,9 +3,9 @@
 //! # What the safe functions ask of their callers
 //! Rust's references promise that nobody writes what a `&[u8]` shows. Inside one process the types here see to it: a byte belongs to at most
 //! one [`WriteRange`], which hands each byte out for writing once and then never again until [`WriteRange::reset`]. Across processes,
-//! and between a range's reset and views of what lay there before, it follows from the protocol, which no type can check:
+//! and between a range's reset and slices of what lay there before, it follows from the protocol, which no type can check:
 //! - a range is leased to one process, and only that one calls [`Pool::write_range`] for it;
-//! - [`Pool::slice`] and [`Pool::view`] are taken of published objects only, while a pin or a count keeps them in place;
+//! - [`Pool::slice`] is taken of published objects only, while a pin or a count keeps them in place;
 //! - [`WriteRange::reset`] is called when the agent has declared everything in the range free, so that no pin or count is left;
 //! - the agent writes ([`Pool::write`], [`Pool::poison`]) only where no lease and no object is.
 //!
@@ -18,11 +18,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use plasmon_protocol::local::{ALIGNMENT, PAGE};
 
-use crate::number::{Number, bytes_as_numbers};
 use crate::segment::Segment;
 
 /// What [`Pool::poison`] writes.
@@ -30,6 +31,8 @@ pub const POISON: u8 = 0xdd;
 
 /// Bytes of a part of the pool that is entered into a process's page table at once.
 const PART: u64 = 64 << 10;
+/// Of more bytes than this, another thread enters what is behind the first, while those are written.
+const ALONE: u64 = 4 << 20;
 /// Whether memory files may have huge pages.
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
@@ -146,10 +149,22 @@ impl Pool {
         self.segment.zero(offset, len)
     }
 
-    /// Enters a range that has memory behind it into this process's page table, unless that was done before.
-    fn enter(&self, offset: u64, len: u64) {
+    /// Enters a range that has memory behind it into this process's page table, unless that was done before; the end of a long one
+    /// by and by.
+    fn enter(self: &Arc<Self>, offset: u64, len: u64) -> Option<Ahead> {
+        let missing = self.missing(offset, len);
+        let all: u64 = missing.iter().map(|(_, length)| length).sum();
+        if all <= ALONE || std::thread::available_parallelism().map_or(true, |processors| processors.get() == 1) {
+            missing.iter().for_each(|(offset, length)| self.segment.map_ahead(*offset, *length));
+            return None;
+        }
+        Ahead::begin(self, missing)
+    }
+
+    /// The parts of a range that were never entered into the page table; they count as entered from here on.
+    fn missing(&self, offset: u64, len: u64) -> Vec<(u64, u64)> {
         let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
-        let (end, mut first) = (offset + len, None);
+        let (end, mut first, mut missing) = (offset + len, None, Vec::new());
         // What is not a whole part is left to faults: beyond the range nothing may be touched.
         let parts = offset.div_ceil(PART)..end / PART;
         for part in parts.clone() {
@@ -161,12 +176,11 @@ impl Pool {
             if is_new {
                 first.get_or_insert(part);
             } else if let Some(first) = first.take() {
-                self.segment.map_ahead(first * PART, (part - first) * PART);
+                missing.push((first * PART, (part - first) * PART));
             }
         }
-        if let Some(first) = first {
-            self.segment.map_ahead(first * PART, (parts.end - first) * PART);
-        }
+        missing.extend(first.map(|first| (first * PART, (parts.end - first) * PART)));
+        missing
     }
 
     /// Agent only: overwrites a range that no lease and no object is in, so that whoever still reads there is found out.
@@ -206,16 +220,11 @@ impl Pool {
 
     /// The bytes of a published object, which a pin or a count of the caller's keeps in place for as long as the slice is used (see above).
     /// `None` when they are outside the pool.
+    #[inline]
     pub fn slice(&self, offset: u64, len: u64) -> Option<&[u8]> {
         let at = self.segment.address(offset, len)?;
         // SAFETY: inside the map, which lives as long as `self`. Nobody writes there while the object is held: the contract above.
         Some(unsafe { NonNull::slice_from_raw_parts(at, len as usize).as_ref() })
-    }
-
-    /// Like [`Pool::slice`], and keeps the map. `None` when it is outside the pool.
-    pub fn view(self: &Arc<Self>, offset: u64, len: u64) -> Option<View> {
-        self.segment.address(offset, len)?;
-        Some(View { pool: Arc::clone(self), offset, len })
     }
 
     /// Makes a leased range of whole pages, which has memory behind it, writable. In the agent: a range that it restores an object into.
@@ -234,8 +243,8 @@ impl Pool {
             granted.insert(offset, len);
         }
         drop(granted);
-        self.enter(offset, len);
-        Ok(WriteRange { grant: Arc::new(Grant { pool: Arc::clone(self), offset, len }), used: 0 })
+        let ahead = self.enter(offset, len);
+        Ok(WriteRange { grant: Arc::new(Grant { pool: Arc::clone(self), offset, len, _ahead: ahead }), used: 0 })
     }
 
     fn granted(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
@@ -261,6 +270,51 @@ struct Grant {
     pool: Arc<Pool>,
     offset: u64,
     len: u64,
+    /// Ends with it: nobody looks at a range that was given back.
+    _ahead: Option<Ahead>,
+}
+
+/// A thread that enters the parts of a range into the page table while its begin is written already: it is about as fast as the copy
+/// behind it, which would fault once for each page otherwise.
+#[derive(Debug)]
+struct Ahead {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ahead {
+    /// The first bytes are entered before this returns; all of them where there is no thread to be had.
+    fn begin(pool: &Arc<Pool>, missing: Vec<(u64, u64)>) -> Option<Self> {
+        let steps = |missing: Vec<(u64, u64)>| {
+            let step = |(offset, length)| (0..length).step_by(ALONE as usize).map(move |at| (offset + at, ALONE.min(length - at)));
+            missing.into_iter().flat_map(step)
+        };
+        let mut rest = steps(missing.clone());
+        let first = rest.next()?;
+        pool.segment.map_ahead(first.0, first.1);
+        let (stop, of) = (Arc::new(AtomicBool::new(false)), Arc::clone(pool));
+        let stopped = Arc::clone(&stop);
+        let enter = move || {
+            // A wish: should it come too late for some, they are faulted in.
+            rest.take_while(|_| !stopped.load(Ordering::Relaxed)).for_each(|(offset, length)| of.segment.map_ahead(offset, length));
+        };
+        match std::thread::Builder::new().name("plasmon ahead".to_owned()).spawn(enter) {
+            Ok(thread) => Some(Self { stop, thread: Some(thread) }),
+            Err(_) => {
+                steps(missing).skip(1).for_each(|(offset, length)| pool.segment.map_ahead(offset, length));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Grant {
@@ -397,49 +451,6 @@ impl Draft {
             Some(at) => unsafe { NonNull::slice_from_raw_parts(at, self.len as usize).as_ref() },
             None => &[],
         }
-    }
-}
-
-/// A published object's bytes, which a pin or a count of the holder's keeps in place. Keeps the pool mapped.
-#[derive(Clone, Debug)]
-pub struct View {
-    pool: Arc<Pool>,
-    offset: u64,
-    len: u64,
-}
-
-impl View {
-    /// The bytes.
-    #[inline]
-    pub fn as_slice(&self) -> &[u8] {
-        // Checked when the view was made; the pool has kept its size.
-        self.pool.slice(self.offset, self.len).unwrap_or_default()
-    }
-
-    /// The bytes as numbers; `None` when the object's place or size does not fit them.
-    pub fn as_numbers<T: Number>(&self) -> Option<&[T]> {
-        bytes_as_numbers(self.as_slice())
-    }
-
-    /// A part of it; `None` when it is not inside.
-    pub fn part(&self, from: u64, len: u64) -> Option<Self> {
-        let inside = from.checked_add(len)? <= self.len;
-        inside.then(|| Self { pool: Arc::clone(&self.pool), offset: self.offset + from, len })
-    }
-
-    /// Bytes from the pool's begin.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Bytes.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether it is of no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 }
 

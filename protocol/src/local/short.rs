@@ -5,13 +5,14 @@ use std::ops::Deref;
 use super::{Memory, ToAgent};
 use crate::id::ObjectKey;
 
-/// Bytes of the longest of them: seven numbers at their longest, its kind and a flag.
-const LONGEST: usize = 48;
+/// More bytes than the longest of them has, which is seven numbers at their longest, its kind and a flag: a power of two, so that no
+/// place need be checked.
+const ROOM: usize = 64;
 
 /// An encoded message that needs no buffer.
 #[derive(Clone, Debug)]
 pub struct Short {
-    bytes: [u8; LONGEST],
+    bytes: [u8; ROOM],
     length: usize,
 }
 
@@ -29,7 +30,7 @@ impl Short {
     #[inline]
     #[must_use]
     pub fn of(message: &ToAgent<'_>) -> Option<Self> {
-        let mut short = Self { bytes: [0; LONGEST], length: 0 };
+        let mut short = Self { bytes: [0; ROOM], length: 0 };
         match *message {
             ToAgent::Put { key, memory: Memory { lease, offset, length }, site, hidden } => {
                 short.begin(0, key);
@@ -74,10 +75,8 @@ impl Short {
 
     #[inline]
     fn byte(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
-            *place = byte;
-            self.length += 1;
-        }
+        self.bytes[self.length % ROOM] = byte;
+        self.length += 1;
     }
 }
 

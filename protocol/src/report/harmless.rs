@@ -7,6 +7,9 @@ use std::fmt::Write;
 /// turns the direction of text is written out as `\u{1b}`. Nothing else changes.
 #[must_use]
 pub fn harmless(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     let Some(first) = text.find(is_harmful) else { return Cow::Borrowed(text) };
     let mut safe = text[..first].to_owned();
     for char in text[first..].chars() {
@@ -18,6 +21,12 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(safe)
+}
+
+/// Whether a text is of ASCII's letters, digits, signs and spaces alone, as most are: nothing in it is harmful, and each takes a cell.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Whether a character does something to a terminal or to the text around it instead of standing in a cell of its own or on the letter
@@ -50,7 +59,18 @@ pub fn is_harmful(char: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthChar;
+
     use super::*;
+
+    #[test]
+    fn nothing_plain_is_harmful() {
+        for char in '\0'..='\u{ff}' {
+            let plain = is_plain(&char.to_string());
+            assert!(!plain || (!is_harmful(char) && char.width() == Some(1)), "{char:?}");
+            assert!(plain || !char.is_ascii() || is_harmful(char), "{char:?}");
+        }
+    }
 
     #[test]
     fn what_a_terminal_obeys_is_written_out() {

@@ -18,13 +18,20 @@ pub(super) fn width(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
 }
 
+/// Many spaces at once.
+const BLANK: &str = "                                                                ";
+
 /// Appends `text` in `cells` cells and takes away nothing.
 pub(super) fn pad(line: &mut String, text: &str, cells: usize, side: Side) {
-    let gap = cells.saturating_sub(width(text));
+    let mut gap = cells.saturating_sub(width(text));
     if side == Side::Left {
         line.push_str(text);
     }
-    line.extend(std::iter::repeat_n(' ', gap));
+    while gap > 0 {
+        let part = gap.min(BLANK.len());
+        line.push_str(&BLANK[..part]);
+        gap -= part;
+    }
     if side == Side::Right {
         line.push_str(text);
     }

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
+use foldhash::fast::FixedState;
+
 use super::{GroupBy, ReportOptions, SortBy, compare};
 use crate::id::ObjectId;
 use crate::record::{ReferenceRow, ReferenceTotals, ReferenceType, Site, SiteKind};
@@ -16,7 +18,7 @@ pub(super) struct Sums {
     /// Rows and bytes of each type, in the order of [`ReferenceType::ALL`].
     by_type: [(u64, u64); ReferenceType::ALL.len()],
     /// The distinct objects with their bytes.
-    unique: HashMap<ObjectId, u64>,
+    unique: HashMap<ObjectId, u64, FixedState>,
 }
 
 impl Sums {

@@ -1,11 +1,13 @@
 //! The table of references, as wide as the page.
 
 use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::harmless;
 use super::options::{GroupBy, ReportOptions};
 use super::page::{Side, SiteText, cut_front, end, pad, width};
-use crate::record::ReferenceRow;
+use crate::record::{ReferenceRow, Site};
 
 const TITLES: [&str; 9] = ["IP Address", "PID", "Type", "Call Site", "Status", "Attempt", "Size", "Reference Type", "Object Ref"];
 const SIDES: [Side; 9] = [Side::Left, Side::Right, Side::Left, Side::Left, Side::Left, Side::Right, Side::Right, Side::Left, Side::Left];
@@ -23,12 +25,26 @@ const IDS: [usize; 3] = [32, 17, 9];
 /// The cells of one row but for the call site, which is shortened on its own.
 struct Line<'a> {
     cells: [Cow<'a, str>; 9],
-    site: SiteText,
+    site: Rc<SiteText>,
 }
 
 impl<'a> Line<'a> {
-    fn of(row: &'a ReferenceRow, options: &ReportOptions) -> Self {
-        let site = if options.no_format { SiteText::full(&row.call_site) } else { SiteText::short(&row.call_site) };
+    /// The lines of a group; neighbours of one call site share its text.
+    fn all(rows: &[&'a ReferenceRow], options: &ReportOptions) -> Vec<Self> {
+        let mut last: Option<(&Arc<Site>, Rc<SiteText>)> = None;
+        let line = |row: &&'a ReferenceRow| {
+            let site = match &last {
+                Some((site, text)) if Arc::ptr_eq(site, &row.call_site) => Rc::clone(text),
+                _ if options.no_format => Rc::new(SiteText::full(&row.call_site)),
+                _ => Rc::new(SiteText::short(&row.call_site)),
+            };
+            last = Some((&row.call_site, Rc::clone(&site)));
+            Self::of(row, site, options)
+        };
+        rows.iter().map(line).collect()
+    }
+
+    fn of(row: &'a ReferenceRow, site: Rc<SiteText>, options: &ReportOptions) -> Self {
         let cells = [
             if row.node_ip.is_empty() { "-".into() } else { harmless(&row.node_ip) },
             row.pid.to_string().into(),
@@ -98,7 +114,7 @@ impl Layout {
 
 impl<'a> Table<'a> {
     pub(super) fn new(groups: impl Iterator<Item = &'a [&'a ReferenceRow]>, options: &ReportOptions) -> Self {
-        let groups: Vec<Vec<_>> = groups.map(|rows| rows.iter().map(|row| Line::of(row, options)).collect()).collect();
+        let groups: Vec<Vec<_>> = groups.map(|rows| Line::all(rows, options)).collect();
         let layout = layout(&groups, options);
         Self { groups, layout }
     }
@@ -142,15 +158,11 @@ impl<'a> Table<'a> {
 /// call site and object; of these only the last two get shorter.
 fn layout(groups: &[Vec<Line<'_>>], options: &ReportOptions) -> Layout {
     let lines = || groups.iter().flatten();
-    let widest = |column: usize| lines().map(|line| width(line.cell(column))).max().unwrap_or(0).max(TITLES[column].len());
-    let mut layout = Layout {
-        separator: " | ",
-        widths: std::array::from_fn(widest),
-        id: IDS[0],
-        shown: [true; 9],
-        said_once: Vec::new(),
-        left_out: Vec::new(),
-    };
+    let mut widths = TITLES.map(str::len);
+    for line in lines() {
+        widths.iter_mut().enumerate().for_each(|(column, widest)| *widest = width(line.cell(column)).max(*widest));
+    }
+    let mut layout = Layout { separator: " | ", widths, id: IDS[0], shown: [true; 9], said_once: Vec::new(), left_out: Vec::new() };
     let page = options.width;
     let natural = layout.widths[SITE];
     if options.no_format || layout.fits(page, natural) {

@@ -1,7 +1,7 @@
 //! Text from the wire, made harmless once, when a frame is decoded: nothing that a terminal obeys, that has no width or that
 //! turns the direction of text gets any further.
 
-use plasmon_protocol::report::is_harmful;
+use plasmon_protocol::report::{is_harmful, is_plain};
 use plasmon_protocol::stream::Frame;
 use serde_json::Value;
 use unicode_width::UnicodeWidthChar;
@@ -28,9 +28,18 @@ fn walk(value: &mut Value) {
     }
 }
 
+/// Whether a text is as [`clean`] would leave it, as far as a quick look tells.
+#[must_use]
+pub fn is_clean(text: &str) -> bool {
+    text.len() <= MAX_TEXT && is_plain(text)
+}
+
 /// Makes a text harmless in place. A tab becomes four spaces, a line's end one, everything else that is harmful `U+FFFD`, and so a mark at
 /// the beginning, which has no letter to stand on.
 pub fn clean(text: &mut String) {
+    if is_clean(text) {
+        return;
+    }
     if text.len() > MAX_TEXT {
         let end = (0..=MAX_TEXT - 3).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

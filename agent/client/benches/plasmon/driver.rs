@@ -1,12 +1,12 @@
 //! A driver that the reactor is told of, without rings, shared memory or anybody to tell.
 
-use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
-use plasmon_agent::spill::job::Job;
+use plasmon_agent::reactor::bystander::Bystander;
+use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Violation};
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
-use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, SLOT_BLOCK, ToAgent, ToClient, decode};
-use plasmon_protocol::record::{ObjectState, SiteKind};
+use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Resources};
 
 use crate::Outcome;
@@ -24,7 +24,7 @@ struct Nobody {
     back: Option<u64>,
 }
 
-impl Outbox for Nobody {
+impl Bystander for Nobody {
     fn send(&mut self, _: ProcessId, message: &ToClient<'_>) {
         match message {
             ToClient::Slots { first, .. } => self.slots = Some(*first),
@@ -33,33 +33,9 @@ impl Outbox for Nobody {
         }
     }
 
-    fn publish(&mut self, _: ObjectKey, _: Option<ObjectState>, _: u64, _: u64) {}
-
-    fn freed(&mut self, _: ProcessId, _: u32, _: ObjectKey) {}
-
-    fn reset_lease(&mut self, _: ProcessId, _: u32) {}
-
-    fn recall(&mut self, _: ProcessId) {}
-
     fn back(&mut self, end: u64) {
         self.back = Some(end);
     }
-
-    fn start_worker(&mut self, _: ProcessId, _: JobId, _: &[u32]) {}
-
-    fn share_program(&mut self, _: JobId, _: JobId) {}
-
-    fn end_job(&mut self, _: JobId) {}
-
-    fn withdraw(&mut self, _: ProcessId, _: u64) {}
-
-    fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
-
-    fn relocate(&mut self, _from: u64, _to: u64, _length: u64) {}
-
-    fn io(&mut self, _job: Job) {}
-
-    fn kill(&mut self, _: ProcessId) {}
 }
 
 /// The reactor of a node with nobody in it.

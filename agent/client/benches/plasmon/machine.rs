@@ -18,6 +18,8 @@ pub(crate) fn fingerprint() -> Outcome<Vec<String>> {
         processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name);
     let huge = first("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
     let huge = huge.split(['[', ']']).nth(1).unwrap_or("unknown");
+    let own = first("/sys/kernel/mm/transparent_hugepage/enabled");
+    let own = own.split(['[', ']']).nth(1).unwrap_or("unknown");
     let steal = Steal::begin()?;
     std::thread::sleep(WATCH);
     let facts = [
@@ -26,6 +28,7 @@ pub(crate) fn fingerprint() -> Outcome<Vec<String>> {
         ("kernel", first("/proc/sys/kernel/osrelease")),
         ("memory", format!("{} MiB available", available_bytes() >> 20)),
         ("shmem huge pages", huge.to_owned()),
+        ("own huge pages", own.to_owned()),
         ("huge pages", format!("{} reserved", first("/proc/sys/vm/nr_hugepages"))),
         ("load", first("/proc/loadavg")),
         ("steal", format!("{:.2} % in the second before", steal.percent()?)),
@@ -40,11 +43,12 @@ pub(crate) fn sentence() -> Outcome<String> {
     let date = Command::new("date").args(["-u", "+%-d %B %Y"]).output()?;
     let date = String::from_utf8_lossy(&date.stdout);
     Ok(format!(
-        "{} cores of {}, Linux {}, huge pages for shared memory: {}; {}; medians of interleaved rounds.",
+        "{} cores of {}, Linux {}, huge pages for shared memory: {}, for programs' own: {}; {}; medians of interleaved rounds.",
         fact("cores"),
         fact("processor"),
         fact("kernel"),
         fact("shmem huge pages"),
+        fact("own huge pages"),
         date.trim()
     ))
 }

@@ -1,6 +1,7 @@
 //! `put` and `get` of resident memory.
 
 use std::hint::black_box;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plasmon::{ObjectRef, Pinned, get as fetch, put as store};
@@ -158,42 +159,26 @@ pub(crate) fn get(bench: &mut Bench) -> Outcome<()> {
             rest();
             took
         },
-        &mut || {
-            rest();
-            each(VIEWS, || {
-                for pointer in black_box(&pointers) {
-                    black_box(pointer[0]);
-                }
-                Ok(())
-            })
-        },
+        &mut || look_through(&pointers),
     ])?;
     let floor = Some(("pointer dereference", &floor));
     bench.table.row("get, resident", &get, Unit::Nanoseconds, floor, Goal::Above(50.0));
     bench.table.row("get + drop of the view, resident", &both, Unit::Nanoseconds, floor, Goal::Open);
     let views: Vec<Pinned<[u8]>> = references.iter().map(fetch).collect::<Result<_, _>>()?;
-    let [hot, floor] = in_turns([
-        &mut || {
-            rest();
-            each(VIEWS, || {
-                for view in black_box(&views) {
-                    black_box(view[0]);
-                }
-                Ok(())
-            })
-        },
-        &mut || {
-            rest();
-            each(VIEWS, || {
-                for pointer in black_box(&pointers) {
-                    black_box(pointer[0]);
-                }
-                Ok(())
-            })
-        },
-    ])?;
+    let [hot, floor] = in_turns([&mut || look_through(&views), &mut || look_through(&pointers)])?;
     let floor = Some(("pointer dereference", &floor));
     bench.table.row("a byte of a view that is held", &hot, Unit::Nanoseconds, floor, Goal::Above(10.0));
     drop((views, references));
     Ok(plasmon::shutdown()?)
+}
+
+/// Nanoseconds for the first byte of one of them.
+fn look_through(all: &[impl Deref<Target = [u8]>]) -> Outcome<f64> {
+    rest();
+    each(all.len(), || {
+        for one in black_box(all) {
+            black_box(one[0]);
+        }
+        Ok(())
+    })
 }

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 
 use plasmon::ObjectRef;
-use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
-use plasmon_agent::spill::job::Job;
+use plasmon_agent::reactor::bystander::Bystander;
+use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Violation};
 use plasmon_agent::spill::policy::SpillConfig;
-use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{Argument, Ending, SLOT_BLOCK, Task, ToAgent, ToClient, Value};
-use plasmon_protocol::record::{ObjectState, SiteKind};
+use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 
 use crate::daemon::{Daemon, rest};
@@ -38,7 +38,7 @@ struct Sent {
     runs: VecDeque<(ProcessId, TaskKey)>,
 }
 
-impl Outbox for Sent {
+impl Bystander for Sent {
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
         match message {
             ToClient::Slots { first, .. } => self.slots = Some(*first),
@@ -47,33 +47,9 @@ impl Outbox for Sent {
         }
     }
 
-    fn publish(&mut self, _: ObjectKey, _: Option<ObjectState>, _: u64, _: u64) {}
-
-    fn freed(&mut self, _: ProcessId, _: u32, _: ObjectKey) {}
-
-    fn reset_lease(&mut self, _: ProcessId, _: u32) {}
-
-    fn recall(&mut self, _: ProcessId) {}
-
-    fn back(&mut self, _: u64) {}
-
-    fn start_worker(&mut self, process: ProcessId, _: JobId, _: &[u32]) {
+    fn start_worker(&mut self, process: ProcessId) {
         self.started.push(process);
     }
-
-    fn share_program(&mut self, _: JobId, _: JobId) {}
-
-    fn end_job(&mut self, _: JobId) {}
-
-    fn withdraw(&mut self, _: ProcessId, _: u64) {}
-
-    fn evict(&mut self, _: &mut Vec<ObjectKey>) {}
-
-    fn relocate(&mut self, _: u64, _: u64, _: u64) {}
-
-    fn io(&mut self, _: Job) {}
-
-    fn kill(&mut self, _: ProcessId) {}
 }
 
 /// A node with one driver.

@@ -121,18 +121,31 @@ impl Table {
         self.left_out.push(format!("{metric}: {cause}"));
     }
 
-    /// The rows that have a goal, as a table of the README.
+    /// As the README has it.
     pub(crate) fn markdown(&self) -> String {
-        let mut text = "| what | figure | beside | ratio | goal | |\n|---|---|---|---|---|---|\n".to_owned();
-        for row in self.rows.iter().filter(|row| row.goal != "-") {
+        let mut text = "| what | figure | beside | ratio | goal |\n|---|---|---|---|---|\n".to_owned();
+        for row in &self.rows {
             let ratio = row.ratio.map_or_else(String::new, number);
             let floor = if row.floor == "-" { "" } else { &row.floor };
-            let met = if row.met { "met" } else { "missed" };
-            let line = format!("| {} | {} {} | {floor} | {ratio} | {} | {met} |", row.metric, number(row.value), row.unit, row.goal);
+            let goal = match (row.goal.as_str(), row.met) {
+                ("-", _) => String::new(),
+                (goal, true) => goal.to_owned(),
+                (goal, false) => format!("**{goal}, missed**"),
+            };
+            let line = format!("| {} | {} {} | {floor} | {ratio} | {goal} |", row.metric, number(row.value), row.unit);
             text.push_str(&line.replace("  ", " "));
             text.push('\n');
         }
+        text.push_str(&format!("\n{}\n", self.verdict()));
+        for left_out in &self.left_out {
+            text.push_str(&format!("Left out: {left_out}.\n"));
+        }
         text
+    }
+
+    fn verdict(&self) -> String {
+        let goals = self.rows.iter().filter(|row| row.goal != "-");
+        format!("{} of {} goals met.", goals.clone().filter(|row| row.met).count(), goals.count())
     }
 
     pub(crate) fn json(&self) -> Outcome<String> {
@@ -180,8 +193,7 @@ impl fmt::Display for Table {
             }
             writeln!(f, "{}", text.trim_end())?;
         }
-        let goals = self.rows.iter().filter(|row| row.goal != "-");
-        writeln!(f, "\n{} of {} goals met", goals.clone().filter(|row| row.met).count(), goals.count())?;
+        writeln!(f, "\n{}", self.verdict())?;
         for left_out in &self.left_out {
             writeln!(f, "left out: {left_out}")?;
         }

@@ -1,12 +1,13 @@
 use plasmon_protocol::column::Table;
-use plasmon_protocol::id::{JobId, NodeId, ObjectKey, TaskKey};
+use plasmon_protocol::id::{NodeId, ObjectKey, TaskKey};
 use plasmon_protocol::local::{ALIGNMENT, Memory, Task, ToAgent, ToClient};
-use plasmon_protocol::record::{ObjectState, ReferenceType, SiteKind};
+use plasmon_protocol::record::{ReferenceType, SiteKind};
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 use plasmon_protocol::stream::{Detail, MAX_DETAIL, Target};
 
 use super::*;
-use crate::reactor::{CoreConfig, OomConfig, Outbox, Usage, Violation};
+use crate::reactor::bystander::Bystander;
+use crate::reactor::{CoreConfig, OomConfig, Usage, Violation};
 use crate::spill::job::Job;
 use crate::spill::policy::SpillConfig;
 use crate::telemetry::tables::Tables;
@@ -21,7 +22,7 @@ struct Told {
     killed: Vec<ProcessId>,
 }
 
-impl Outbox for Told {
+impl Bystander for Told {
     fn send(&mut self, _: ProcessId, message: &ToClient<'_>) {
         match message {
             ToClient::Slots { first, .. } => self.slots = *first,
@@ -30,31 +31,13 @@ impl Outbox for Told {
         }
     }
 
-    fn publish(&mut self, _: ObjectKey, _: Option<ObjectState>, _: u64, _: u64) {}
-
-    fn freed(&mut self, _: ProcessId, _: u32, _: ObjectKey) {}
-
-    fn reset_lease(&mut self, _: ProcessId, _: u32) {}
-
-    fn recall(&mut self, _: ProcessId) {}
-
     fn back(&mut self, end: u64) {
         self.back = Some(end);
     }
 
-    fn start_worker(&mut self, process: ProcessId, _: JobId, _: &[u32]) {
+    fn start_worker(&mut self, process: ProcessId) {
         self.started.push(process);
     }
-
-    fn share_program(&mut self, _: JobId, _: JobId) {}
-
-    fn end_job(&mut self, _: JobId) {}
-
-    fn withdraw(&mut self, _: ProcessId, _: u64) {}
-
-    fn evict(&mut self, _: &mut Vec<ObjectKey>) {}
-
-    fn relocate(&mut self, _: u64, _: u64, _: u64) {}
 
     fn io(&mut self, job: Job) {
         panic!("nothing is spilled here: {job:?}");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::number::bytes_as_numbers;
 
 const CAPACITY: u64 = 64 * PAGE;
 
@@ -20,13 +21,11 @@ fn what_a_leaseholder_writes_others_read() {
     assert_eq!((first, second), (4 * PAGE, 4 * PAGE + 64));
     assert_eq!((range.used(), range.remaining()), (164, 2 * PAGE - 192));
     assert_eq!(agent.slice(first, 5).unwrap(), b"hello");
-    let view = client.view(second, 100).unwrap();
+    let bytes = client.slice(second, 100).unwrap();
     drop(range);
-    assert_eq!(view.as_slice(), [7; 100]);
-    assert_eq!(view.as_numbers::<u32>().unwrap(), [0x0707_0707; 25]);
-    assert!(view.as_numbers::<u64>().is_none());
-    assert_eq!(view.part(96, 4).unwrap().as_slice(), [7; 4]);
-    assert!(view.part(96, 5).is_none() && view.part(u64::MAX, 2).is_none());
+    assert_eq!(bytes, [7; 100]);
+    assert_eq!(bytes_as_numbers::<u32>(bytes).unwrap(), [0x0707_0707; 25]);
+    assert!(bytes_as_numbers::<u64>(bytes).is_none());
 }
 
 #[test]
@@ -122,10 +121,10 @@ fn ranges_are_checked() {
         assert!(client.make_writable(offset, len).is_err() && client.make_read_only(offset, len).is_err());
     }
     for (offset, len) in [(CAPACITY, 1), (0, CAPACITY + 1), (u64::MAX, 2), (2, u64::MAX)] {
-        assert!(client.slice(offset, len).is_none() && client.view(offset, len).is_none() && !agent.poison(offset, len));
+        assert!(client.slice(offset, len).is_none() && !agent.poison(offset, len));
     }
     assert!(!agent.write(CAPACITY - 1, b"ab"));
-    assert_eq!(client.view(CAPACITY, 0).unwrap().as_slice(), b"");
+    assert_eq!(client.slice(CAPACITY, 0).unwrap(), b"");
     assert!(client.write_range(CAPACITY, 0).unwrap().is_empty());
     assert!(Pool::create(0).is_err() && Pool::create(PAGE + 1).is_err());
     assert!(Pool::open(agent.fd().unwrap().try_clone_to_owned().unwrap(), CAPACITY - PAGE).is_err());
@@ -148,4 +147,22 @@ fn what_is_backed_is_zero_and_is_entered_for_writing() {
     assert_eq!(agent.slice(41 * PAGE, PAGE).unwrap(), [0; PAGE as usize]);
     assert_eq!(client.back(0, PAGE).unwrap_err().kind(), io::ErrorKind::Unsupported);
     assert_eq!(agent.back(60 * PAGE, 8 * PAGE).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_long_range_is_entered_while_it_is_written_and_given_back() {
+    const LENGTH: u64 = 64 << 20;
+    let agent = Pool::create(LENGTH).unwrap();
+    let client = Arc::new(Pool::open(agent.fd().unwrap().try_clone_to_owned().unwrap(), LENGTH).unwrap());
+    for length in [LENGTH, PAGE, LENGTH - PART, ALONE, ALONE + PAGE, LENGTH] {
+        agent.populate(0, length).unwrap();
+        let mut range = client.write_range(0, length).unwrap();
+        let bytes = range.take(length).unwrap().1;
+        bytes.fill(length as u8 | 1);
+        assert!(agent.slice(0, length).unwrap().iter().all(|byte| *byte == length as u8 | 1));
+        // Given back at once, whether all is entered or not.
+        drop(range);
+        drop(client.write_range(0, length).unwrap());
+    }
+    assert_eq!(client.missing(0, LENGTH), []);
 }
