@@ -99,13 +99,17 @@ impl Reports {
         let task = self.making.spawn(async move {
             // One copy of all rows at a time, however many ask for one.
             let one = Arc::clone(&shared.reports).lock_owned().await;
-            let whole = shared.desk.whole(filter).await.ok_or(End::Away)?;
-            let made = tokio::task::spawn_blocking(move || {
-                let made = Report::of(id, &whole, &shared.directory, &shared.kept);
-                drop((whole, one));
-                made
+            // On its own from here: the node makes the copy even when nobody wants it any more, and until then it is the one.
+            let made = tokio::spawn(async move {
+                let whole = shared.desk.whole(filter).await.ok_or(End::Away)?;
+                let made = tokio::task::spawn_blocking(move || {
+                    let made = Report::of(id, &whole, &shared.directory, &shared.kept);
+                    drop((whole, one));
+                    made
+                });
+                made.await.map_err(|_| End::Gone)
             });
-            made.await.map_err(|_| End::Gone)
+            made.await.map_err(|_| End::Gone)?
         });
         self.asked.push(Asked { id, cost, task });
         Ok(())
@@ -202,6 +206,29 @@ mod tests {
         drop(other);
         // Of those that were not ended, the first tells that there is no node.
         assert!(matches!(reports.made().await, Err(End::Away)));
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_nobody_wants_any_more_is_the_one_until_it_is_made() {
+        let (sender, questions) = std::sync::mpsc::channel();
+        let door = Door::new(&Token::parse("0123456789abcdef").unwrap(), Vec::new());
+        let shared = Server::new(NodeHandle::new(move |question| drop(sender.send(question))), door).shared();
+        let mut reports = Reports::default();
+        reports.ask(1, "", ROOM, &shared).unwrap();
+        let asked = loop {
+            tokio::task::yield_now().await;
+            if let Ok(question) = questions.try_recv() {
+                break question;
+            }
+        };
+        reports.end(1);
+        drop(reports);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(shared.reports.try_lock().is_err());
+        drop(asked);
+        drop(shared.reports.lock().await);
     }
 
     #[tokio::test]
