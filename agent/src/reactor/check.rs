@@ -222,7 +222,8 @@ impl Core {
                 })?;
             }
             let busy = actor.has_place() && actor.status == ActorStatus::Alive;
-            let ready = |call| self.tasks.get(&call).is_some_and(|call| call.status == TaskStatus::PendingNodeAssignment);
+            let is_ready = |call: &Task| call.status == TaskStatus::PendingNodeAssignment && call.is_ready_call();
+            let ready = |call| self.tasks.get(&call).is_some_and(is_ready);
             let could_run = |call| ready(call) && !self.has_stored_arguments(call);
             let served = !busy || actor.calls.clone().next(could_run).is_none();
             ensure(served, || format!("{key:?} could run a call and does not"))?;
