@@ -95,6 +95,12 @@ pub fn write_anew() {
     scope::write_anew();
 }
 
+/// The serial number of a reference's connection, and the object's number on it.
+#[must_use]
+pub fn place_of(reference: &Reference) -> (u64, ObjectKey) {
+    (reference.handle.client.serial, reference.key())
+}
+
 /// The actor of a handle's object.
 #[must_use]
 pub fn actor_id(reference: &Reference) -> ActorId {

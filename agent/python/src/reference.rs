@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 
-use plasmon::binding::{self, ObjectId, Reference};
+use plasmon::binding::{self, Connection, ObjectId, ObjectKey, Reference};
 use plasmon_protocol::error::Error;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -19,11 +19,20 @@ use crate::error::{OrRaise, raise};
 #[pyclass(module = "plasmon", frozen, weakref, generic)]
 pub(crate) struct ObjectRef {
     pub(crate) inner: Reference,
+    /// Its connection's serial number and its number there, for whoever looks at many and has no time to follow each.
+    serial: u64,
+    key: ObjectKey,
 }
 
 impl ObjectRef {
     pub(crate) fn new(inner: Reference) -> Self {
-        Self { inner }
+        let (serial, key) = binding::place_of(&inner);
+        Self { inner, serial, key }
+    }
+
+    /// Its number on the connection with this serial number, if it is of that one.
+    pub(crate) fn key_on(&self, serial: u64) -> Option<ObjectKey> {
+        (self.serial == serial).then_some(self.key)
     }
 }
 
@@ -94,37 +103,65 @@ impl ObjectRef {
 }
 
 thread_local! {
-    /// References of the value that is being read, and where the next one is.
-    static READ: RefCell<Read> = const { RefCell::new(Read { references: Vec::new(), next: 0 }) };
+    /// What the value that is being read has of references.
+    static READ: RefCell<Option<Read>> = const { RefCell::new(None) };
 }
 
+/// References of a value, in the order in which they were written.
 struct Read {
+    connection: Connection,
+    site: u32,
     references: Vec<(ObjectId, Option<Reference>)>,
+    /// As a rule this one is read next.
     next: usize,
 }
 
 impl Read {
-    /// The reference to that object. They are read in the order in which they were written, as a rule.
-    fn take(&mut self, id: ObjectId) -> Option<Option<Reference>> {
+    /// The reference to that object; `None` where the value has none, and then where there is no such object.
+    fn take(&mut self, id: ObjectId) -> Option<Result<Option<Reference>, Error>> {
         let is_it = |(known, _): &(ObjectId, _)| *known == id;
         let ahead = self.references.iter().skip(self.next).position(is_it).map(|at| self.next + at);
         let at = ahead.or_else(|| self.references.iter().position(is_it))?;
         self.next = at + 1;
-        self.references.get(at).map(|(_, reference)| reference.clone())
+        match self.references[at].1.take() {
+            Some(reference) => Some(Ok(Some(reference))),
+            // Read once more than it was written: as long as the value is there, so is what it holds.
+            None => Some(self.connection.borrow_all([id].into_iter(), self.site).map(|mut again| again.pop().flatten())),
+        }
     }
 }
 
-/// Runs `read`, which finds these references in what it reads. One without a reference is to an object that is not there.
-pub(crate) fn reading<T>(references: Vec<(ObjectId, Option<Reference>)>, read: impl FnOnce() -> T) -> T {
+/// References with these ids, which were read from a value; the agent is told of all in one go.
+pub(crate) fn borrow_all(
+    py: Python<'_>,
+    connection: &Connection,
+    site: u32,
+    ids: impl ExactSizeIterator<Item = ObjectId> + Clone,
+) -> PyResult<Vec<(ObjectId, Option<Reference>)>> {
+    let references = connection.borrow_all(ids.clone(), site).or_raise(py)?;
+    Ok(ids.zip(references).collect())
+}
+
+/// What is raised for a reference to an object that is not there.
+pub(crate) fn lost(py: Python<'_>, object: ObjectId) -> PyErr {
+    raise(py, &Error::ObjectLost { object, cause: "nothing that holds it was found with it".to_owned() })
+}
+
+/// Runs `read`, which finds these references in what it reads.
+pub(crate) fn reading<T>(
+    connection: &Connection,
+    site: u32,
+    references: Vec<(ObjectId, Option<Reference>)>,
+    read: impl FnOnce() -> T,
+) -> T {
     /// What is read around it goes on, whatever the value's own code does.
-    struct Restore(Read);
+    struct Restore(Option<Read>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            let outer = std::mem::replace(&mut self.0, Read { references: Vec::new(), next: 0 });
-            drop(READ.replace(outer));
+            drop(READ.replace(self.0.take()));
         }
     }
-    let _restore = Restore(READ.replace(Read { references, next: 0 }));
+    let _restore = Restore(READ.replace(Some(Read { connection: connection.clone(), site, references, next: 0 })));
     read()
 }
 
@@ -133,10 +170,8 @@ pub(crate) fn reading<T>(references: Vec<(ObjectId, Option<Reference>)>, read: i
 pub(crate) fn load_reference(py: Python<'_>, id: &[u8]) -> PyResult<ObjectRef> {
     let id = id.try_into().map_err(|_| PyValueError::new_err(format!("an object's id has 16 bytes, not {}", id.len())))?;
     let object = ObjectId(id);
-    let cause = || "nothing that holds it was found with it".to_owned();
-    match READ.with_borrow_mut(|read| read.take(object)) {
-        Some(Some(reference)) => Ok(ObjectRef::new(reference)),
-        Some(None) => Err(raise(py, &Error::ObjectLost { object, cause: cause() })),
+    match READ.with_borrow_mut(|read| read.as_mut()?.take(object)) {
+        Some(found) => found.or_raise(py)?.map(ObjectRef::new).ok_or_else(|| lost(py, object)),
         None => Err(raise(py, &Error::OutOfBand { object })),
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! 0   b"PLPY"                        what it is
-//! 4   kind                           1: a pickle   2: bytes   3: the bytes of a memoryview
+//! 4   kind                           1: a pickle   2: bytes   3: the bytes of a memoryview   4: a list of references, without a pickle
 //! 8   parts u32                      how many buffers lie beside the pickle
 //! 12  references u32                 how many are in it
 //! 16  length of the pickle u64
@@ -25,14 +25,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
 
-use crate::error::{OrRaise, raise};
-use crate::reference::reading;
+use crate::error::raise;
+use crate::reference::{ObjectRef, borrow_all, lost, reading};
 use crate::view::{Borrowed, SharedBuffer};
 
 const MAGIC: &[u8; 4] = b"PLPY";
 const PICKLE: u32 = 1;
 const BYTES: u32 = 2;
 const VIEW: u32 = 3;
+const REFERENCES: u32 = 4;
 /// Before the list of parts.
 const HEAD: usize = 24;
 const BYTES_AT: usize = 16;
@@ -197,12 +198,16 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
             contains: Vec::new(),
         });
     }
+    if let Ok(list) = value.cast_exact::<PyList>()
+        && let Some(encoded) = list_of_references(list)
+    {
+        return Ok(encoded);
+    }
     let (encoded, mut contains) =
         binding::writing(|| ENCODE.import(py, "plasmon._pickling", "encode").and_then(|encode| encode.call1((value,))));
     let (pickle, buffers): (Bound<'_, PyBytes>, Bound<'_, PyList>) = encoded?.extract()?;
-    let ids: Vec<u8> = contains.iter().flat_map(|reference| reference.id().0).collect();
-    contains.sort_unstable_by_key(|reference| reference.id().0);
-    contains.dedup();
+    let ids = ids_of(&contains);
+    sort(&mut contains);
     let parts = buffers.iter().map(|buffer| PyBuffer::<u8>::get(&buffer)).collect::<PyResult<Vec<_>>>()?;
     let body = pickle.as_bytes();
     let mut length = HEAD + 16 * parts.len() + ids.len() + body.len();
@@ -215,6 +220,37 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     // SAFETY: bytes never change, and are kept.
     let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
     Ok(Encoded { kind: PICKLE, _body: pickle.into_any().unbind(), body_at, parts, offsets, length, ids, contains })
+}
+
+/// A list of nothing but references, each to another object; what pickle would make of it takes several times as long.
+fn list_of_references(list: &Bound<'_, PyList>) -> Option<Encoded> {
+    let reference = |item: Bound<'_, PyAny>| item.cast::<ObjectRef>().ok().map(|reference| reference.get().inner.clone());
+    let mut contains = list.iter().map(reference).collect::<Option<Vec<Reference>>>().filter(|contains| !contains.is_empty())?;
+    let ids = ids_of(&contains);
+    sort(&mut contains);
+    // SAFETY: constant.
+    let body_at = unsafe { Borrowed::new(NONE.as_ptr(), 0) };
+    // Pickle tells whether one comes twice because the same Python object does.
+    (contains.len() * ID == ids.len()).then(|| Encoded {
+        kind: REFERENCES,
+        _body: list.clone().into_any().unbind(),
+        body_at,
+        parts: Vec::new(),
+        offsets: Vec::new(),
+        length: HEAD + ids.len(),
+        ids,
+        contains,
+    })
+}
+
+fn ids_of(references: &[Reference]) -> Vec<u8> {
+    references.iter().flat_map(|reference| reference.id().0).collect()
+}
+
+/// Each once.
+fn sort(references: &mut Vec<Reference>) {
+    references.sort_unstable_by_key(|reference| reference.id().0);
+    references.dedup();
 }
 
 /// The pickler begins again with a value: references that it has written so far do not count.
@@ -259,6 +295,15 @@ pub(crate) fn decode<'py>(
             let buffer = Bound::new(py, SharedBuffer::new(&content, body))?;
             return Ok((PyMemoryView::from(buffer.as_any())?.into_any(), content));
         }
+        REFERENCES => {
+            let references = borrow_all(py, connection, site().0, ids_in(&content, ids))?;
+            let reference = |(id, reference): (ObjectId, Option<Reference>)| match reference {
+                Some(reference) => Bound::new(py, ObjectRef::new(reference)),
+                None => Err(lost(py, id)),
+            };
+            let references = references.into_iter().map(reference).collect::<PyResult<Vec<_>>>()?;
+            return Ok((PyList::new(py, references)?.into_any(), content));
+        }
         _ => {}
     }
     let loads = LOADS.import(py, "pickle", "loads")?;
@@ -275,11 +320,15 @@ pub(crate) fn decode<'py>(
     let value = if ids.is_empty() {
         load()?
     } else {
-        let ids = content.bytes()[ids].as_chunks::<ID>().0.iter().map(|id| ObjectId(*id));
-        let references = connection.borrow_all(ids.clone(), site().0).or_raise(py)?;
-        reading(ids.zip(references).collect(), load)?
+        let site = site().0;
+        let references = borrow_all(py, connection, site, ids_in(&content, ids))?;
+        reading(connection, site, references, load)?
     };
     Ok((value, content))
+}
+
+fn ids_in(content: &Content, ids: Range<usize>) -> impl ExactSizeIterator<Item = ObjectId> + Clone {
+    content.bytes()[ids].as_chunks::<ID>().0.iter().map(|id| ObjectId(*id))
 }
 
 /// What an object consists of.
@@ -304,7 +353,7 @@ fn parse(bytes: &[u8]) -> Option<Parsed> {
             let parsed = || Parsed { kind, ids: 0..0, body: ALIGNMENT..bytes.len(), parts: Vec::new() };
             return (bytes.len() >= ALIGNMENT).then(parsed);
         }
-        PICKLE => {}
+        PICKLE | REFERENCES => {}
         _ => return None,
     }
     let count = word(8)? as usize;

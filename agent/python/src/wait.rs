@@ -100,6 +100,7 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
     let mut ready = Vec::with_capacity(wanted);
     let mut keys: Vec<ObjectKey> = Vec::with_capacity(items.len());
     let mut in_order = true;
+    let serial = connection.serial();
     for (index, item) in items.iter().enumerate() {
         let Ok(reference) = item.cast::<ObjectRef>() else {
             return if item.is_instance(GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?)? {
@@ -108,7 +109,8 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
                 Err(expect(&item, "wait").err().unwrap_or_else(|| PyTypeError::new_err("wait takes references")))
             };
         };
-        let key = connection.key(&reference.get().inner).or_raise(py)?;
+        let reference = reference.get();
+        let key = reference.key_on(serial).map_or_else(|| connection.key(&reference.inner).or_raise(py), Ok)?;
         in_order &= keys.last().is_none_or(|before| number(*before) < number(key));
         keys.push(key);
         if ready.len() < wanted && connection.has(key) {

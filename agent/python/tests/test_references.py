@@ -303,6 +303,21 @@ def test_ten_thousand_references_in_one_object() -> None:
     until("nothing is held", lambda: not rows())
 
 
+def test_lists_of_references_are_what_they_were() -> None:
+    one, other = plasmon.put(1), plasmon.put(2)
+    for value in ([one], [one, other, plasmon.put(3)], [one, one, other], [], [[one], [other]], (one, other), [one, 2]):
+        got = plasmon.get(plasmon.put(value))
+        assert got == value and type(got) is type(value)
+    same = plasmon.get(plasmon.put([one, one]))
+    assert same[0] is same[1]
+    kept = plasmon.put([plasmon.put(4), plasmon.put(5)])
+    assert [row["reference_type"] for row in rows(local=0)] == ["CAPTURED_IN_OBJECT"] * 2
+    inner = plasmon.get(kept)
+    assert plasmon.get(inner) == [4, 5] and len(rows(reference_type="LOCAL_REFERENCE", object_id=inner[0].hex())) == 1
+    del kept
+    assert plasmon.get(inner) == [4, 5]
+
+
 def test_what_a_killed_worker_held_is_free() -> None:
     holder = Holder.remote()
     a = plasmon.put(np.ones(1000))
@@ -434,7 +449,8 @@ def test_a_workers_stack_is_the_tasks_own() -> None:
         return [deeper(1)]
 
     [kept] = plasmon.get(puts.remote())
-    [row] = rows(object_id=kept.hex(), reference_type="LOCAL_REFERENCE")
+    # The worker may not have said yet that it lets go of it.
+    [row] = rows(object_id=kept.hex(), reference_type="LOCAL_REFERENCE", process_type="driver")
     assert [frame.split()[-2].rpartition(".")[2] for frame in row["created_stack"]] == ["deeper", "deeper", "puts"]
 
 

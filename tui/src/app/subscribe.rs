@@ -328,7 +328,8 @@ impl App {
                 Some(Subscription { want: Want::View(old), .. }) => old.window.len > SITES && old.filter == view.filter,
                 _ => false,
             };
-            if long || (is_cut && is_near()) {
+            // What grew most since a mark may hold little.
+            if long || (is_cut && (self.mark().is_some() || is_near())) {
                 view.window.len = MAX_WINDOW;
             }
             return view;

@@ -40,8 +40,10 @@ fn kind(site: &Site) -> &str {
     word.strip_prefix("deserialize ").unwrap_or(word)
 }
 
-fn totals(_: &Window, totals: &Totals) -> String {
-    let sites = things(totals.matched, "site", "sites");
+/// Of more sites than are here, how many those are: below the last of them there may be no line that says so.
+fn totals(window: &Window, totals: &Totals) -> String {
+    let (here, sites) = (window.keys.len() as u64, things(totals.matched, "site", "sites"));
+    let sites = if here < totals.matched { format!("the first {} of {sites}", grouped(here)) } else { sites };
     format!("{sites} · {}", size(totals.bytes))
 }
 

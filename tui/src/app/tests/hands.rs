@@ -240,6 +240,31 @@ fn a_mark_of_another_agent_is_dropped() {
     assert!(app.mark().is_none(), "a picture that stands still has no now");
 }
 
+/// Few sites are all that most programs have; of more, more are read when one goes to their end, and what is not read is told.
+#[test]
+fn whoever_goes_to_the_end_of_the_sites_gets_more_of_them() {
+    let (mut app, _) = connected();
+    app.update(Msg::Resize(120, 40));
+    let mut seq = 0;
+    let all = |view: &View| {
+        let rows: Vec<(u32, u64)> = (0..view.window.len.min(900)).map(|id| (id + 1, 10_000 - u64::from(id))).collect();
+        let totals = Totals { rows: 900, matched: 900, ..Totals::default() };
+        (view.table == Table::Sites && view.filter.is_empty()).then(|| (totals, Rows::Sites(sites(&rows))))
+    };
+    let asked = press(&mut app, "3");
+    let lengths = |views: Vec<View>| views.iter().filter(|view| view.filter.is_empty()).map(|view| view.window.len).collect::<Vec<_>>();
+    assert_eq!(lengths(answer_all(&mut app, &mut seq, asked, all)), [200], "the first screen takes few");
+    let tables = |asked: &[Effect]| asked.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count();
+    assert_eq!(tables(&press(&mut app, "jjj")), 0);
+    let asked = press(&mut app, "G");
+    assert_eq!(lengths(answer_all(&mut app, &mut seq, asked, all)), [500]);
+    assert_eq!(app.tree().map(|(rows, _)| rows.len()), Some(500));
+    press(&mut app, "G");
+    let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
+    assert!(text.contains("the first 500 of 900 sites"), "{text}");
+    assert_eq!(tables(&press(&mut app, "gG")), 0, "what is here stays");
+}
+
 #[test]
 fn columns_without_room_are_shown_on_demand() {
     let (mut app, _) = connected();
