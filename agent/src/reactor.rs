@@ -9,7 +9,7 @@
 //!   copies leave memory; [`room`]: when each of it is due; [`places`]: what fails; [`compaction`]: files are written anew;
 //!   [`thrash`]: objects that go to and fro.
 //! - [`evacuation`]: what churn has left in memory is tidied up.
-//! - [`tasks`]: tasks are submitted, dispatched, ended.
+//! - [`tasks`]: tasks are submitted; [`attempts`]: run by workers; [`ends`]: ended.
 //! - [`actors`]: actors are created, called, and end.
 //! - [`retries`]: lost attempts are made good; [`cancel`]: what is not wanted ends; [`rebuilding`]: lost results are made again.
 //! - [`dispatch`]: tasks begin; [`reservations`]: what they set aside; [`infeasible`]: what can never begin;
@@ -29,6 +29,7 @@
 
 mod actors;
 mod arguments;
+mod attempts;
 pub mod bystander;
 mod cancel;
 pub mod check;
@@ -37,6 +38,7 @@ mod containment;
 mod detail;
 mod dispatch;
 mod drain;
+mod ends;
 mod evacuation;
 mod eviction;
 mod explain;
@@ -89,6 +91,7 @@ use crate::references::table::ReferenceTable;
 use crate::scheduler::actor::Actor;
 use crate::scheduler::learned::LearnedSizes;
 use crate::scheduler::lineage::Lineage;
+use crate::scheduler::names::Names;
 use crate::scheduler::queue::ReadyQueue;
 use crate::scheduler::resources::{Offer, Reserved};
 use crate::scheduler::shape::Shapes;
@@ -224,6 +227,8 @@ pub struct Core {
     last_turn: JobId,
     /// Tasks that became ready.
     ordered: u64,
+    /// Functions of tasks.
+    names: Names,
     shapes: Shapes,
     resources: Reserved,
     infeasible: infeasible::Infeasible,
@@ -345,6 +350,7 @@ impl Core {
             jobs_begun: 0,
             last_turn: JobId(0),
             ordered: 0,
+            names: Names::default(),
             shapes: Shapes::new(&offer),
             resources: Reserved::new(offer),
             infeasible: infeasible::Infeasible::default(),

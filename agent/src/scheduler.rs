@@ -5,6 +5,7 @@ pub mod calls;
 pub mod devices;
 pub mod learned;
 pub mod lineage;
+pub mod names;
 pub mod pressure;
 pub mod queue;
 pub mod resources;

@@ -2,11 +2,13 @@
 //!
 //! - [`allocator`]: which ranges of the pool nobody leases.
 //! - [`lease`]: ranges that processes write objects into.
-//! - [`object`]: the objects, dense by slot.
+//! - [`object`]: the objects, dense by slot; [`encoded`]: small values; [`few`]: who waits for one.
 //! - [`slots`]: which process may name new objects by which slots.
 //! - [`ledger`]: every byte of capacity in exactly one line.
 
 pub mod allocator;
+pub mod encoded;
+pub mod few;
 pub mod lease;
 pub mod ledger;
 pub mod object;

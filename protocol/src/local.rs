@@ -15,7 +15,7 @@ use crate::record::{ProcessType, SiteKind};
 use crate::resources::Demand;
 
 /// Version of these messages and of every shared layout; both sides must have the same.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Objects begin at multiples of this many bytes (two cache lines would be wasteful, less would split numbers).
 pub const ALIGNMENT: u64 = 64;
@@ -181,6 +181,15 @@ pub enum RetryExceptions {
     Listed,
     /// After every error value and every panic.
     Always,
+}
+
+/// How a call of an actor is tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CallRetries {
+    /// How often; [`ENDLESS`] for as often as it takes, `None` for as often as its actor says of all its calls.
+    pub max_task_retries: Option<u32>,
+    /// Whether it is tried again after error values and panics, too: then it goes before the calls that its actor was not sent yet.
+    pub retry_exceptions: RetryExceptions,
 }
 
 /// How a task runs.
@@ -363,6 +372,8 @@ pub enum ToAgent<'a> {
         arguments: Vec<Argument<'a>>,
         /// As for [`ToAgent::Submit`].
         returns: Vec<ObjectKey>,
+        /// How it is tried again.
+        retries: CallRetries,
         /// Where the program called it.
         site: u32,
     },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ActorId;
-use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME, ToAgent};
+use plasmon_protocol::local::{self, CallRetries, MAX_CONCURRENCY, MAX_NAME, ToAgent};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::Amount;
 use serde::{Deserialize, Serialize};
@@ -327,6 +327,7 @@ pub fn call(
     method: &'static str,
     arguments: Vec<Result<Encoded, Error>>,
     returns: usize,
+    retries: CallRetries,
 ) -> Result<Vec<Handed>, Error> {
     let client: Arc<Client> = connection()?;
     let site = client.sites.number(&client, SiteKind::ActorCall, Location::caller());
@@ -339,6 +340,7 @@ pub fn call(
         function: method,
         arguments,
         returns,
+        retries,
         site,
     })
 }

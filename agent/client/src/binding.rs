@@ -21,7 +21,7 @@ pub use content::{Content, Raw, Reference};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ActorId;
 pub use plasmon_protocol::id::{ObjectId, ObjectKey};
-pub use plasmon_protocol::local::{MAX_STACK, RetryExceptions, Work};
+pub use plasmon_protocol::local::{CallRetries, MAX_STACK, RetryExceptions, Work};
 pub use plasmon_protocol::record::SiteKind;
 pub use submit::{ActorPlace, ActorSettings, Demand, TaskSettings};
 

@@ -65,6 +65,7 @@ pub use argument::IntoArgument;
 pub use cancelled::is_cancelled;
 pub use draft::{Draft, create};
 pub use init::{Info, Options, info, init, is_initialized, shutdown};
+pub use listed::Errors;
 pub use object::{get, get_timeout, put, wait};
 pub use object_ref::{Get, ObjectRef};
 pub use pinned::Pinned;
@@ -86,11 +87,12 @@ struct Readme;
 #[doc(hidden)]
 pub mod macros {
     pub use linkme;
+    pub use plasmon_protocol::local::{CallRetries, RetryExceptions};
     pub use serde;
 
     pub use crate::actor::{call, create};
     pub use crate::argument::Encoded;
-    pub use crate::listed::{ByError, ByLocalReference, ByReference, Seen, is, is_any, says};
+    pub use crate::listed::{ByAny, ByError, ByLocalReference, ByReference, ERROR_LISTS, Seen, all_or_none, is, is_any, says};
     pub use crate::registry::{Call, Failure, Numbers, Plain, REMOTE_FUNCTIONS, RemoteFunction, Returned};
     pub use crate::task::{no_result, submit};
 }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::draft::Draft;
+use crate::listed::Errors;
 use crate::object_ref::Handle;
 use crate::pinned::Pinned;
 use crate::turn::Turn;
@@ -135,6 +136,22 @@ impl Call {
             Given::Bytes(bytes) => Slice::copied(&bytes),
             Given::Object(fetched) if fetched.is_block() => Slice::copied(fetched.bytes()),
             Given::Object(fetched) => <[N] as crate::value::Value>::read(fetched.at(site)).map(Slice::Shared),
+        }
+    }
+
+    /// The errors that are worth a retry for this call alone, if it says so: an argument behind those of the function names them.
+    ///
+    /// # Errors
+    /// This program has no such list.
+    pub fn errors(&mut self) -> Result<Option<&'static Errors>, Error> {
+        let named = |name: &[u8]| {
+            let unknown = || Error::invalid("retry_errors", String::from_utf8_lossy(name), "this program has no such list of errors");
+            Errors::named(name).ok_or_else(unknown)
+        };
+        match self.arguments.next() {
+            None => Ok(None),
+            Some(Given::Bytes(name)) => named(&name).map(Some),
+            Some(Given::Object(fetched)) => named(fetched.bytes()).map(Some),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::argument::Encoded;
 use crate::client::Client;
 use crate::failpoint::copy;
 use crate::init::connection;
+use crate::listed::{Errors, all_or_none};
 use crate::object_ref::{Handle, ObjectRef};
 use crate::options::Reserve;
 use crate::value;
@@ -33,6 +34,7 @@ pub struct TaskOptions {
     reserve: Reserve<'static>,
     max_retries: Option<u32>,
     retry_exceptions: Option<RetryExceptions>,
+    errors: Option<&'static Errors>,
     timeout: Option<Duration>,
 }
 
@@ -40,7 +42,7 @@ impl TaskOptions {
     /// Nothing said: one CPU, three retries.
     #[must_use]
     pub const fn new() -> Self {
-        Self { reserve: Reserve::OPEN, max_retries: None, retry_exceptions: None, timeout: None }
+        Self { reserve: Reserve::OPEN, max_retries: None, retry_exceptions: None, errors: None, timeout: None }
     }
 
     /// Reserves this many CPUs while the task runs, exact to a ten-thousandth.
@@ -82,7 +84,8 @@ impl TaskOptions {
     /// Whether retries are also for error values and panics: for all of them, or for none.
     #[must_use]
     pub const fn retry_exceptions(mut self, retry: bool) -> Self {
-        self.retry_exceptions = Some(if retry { RetryExceptions::Always } else { RetryExceptions::Never });
+        self.retry_exceptions = Some(all_or_none(retry));
+        self.errors = None;
         self
     }
 
@@ -91,6 +94,15 @@ impl TaskOptions {
     #[must_use]
     pub const fn retry_listed_exceptions(mut self) -> Self {
         self.retry_exceptions = Some(RetryExceptions::Listed);
+        self.errors = None;
+        self
+    }
+
+    /// Retries are also for errors of these types, or caused by one, whatever the function lists: `errors![std::io::Error, Timeout]`.
+    #[must_use]
+    pub const fn retry_errors(mut self, errors: &'static Errors) -> Self {
+        self.retry_exceptions = Some(RetryExceptions::Listed);
+        self.errors = Some(errors);
         self
     }
 
@@ -108,6 +120,7 @@ impl TaskOptions {
             reserve: self.reserve.over(below.reserve),
             max_retries: if self.max_retries.is_some() { self.max_retries } else { below.max_retries },
             retry_exceptions: if self.retry_exceptions.is_some() { self.retry_exceptions } else { below.retry_exceptions },
+            errors: if self.retry_exceptions.is_some() { self.errors } else { below.errors },
             timeout: if self.timeout.is_some() { self.timeout } else { below.timeout },
         }
     }
@@ -218,10 +231,12 @@ pub fn submit(
     arguments: Vec<Result<Encoded, Error>>,
     returns: usize,
 ) -> Result<Vec<Handed>, Error> {
+    let errors = options.errors;
     let options = options.wire()?;
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::TaskCall, Location::caller());
-    let arguments: Vec<Encoded> = arguments.into_iter().collect::<Result<_, _>>()?;
+    let mut arguments: Vec<Encoded> = arguments.into_iter().collect::<Result<_, _>>()?;
+    arguments.extend(errors.map(|errors| Encoded::Value { bytes: errors.name().into(), contains: Vec::new() }));
     let prepared = prepare(&client, site, &arguments)?;
     send(&client, prepared, returns, |number, arguments, returns| ToAgent::Submit { number, function, arguments, returns, options, site })
 }

@@ -70,6 +70,72 @@ impl Fragile {
     }
 }
 
+struct Shaky {
+    tries: u32,
+}
+
+impl Shaky {
+    fn try_once(&mut self, number: u32) -> Result<u32, std::fmt::Error> {
+        self.tries += 1;
+        if self.tries < number { Err(std::fmt::Error) } else { Ok(self.tries) }
+    }
+}
+
+#[plasmon::actor(max_task_retries = 5)]
+impl Shaky {
+    fn new() -> Self {
+        Self { tries: 0 }
+    }
+
+    #[method(retry_exceptions = [std::fmt::Error])]
+    fn until(&mut self, number: u32) -> Result<u32, std::fmt::Error> {
+        self.try_once(number)
+    }
+
+    #[method(max_task_retries = 1, retry_exceptions = true)]
+    fn panics_until(&mut self, number: u32) -> u32 {
+        self.try_once(number).expect("it is tried again")
+    }
+
+    #[method(retry_exceptions = [std::num::ParseIntError])]
+    fn lists_others(&mut self, number: u32) -> Result<u32, std::fmt::Error> {
+        self.try_once(number)
+    }
+
+    fn lists_none(&mut self, number: u32) -> Result<u32, std::fmt::Error> {
+        self.try_once(number)
+    }
+
+    fn tries(&self) -> u32 {
+        self.tries
+    }
+}
+
+#[test]
+fn methods_are_tried_again_after_errors_where_they_say_so() {
+    alone(|| {
+        start(1.0);
+        let mut viewer = Viewer::here();
+        let shaky = Shaky::remote().unwrap();
+        let (fourth, after) = (shaky.until(4).unwrap(), shaky.tries().unwrap());
+        assert_eq!((plasmon::get(&fourth).unwrap(), plasmon::get(&after).unwrap()), (4, 4), "it goes before what waited");
+        let row = viewer.tasks().into_iter().find(|row| row.name.ends_with("until")).expect("the call has a row");
+        assert_eq!((row.attempt, row.max_retries, row.retries_left), (4, 5, 2));
+        let error = plasmon::get(&shaky.panics_until(9).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::TaskPanicked { .. }), "{error}");
+        assert_eq!(plasmon::get(&shaky.tries().unwrap()).unwrap(), 6, "one retry of its own");
+        for unlisted in [shaky.lists_others(9).unwrap(), shaky.lists_none(9).unwrap()] {
+            assert!(matches!(plasmon::get(&unlisted).unwrap_err(), Error::TaskFailed { .. }));
+        }
+        assert_eq!(plasmon::get(&shaky.tries().unwrap()).unwrap(), 8);
+        assert_eq!(viewer.events_of(EventKind::TaskRetried), 4);
+        assert_eq!(viewer.events_of(EventKind::ActorRestarted), 0);
+        drop(shaky);
+        drop((fourth, after));
+        viewer.until_empty();
+    });
+}
+
 #[test]
 fn an_actor_is_made_anew_with_its_arguments_and_its_calls_in_order() {
     alone(|| {

@@ -192,6 +192,15 @@ fn the_errors_that_are_made_good_can_be_listed() {
         let all = TaskOptions::new().retry_exceptions(true);
         assert_eq!(plasmon::get(&judges.options(all).remote().unwrap()).unwrap(), 3);
         assert!(Flag::named("attempts").lower());
+        // Or list some itself.
+        let other = TaskOptions::new().retry_errors(plasmon::errors![std::fmt::Error]);
+        fails(judges.options(other).remote().unwrap(), "passing", 1);
+        let caused = TaskOptions::new().retry_errors(plasmon::errors![std::fmt::Error, std::num::ParseIntError]);
+        fails(judges.options(caused).remote().unwrap(), "lasting", 2);
+        let text = TaskOptions::new().max_retries(5).retry_errors(plasmon::errors![Trouble]);
+        fails(lists_a_boxed_type.options(text).remote().unwrap(), "a text is no trouble", 2);
+        assert!(plasmon::get(&fails_until.options(text).remote(3).unwrap()).unwrap_err().line().contains("not attempt 1"));
+        assert!(Flag::named("attempts").lower());
         // A function without a list has all its errors on it.
         let listed = TaskOptions::new().retry_listed_exceptions();
         assert_eq!(plasmon::get(&fails_until.options(listed).remote(3).unwrap()).unwrap(), 3);

@@ -8,24 +8,30 @@ from typing import Any, Callable, Optional
 
 from . import _init, _plasmon
 from ._generators import yields
-from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve
+from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried
 from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
 
 #: Calls that an actor with async methods runs side by side, as Ray has it.
 _ASYNC_CONCURRENCY = 1000
 
-#: What an actor can be asked about its methods: their results, by their names.
-_Methods = dict[str, Any]
+#: What an actor can be asked about its methods: their options, by their names.
+_Methods = dict[str, dict[str, Any]]
 
 
 def method(*, num_returns: Any = None, **others: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Says of an actor's method how many objects its result becomes: ``@plasmon.method(num_returns=2)``."""
+    """Says of an actor's method how it is called: ``@plasmon.method(num_returns=2)``.
+
+    Args:
+        num_returns: how many objects its result becomes; 1.
+        max_task_retries: how often its calls are tried again; as its actor says.
+        retry_exceptions: whether that is done after an exception, too; a list of classes for those alone. Such a call goes before those
+            that the actor was not sent yet.
+    """
     options = checked({"num_returns": num_returns, **others}, METHOD_OPTIONS, "a method")
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        if "num_returns" in options:
-            function.__plasmon_num_returns__ = options["num_returns"]  # type: ignore[attr-defined]
+        function.__plasmon_method__ = options  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -36,9 +42,9 @@ METHODS = "__plasmon_methods__"
 
 
 def methods_of(cls: type) -> _Methods:
-    """The methods of a class that can be called from elsewhere, and how many objects the result of each becomes."""
+    """The methods of a class that can be called from elsewhere, and the options of each."""
     return {
-        name: getattr(value, "__plasmon_num_returns__", "streaming" if yields(value) else 1)
+        name: {"num_returns": "streaming" if yields(value) else 1, **getattr(value, "__plasmon_method__", {})}
         for name, value in inspect.getmembers(cls, callable)
         if not (name.startswith("__") and name not in ("__call__", "__getitem__", "__len__"))
     }
@@ -164,7 +170,7 @@ class ActorHandle:
             if name.startswith("__"):
                 raise AttributeError(name)
             # Found by its name alone: it knows what it can do.
-            ask = _plasmon.Method(self._reference, f"{self._module}.{self._qualname}.{METHODS}", METHODS, 1, 1)
+            ask = _plasmon.Method(self._reference, f"{self._module}.{self._qualname}.{METHODS}", METHODS, 1, 1, None, "never")
             methods = self.__dict__["_methods"] = _plasmon.get(ask.submit())
         if name not in methods:
             raise AttributeError(f"the actor {self._qualname} has no method {name!r}{near_miss(name, methods)}")
@@ -196,24 +202,28 @@ class ActorHandle:
 class ActorMethod:
     """A method of an actor, ready to be called: ``.remote(..)``."""
 
-    def __init__(self, handle: ActorHandle, name: str, num_returns: Any) -> None:
-        self._name, self._num_returns = name, num_returns
+    def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
+        self._name, self._options = name, options
         self._class = handle._qualname
         full = f"{handle._module}.{handle._qualname}.{name}"
         self._reference = handle._reference
         self._module, self._methods = handle._module, handle._methods
+        num_returns = options["num_returns"]
         results = num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1
-        self.remote = _plasmon.Method(handle._reference, full, name, results, num_returns).submit
+        retry, listed = retried(options)
+        returns = num_returns if listed is None else (num_returns, listed)
+        most = options.get("max_task_retries")
+        self.remote = _plasmon.Method(handle._reference, full, name, results, returns, most, retry).submit
 
     #: Calls the method; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, ``None`` where it is 0, or an
     #: ``ObjectRefGenerator`` where it is ``"streaming"``.
     remote: Callable[..., Any]
 
     def options(self, **options: Any) -> ActorMethod:
-        """The same method with another ``num_returns``, for the calls that are made through what is returned."""
+        """The same method with other options, for the calls that are made through what is returned: see ``method``."""
         given = checked(options, METHOD_OPTIONS, "a method")
         handle = ActorHandle(self._reference, self._module, self._class, self._methods)
-        return ActorMethod(handle, self._name, given.get("num_returns", self._num_returns))
+        return ActorMethod(handle, self._name, {**self._options, **given})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"the actor's method {self._name} cannot be called like a local one\nhint: .{self._name}.remote(..)")

@@ -33,7 +33,7 @@ ACTOR_OPTIONS = (
     "max_restarts",
     "max_task_retries",
 )
-METHOD_OPTIONS = ("num_returns", "name")
+METHOD_OPTIONS = ("num_returns", "name", "max_task_retries", "retry_exceptions")
 #: Ray's options that have no meaning on one node, or that this package does not have; and what to do instead.
 _ABSENT = {
     "runtime_env": "workers run in the driver's environment: set it up before init()",
@@ -130,6 +130,14 @@ def _num_returns(value: Any) -> Any:
     if not 0 <= value <= 1000:
         raise ValueError(f"num_returns is 0 to 1000, which {value} is not")
     return value
+
+
+def retried(options: Mapping[str, Any]) -> tuple[str, Optional[tuple[type[BaseException], ...]]]:
+    """Whether there are retries after exceptions, as the native half calls it, and after which of them, where not after all."""
+    retry = options.get("retry_exceptions", False)
+    if isinstance(retry, (list, tuple)):
+        return "listed", tuple(retry)
+    return "always" if retry else "never", None
 
 
 def assigned(options: Mapping[str, Any], cpus: float) -> dict[str, float]:

@@ -65,7 +65,16 @@ class Creation:
     def create(self, args: tuple[Any, ...], kwargs: Optional[dict[str, Any]]) -> ObjectRef[None]: ...
 
 class Method:
-    def __init__(self, actor: ObjectRef[None], name: str, method: str, results: Optional[int], returns: Any) -> None: ...
+    def __init__(
+        self,
+        actor: ObjectRef[None],
+        name: str,
+        method: str,
+        results: Optional[int],
+        returns: Any,
+        max_task_retries: Optional[int],
+        retry_exceptions: str,
+    ) -> None: ...
     def submit(self, *args: Any, **kwargs: Any) -> Any: ...
 
 class CancelWatch: ...

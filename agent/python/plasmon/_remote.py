@@ -9,7 +9,7 @@ from typing import Any, AsyncIterator, Callable, Coroutine, Generic, Iterator, O
 from . import _init, _plasmon
 from ._actor import ActorClass
 from ._generators import ObjectRefGenerator, yields
-from ._options import ONE_CPU, TASK_OPTIONS, assigned, checked, reserve
+from ._options import ONE_CPU, TASK_OPTIONS, assigned, checked, reserve, retried
 from ._sites import hidden_files
 
 _T = TypeVar("_T")
@@ -34,19 +34,18 @@ class RemoteFunction(Generic[_Outcome]):
         self._export = export or _plasmon.Exported(functools.partial(_exported, function))
         name = options.get("name") or f"{function.__module__}.{function.__qualname__}"
         num_returns = options.get("num_returns", "streaming" if yields(function) else 1)
-        retry = options.get("retry_exceptions", False)
-        retried = tuple(retry) if isinstance(retry, (list, tuple)) else None
+        retry, listed = retried(options)
         reserved = assigned(options, 1)
         self._task = _plasmon.Task(
             name,
             self._export,
             *reserve(options),
             options.get("max_retries", _MAX_RETRIES),
-            "listed" if retried is not None else "always" if retry else "never",
+            retry,
             int(options.get("timeout", 0) * 1000),
             num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1,
             # Most calls say but this.
-            num_returns if retried is None and reserved == ONE_CPU else (num_returns, retried, reserved),
+            num_returns if listed is None and reserved == ONE_CPU else (num_returns, listed, reserved),
         )
         self.remote = self._task.submit
 

@@ -55,15 +55,18 @@ class Handler:
         """Calls a function; its results."""
         num_returns, args, kwargs = _arguments(payload, objects)
         del objects, payload
-        retried: Any = None
-        reserved = ONE_CPU
+        retried, reserved = None, ONE_CPU
         if isinstance(num_returns, tuple):
             num_returns, retried, reserved = num_returns
         _node.assign(reserved)
+        return self._called(num_returns, retried, loaded[0], lambda: loaded[0](*args, **kwargs))
+
+    def _called(self, num_returns: Any, retried: Any, function: Any, value: Callable[[], Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
+        """A call's results; of its exceptions it is noted which are not worth a retry, where that is said."""
         if retried is None:
-            return self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+            return self._results(value(), num_returns, function)
         with self._noting(retried):
-            results = self._results(loaded[0](*args, **kwargs), num_returns, loaded[0])
+            results = self._results(value(), num_returns, function)
         return results if isinstance(results, tuple) else self._noted(results, retried)
 
     @contextlib.contextmanager
@@ -95,12 +98,17 @@ class Handler:
         num_returns, args, kwargs = _arguments(payload, objects)
         method = getattr(instance, payload[4])
         del objects, payload
-        if self._loop is not None:
-            # Of an actor with async methods the others run in the same thread: no two of them at once.
-            value = self._in_loop(_later(method, args, kwargs))
-        else:
-            value = method(*args, **kwargs)
-        return self._results(value, num_returns, method)
+
+        def value() -> Any:
+            if self._loop is not None:
+                # Of an actor with async methods the others run in the same thread: no two of them at once.
+                return self._in_loop(_later(method, args, kwargs))
+            return method(*args, **kwargs)
+
+        retried = None
+        if isinstance(num_returns, tuple):
+            num_returns, retried = num_returns
+        return self._called(num_returns, retried, method, value)
 
     def _results(self, value: Any, num_returns: Any, function: Any) -> Union[tuple[Any, ...], Iterator[Any]]:
         """A call's results; of a generator that is streamed what it yields, as it does."""

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use plasmon::binding::{
-    ActorSettings, Connection, Demand, Encoded as Argument, Raw, Reference, Results, RetryExceptions, SiteKind, TaskSettings,
+    ActorSettings, CallRetries, Connection, Demand, Encoded as Argument, Raw, Reference, Results, RetryExceptions, SiteKind, TaskSettings,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -212,11 +212,7 @@ impl Task {
             export,
             reserve: Reserve { cpus: num_cpus, gpus: num_gpus, memory, custom: resources },
             max_retries: times(max_retries),
-            retry_exceptions: match retry_exceptions {
-                "always" => RetryExceptions::Always,
-                "listed" => RetryExceptions::Listed,
-                _ => RetryExceptions::Never,
-            },
+            retry_exceptions: retried(retry_exceptions),
             timeout_ms,
             results,
             returns,
@@ -322,6 +318,15 @@ impl Creation {
     }
 }
 
+/// What the package calls it.
+fn retried(exceptions: &str) -> RetryExceptions {
+    match exceptions {
+        "always" => RetryExceptions::Always,
+        "listed" => RetryExceptions::Listed,
+        _ => RetryExceptions::Never,
+    }
+}
+
 /// A method of an actor.
 #[pyclass(module = "plasmon", frozen)]
 pub(crate) struct Method {
@@ -330,14 +335,24 @@ pub(crate) struct Method {
     method: String,
     results: Option<usize>,
     returns: Py<PyAny>,
+    retries: CallRetries,
     bare: OnceLock<Box<[u8]>>,
 }
 
 #[pymethods]
 impl Method {
     #[new]
-    fn new(actor: Py<ObjectRef>, name: String, method: String, results: Option<usize>, returns: Py<PyAny>) -> Self {
-        Self { actor, name, method, results, returns, bare: OnceLock::new() }
+    fn new(
+        actor: Py<ObjectRef>,
+        name: String,
+        method: String,
+        results: Option<usize>,
+        returns: Py<PyAny>,
+        max_task_retries: Option<i64>,
+        retry_exceptions: &str,
+    ) -> Self {
+        let retries = CallRetries { max_task_retries: max_task_retries.map(times), retry_exceptions: retried(retry_exceptions) };
+        Self { actor, name, method, results, returns, retries, bare: OnceLock::new() }
     }
 
     /// Calls the method.
@@ -348,8 +363,8 @@ impl Method {
         let all = arguments(&connection, site, self.returns.bind(py), Some(&self.method), args, kwargs, Some(&self.bare))?;
         let actor = &self.actor.get().inner;
         let called = py.detach(|| match self.results {
-            Some(results) => connection.call(actor, &self.name, &all, results, site).map(Outcome::References),
-            None => connection.call_generator(actor, &self.name, &all, site).map(Outcome::Generator),
+            Some(results) => connection.call(actor, &self.name, self.retries, &all, results, site).map(Outcome::References),
+            None => connection.call_generator(actor, &self.name, self.retries, &all, site).map(Outcome::Generator),
         });
         handed(py, called.or_raise(py)?)
     }

@@ -89,8 +89,8 @@ impl Borrowed {
         if helpers == 0 {
             return self.copy_part(0, room);
         }
-        // A part for each: what is long enough is copied past the caches.
-        let part = self.length.div_ceil(helpers + 1).next_multiple_of(PAGE);
+        // Several for each: one that is late takes fewer. Long ones: those are copied past the caches.
+        let part = self.length.div_ceil(4 * (helpers + 1)).next_multiple_of(PAGE);
         let rooms = Mutex::new(room.chunks_mut(part).enumerate());
         let next = || rooms.lock().unwrap_or_else(PoisonError::into_inner).next();
         let copy = || {

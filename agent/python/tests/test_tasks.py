@@ -133,6 +133,41 @@ def test_exceptions_that_are_listed_are_worth_a_retry(tmp_path: Path) -> None:
     assert (tmp_path / "value").read_text() == "x"
 
 
+def test_methods_are_tried_again_as_they_say(tmp_path: Path) -> None:
+    @plasmon.remote(max_task_retries=5)
+    class Flaky:
+        def __init__(self) -> None:
+            self.tries = 0
+
+        @plasmon.method(retry_exceptions=[OSError])
+        def until(self, tries: int, kind: type[BaseException]) -> int:
+            self.tries += 1
+            if self.tries < tries:
+                raise kind(f"try {self.tries}")
+            return self.tries
+
+        @plasmon.method(max_task_retries=1, retry_exceptions=True, num_returns="streaming")
+        def counts(self) -> Any:
+            self.tries += 1
+            yield self.tries
+            if self.tries < 6:
+                raise ValueError(f"try {self.tries}")
+
+    flaky = Flaky.options(name="flaky").remote()
+    assert plasmon.get(flaky.until.remote(3, ConnectionError)) == 3
+    with pytest.raises(ValueError, match="try 4"):
+        plasmon.get(flaky.until.remote(9, ValueError))
+    # What was yielded stays, and the second attempt ends well.
+    assert [plasmon.get(item) for item in flaky.counts.remote()] == [5]
+    # A handle that was found by its name knows it as well; what is said of one call goes before.
+    found = plasmon.get_actor("flaky")
+    assert plasmon.get(found.until.remote(8, OSError)) == 8
+    with pytest.raises(OSError, match="try 9"):
+        plasmon.get(found.until.options(max_task_retries=0).remote(99, OSError))
+    with pytest.raises(OSError, match="try 10"):
+        plasmon.get(found.until.options(retry_exceptions=False).remote(99, OSError))
+
+
 def test_a_task_is_tried_again_after_its_worker_was_killed(tmp_path: Path) -> None:
     @plasmon.remote
     def dies_once(flag: str) -> str:

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME, Outcome, ToClient, Work};
+use plasmon_protocol::local::{self, CallRetries, MAX_CONCURRENCY, MAX_NAME, Outcome, ToClient, Work};
 use plasmon_protocol::record::{ActorStatus, EventKind, ObjectState, Severity};
 
 use super::process::Root;
@@ -143,9 +143,22 @@ impl Core {
         self.must_be_handle(actor)?;
         let Some(process) = self.process(from) else { return Ok(()) };
         let job = process.job;
-        let max_retries = self.actors.get(&actor).map_or(0, |actor| actor.max_task_retries);
-        let options = local::Task { max_retries, ..local::Task::default() };
-        self.submit(from, Submission { options: &options, ..call }, Role::Method(actor), job, out)
+        self.submit(from, call, Role::Method(actor), job, out)
+    }
+
+    /// How a call runs that is to be tried again so.
+    pub(super) fn call_options(&self, actor: ObjectKey, retries: CallRetries) -> local::Task<'static> {
+        let of_all = || self.actors.get(&actor).map_or(0, |actor| actor.max_task_retries);
+        let max_retries = retries.max_task_retries.unwrap_or_else(of_all);
+        local::Task { max_retries, retry_exceptions: retries.retry_exceptions, ..local::Task::default() }
+    }
+
+    /// A call ended with an error and is tried again: it goes before all that its actor was not sent yet.
+    pub(super) fn call_again(&mut self, call: TaskKey, actor: ObjectKey) {
+        if let Some(actor) = self.actors.get_mut(&actor) {
+            actor.calls.push_first(call);
+            self.serving.push(actor.key);
+        }
     }
 
     fn must_be_handle(&self, key: ObjectKey) -> Result<(), Violation> {

@@ -12,7 +12,7 @@ use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
 
 use super::memory::CREATE_GRACE_MS;
 use super::{Activity, Core};
-use crate::scheduler::task::Role;
+use crate::scheduler::task::{Keys, Role, Task};
 use crate::store::object::{Object, Residency};
 
 /// What arguments may take up of the store (Ray's `max_task_args_memory_fraction`), percent.
@@ -59,7 +59,7 @@ impl Core {
     /// Keeps the arguments of a task that could begin, and has them read back.
     pub(super) fn fetch(&mut self, key: TaskKey) -> Fetched {
         let Some(task) = self.tasks.get(&key) else { return Fetched::Waits };
-        if !task.fetched.is_empty() {
+        if !task.rare().fetched.is_empty() {
             return Fetched::Ready;
         }
         let order = self.order_of(key);
@@ -74,14 +74,14 @@ impl Core {
         if self.arguments.alone.is_some() && bytes > 0 {
             return Fetched::Waits;
         }
-        let alone = task.no_room_since_ms.is_some() && !self.runs_on();
+        let alone = task.rare().no_room_since_ms.is_some() && !self.runs_on();
         if kept > 0 && bytes > 0 && (alone || kept + bytes > self.config.capacity / 100 * MAX_PERCENT) {
             self.arguments.waiting.insert(order);
             self.set_waiting(key, TaskStatus::PendingObjStoreMemAvail);
             return Fetched::Waits;
         }
         let is_away = |object: &Object| matches!(object.residency, Residency::Spilled | Residency::Restoring);
-        let away: Vec<ObjectKey> = keys.iter().copied().filter(|key| self.objects.get(*key).is_some_and(is_away)).collect();
+        let away: Keys = keys.iter().copied().filter(|key| self.objects.get(*key).is_some_and(is_away)).collect();
         if !away.is_empty() && self.arguments.fetching >= 2 * self.resources.offer().whole_cpus() {
             return Fetched::Waits;
         }
@@ -93,8 +93,8 @@ impl Core {
             }
         }
         self.arguments.bytes += bytes;
-        if let Some(task) = self.tasks.get_mut(&key) {
-            (task.fetched, task.fetched_bytes) = (keys, bytes);
+        if let Some(rare) = self.tasks.get_mut(&key).map(Task::rare_mut) {
+            (rare.fetched, rare.fetched_bytes) = (keys.into_vec(), bytes);
         }
         if away.is_empty() {
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
@@ -107,7 +107,7 @@ impl Core {
         Fetched::Later
     }
 
-    fn fetch_away(&mut self, key: TaskKey, away: Vec<ObjectKey>) {
+    fn fetch_away(&mut self, key: TaskKey, away: Keys) {
         self.dequeue(key);
         self.arguments.fetching += 1;
         self.set_waiting(key, TaskStatus::PendingArgsFetch);
@@ -127,7 +127,7 @@ impl Core {
         let Some(task) = self.tasks.get_mut(&key).filter(|task| task.waits_for > 0) else { return };
         task.waits_for -= 1;
         if task.waits_for == 0 {
-            task.no_room_since_ms = None;
+            task.rare_mut().no_room_since_ms = None;
             self.arguments.fetching -= 1;
             self.arguments.alone.take_if(|alone| *alone == key);
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
@@ -200,21 +200,21 @@ impl Core {
     /// that asked alone, and that nobody can make room for, fails with `error`.
     pub(super) fn requeue_fetches(&mut self, key: ObjectKey, error: &Error) {
         let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
-        for task in std::mem::take(&mut cold.dependents) {
+        for task in cold.dependents.take() {
             let alone = self.arguments.alone == Some(task);
             self.forget_dependent(task);
             self.unfetch(task);
             self.set_waiting(task, TaskStatus::PendingObjStoreMemAvail);
             let now_ms = self.now_ms;
             let Some(state) = self.tasks.get_mut(&task) else { continue };
-            let since_ms = *state.no_room_since_ms.get_or_insert(now_ms);
+            let since_ms = *state.rare_mut().no_room_since_ms.get_or_insert(now_ms);
             if alone && since_ms + CREATE_GRACE_MS <= now_ms && self.arguments.bytes == 0 && !self.runs_on() {
                 self.failing.push((task, error.clone()));
                 continue;
             }
             let at_ms = now_ms + PAUSE_MS;
             if let Some(task) = self.tasks.get_mut(&task) {
-                task.paused_ms = Some(at_ms);
+                task.rare_mut().paused_ms = Some(at_ms);
             }
             self.arguments.paused.insert((at_ms, task));
         }
@@ -223,7 +223,7 @@ impl Core {
     /// Whether somebody wants an object to come back who was not told yet that there is no room.
     pub(super) fn is_news_to_anybody(&self, key: ObjectKey) -> bool {
         let Some(cold) = self.objects.get(key).and_then(|object| object.cold.as_ref()) else { return false };
-        let unaware = |task: &TaskKey| self.tasks.get(task).is_some_and(|task| task.no_room_since_ms.is_none());
+        let unaware = |task: &TaskKey| self.tasks.get(task).is_some_and(|task| task.rare().no_room_since_ms.is_none());
         cold.has_waiters() || cold.dependents.iter().any(unaware)
     }
 
@@ -247,7 +247,7 @@ impl Core {
         while let Some((at_ms, key)) = self.arguments.paused.first().copied().filter(|(at_ms, _)| *at_ms <= self.now_ms) {
             self.arguments.paused.remove(&(at_ms, key));
             if let Some(task) = self.tasks.get_mut(&key) {
-                task.paused_ms = None;
+                task.rare_mut().paused_ms = None;
                 self.ask_again(key);
             }
         }
@@ -255,9 +255,8 @@ impl Core {
 
     /// What a task needs beside its arguments is not free any more: others may have the room that was kept for those.
     pub(super) fn let_arguments_wait(&mut self, key: TaskKey) {
-        let waits = |task: &crate::scheduler::task::Task| {
-            !task.fetched.is_empty() || task.order.is_some_and(|order| self.arguments.waiting.contains(&order))
-        };
+        let waits =
+            |task: &Task| !task.rare().fetched.is_empty() || task.order.is_some_and(|order| self.arguments.waiting.contains(&order));
         if self.tasks.get(&key).is_some_and(waits) {
             self.unfetch(key);
             self.set_waiting(key, TaskStatus::PendingNodeAssignment);
@@ -267,7 +266,7 @@ impl Core {
     /// An argument cannot be read: the tasks that it was read for fail with that.
     pub(super) fn fail_fetches(&mut self, key: ObjectKey, error: &Error) {
         let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) else { return };
-        let tasks = std::mem::take(&mut cold.dependents);
+        let tasks = cold.dependents.take();
         self.failing.extend(tasks.into_iter().rev().map(|task| (task, error.clone())));
     }
 
@@ -278,18 +277,19 @@ impl Core {
             task.waits_for = 0;
             self.arguments.fetching -= 1;
         }
-        if let Some(at_ms) = task.paused_ms.take() {
-            self.arguments.paused.remove(&(at_ms, key));
-        }
         self.arguments.alone.take_if(|alone| *alone == key);
         if let Some(order) = task.order {
             self.dispatch_wanted |= self.arguments.waiting.remove(&order);
         }
-        if task.fetched.is_empty() {
+        let Some(rare) = task.rare_if_any() else { return };
+        if let Some(at_ms) = rare.paused_ms.take() {
+            self.arguments.paused.remove(&(at_ms, key));
+        }
+        if rare.fetched.is_empty() {
             return;
         }
-        let (keys, bytes) = (std::mem::take(&mut task.fetched), std::mem::take(&mut task.fetched_bytes));
-        self.arguments.bytes -= if std::mem::take(&mut task.fetched_lent) { 0 } else { bytes };
+        let (keys, bytes) = (std::mem::take(&mut rare.fetched), std::mem::take(&mut rare.fetched_bytes));
+        self.arguments.bytes -= if std::mem::take(&mut rare.fetched_lent) { 0 } else { bytes };
         for key in keys {
             if let Some(object) = self.objects.get_mut(key) {
                 object.kept -= 1;
@@ -302,12 +302,15 @@ impl Core {
 
     /// A task blocks, or goes on: what is kept for it does not count meanwhile.
     pub(super) fn lend_argument_room(&mut self, key: TaskKey, blocked: bool) {
-        let Some(task) = self.tasks.get_mut(&key).filter(|task| task.fetched_lent != blocked && !task.fetched.is_empty()) else { return };
-        task.fetched_lent = blocked;
+        let Some(rare) = self.tasks.get_mut(&key).and_then(Task::rare_if_any) else { return };
+        if rare.fetched_lent == blocked || rare.fetched.is_empty() {
+            return;
+        }
+        rare.fetched_lent = blocked;
         if blocked {
-            self.arguments.bytes -= task.fetched_bytes;
+            self.arguments.bytes -= rare.fetched_bytes;
         } else {
-            self.arguments.bytes += task.fetched_bytes;
+            self.arguments.bytes += rare.fetched_bytes;
         }
         self.dispatch_wanted |= blocked;
     }
@@ -326,11 +329,12 @@ impl Core {
         let mut kept = std::collections::BTreeMap::<ObjectKey, u32>::new();
         let (mut bytes, mut fetching) = (0, 0);
         for task in self.tasks.values() {
-            task.fetched.iter().for_each(|key| *kept.entry(*key).or_default() += 1);
-            bytes += if task.fetched_lent { 0 } else { task.fetched_bytes };
+            let rare = task.rare();
+            rare.fetched.iter().for_each(|key| *kept.entry(*key).or_default() += 1);
+            bytes += if rare.fetched_lent { 0 } else { rare.fetched_bytes };
             fetching += u64::from(task.status == TaskStatus::PendingArgsFetch);
             let begun = matches!(task.status, TaskStatus::SubmittedToWorker | TaskStatus::Running);
-            for object in task.fetched.iter().filter(|_| begun).filter_map(|key| self.objects.get(*key)) {
+            for object in rare.fetched.iter().filter(|_| begun).filter_map(|key| self.objects.get(*key)) {
                 if matches!(object.residency, Residency::Spilled | Residency::Restoring) {
                     return Err(format!("task {:?} runs and one of its arguments is not in the store", task.key));
                 }

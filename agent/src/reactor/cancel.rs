@@ -46,8 +46,7 @@ impl Core {
             // One that was told to go says no more of its task.
             let stays = |worker: &ProcessId| self.process(*worker).is_some_and(|process| !matches!(process.activity, Activity::Leaving));
             let worker = task.worker.filter(stays);
-            let has_window = |worker| self.process(worker).is_some_and(|process| !process.window.ahead.is_empty());
-            let has_window = worker.is_some_and(has_window);
+            let has_window = worker.and_then(|worker| self.process(worker)).is_some_and(|process| !process.window.ahead.is_empty());
             let (pending, role, name) = (task.is_pending(), task.role, task.short_function().to_owned());
             if matches!(role, Role::Constructor(_)) || (!pending && worker.is_none()) {
                 continue;

@@ -192,11 +192,12 @@ impl Core {
 
     /// Each task that waits for its time has one entry, and no other has any.
     fn check_timers(&self) -> Result<(), String> {
-        let of =
-            |task: &Task| [task.retry_at_ms, task.limit_at_ms].into_iter().flatten().map(|at_ms| (at_ms, task.key)).collect::<Vec<_>>();
+        let of = |task: &Task| {
+            [task.rare().retry_at_ms, task.rare().limit_at_ms].into_iter().flatten().map(|at_ms| (at_ms, task.key)).collect::<Vec<_>>()
+        };
         let timed = self.tasks.values().flat_map(of).collect();
         ensure(self.timers == timed, || format!("timers {:?}, tasks {timed:?}", self.timers))?;
-        let early = self.tasks.values().find(|task| task.retry_at_ms.is_some() && task.queue.is_some());
+        let early = self.tasks.values().find(|task| task.rare().retry_at_ms.is_some() && task.queue.is_some());
         ensure(early.is_none(), || format!("{early:?} is queued before its time"))
     }
 

@@ -54,7 +54,7 @@ impl Core {
         }
         if let Some(object) = self.objects.get_mut(outer) {
             let cold = object.cold_mut();
-            cold.contains = contains;
+            cold.contains = contains.into();
             cold.captor = captor;
         }
     }

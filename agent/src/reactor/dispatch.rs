@@ -49,34 +49,38 @@ impl Core {
         }
     }
 
-    fn impatient(&self) -> Option<Kept> {
+    fn impatient(&mut self) -> Option<Kept> {
+        if self.resources.take_relieved() {
+            self.ready.hope();
+        }
         let head = self.ready.impatient(|shape| self.resources.could_fit(shape))?;
         Some(Kept { job: self.tasks.get(&head.task)?.job, head })
     }
 
     /// What is kept for which task, if any.
     pub(super) fn kept(&self) -> Option<Kept> {
-        self.impatient().filter(|kept| self.is_worth_keeping(kept))
+        let head = self.ready.impatient_now(|shape| self.resources.could_fit(shape))?;
+        Some(Kept { job: self.tasks.get(&head.task)?.job, head }).filter(|kept| self.is_worth_keeping(kept))
     }
 
     /// A task that lacks no resources but a worker is still kept what it asks for, while one is on its way; not while it waits for what
     /// others may need these resources to give.
     fn is_worth_keeping(&self, kept: &Kept) -> bool {
         let Some(task) = self.tasks.get(&kept.head.task).filter(|task| task.queue.is_some()) else { return false };
-        let is_next = || !kept.head.queue.1 || !task.fetched.is_empty();
+        let is_next = || !kept.head.queue.1 || !task.rare().fetched.is_empty();
         !self.resources.fits(&kept.head.shape) || (is_next() && self.jobs.get(&kept.job).is_some_and(|job| job.starting > 0))
     }
 
     /// Starts the oldest task of a job that fits. False when there is none.
     fn dispatch_one(&mut self, job: JobId, kept: Option<&Kept>, seen: &mut Seen, out: &mut impl Outbox) -> bool {
-        while let Some(head) = self.ready.head_after(job, seen.get(&job).copied(), self.resources.free_cpus()) {
+        while let Some(head) = self.ready.head_after(job, seen.get(&job).copied(), |resource| self.resources.free(resource)) {
             seen.insert(job, (head.order, head.queue));
-            if kept.is_some_and(|kept| kept.head.order != head.order && !self.resources.leaves(&head.shape, &kept.head.shape)) {
+            if !self.resources.fits(&head.shape) {
+                self.ready.blocked(job, head.queue, self.resources.lacks_first(&head.shape));
                 self.let_arguments_wait(head.task);
                 continue;
             }
-            if !self.resources.fits(&head.shape) {
-                self.ready.blocked(job, head.queue);
+            if kept.is_some_and(|kept| kept.head.order != head.order && !self.resources.leaves(&head.shape, &kept.head.shape)) {
                 self.let_arguments_wait(head.task);
                 continue;
             }
@@ -89,8 +93,11 @@ impl Core {
 
     /// Starts a task for which there are resources. False when it lacks its arguments or a worker: these are on their way.
     fn try_start(&mut self, job: JobId, head: &Head, out: &mut impl Outbox) -> bool {
-        if head.queue.1 && self.fetch(head.task) != Fetched::Ready {
-            return false;
+        if head.queue.1 {
+            self.ready.watch(job, head);
+            if self.fetch(head.task) != Fetched::Ready {
+                return false;
+            }
         }
         let Some(worker) = self.take_idle(job, &head.shape) else {
             self.want_workers(job, &head.shape, out);
@@ -124,7 +131,11 @@ impl Core {
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let queue: QueueKey = (task.shape.number, with_arguments);
         task.queue = Some(queue);
-        self.ready.push(task.job, &task.shape, queue.1, order, key);
+        let displaced = self.ready.push(task.job, &task.shape, queue.1, order, key);
+        // It has to wait for this one, and holds up nobody meanwhile.
+        if let Some(displaced) = displaced.filter(|_| queue.1) {
+            self.let_arguments_wait(displaced);
+        }
         self.dispatch_wanted = true;
     }
 

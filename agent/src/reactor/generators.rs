@@ -35,7 +35,7 @@ impl Core {
             return Err(Violation("more results of a task that is no generator".to_owned()));
         }
         let goes_on = task.is_some_and(|task| task.is_pending() && !task.closed);
-        let failed = task.and_then(|task| task.error.clone());
+        let failed = task.and_then(|task| task.rare().error.clone());
         let error = self.unheard.remove(&key).or(failed).unwrap_or_else(|| self.no_more(key));
         for result in returns {
             self.create(from, *result, site, true)?;
@@ -52,9 +52,22 @@ impl Core {
         } else if let Some(task) = self.tasks.get_mut(&key).filter(|_| goes_on) {
             task.streams = true;
             task.returns.extend_from_slice(returns);
+            self.forget_gone_results(key);
             self.answer_room(key, out);
         }
         Ok(())
+    }
+
+    /// What was taken and let go of a stream is not kept in mind: it may yield for ever.
+    fn forget_gone_results(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get(&key) else { return };
+        let gone = task.returns.iter().take_while(|result| self.objects.get(**result).is_none()).count();
+        // Half of them at once, so that each is moved once.
+        if 2 * gone >= task.returns.len()
+            && let Some(task) = self.tasks.get_mut(&key)
+        {
+            task.forget_results(gone);
+        }
     }
 
     /// A worker asks whether its task may go on to so many results.
@@ -70,10 +83,10 @@ impl Core {
             out.send(from, &ToClient::Refused { request, error: self.no_more(key) });
             return Ok(());
         };
-        if task.room.is_some() {
+        if task.rare().room.is_some() {
             return Err(Violation("room for results asked for twice".to_owned()));
         }
-        task.room = Some(Room { request, results });
+        task.rare_mut().room = Some(Room { request, results });
         self.answer_room(key, out);
         Ok(())
     }
@@ -86,8 +99,8 @@ impl Core {
             _ => return,
         };
         for key in running {
-            if let Some(task) = self.tasks.get_mut(&key).filter(|task| task.room.is_some_and(|room| room.request == request)) {
-                task.room = None;
+            if let Some(rare) = self.tasks.get_mut(&key).and_then(Task::rare_if_any) {
+                rare.room.take_if(|room| room.request == request);
             }
         }
     }
@@ -102,10 +115,10 @@ impl Core {
     /// Answers a worker that waits for room, when there is some or will be none.
     fn answer_room(&mut self, key: TaskKey, out: &mut impl Outbox) {
         let Some(task) = self.tasks.get_mut(&key) else { return };
-        let (Some(room), Some(worker)) = (task.room, task.worker) else { return };
-        let (request, there) = (room.request, task.returns.len() >= room.results as usize);
+        let (Some(room), Some(worker)) = (task.rare().room, task.worker) else { return };
+        let (request, there) = (room.request, task.results() >= room.results);
         if there || task.closed {
-            task.room = None;
+            task.rare_mut().room = None;
             let ready = ToClient::Resolved { request, outcome: Outcome::Ready };
             let answer = if there { ready } else { ToClient::Refused { request, error: self.no_more(key) } };
             // A worker that calls itself may be the submitter that has died.
@@ -131,8 +144,8 @@ impl Core {
 
     /// Of a generator that has failed, people see the first result that no attempt has yielded: there its error is found.
     pub(super) fn reveal_first_missing(&mut self, key: TaskKey) {
-        let first = self.tasks.get(&key).and_then(|task| task.returns.get(task.yielded as usize));
-        if let Some(first) = first.copied() {
+        let first = self.tasks.get(&key).and_then(|task| task.result(task.yielded));
+        if let Some(first) = first {
             self.reveal(first);
         }
     }
@@ -163,7 +176,7 @@ impl Core {
     /// An ended task is known no more. What a generator failed with is kept until its submitter asks for more results: those that it has
     /// may all have values, and it would take the end of them for the end of all.
     pub(super) fn keep_unheard(&mut self, task: &Task) {
-        let error = task.error.as_ref().filter(|_| task.streams && !task.closed && self.process(task.key.process).is_some());
+        let error = task.rare().error.as_ref().filter(|_| task.streams && !task.closed && self.process(task.key.process).is_some());
         if let Some(error) = error {
             self.unheard.insert(task.key, error.clone());
         }

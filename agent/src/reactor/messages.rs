@@ -77,8 +77,8 @@ impl Core {
                 let constructor = Submission { number, function, arguments: &arguments, returns: &[], options: &task, site };
                 self.on_create_actor(from, request, actor, options, constructor, out)
             }
-            ToAgent::Call { number, actor, function, arguments, returns, site } => {
-                let task = Task::default();
+            ToAgent::Call { number, actor, function, arguments, returns, retries, site } => {
+                let task = self.call_options(actor, retries);
                 let call = Submission { number, function, arguments: &arguments, returns: &returns, options: &task, site };
                 self.on_call(from, actor, call, out)
             }

@@ -10,6 +10,7 @@ use plasmon_protocol::record::ObjectState;
 use super::{Core, MAX_INLINED, Outbox, Violation};
 use crate::references::table::{Added, Count, Removed};
 use crate::store::BadMemory;
+use crate::store::encoded::Encoded;
 use crate::store::ledger::Class;
 use crate::store::object::{Counts, Object, Place, Residency, Waiter};
 
@@ -142,7 +143,7 @@ impl Core {
             Some((last, encoded)) if last == error => Arc::clone(encoded),
             _ => plasmon_protocol::local::encode(error).unwrap_or_default().into(),
         };
-        object.cold_mut().value = Arc::clone(&encoded);
+        object.cold_mut().value = Encoded::Shared(Arc::clone(&encoded));
         // Whatever needs the result fails with the same.
         self.last_error = Some((error.clone(), encoded));
         out.publish(key, Some(ObjectState::Failed), 0, 0);
@@ -367,7 +368,7 @@ impl Core {
         let failed = object.state == Some(ObjectState::Failed);
         let Some(cold) = object.cold.as_mut() else { return };
         let waiters = cold.take_waiters();
-        let dependents = std::mem::take(&mut cold.dependents);
+        let dependents = cold.dependents.take();
         let error = failed.then(|| plasmon_protocol::local::decode::<Error>("the agent", &cold.value).ok()).flatten();
         for waiter in waiters {
             self.tell(waiter, key, out);

@@ -32,7 +32,7 @@ impl Core {
                 let (asked, total) = self.resources.offer().shortfall(&task.shape.asked);
                 Some(format!("asks for {asked}, the node has {total}"))
             }
-            TaskStatus::PendingNodeAssignment => Some(match (task.retry_at_ms, task.role) {
+            TaskStatus::PendingNodeAssignment => Some(match (task.rare().retry_at_ms, task.role) {
                 (Some(_), _) => "is tried again soon".to_owned(),
                 (None, Role::Method(_)) => "calls before it".to_owned(),
                 (None, _) => self.missing_resources(task, reasons),

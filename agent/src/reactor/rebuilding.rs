@@ -141,7 +141,7 @@ impl Core {
         object.residency = Residency::Primary;
         object.length = 0;
         let (captor, contains) =
-            object.cold.as_mut().map_or((ProcessId(0), Vec::new()), |cold| (cold.captor, std::mem::take(&mut cold.contains)));
+            object.cold.as_mut().map_or((ProcessId(0), Box::default()), |cold| (cold.captor, std::mem::take(&mut cold.contains)));
         out.publish(key, Some(ObjectState::Pending), 0, 0);
         if !hidden {
             self.counters.object_bytes -= length;
@@ -206,7 +206,7 @@ impl Core {
         let length = std::mem::take(&mut object.length);
         let (hidden, site, submitted) = (object.hidden, object.site, object.counts.submitted);
         let (captor, contains) =
-            object.cold.as_mut().map_or((ProcessId(0), Vec::new()), |cold| (cold.captor, std::mem::take(&mut cold.contains)));
+            object.cold.as_mut().map_or((ProcessId(0), Box::default()), |cold| (cold.captor, std::mem::take(&mut cold.contains)));
         if !hidden {
             self.counters.object_bytes -= length;
             self.sites.weigh(site, |weight| weight.bytes -= length);
@@ -267,11 +267,11 @@ impl Core {
         task.worker = None;
         task.blocked = false;
         task.parent = None;
-        (task.outputs, task.room) = (0, None);
-        task.no_room_since_ms = None;
+        task.outputs = 0;
         task.waiting_since_ms = self.now_ms;
-        (task.started_ms, task.ended_ms, task.error) = (None, None, None);
-        self.tasks.insert(key, task);
+        (task.started_ms, task.ended_ms) = (None, None);
+        task.forget_rare();
+        self.tasks.insert(task);
         self.status_changed(Some(TaskStatus::Finished), TaskStatus::PendingArgsAvail);
         self.await_arguments(key);
     }

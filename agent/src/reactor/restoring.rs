@@ -290,7 +290,7 @@ impl Core {
         self.event_about(EventKind::ObjectLost, Severity::Error, None, object, error.to_string());
         let Some(object) = self.objects.get_mut(key) else { return };
         object.state = Some(ObjectState::Failed);
-        object.cold_mut().value = plasmon_protocol::local::encode(&error).unwrap_or_default().into();
+        object.cold_mut().value = plasmon_protocol::local::encode(&error).unwrap_or_default().as_slice().into();
         out.publish(key, Some(ObjectState::Failed), 0, 0);
         self.notify(key, out);
     }

@@ -72,7 +72,7 @@ impl Core {
         self.stop_timers(key);
         self.unfetch(key);
         let task = self.tasks.get_mut(&key).filter(|task| task.is_pending())?;
-        (task.worker, task.room) = (None, None);
+        task.leave_worker();
         task.blocked = false;
         let spent = task.spend_retry(loss.cause(), self.config.oom.retries);
         let Some(delay_ms) = spent else { return self.error_of(key, loss) };
@@ -148,7 +148,7 @@ impl Core {
         if delay_ms > 0 {
             let at_ms = now_ms + delay_ms;
             if let Some(task) = self.tasks.get_mut(&key) {
-                task.retry_at_ms = Some(at_ms);
+                task.rare_mut().retry_at_ms = Some(at_ms);
             }
             self.timers.insert((at_ms, key));
         } else if waits_for == 0 {
@@ -172,17 +172,17 @@ impl Core {
     /// An attempt runs from here on: it is ended when it takes too long.
     pub(super) fn limit_attempt(&mut self, key: TaskKey) {
         let now_ms = self.now_ms;
-        let limited = |task: &&mut Task| task.timeout_ms > 0 && task.role == Role::Function && task.limit_at_ms.is_none();
+        let limited = |task: &&mut Task| task.timeout_ms > 0 && task.role == Role::Function && task.rare().limit_at_ms.is_none();
         let Some(task) = self.tasks.get_mut(&key).filter(limited) else { return };
         let at_ms = now_ms.saturating_add(task.timeout_ms);
-        task.limit_at_ms = Some(at_ms);
+        task.rare_mut().limit_at_ms = Some(at_ms);
         self.timers.insert((at_ms, key));
     }
 
     /// A task neither waits for its next attempt nor may its attempt take too long any more.
     pub(super) fn stop_timers(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.get_mut(&key) else { return };
-        for at_ms in [task.retry_at_ms.take(), task.limit_at_ms.take()].into_iter().flatten() {
+        let Some(rare) = self.tasks.get_mut(&key).and_then(Task::rare_if_any) else { return };
+        for at_ms in [rare.retry_at_ms.take(), rare.limit_at_ms.take()].into_iter().flatten() {
             self.timers.remove(&(at_ms, key));
         }
     }
@@ -192,11 +192,13 @@ impl Core {
         while let Some((at_ms, key)) = self.timers.first().copied().filter(|(at_ms, _)| *at_ms <= self.now_ms) {
             self.timers.remove(&(at_ms, key));
             let Some(task) = self.tasks.get_mut(&key) else { continue };
-            if task.retry_at_ms.take().is_some() {
-                if task.status == TaskStatus::PendingNodeAssignment {
+            let waits = task.status == TaskStatus::PendingNodeAssignment;
+            let Some(rare) = task.rare_if_any() else { continue };
+            if rare.retry_at_ms.take().is_some() {
+                if waits {
                     self.enqueue(key);
                 }
-            } else if task.limit_at_ms.take().is_some() {
+            } else if rare.limit_at_ms.take().is_some() {
                 self.time_out(key, out);
             }
         }
@@ -272,13 +274,14 @@ impl Core {
     }
 
     /// An actor that may be made anew keeps what its constructor takes; its handle, which it was made for, is not part of that.
-    pub(super) fn keep_constructor(&mut self, key: TaskKey) -> Option<Vec<ObjectKey>> {
+    pub(super) fn keep_constructor(&mut self, key: TaskKey) -> Option<Option<ObjectKey>> {
         let task = self.tasks.get(&key).filter(|task| task.retries_left > 0)?;
         let Role::Constructor(handle) = task.role else { return None };
         let actor = self.actors.get_mut(&handle).filter(|actor| actor.lives())?;
         actor.keeps_constructor = true;
         let task = self.tasks.get_mut(&key)?;
-        let released = task.holds.extract_if(.., |object| *object == handle).collect();
+        let released = task.holds.contains(&handle).then_some(handle);
+        task.holds.retain(|object| *object != handle);
         Some(released)
     }
 

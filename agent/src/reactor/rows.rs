@@ -120,7 +120,7 @@ impl Core {
             waiting_since_ms: waits.then_some(task.waiting_since_ms),
             max_retries: task.max_retries,
             retries_left: task.retries_left,
-            retry_at_ms: task.retry_at_ms,
+            retry_at_ms: task.rare().retry_at_ms,
             blocked: task.blocked && task.is_pending(),
             submitted_ms: task.submitted_ms,
             started_ms: task.started_ms,
@@ -129,7 +129,7 @@ impl Core {
             peak_bytes: 0,
             peak_runs: 0,
             suggested_bytes: None,
-            error: task.error.as_ref().map(Error::line),
+            error: task.rare().error.as_ref().map(Error::line),
         }
     }
 

@@ -31,18 +31,11 @@ impl Core {
         task.attempt += 1;
         task.worker = Some(worker);
         task.worker_pid = Some(pid);
-        (task.outputs, task.room) = (0, None);
-        task.heap_bytes = 0;
+        task.begin();
         let before = std::mem::replace(&mut task.status, TaskStatus::SubmittedToWorker);
         self.status_changed(Some(before), TaskStatus::SubmittedToWorker);
         let Some(task) = self.tasks.get(&key) else { return };
-        let message = ToClient::Run {
-            task: key,
-            work,
-            function: &task.function,
-            arguments: self.arguments(task),
-            returns: task.returns.len() as u32,
-        };
+        let message = ToClient::Run { task: key, work, function: &task.function, arguments: self.arguments(task), returns: task.results() };
         if ahead { out.send_ahead(worker, &message) } else { out.send(worker, &message) }
     }
 
@@ -246,7 +239,7 @@ impl Core {
         job.failed_starts = 0;
         let error = Error::system(format!("start a worker for job {id}"), how);
         for key in job.pending.clone().into_iter().rev() {
-            let about_to = |task: &Task| task.paused_ms.is_some() || task.status == TaskStatus::PendingArgsFetch;
+            let about_to = |task: &Task| task.rare().paused_ms.is_some() || task.status == TaskStatus::PendingArgsFetch;
             // A call needs no worker but its actor's.
             let waits = |task: &Task| task.queue.is_some() || (about_to(task) && !matches!(task.role, Role::Method(_)));
             if self.tasks.get(&key).is_some_and(waits) {

@@ -194,7 +194,7 @@ mod tests {
     use crate::scheduler::task::sample;
 
     fn task(number: u32) -> Task {
-        Task { arguments: vec![Argument::Inline([7; 100].into())], ..sample(TaskKey { process: ProcessId(1), number }) }
+        Task { arguments: [Argument::Inline([7; 100].into())].into_iter().collect(), ..sample(TaskKey { process: ProcessId(1), number }) }
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(left, [3, 4, 5]);
         assert_eq!((lineage.bytes(), lineage.count(), lineage.len()), (3 * each, 3 * each, 3));
         // One that is larger than all that is allowed leaves the others alone.
-        lineage.keep(Task { holds: vec![ObjectKey::default(); 10_000], ..task(6) }, 1);
+        lineage.keep(Task { holds: vec![ObjectKey::default(); 10_000].into(), ..task(6) }, 1);
         assert_eq!(lineage.len(), 3);
     }
 
@@ -227,15 +227,15 @@ mod tests {
     fn what_no_task_takes_any_more_is_told_once() {
         let (first, second) = (ObjectKey { slot: 1, generation: 1 }, ObjectKey { slot: 2, generation: 1 });
         let mut lineage = Lineage::new(1 << 20);
-        lineage.keep(Task { holds: vec![first, second], ..task(1) }, 1);
-        lineage.keep(Task { holds: vec![first], ..task(2) }, 1);
+        lineage.keep(Task { holds: vec![first, second].into(), ..task(1) }, 1);
+        lineage.keep(Task { holds: vec![first].into(), ..task(2) }, 1);
         assert!(lineage.wants(first) && lineage.wants(second));
         [first, second].into_iter().for_each(|object| lineage.leave_trace(object));
         lineage.result_gone(task(1).key);
         assert_eq!((lineage.next_unwanted(), lineage.next_unwanted()), (Some(second), None));
         // Wanted again before it was told: it is not.
         lineage.result_gone(task(2).key);
-        lineage.keep(Task { holds: vec![first], ..task(3) }, 1);
+        lineage.keep(Task { holds: vec![first].into(), ..task(3) }, 1);
         assert_eq!(lineage.next_unwanted(), None);
         lineage.result_gone(task(3).key);
         assert!(lineage.remove_trace(first));

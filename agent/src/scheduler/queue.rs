@@ -2,29 +2,22 @@
 //! turn; within a job the oldest task comes first, and one that does not fit lets those pass that want something else or less, but not
 //! for ever: see [`ReadyQueue::impatient`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plasmon_protocol::id::{JobId, TaskKey};
-use plasmon_protocol::resources::Amount;
 
+use self::heads::JobQueues;
+use super::resources::Need;
 use super::shape::Shape;
+
+mod heads;
 
 /// How many others may be started while a task does not fit, before what it lacks is kept for it.
 pub const PATIENCE: u64 = 32;
 
 /// Which queue of a job: the shape's number, and whether its tasks have arguments in the store, which those without never wait for.
 pub type QueueKey = (u64, bool);
-
-/// Tasks of one shape, oldest first.
-#[derive(Debug)]
-pub struct ShapeQueue {
-    /// What each of them asks for.
-    pub shape: Arc<Shape>,
-    tasks: VecDeque<(u64, TaskKey)>,
-    /// How many tasks had been started when the first one was found not to fit.
-    blocked_at: Option<u64>,
-}
 
 /// The first of a queue.
 #[derive(Clone, Debug)]
@@ -37,49 +30,6 @@ pub struct Head {
     pub shape: Arc<Shape>,
     /// Its queue.
     pub queue: QueueKey,
-}
-
-#[derive(Debug, Default)]
-struct JobQueues {
-    queues: BTreeMap<QueueKey, ShapeQueue>,
-    /// The first of each queue.
-    heads: BTreeSet<(u64, QueueKey)>,
-    /// Those of them that are looked at whatever is free.
-    open: BTreeSet<(u64, QueueKey)>,
-    /// How many of the others ask for so many CPUs.
-    shut: BTreeMap<Amount, u32>,
-    length: usize,
-}
-
-impl JobQueues {
-    fn add_head(&mut self, order: u64, key: QueueKey) {
-        self.heads.insert((order, key));
-        self.open.insert((order, key));
-    }
-
-    fn remove_head(&mut self, order: u64, key: QueueKey) {
-        self.heads.remove(&(order, key));
-        if self.open.remove(&(order, key)) {
-            return;
-        }
-        let Some(cpus) = self.queues.get(&key).map(|queue| queue.shape.cpus()) else { return };
-        if let Some(count) = self.shut.get_mut(&cpus) {
-            *count -= 1;
-            if *count == 0 {
-                self.shut.remove(&cpus);
-            }
-        }
-    }
-
-    /// A head was found not to fit. Until it changes there is nothing to learn of it while its CPUs are not free; but arguments that were
-    /// kept for it are to be let go.
-    fn shut_head(&mut self, key: QueueKey) {
-        let Some(queue) = self.queues.get(&key).filter(|queue| !key.1 && !queue.shape.cpus().is_zero()) else { return };
-        let Some((order, _)) = queue.tasks.front() else { return };
-        if self.open.remove(&(*order, key)) {
-            *self.shut.entry(queue.shape.cpus()).or_default() += 1;
-        }
-    }
 }
 
 /// The queues. A job without queued tasks has none, and no queue is empty.
@@ -99,6 +49,8 @@ struct Blocked {
     patient: BTreeSet<(u64, JobId, QueueKey)>,
     /// The others, by the places of their first tasks.
     impatient: BTreeSet<(u64, JobId, QueueKey)>,
+    /// Those of them that could not be helped when that was last asked.
+    hopeless: BTreeSet<(u64, JobId, QueueKey)>,
 }
 
 impl Blocked {
@@ -106,20 +58,20 @@ impl Blocked {
     fn forget(&mut self, at: Option<u64>, order: u64, job: JobId, key: QueueKey) {
         if let Some(at) = at
             && !self.patient.remove(&(at, job, key))
+            && !self.impatient.remove(&(order, job, key))
         {
-            self.impatient.remove(&(order, job, key));
+            self.hopeless.remove(&(order, job, key));
         }
     }
 }
 
 impl ReadyQueue {
-    /// Puts a task where its order has it.
-    pub fn push(&mut self, job: JobId, shape: &Arc<Shape>, with_arguments: bool, order: u64, task: TaskKey) {
+    /// Puts a task where its order has it. Returns the one that was the first of its queue, if it is that no more.
+    pub fn push(&mut self, job: JobId, shape: &Arc<Shape>, with_arguments: bool, order: u64, task: TaskKey) -> Option<TaskKey> {
         let queues = self.jobs.entry(job).or_default();
         let key = (shape.number, with_arguments);
-        let queue =
-            queues.queues.entry(key).or_insert_with(|| ShapeQueue { shape: Arc::clone(shape), tasks: VecDeque::new(), blocked_at: None });
-        let first = queue.tasks.front().map(|(order, _)| *order);
+        let queue = queues.queue(key, shape);
+        let first = queue.tasks.front().copied();
         // Nearly always the last: only tasks that are tried again come earlier.
         let place = match queue.tasks.back() {
             Some((last, _)) if *last > order => queue.tasks.partition_point(|(before, _)| *before < order),
@@ -128,7 +80,7 @@ impl ReadyQueue {
         queue.tasks.insert(place, (order, task));
         if place == 0 {
             let blocked_at = queue.blocked_at.take();
-            if let Some(first) = first {
+            if let Some((first, _)) = first {
                 queues.remove_head(first, key);
                 self.blocked.forget(blocked_at, first, job, key);
             }
@@ -136,6 +88,7 @@ impl ReadyQueue {
         }
         queues.length += 1;
         self.length += 1;
+        first.filter(|_| place == 0).map(|(_, task)| task)
     }
 
     /// Takes a task out from wherever it stands. False when it does not stand there.
@@ -182,20 +135,15 @@ impl ReadyQueue {
         }
     }
 
-    /// The first of a job's queues behind `after`, in order; while so many CPUs are `free`, without those that were found not to fit and
-    /// need more, as far as that can be told at once.
+    /// The first of a job's queues behind `after`, in order, where so much is `free` of each resource: without those that were found to
+    /// lack more of one.
     #[must_use]
-    pub fn head_after(&self, job: JobId, after: Option<(u64, QueueKey)>, free: Amount) -> Option<Head> {
+    pub fn head_after(&self, job: JobId, after: Option<(u64, QueueKey)>, free: impl Fn(usize) -> u64) -> Option<Head> {
         let queues = self.jobs.get(&job)?;
-        let least = queues.shut.first_key_value().map(|(cpus, _)| *cpus);
-        let heads = if least.is_some_and(|least| least > free) { &queues.open } else { &queues.heads };
-        let (order, key) = match after {
-            Some(after) => heads.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).next(),
-            None => heads.first(),
-        }?;
-        let queue = queues.queues.get(key)?;
+        let (order, key) = queues.head_after(after, free)?;
+        let queue = queues.queues.get(&key)?;
         let (_, task) = queue.tasks.front()?;
-        Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
+        Some(Head { order, task: *task, shape: Arc::clone(&queue.shape), queue: key })
     }
 
     /// The job of all that are queued and how many they are, where they are all of one job and of one shape, without arguments in the store.
@@ -215,25 +163,57 @@ impl ReadyQueue {
         Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
     }
 
-    /// The first of a queue was found not to fit.
-    pub fn blocked(&mut self, job: JobId, key: QueueKey) {
+    /// The first of a queue was found not to fit. Until it changes there is nothing to learn of it while there is not so much free of what
+    /// it lacks, if that can be told.
+    pub fn blocked(&mut self, job: JobId, key: QueueKey, lacks: Option<Need>) {
         let started = self.started;
         let Some(queues) = self.jobs.get_mut(&job) else { return };
-        if let Some(queue) = queues.queues.get_mut(&key) {
-            if queue.blocked_at.is_none() {
-                queue.blocked_at = Some(started);
-                self.blocked.patient.insert((started, job, key));
-            }
-            queues.shut_head(key);
+        if let Some(queue) = queues.queues.get_mut(&key)
+            && queue.blocked_at.is_none()
+        {
+            queue.blocked_at = Some(started);
+            self.blocked.patient.insert((started, job, key));
+        }
+        queues.shut_head(key, lacks);
+    }
+
+    /// Something is about to be kept for the first of a queue: it is looked at from here on, so that it can be let go.
+    pub fn watch(&mut self, job: JobId, head: &Head) {
+        if let Some(queues) = self.jobs.get_mut(&job) {
+            queues.open_head(head.order, head.queue);
         }
     }
 
-    /// The oldest task that let [`PATIENCE`] others pass and that `can` be helped by keeping for it what it lacks.
+    /// The oldest task that let [`PATIENCE`] others pass and that `can` be helped by keeping for it what it lacks. Of those that cannot, it is
+    /// not asked again before [`ReadyQueue::hope`].
+    pub fn impatient(&mut self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
+        while let Some(first) = self.blocked.impatient.first().copied() {
+            match self.head_of(first) {
+                Some(head) if can(&head.shape) => return Some(head),
+                _ => self.blocked.hopeless.extend(self.blocked.impatient.pop_first()),
+            }
+        }
+        None
+    }
+
+    /// What could not be helped may be helped now.
+    pub fn hope(&mut self) {
+        self.blocked.impatient.append(&mut self.blocked.hopeless);
+    }
+
+    /// What [`ReadyQueue::impatient`] tells after [`ReadyQueue::hope`].
     #[must_use]
-    pub fn impatient(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
-        let queue = |job: &JobId, key: &QueueKey| self.jobs.get(job)?.queues.get(key);
-        let heads = self.blocked.impatient.iter().filter_map(|(order, job, key)| Some((*order, *key, queue(job, key)?)));
-        let (order, key, queue) = heads.into_iter().find(|(.., queue)| can(&queue.shape))?;
+    pub fn impatient_now(&self, can: impl Fn(&Shape) -> bool) -> Option<Head> {
+        let first = |places: &BTreeSet<(u64, JobId, QueueKey)>| {
+            let heads = places.iter().filter_map(|place| self.head_of(*place));
+            heads.into_iter().find(|head| can(&head.shape))
+        };
+        let found = [first(&self.blocked.impatient), first(&self.blocked.hopeless)];
+        found.into_iter().flatten().min_by_key(|head| head.order)
+    }
+
+    fn head_of(&self, (order, job, key): (u64, JobId, QueueKey)) -> Option<Head> {
+        let queue = self.jobs.get(&job)?.queues.get(&key)?;
         let (_, task) = queue.tasks.front()?;
         Some(Head { order, task: *task, shape: Arc::clone(&queue.shape), queue: key })
     }

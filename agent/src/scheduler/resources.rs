@@ -103,6 +103,9 @@ impl Offer {
     }
 }
 
+/// The node's number of a resource, and how much of it something needs to begin: bytes of memory, ten-thousandths of others.
+pub type Need = (usize, u64);
+
 /// One resource that something waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lack {
@@ -140,6 +143,8 @@ pub struct Reserved {
     devices: Devices,
     /// The GPUs with the lasting part alone.
     lasting_devices: Devices,
+    /// Of that something has come free since it was last asked.
+    relieved: bool,
 }
 
 impl Reserved {
@@ -148,7 +153,7 @@ impl Reserved {
     pub fn new(offer: Offer) -> Self {
         let devices = Devices::new(offer.total.gpus);
         let none = vec![0; offer.amounts.len()];
-        Self { used: none.clone(), lasting: none, lasting_devices: devices.clone(), devices, offer }
+        Self { used: none.clone(), lasting: none, lasting_devices: devices.clone(), devices, relieved: false, offer }
     }
 
     /// What there is in all.
@@ -172,10 +177,16 @@ impl Reserved {
         Resources { cpus: amount(CPUS), gpus: amount(GPUS), memory_bytes: self.used[BYTES], custom: custom.collect() }
     }
 
-    /// CPUs that nobody has reserved.
+    /// How much of a resource nobody has reserved: bytes of memory, ten-thousandths of others.
     #[must_use]
-    pub fn free_cpus(&self) -> Amount {
-        Amount::of_parts(self.offer.amounts[CPUS].saturating_sub(self.used[CPUS])).unwrap_or(Amount::MAX)
+    pub fn free(&self, resource: usize) -> u64 {
+        self.offer.amounts[resource].saturating_sub(self.used[resource])
+    }
+
+    /// The first resource of which a shape needs more than is free. One that fits needs none, nor does one whose GPUs are free in pieces.
+    #[must_use]
+    pub fn lacks_first(&self, shape: &Shape) -> Option<Need> {
+        shape.amounts.iter().copied().find(|(resource, amount)| self.free(*resource) < *amount)
     }
 
     /// Whether so much is free.
@@ -188,8 +199,7 @@ impl Reserved {
     /// How many of that shape fit beside each other; `u64::MAX` where it asks for nothing.
     #[must_use]
     pub fn how_many(&self, shape: &Shape) -> u64 {
-        let free = |resource: usize| self.offer.amounts[resource].saturating_sub(self.used[resource]);
-        shape.amounts.iter().map(|(resource, amount)| free(*resource) / amount).min().unwrap_or(u64::MAX)
+        shape.amounts.iter().map(|(resource, amount)| self.free(*resource) / amount).min().unwrap_or(u64::MAX)
     }
 
     /// Whether so much would be free if all that runs ended, but for what may last.
@@ -275,6 +285,7 @@ impl Reserved {
 
     /// Counts what is reserved as lasting from here on, or no more.
     pub fn set_lasting(&mut self, part: Part<'_>, lasting: bool) {
+        self.relieved |= !lasting;
         for (resource, amount) in part.shape.amounts.iter().filter(|(resource, _)| part.what.includes(*resource)) {
             let sum = &mut self.lasting[*resource];
             *sum = if lasting { *sum + amount } else { sum.saturating_sub(*amount) };
@@ -283,6 +294,11 @@ impl Reserved {
             let change = if lasting { Devices::take } else { Devices::give };
             change(&mut self.lasting_devices, part.devices, part.shape.gpus());
         }
+    }
+
+    /// Whether something that counted as lasting has come free since the last call.
+    pub fn take_relieved(&mut self) -> bool {
+        std::mem::take(&mut self.relieved)
     }
 
     /// Of which nothing is used, GPUs one by one included.

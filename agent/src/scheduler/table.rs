@@ -1,9 +1,7 @@
-//! All tasks that are known, by their keys. Each lies in a place of its own: the table grows and moves keys alone, however many there are.
-
-use std::ops::Index;
+//! All tasks that are known, by their keys. Each lies in a place of its own: the table grows and moves places alone, however many there are.
 
 use hashbrown::{HashMap, HashSet};
-use plasmon_protocol::id::{ObjectKey, TaskKey};
+use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 
 use super::task::Task;
 use crate::changes::Changes;
@@ -11,13 +9,32 @@ use crate::changes::Changes;
 /// More tasks than this are not listed when they change: then any may have.
 const MANY: usize = 1 << 16;
 
+/// A process counts its tasks: so many that follow each other are entered side by side.
+const RUN: usize = 64;
+
+/// The places of so many tasks of one process.
+#[derive(Debug)]
+struct Run {
+    places: [u32; RUN],
+    used: usize,
+}
+
+/// No place.
+const NONE: u32 = u32::MAX;
+
+/// Which run a task is in, and where in it.
+fn run_of(key: &TaskKey) -> ((ProcessId, u32), usize) {
+    ((key.process, key.number / RUN as u32), key.number as usize % RUN)
+}
+
 /// The tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    /// With the number of each one's place, which is its own for as long as it is known.
-    all: HashMap<TaskKey, (u32, Box<Task>), foldhash::fast::FixedState>,
-    places: Vec<Option<TaskKey>>,
+    /// The place of each one, which is its own for as long as it is known.
+    runs: HashMap<(ProcessId, u32), Box<Run>, foldhash::fast::FixedState>,
+    places: Vec<Option<Box<Task>>>,
     vacant: Vec<u32>,
+    length: usize,
     changes: TaskChanges,
     /// Places of tasks that changed, for whoever follows the table.
     pub places_changed: Changes,
@@ -64,29 +81,45 @@ impl Tasks {
     pub fn take_changed(&mut self) -> Option<Vec<ObjectKey>> {
         let none = TaskChanges { followed: self.changes.followed, ..TaskChanges::default() };
         let changes = std::mem::replace(&mut self.changes, none);
-        let known = changes.changed.iter().filter_map(|key| self.all.get(key)).flat_map(|(_, task)| made_by(task));
+        let known = changes.changed.iter().filter_map(|key| self.get(key)).flat_map(made_by);
         (!changes.any).then(|| known.chain(changes.results).collect())
     }
 
+    fn place(&self, key: &TaskKey) -> Option<u32> {
+        let (run, at) = run_of(key);
+        Some(self.runs.get(&run)?.places[at]).filter(|place| *place != NONE)
+    }
+
     /// Adds a task, in place of one that had the same key.
-    pub fn insert(&mut self, key: TaskKey, task: Task) {
+    pub fn insert(&mut self, task: Task) {
+        let key = task.key;
         self.changes.mark(key);
-        let place = match self.all.get(&key) {
-            Some((place, _)) => *place,
-            None => self.vacant.pop().unwrap_or_else(|| {
+        let (run, at) = run_of(&key);
+        let run = self.runs.entry(run).or_insert_with(|| Box::new(Run { places: [NONE; RUN], used: 0 }));
+        if run.places[at] == NONE {
+            run.used += 1;
+            run.places[at] = self.vacant.pop().unwrap_or_else(|| {
                 self.places.push(None);
                 self.places.len() as u32 - 1
-            }),
-        };
-        self.places[place as usize] = Some(key);
+            });
+            self.length += 1;
+        }
+        let place = run.places[at];
+        self.places[place as usize] = Some(Box::new(task));
         self.places_changed.mark(place);
-        self.all.insert(key, (place, Box::new(task)));
     }
 
     /// Forgets a task.
     pub fn remove(&mut self, key: &TaskKey) -> Option<Box<Task>> {
-        let (place, task) = self.all.remove(key)?;
-        self.places[place as usize] = None;
+        let (number, at) = run_of(key);
+        let run = self.runs.get_mut(&number)?;
+        let place = std::mem::replace(&mut run.places[at], NONE);
+        let task = self.places.get_mut(place as usize)?.take()?;
+        run.used -= 1;
+        if run.used == 0 {
+            self.runs.remove(&number);
+        }
+        self.length -= 1;
         self.places_changed.mark(place);
         self.vacant.push(place);
         if self.changes.followed && !self.changes.any {
@@ -99,7 +132,7 @@ impl Tasks {
     /// The task at a place, unless it is vacant.
     #[must_use]
     pub fn at(&self, place: u32) -> Option<&Task> {
-        self.get(self.places.get(place as usize)?.as_ref()?)
+        self.places.get(place as usize)?.as_deref()
     }
 
     /// There are no tasks at places from here on.
@@ -111,50 +144,69 @@ impl Tasks {
     /// A task.
     #[must_use]
     pub fn get(&self, key: &TaskKey) -> Option<&Task> {
-        self.all.get(key).map(|(_, task)| &**task)
+        self.at(self.place(key)?)
     }
 
     /// A task, to change it.
     pub fn get_mut(&mut self, key: &TaskKey) -> Option<&mut Task> {
         self.changes.mark(*key);
-        let (place, task) = self.all.get_mut(key)?;
-        self.places_changed.mark(*place);
-        Some(task)
+        let place = self.place(key)?;
+        self.places_changed.mark(place);
+        self.places.get_mut(place as usize)?.as_deref_mut()
     }
 
     /// Whether there is one of this key.
     #[must_use]
     pub fn contains_key(&self, key: &TaskKey) -> bool {
-        self.all.contains_key(key)
+        self.place(key).is_some()
     }
 
     /// All keys, in no order.
-    pub fn keys(&self) -> impl Iterator<Item = &TaskKey> {
-        self.all.keys()
+    pub fn keys(&self) -> impl Iterator<Item = TaskKey> {
+        self.values().map(|task| task.key)
     }
 
     /// All tasks, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Task> {
-        self.all.values().map(|(_, task)| &**task)
+        self.places.iter().filter_map(Option::as_deref)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.length
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.length == 0
     }
 }
 
-impl Index<&TaskKey> for Tasks {
-    type Output = Task;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::task::sample;
 
-    fn index(&self, key: &TaskKey) -> &Task {
-        &self.all[key].1
+    #[test]
+    fn tasks_are_found_by_their_keys_and_leave_their_places_to_others() {
+        let key = |process, number| TaskKey { process: ProcessId(process), number };
+        let keys: Vec<TaskKey> = (1..=3).flat_map(|process| [0, 1, 63, 64, 130, u32::MAX].map(|number| key(process, number))).collect();
+        let mut tasks = Tasks::default();
+        keys.iter().for_each(|key| tasks.insert(sample(*key)));
+        assert_eq!((tasks.len(), tasks.end() as usize), (keys.len(), keys.len()));
+        assert!(keys.iter().all(|key| tasks.get(key).is_some_and(|task| task.key == *key)));
+        assert!(tasks.get(&key(1, 2)).is_none() && tasks.remove(&key(1, 2)).is_none() && tasks.remove(&key(9, 0)).is_none());
+        // One with the same key takes its place.
+        tasks.insert(Task { attempt: 7, ..sample(key(2, 64)) });
+        assert_eq!((tasks.len(), tasks.get(&key(2, 64)).map(|task| task.attempt)), (keys.len(), Some(7)));
+        let gone = tasks.remove(&key(2, 64)).map(|task| task.attempt);
+        assert_eq!((gone, tasks.contains_key(&key(2, 64)), tasks.len()), (Some(7), false, keys.len() - 1));
+        tasks.insert(sample(key(4, 5)));
+        assert_eq!((tasks.end() as usize, tasks.keys().count(), tasks.values().count()), (keys.len(), keys.len(), keys.len()));
+        let all: Vec<TaskKey> = tasks.keys().collect();
+        all.iter().for_each(|key| drop(tasks.remove(key)));
+        assert!(tasks.is_empty() && tasks.runs.is_empty());
     }
 }

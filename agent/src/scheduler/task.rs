@@ -6,9 +6,13 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::local::RetryExceptions;
 use plasmon_protocol::record::TaskStatus;
+use smallvec::SmallVec;
 
 use super::queue::QueueKey;
 use super::shape::Shape;
+
+/// Objects of a task, of which there are few as a rule.
+pub type Keys = SmallVec<[ObjectKey; 2]>;
 
 /// An argument as the agent keeps it until the task ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,11 +70,13 @@ pub struct Task {
     /// Where it was submitted.
     pub site: SiteId,
     /// Its arguments.
-    pub arguments: Vec<Argument>,
-    /// The objects that it makes.
-    pub returns: Vec<ObjectKey>,
+    pub arguments: SmallVec<[Argument; 1]>,
+    /// The objects that it makes, without the first [`Task::gone`].
+    pub returns: Keys,
+    /// So many of a generator's first results were taken and let go: nothing is kept of them.
+    pub gone: u32,
     /// Every object that it keeps, once: arguments and the references inside them.
-    pub holds: Vec<ObjectKey>,
+    pub holds: Keys,
     /// In whose name it keeps them: the submitter, or the agent after the submitter's death.
     pub holder: ProcessId,
     /// What it reserves while it runs.
@@ -91,24 +97,10 @@ pub struct Task {
     pub retried: u32,
     /// How often it was tried again after its worker was ended for the memory that it used.
     pub oom_retried: u32,
-    /// When it is tried again, milliseconds since the Unix epoch.
-    pub retry_at_ms: Option<u64>,
-    /// When its running attempt has run for too long, milliseconds since the Unix epoch.
-    pub limit_at_ms: Option<u64>,
     /// It was cancelled and still runs: what it holds is held until its worker is done with it.
     pub lingers: bool,
     /// The task that submitted it, where that is known: a worker may run several calls side by side.
     pub parent: Option<TaskKey>,
-    /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
-    pub fetched: Vec<ObjectKey>,
-    /// Their bytes.
-    pub fetched_bytes: u64,
-    /// There was no room for some of them; when they are asked for again.
-    pub paused_ms: Option<u64>,
-    /// Since when there was no room for them whenever they were asked for, milliseconds since the Unix epoch.
-    pub no_room_since_ms: Option<u64>,
-    /// Their bytes don't count for the moment: the attempt is blocked.
-    pub fetched_lent: bool,
     /// The largest heap that its worker had while it ran, as far as it was seen. Bytes.
     pub heap_bytes: u64,
     /// Attempts begun.
@@ -129,8 +121,6 @@ pub struct Task {
     pub closed: bool,
     /// Room for more results was made after it was submitted: it is a generator.
     pub streams: bool,
-    /// Its worker waits for room.
-    pub room: Option<Room>,
     /// It waits in a `get` and gave its CPU back.
     pub blocked: bool,
     /// When it was submitted, milliseconds since the Unix epoch.
@@ -141,11 +131,148 @@ pub struct Task {
     pub started_ms: Option<u64>,
     /// When it ended.
     pub ended_ms: Option<u64>,
+    /// What few tasks have, or none for long. A queue may be a million tasks long.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few tasks have.
+#[derive(Clone, Debug, Default)]
+pub struct Rare {
+    /// When it is tried again, milliseconds since the Unix epoch.
+    pub retry_at_ms: Option<u64>,
+    /// When its running attempt has run for too long, milliseconds since the Unix epoch.
+    pub limit_at_ms: Option<u64>,
+    /// Arguments that the agent keeps in the store for it, from before it runs to the end of the attempt.
+    pub fetched: Vec<ObjectKey>,
+    /// Their bytes.
+    pub fetched_bytes: u64,
+    /// There was no room for some of them; when they are asked for again.
+    pub paused_ms: Option<u64>,
+    /// Since when there was no room for them whenever they were asked for, milliseconds since the Unix epoch.
+    pub no_room_since_ms: Option<u64>,
+    /// Their bytes don't count for the moment: the attempt is blocked.
+    pub fetched_lent: bool,
+    /// Its worker waits for room.
+    pub room: Option<Room>,
     /// Why it failed.
     pub error: Option<Error>,
 }
 
+/// What most tasks have of it.
+static NOTHING_RARE: Rare = Rare {
+    retry_at_ms: None,
+    limit_at_ms: None,
+    fetched: Vec::new(),
+    fetched_bytes: 0,
+    paused_ms: None,
+    no_room_since_ms: None,
+    fetched_lent: false,
+    room: None,
+    error: None,
+};
+
 impl Task {
+    /// A task that was submitted just now and waits for its arguments, of which nothing more is known.
+    #[must_use]
+    pub fn new(key: TaskKey, function: Arc<str>, role: Role, shape: Arc<Shape>, now_ms: u64) -> Self {
+        Self {
+            key,
+            function,
+            role,
+            job: JobId(0),
+            site: SiteId(0),
+            arguments: SmallVec::new(),
+            returns: Keys::new(),
+            gone: 0,
+            holds: Keys::new(),
+            holder: key.process,
+            shape,
+            order: None,
+            queue: None,
+            max_retries: 0,
+            retries_left: 0,
+            retry_exceptions: RetryExceptions::Never,
+            timeout_ms: 0,
+            retried: 0,
+            oom_retried: 0,
+            lingers: false,
+            parent: None,
+            heap_bytes: 0,
+            attempt: 0,
+            status: TaskStatus::PendingArgsAvail,
+            waits_for: 0,
+            worker: None,
+            worker_pid: None,
+            outputs: 0,
+            yielded: 0,
+            closed: false,
+            streams: false,
+            blocked: false,
+            submitted_ms: now_ms,
+            waiting_since_ms: now_ms,
+            started_ms: None,
+            ended_ms: None,
+            rare: None,
+        }
+    }
+
+    /// It was sent to a worker: a new attempt, which has sent no results yet.
+    pub fn begin(&mut self) {
+        (self.outputs, self.heap_bytes) = (0, 0);
+        if let Some(rare) = &mut self.rare {
+            rare.room = None;
+        }
+    }
+
+    /// Its attempt has ended.
+    pub fn leave_worker(&mut self) {
+        self.worker = None;
+        if let Some(rare) = &mut self.rare {
+            rare.room = None;
+        }
+    }
+
+    /// Nothing rare is known of it any more: it is as if it had just been submitted.
+    pub fn forget_rare(&mut self) {
+        self.rare = None;
+    }
+
+    /// What few tasks have; mostly nothing.
+    #[must_use]
+    pub fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    /// The same, to set something of it; made when it is missing.
+    pub fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The same, to take something of it, if it has any.
+    pub fn rare_if_any(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// How many results it has, or has room for.
+    #[must_use]
+    pub fn results(&self) -> u32 {
+        self.gone.saturating_add(self.returns.len() as u32)
+    }
+
+    /// One of its results by its number, from 0; of one that is gone, no object's key.
+    #[must_use]
+    pub fn result(&self, number: u32) -> Option<ObjectKey> {
+        match number.checked_sub(self.gone) {
+            Some(at) => self.returns.get(at as usize).copied(),
+            None => Some(ObjectKey::default()),
+        }
+    }
+
+    /// The first so many of its results are gone.
+    pub fn forget_results(&mut self, count: usize) {
+        self.gone = self.gone.saturating_add(self.returns.drain(..count).len() as u32);
+    }
+
     /// The last part of the function's path.
     #[must_use]
     pub fn short_function(&self) -> &str {
@@ -154,12 +281,12 @@ impl Task {
 
     /// The objects among its arguments, each once.
     #[must_use]
-    pub fn objects(&self) -> Vec<ObjectKey> {
+    pub fn objects(&self) -> Keys {
         let objects = self.arguments.iter().filter_map(|argument| match argument {
             Argument::Inline(_) => None,
             Argument::Object(object) | Argument::Block(object) => Some(*object),
         });
-        let mut objects: Vec<ObjectKey> = objects.collect();
+        let mut objects: Keys = objects.collect();
         objects.sort_unstable();
         objects.dedup();
         objects
@@ -170,7 +297,7 @@ impl Task {
     pub fn is_ready_call(&self) -> bool {
         match self.status {
             TaskStatus::PendingNodeAssignment => true,
-            TaskStatus::PendingObjStoreMemAvail => self.paused_ms.is_none(),
+            TaskStatus::PendingObjStoreMemAvail => self.rare().paused_ms.is_none(),
             _ => false,
         }
     }
@@ -186,50 +313,6 @@ impl Task {
 #[cfg(test)]
 pub(super) fn sample(key: TaskKey) -> Task {
     let offer = super::resources::Offer::new(&plasmon_protocol::resources::Resources::default());
-    Task {
-        heap_bytes: 0,
-        key,
-        function: "f".into(),
-        role: Role::Function,
-        job: JobId(1),
-        site: SiteId(0),
-        arguments: Vec::new(),
-        returns: Vec::new(),
-        holds: Vec::new(),
-        holder: key.process,
-        shape: super::shape::Shapes::new(&offer).nothing(),
-        order: None,
-        queue: None,
-        max_retries: 3,
-        retries_left: 3,
-        retry_exceptions: RetryExceptions::Never,
-        timeout_ms: 0,
-        retried: 0,
-        oom_retried: 0,
-        retry_at_ms: None,
-        limit_at_ms: None,
-        lingers: false,
-        parent: None,
-        fetched: Vec::new(),
-        fetched_bytes: 0,
-        fetched_lent: false,
-        paused_ms: None,
-        no_room_since_ms: None,
-        attempt: 0,
-        status: TaskStatus::PendingArgsAvail,
-        waits_for: 0,
-        worker: None,
-        worker_pid: None,
-        outputs: 0,
-        yielded: 0,
-        closed: false,
-        streams: false,
-        room: None,
-        blocked: false,
-        submitted_ms: 0,
-        waiting_since_ms: 0,
-        started_ms: None,
-        ended_ms: None,
-        error: None,
-    }
+    let shape = super::shape::Shapes::new(&offer).nothing();
+    Task { job: JobId(1), max_retries: 3, retries_left: 3, ..Task::new(key, "f".into(), Role::Function, shape, 0) }
 }

@@ -1,13 +1,14 @@
 //! The objects, dense by slot: no hashing on the way from a key to its object.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use plasmon_memory::pages::reserve;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, TaskKey};
 use plasmon_protocol::record::ObjectState;
 
+use super::encoded::Encoded;
+use super::few::Few;
 use super::lease::LeaseIndex;
 use super::ledger::Class;
 use crate::changes::Changes;
@@ -58,19 +59,22 @@ pub struct Waiter {
     pub wants: Option<SiteId>,
 }
 
+/// Where each wants the value who waits for it, by process and request.
+type Waiters = BTreeMap<(ProcessId, u32), Option<SiteId>>;
+
 /// What few objects have; absent for most.
 #[derive(Clone, Debug, Default)]
 pub struct Cold {
     /// The encoded value of an inlined object, or the encoded error of a failed one, which many may share.
-    pub value: Arc<[u8]>,
+    pub value: Encoded,
     /// References inside it.
-    pub contains: Vec<ObjectKey>,
+    pub contains: Box<[ObjectKey]>,
     /// Who holds the captured references in its name.
     pub captor: ProcessId,
     /// Who waits for its value.
-    pub waiters: BTreeMap<(ProcessId, u32), Option<SiteId>>,
+    waiters: Option<Box<Waiters>>,
     /// Tasks that wait for its value.
-    pub dependents: BTreeSet<TaskKey>,
+    pub dependents: Few<TaskKey>,
     /// The task that makes it.
     pub task: Option<TaskKey>,
     /// That task's attempt, from 1, once it ended.
@@ -80,30 +84,39 @@ pub struct Cold {
 impl Cold {
     /// One more waits for its value.
     pub fn await_value(&mut self, waiter: Waiter) {
-        self.waiters.insert((waiter.process, waiter.request), waiter.wants);
+        self.waiters.get_or_insert_default().insert((waiter.process, waiter.request), waiter.wants);
     }
 
     /// Whether somebody waits for its value.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        !self.waiters.is_empty() || !self.dependents.is_empty()
+        self.has_waiters() || !self.dependents.is_empty()
     }
 
     /// Whether a process waits for its value.
     #[must_use]
     pub fn has_waiters(&self) -> bool {
-        !self.waiters.is_empty()
+        self.waiters.is_some()
     }
 
     /// All who wait; nobody does from here on.
     pub fn take_waiters(&mut self) -> Vec<Waiter> {
-        let waiters = std::mem::take(&mut self.waiters);
-        waiters.into_iter().map(|((process, request), wants)| Waiter { process, request, wants }).collect()
+        let waiters = self.waiters.take();
+        waiters.into_iter().flat_map(|waiters| *waiters).map(|((process, request), wants)| Waiter { process, request, wants }).collect()
+    }
+
+    /// How a process waits with that request, if it does: where it wants the value, or `None` when it wants only the news.
+    #[must_use]
+    pub fn awaited_by(&self, process: ProcessId, request: u32) -> Option<Option<SiteId>> {
+        self.waiters.as_ref()?.get(&(process, request)).copied()
     }
 
     /// The answer to that request is no longer wanted.
     pub fn forget(&mut self, process: ProcessId, request: u32) {
-        self.waiters.remove(&(process, request));
+        self.waiters.take_if(|waiters| {
+            waiters.remove(&(process, request));
+            waiters.is_empty()
+        });
     }
 }
 

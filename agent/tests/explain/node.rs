@@ -10,7 +10,7 @@ use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::explain::{Explanation, MAX_EDGES, MAX_NODES, Subject};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{Actor, Argument, Ending, Memory, RetryExceptions, SLOT_BLOCK, Task, ToAgent, ToClient, Value};
+use plasmon_protocol::local::{Actor, Argument, CallRetries, Ending, Memory, RetryExceptions, SLOT_BLOCK, Task, ToAgent, ToClient, Value};
 use plasmon_protocol::record::{EventKind, EventRow, ObjectState};
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 use plasmon_protocol::stream::{Detail, Target};
@@ -222,7 +222,15 @@ impl Node {
     pub(crate) fn call(&mut self, client: &mut Client, actor: ObjectKey, function: &str) -> (TaskKey, ObjectKey) {
         let (number, result) = (client.next_task, Self::key(client));
         client.next_task += 1;
-        let message = ToAgent::Call { number, actor, function, arguments: Vec::new(), returns: vec![result], site: 0 };
+        let message = ToAgent::Call {
+            number,
+            actor,
+            function,
+            arguments: Vec::new(),
+            returns: vec![result],
+            retries: CallRetries::default(),
+            site: 0,
+        };
         self.says(client.process, message);
         (TaskKey { process: client.process, number }, result)
     }

@@ -6,7 +6,9 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Actor, Argument, Ending, Memory, PAGE, SLOT_BLOCK, Task, ToAgent, Value};
+use plasmon_protocol::local::{
+    self, Actor, Argument, CallRetries, Ending, Memory, PAGE, RetryExceptions, SLOT_BLOCK, Task, ToAgent, Value,
+};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
@@ -214,7 +216,8 @@ pub(crate) fn examples() -> Examples {
     };
     let call = |number, slot, result| {
         let arguments = vec![Argument::Object(own(1))];
-        ToAgent::Call { number, actor: own(slot), function: "app::Counter::add", arguments, returns: vec![own(result)], site: 1 }
+        let retries = CallRetries { max_task_retries: Some(2), retry_exceptions: RetryExceptions::Listed };
+        ToAgent::Call { number, actor: own(slot), function: "app::Counter::add", arguments, returns: vec![own(result)], retries, site: 1 }
     };
     let finished = |number| ToAgent::Ended { task: task(number), ending: Ending::Finished };
     let actors = begin()

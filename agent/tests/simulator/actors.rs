@@ -1,7 +1,7 @@
 //! What programs do with actors: create, call, look for and kill them. Their handles are references like any other, so that they
 //! are passed, stored and dropped where references are.
 
-use plasmon_protocol::local::{self, ENDLESS, ToAgent};
+use plasmon_protocol::local::{self, CallRetries, ENDLESS, RetryExceptions, ToAgent};
 use plasmon_protocol::resources::{Amount, Demand};
 
 use super::client::{Client, Request, View};
@@ -72,7 +72,14 @@ impl Client {
         for _ in 0..random.between(1, 3) {
             let Some(Prepared { arguments, returns, block }) = self.prepare(&[20, 70, 10], &inline, view, random) else { return };
             let (number, site) = (self.last_task, self.sites);
-            let message = ToAgent::Call { number, actor, function: "app::Counter::add", arguments, returns: returns.clone(), site };
+            let retries = CallRetries {
+                max_task_retries: random.pick(&[None, None, Some(0), Some(2), Some(ENDLESS)]).unwrap_or(None),
+                retry_exceptions: random
+                    .pick(&[RetryExceptions::Never, RetryExceptions::Never, RetryExceptions::Listed, RetryExceptions::Always])
+                    .unwrap_or_default(),
+            };
+            let message =
+                ToAgent::Call { number, actor, function: "app::Counter::add", arguments, returns: returns.clone(), retries, site };
             self.write(&message);
             self.sent(returns, block);
         }

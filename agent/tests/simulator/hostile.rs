@@ -2,7 +2,9 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value};
+use plasmon_protocol::local::{
+    self, Argument, CallRetries, Ending, INLINE, MAX_STAGED, MAX_TEXT, Memory, RetryExceptions, SLOT_BLOCK, ToAgent, Value,
+};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
@@ -127,7 +129,8 @@ impl Client {
             }
             21 => {
                 let number = self.some_number(random);
-                ToAgent::Call { number, actor, function: text, arguments: vec![Argument::Object(b)], returns: vec![name], site }
+                let retries = CallRetries { max_task_retries: Some(number).filter(|_| random.chance(50)), ..CallRetries::default() };
+                ToAgent::Call { number, actor, function: text, arguments: vec![Argument::Object(b)], returns: vec![name], retries, site }
             }
             22 => ToAgent::KillActor { actor, no_restart: random.chance(50), site },
             23 => ToAgent::FindActor { request, name: if random.chance(50) { text } else { "counter" }, site },

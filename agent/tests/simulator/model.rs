@@ -171,6 +171,8 @@ pub(crate) struct Task {
     pub(crate) timeout_ms: u64,
     /// How often it was tried again.
     pub(crate) retried: u32,
+    /// It is a call that ended with an error of its own and was tried again: that is out of turn.
+    pub(crate) erred: bool,
     /// When it is tried again, and when its attempt has run for too long.
     pub(crate) retry_at_ms: Option<u64>,
     pub(crate) limit_at_ms: Option<u64>,

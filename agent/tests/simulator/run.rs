@@ -183,7 +183,12 @@ impl World {
             for _ in 0..client.tasks.len() {
                 let Some(running) = client.tasks.first_mut() else { break };
                 if !running.started {
+                    let begun = running.key;
                     client.begin();
+                    // Unless the agent had taken it back.
+                    if client.tasks.first().is_none_or(|running| running.key != begun) {
+                        continue;
+                    }
                 } else if std::mem::take(&mut running.blocked) {
                     client.write(&ToAgent::Unblocked);
                 }

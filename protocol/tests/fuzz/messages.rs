@@ -6,8 +6,8 @@ use std::time::Duration;
 use plasmon_protocol::error::{Error, Holder, MemoryReport, ProcessMemory};
 use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{
-    self, Actor, AgentHello, Argument, ClientHello, Ending, Memory, Outcome, RetryExceptions, Task, ToAgent, ToClient, VERSION, Value,
-    Welcome, Work,
+    self, Actor, AgentHello, Argument, CallRetries, ClientHello, Ending, Memory, Outcome, RetryExceptions, Task, ToAgent, ToClient,
+    VERSION, Value, Welcome, Work,
 };
 use plasmon_protocol::record::{ProcessType, SiteKind};
 use plasmon_protocol::resources::{Amount, Demand};
@@ -88,7 +88,8 @@ pub(crate) fn to_agent() -> Examples {
         max_task_retries: 2,
     };
     let create = ToAgent::CreateActor { number: 1, request: 1, actor: KEY, function, arguments: arguments.clone(), options, site: 1 };
-    let call = ToAgent::Call { number: 2, actor: KEY, function, arguments: arguments.clone(), returns: vec![KEY], site: 1 };
+    let retries = CallRetries { max_task_retries: Some(2), retry_exceptions: RetryExceptions::Always };
+    let call = ToAgent::Call { number: 2, actor: KEY, function, arguments: arguments.clone(), returns: vec![KEY], retries, site: 1 };
     encoded([
         ("create_actor", create),
         ("call", call),

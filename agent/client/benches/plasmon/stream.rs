@@ -31,6 +31,8 @@ const PUTS: usize = 1_000_000;
 /// Viewers that read all that they are sent, and that read nothing.
 const HEALTHY: usize = 150;
 const STALLED: usize = 50;
+/// Until all have got their first frames.
+const GATHERED: Duration = Duration::from_millis(300);
 
 fn page(start: usize) -> View {
     View { window: Window { start: start as u64, len: 50 }, ..View::of(Table::References) }
@@ -219,6 +221,7 @@ struct Rate {
 impl Rate {
     /// What `work` takes.
     fn beside(&mut self, healthy: &Crowd, work: impl FnOnce() -> Outcome<f64>) -> Outcome<f64> {
+        std::thread::sleep(GATHERED);
         let (before, began) = (healthy.frames()?, Instant::now());
         let took = work()?;
         self.frames += healthy.frames()? - before;

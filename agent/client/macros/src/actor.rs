@@ -7,6 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, LitInt, Meta, Result, Token, Type, parse2};
 
 use crate::reserve;
+use crate::retried::{Retried, can_be_listed};
 use crate::signature::{Parameter, Results, callable, fails, generic, outputs, parameter, returned};
 
 /// What stands in the attribute: calls on `ActorOptions`.
@@ -60,7 +61,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     let mut methods = Vec::new();
     for item in &mut block.items {
         let ImplItem::Fn(function) = item else { continue };
-        let num_returns = take_num_returns(&mut function.attrs)?;
+        let said = Method::take(&mut function.attrs)?;
         if function.sig.ident == "new" {
             constructor = Some(function.clone());
         } else if let Some(FnArg::Receiver(receiver)) = function.sig.inputs.first() {
@@ -68,7 +69,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
                 return Err(Error::new(receiver.span(), "a method of an actor takes &self or &mut self"));
             }
             let alone = receiver.mutability.is_some();
-            methods.push((function.clone(), alone, num_returns));
+            methods.push((function.clone(), alone, said));
         }
     }
     let Some(constructor) = constructor else {
@@ -76,7 +77,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     };
     let class = Class { handle: format_ident!("{name}Handle"), name, visibility: constructor.vis.clone() };
     let create = create(&class, &constructor, &options)?;
-    let calls = methods.iter().map(|(function, alone, returns)| method(&class, function, *alone, *returns)).collect::<Result<Vec<_>>>()?;
+    let calls = methods.iter().map(|(function, alone, said)| method(&class, function, *alone, said)).collect::<Result<Vec<_>>>()?;
     let methods = calls.iter().map(|(method, _)| method);
     let entries = calls.iter().map(|(_, entry)| entry);
     let handle = handle(&class);
@@ -211,17 +212,18 @@ fn create(class: &Class, function: &ImplItemFn, options: &[TokenStream]) -> Resu
 }
 
 /// The handle's method, and what runs the actor's.
-fn method(class: &Class, function: &ImplItemFn, alone: bool, num_returns: Option<usize>) -> Result<(TokenStream, TokenStream)> {
+fn method(class: &Class, function: &ImplItemFn, alone: bool, said: &Method) -> Result<(TokenStream, TokenStream)> {
     let name = &class.name;
     let (visibility, ident) = (&function.vis, &function.sig.ident);
     callable(&function.sig, "a method of an actor")?;
     let inputs = function.sig.inputs.iter().skip(1);
     let parameters = inputs.enumerate().map(|(index, input)| parameter(index, input)).collect::<Result<Vec<_>>>()?;
     let (fallible, output) = returned(&function.sig.output);
-    let outputs = outputs(&output, num_returns)?;
+    can_be_listed(fallible, said.listed())?;
+    let outputs = outputs(&output, said.num_returns)?;
     let count = outputs.len();
     let Results { returns, collect, bind, gives } = Results::of(&outputs);
-    let fails = fails(fallible, None);
+    let (fails, retries) = (fails(fallible, said.listed()), said.retries());
     let Parts { names, values, encode, fetches, passes } = Parts::of(&parameters);
     let docs: Vec<&Attribute> = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
     let about = format!("Calls [`{name}::{ident}`].");
@@ -235,7 +237,7 @@ fn method(class: &Class, function: &ImplItemFn, alone: bool, num_returns: Option
         #[track_caller]
         #visibility fn #ident(&self, #(#names: impl ::plasmon::IntoArgument<#values>),*) -> ::std::result::Result<#returns, ::plasmon::Error> {
             let path = ::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name), "::", ::std::stringify!(#ident));
-            let mut results = ::plasmon::macros::call(&self.actor, path, ::std::vec![#(#encode),*], #count)?.into_iter();
+            let mut results = ::plasmon::macros::call(&self.actor, path, ::std::vec![#(#encode),*], #count, #retries)?.into_iter();
             ::std::result::Result::Ok(#collect)
         }
     };
@@ -309,17 +311,65 @@ impl Parts<'_, (), (), (), ()> {
     }
 }
 
-/// Takes `#[method(num_returns = N)]` away.
-fn take_num_returns(attributes: &mut Vec<Attribute>) -> Result<Option<usize>> {
-    let Some(index) = attributes.iter().position(|attribute| attribute.path().is_ident("method")) else { return Ok(None) };
-    let attribute = attributes.remove(index);
-    let Meta::List(list) = &attribute.meta else { return Err(Error::new(attribute.span(), "write #[method(num_returns = N)]")) };
-    list.parse_args_with(|input: ParseStream<'_>| {
-        let name: Ident = input.parse()?;
-        if name != "num_returns" {
-            return Err(Error::new(name.span(), format!("unknown option '{name}'; there is num_returns")));
+/// What `#[method(..)]` says of a method.
+#[derive(Default)]
+struct Method {
+    num_returns: Option<usize>,
+    max_task_retries: Option<Expr>,
+    retried: Option<Retried>,
+}
+
+impl Method {
+    /// Takes the attribute away.
+    fn take(attributes: &mut Vec<Attribute>) -> Result<Self> {
+        let Some(index) = attributes.iter().position(|attribute| attribute.path().is_ident("method")) else { return Ok(Self::default()) };
+        let attribute = attributes.remove(index);
+        let Meta::List(list) = &attribute.meta else { return Err(Error::new(attribute.span(), "write #[method(num_returns = N)]")) };
+        list.parse_args()
+    }
+
+    /// Whether `error` is worth a retry, where that is said of errors one by one.
+    fn listed(&self) -> Option<&TokenStream> {
+        match &self.retried {
+            Some(Retried::Listed(listed)) => Some(listed),
+            _ => None,
         }
-        input.parse::<Token![=]>()?;
-        input.parse::<LitInt>()?.base10_parse().map(Some)
-    })
+    }
+
+    /// The value that tells the agent of it.
+    fn retries(&self) -> TokenStream {
+        let most = match &self.max_task_retries {
+            Some(most) => quote!(::std::option::Option::Some(#most)),
+            None => quote!(::std::option::Option::None),
+        };
+        let retried = match &self.retried {
+            None => quote!(::plasmon::macros::RetryExceptions::Never),
+            Some(Retried::All(all)) => quote!(::plasmon::macros::all_or_none(#all)),
+            Some(Retried::Listed(_)) => quote!(::plasmon::macros::RetryExceptions::Listed),
+        };
+        quote!(::plasmon::macros::CallRetries { max_task_retries: #most, retry_exceptions: #retried })
+    }
+}
+
+impl Parse for Method {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut method = Self::default();
+        while !input.is_empty() {
+            let name: Ident = input.parse()?;
+            input.parse::<Token![=]>()?;
+            match name.to_string().as_str() {
+                "num_returns" => method.num_returns = Some(input.parse::<LitInt>()?.base10_parse()?),
+                "max_task_retries" => method.max_task_retries = Some(input.parse()?),
+                "retry_exceptions" => method.retried = Some(input.parse()?),
+                other => {
+                    let there = "there are num_returns, max_task_retries and retry_exceptions";
+                    return Err(Error::new(name.span(), format!("unknown option '{other}'; {there}")));
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(method)
+    }
 }

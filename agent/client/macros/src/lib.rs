@@ -6,6 +6,7 @@ use proc_macro::TokenStream;
 mod actor;
 mod remote;
 mod reserve;
+mod retried;
 mod signature;
 
 /// Makes a function remote. `f.remote(..)` submits a task and returns references to its results; `f.options(..)` changes how it
@@ -57,7 +58,9 @@ pub fn remote(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// - A method that panics or returns an error fails its call; the actor goes on.
 /// - `#[plasmon::actor(num_cpus = .., num_gpus = .., memory = .., resources = [..], max_restarts = .., max_task_retries = .., name = ..,
 ///   detached = ..)]`: see `plasmon::ActorOptions`.
-/// - `#[method(num_returns = N)]` on a method makes a tuple of `N` results `N` objects.
+/// - `#[method(num_returns = N)]` on a method makes a tuple of `N` results `N` objects. `max_task_retries = N` there is for that method
+///   alone, and `retry_exceptions = ..` tries its calls again after errors as well, as [`macro@remote`] says: such a call goes before those
+///   that the actor has not been sent yet.
 #[proc_macro_attribute]
 pub fn actor(attribute: TokenStream, item: TokenStream) -> TokenStream {
     actor::expand(attribute.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()

@@ -3,12 +3,11 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
-use syn::{Error, Expr, Ident, ItemFn, LitInt, Result, Token, Type, bracketed, parse2, token};
+use syn::{Error, Expr, Ident, ItemFn, LitInt, Result, Token, parse2};
 
 use crate::reserve;
-use crate::signature::{Output, Parameter, Results, callable, fails, outputs, parameter, returned};
+use crate::retried::{Retried, can_be_listed};
+use crate::signature::{Output, Parameter, Results, callable, fails_as_called, outputs, parameter, returned};
 
 /// What stands in the attribute.
 #[derive(Default)]
@@ -31,7 +30,13 @@ impl Parse for Attribute {
                     attribute.num_returns = Some(input.parse::<LitInt>()?.base10_parse()?);
                     None
                 }
-                "retry_exceptions" => Some(attribute.retry_exceptions(&name, input)?),
+                "retry_exceptions" => Some(match input.parse()? {
+                    Retried::Listed(listed) => {
+                        attribute.listed = Some(listed);
+                        quote!(.retry_listed_exceptions())
+                    }
+                    Retried::All(all) => quote!(.retry_exceptions(#all)),
+                }),
                 "max_retries" | "timeout" => {
                     let value: Expr = input.parse()?;
                     Some(quote!(.#name(#value)))
@@ -53,28 +58,6 @@ impl Parse for Attribute {
     }
 }
 
-impl Attribute {
-    /// `true`, `false`, a list of types, or a closure that says it of an error.
-    fn retry_exceptions(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<TokenStream> {
-        if input.peek(token::Bracket) {
-            let list;
-            bracketed!(list in input);
-            let types = Punctuated::<Type, Token![,]>::parse_terminated(&list)?.into_iter();
-            self.listed = Some(quote!({
-                use ::plasmon::macros::{ByError as _, ByLocalReference as _, ByReference as _};
-                ::plasmon::macros::is_any((&&&::plasmon::macros::Seen(&error)).seen(), &[#(::plasmon::macros::is::<#types>),*])
-            }));
-            return Ok(quote!(.retry_listed_exceptions()));
-        }
-        let value: Expr = input.parse()?;
-        if matches!(value, Expr::Closure(_)) {
-            self.listed = Some(quote!(::plasmon::macros::says(&error, #value)));
-            return Ok(quote!(.retry_listed_exceptions()));
-        }
-        Ok(quote!(.#name(#value)))
-    }
-}
-
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let attribute: Attribute = parse2(attribute)?;
     let function: ItemFn = parse2(item)?;
@@ -82,9 +65,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     callable(signature, "a remote function")?;
     let parameters = signature.inputs.iter().enumerate().map(|(index, input)| parameter(index, input)).collect::<Result<Vec<_>>>()?;
     let (fallible, returned) = returned(&signature.output);
-    if let (false, Some(listed)) = (fallible, &attribute.listed) {
-        return Err(Error::new(listed.span(), "a function that returns no Result has no errors that could be listed"));
-    }
+    can_be_listed(fallible, attribute.listed.as_ref())?;
     let outputs = outputs(&returned, attribute.num_returns)?;
     Ok(write(&attribute, &function, &parameters, fallible, &outputs))
 }
@@ -106,7 +87,8 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
     let passes = parameters.iter().map(|parameter| &parameter.pass);
     let count = outputs.len();
     let Results { returns, collect, bind, gives } = Results::of(outputs);
-    let fails = fails(fallible, attribute.listed.as_ref());
+    let fails = fails_as_called(fallible, attribute.listed.as_ref());
+    let errors = fallible.then(|| quote!(let __plasmon_errors = call.errors()?;));
     let options = &attribute.options;
     let line = quote_spanned!(name.span()=> ::std::line!());
     let path = quote!(::std::concat!(::std::module_path!(), "::", ::std::stringify!(#name)));
@@ -153,6 +135,7 @@ fn write(attribute: &Attribute, function: &ItemFn, parameters: &[Parameter], fal
         #[allow(non_snake_case, clippy::unit_arg, clippy::let_unit_value)]
         fn #run(call: &mut ::plasmon::macros::Call) -> ::std::result::Result<(), ::plasmon::macros::Failure> {
             #(#fetches)*
+            #errors
             let #bind = #kind::#name(#(#passes),*)#fails;
             #(#gives)*
             ::std::result::Result::Ok(())

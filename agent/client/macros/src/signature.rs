@@ -145,6 +145,19 @@ impl Results {
     }
 }
 
+/// What a fallible function's error becomes, where a call may list itself which errors are worth a retry: `__plasmon_errors`.
+pub(crate) fn fails_as_called(fallible: bool, listed: Option<&TokenStream>) -> Option<TokenStream> {
+    let listed = listed.cloned().unwrap_or_else(|| quote!(true));
+    let listed = quote!(match __plasmon_errors {
+        ::std::option::Option::None => #listed,
+        ::std::option::Option::Some(errors) => {
+            use ::plasmon::macros::{ByAny as _, ByError as _, ByLocalReference as _, ByReference as _};
+            errors.hold((&&&::plasmon::macros::Seen(&error)).seen())
+        }
+    });
+    fails(fallible, Some(&listed))
+}
+
 /// What a fallible function's error becomes; `listed` says whether `error` is worth a retry.
 pub(crate) fn fails(fallible: bool, listed: Option<&TokenStream>) -> Option<TokenStream> {
     let listed = listed.cloned().unwrap_or_else(|| quote!(true));

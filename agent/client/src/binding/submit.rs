@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, ObjectKey};
-use plasmon_protocol::local::{self, INLINE, MAX_CONCURRENCY, MAX_NAME, RetryExceptions, ToAgent};
+use plasmon_protocol::local::{self, CallRetries, INLINE, MAX_CONCURRENCY, MAX_NAME, RetryExceptions, ToAgent};
 use plasmon_protocol::resources::Amount;
 
 use super::{Connection, Raw, Reference};
@@ -220,16 +220,31 @@ impl Connection {
     ///
     /// # Errors
     /// The agent is gone.
-    pub fn call(&self, actor: &Reference, method: &str, arguments: &[Encoded], returns: usize, site: u32) -> Result<Vec<Reference>, Error> {
-        self.send_call(actor, method, arguments, returns, site).map(|(_, results)| results)
+    pub fn call(
+        &self,
+        actor: &Reference,
+        method: &str,
+        retries: CallRetries,
+        arguments: &[Encoded],
+        returns: usize,
+        site: u32,
+    ) -> Result<Vec<Reference>, Error> {
+        self.send_call(actor, method, retries, arguments, returns, site).map(|(_, results)| results)
     }
 
     /// Calls a method that is a generator; what it yields.
     ///
     /// # Errors
     /// The agent is gone.
-    pub fn call_generator(&self, actor: &Reference, method: &str, arguments: &[Encoded], site: u32) -> Result<Results<Raw>, Error> {
-        let (number, _) = self.send_call(actor, method, arguments, 0, site)?;
+    pub fn call_generator(
+        &self,
+        actor: &Reference,
+        method: &str,
+        retries: CallRetries,
+        arguments: &[Encoded],
+        site: u32,
+    ) -> Result<Results<Raw>, Error> {
+        let (number, _) = self.send_call(actor, method, retries, arguments, 0, site)?;
         Results::of(&self.client, number, site)
     }
 
@@ -237,6 +252,7 @@ impl Connection {
         &self,
         actor: &Reference,
         method: &str,
+        retries: CallRetries,
         arguments: &[Encoded],
         returns: usize,
         site: u32,
@@ -249,6 +265,7 @@ impl Connection {
             function: cut(method),
             arguments,
             returns,
+            retries,
             site,
         })?;
         Ok((number, results.into_iter().map(task::Handed::typed).collect()))

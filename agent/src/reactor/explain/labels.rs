@@ -140,7 +140,7 @@ impl Core {
             },
             Key::Start(job) => self.jobs.get(&job).map_or_else(String::new, |job| format!("{} on their way", job.starting)),
             Key::Retry(key) => {
-                let at = self.tasks.get(&key).and_then(|task| task.retry_at_ms);
+                let at = self.tasks.get(&key).and_then(|task| task.rare().retry_at_ms);
                 at.map_or_else(String::new, |at| format!("in {} s", at.saturating_sub(self.now_ms).div_ceil(1000)))
             }
         }
@@ -205,10 +205,10 @@ impl Core {
             Key::Task(key) => match self.tasks.get(&key) {
                 Some(task) => match (self.reason(task), task.status) {
                     (Some(reason), TaskStatus::Infeasible) => format!("{label} {reason}: it never runs here"),
-                    (Some(reason), _) if task.retry_at_ms.is_some() => format!("{label} {reason}"),
+                    (Some(reason), _) if task.rare().retry_at_ms.is_some() => format!("{label} {reason}"),
                     (Some(reason), _) => format!("{label} waits for {reason}"),
                     (None, TaskStatus::Finished) => format!("{label} has finished: it waits for nothing"),
-                    (None, TaskStatus::Failed) => match &task.error {
+                    (None, TaskStatus::Failed) => match &task.rare().error {
                         Some(error) => format!("{label} has failed: {error}"),
                         None => format!("{label} has failed"),
                     },

@@ -63,7 +63,7 @@ impl Core {
                     .tasks
                     .values()
                     .take(MAX_LOOKED)
-                    .filter(|other| !other.fetched.is_empty() && !other.fetched_lent && other.key != task.key);
+                    .filter(|other| !other.rare().fetched.is_empty() && !other.rare().fetched_lent && other.key != task.key);
                 let mut others: Vec<TaskKey> = fetched.map(|other| other.key).collect();
                 others.sort_unstable();
                 links(others.into_iter().map(Key::Task).collect(), "waits for room that is taken by arguments of", Rule::Any)
@@ -72,7 +72,7 @@ impl Core {
                 let short = self.resources.offer().short_of(&task.shape);
                 links(short.into_iter().map(Key::Resource).collect(), "asks for more than there is of", |_| Rule::Freely)
             }
-            TaskStatus::PendingNodeAssignment if task.retry_at_ms.is_some() => {
+            TaskStatus::PendingNodeAssignment if task.rare().retry_at_ms.is_some() => {
                 links(vec![Key::Retry(task.key)], "waits for", |_| Rule::Freely)
             }
             TaskStatus::PendingNodeAssignment => match task.role {
@@ -162,7 +162,7 @@ impl Core {
         let (mut gets, mut waits) = (Vec::new(), Vec::new());
         for (request, key) in process.requests.iter().take(MAX_LOOKED) {
             let Some(object) = self.objects.get(*key) else { continue };
-            let Some(wants) = object.cold.as_ref().and_then(|cold| cold.waiters.get(&(id, *request))) else { continue };
+            let Some(wants) = object.cold.as_ref().and_then(|cold| cold.awaited_by(id, *request)) else { continue };
             let list = if wants.is_some() { &mut gets } else { &mut waits };
             list.push(Key::Object(*key));
         }

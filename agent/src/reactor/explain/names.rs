@@ -85,7 +85,7 @@ impl Core {
         let mut found = Vec::new();
         if tasks {
             let all = self.tasks.keys().filter(|key| digits.fits(&key.on(node).hex()));
-            found.extend(all.map(|key| Key::Task(*key)));
+            found.extend(all.map(Key::Task));
         }
         if actors {
             let all = self.actors.keys().filter(|key| digits.fits(&key.on(node).hex()));

@@ -65,7 +65,8 @@ impl Client {
                 if (work == Work::Method) != self.actor.is_some() {
                     return self.tolerate(format!("process {} is to run {work:?}: it is an actor for {:?} calls", self.id, self.actor));
                 }
-                let before = if work == Work::Method { self.heard.insert(task.process, task.number) } else { None };
+                let in_turn = work == Work::Method && view.model.tasks.get(&task).is_none_or(|task| !task.erred);
+                let before = if in_turn { self.heard.insert(task.process, task.number) } else { None };
                 if before.is_some_and(|before| before >= task.number) {
                     return self.tolerate(format!("actor {} is called by {task:?} after {before:?}", self.id));
                 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, MAX_CONCURRENCY, MAX_NAME};
+use plasmon_protocol::local::{self, CallRetries, MAX_CONCURRENCY, MAX_NAME};
 use plasmon_protocol::record::{ActorStatus, ObjectState, TaskStatus};
 
 use super::messages::{Options, Submission, Verdict, allowed, demanded};
@@ -134,9 +134,18 @@ impl Model {
     pub(super) fn call(&mut self, from: ProcessId, actor: ObjectKey, call: &Submission<'_>) -> Verdict {
         self.must_be_handle(actor)?;
         let job = self.sender(from).job;
-        let retries = self.actors.get(&actor).map_or(0, |actor| actor.max_task_retries);
-        let call = Submission { options: Options { retries, ..Options::default() }, ..*call };
-        self.submit(from, &call, Role::Method(actor), job)
+        self.submit(from, call, Role::Method(actor), job)
+    }
+
+    pub(super) fn call_options(&self, actor: ObjectKey, retries: CallRetries) -> Options {
+        let of_all = self.actors.get(&actor).map_or(0, |actor| actor.max_task_retries);
+        Options { retries: retries.max_task_retries.unwrap_or(of_all), retry_exceptions: retries.retry_exceptions, ..Options::default() }
+    }
+
+    /// A call ended with an error, and is tried again before all others.
+    pub(super) fn call_again(&mut self, call: TaskKey, actor: ObjectKey) {
+        self.actors.get_mut(&actor).expect("it ran the call").again.insert(0, call);
+        self.tasks.get_mut(&call).expect("it ran").erred = true;
     }
 
     pub(super) fn kill_actor(&mut self, actor: ObjectKey, no_restart: bool) -> Verdict {

@@ -322,8 +322,8 @@ impl Model {
             } else {
                 actor.ahead.push(key)
             }
-            if actor.again.first() == Some(&key) {
-                actor.again.remove(0);
+            if let Some(place) = actor.again.iter().position(|again| *again == key) {
+                actor.again.remove(place);
             } else {
                 actor.last_caller = key.process;
             }

@@ -121,9 +121,9 @@ impl Model {
                 let constructor = Submission { number: *number, function, arguments, returns: &[], wants, options: retries };
                 self.create_actor(from, *request, *actor, options, &constructor)
             }
-            ToAgent::Call { number, actor, function, arguments, returns, .. } => {
-                let call =
-                    Submission { number: *number, function, arguments, returns, wants: Wants::default(), options: Options::default() };
+            ToAgent::Call { number, actor, function, arguments, returns, retries, .. } => {
+                let options = self.call_options(*actor, *retries);
+                let call = Submission { number: *number, function, arguments, returns, wants: Wants::default(), options };
                 self.call(from, *actor, &call)
             }
             ToAgent::CancelTask { key, force, .. } => {
@@ -315,6 +315,7 @@ impl Model {
             retry_exceptions: submission.options.retry_exceptions,
             timeout_ms: submission.options.timeout_ms,
             retried: 0,
+            erred: false,
             retry_at_ms: None,
             limit_at_ms: None,
             lingers: false,
@@ -460,6 +461,8 @@ impl Model {
                     };
                     if !self.lose_attempt(key, Loss::Exception { listed }) {
                         self.fail(key, &Codes::from([code]));
+                    } else if let Role::Method(actor) = role {
+                        self.call_again(key, actor);
                     }
                 }
                 Ending::Refused(error) => self.fail(key, &Codes::from([error.code()])),
