@@ -21,9 +21,10 @@ WEBSOCKETS_MADE := $(call made,websockets,$(WEBSOCKETS))
 # What builds and tests the Python package. numpy and pyarrow are what its values are viewed as; hypothesis draws programs; tqdm shows progress.
 PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1 tqdm==4.70.1
 PYTHON_MADE := $(call made,python,$(PYTHON_PACKAGES))
-# The newest CPython, where there is one that is newer than python3: the package is the same for both.
-NEWEST ?= $(shell this=$$(python3 -c 'import sys; print(sys.version_info[1])'); for minor in 16 15 14 13 12; do \
-	if [ $$minor -gt $$this ] && python3.$$minor -c 'import venv' 2>/dev/null; then echo python3.$$minor; break; fi; done)
+# The newest CPython, where there is one that is newer than python3: the package is the same for both. No newer one than these packages have
+# wheels for, and none without what makes an environment.
+NEWEST ?= $(shell this=$$(python3 -c 'import sys; print(sys.version_info[1])'); for minor in 14 13 12; do \
+	if [ $$minor -gt $$this ] && python3.$$minor -c 'import venv, ensurepip' 2>/dev/null; then echo python3.$$minor; break; fi; done)
 NEWEST_MADE = $(call made,python-newest,$(NEWEST) $(PYTHON_PACKAGES))
 # Ray, to measure beside it; without it Plasmon is measured alone.
 RAY = ray==2.60.0 numpy==2.4.6

@@ -134,6 +134,12 @@ impl Session {
         self.path().join(LOGS)
     }
 
+    /// Where a Python worker notes in which order it writes to these.
+    #[must_use]
+    pub fn worker_order(logs: &Path, worker: ProcessId) -> PathBuf {
+        logs.join(format!("worker-{worker}.order"))
+    }
+
     /// Where a worker's standard output and its standard error go, in a directory of logs.
     #[must_use]
     pub fn worker_logs(logs: &Path, worker: ProcessId) -> [PathBuf; 2] {

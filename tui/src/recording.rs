@@ -20,7 +20,7 @@ use plasmon_protocol::stream::{Body, Detail, Frame, Rows, Target, Totals, View};
 use plasmon_protocol::window::{Query, Window as Shown};
 
 use crate::model::Window;
-use crate::model::clean::decode;
+use crate::model::clean::{MAX_TEXT, decode};
 use crate::model::window::{len, none};
 
 pub use timeline::{Mark, Timeline, Weight};
@@ -102,10 +102,15 @@ fn bad(line: usize, cause: impl ToString) -> Damage {
     Damage::Line { line, cause }
 }
 
+/// Whether there is nothing in a line to be made harmless, as far as a quick look tells: recordings are long. JSON has all characters that
+/// terminals obey as escapes, but for one.
+fn is_harmless(text: &str) -> bool {
+    text.is_ascii() && !text.contains(['\\', '\x7f']) && text.split('"').all(|part| part.len() <= MAX_TEXT)
+}
+
 /// Reads one line. A detail that only later releases know is none.
 fn frame(text: &str) -> Result<Frame, serde_json::Error> {
-    // Without escapes and beyond ASCII there is nothing that could do harm; recordings are long.
-    let frame = if text.is_ascii() && !text.contains('\\') { serde_json::from_str(text) } else { decode(text) };
+    let frame = if is_harmless(text) { serde_json::from_str(text) } else { decode(text) };
     frame.or_else(|error| {
         let (seq, at_ms) = unknown(text).ok_or(error)?;
         Ok(Frame { seq, at_ms, missed: 0, body: Body::Detail { id: DETAILS, detail: None } })
@@ -290,5 +295,24 @@ impl Recording {
         let mut references = self.rows(Table::References).to_vec();
         self.stacks().link(&mut references);
         Report::new(store, references, at_ms).with_post_mortem(dead.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_that_could_do_harm_is_made_harmless() {
+        let told = |name: &str| {
+            let line = format!(r#"{{"seq":1,"at_ms":2,"missed":0,"type":"error","id":null,"code":"","message":"{name}","hint":""}}"#);
+            let Body::Error { message, .. } = frame(&line).unwrap().body else { panic!() };
+            message
+        };
+        assert_eq!(told("a name"), "a name");
+        assert_eq!(told("a\u{7f}b"), "a\u{fffd}b");
+        assert_eq!(told("a\\u001bb"), "a\u{fffd}b");
+        let long = told(&"x".repeat(MAX_TEXT + 1));
+        assert!(long.len() <= MAX_TEXT && long.ends_with('…'), "{}", long.len());
     }
 }

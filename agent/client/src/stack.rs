@@ -129,8 +129,9 @@ impl Known {
         self.0.get(calls).copied().or((self.0.len() >= MOST).then_some(None))
     }
 
-    /// Remembers it.
-    pub(crate) fn add(&mut self, calls: Calls, number: Option<u32>) {
+    /// Remembers it, in no more memory than it has calls.
+    pub(crate) fn add(&mut self, mut calls: Calls, number: Option<u32>) {
+        calls.0.shrink_to_fit();
         self.0.insert(calls, number);
     }
 }

@@ -11,13 +11,16 @@ class Running:
     """A coroutine that runs in a loop, for a thread that waits for it."""
 
     def __init__(self, loop: Any, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._loop, self._cancelled = loop, False
+        self._loop, self._coroutine, self._cancelled = loop, coroutine, False
         self._task: Any = None
         self._result: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        loop.call_soon_threadsafe(self._begin, coroutine)
 
-    def _begin(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._task = self._loop.create_task(_contained(coroutine))
+    def begin(self) -> None:
+        """It runs from now on, in this thread's context."""
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(_contained(self._coroutine))
         self._task.add_done_callback(self._end)
 
     def _end(self, task: Any) -> None:
@@ -33,22 +36,28 @@ class Running:
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if not self._cancelled:
-            self._cancelled = True
+        if self._cancelled:
+            return
+        self._cancelled = True
+        if self._task is not None:
             self._task.cancel()
+        else:
+            # Who was to begin it was interrupted before: what the loop is told, it is told in order.
+            self._coroutine.close()
+            self._result.set_exception(asyncio.CancelledError())
 
     def result(self) -> Any:
         """What it returns or raises, once it has."""
-        try:
-            value = self._result.result()
-        except KeyboardInterrupt:
-            # The task was cancelled, and it is told in its own way; when it has ended, the task has.
-            self.cancel()
-            self._result.exception()
-            raise
+        value = self._result.result()
         if isinstance(value, _Ends):
             raise value.error
         return value
+
+    def end(self) -> None:
+        """Returns when it does not run any more, which it is told in its own way."""
+        if not self._result.done():
+            self.cancel()
+            self._result.exception()
 
 
 class _Ends:

@@ -168,12 +168,17 @@ class Handler:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="plasmon-asyncio", daemon=True).start()
-        with _node.in_this_task():
-            running = Running(self._loop, coroutine)
-        # Told of it as long as this is here.
-        watch = None if cancelled_too else _plasmon.when_cancelled(running.cancel)
+        running, watch = Running(self._loop, coroutine), None
         try:
+            with _node.in_this_task():
+                running.begin()
+            # Told of it as long as this is here.
+            watch = None if cancelled_too else _plasmon.when_cancelled(running.cancel)
             return running.result()
+        except BaseException:
+            # Wherever the task was cancelled: it has not ended before its coroutine has.
+            running.end()
+            raise
         finally:
             del watch
 

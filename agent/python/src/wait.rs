@@ -60,7 +60,9 @@ pub(crate) fn wait<'py>(
     }
     let Some(wanted) = usize::try_from(wanted).ok().filter(|wanted| (1..=items.len()).contains(wanted)) else {
         let count = items.len();
-        return Err(PyValueError::new_err(format!("num_returns is 1 to {count}, the number of references, which {wanted} is not")));
+        // Python prints no number of thousands of digits.
+        let given = num_returns.and_then(|given| given.str().ok()).map_or_else(|| wanted.to_string(), |given| given.to_string());
+        return Err(PyValueError::new_err(format!("num_returns is 1 to {count}, the number of references, which {given} is not")));
     };
     let connection = current(py)?;
     let Some(mut ready) = look(&connection, &items, wanted)? else {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -52,6 +55,24 @@ def until(what: str, holds: Callable[[], Any]) -> Any:
             return result
         time.sleep(0.02)
     raise AssertionError(f"{what} never held")
+
+
+@contextlib.contextmanager
+def patience(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Within it a process that is waited for is killed when it takes for ever, so that nobody waits for ever."""
+    overdue = threading.Timer(PATIENCE, process.kill)
+    overdue.start()
+    try:
+        yield
+    finally:
+        overdue.cancel()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """The next line that a program prints; empty when it has ended, or prints none for ever."""
+    assert process.stdout is not None
+    with patience(process):
+        return process.stdout.readline()
 
 
 def rows(**wanted: Any) -> list[dict[str, Any]]:

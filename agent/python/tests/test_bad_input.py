@@ -17,7 +17,7 @@ from typing import Any, Callable
 import numpy as np
 import plasmon
 import pytest
-from conftest import PATIENCE, until
+from conftest import PATIENCE, line_of, until
 from plasmon import _logs
 
 
@@ -82,7 +82,9 @@ CALLS = [
     (lambda: plasmon.wait([1]), TypeError, "wait takes an ObjectRef or a list of them, not int"),
     (lambda: plasmon.wait(1), TypeError, "a list of them, not int"),
     (lambda: plasmon.wait([plasmon.put(1)], num_returns=True), TypeError, "whole number, not bool"),
-    (lambda: plasmon.wait([plasmon.put(1)], num_returns=2**70), ValueError, "1 to 1"),
+    (lambda: plasmon.wait([plasmon.put(1)], num_returns=2**70), ValueError, f"1 to 1, the number of references, which {2**70} is not"),
+    (lambda: plasmon.wait([plasmon.put(1)], num_returns=-(2**70)), ValueError, f"which {-(2**70)} is not"),
+    (lambda: plasmon.wait([plasmon.put(1)], num_returns=10**5000), ValueError, "1 to 1"),
     (lambda: plasmon.cancel(Actor.remote()), TypeError, "plasmon.kill"),
     (lambda: plasmon.kill(plasmon.put(1)), TypeError, "plasmon.cancel"),
     (lambda: plasmon.get_actor("nobody"), ValueError, "no actor named 'nobody'"),
@@ -196,7 +198,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("wait", ["plasmon.get(reference)", "plasmon.wait([reference])"])
 def test_ctrl_c_ends_a_wait(wait: str) -> None:
     program = subprocess.Popen([sys.executable, "-c", WAITS.format(wait=wait)], stdout=subprocess.PIPE, text=True)
-    assert program.stdout and program.stdout.readline() == "waits\n"
+    assert program.stdout and line_of(program) == "waits\n"
     program.send_signal(signal.SIGINT)
     assert program.stdout.read() == "interrupted\n"
     assert program.wait(PATIENCE) == 0
@@ -392,7 +394,7 @@ def test_the_command_line(agent: Any) -> None:
     watch = subprocess.Popen([sys.executable, "-m", "plasmon", "memory", "--watch", "--json"], stdout=subprocess.PIPE, text=True)
     assert watch.stdout
     for _ in range(2):
-        [row] = json.loads(watch.stdout.readline())["references"]
+        [row] = json.loads(line_of(watch))["references"]
         assert row["object_id"] == kept.hex()
     watch.send_signal(signal.SIGINT)
     assert watch.wait(PATIENCE) == -signal.SIGINT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -14,17 +15,21 @@ from typing import Any
 
 import plasmon
 import pytest
-from conftest import until
+from conftest import line_of, patience, until
 from test_examples import EXAMPLES, SHOWS
 
 #: The command `plasmon`, as `make test-python` builds it.
 DASHBOARD = Path(__file__).parents[3] / "target" / "debug" / "plasmon"
 
 
+#: The size of terminals with a dashboard in them.
+COLUMNS, ROWS = 160, 40
+
+
 def terminal(columns: int) -> tuple[int, int]:
     """A terminal of so many columns: whoever looks at it, and whoever is in it."""
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
     return ours, theirs
 
 
@@ -34,12 +39,10 @@ def view(name: str) -> str:
     with subprocess.Popen([DASHBOARD, "--view", name], stdin=theirs, stdout=theirs, env={**os.environ, "TERM": "xterm"}) as process:
         os.close(theirs)
         shown = b""
-        try:
+        with patience(process), contextlib.suppress(OSError):
+            # It fails when what was in it has ended.
             while read := os.read(ours, 1 << 16):
                 shown += read
-        except OSError:
-            # What was in it has ended.
-            pass
         os.close(ours)
     assert process.returncode == 0, shown
     return shown.decode()
@@ -50,8 +53,9 @@ def test_the_dashboard_shows_what_the_page_tells_of(name: str) -> None:
     # What the program has stays as long as its module.
     program = f"import runpy, sys; kept = runpy.run_path({str(EXAMPLES / f'{name}.py')!r}); print('done', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None and process.stdout is not None
-        until("the program has run", lambda: process.stdout.readline() == "done\n")
+        assert process.stdin is not None
+        while (line := line_of(process)) != "done\n":
+            assert line, "the program has not run to its end"
         shown = view("references")
         process.stdin.close()
     for holder, place, kind in SHOWS[name]:
@@ -59,38 +63,70 @@ def test_the_dashboard_shows_what_the_page_tells_of(name: str) -> None:
         assert len(fits) == 1, f"{holder} {place} {kind} in:\n{shown}"
 
 
+#: What a terminal is sent: a control sequence with its parameters, another escape, or a character.
+SENT = re.compile(r"\x1b\[([0-9;?]*)([a-zA-Z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[^\[\]]|(.)", re.DOTALL)
+
+
+def screen(written: bytes) -> list[str]:
+    """The rows of a terminal to which this was written, as far as the dashboard makes use of it: moves, texts, and clearing."""
+    rows = [[" "] * COLUMNS for _ in range(ROWS)]
+    row = column = 0
+    for parameters, command, char in SENT.findall(written.decode(errors="replace")):
+        if command in "Hf" and command:
+            places = [int(number or 1) - 1 for number in [*parameters.split(";"), ""][:2]]
+            row, column = places
+        elif command == "J":
+            rows = [[" "] * COLUMNS for _ in range(ROWS)]
+        elif command == "K":
+            rows[row][column:] = [" "] * (COLUMNS - column)
+        elif char and row < ROWS and column < COLUMNS:
+            rows[row][column] = char
+            column += 1
+    return ["".join(row) for row in rows]
+
+
 class Terminal:
-    """The dashboard in a terminal of its own: what it has written there, without colours and moves."""
+    """The dashboard in a terminal of its own."""
 
     def __init__(self) -> None:
-        self._ours, theirs = terminal(160)
+        self._ours, theirs = terminal(COLUMNS)
         environment = {**os.environ, "TERM": "xterm-256color"}
         self._process = subprocess.Popen([DASHBOARD], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
         os.close(theirs)
         os.set_blocking(self._ours, False)
-        self._written = ""
+        self._written = b""
+        self.press_for("", "1 Overview")
 
-    def press_for(self, keys: str, *words: str) -> None:
-        """Presses keys, and waits until all these are written after that: each without a space in it."""
-        self._written = ""
+    def press_for(self, keys: str, *patterns: str) -> str:
+        """Presses keys, and waits until all these are on the screen; the screen then."""
         os.write(self._ours, keys.encode())
-        until(f"{words} are on the screen", lambda: self._read(words))
+        return until(f"{patterns} are on the screen", lambda: self._shows(patterns))
 
-    def _read(self, words: Any) -> bool:
-        try:
-            while read := os.read(self._ours, 1 << 16):
-                self._written += read.decode(errors="replace")
-        except OSError:
-            pass
+    def _shows(self, patterns: tuple[str, ...]) -> str:
+        self._read()
         assert self._process.poll() is None, self._written
-        seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", " ", self._written)
-        return all(word in seen for word in words)
+        shown = "\n".join(screen(self._written))
+        return shown if all(re.search(pattern, shown) for pattern in patterns) else ""
+
+    def _read(self) -> None:
+        # There is nothing more now, or what was in it has ended.
+        with contextlib.suppress(OSError):
+            while read := os.read(self._ours, 1 << 16):
+                self._written += read
 
     def end(self) -> int:
         os.write(self._ours, b"q")
-        code = self._process.wait()
-        os.close(self._ours)
-        return code
+
+        def ended() -> bool:
+            self._read()
+            return self._process.poll() is not None
+
+        try:
+            until("the dashboard has ended", ended)
+        finally:
+            self._process.kill()
+            os.close(self._ours)
+        return self._process.wait()
 
 
 def test_the_page_of_a_worker_tells_what_it_printed_last(agent: Any) -> None:
@@ -103,8 +139,8 @@ def test_the_page_of_a_worker_tells_what_it_printed_last(agent: Any) -> None:
 
     pid = plasmon.get(says.remote())
     terminal = Terminal()
-    terminal.press_for("6", "Processes", str(pid))
-    terminal.press_for(f"/pid:{pid}\r", str(pid))
-    terminal.press_for("\r", "Process", "Printed", "page-31-is-done", "page-49-is-done", "that-was-red")
-    assert "page-29-is-done" not in terminal._written and "\x1b[31mthat" not in terminal._written
+    terminal.press_for("6", r"pid +type +state", str(pid))
+    terminal.press_for(f"/pid:{pid}\r", "Processes +1 process ", str(pid))
+    shown = terminal.press_for("\r", "Process ", "Printed", "page-31-is-done", "page-49-is-done", "that-was-red")
+    assert "page-29-is-done" not in shown and b"\x1b[31mthat" not in terminal._written
     assert terminal.end() == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import plasmon
 import pytest
-from conftest import PATIENCE, end_process, until
+from conftest import end_process, line_of, until
 
 #: Does everything at once, for ever, and tells each round. What it asks of workers may die with them.
 PROGRAM = """
@@ -88,11 +88,12 @@ def test_killed_in_the_middle_of_anything(sessions: Path, tmp_path: Path, seed: 
     draw = random.Random(seed)
     (tmp_path / "program.py").write_text(PROGRAM)
     arguments = [sys.executable, str(tmp_path / "program.py"), here["session"], str(seed)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+    errors = tmp_path / "errors"
+    with errors.open("w") as stderr, subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=stderr, text=True) as driver:
         try:
-            assert driver.stdout is not None and driver.stdout.readline() == "begun\n", driver.communicate()
+            assert line_of(driver) == "begun\n", errors.read_text()
             for _ in range(2):
-                assert driver.stdout.readline(), driver.communicate()
+                assert line_of(driver), errors.read_text()
                 # Anywhere within a round.
                 time.sleep(draw.random() * 0.05)
                 alive = workers(here["agent_pid"])
@@ -100,7 +101,7 @@ def test_killed_in_the_middle_of_anything(sessions: Path, tmp_path: Path, seed: 
                     end_process(draw.choice(alive))
                 # It goes on.
                 for _ in range(2):
-                    assert driver.stdout.readline(), driver.communicate()
+                    assert line_of(driver), errors.read_text()
             time.sleep(draw.random() * 0.05)
         finally:
             driver.send_signal(signal.SIGKILL)

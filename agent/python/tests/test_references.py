@@ -15,7 +15,7 @@ from typing import Any, Callable
 import numpy as np
 import plasmon
 import pytest
-from conftest import end_process, rows, until
+from conftest import end_process, line_of, rows, until
 
 pytestmark = pytest.mark.usefixtures("agent")
 
@@ -347,7 +347,7 @@ def test_what_a_driver_held_is_free_when_it_is_gone(agent: dict[str, Any], kill:
         [sys.executable, "-c", textwrap.dedent(DRIVER), agent["session"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert driver.stdin and driver.stdout
-    assert driver.stdout.readline() == "ready\n"
+    assert line_of(driver) == "ready\n"
     assert len(rows()) >= 101
     if kill:
         driver.kill()

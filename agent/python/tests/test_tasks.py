@@ -14,6 +14,7 @@ import numpy as np
 import plasmon
 import pytest
 from conftest import PATIENCE, end_process, until
+from plasmon import _loop, _plasmon, _worker
 
 pytestmark = pytest.mark.usefixtures("agent")
 
@@ -476,6 +477,39 @@ def test_what_runs_is_interrupted_and_its_worker_goes_on(tmp_path: Path) -> None
     with pytest.raises(plasmon.exceptions.TaskCancelledError):
         plasmon.get(running)
     assert plasmon.get(pid.remote()) in workers
+
+
+@pytest.mark.parametrize("place", ["before it begins", "when it has begun", "before it is watched"])
+def test_wherever_a_task_is_cancelled_its_coroutine_ends_before_it(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    begin = _loop.Running.begin
+
+    async def works() -> None:
+        told.append("begun")
+        try:
+            await asyncio.sleep(2 * PATIENCE)
+        finally:
+            await asyncio.sleep(0.05)
+            told.append("ended")
+
+    def interrupted(running: Any) -> None:
+        if place == "when it has begun":
+            begin(running)
+        raise KeyboardInterrupt
+
+    def interrupted_later(_cancel: Any) -> None:
+        until("it runs", lambda: told)
+        raise KeyboardInterrupt
+
+    if place == "before it is watched":
+        monkeypatch.setattr(_plasmon, "when_cancelled", interrupted_later)
+    else:
+        monkeypatch.setattr(_loop.Running, "begin", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _worker.Handler()._in_loop(works())
+    # Of one that was cancelled before its first step there is none.
+    possible = {"before it begins": [[]], "when it has begun": [[], ["begun", "ended"]], "before it is watched": [["begun", "ended"]]}
+    assert told in possible[place]
 
 
 def test_a_coroutine_that_runs_is_cancelled_as_coroutines_are(tmp_path: Path) -> None:

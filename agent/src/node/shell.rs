@@ -169,7 +169,7 @@ impl Shell {
     /// # Errors
     /// What the system says.
     pub fn new(
-        core: Core,
+        mut core: Core,
         effects: Effects,
         identity: Identity,
         clock: Clock,
@@ -183,6 +183,10 @@ impl Shell {
         epoll::add(&epoll, listener.fd(), token(Kind::Listener, 0), epoll::EventFlags::IN)?;
         epoll::add(&epoll, bell.fd(), token(Kind::Bell, 0), epoll::EventFlags::IN)?;
         epoll::add(&epoll, control.fd(), token(Kind::Control, 0), epoll::EventFlags::IN)?;
+        let (sites, unknown) = Sites::told(std::env::var_os(SITES).as_deref());
+        if let Some(warning) = unknown {
+            core.on_warning(&warning);
+        }
         Ok(Self {
             core,
             effects,
@@ -201,7 +205,7 @@ impl Shell {
             errands,
             watched,
             viewers: 0,
-            sites: Sites::told(std::env::var_os(SITES).as_deref()),
+            sites,
             phase: Phase::Serving,
             heard_ms: 0,
             buffer: Vec::new(),
@@ -343,7 +347,7 @@ impl Shell {
                 }
                 Command::Pressure(Pressure { reading, unique }) => self.core.on_pressure(reading, &unique, &mut self.effects),
                 Command::SwitchSites => self.switch_sites(Sites { on: !self.sites.on, ..self.sites }),
-                Command::SwitchStacks => self.switch_sites(Sites { on: true, stacks: !self.sites.stacks }),
+                Command::SwitchStacks => self.switch_sites(self.sites.other_stacks()),
                 Command::Done(Report::Environment { newcomer, environment }) => self.on_environment(newcomer, environment),
                 Command::Done(Report::Worker { worker, started }) => self.on_started(worker, started),
                 Command::Io(report) => self.core.on_io(report, &mut self.effects),

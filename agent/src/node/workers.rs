@@ -81,11 +81,17 @@ pub fn bury(child: &Pidfd) {
 
 /// A worker has ended: what it said stays as long as the session; when it said nothing, nothing stays.
 pub fn forget(worker: ProcessId, logs: &Path) {
+    let mut silent = true;
     for log in Session::worker_logs(logs, worker) {
-        if std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+        if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            silent = false;
+        } else {
             // The session takes it along when it goes.
             let _ = std::fs::remove_file(log);
         }
+    }
+    if silent {
+        let _ = std::fs::remove_file(Session::worker_order(logs, worker));
     }
 }
 
@@ -115,5 +121,28 @@ fn name_of(signal: i32) -> &'static str {
         11 => " SIGSEGV",
         15 => " SIGTERM",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_worker_that_said_nothing_nothing_stays() {
+        let logs = tempfile::tempdir().unwrap();
+        let (silent, spoke) = (ProcessId(1), ProcessId(2));
+        for worker in [silent, spoke] {
+            for file in Session::worker_logs(logs.path(), worker).into_iter().chain([Session::worker_order(logs.path(), worker)]) {
+                std::fs::write(file, "").unwrap();
+            }
+        }
+        let [said, _] = Session::worker_logs(logs.path(), spoke);
+        std::fs::write(&said, "a line\n").unwrap();
+        forget(silent, logs.path());
+        forget(spoke, logs.path());
+        let mut left: Vec<_> = std::fs::read_dir(logs.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        assert_eq!(left, [Session::worker_order(logs.path(), spoke), said]);
     }
 }

@@ -324,16 +324,17 @@ impl Desk {
             (taken, complete, more(tables, complete), began.elapsed())
         });
         let (taken, complete, more, took) = asked.await?;
-        shelf.source = match (&taken, begin) {
-            (Taken::Whole(..), _) => Source::None,
-            (Taken::Changed(_), true) => live(place.table).map_or(Source::None, Source::Live),
-            (Taken::Changed(_), false) => source,
-        };
         if complete {
             self.pace.took(took);
         } else {
             sleep(took * SLICE_SHARE).await;
         }
+        // Nothing is awaited between this and what takes the slice in: a replica is there with all that the node has told, or not at all.
+        shelf.source = match (&taken, begin) {
+            (Taken::Whole(..), _) => Source::None,
+            (Taken::Changed(_), true) => live(place.table).map_or(Source::None, Source::Live),
+            (Taken::Changed(_), false) => source,
+        };
         Some((taken, more))
     }
 }
@@ -390,3 +391,6 @@ impl Source {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

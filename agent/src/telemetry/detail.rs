@@ -3,7 +3,7 @@
 //! All are read from files, so never on the node's thread.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -87,12 +87,17 @@ impl Details {
                 detail.source = self.source(&site.file, site.line, built.filter(|_| !detail.objects.is_empty()));
             }
             Detail::Node(detail) => detail.checks = self.checks(detail, now),
-            Detail::Recording(details) => details.iter_mut().for_each(|detail| {
-                self.complete(detail, now);
-                // The table of objects has it: it was to tell which program the lines are of.
-                if let Detail::Site(detail) = detail {
-                    detail.objects.clear();
+            Detail::Recording(details) => details.iter_mut().for_each(|detail| match detail {
+                // What the dead printed would take the room of whatever else there is to tell.
+                Detail::PostMortem(_) => {}
+                Detail::Site(_) => {
+                    self.complete(detail, now);
+                    // The table of objects has it: it was to tell which program the lines are of.
+                    if let Detail::Site(detail) = detail {
+                        detail.objects.clear();
+                    }
                 }
+                detail => self.complete(detail, now),
             }),
             Detail::Process(detail) => {
                 detail.unique_bytes = self.unique_bytes(detail.process.pid, now);
@@ -146,10 +151,8 @@ impl Details {
     fn open(&self, file: &Path) -> Option<(File, Stamp)> {
         let places = if file.is_absolute() { vec![file.to_owned()] } else { self.roots.iter().map(|root| root.join(file)).collect() };
         places.into_iter().find_map(|path| {
-            // Names come from programs: one that names a fifo must not hold the reader up.
-            let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits() as i32;
-            let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
-            let facts = opened.metadata().ok().filter(|facts| facts.is_file() && facts.len() < MAX_SOURCE)?;
+            // Names come from programs.
+            let (opened, facts) = regular(&path).ok().filter(|(_, facts)| facts.len() < MAX_SOURCE)?;
             Some((opened, (path, facts.len(), facts.modified().ok())))
         })
     }
@@ -177,11 +180,18 @@ impl Details {
     }
 }
 
+/// A file that is an ordinary one: a fifo in its place must not hold the reader up.
+fn regular(path: &Path) -> std::io::Result<(File, Metadata)> {
+    let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits() as i32;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let facts = opened.metadata()?;
+    if facts.is_file() { Ok((opened, facts)) } else { Err(std::io::ErrorKind::InvalidInput.into()) }
+}
+
 /// The last whole lines of a file, and what follows them: no more than is shown.
 fn last_lines(path: &Path) -> std::io::Result<Vec<String>> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let from = length.saturating_sub(MAX_TAIL);
+    let (mut file, facts) = regular(path)?;
+    let from = facts.len().saturating_sub(MAX_TAIL);
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(MAX_TAIL).read_to_end(&mut bytes)?;
@@ -332,6 +342,10 @@ mod tests {
             process: PostMortemRow { process: ProcessId(7), ..PostMortemRow::default() },
             ..PostMortem::default()
         });
+        // A recording has more to tell.
+        let mut recorded = Detail::Recording(vec![dead.clone()]);
+        details.complete(&mut recorded, Instant::now());
+        assert_eq!(recorded, Detail::Recording(vec![dead.clone()]));
         details.complete(&mut dead, Instant::now());
         assert!(matches!(dead, Detail::PostMortem(PostMortem { output, .. }) if output.stdout.len() == TAIL_LINES));
         // One line that never ends.
@@ -341,6 +355,10 @@ mod tests {
         assert_eq!(output().stdout, lines(&["begin", " 20 %"]));
         std::fs::write(&out, "ä".repeat(1000)).unwrap();
         assert_eq!(output().stdout[0].len(), MAX_LINE);
+        // What a worker puts in the place of its log.
+        std::fs::remove_file(&out).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &out, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(output().stdout, lines(&[""; 0]));
     }
 
     #[test]

@@ -21,9 +21,13 @@ fn take(left: &mut usize, bytes: usize) -> bool {
 
 /// What a detail may take of its frame, bytes.
 const ROOM: usize = MAX_FRAME - ENVELOPE;
+/// No detail is shorter, in bytes.
+const SHORTEST: usize = 32;
+/// Lists of lines whose last ones are worth the most.
+const LATEST: [&str; 2] = ["stdout", "stderr"];
 
-/// A detail, or `null`; lists and texts in it are shortened until it fits a frame. Of what a recording has beside the tables, as many
-/// details as fit.
+/// A detail, or `null`; lists and texts in it are shortened until it fits a frame. Of what a recording has beside the tables, the details
+/// that fit.
 ///
 /// # Errors
 /// [`Error::Encode`] when it cannot be written, which no value can bring about.
@@ -35,20 +39,26 @@ pub fn detail(id: u32, detail: Option<&Detail>) -> Result<Payload, Error> {
     Ok(Payload::of(format!(r#""type":"detail","id":{id},"detail":{json}"#)))
 }
 
-/// The first of `details`, as many as fit, each whole; only one that would fit no frame at all is shortened.
+/// Each of `details` that fits beside those before it, whole; only one that would fit no frame at all is shortened.
 fn recording(details: &[Detail]) -> Result<String, Error> {
     let (mut json, end) = (r#"{"recording":["#.to_owned(), "]}");
     let mut left = ROOM - json.len() - end.len();
-    for (number, detail) in details.iter().enumerate() {
+    let mut taken = 0;
+    for detail in details {
+        if left < SHORTEST {
+            break;
+        }
         let mut one = serde_json::to_string(detail).map_err(unwritable)?;
         if one.len() > ROOM {
             one = fitted(detail, left.saturating_sub(1))?;
         }
+        // What does not fit any more keeps out nothing that does.
         if !take(&mut left, one.len() + 1) {
-            break;
+            continue;
         }
-        json.push_str(if number > 0 { "," } else { "" });
+        json.push_str(if taken > 0 { "," } else { "" });
         json.push_str(&one);
+        taken += 1;
     }
     json.push_str(end);
     Ok(json)
@@ -68,14 +78,21 @@ fn fitted(detail: &impl Serialize, room: usize) -> Result<String, Error> {
     Ok(json)
 }
 
-/// Cuts every list within to `longest` entries.
+/// Cuts every list within to `longest` entries: the first ones, of what was printed the last ones.
 fn shorten(value: &mut Value, longest: usize) {
     match value {
         Value::Array(values) => {
             values.truncate(longest);
             values.iter_mut().for_each(|value| shorten(value, longest));
         }
-        Value::Object(map) => map.values_mut().for_each(|value| shorten(value, longest)),
+        Value::Object(map) => map.iter_mut().for_each(|(name, value)| {
+            if let Value::Array(lines) = &mut *value
+                && LATEST.contains(&name.as_str())
+            {
+                lines.drain(..lines.len().saturating_sub(longest));
+            }
+            shorten(value, longest);
+        }),
         _ => {}
     }
 }
@@ -210,7 +227,7 @@ pub fn error_body(id: Option<u32>, error: &Error) -> Body {
 mod tests {
     use plasmon_protocol::explain::Explanation;
     use plasmon_protocol::record::ObjectRow;
-    use plasmon_protocol::stream::ObjectDetail;
+    use plasmon_protocol::stream::{ObjectDetail, Output, ProcessDetail};
 
     use super::*;
 
@@ -238,6 +255,27 @@ mod tests {
         let size = serde_json::to_string(&many[0]).unwrap().len() + 1;
         assert_eq!(told.len(), (ROOM - r#"{"recording":[]}"#.len()) / size, "as many as fit");
         assert!(told == many[..told.len()], "none is cut");
+    }
+
+    #[test]
+    fn a_detail_that_does_not_fit_keeps_no_other_out() {
+        let (large, small) = (object(200), object(0));
+        let size = serde_json::to_string(&large).unwrap().len();
+        assert!(size < ROOM && 2 * size > ROOM, "{size}");
+        let told = read(&[large.clone(), large.clone(), small.clone(), large.clone(), small.clone()]);
+        assert!(told == [large, small.clone(), small], "{}", told.len());
+    }
+
+    #[test]
+    fn of_what_was_printed_the_last_lines_stay() {
+        let lines = |number: usize| (0..number).map(|line| format!("{line} {}", "x".repeat(3_000))).collect::<Vec<_>>();
+        let printed =
+            Detail::Process(ProcessDetail { output: Output { stdout: lines(20), stderr: lines(60) }, ..ProcessDetail::default() });
+        let frame = detail(1, Some(&printed)).unwrap().frame(1, 1, 0);
+        assert!(frame.len() <= MAX_FRAME, "{}", frame.len());
+        let Body::Detail { detail: Some(told), .. } = serde_json::from_str::<Frame>(&frame).unwrap().body else { panic!() };
+        let Detail::Process(ProcessDetail { output, .. }) = *told else { panic!() };
+        assert!(output.stdout.last().unwrap().starts_with("19 ") && output.stderr.last().unwrap().starts_with("59 "));
     }
 
     #[test]

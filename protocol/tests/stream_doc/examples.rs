@@ -249,12 +249,19 @@ fn details() -> [(&'static str, Detail); 10] {
     let stack = || vec![put(), frame()];
     let site = SiteDetail { site: site_row(8_388_862, 1), stack: stack(), objects: vec![object_row()], source: Some(source) };
     let object = ObjectDetail { object: object_row(), stack: stack(), holders: vec![reference()], ..ObjectDetail::default() };
-    let process = ProcessRow { process: ProcessId(1), pid: 4711, name: "app".into(), heap_bytes: 12 << 20, ..ProcessRow::default() };
-    let output = Output { stdout: vec!["page 142 of 200".to_owned()], stderr: Vec::new() };
-    let process =
-        ProcessDetail { process, references: vec![reference()], unique_bytes: Some(9 << 20), executable: "/opt/app".into(), output };
+    let worker =
+        ProcessRow { process: ProcessId(3), pid: 4721, process_type: ProcessType::Worker, name: "app".into(), ..ProcessRow::default() };
+    let held = || vec![ReferenceRow { process: ProcessId(3), pid: 4721, process_type: ProcessType::Worker, ..reference() }];
+    let output = || Output { stdout: vec!["page 142 of 200".to_owned()], stderr: Vec::new() };
+    let process = ProcessDetail {
+        process: ProcessRow { heap_bytes: 12 << 20, ..worker },
+        references: held(),
+        unique_bytes: Some(9 << 20),
+        executable: "/opt/app".into(),
+        output: output(),
+    };
     let file = SpillFileRow { file: SpillFileId(5), live_bytes: 8_388_862, objects: 1, ..SpillFileRow::default() };
-    let post_mortem = PostMortem { process: dead(), references: vec![ReferenceRow { pid: 4721, ..reference() }], ..PostMortem::default() };
+    let post_mortem = PostMortem { process: dead(), references: held(), output: output() };
     let actor = ActorRow { class: "app::Mean".into(), pid: Some(4720), ..ActorRow::default() };
     let everything = Detail::Explain(Explanation { subject: Some(Subject::Everything), ..Explanation::default() });
     let advice = "as root: echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled";

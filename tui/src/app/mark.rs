@@ -46,6 +46,10 @@ const MOST: usize = 10_000;
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Base {
     weights: HashMap<RowKey, u64>,
+    /// How many rows the first window told of, and whether a later one told of more or less: rows then came or went while they were read,
+    /// and others moved to places that had been read already.
+    count: Option<u64>,
+    moved: bool,
     /// Whether those are all rows that there were.
     whole: bool,
     totals: Totals,
@@ -167,7 +171,9 @@ impl App {
         let Some((next, base)) = mark.pending.get_mut(&number) else { return };
         base.weights.extend(window.keys.iter().cloned().zip(weights(&window.rows, sheet.0)));
         base.totals = window.totals;
-        base.whole = base.weights.len() as u64 >= window.count();
+        base.moved |= *base.count.get_or_insert(window.count()) != window.count();
+        // What the last window leaves out is not here at all; of several agents it is not counted either.
+        base.whole = !base.moved && window.totals.cut == 0 && base.weights.len() as u64 >= window.count();
         let end = window.start + window.keys.len() as u64;
         let is_listed = lasting(sheet.0, sheet.1).is_some();
         if is_listed && *next < end && end < window.count() && base.weights.len() < MOST {

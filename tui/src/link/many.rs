@@ -90,6 +90,11 @@ impl Agent {
         let left_out = first.totals.groups.saturating_sub(all.len() as u64);
         Some((all, left_out))
     }
+
+    /// Whether every window of its that it was asked for is here.
+    fn has_all(&self, number: u32) -> bool {
+        self.asked(number).all(|id| self.replica.windows.contains_key(&id))
+    }
 }
 
 impl ManyLink {
@@ -240,7 +245,10 @@ impl ManyLink {
                     .iter()
                     .filter_map(|agent| Some((agent.replica.windows.get(&window_id(id, 0))?.totals, agent.groups(id)?)))
                     .collect();
-                (!parts.is_empty()).then(|| grouped(parts, number, view))
+                // A part of the groups looks like all of them, so nothing is told before all are here.
+                let awaited = |(agent, of): (usize, &Agent)| !of.lost && !refused.contains(&agent) && !of.has_all(id);
+                let is_here = !parts.is_empty() && !self.agents.iter().enumerate().any(awaited);
+                is_here.then(|| grouped(parts, number, view))
             }
             Want::View(view, sliding) => {
                 let parts = self.agents.iter().enumerate().filter_map(|(agent, of)| {
@@ -535,6 +543,70 @@ mod tests {
             assert_eq!((totals.rows, totals.matched, totals.cut), (920, 920, 0));
             assert_eq!((start, window::len(&rows)), (expected, 40), "no row is missing");
         }
+    }
+
+    /// Two agents as one, each with its link's other end.
+    fn two() -> (ManyLink, [Requests; 2]) {
+        let (links, ends): (Vec<_>, Vec<_>) = (0..2).map(|_| WebSocketLink::apart()).unzip();
+        let mut many = ManyLink::new(links);
+        for number in 0..2 {
+            let node = NodeRow { node: plasmon_protocol::id::NodeId([number as u8 + 1; 8]), ..NodeRow::default() };
+            many.take(number, LinkEvent::Connected(Box::new(node)));
+        }
+        many.events.clear();
+        (many, ends.try_into().ok().unwrap())
+    }
+
+    type Requests = tokio::sync::mpsc::UnboundedReceiver<Request>;
+
+    /// What an agent was asked for.
+    fn asked(requests: &mut Requests) -> Vec<(u32, u64)> {
+        std::iter::from_fn(|| requests.try_recv().ok())
+            .filter_map(|request| match request {
+                Request::Subscribe { id, view } => Some((id, view.window.start)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn groups_are_told_when_those_of_all_agents_are_here() {
+        let (mut many, [mut first, mut second]) = two();
+        many.send(Request::Subscribe { id: 5, view: View { group: Some("type".to_owned()), ..View::of(Table::References) } });
+        let (first_asked, second_asked) = (asked(&mut first)[0], asked(&mut second)[0]);
+        let mut seq = [0, 0];
+        // An agent with so many groups answers for one of its windows.
+        let mut answer = |many: &mut ManyLink, number: usize, (id, start): (u32, u64), groups: u64| {
+            seq[number] += 1;
+            let rows = (start..groups.min(start + u64::from(MAX_WINDOW))).map(|key| group(key as u32, 1)).collect();
+            let totals = Totals { rows: groups, matched: groups, groups, ..Totals::default() };
+            let body = Body::Snapshot { id, totals, start, rows: Rows::Groups(rows) };
+            many.take(number, LinkEvent::Frame(Box::new(Frame { seq: seq[number], at_ms: 1, missed: 0, body })));
+            let told: Vec<(u64, u64)> = std::iter::from_fn(|| many.events.pop_front())
+                .filter_map(|event| match event {
+                    LinkEvent::Frame(frame) => match frame.body {
+                        Body::Snapshot { id: 5, totals, .. } => Some((totals.groups, totals.cut)),
+                        _ => None,
+                    },
+                    _ => None,
+                })
+                .collect();
+            told
+        };
+        assert_eq!(answer(&mut many, 0, first_asked, 3), [], "the other's may be other ones");
+        assert_eq!(answer(&mut many, 1, second_asked, 1_200), [], "that is not all of them");
+        let [one, two] = asked(&mut second)[..] else { panic!() };
+        assert_eq!((one.1, two.1), (500, 1_000));
+        assert_eq!(answer(&mut many, 1, one, 1_200), []);
+        assert_eq!(answer(&mut many, 1, two, 1_200), [(1_200, 0)]);
+        // One that goes is not waited for.
+        many.send(Request::Subscribe { id: 6, view: View { group: Some("created".to_owned()), ..View::of(Table::References) } });
+        let id = asked(&mut first).pop().unwrap();
+        answer(&mut many, 0, id, 3);
+        assert!(many.events.is_empty());
+        many.take(1, LinkEvent::Lost { error: super::super::LinkError::Ended { url: String::new(), cause: String::new() }, retry_ms: 1 });
+        let is_six = |event: &LinkEvent| matches!(event, LinkEvent::Frame(frame) if matches!(frame.body, Body::Snapshot { id: 6, .. }));
+        assert!(many.events.iter().any(is_six), "{:?}", many.events);
     }
 
     fn group(key: u32, bytes: u64) -> GroupRow {

@@ -201,6 +201,13 @@ impl WebSocketLink {
         tokio::spawn(keep(door, connection, node, tell, asked));
         Self { events, requests }
     }
+
+    /// A link on which nothing happens, and what is asked for on it.
+    #[cfg(test)]
+    pub(super) fn apart() -> (Self, mpsc::UnboundedReceiver<Request>) {
+        let (requests, asked) = mpsc::unbounded_channel();
+        (Self { events: mpsc::channel(1).1, requests }, asked)
+    }
 }
 
 impl Link for WebSocketLink {

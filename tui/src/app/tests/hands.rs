@@ -72,6 +72,30 @@ fn a_mark_reads_long_tables_to_their_end() {
     assert_eq!([since(1), since(1_200), since(1_201)], [Some(Since::Bytes(30)), Some(Since::Bytes(30)), Some(Since::Bytes(130))]);
 }
 
+/// Of a table that changed while it was read, and of one that was not told whole, nobody knows whether what is not here is new.
+#[test]
+fn a_mark_takes_no_row_for_new_that_it_may_have_missed() {
+    // The first three rows go after the first window: those at 500 to 502 move to places that were read. They come back before the last.
+    for (left_out, moved) in [(1, 0), (0, 3)] {
+        let (mut app, _) = connected();
+        let mut seq = 0;
+        press(&mut app, "3");
+        let asked = press(&mut app, "d");
+        let sites_of = |view: &View| {
+            let start = view.window.start;
+            let gone = if start == 500 { moved } else { 0 };
+            let window = start + gone..(start + gone + u64::from(view.window.len)).min(1_200);
+            let rows: Vec<(u32, u64)> = window.map(|id| (id as u32 + 1, 100)).collect();
+            let totals = Totals { rows: 1_200 - gone, matched: 1_200 - gone, cut: left_out, ..Totals::default() };
+            (view.table == Table::Sites && view.group.is_none()).then(|| (totals, Rows::Sites(sites(&rows))))
+        };
+        answer_all(&mut app, &mut seq, asked, sites_of);
+        assert_eq!(app.mark().map(|mark| mark.is_read()), Some(true));
+        let since = |id| app.since(Slot::Main, Table::Sites, &sites(&[(id, 130)])[0]);
+        assert_eq!([since(1), since(1_200), since(1_201)], [Some(Since::Bytes(30)), Some(Since::Bytes(30)), Some(Since::Unknown)]);
+    }
+}
+
 /// What an agent does not serve is not waited for.
 #[test]
 fn a_table_that_is_refused_holds_up_no_mark() {
