@@ -91,12 +91,11 @@ pub(crate) fn storage(seed: u64) -> Storage {
 /// A driver that started an agent dies under load: the agent ends with it, leaves nothing, and others are told.
 fn kill_starter(directory: &Path, random: &mut Random) -> Result<(), String> {
     let mut starter = Driver::start(&Errand { seed: random.next(), mortal: true, session: None }, None, directory);
-    starter.tell(Order::Rest);
-    if !matches!(starter.hear(PATIENCE), Heard::Word(Word::Holds(..))) {
-        return Err("it does not start".to_owned());
-    }
+    at_rest(&mut starter)?;
     let session = sessions(directory).pop();
     let mut other = Driver::start(&Errand { seed: random.next(), mortal: true, session }, None, directory);
+    // One that comes when the agent ends already is turned away instead.
+    at_rest(&mut other)?;
     starter.tell(Order::Go);
     other.tell(Order::Go);
     std::thread::sleep(Duration::from_micros(random.below(100_000)));
@@ -105,6 +104,15 @@ fn kill_starter(directory: &Path, random: &mut Random) -> Result<(), String> {
     eventually(|| nothing_left(directory))?;
     eventually(|| swept(directory, &storage::directories(directory)))?;
     eventually(|| if sessions(directory).is_empty() { Ok(()) } else { Err(format!("left {:?}", sessions(directory))) })
+}
+
+/// A driver is connected, and has come to rest.
+fn at_rest(driver: &mut Driver) -> Result<(), String> {
+    driver.tell(Order::Rest);
+    match driver.hear(PATIENCE) {
+        Heard::Word(Word::Holds(..)) => Ok(()),
+        other => Err(format!("driver {} does not start: {other:?}", driver.pid())),
+    }
 }
 
 /// A driver says that the agent is gone, and ends.
