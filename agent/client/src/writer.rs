@@ -51,6 +51,10 @@ pub(crate) struct Writer {
     used: VecDeque<ObjectKey>,
     /// New slots that are taken before a used one is looked at again.
     patience: u32,
+    /// Used slots that were found free when all were looked through.
+    spare: Vec<ObjectKey>,
+    /// How many slots there were to use since then: those, and new ones.
+    supply: usize,
 }
 
 /// Room for one object that is not published yet. Dropped without that, it goes back to the agent.
@@ -415,6 +419,9 @@ impl Writer {
     }
 
     fn free_slot(&mut self, client: &Client) -> Option<ObjectKey> {
+        if let Some(key) = self.spare.pop() {
+            return Some(next(key));
+        }
         let (slot, end) = self.fresh;
         if self.patience == 0 || slot == end {
             for _ in 0..LOOKS.min(self.used.len()) {
@@ -427,7 +434,7 @@ impl Writer {
             self.patience = PATIENCE;
         }
         if slot == end {
-            return None;
+            return self.find_free(client);
         }
         self.patience -= 1;
         self.fresh.0 += 1;
@@ -435,7 +442,27 @@ impl Writer {
         Some(next(ObjectKey { slot, generation }))
     }
 
+    /// One of the free among all used slots, which are found where the oldest live long. They are looked through only after half as many
+    /// objects were made, so that each pays for two looks at most; and there are never more than a few times as many slots as objects.
+    #[cold]
+    fn find_free(&mut self, client: &Client) -> Option<ObjectKey> {
+        if self.supply >= self.used.len() / 2 {
+            let Self { used, spare, .. } = self;
+            used.retain(|key| {
+                let entry = client.slots.read(key.slot);
+                let free = entry.is_some_and(|entry| entry.state == SlotState::Free && entry.generation == key.generation);
+                if free {
+                    spare.push(*key);
+                }
+                !free
+            });
+            self.supply = self.spare.len();
+        }
+        self.spare.pop().map(next)
+    }
+
     fn add_slots(&mut self, client: &Client, first: u32) {
+        self.supply += SLOT_BLOCK as usize;
         let (slot, end) = self.fresh;
         // What is left of the block before is not lost: it waits behind the used ones.
         self.used.extend((slot..end).filter_map(|slot| Some(ObjectKey { slot, generation: client.slots.read(slot)?.generation })));

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use plasmon::{Error, ObjectRef};
@@ -15,6 +16,28 @@ fn double(numbers: &[f64]) -> Vec<f64> {
 #[plasmon::remote]
 fn add(one: i64, other: i64) -> i64 {
     one + other
+}
+
+/// An id ends with the object's slot.
+#[test]
+fn slots_of_objects_that_are_gone_serve_others_beside_objects_that_stay() {
+    alone(|| {
+        start(2.0);
+        let kept: Vec<ObjectRef<u64>> = (0..5_000).map(|number| plasmon::put(&number).unwrap()).collect();
+        let mut slots = HashSet::new();
+        for number in 0..400_000_u64 {
+            let hex = plasmon::put(&number).unwrap().hex();
+            slots.insert(hex[hex.len() - 8..].to_owned());
+            if number % 1_000 == 0 {
+                // Until then the agent has read of all that went before.
+                assert_eq!(plasmon::get(&add.remote(1, 1).unwrap()).unwrap(), 2);
+            }
+        }
+        // Without another look at the old ones they would be several times as many, and ever more.
+        assert!(slots.len() < 30_000, "{} slots", slots.len());
+        drop(kept);
+        plasmon::shutdown().unwrap();
+    });
 }
 
 #[test]
