@@ -13,6 +13,10 @@ use crate::spill::job::Job;
 pub trait Bystander {
     /// A message was sent.
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {}
+    /// An object has its place in the pool.
+    fn publish(&mut self, offset: u64, length: u64) {}
+    /// An object of that lease is gone.
+    fn freed(&mut self, process: ProcessId, lease: u32) {}
     /// Memory is wanted behind the pool's bytes below `end`.
     fn back(&mut self, end: u64) {}
     /// A worker is wanted.
@@ -28,9 +32,13 @@ impl<T: Bystander> Outbox for T {
         Bystander::send(self, to, message);
     }
 
-    fn publish(&mut self, _: ObjectKey, _: Option<ObjectState>, _: u64, _: u64) {}
+    fn publish(&mut self, _: ObjectKey, _: Option<ObjectState>, offset: u64, length: u64) {
+        Bystander::publish(self, offset, length);
+    }
 
-    fn freed(&mut self, _: ProcessId, _: u32, _: ObjectKey) {}
+    fn freed(&mut self, process: ProcessId, lease: u32, _: ObjectKey) {
+        Bystander::freed(self, process, lease);
+    }
 
     fn reset_lease(&mut self, _: ProcessId, _: u32) {}
 

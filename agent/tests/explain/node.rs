@@ -4,14 +4,15 @@ mod deeds;
 
 use std::collections::BTreeMap;
 
-use plasmon_agent::reactor::{Core, CoreConfig, Machine, OomConfig, Outbox};
+use plasmon_agent::reactor::bystander::Bystander;
+use plasmon_agent::reactor::{Core, CoreConfig, Machine, OomConfig};
 use plasmon_agent::spill::job::{Failure, Job, Report};
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::explain::{Explanation, MAX_EDGES, MAX_NODES, Subject};
-use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::{Actor, Argument, CallRetries, Ending, Memory, RetryExceptions, SLOT_BLOCK, Task, ToAgent, ToClient, Value};
-use plasmon_protocol::record::{EventKind, EventRow, ObjectState};
+use plasmon_protocol::record::{EventKind, EventRow};
 use plasmon_protocol::resources::{Amount, Demand, Resources};
 use plasmon_protocol::stream::{Detail, Target};
 
@@ -34,7 +35,7 @@ struct Outside {
     corrupt: bool,
 }
 
-impl Outbox for Outside {
+impl Bystander for Outside {
     fn send(&mut self, to: ProcessId, message: &ToClient<'_>) {
         match message {
             ToClient::Slots { first, .. } => self.slots = *first,
@@ -45,39 +46,21 @@ impl Outbox for Outside {
         }
     }
 
-    fn publish(&mut self, _: ObjectKey, _: Option<ObjectState>, _: u64, _: u64) {}
-
-    fn freed(&mut self, process: ProcessId, lease: u32, _: ObjectKey) {
+    fn freed(&mut self, process: ProcessId, lease: u32) {
         self.freed.push((process, lease));
     }
-
-    fn reset_lease(&mut self, _: ProcessId, _: u32) {}
-
-    fn recall(&mut self, _: ProcessId) {}
 
     fn back(&mut self, end: u64) {
         self.back = Some(end);
     }
 
-    fn start_worker(&mut self, process: ProcessId, _: JobId, _: &[u32]) {
+    fn start_worker(&mut self, process: ProcessId) {
         self.started.push(process);
     }
-
-    fn share_program(&mut self, _: JobId, _: JobId) {}
-
-    fn end_job(&mut self, _: JobId) {}
-
-    fn withdraw(&mut self, _: ProcessId, _: u64) {}
-
-    fn evict(&mut self, _: &mut Vec<ObjectKey>) {}
-
-    fn relocate(&mut self, _: u64, _: u64, _: u64) {}
 
     fn io(&mut self, job: Job) {
         self.jobs.push(job);
     }
-
-    fn kill(&mut self, _: ProcessId) {}
 }
 
 /// A process with slots of its own.

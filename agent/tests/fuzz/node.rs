@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use plasmon_agent::reactor::bystander::Bystander;
 use plasmon_agent::reactor::check::Held;
-use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Outbox, Violation};
+use plasmon_agent::reactor::{Core, CoreConfig, OomConfig, Violation};
 use plasmon_agent::spill::job::Job;
 use plasmon_agent::spill::policy::SpillConfig;
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
-use plasmon_protocol::id::{JobId, NodeId, ObjectKey, ProcessId};
+use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
 use plasmon_protocol::local::{self, Memory, PAGE, SLOT_BLOCK, ToAgent, ToClient};
-use plasmon_protocol::record::ObjectState;
 use plasmon_protocol::resources::{Amount, Resources};
 
 use super::conversation::{DRIVER, LEASE, Turn, Who, turns};
@@ -33,39 +33,23 @@ struct Outside {
     sent: usize,
 }
 
-impl Outbox for Outside {
+impl Bystander for Outside {
     fn send(&mut self, _to: ProcessId, message: &ToClient<'_>) {
         assert!(local::encode(message).unwrap().len() <= max_message(TO_AGENT));
         self.sent += 1;
     }
 
-    fn publish(&mut self, _key: ObjectKey, _state: Option<ObjectState>, offset: u64, length: u64) {
+    fn publish(&mut self, offset: u64, length: u64) {
         assert!(offset.checked_add(length).is_some_and(|end| end <= CAPACITY));
     }
-
-    fn freed(&mut self, _process: ProcessId, _lease: u32, _key: ObjectKey) {}
-
-    fn reset_lease(&mut self, _process: ProcessId, _lease: u32) {}
-
-    fn recall(&mut self, _process: ProcessId) {}
 
     fn back(&mut self, end: u64) {
         self.effects.push_back(Effect::Backed(end));
     }
 
-    fn start_worker(&mut self, process: ProcessId, _job: JobId, _devices: &[u32]) {
+    fn start_worker(&mut self, process: ProcessId) {
         self.effects.push_back(Effect::Started(process));
     }
-
-    fn share_program(&mut self, _of: JobId, _to: JobId) {}
-
-    fn end_job(&mut self, _job: JobId) {}
-
-    fn withdraw(&mut self, _worker: ProcessId, _run: u64) {}
-
-    fn evict(&mut self, _keys: &mut Vec<ObjectKey>) {}
-
-    fn relocate(&mut self, _from: u64, _to: u64, _length: u64) {}
 
     fn io(&mut self, job: Job) {
         panic!("nothing is spilled here: {job:?}");
