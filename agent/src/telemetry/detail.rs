@@ -87,18 +87,16 @@ impl Details {
                 detail.source = self.source(&site.file, site.line, built.filter(|_| !detail.objects.is_empty()));
             }
             Detail::Node(detail) => detail.checks = self.checks(detail, now),
-            Detail::Recording(details) => details.iter_mut().for_each(|detail| match detail {
+            Detail::Recording(details) => {
                 // What the dead printed would take the room of whatever else there is to tell.
-                Detail::PostMortem(_) => {}
-                Detail::Site(_) => {
+                for detail in details.iter_mut().filter(|detail| !matches!(detail, Detail::PostMortem(_))) {
                     self.complete(detail, now);
                     // The table of objects has it: it was to tell which program the lines are of.
                     if let Detail::Site(detail) = detail {
                         detail.objects.clear();
                     }
                 }
-                detail => self.complete(detail, now),
-            }),
+            }
             Detail::Process(detail) => {
                 detail.unique_bytes = self.unique_bytes(detail.process.pid, now);
                 detail.output = self.output(detail.process.process);

@@ -67,8 +67,8 @@ impl Drop for Share {
 pub(super) struct Spool {
     file: Arc<File>,
     at: u64,
-    end: u64,
-    _share: Share,
+    /// All of it.
+    share: Share,
 }
 
 /// A file without a name in `directory`: one that never had one, or, where that cannot be had, one that loses it at once.
@@ -121,7 +121,7 @@ impl Spool {
 
     /// Whether every part was taken.
     pub(super) fn is_empty(&self) -> bool {
-        self.at == self.end
+        self.at == self.share.bytes
     }
 
     /// The next part. Blocks while the disk is read.
@@ -181,7 +181,7 @@ impl Writer {
             return Err(error);
         }
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        Ok(Spool { file: Arc::new(file), at: 0, end: self.share.bytes, _share: self.share })
+        Ok(Spool { file: Arc::new(file), at: 0, share: self.share })
     }
 }
 
