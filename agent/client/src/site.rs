@@ -138,7 +138,7 @@ impl Sites {
         }
         let frames = Stacks::read(|| calls.frames(location))?;
         let told: Vec<Frame<'_>> = frames.iter().map(Called::frame).collect();
-        let number = (!told.is_empty()).then(|| self.define_stack(client, kind, &told)).filter(|number| *number != 0);
+        let number = Some(self.define_stack(client, kind, &told)).filter(|number| *number != 0);
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).stacks.add(calls, number);
         number
     }

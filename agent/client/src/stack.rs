@@ -72,15 +72,11 @@ impl Called {
 
 /// See [`Calls::frames`].
 fn own(frames: Vec<Called>, location: &Location<'_>) -> Vec<Called> {
-    let has_lines = frames.iter().any(|frame| frame.line > 0 && !is_library(&frame.function));
-    let first = match frames.iter().position(|frame| frame.is_at(location)) {
-        Some(first) => first,
-        None if has_lines => return Vec::new(),
-        None => match frames.iter().position(|frame| !is_library(&frame.function)) {
-            Some(first) => first,
-            None => return Vec::new(),
-        },
+    let by_name = || {
+        let has_lines = frames.iter().any(|frame| frame.line > 0 && !is_library(&frame.function));
+        frames.iter().position(|frame| !is_library(&frame.function)).filter(|_| !has_lines)
     };
+    let Some(first) = frames.iter().position(|frame| frame.is_at(location)).or_else(by_name) else { return Vec::new() };
     // Compilers know files by where they were built, and locations by where they lie in their package.
     let root = frames[first].file.strip_suffix(location.file()).unwrap_or_default().to_owned();
     // What lies beside the caller is the program's, whatever it is called.
@@ -99,7 +95,7 @@ fn own(frames: Vec<Called>, location: &Location<'_>) -> Vec<Called> {
         if at != first && !is_own && (is_library(&frame.function) || is_rusts(&frame.file)) {
             continue;
         }
-        let file = frame.file.strip_prefix(&root).map_or(frame.file.clone(), str::to_owned);
+        let file = frame.file.strip_prefix(&root).unwrap_or(&frame.file).to_owned();
         if is_bare_closure(&frame.function) {
             closure = Some(told.len());
         }

@@ -302,11 +302,6 @@ pub(crate) fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: 
             let bytes = (*numbers).as_ref();
             writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |sender, value| publish(sender, &[], value))
         }
-        Outgoing::Filled { length, contains, fill } if length <= INLINE => {
-            let mut bytes = vec![0; length];
-            fill(&mut bytes);
-            inline(&keys(client, &contains)?, &bytes)
-        }
         Outgoing::Filled { length, contains, fill } if length as u64 <= SMALL => {
             // What `fill` keeps goes with it, and may have something to say.
             let mut bytes = vec![0; length];

@@ -426,10 +426,10 @@ impl Writer {
         if self.patience == 0 || slot == end {
             for _ in 0..LOOKS.min(self.used.len()) {
                 let key = self.used.pop_front()?;
-                match client.slots.read(key.slot) {
-                    Some(entry) if entry.state == SlotState::Free && entry.generation == key.generation => return Some(next(key)),
-                    _ => self.used.push_back(key),
+                if is_free(client, key) {
+                    return Some(next(key));
                 }
+                self.used.push_back(key);
             }
             self.patience = PATIENCE;
         }
@@ -449,8 +449,7 @@ impl Writer {
         if self.supply >= self.used.len() / 2 {
             let Self { used, spare, .. } = self;
             used.retain(|key| {
-                let entry = client.slots.read(key.slot);
-                let free = entry.is_some_and(|entry| entry.state == SlotState::Free && entry.generation == key.generation);
+                let free = is_free(client, *key);
                 if free {
                     spare.push(*key);
                 }
@@ -468,6 +467,11 @@ impl Writer {
         self.used.extend((slot..end).filter_map(|slot| Some(ObjectKey { slot, generation: client.slots.read(slot)?.generation })));
         self.fresh = (first, first + SLOT_BLOCK);
     }
+}
+
+/// Whether the agent has let go of the slot's last object.
+fn is_free(client: &Client, key: ObjectKey) -> bool {
+    client.slots.read(key.slot).is_some_and(|entry| entry.state == SlotState::Free && entry.generation == key.generation)
 }
 
 fn next(key: ObjectKey) -> ObjectKey {

@@ -14,7 +14,8 @@ def progress(refs: Sequence[_plasmon.ObjectRef[Any]], *, desc: str = "", disable
     With tqdm where that is installed, else as a line on stderr where that is a terminal.
     """
     bar: Any = None
-    left, done = list(dict.fromkeys(refs)), len(refs) - len(set(refs))
+    left = list(dict.fromkeys(refs))
+    done = len(refs) - len(left)
     if not disable:
         try:
             from tqdm.auto import tqdm  # type: ignore[import-untyped, import-not-found, unused-ignore]

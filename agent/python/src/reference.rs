@@ -181,10 +181,13 @@ pub(crate) fn load_reference(py: Python<'_>, id: &[u8]) -> PyResult<ObjectRef> {
 /// # Errors
 /// `TypeError` that names what it is instead.
 pub(crate) fn expect<'a, 'py>(value: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, ObjectRef>> {
-    value.cast::<ObjectRef>().map_err(|_| {
-        let kind = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-        pyo3::exceptions::PyTypeError::new_err(format!(
-            "{what} takes an ObjectRef or a list of them, not {kind}\nhint: .remote(..) and plasmon.put(..) return references"
-        ))
-    })
+    value.cast::<ObjectRef>().map_err(|_| unexpected(value, what))
+}
+
+/// What is raised for a value that is no reference.
+pub(crate) fn unexpected(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
+    let kind = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+    pyo3::exceptions::PyTypeError::new_err(format!(
+        "{what} takes an ObjectRef or a list of them, not {kind}\nhint: .remote(..) and plasmon.put(..) return references"
+    ))
 }

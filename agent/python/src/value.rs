@@ -71,6 +71,11 @@ pub(crate) struct Layout {
 }
 
 impl Encoded {
+    /// Nothing but a body.
+    fn bare(kind: u32, body: Py<PyAny>, body_at: Borrowed, length: usize) -> Self {
+        Self { kind, _body: body, body_at, parts: Vec::new(), offsets: Vec::new(), length, ids: Vec::new(), contains: Vec::new() }
+    }
+
     /// Bytes that it takes.
     pub(crate) fn len(&self) -> usize {
         self.length
@@ -147,32 +152,14 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
         // What most calls return, without a way through the pickler.
         // SAFETY: constant.
         let body_at = unsafe { Borrowed::new(NONE.as_ptr(), NONE.len()) };
-        return Ok(Encoded {
-            kind: PICKLE,
-            _body: value.clone().unbind(),
-            body_at,
-            parts: Vec::new(),
-            offsets: Vec::new(),
-            length: HEAD + NONE.len(),
-            ids: Vec::new(),
-            contains: Vec::new(),
-        });
+        return Ok(Encoded::bare(PICKLE, value.clone().unbind(), body_at, HEAD + NONE.len()));
     }
     if let Ok(bytes) = value.cast_exact::<PyBytes>() {
         let body = bytes.as_bytes();
         // SAFETY: bytes never change, and are kept.
         let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
         let length = BYTES_AT + body.len();
-        return Ok(Encoded {
-            kind: BYTES,
-            _body: value.clone().unbind(),
-            body_at,
-            parts: Vec::new(),
-            offsets: Vec::new(),
-            length,
-            ids: Vec::new(),
-            contains: Vec::new(),
-        });
+        return Ok(Encoded::bare(BYTES, value.clone().unbind(), body_at, length));
     }
     if value.is_exact_instance_of::<PyMemoryView>() {
         let plain: bool = value.getattr("contiguous")?.extract()?;
@@ -186,17 +173,8 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
         // SAFETY: the buffer is kept below.
         let body_at = unsafe { Borrowed::new(buffer.buf_ptr().cast(), buffer.len_bytes()) };
         let length = ALIGNMENT + buffer.len_bytes();
-        return Ok(Encoded {
-            kind: VIEW,
-            _body: view.unbind(),
-            body_at,
-            // Not a part: it is kept here, and has no offset.
-            parts: vec![buffer],
-            offsets: Vec::new(),
-            length,
-            ids: Vec::new(),
-            contains: Vec::new(),
-        });
+        // Not a part: it is kept here, and has no offset.
+        return Ok(Encoded { parts: vec![buffer], ..Encoded::bare(VIEW, view.unbind(), body_at, length) });
     }
     if let Ok(list) = value.cast_exact::<PyList>()
         && let Some(encoded) = list_of_references(list)
@@ -231,15 +209,9 @@ fn list_of_references(list: &Bound<'_, PyList>) -> Option<Encoded> {
     // SAFETY: constant.
     let body_at = unsafe { Borrowed::new(NONE.as_ptr(), 0) };
     // Pickle tells whether one comes twice because the same Python object does.
-    (contains.len() * ID == ids.len()).then(|| Encoded {
-        kind: REFERENCES,
-        _body: list.clone().into_any().unbind(),
-        body_at,
-        parts: Vec::new(),
-        offsets: Vec::new(),
-        length: HEAD + ids.len(),
-        ids,
-        contains,
+    (contains.len() * ID == ids.len()).then(|| {
+        let bare = Encoded::bare(REFERENCES, list.clone().into_any().unbind(), body_at, HEAD + ids.len());
+        Encoded { ids, contains, ..bare }
     })
 }
 

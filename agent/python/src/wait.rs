@@ -9,7 +9,7 @@ use pyo3::types::{PyBool, PyInt, PyList};
 use crate::connection::current;
 use crate::error::OrRaise;
 use crate::objects::{SIGNALS, Signals, seconds};
-use crate::reference::{ObjectRef, expect};
+use crate::reference::{ObjectRef, expect, unexpected};
 
 static GENERATOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static WAIT_FOR_NEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -50,10 +50,7 @@ pub(crate) fn wait<'py>(
     let limit = seconds("timeout", timeout)?;
     let mut items = match refs.cast_exact::<PyList>() {
         Ok(list) => list.clone(),
-        Err(_) => {
-            let none = |_| expect(refs, "wait").err().unwrap_or_else(|| PyTypeError::new_err("wait takes references"));
-            PyList::new(py, refs.try_iter().map_err(none)?.collect::<PyResult<Vec<_>>>()?)?
-        }
+        Err(_) => PyList::new(py, refs.try_iter().map_err(|_| unexpected(refs, "wait"))?.collect::<PyResult<Vec<_>>>()?)?,
     };
     if items.is_empty() {
         return Ok((PyList::empty(py).into_any(), PyList::empty(py).into_any()));
@@ -106,7 +103,7 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
             return if item.is_instance(GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?)? {
                 Ok(None)
             } else {
-                Err(expect(&item, "wait").err().unwrap_or_else(|| PyTypeError::new_err("wait takes references")))
+                Err(unexpected(&item, "wait"))
             };
         };
         let reference = reference.get();

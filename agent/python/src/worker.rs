@@ -38,6 +38,12 @@ struct Loaded {
 /// An actor's value.
 struct Instance(Py<PyAny>);
 
+/// The number of a place as Python tells it: a file, a line, a function.
+fn told_site(connection: &Connection, kind: SiteKind, place: &Bound<'_, PyAny>) -> PyResult<u32> {
+    let (file, line, function): (Bound<'_, PyString>, u32, Bound<'_, PyString>) = place.extract()?;
+    Ok(connection.site(kind, &file.to_string_lossy(), line, &function.to_string_lossy()))
+}
+
 impl Runner for Interpreter {
     fn run(&self, work: Work, name: &str, call: &mut Call) -> Result<(), Failure> {
         // A method's turn is waited for without the interpreter's lock.
@@ -102,7 +108,6 @@ impl Interpreter {
 
     /// Sends what a generator yields, as far as somebody wants it.
     fn yields(py: Python<'_>, values: &Bound<'_, PyAny>, call: &mut Call) -> PyResult<()> {
-        call.begin_to_yield();
         let mut iterator = values.try_iter()?;
         loop {
             let place = call.next_place();
@@ -147,9 +152,7 @@ impl Interpreter {
         }
         // References inside a function were got where it is defined; that is known when it has been read.
         let (function, _) = value::decode(py, connection, content, false, || (0, 0))?;
-        let (file, line, name): (Bound<'_, PyString>, u32, Bound<'_, PyString>) =
-            handler.call_method1("place_of", (&function,))?.extract()?;
-        let site = connection.site(kind, &file.to_string_lossy(), line, &name.to_string_lossy());
+        let site = told_site(connection, kind, &handler.call_method1("place_of", (&function,))?)?;
         let loaded = Loaded { function: function.unbind(), sites: (site, site) };
         let found = (loaded.function.clone_ref(py), loaded.sites);
         lock().insert(id, loaded);
@@ -162,8 +165,7 @@ impl Interpreter {
             return Ok(*sites);
         }
         let place = handler.call_method1("place_of_method", (instance, name))?;
-        let (file, line, function): (Bound<'_, PyString>, u32, Bound<'_, PyString>) = place.extract()?;
-        let site = connection.site(SiteKind::DeserializeActorTaskArg, &file.to_string_lossy(), line, &function.to_string_lossy());
+        let site = told_site(connection, SiteKind::DeserializeActorTaskArg, &place)?;
         lock().insert(name.to_owned(), (site, site));
         Ok((site, site))
     }

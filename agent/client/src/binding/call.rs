@@ -83,12 +83,8 @@ impl Call {
         self.site = site;
     }
 
-    /// It is a generator: it has the results that it yields, and no others.
-    pub fn begin_to_yield(&mut self) {
-        self.yielded.get_or_insert(0);
-    }
-
-    /// The place of the next value of a generator, after all those that were asked for before.
+    /// The place of the next value, after all those that were asked for before: of a generator, which has the results that it yields and
+    /// no others.
     pub fn next_place(&mut self) -> YieldPlace {
         let sent = self.yielded.unwrap_or_default();
         self.yielded = Some(sent + 1);
