@@ -16,7 +16,8 @@ use super::websocket::WebSocketLink;
 use super::{Link, LinkEvent};
 use crate::model::apart::{self, APART, agent_of};
 use crate::model::sliding::{Part, Picture, Sliding};
-use crate::model::{Applied, Model, Watched, window};
+use crate::model::window::Tabled;
+use crate::model::{Applied, Model, Watched};
 
 /// Views that were left of which it is known where their windows were.
 const LEFT: usize = 16;
@@ -79,8 +80,9 @@ impl Agent {
         (0..windows).map(move |window| window_id(number, window))
     }
 
-    /// The groups that are here of its, each once: windows of different instants may have one twice. And how many it has beside them.
-    fn groups(&self, number: u32) -> Option<(Vec<GroupRow>, u64)> {
+    /// Its totals, the groups that are here of its, each once: windows of different instants may have one twice. And how many it has beside
+    /// them.
+    fn groups(&self, number: u32) -> Option<(Totals, Vec<GroupRow>, u64)> {
         let first = self.replica.windows.get(&window_id(number, 0))?;
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
         for id in self.asked(number) {
@@ -88,7 +90,7 @@ impl Agent {
             all.extend(groups.iter().filter(|group| seen.insert(group.key.as_str())).cloned());
         }
         let left_out = first.totals.groups.saturating_sub(all.len() as u64);
-        Some((all, left_out))
+        Some((first.totals, all, left_out))
     }
 
     /// Whether every window of its that it was asked for is here.
@@ -203,7 +205,10 @@ impl ManyLink {
         let wants = &self.wants;
         let agent = &mut self.agents[number];
         let applied = agent.replica.apply(frame, |id| wants.contains_key(&(id / WINDOWS)));
-        if let Some((id, window)) = id.and_then(|id| Some((id, agent.replica.windows.get(&id)?))) {
+        // Groups have no ids to move.
+        if let Some((id, window)) = id.and_then(|id| Some((id, agent.replica.windows.get(&id)?)))
+            && !matches!(window.rows, Rows::Groups(_))
+        {
             agent.rows.insert(id, apart::moved(&window.rows, number));
         }
         // What comes is put together at once: the next may be sent.
@@ -238,26 +243,20 @@ impl ManyLink {
     fn show(&mut self, id: u32) {
         let Some(wanted) = self.wants.get_mut(&id) else { return };
         let (number, refused) = (wanted.id, &wanted.refused);
+        let is_live = |agent: usize, of: &Agent| !of.lost && !refused.contains(&agent);
+        let all = self.agents.iter().enumerate().all(|(agent, of)| !is_live(agent, of) || of.has_all(id));
         let body = match &mut wanted.want {
             Want::View(view, _) if view.group.is_some() => {
-                let parts: Vec<_> = self
-                    .agents
-                    .iter()
-                    .filter_map(|agent| Some((agent.replica.windows.get(&window_id(id, 0))?.totals, agent.groups(id)?)))
-                    .collect();
                 // A part of the groups looks like all of them, so nothing is told before all are here.
-                let awaited = |(agent, of): (usize, &Agent)| !of.lost && !refused.contains(&agent) && !of.has_all(id);
-                let is_here = !parts.is_empty() && !self.agents.iter().enumerate().any(awaited);
-                is_here.then(|| grouped(parts, number, view))
+                let parts: Vec<_> = self.agents.iter().filter(|_| all).filter_map(|agent| agent.groups(id)).collect();
+                (!parts.is_empty()).then(|| grouped(parts, number, view))
             }
             Want::View(view, sliding) => {
                 let parts = self.agents.iter().enumerate().filter_map(|(agent, of)| {
                     let (window, rows) = (of.replica.windows.get(&window_id(id, 0))?, of.rows.get(&window_id(id, 0))?);
-                    Some(Part { agent, is_live: !of.lost && !refused.contains(&agent), window, rows })
+                    Some(Part { agent, is_live: is_live(agent, of), window, rows })
                 });
                 let parts: Vec<Part<'_>> = parts.collect();
-                let there = |(agent, of): &(usize, &Agent)| !of.lost && !refused.contains(agent);
-                let all = self.agents.iter().enumerate().filter(there).all(|(agent, _)| parts.iter().any(|part| part.agent == agent));
                 let before = sliding.clone();
                 let body = merged(&parts, number, view, sliding, all);
                 let moved: Vec<usize> = (0..self.agents.len()).filter(|agent| before.asked(*agent) != sliding.asked(*agent)).collect();
@@ -358,24 +357,15 @@ fn merged(parts: &[Part<'_>], id: u32, view: &View, sliding: &mut Sliding, all: 
         totals.matched -= part.left_out();
         totals.cut += part.left_out();
     }
-    let joined = || {
-        let mut parts = parts.iter().map(|part| part.rows.clone());
-        let first = parts.next()?;
-        Some(parts.fold(first, |mut rows, more| {
-            window::append(&mut rows, more);
-            rows
-        }))
-    };
     let (start, rows) = match parts.first()?.rows {
         Rows::Store(_) => {
-            let Rows::Store(stores) = joined()? else { return None };
+            let stores: Vec<StoreRow> = parts.iter().filter_map(|part| StoreRow::of(part.rows)).flatten().cloned().collect();
             (0, Rows::Store(vec![sum(&stores)?]))
         }
         _ => {
             // They passed the filter where they are; here they are put in order.
             let query = Query::prepare(View { filter: String::new(), columns: Vec::new(), ..view.clone() }).ok()?;
-            sliding.slide(view, &query, parts, all);
-            let Picture { start, rows } = sliding.picture(view, &query, parts, all)?;
+            let Picture { start, rows } = sliding.slide(view, &query, parts, all)?;
             (start, rows)
         }
     };
@@ -383,9 +373,9 @@ fn merged(parts: &[Part<'_>], id: u32, view: &View, sliding: &mut Sliding, all: 
 }
 
 /// The groups of all agents as one table, of each with the totals of its own.
-fn grouped(parts: Vec<(Totals, (Vec<GroupRow>, u64))>, id: u32, view: &View) -> Body {
+fn grouped(parts: Vec<(Totals, Vec<GroupRow>, u64)>, id: u32, view: &View) -> Body {
     let (mut totals, mut all) = (Totals::default(), Vec::new());
-    for (of, (groups, left_out)) in parts {
+    for (of, groups, left_out) in parts {
         add(&mut totals, &of);
         totals.cut += left_out;
         all.extend(groups);
@@ -541,7 +531,7 @@ mod tests {
             });
             let Some(Body::Snapshot { id: 1, totals, start, rows }) = body else { panic!() };
             assert_eq!((totals.rows, totals.matched, totals.cut), (920, 920, 0));
-            assert_eq!((start, window::len(&rows)), (expected, 40), "no row is missing");
+            assert_eq!((start, crate::model::window::len(&rows)), (expected, 40), "no row is missing");
         }
     }
 
@@ -630,7 +620,7 @@ mod tests {
         // The other agent has more groups than are read of it.
         let parts = || {
             let totals = |groups| Totals { rows: groups, matched: groups, groups, ..Totals::default() };
-            vec![(totals(3), (vec![group(1, 10), group(2, 30), group(3, 20)], 0)), (totals(9), (vec![group(1, 50), group(9, 40)], 7))]
+            vec![(totals(3), vec![group(1, 10), group(2, 30), group(3, 20)], 0), (totals(9), vec![group(1, 50), group(9, 40)], 7)]
         };
         let keys = |column: &str, start| {
             let Body::Snapshot { id: 4, totals, rows: Rows::Groups(rows), .. } = grouped(parts(), 4, &of(column, start)) else { panic!() };

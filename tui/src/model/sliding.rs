@@ -145,8 +145,7 @@ impl Sliding {
     /// All windows begin with the first row and reach as far as is looked, if they can; whether they do.
     pub fn top(&mut self, view: &View) -> bool {
         let end = view.window.start.saturating_add(view.window.len.into());
-        let most = self.most.iter().copied().min().unwrap_or(MAX_WINDOW);
-        let Some(len) = u32::try_from(end).ok().filter(|len| *len <= most) else { return false };
+        let Some(len) = u32::try_from(end).ok().filter(|len| *len <= self.least()) else { return false };
         self.asked.fill(Asked { start: 0, len });
         true
     }
@@ -160,14 +159,19 @@ impl Sliding {
         part.window.start != asked.start.min(latest) || (len != all && (len > all || part.window.totals.cut == 0))
     }
 
-    /// What is shown of what is looked at, after the windows slid; `None` while its rows are on their way. `all` tells whether every agent
-    /// that is there has answered.
-    #[must_use]
-    pub fn picture(&self, view: &View, query: &Query, parts: &[Part<'_>], all: bool) -> Option<Picture> {
-        let joined = Joined::of(query, parts);
-        let waits = parts.iter().any(|part| part.is_live && self.waits_for(part));
+    fn waits(&self, parts: &[Part<'_>]) -> bool {
+        parts.iter().any(|part| part.is_live && self.waits_for(part))
+    }
+
+    /// The most rows that every agent's frame holds.
+    fn least(&self) -> u32 {
+        self.most.iter().copied().min().unwrap_or(MAX_WINDOW)
+    }
+
+    /// See [`Sliding::slide`].
+    fn picture(&self, view: &View, parts: &[Part<'_>], joined: &Joined, all: bool) -> Option<Picture> {
         // The top is shown as agents answer, one after the other; further down nobody knows the places before all have.
-        if !(all || view.window.start == 0) || (waits && !joined.covers(view)) {
+        if !(all || view.window.start == 0) || (self.waits(parts) && !joined.covers(view)) {
             return None;
         }
         let (here, looked_at) = (joined.places(), joined.looked_at(view));
@@ -185,18 +189,17 @@ impl Sliding {
         Some(Picture { start, rows: window::gather(&rows, &places)? })
     }
 
-    /// Moves the windows to what is looked at; whether any has to be asked for anew.
-    pub fn slide(&mut self, view: &View, query: &Query, parts: &[Part<'_>], all: bool) -> bool {
-        let before = self.asked.clone();
+    /// Moves the windows to what is looked at. What is shown of it then, `None` while its rows are on their way. `all` tells whether every
+    /// agent that is there has answered.
+    #[must_use]
+    pub fn slide(&mut self, view: &View, query: &Query, parts: &[Part<'_>], all: bool) -> Option<Picture> {
+        let joined = Joined::of(query, parts);
         self.learn(parts);
-        if !self.top(view) {
-            // A window that is on its way says nothing yet, and nor does an agent.
-            if !all || parts.iter().any(|part| part.is_live && self.waits_for(part)) {
-                return false;
-            }
-            self.aim(view, parts, &Joined::of(query, parts));
+        // A window that is on its way says nothing yet, and nor does an agent.
+        if !self.top(view) && all && !self.waits(parts) {
+            self.aim(view, parts, &joined);
         }
-        self.asked != before
+        self.picture(view, parts, &joined, all)
     }
 
     /// Rows may be too long for a frame to hold as many as were asked for.
@@ -210,15 +213,15 @@ impl Sliding {
 
     fn aim(&mut self, view: &View, parts: &[Part<'_>], joined: &Joined) {
         let (here, looked_at) = (joined.places(), joined.looked_at(view));
-        let least = self.most.iter().copied().min().unwrap_or(MAX_WINDOW);
+        let least = self.least();
         let margin = u64::from(least.saturating_sub(view.window.len) / 4);
+        let lead = (least.saturating_sub(view.window.len) / 2).max(1);
         let (to_top, to_end) = (looked_at.start, joined.total - looked_at.end);
         if here.is_empty() {
             // The tables have changed so much that the windows have nothing in common: the walk begins at the nearer end.
             if to_top < to_end { self.first() } else { self.last(parts) }
         } else if here.end < joined.total && looked_at.end + margin > here.end {
             if looked_at.start < here.end {
-                let lead = (least.saturating_sub(view.window.len) / 2).max(1);
                 self.turn(parts, joined, looked_at.start.max(here.start), lead);
             } else if to_end < looked_at.start - here.end {
                 self.last(parts);
@@ -227,7 +230,6 @@ impl Sliding {
             }
         } else if here.start > 0 && looked_at.start < here.start + margin {
             if looked_at.start >= here.start {
-                let lead = (least.saturating_sub(view.window.len) / 2).max(1);
                 self.turn(parts, joined, looked_at.start, lead);
             } else if to_top < here.start - looked_at.start {
                 self.first();

@@ -118,14 +118,6 @@ macro_rules! tabled {
             match rows { $(Rows::$variant(rows) => rows.iter().map(|row| row.weight(table).unwrap_or(0)).collect()),+ }
         }
 
-        /// More rows of the same table.
-        pub fn append(rows: &mut Rows, more: Rows) {
-            match (rows, more) {
-                $((Rows::$variant(rows), Rows::$variant(more)) => rows.extend(more),)+
-                _ => {}
-            }
-        }
-
         /// Some rows, each by the number of its part and its place in it; none of other tables than the first part's.
         #[must_use]
         pub fn gather(parts: &[&Rows], places: &[(usize, usize)]) -> Option<Rows> {

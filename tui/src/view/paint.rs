@@ -19,8 +19,6 @@ pub struct Paint<'a> {
     pub hits: Vec<(Rect, Hit)>,
     /// The subscription that what is drawn comes by.
     pub slot: Slot,
-    /// Which set of its columns is to be drawn.
-    pub set: usize,
     /// How many sets of columns the table has that is being drawn.
     pub sets: usize,
     /// How many the one has that keys are for.
@@ -33,7 +31,7 @@ pub const MARGIN: u16 = 2;
 impl<'a> Paint<'a> {
     /// A brush for a buffer.
     pub fn new(buffer: &'a mut Buffer, theme: &'a Theme) -> Self {
-        Self { buffer, theme, hits: Vec::new(), slot: Slot::Main, set: 0, sets: 1, main_sets: 1 }
+        Self { buffer, theme, hits: Vec::new(), slot: Slot::Main, sets: 1, main_sets: 1 }
     }
 }
 

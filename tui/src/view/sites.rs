@@ -58,9 +58,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         Excerpt::None | Excerpt::Above(_) => area,
     };
     let inner = since::beside(app, left);
-    paint.set = app.list(Slot::Main).columns;
-    let places = table::fit_set(paint, FIGURES, inner.width);
-    paint.main_sets = paint.sets;
+    let places = table::fit_set(app, Slot::Main, paint, FIGURES, inner.width);
     let words = Words { title: "Sites", empty: "no object is alive, so no line of code has created one", totals };
     title(app, Slot::Main, paint, left, &words);
     let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {

@@ -7,6 +7,8 @@ use super::format::{fitted as fitted_text, width};
 use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
+use crate::app::App;
+use crate::app::subscribe::Slot;
 
 /// Cells between columns.
 const GAP: u16 = 2;
@@ -118,11 +120,14 @@ pub fn fit<R>(columns: &[Column<R>], room: u16) -> Vec<Fitted> {
     spread(columns, most(columns, room.saturating_sub(2 * MARGIN)), room)
 }
 
-/// The columns of the set that is to be shown, see [`Paint::set`]; how many sets there are is noted.
-pub fn fit_set<R>(paint: &mut Paint<'_>, columns: &[Column<R>], room: u16) -> Vec<Fitted> {
+/// The columns of the set that is to be shown; how many sets there are is noted.
+pub fn fit_set<R>(app: &App, slot: Slot, paint: &mut Paint<'_>, columns: &[Column<R>], room: u16) -> Vec<Fitted> {
     let mut sets = sets(columns, room.saturating_sub(2 * MARGIN));
     paint.sets = sets.len();
-    let set = if paint.set < sets.len() { paint.set } else { 0 };
+    if slot == Slot::Main {
+        paint.main_sets = paint.sets;
+    }
+    let set = Some(app.list(slot).columns).filter(|set| *set < sets.len()).unwrap_or(0);
     spread(columns, sets.swap_remove(set), room)
 }
 

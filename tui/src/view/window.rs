@@ -34,24 +34,21 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
         note.push((format!("/{}", list.filter), Role::Accent));
     }
     if let Some(group) = list.group {
-        note.push((format!("{}by {group}", if note.is_empty() { "" } else { "  " }), Role::Text));
+        note.push((format!("by {group}"), Role::Text));
     }
-    if paint.sets > 1 && (1..paint.sets).contains(&list.columns) {
-        let gap = if note.is_empty() { "" } else { "  " };
-        note.push((format!("{gap}W {}/{}", list.columns + 1, paint.sets), Role::Accent));
+    if (1..paint.sets).contains(&list.columns) {
+        note.push((format!("W {}/{}", list.columns + 1, paint.sets), Role::Accent));
     }
     if let Some(left_out) = left_out(app, slot) {
-        let gap = if note.is_empty() { "" } else { "  " };
-        note.push((format!("{gap}{left_out}"), Role::Warn));
+        note.push((left_out, Role::Warn));
     }
     if app.reads_on(slot) {
-        let gap = if note.is_empty() { "" } else { "  " };
-        note.push((format!("{gap}reading more rows"), Role::Warn));
+        note.push(("reading more rows".to_owned(), Role::Warn));
     }
     if let Some(since) = since::note(app, slot) {
-        let gap = if note.is_empty() { "" } else { "  " };
-        note.push((format!("{gap}{since}"), Role::Warn));
+        note.push((since, Role::Warn));
     }
+    note.iter_mut().skip(1).for_each(|(text, _)| text.insert_str(0, "  "));
     let title = [(words.title, Role::Title), (gap, Role::Text), (totals.as_str(), Role::Dim)];
     let note: Vec<(&str, Role)> = note.iter().map(|(text, role)| (text.as_str(), *role)).collect();
     // A long filter is cut: the table's own totals matter more.
@@ -107,11 +104,7 @@ pub fn is_folded(app: &App, slot: Slot) -> bool {
 /// Draws the whole view. `R` is the kind of rows that it expects; rows of another kind are of the place before.
 pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], words: &Words) {
     let inner = since::beside(app, area);
-    paint.set = app.list(slot).columns;
-    let fitted = table::fit_set(paint, columns, inner.width);
-    if slot == Slot::Main {
-        paint.main_sets = paint.sets;
-    }
+    let fitted = table::fit_set(app, slot, paint, columns, inner.width);
     title(app, slot, paint, area, words);
     let head = Rect { y: area.y + 1, height: 1, ..area };
     let rows = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };

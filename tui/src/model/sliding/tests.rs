@@ -87,7 +87,7 @@ impl Scene {
     /// What is shown now, if it is right.
     fn shown(&self) -> Option<(u64, Vec<RowKey>)> {
         let query = Query::prepare(self.view.clone()).unwrap();
-        let Picture { start, rows } = self.sliding.picture(&self.view, &query, &self.parts(), self.all())?;
+        let Picture { start, rows } = self.sliding.picture(&self.view, &self.parts(), &Joined::of(&query, &self.parts()), self.all())?;
         let keys = Window::new(Default::default(), start, rows).keys;
         assert_eq!(self.whole.get(start as usize..start as usize + keys.len()), Some(&keys[..]), "from {start} on");
         Some((start, keys))
@@ -97,7 +97,7 @@ impl Scene {
     fn look(&mut self) -> Option<(u64, Vec<RowKey>)> {
         let query = Query::prepare(self.view.clone()).unwrap();
         let mut sliding = self.sliding.clone();
-        sliding.slide(&self.view, &query, &self.parts(), self.all());
+        let _ = sliding.slide(&self.view, &query, &self.parts(), self.all());
         self.sliding = sliding;
         self.shown()
     }
