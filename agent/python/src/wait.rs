@@ -98,7 +98,8 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
     let (mut before, mut in_order) = (None, true);
     let serial = connection.serial();
     let key_of = |reference: &ObjectRef| reference.key_on(serial).map_or_else(|| connection.key(&reference.inner).or_raise(py), Ok);
-    for (index, item) in items.iter().enumerate() {
+    for index in 0..items.len() {
+        let item = items.get_item(index)?;
         let Ok(reference) = item.cast::<ObjectRef>() else {
             return if item.is_instance(GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?)? {
                 Ok(None)
