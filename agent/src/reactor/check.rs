@@ -202,7 +202,8 @@ impl Core {
     }
 
     fn check_actors(&self) -> Result<(), String> {
-        for (key, actor) in &self.actors {
+        for actor in self.actors.values() {
+            let key = &actor.key;
             let handle = self.objects.get(*key);
             ensure(actor.lives() == handle.is_some_and(|handle| handle.state != Some(ObjectState::Failed)), || {
                 format!("{key:?} is {} as an actor", actor.status)
