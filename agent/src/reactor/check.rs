@@ -247,7 +247,7 @@ impl Core {
                 })?;
             }
         }
-        let named = self.actor_names.values().filter(|key| self.actors.get(*key).is_some_and(Actor::lives)).count();
+        let named = self.actor_names.values().filter(|key| self.actors.get(key).is_some_and(Actor::lives)).count();
         ensure(named == self.actor_names.len(), || "a dead actor has a name".to_owned())?;
         for (id, job) in &self.jobs {
             let workers = |actors: bool| {
