@@ -103,7 +103,7 @@ test-newest-python:
 python: $(PYTHON_MADE) ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
 	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels
 
-bench-python: python $(RAY_MADE) ## Measure the Python package beside Ray, ratios into target/bench-python.json
+bench-python: python $(RAY_MADE) ## Measure the Python package beside Ray, ratios into target/bench-python.json; README=1 writes the README's table anew
 	rm -rf target/bench-python
 	python3 -m venv target/bench-python
 	target/bench-python/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 target/wheels/plasmon-*.whl

@@ -166,8 +166,8 @@ impl Core {
         match activity {
             Activity::Busy(key) => self.lend_argument_room(key, blocked),
             Activity::Actor(actor) => {
-                let calls = self.actors.get(&actor).map(|actor| actor.running.clone()).unwrap_or_default();
-                calls.into_iter().for_each(|call| self.lend_argument_room(call, blocked));
+                let calls = self.actors.get(&actor).map(|actor| actor.running.iter().chain(&actor.ahead).copied().collect::<Vec<_>>());
+                calls.into_iter().flatten().for_each(|call| self.lend_argument_room(call, blocked));
             }
             _ => {}
         }

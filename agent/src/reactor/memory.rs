@@ -334,7 +334,7 @@ impl Core {
     /// A process has a lease without objects. It is called back when somebody waits for room, or when the process keeps more of them
     /// warm than its share.
     pub(super) fn bound_slack(&self, process: ProcessId, out: &mut impl Outbox) {
-        let wanted = !self.creates.is_empty() || self.store.slack_of(process) > self.store.slack_limit();
+        let wanted = !self.creates.is_empty() || self.store.slack_of(process) > self.store.warm_limit();
         if wanted && self.dying != Some(process) {
             out.recall(process);
         }
