@@ -20,6 +20,8 @@ use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, PAGE, SMALL};
 use plasmon_protocol::record::Ledger;
 
+use crate::changes::Changes;
+
 use allocator::Allocator;
 use lease::{Lease, LeaseIndex};
 use ledger::{Books, Class};
@@ -227,6 +229,11 @@ impl Store {
     #[must_use]
     pub fn slack_of(&self, process: ProcessId) -> u64 {
         self.books.slack_of(process)
+    }
+
+    /// Processes whose slack changed.
+    pub fn slack_changes(&mut self) -> &mut Changes {
+        &mut self.books.slack_changes
     }
 
     /// Enters an object that a process has written into its lease, in its slot.

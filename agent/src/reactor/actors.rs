@@ -129,7 +129,7 @@ impl Core {
             ended_ms: None,
             cause: None,
         };
-        self.actors.insert(key, actor);
+        self.actors.insert(actor);
         self.submit(from, constructor, Role::Constructor(key), job, out)
     }
 

@@ -20,6 +20,9 @@ impl Core {
         let Some(task) = self.running(from, key)?.filter(|task| task.is_pending()) else { return Ok(()) };
         let before = std::mem::replace(&mut task.status, TaskStatus::Running);
         task.started_ms = Some(now_ms);
+        if let Some(actor) = task.role.actor() {
+            self.actors.mark(&actor);
+        }
         self.status_changed(Some(before), TaskStatus::Running);
         self.limit_attempt(key);
         Ok(())

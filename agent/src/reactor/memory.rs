@@ -343,11 +343,10 @@ impl Core {
     /// Asks everybody for the leases that they do not need.
     pub(super) fn recall(&mut self, out: &mut impl Outbox) {
         let mut asked = 0;
-        for (index, process) in self.processes.iter().enumerate() {
-            let Some(process) = process else { continue };
+        for (id, process) in self.processes.iter() {
             if process.leases.iter().flatten().any(|lease| self.store.lease(*lease).is_some_and(Lease::is_idle)) {
                 asked += 1;
-                out.recall(ProcessId(index as u32));
+                out.recall(id);
             }
         }
         // With spilling on it is the daily way to room.
