@@ -68,8 +68,8 @@ pub(crate) enum Given {
     Object(Fetched),
 }
 
-/// Writes an object's bytes into the room that was found for them.
-pub type Fill = Box<dyn FnOnce(&mut [u8])>;
+/// Writes an object's bytes into the room that was found for them. What it keeps is let go of afterwards, where that may say something.
+pub type Fill = Box<dyn Fn(&mut [u8])>;
 
 /// One result, ready to be published.
 pub(crate) enum Outgoing {

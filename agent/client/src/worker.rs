@@ -14,7 +14,7 @@ use std::time::Instant;
 use plasmon_memory::channel::Channel;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::TaskKey;
-use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, SMALL, ToAgent, ToClient, Value, Work};
+use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, ToAgent, ToClient, Value, Work};
 use plasmon_protocol::record::SiteKind;
 
 use crate::cancelled::{self, Begun};
@@ -302,15 +302,14 @@ pub(crate) fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: 
             let bytes = (*numbers).as_ref();
             writer::output(client, bytes.len() as u64, site, |room| copy(room, bytes), |sender, value| publish(sender, &[], value))
         }
-        Outgoing::Filled { length, contains, fill } if length as u64 <= SMALL => {
-            // What `fill` keeps goes with it, and may have something to say.
+        Outgoing::Filled { length, contains, fill } if length <= INLINE => {
             let mut bytes = vec![0; length];
             fill(&mut bytes);
-            send(client, task, Outgoing::Encoded { bytes, contains }, site)
+            inline(&keys(client, &contains)?, &bytes)
         }
         Outgoing::Filled { length, contains, fill } => {
             let contains = keys(client, &contains)?;
-            writer::output(client, length as u64, site, fill, |sender, value| publish(sender, &contains, value))
+            writer::output(client, length as u64, site, |room| fill(room), |sender, value| publish(sender, &contains, value))
         }
         Outgoing::Draft(room) => writer::output_draft(client, room, |sender, value| publish(sender, &[], value)),
     }

@@ -102,15 +102,15 @@ impl Encoded {
         Layout { kind: self.kind, ids, body, pieces, parts: self.offsets.iter().copied().zip(self.parts.iter().map(borrow)).collect() }
     }
 
-    /// Writes it and keeps what it consists of until then.
+    /// What writes it, and keeps what it consists of.
     pub(crate) fn into_fill(self) -> (usize, Vec<Reference>, Fill) {
         let Self { length, .. } = self;
         let layout = self.layout();
         let mut this = self;
         let contains = std::mem::take(&mut this.contains);
         let fill = move |room: &mut [u8]| {
+            let _kept = &this;
             layout.write(room);
-            drop(this);
         };
         (length, contains, Box::new(fill))
     }
