@@ -24,6 +24,9 @@ impl Core {
             return Ok(());
         }
         let before = std::mem::replace(&mut task.status, TaskStatus::Running);
+        if let Some(actor) = task.role.actor() {
+            self.actors.mark(&actor);
+        }
         self.status_changed(Some(before), TaskStatus::Running);
         self.limit_attempt(key);
         Ok(())
@@ -167,8 +170,8 @@ impl Core {
         match activity {
             Activity::Busy(key) => self.lend_argument_room(key, blocked),
             Activity::Actor(actor) => {
-                let calls = self.actors.get(&actor).map(|actor| actor.running.clone()).unwrap_or_default();
-                calls.into_iter().for_each(|call| self.lend_argument_room(call, blocked));
+                let calls = self.actors.get(&actor).map(|actor| actor.running.iter().chain(&actor.ahead).copied().collect::<Vec<_>>());
+                calls.into_iter().flatten().for_each(|call| self.lend_argument_room(call, blocked));
             }
             _ => {}
         }
