@@ -162,6 +162,10 @@ pub(crate) struct Task {
     pub(crate) met: BTreeSet<ObjectKey>,
     pub(crate) holder: ProcessId,
     pub(crate) wants: Wants,
+    /// Its worker has said that it begins.
+    pub(crate) begun: bool,
+    /// The step in which it had its arguments for the first time.
+    pub(crate) ready_at: Option<u64>,
     /// How many others were started while it could not be.
     pub(crate) passed: u64,
     pub(crate) max_retries: u32,
@@ -247,6 +251,8 @@ pub(crate) struct Expected {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) now_ms: u64,
+    /// Batches of messages, ticks and so on, so far.
+    pub(crate) steps: u64,
     pub(crate) capacity: u64,
     /// Blocks of the slot table.
     pub(crate) blocks: u32,
@@ -330,6 +336,7 @@ impl Model {
         let agent = Process::new(1, JobId(0), Activity::Free);
         Self {
             now_ms,
+            steps: 0,
             capacity,
             blocks,
             total,

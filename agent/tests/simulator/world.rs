@@ -342,6 +342,7 @@ impl World {
     /// Judges what the core wanted done, and does it.
     pub(crate) fn carry_out(&mut self) -> Check {
         let effects = self.subject.effects(std::mem::take(&mut self.recorder.effects));
+        self.model.steps += 1;
         for effect in effects {
             self.note(|| format!("    {effect:?}"));
             self.model.observe(&effect)?;
