@@ -283,6 +283,12 @@ impl Outbox for Effects {
         keys.retain(|key| pinned.binary_search(key).is_err());
     }
 
+    fn views(&mut self, into: &mut Vec<(ProcessId, ObjectKey)>) {
+        for (process, peer) in &self.peers {
+            into.extend(peer.link.pins().views().map(|key| (*process, key)));
+        }
+    }
+
     fn relocate(&mut self, from: u64, to: u64, length: u64) {
         self.pool.relocate(from, to, length);
         if self.poison {

@@ -27,6 +27,7 @@ mod processes;
 mod retries;
 mod settle;
 mod storage;
+mod views;
 pub(crate) mod wants;
 mod window;
 
@@ -268,6 +269,11 @@ pub(crate) struct Model {
     pub(crate) jobs: BTreeMap<JobId, u32>,
     pub(crate) objects: BTreeMap<ObjectKey, Object>,
     pub(crate) rows: BTreeMap<(ObjectKey, ProcessId), [u32; 4]>,
+    /// Views by the last look into the pin tables, and pins that stand for views whose handle is gone.
+    pub(crate) viewed: BTreeMap<(ObjectKey, ProcessId), u32>,
+    pub(crate) kept: BTreeMap<(ObjectKey, ProcessId), u32>,
+    /// When the core last looked into them.
+    pub(crate) looked_ms: u64,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     /// All that ever were.
     pub(crate) actors: BTreeMap<ObjectKey, Actor>,
@@ -342,6 +348,9 @@ impl Model {
             jobs: BTreeMap::new(),
             objects: BTreeMap::new(),
             rows: BTreeMap::new(),
+            viewed: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            looked_ms: now_ms,
             tasks: BTreeMap::new(),
             actors: BTreeMap::new(),
             last_job: JobId(0),
@@ -383,15 +392,20 @@ impl Model {
         counts[count] -= 1;
         if *counts == [0; 4] {
             self.rows.remove(&(key, process));
+            self.kept.remove(&(key, process));
             self.dropped = true;
         }
+        self.forget_views(key, process);
         true
     }
 
     /// The counts of an object over all its holders.
     pub(crate) fn counts(&self, key: ObjectKey) -> [u32; 4] {
         let rows = self.rows.range((key, AGENT)..=(key, ProcessId(u32::MAX)));
-        rows.fold([0; 4], |sum, (_, counts)| std::array::from_fn(|index| sum[index] + counts[index]))
+        rows.fold([0; 4], |sum, (row, _)| {
+            let counts = self.shown(row);
+            std::array::from_fn(|index| sum[index] + counts[index])
+        })
     }
 
     /// The process, or the agent when it is gone.

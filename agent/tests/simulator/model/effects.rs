@@ -51,6 +51,10 @@ impl Model {
                 self.storage.evicting.remove(key);
                 Ok(())
             }
+            Effect::Look(views) => {
+                self.see_views(views);
+                Ok(())
+            }
             Effect::Relocate { .. } => Ok(()),
             Effect::Evict { asked, left } => self.observe_look(asked, left),
             Effect::Publish { key, state: Some(ObjectState::Spilled), .. } => self.observe_eviction(*key),

@@ -71,6 +71,8 @@ impl Model {
             ToAgent::AddPin { key, .. } => self.hold(from, *key, PINNED),
             ToAgent::DropLocal { key } => allowed(self.take(*key, from, LOCAL), "no such handle"),
             ToAgent::DropPin { key } => allowed(self.take(*key, from, PINNED), "no such pin"),
+            ToAgent::KeepViews { key } => allowed(self.keep_views(*key, from), "no such handle"),
+            ToAgent::DropViews { key } => allowed(self.end_views(*key, from), "no such views"),
             ToAgent::Stage { references } => {
                 allowed(references.len() <= MAX_STAGED, "too many staged at once")?;
                 self.sender(from).staged.extend(references);
