@@ -33,6 +33,10 @@ impl Core {
     pub(super) fn notice_slack(&mut self) {
         let (holes, slack) = (self.store.holes(), self.store.slack());
         let bound = self.slack_bound();
+        if slack <= bound {
+            // What is idle from here on is something else.
+            self.tidying.hopeless.1 = 0;
+        }
         let much = (holes > bound && holes != self.tidying.hopeless.0) || (slack > bound && slack != self.tidying.hopeless.1);
         match self.tidying.due_ms {
             None if much => self.tidying.due_ms = Some(self.now_ms + SETTLE_MS),
