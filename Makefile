@@ -18,6 +18,9 @@ MOTO_MADE := $(call made,moto,$(MOTO))
 # A client of the live stream that is not ours, for the README's reader: websockets.
 WEBSOCKETS = websockets==15.0.1
 WEBSOCKETS_MADE := $(call made,websockets,$(WEBSOCKETS))
+# The same for Node, where there is one: ws, for the reader of STREAM.md.
+WS = ws@8.18.3
+WS_MADE := $(if $(shell command -v node && command -v npm),$(call made,ws,$(WS)))
 # What builds and tests the Python package. numpy and pyarrow are what its values are viewed as; hypothesis draws programs; tqdm shows progress.
 PYTHON_PACKAGES = maturin==1.16.0 cloudpickle==3.1.3 numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0 hypothesis==6.170.17 mypy==2.4.1 tqdm==4.70.1
 PYTHON_MADE := $(call made,python,$(PYTHON_PACKAGES))
@@ -31,11 +34,11 @@ RAY = ray==2.60.0 numpy==2.4.6
 RAY_MADE := $(call made,ray,$(RAY))
 
 # Programs join this user's newest agent: the README's run one after the other.
-test: $(MOTO_MADE) $(WEBSOCKETS_MADE) ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
+test: $(MOTO_MADE) $(WEBSOCKETS_MADE) $(WS_MADE) ## Run every test: the workspace, the memory models, the simulator, a short kill campaign
 	$(CARGO) test --workspace --exclude plasmon-python --lib --bins --tests
 	$(CARGO) test --workspace --exclude plasmon-python --doc -- --test-threads=1
 	$(CARGO) test --package plasmon-agent --features object-storage --lib --test object_storage
-	$(CARGO) test --package plasmon-tui --test python
+	$(CARGO) test --package plasmon-tui --test readers
 	RUSTFLAGS="$(RUSTFLAGS) --cfg loom" $(CARGO) test --release --package plasmon-memory --lib --target-dir target/loom
 	$(CARGO) test --release --package plasmon-agent --test simulator
 	$(CARGO) test --package plasmon --features failpoints --test campaign
@@ -58,15 +61,22 @@ define install
 	$(2)$(@D)/bin/pip install --quiet --disable-pip-version-check $(patsubst %,"%",$(1)) && touch $@
 endef
 
-.PHONY: target/moto target/websockets
+.PHONY: target/moto target/websockets target/ws
 target/moto: $(MOTO_MADE)
 target/websockets: $(WEBSOCKETS_MADE)
+target/ws: $(WS_MADE)
 
 $(MOTO_MADE):
 	$(call install,$(MOTO))
 
 $(WEBSOCKETS_MADE):
 	$(call install,$(WEBSOCKETS))
+
+# It goes on without: what Node has built in may do.
+target/ws/.made-%:
+	@echo "installing the package $(WS) from npm into $(@D)"
+	rm -rf $(@D) && mkdir -p $(@D)
+	-npm install --silent --no-audit --no-fund --prefix $(@D) $(WS) && touch $@
 
 $(PYTHON_MADE):
 	$(call install,$(PYTHON_PACKAGES))
@@ -93,7 +103,7 @@ test-newest-python:
 python: $(PYTHON_MADE) ## Build the Python package's wheel into target/wheels, for CPython 3.11 and newer
 	target/python/bin/maturin build --release --manifest-path agent/python/Cargo.toml --out target/wheels
 
-bench-python: python $(RAY_MADE) ## Measure the Python package beside Ray, ratios into target/bench-python.json
+bench-python: python $(RAY_MADE) ## Measure the Python package beside Ray, ratios into target/bench-python.json; README=1 writes the README's table anew
 	rm -rf target/bench-python
 	python3 -m venv target/bench-python
 	target/bench-python/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 target/wheels/plasmon-*.whl
@@ -124,7 +134,7 @@ lint: ## Check format, lints and who imports whom
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --package plasmon-agent --features object-storage --lib --test object_storage -- --deny warnings
-	$(CARGO) clippy --package plasmon-tui --test python -- --deny warnings
+	$(CARGO) clippy --package plasmon-tui --test readers -- --deny warnings
 	$(CARGO) clippy --package plasmon --features failpoints --test campaign -- --deny warnings
 	.ci/imports
 

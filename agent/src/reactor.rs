@@ -47,6 +47,7 @@ mod generators;
 mod infeasible;
 mod largest;
 mod learned;
+mod living;
 mod memory;
 mod messages;
 mod objects;
@@ -88,7 +89,7 @@ use plasmon_protocol::stream::Target;
 
 use crate::references::sites::Sites;
 use crate::references::table::ReferenceTable;
-use crate::scheduler::actor::Actor;
+use crate::scheduler::actors::Actors;
 use crate::scheduler::learned::LearnedSizes;
 use crate::scheduler::lineage::Lineage;
 use crate::scheduler::names::Names;
@@ -102,6 +103,7 @@ use crate::store::Store;
 use crate::store::ledger::Class;
 use crate::store::object::Objects;
 use crate::store::slots::Slots;
+use living::Living;
 
 pub use memory::{CREATE_GRACE_MS, WRITE_GRACE_MS};
 pub use oom::OomConfig;
@@ -213,14 +215,14 @@ pub struct Core {
     slots: Slots,
     references: ReferenceTable,
     sites: Sites,
-    processes: Vec<Option<Box<Process>>>,
+    processes: Living,
     /// What dead processes were called by the operating system, by their numbers; 0 for others.
     dead_pids: Vec<u32>,
     jobs: BTreeMap<JobId, Job>,
     tasks: Tasks,
     /// Ended tasks, oldest first.
     ended: VecDeque<TaskKey>,
-    actors: HashMap<ObjectKey, Actor, foldhash::fast::FixedState>,
+    actors: Actors,
     /// Ended actors, oldest first.
     ended_actors: VecDeque<ObjectKey>,
     /// Live actors with names.
@@ -342,12 +344,12 @@ impl Core {
             slots: Slots::new(config.slots),
             references: ReferenceTable::new(config.slots),
             sites: Sites::default(),
-            processes: vec![Some(Box::new(agent))],
+            processes: Living::new(agent),
             dead_pids: Vec::new(),
             jobs: BTreeMap::new(),
             tasks: Tasks::default(),
             ended: VecDeque::new(),
-            actors: HashMap::default(),
+            actors: Actors::default(),
             ended_actors: VecDeque::new(),
             actor_names: BTreeMap::new(),
             ready: ReadyQueue::default(),
@@ -424,11 +426,11 @@ impl Core {
     /// A process that lives.
     #[must_use]
     pub fn process(&self, process: ProcessId) -> Option<&Process> {
-        self.processes.get(process.0 as usize)?.as_deref()
+        self.processes.get(process)
     }
 
     fn process_mut(&mut self, process: ProcessId) -> Option<&mut Process> {
-        self.processes.get_mut(process.0 as usize)?.as_deref_mut()
+        self.processes.get_mut(process)
     }
 
     fn pid(&self, process: ProcessId) -> u32 {
@@ -442,8 +444,8 @@ impl Core {
 
     /// Tells what happened; of an event with a pid, that process can be opened.
     fn event(&mut self, kind: EventKind, severity: Severity, pid: Option<u32>, message: String) {
-        let process = pid.and_then(|pid| self.processes.iter().rposition(|known| known.as_ref().is_some_and(|known| known.pid == pid)));
-        let opens = process.and_then(|number| u32::try_from(number).ok()).map(|number| Target::Process(ProcessId(number)));
+        let process = pid.and_then(|pid| self.processes.iter().rfind(|(_, known)| known.pid == pid));
+        let opens = process.map(|(id, _)| Target::Process(id));
         self.event_about(kind, severity, pid, opens, message);
     }
 

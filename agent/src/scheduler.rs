@@ -1,6 +1,7 @@
 //! Which task runs when: dependencies, resources, the queue of each job and of each actor; and who goes when memory runs out. Pure.
 
 pub mod actor;
+pub mod actors;
 pub mod calls;
 pub mod devices;
 pub mod learned;

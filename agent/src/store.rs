@@ -20,6 +20,8 @@ use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, PAGE, SMALL};
 use plasmon_protocol::record::Ledger;
 
+use crate::changes::Changes;
+
 use allocator::Allocator;
 use lease::{Lease, LeaseIndex};
 use ledger::{Books, Class};
@@ -94,6 +96,13 @@ impl Store {
     #[must_use]
     pub fn slack_limit(&self) -> u64 {
         self.capacity / 16
+    }
+
+    /// The most that one process may keep warm between an object that is dropped and the next one, while nobody waits for room: what it
+    /// makes writable anew takes it a quarter of the time of the copy. What stays idle comes back soon all the same.
+    #[must_use]
+    pub fn warm_limit(&self) -> u64 {
+        self.capacity / 8
     }
 
     /// The size of a chunk: the largest that keeps a few idle ones within the slack limit, but never below `bytes`.
@@ -220,6 +229,11 @@ impl Store {
     #[must_use]
     pub fn slack_of(&self, process: ProcessId) -> u64 {
         self.books.slack_of(process)
+    }
+
+    /// Processes whose slack changed.
+    pub fn slack_changes(&mut self) -> &mut Changes {
+        &mut self.books.slack_changes
     }
 
     /// Enters an object that a process has written into its lease, in its slot.

@@ -96,6 +96,8 @@ pub struct Lines {
     pub text: String,
     /// Whether they begin a segment.
     pub begins: bool,
+    /// Rows of the tables in the picture that are not in the recording: there was no room.
+    pub left_out: u64,
 }
 
 /// Writes pictures as lines.
@@ -159,6 +161,7 @@ impl Encoder {
             text.push_str(&hello);
             text.push('\n');
         }
+        let mut left_out = 0;
         for taken in &picture.tables {
             let Some((table, query, sent)) = self.tables.iter_mut().find(|(table, ..)| *table == taken.table) else { continue };
             let mut window = query.window(&taken.rows, picture.at_ms);
@@ -171,6 +174,7 @@ impl Encoder {
                 text.push_str(&payload.frame(self.seq, picture.at_ms, 0));
                 text.push('\n');
             }
+            left_out += window.totals.rows.saturating_sub(sent.rows() as u64);
         }
         let unwritable = |cause: serde_json::Error| Error::Encode { kind: "detail".to_owned(), cause: cause.to_string() };
         for detail in self.details.news(picture).map_err(unwritable)? {
@@ -183,7 +187,7 @@ impl Encoder {
         if begins {
             self.segment = Some((picture.at_ms, text.len()));
         }
-        Ok(Lines { text, begins })
+        Ok(Lines { text, begins, left_out })
     }
 }
 
@@ -242,9 +246,10 @@ mod tests {
         let events = (1..=3_000).map(|number| EventRow { number, message: "x".repeat(200), ..EventRow::default() }).collect();
         let tables = vec![Taken { table: Table::Events, rows: Rows::Events(events), totals: None }];
         let lines = encoder.write(&Picture { at_ms: 1, node: NodeRow::default(), tables, details: Vec::new() }).unwrap();
+        let left_out = lines.left_out;
         assert!(lines.text.lines().all(|line| line.len() <= share(Table::Events) + 2 * ENVELOPE));
         let Some(Frame { body: Body::Snapshot { totals, rows: Rows::Events(rows), .. }, .. }) = frames(&lines).pop() else { panic!() };
-        assert_eq!((totals.rows, totals.cut), (3_000, 3_000 - rows.len() as u64));
+        assert_eq!((totals.rows, totals.cut, left_out), (3_000, 3_000 - rows.len() as u64, totals.cut));
         assert!(rows.len() > 300 && rows[0].number == 3_000, "the newest stay: {}", rows.len());
     }
 

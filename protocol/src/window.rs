@@ -13,6 +13,7 @@ mod row;
 mod sent;
 mod text;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::column::{Cell, Column, Table};
@@ -25,6 +26,7 @@ use crate::record::{
 use crate::stream::{GroupRow, MAX_WINDOW, Rows, Sort, Totals, View};
 use hashbrown::HashSet;
 
+pub use group::compare_keys;
 pub use row::{Shown, TABLES, count, join, name};
 pub use sent::{Print, Prints, Rendered, SENT_ROW, Sent};
 pub use text::{ENVELOPE, MAX_TEXT, Payload, RowText, clip, fitting, write_row, write_rows};
@@ -123,9 +125,10 @@ impl Query {
         self.plan.interleave(parts)
     }
 
-    /// Puts groups in the order of a view of groups; those of another stay as they are.
-    pub fn sort_groups(&self, groups: &mut [GroupRow]) {
-        self.plan.sort_groups(groups);
+    /// The view's window of groups, which are all that there are and stand in no order, and the first one's place. Nothing of a view that
+    /// is not of groups.
+    pub fn window_of_groups(&self, groups: &mut [Cow<'_, GroupRow>]) -> (u64, Vec<GroupRow>) {
+        self.plan.window_of_groups(groups, &self.view)
     }
 }
 
@@ -136,7 +139,7 @@ trait Evaluate: Send + Sync {
     fn is_volatile(&self) -> bool;
     fn window(&self, rows: &Rows, now_ms: u64, view: &View) -> Window;
     fn interleave(&self, parts: &[&Rows]) -> Vec<usize>;
-    fn sort_groups(&self, groups: &mut [GroupRow]);
+    fn window_of_groups(&self, groups: &mut [Cow<'_, GroupRow>], view: &View) -> (u64, Vec<GroupRow>);
 }
 
 struct Plan<R: Shown> {
@@ -257,10 +260,10 @@ impl<R: Shown> Evaluate for Plan<R> {
         }
     }
 
-    fn sort_groups(&self, groups: &mut [GroupRow]) {
-        if let Order::Groups { grouping, .. } = &self.order {
-            groups.sort_by(|a, b| grouping.compare(a, b));
-        }
+    fn window_of_groups(&self, groups: &mut [Cow<'_, GroupRow>], view: &View) -> (u64, Vec<GroupRow>) {
+        let Order::Groups { grouping, .. } = &self.order else { return (0, Vec::new()) };
+        let (start, shown) = arrange(groups, view, |a, b| grouping.compare(a, b));
+        (start, shown.iter().map(|group| GroupRow::clone(group)).collect())
     }
 }
 

@@ -5,6 +5,7 @@ pub mod alive;
 pub mod attention;
 pub mod freeze;
 pub mod geometry;
+mod joined;
 pub mod jump;
 pub mod mark;
 pub mod mouse;
@@ -20,11 +21,13 @@ pub mod subscribe;
 pub mod tree;
 pub mod why;
 
+use std::collections::BTreeMap;
+
 use plasmon_protocol::record::NodeRow;
 use plasmon_protocol::stream::{Frame, Request};
 
 use crate::keys::{Context, Key};
-use crate::model::{Applied, Model};
+use crate::model::{Applied, Merged, Model};
 use freeze::Frozen;
 use prompt::Overlay;
 use route::{Page, Place, Route};
@@ -52,6 +55,8 @@ pub enum Msg {
     Frame(Box<Frame>),
     /// Of several agents, who they are, and whether each is lost.
     Nodes(Vec<(NodeRow, bool)>),
+    /// Of a subscription to several agents, what its rows don't tell.
+    Merged(u32, Merged),
     /// The connection is gone.
     Lost {
         /// Why.
@@ -175,6 +180,10 @@ pub struct App {
     filters: prompt::History,
     mark: Option<Box<mark::Mark>>,
     nodes: Vec<attention::Member>,
+    /// The sites, where one window does not hold them.
+    joined: Option<crate::model::Window>,
+    /// By subscription.
+    merged: BTreeMap<u32, Merged>,
     has_mouse: bool,
 }
 
@@ -203,6 +212,8 @@ impl App {
             filters: prompt::History::default(),
             mark: None,
             nodes: Vec::new(),
+            joined: None,
+            merged: BTreeMap::new(),
             has_mouse: false,
         }
     }
@@ -230,6 +241,7 @@ impl App {
             }
             Msg::Frame(frame) => self.frame(*frame, &mut effects),
             Msg::Nodes(nodes) => self.note_nodes(nodes),
+            Msg::Merged(id, merged) => self.note_merged(id, merged),
             Msg::Lost { cause, hint, retry_at_ms } => {
                 let at_ms = match self.link {
                     LinkState::Lost { at_ms, .. } => at_ms,
@@ -246,6 +258,7 @@ impl App {
             }
             Msg::Progress(text) => self.progress = text,
         }
+        self.join_sites();
         self.focus();
         self.settle();
         self.subscribe(&mut effects);

@@ -11,6 +11,8 @@ use std::future::Future;
 use plasmon_protocol::record::NodeRow;
 use plasmon_protocol::stream::{Frame, Request, VERSION};
 
+use crate::model::Merged;
+
 /// What happens on a link.
 #[derive(Clone, Debug)]
 pub enum LinkEvent {
@@ -20,6 +22,13 @@ pub enum LinkEvent {
     Frame(Box<Frame>),
     /// Of several agents, who they are, and whether each is lost.
     Nodes(Vec<(NodeRow, bool)>),
+    /// Of a subscription to several agents, what its rows don't tell.
+    Merged {
+        /// The subscription.
+        id: u32,
+        /// That.
+        merged: Merged,
+    },
     /// The connection is gone; another is tried after `retry_ms` milliseconds.
     Lost {
         /// Why.

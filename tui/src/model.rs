@@ -57,6 +57,15 @@ pub enum Applied {
     Refused(Refusal),
 }
 
+/// What a view of several agents does not have.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Merged {
+    /// While groups are read that are too many to be followed: how many of how many are here.
+    pub reading: Option<(u64, u64)>,
+    /// Agents that are lost and had told nothing of it before, by their numbers.
+    pub missing: Vec<usize>,
+}
+
 /// The replica.
 #[derive(Clone, Debug, Default)]
 pub struct Model {

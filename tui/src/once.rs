@@ -90,6 +90,7 @@ async fn drawn(door: Door, page: Page, size: (u16, u16)) -> Result<String, Error
             Some(LinkEvent::Connected(node)) => Msg::Connected(node),
             Some(LinkEvent::Frame(frame)) => Msg::Frame(frame),
             Some(LinkEvent::Nodes(nodes)) => Msg::Nodes(nodes),
+            Some(LinkEvent::Merged { id, merged }) => Msg::Merged(id, merged),
             Some(LinkEvent::Lost { error, .. }) => return Err(error.into()),
             None => break,
         };

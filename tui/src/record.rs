@@ -1,11 +1,15 @@
-//! A viewer that records: it watches every table, as far as the stream's windows reach, and writes what it sees into a file.
+//! A viewer that records: it watches every table and writes what it sees into a file, as much of a table as agents record of their own:
+//! what takes up a table's [`share`](plasmon_protocol::recording::share) of bytes. One connection does for all tables; one that is long has
+//! another of its own, for as long as it is, since a viewer may have so many rows and no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::select_all;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::NodeRow;
 use plasmon_protocol::recording::{Encoder, Picture, STEP_MS, Taken};
@@ -27,8 +31,11 @@ const NUMBERS: u32 = 32;
 /// The number of what the tables don't tell.
 const DETAILS: u32 = 0;
 
-/// Rows of one window, and how many windows there are at most. Each should fit a frame, and together they are no more than a viewer may
-/// have: or those that come first would leave nothing for what grows later.
+/// Windows of a long table on its own connection, at most.
+const MORE: u32 = 12;
+
+/// Rows of one window, and how many windows there are at most on the connection for all. Each should fit a frame, and together they are no
+/// more than a viewer may have: or those that come first would leave nothing for what grows later.
 fn windows(table: Table) -> (u32, u32) {
     match table {
         Table::References => (150, 4),
@@ -41,6 +48,11 @@ fn windows(table: Table) -> (u32, u32) {
         Table::PostMortem => (50, 1),
         Table::Store => (1, 1),
     }
+}
+
+/// Whether a table may be so long that it gets a connection of its own.
+fn is_long(table: Table) -> bool {
+    matches!(table, Table::References | Table::Objects | Table::Tasks | Table::Sites | Table::Actors)
 }
 
 /// What has been recorded.
@@ -76,7 +88,17 @@ pub async fn record(
     mut tell: impl FnMut(Progress),
 ) -> Result<(Progress, Ending), Error> {
     let (connection, node) = door.connect().await?;
-    let mut viewer = Viewer { connection, node, at_ms: 0, tables: BTreeMap::new(), details: Vec::new(), changed: false };
+    let mut viewer = Viewer {
+        door,
+        connection,
+        lanes: BTreeMap::new(),
+        closed: BTreeSet::new(),
+        node,
+        at_ms: 0,
+        tables: BTreeMap::new(),
+        details: Vec::new(),
+        changed: false,
+    };
     let mut writer = Writer {
         file,
         encoder: Encoder::new().map_err(|error| Error::Record(io::Error::other(error)))?,
@@ -111,9 +133,15 @@ pub async fn record(
                 tell(writer.progress);
                 tell_at += PROGRESS;
             }
-            text = viewer.connection.text() => match text {
-                Ok(text) => viewer.take(&text).await?,
-                Err(error) => {
+            (lane, text) = viewer.text() => match (lane, text) {
+                (None, Ok(text)) => viewer.take(&text).await?,
+                (Some(table), Ok(text)) => {
+                    if viewer.take_of(table, &text).await.is_err() {
+                        viewer.close(table);
+                    }
+                }
+                (Some(table), Err(_)) => viewer.close(table),
+                (None, Err(error)) => {
                     if due {
                         writer.write(&viewer.picture())?;
                     }
@@ -141,8 +169,13 @@ impl Part {
     }
 }
 
-struct Viewer {
+struct Viewer<'a> {
+    door: &'a Door,
     connection: Connection,
+    /// Those of long tables.
+    lanes: BTreeMap<Table, Connection>,
+    /// Tables whose own connection could not be made, or broke: what the other one tells of them is all.
+    closed: BTreeSet<Table>,
     node: NodeRow,
     at_ms: u64,
     /// Windows by their numbers: in the order of tables, and of rows.
@@ -152,18 +185,79 @@ struct Viewer {
     changed: bool,
 }
 
-impl Viewer {
+impl Viewer<'_> {
     async fn subscribe(&mut self, id: u32) -> Result<(), LinkError> {
-        let Some(part) = self.tables.get_mut(&id) else { return Ok(()) };
-        let (len, _) = windows(part.table);
-        let window = Span { start: u64::from(len) * u64::from(part.number), len };
-        let view = View { window, ..View::of(part.table) };
-        self.connection.send(&Request::Subscribe { id, view }).await
+        let Some(part) = self.tables.get(&id) else { return Ok(()) };
+        let (table, number, (len, _)) = (part.table, part.number, windows(part.table));
+        let window = Span { start: u64::from(len) * u64::from(number), len };
+        let request = Request::Subscribe { id, view: View { window, ..View::of(table) } };
+        self.send(table, number, &request).await
+    }
+
+    /// Sends what is about a window on the connection that it is on.
+    async fn send(&mut self, table: Table, number: u32, request: &Request) -> Result<(), LinkError> {
+        if number < windows(table).1 {
+            return self.connection.send(request).await;
+        }
+        if !self.lanes.contains_key(&table) {
+            let (connection, _) = self.door.connect().await?;
+            self.lanes.insert(table, connection);
+        }
+        match self.lanes.get_mut(&table) {
+            Some(lane) => lane.send(request).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The next frame, and of which table's own connection. Dropping this loses nothing.
+    async fn text(&mut self) -> (Option<Table>, Result<String, LinkError>) {
+        let all = self.connection.text().map(|text| (None, text)).boxed_local();
+        let lanes = self.lanes.iter_mut().map(|(table, lane)| {
+            let table = *table;
+            lane.text().map(move |text| (Some(table), text)).boxed_local()
+        });
+        select_all(std::iter::once(all).chain(lanes)).await.0
+    }
+
+    /// Goes on without a table's own connection.
+    fn close(&mut self, table: Table) {
+        self.lanes.remove(&table);
+        self.closed.insert(table);
+        self.tables.retain(|_, part| part.table != table || part.number < windows(table).1);
+    }
+
+    /// Takes in what a table's own connection tells.
+    async fn take_of(&mut self, table: Table, text: &str) -> Result<(), LinkError> {
+        let Some(lane) = self.lanes.get_mut(&table) else { return Ok(()) };
+        let frame: Frame = serde_json::from_str(text).map_err(|error| lane.unreadable(&error))?;
+        lane.send(&Request::Ack { seq: frame.seq }).await?;
+        self.at_ms = self.at_ms.max(frame.at_ms);
+        match frame.body {
+            Body::Snapshot { id, totals, start, rows } => {
+                if let Some(part) = self.tables.get_mut(&id) {
+                    part.window = Some(Window::new(totals, start, rows));
+                    self.changed = true;
+                }
+            }
+            Body::Delta { id, totals, start, order, rows } => {
+                let applied = match self.tables.get_mut(&id).and_then(|part| part.window.as_mut()) {
+                    Some(window) => window.apply(totals, start, order, rows, 0),
+                    None => Ok(()),
+                };
+                self.changed = true;
+                if applied == Err(Misfit) {
+                    self.subscribe(id).await?;
+                }
+            }
+            Body::Error { message, hint, .. } => return Err(LinkError::Refused { message, hint }),
+            Body::Hello { .. } | Body::Detail { .. } | Body::Report { .. } => {}
+        }
+        Ok(())
     }
 
     /// Whether every table has come.
     fn is_whole(&self) -> bool {
-        self.tables.values().all(|part| part.number > 0 || part.window.is_some())
+        self.tables.values().all(|part| part.window.is_some())
     }
 
     async fn take(&mut self, text: &str) -> Result<(), Error> {
@@ -211,21 +305,33 @@ impl Viewer {
     /// Watches as many windows of a table as it has rows for, and no more.
     async fn reach(&mut self, of: u32, totals: Totals) -> Result<(), LinkError> {
         let Some(table) = self.tables.get(&of).filter(|part| part.number == 0).map(|part| part.table) else { return Ok(()) };
-        let (len, most) = windows(table);
+        let (len, base) = windows(table);
+        let most = if is_long(table) && !self.closed.contains(&table) { base + MORE } else { base };
         let wanted = u32::try_from(totals.matched.div_ceil(u64::from(len))).unwrap_or(u32::MAX).clamp(1, most);
         for number in 1..most {
             let id = id(table, number);
             match (self.tables.contains_key(&id), number < wanted) {
                 (false, true) => {
                     self.tables.insert(id, Part::new(table, number));
-                    self.subscribe(id).await?;
+                    match self.subscribe(id).await {
+                        Err(_) if number >= base => self.close(table),
+                        sent => sent?,
+                    }
                 }
                 (true, false) => {
                     self.tables.remove(&id);
-                    self.connection.send(&Request::Unsubscribe { id }).await?;
+                    if number < base || self.lanes.contains_key(&table) {
+                        match self.send(table, number, &Request::Unsubscribe { id }).await {
+                            Err(_) if number >= base => self.close(table),
+                            sent => sent?,
+                        }
+                    }
                 }
                 _ => {}
             }
+        }
+        if wanted <= base {
+            self.lanes.remove(&table);
         }
         Ok(())
     }
@@ -259,9 +365,8 @@ struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     fn write(&mut self, picture: &Picture) -> Result<(), Error> {
-        let left_out = picture.tables.iter().map(|taken| taken.totals.map_or(0, |totals| totals.rows - count(&taken.rows) as u64));
-        self.progress.left_out = left_out.sum::<u64>().max(self.progress.left_out);
         let lines = self.encoder.write(picture).map_err(|error| Error::Record(io::Error::other(error)))?;
+        self.progress.left_out = self.progress.left_out.max(lines.left_out);
         if !lines.text.is_empty() {
             self.file.write_all(lines.text.as_bytes()).and_then(|()| self.file.flush()).map_err(Error::Record)?;
             let begun_ms = *self.begun_ms.get_or_insert(picture.at_ms);
@@ -293,5 +398,9 @@ mod tests {
             views += most as usize;
         }
         assert!(rows <= MAX_VIEWED && views <= MAX_SUBSCRIPTIONS, "{rows} rows, {views} subscriptions");
+        for table in TABLES.into_iter().filter(|table| is_long(*table)) {
+            let (len, base) = windows(table);
+            assert!((len * MORE) as usize <= MAX_VIEWED && MORE as usize <= MAX_SUBSCRIPTIONS && base + MORE < NUMBERS, "{table:?}");
+        }
     }
 }

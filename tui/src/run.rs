@@ -181,6 +181,7 @@ fn take_link(app: &mut App, event: LinkEvent, now_ms: u64, effects: &mut Vec<Eff
         LinkEvent::Connected(node) => Msg::Connected(node),
         LinkEvent::Frame(frame) => Msg::Frame(frame),
         LinkEvent::Nodes(nodes) => Msg::Nodes(nodes),
+        LinkEvent::Merged { id, merged } => Msg::Merged(id, merged),
         LinkEvent::Lost { error, retry_ms } => Msg::Lost { cause: error.to_string(), hint: error.hint(), retry_at_ms: now_ms + retry_ms },
     }));
 }

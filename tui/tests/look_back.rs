@@ -159,6 +159,19 @@ fn a_replay_equals_the_live_view_frame_by_frame() {
             }
         }
     }
+    // Of a long table as much is recorded on demand as there is room for, with the totals of all.
+    held.extend((0..3_000_u64).map(|number| plasmon::put(&vec![number; 1][..]).unwrap()));
+    let long = place.path().join("long.ndjson");
+    let mut viewer = agent.record(&place, &long);
+    until("many rows", || {
+        let mut found = read(&long)?;
+        let at_ms = found.timeline().end_ms;
+        found.seek(at_ms);
+        let totals = found.show(&View::of(Table::References), at_ms).ok()?.totals;
+        (totals.rows == held.len() as u64 && totals.matched > 1_000 && totals.cut == totals.rows - totals.matched).then_some(())
+    });
+    signal(viewer.id(), Signal::INT);
+    assert_eq!(ends(&mut viewer).code(), Some(0));
     drop(held);
     plasmon::shutdown().unwrap();
     assert_eq!(agent.stop(), Some(0));

@@ -184,9 +184,10 @@ pub(crate) fn wait_for(
 }
 
 /// Whether the slot table has the object's value, or that there will be none.
+#[inline]
 pub(crate) fn is_ready(client: &Client, key: ObjectKey) -> bool {
-    let entry = client.slots.read(key.slot).unwrap_or_default();
-    entry.generation == key.generation && !matches!(entry.state, SlotState::Pending | SlotState::Free)
+    let (generation, state) = client.slots.state(key.slot).unwrap_or_default();
+    generation == key.generation && !matches!(state, SlotState::Pending | SlotState::Free)
 }
 
 /// A get on its way, driven by a blocked thread or by a future.

@@ -2,13 +2,17 @@
 
     compare.py OUTPUT PLASMON_PYTHON [RAY_PYTHON]
 
-The interpreters are those of virtual environments that have the packages. Without Ray's, Plasmon is measured alone.
+The interpreters are those of virtual environments that have the packages. Without Ray's, Plasmon is measured alone. ``README=1`` in the
+environment puts the table into the project's README.
 """
 
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROUNDS = 7
@@ -67,7 +71,41 @@ def shown(what, value):
         return "-"
     if "bytes" in what:
         return f"{value / 2**20:.1f} MiB"
-    return f"{value * 1e6:,.1f} us" if value < 0.1 else f"{value:.3f} s"
+    if value < 1:
+        return f"{value * 1e3:.2f} ms" if value >= 1e-3 else f"{value * 1e6:.1f} us"
+    return f"{value:.3f} s"
+
+
+#: Between these is the table in the README.
+README = Path(__file__).parents[3] / "README.md"
+MARKS = ("<!-- python bench -->\n", "<!-- /python bench -->\n")
+
+
+def write_readme(table, versions):
+    """Puts the table, which is of these versions, between its marks."""
+    with open("/proc/cpuinfo") as told:
+        processor = next((line.split(":")[1].strip() for line in told if line.startswith("model name")), platform.machine())
+    day = time.strftime("%-d %B %Y", time.gmtime())
+    lines = [
+        f"{len(os.sched_getaffinity(0))} cores of {processor}, Linux {platform.release()}, {versions}; {day}; medians of {ROUNDS} rounds in turns.",
+        "",
+        "| what | Plasmon | Ray | times | goal |",
+        "|---|---|---|---|---|",
+    ]
+    for row in table:
+        what, goal = row["metric"], row["goal"]
+        ratio = f"{row['ratio']:.1f}" if row["ratio"] else ""
+        if row["met"] is False:
+            goal = f"**{goal}, missed**"
+        lines.append(f"| {what} | {shown(what, row['value'])} | {shown(what, row['ray'])} | {ratio} | {goal} |")
+    judged = [row["met"] for row in table if row["met"] is not None]
+    lines += ["", f"{sum(judged)} of {len(judged)} goals met.", ""]
+    text = README.read_text()
+    before, mark, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not mark or not end:
+        raise SystemExit(f"error: {README} has no marks around the table\nhint: put {MARKS[0].strip()} and {MARKS[1].strip()} where it belongs")
+    README.write_text(before + mark + "\n".join(lines) + end + after)
 
 
 def begun_anew(pythons):
@@ -125,6 +163,11 @@ def main(output, plasmon, ray=None):
     for side in sides.values():
         side.end()
     Path(output).write_text(json.dumps(table, indent=2) + "\n")
+    if os.environ.get("README") == "1":
+        if not ray:
+            raise SystemExit("error: README=1 writes the table with Ray's figures, and Ray cannot be installed\nhint: it is installed from PyPI")
+        version = "import importlib.metadata as m, platform as p; print(f'CPython {p.python_version()}, ray {m.version(\"ray\")}')"
+        write_readme(table, subprocess.run([ray, "-c", version], capture_output=True, text=True, check=True).stdout.strip())
 
 
 if __name__ == "__main__":

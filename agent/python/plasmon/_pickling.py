@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections import ChainMap
 from types import CodeType
@@ -12,7 +11,6 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from . import _plasmon
 
-_dumps = pickle.dumps
 _by_value = cloudpickle.list_registry_pickle_by_value
 
 
@@ -31,26 +29,61 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
 
-def encode(value: Any) -> tuple[bytes, list[memoryview]]:
-    """The pickle of a value, and the buffers that lie beside it."""
-    parts: list[pickle.PickleBuffer] = []
+class _Writer:
+    """A pickler that serves one value after the other: to make one takes longer than to pickle a small value."""
+
+    def __init__(self, kind: type = pickle.Pickler) -> None:
+        self._pieces: list[Any] = []
+        self._parts: list[pickle.PickleBuffer] = []
+        self._pickler = kind(_File(self._pieces), 5, buffer_callback=self._parts.append)
+
+    def write(self, value: Any) -> tuple[list[Any], list[pickle.PickleBuffer]]:
+        """The pickle's pieces, and the buffers that lie beside it. What raises is not to be used again."""
+        self._pickler.dump(value)
+        self._pickler.clear_memo()
+        pieces, parts = self._pieces[:], self._parts[:]
+        self._pieces.clear()
+        self._parts.clear()
+        return pieces, parts
+
+
+class _File:
+    """What a pickler writes to: it hands over long bytes as they are, and the rest by pieces of some :data:`_PIECE` bytes."""
+
+    def __init__(self, pieces: list[Any]) -> None:
+        # Bytes never change; what else there is keeps its length as long as it is looked at.
+        self.write = lambda piece: pieces.append(piece if type(piece) is bytes else memoryview(piece))
+
+
+#: What a pickler collects before it writes, bytes. Bytes that are shorter are part of it.
+_PIECE = 64 << 10
+#: Writers that nobody uses at this moment. Taking one and giving it back needs no lock.
+_idle: list[_Writer] = []
+
+
+def encode(value: Any) -> tuple[bytes, list[Any], list[memoryview]]:
+    """The pickle of a value: its first piece, and those behind it; and the buffers that lie beside it."""
     try:
-        data = _dumps(value, 5, buffer_callback=parts.append)
-        # What is defined in the program's main file is not there in other processes: it goes along.
-        if b"__main__" in data or _by_value():
+        writer = _idle.pop()
+    except IndexError:
+        writer = _Writer()
+    try:
+        pieces, parts = writer.write(value)
+        if len(pieces) == 1:
+            # After a large value it would keep much memory.
+            _idle.append(writer)
+        # What is defined in the program's main file is not there in other processes: it goes along. No name is as long as a long piece.
+        if _by_value() or any([b"__main__" in piece for piece in pieces if len(piece) < 3 * _PIECE]):
             raise pickle.PicklingError
     except (pickle.PicklingError, AttributeError, TypeError):
-        parts = []
         _plasmon.write_anew()
-        data = _encode_all(value, parts)
-    return data, [part.raw() for part in parts]
+        pieces, parts = _encode_all(value)
+    return pieces[0], pieces[1:], [part.raw() for part in parts]
 
 
-def _encode_all(value: Any, parts: list[pickle.PickleBuffer]) -> bytes:
+def _encode_all(value: Any) -> tuple[list[Any], list[pickle.PickleBuffer]]:
     try:
-        file = io.BytesIO()
-        _Pickler(file, 5, buffer_callback=parts.append).dump(value)
-        return file.getvalue()
+        return _Writer(_Pickler).write(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         from .exceptions import EncodeError, PlasmonError
 

@@ -196,7 +196,8 @@ class Handler:
         bare.__cause__ = bare.__context__ = None
         for described in (bare, None):
             try:
-                value, parts = encode((described, remote))
+                first, pieces, parts = encode((described, remote))
+                value = b"".join([first, *pieces])
                 # It is read back there; what is not may be of a class that only pickles.
                 pickle.loads(value)
             except Exception:

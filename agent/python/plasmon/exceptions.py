@@ -185,6 +185,9 @@ ObjectReconstructionFailedMaxAttemptsExceededError = ObjectLostError
 ObjectReconstructionFailedLineageEvictedError = ObjectLostError
 ReferenceCountingAssertionError = ObjectLostError
 ActorAlreadyExistsError = ActorNameTakenError
+ActorHandleNotFoundError = NoActorError
+UnserializableException = DecodeError
+UserCodeException = TaskError
 # Spelt as Ray has it.
 OufOfBandObjectRefSerializationException = OutOfBandError
 TaskUnschedulableError = InfeasibleError

@@ -4,6 +4,7 @@
 //! ```text
 //! 0   b"PLPY"                        what it is
 //! 4   kind                           1: a pickle   2: bytes   3: the bytes of a memoryview   4: a list of references, without a pickle
+//!                                    5: a long text of ASCII
 //! 8   parts u32                      how many buffers lie beside the pickle
 //! 12  references u32                 how many are in it
 //! 16  length of the pickle u64
@@ -11,7 +12,7 @@
 //! ..  references times: id [u8; 16]  in the order of the pickle, so that the agent is told of all in one go
 //! ..  the pickle, then the buffers
 //! ```
-//! Numbers are little-endian. Bytes begin at 16, a memoryview's at 64. A memoryview is flattened: of whatever shape and format it is, it
+//! Numbers are little-endian. Bytes and texts begin at 16, a memoryview's at 64. A memoryview is flattened: of whatever shape and format it is, it
 //! comes back as one of single bytes, in the order in which they lie in memory; those of one with gaps are gathered in its own order.
 #![expect(unsafe_code, reason = "buffers are copied without the interpreter's lock")]
 
@@ -23,7 +24,7 @@ use plasmon_protocol::error::Error;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyString};
 
 use crate::error::raise;
 use crate::reference::{ObjectRef, borrow_all, lost, reading};
@@ -34,9 +35,12 @@ const PICKLE: u32 = 1;
 const BYTES: u32 = 2;
 const VIEW: u32 = 3;
 const REFERENCES: u32 = 4;
+const TEXT: u32 = 5;
 /// Before the list of parts.
 const HEAD: usize = 24;
 const BYTES_AT: usize = 16;
+/// Bytes from which on a text is written without a pickle, which would copy it twice.
+const LONG_TEXT: usize = 64 << 10;
 /// Bytes of an object's id.
 const ID: usize = 16;
 /// The pickle of `None`: protocol 5, it, the end.
@@ -50,9 +54,12 @@ static PICKLE_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// A value that is about to be written.
 pub(crate) struct Encoded {
     kind: u32,
-    /// The pickle, or the bytes: kept.
+    /// What the body is of: kept.
     _body: Py<PyAny>,
+    /// The pickle, or the bytes.
     body_at: Borrowed,
+    /// The pickle goes on in these: long bytes lie where the program has them, and are copied from there.
+    pieces: Vec<PyBuffer<u8>>,
     parts: Vec<PyBuffer<u8>>,
     offsets: Vec<usize>,
     length: usize,
@@ -67,13 +74,15 @@ pub(crate) struct Layout {
     kind: u32,
     ids: Borrowed,
     body: Borrowed,
+    pieces: Vec<Borrowed>,
     parts: Vec<(usize, Borrowed)>,
 }
 
 impl Encoded {
     /// Nothing but a body.
     fn bare(kind: u32, body: Py<PyAny>, body_at: Borrowed, length: usize) -> Self {
-        Self { kind, _body: body, body_at, parts: Vec::new(), offsets: Vec::new(), length, ids: Vec::new(), contains: Vec::new() }
+        let (pieces, parts, offsets, ids, contains) = Default::default();
+        Self { kind, _body: body, body_at, pieces, parts, offsets, length, ids, contains }
     }
 
     /// Bytes that it takes.
@@ -83,13 +92,14 @@ impl Encoded {
 
     /// What there is to copy. Valid as long as `self` lives.
     pub(crate) fn layout(&self) -> Layout {
-        // SAFETY: `body` and `parts` are kept by `self`, which lives longer, as its callers see to.
-        let part = |(at, part): (&usize, &PyBuffer<u8>)| (*at, unsafe { Borrowed::new(part.buf_ptr().cast(), part.len_bytes()) });
+        // SAFETY: buffers are kept by `self`, which lives longer, as its callers see to.
+        let borrow = |buffer: &PyBuffer<u8>| unsafe { Borrowed::new(buffer.buf_ptr().cast(), buffer.len_bytes()) };
         // SAFETY: as above.
         let body = unsafe { Borrowed::new(self.body_at.as_ptr(), self.body_at.len()) };
         // SAFETY: as above; the vector is never changed.
         let ids = unsafe { Borrowed::new(self.ids.as_ptr(), self.ids.len()) };
-        Layout { kind: self.kind, ids, body, parts: self.offsets.iter().zip(&self.parts).map(part).collect() }
+        let pieces = self.pieces.iter().map(borrow).collect();
+        Layout { kind: self.kind, ids, body, pieces, parts: self.offsets.iter().copied().zip(self.parts.iter().map(borrow)).collect() }
     }
 
     /// Writes it and keeps what it consists of until then.
@@ -110,7 +120,7 @@ impl Layout {
     /// Writes the whole object, as far as it may reach.
     pub(crate) fn write(&self, room: &mut [u8], reach: &Reach<'_>) {
         let body_at = match self.kind {
-            BYTES => BYTES_AT,
+            BYTES | TEXT => BYTES_AT,
             VIEW => ALIGNMENT,
             _ => HEAD + 16 * self.parts.len() + self.ids.len(),
         };
@@ -121,11 +131,12 @@ impl Layout {
         room[4..8].copy_from_slice(&self.kind.to_le_bytes());
         room[8..12].copy_from_slice(&(self.parts.len() as u32).to_le_bytes());
         room[12..16].copy_from_slice(&((self.ids.len() / ID) as u32).to_le_bytes());
+        let pickled = || self.body.len() + self.pieces.iter().map(Borrowed::len).sum::<usize>();
         match self.kind {
-            BYTES => {}
+            BYTES | TEXT => {}
             VIEW => room[BYTES_AT..ALIGNMENT].fill(0),
             _ => {
-                room[16..24].copy_from_slice(&(self.body.len() as u64).to_le_bytes());
+                room[16..24].copy_from_slice(&(pickled() as u64).to_le_bytes());
                 for (index, (at, part)) in self.parts.iter().enumerate() {
                     let entry = &mut room[HEAD + 16 * index..][..16];
                     entry[..8].copy_from_slice(&(*at as u64).to_le_bytes());
@@ -134,8 +145,11 @@ impl Layout {
                 self.ids.copy_to(room, HEAD + 16 * self.parts.len(), &Reach::all());
             }
         }
-        self.body.copy_to(room, body_at, reach);
-        let mut end = body_at + self.body.len();
+        let mut end = body_at;
+        for piece in std::iter::once(&self.body).chain(&self.pieces) {
+            piece.copy_to(room, end, reach);
+            end += piece.len();
+        }
         for (at, part) in &self.parts {
             if !reach.comes(end..*at) {
                 return;
@@ -167,6 +181,16 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
         let length = BYTES_AT + body.len();
         return Ok(Encoded::bare(BYTES, value.clone().unbind(), body_at, length));
     }
+    if let Ok(text) = value.cast_exact::<PyString>()
+        && text.len()? >= LONG_TEXT
+        // What the interpreter has of it is the text itself; of others it would make a copy, and keep it.
+        && text.call_method0(pyo3::intern!(py, "isascii"))?.is_truthy()?
+    {
+        let body = text.to_str()?;
+        // SAFETY: texts never change, and are kept.
+        let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
+        return Ok(Encoded::bare(TEXT, value.clone().unbind(), body_at, BYTES_AT + body.len()));
+    }
     if value.is_exact_instance_of::<PyMemoryView>() {
         let plain: bool = value.getattr("contiguous")?.extract()?;
         // `cast` takes neither Fortran's order nor a shape with a 0 in it.
@@ -189,12 +213,13 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     }
     let (encoded, mut contains) =
         binding::writing(|| ENCODE.import(py, "plasmon._pickling", "encode").and_then(|encode| encode.call1((value,))));
-    let (pickle, buffers): (Bound<'_, PyBytes>, Bound<'_, PyList>) = encoded?.extract()?;
+    let (pickle, pieces, buffers): (Bound<'_, PyBytes>, Bound<'_, PyList>, Bound<'_, PyList>) = encoded?.extract()?;
     let ids = ids_of(&contains);
     sort(&mut contains);
-    let parts = buffers.iter().map(|buffer| PyBuffer::<u8>::get(&buffer)).collect::<PyResult<Vec<_>>>()?;
+    let all = |buffers: Bound<'_, PyList>| buffers.iter().map(|buffer| PyBuffer::<u8>::get(&buffer)).collect::<PyResult<Vec<_>>>();
+    let (pieces, parts) = (all(pieces)?, all(buffers)?);
     let body = pickle.as_bytes();
-    let mut length = HEAD + 16 * parts.len() + ids.len() + body.len();
+    let mut length = HEAD + 16 * parts.len() + ids.len() + body.len() + pieces.iter().map(|piece| piece.len_bytes()).sum::<usize>();
     let mut offsets = Vec::with_capacity(parts.len());
     for part in &parts {
         length = length.next_multiple_of(ALIGNMENT);
@@ -203,7 +228,7 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     }
     // SAFETY: bytes never change, and are kept.
     let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
-    Ok(Encoded { kind: PICKLE, _body: pickle.into_any().unbind(), body_at, parts, offsets, length, ids, contains })
+    Ok(Encoded { kind: PICKLE, _body: pickle.into_any().unbind(), body_at, pieces, parts, offsets, length, ids, contains })
 }
 
 /// A list of nothing but references, each to another object; what pickle would make of it takes several times as long.
@@ -253,12 +278,7 @@ pub(crate) fn decode<'py>(
     site: impl Fn() -> (u32, u32),
 ) -> PyResult<(Bound<'py, PyAny>, Arc<Content>)> {
     let Some(Parsed { kind, ids, body, parts }) = parse(content.bytes()) else {
-        let error = Error::Decode {
-            object: content.id(),
-            wanted: "a Python value".to_owned(),
-            cause: "it was not written by the Python package".to_owned(),
-        };
-        return Err(raise(py, &error));
+        return Err(foreign(py, &content));
     };
     if argument || kind == VIEW || !parts.is_empty() {
         content.count(site().1);
@@ -268,6 +288,10 @@ pub(crate) fn decode<'py>(
         BYTES => {
             let bytes = PyBytes::new(py, &content.bytes()[body]).into_any();
             return Ok((bytes, content));
+        }
+        TEXT => {
+            let text = std::str::from_utf8(&content.bytes()[body]).map_err(|_| foreign(py, &content))?;
+            return Ok((PyString::new(py, text).into_any(), content));
         }
         VIEW => {
             let buffer = Bound::new(py, SharedBuffer::new(&content, body))?;
@@ -305,6 +329,12 @@ pub(crate) fn decode<'py>(
     Ok((value, content))
 }
 
+/// What is raised for an object of somebody else's.
+fn foreign(py: Python<'_>, content: &Content) -> PyErr {
+    let cause = "it was not written by the Python package".to_owned();
+    raise(py, &Error::Decode { object: content.id(), wanted: "a Python value".to_owned(), cause })
+}
+
 fn ids_in(content: &Content, ids: Range<usize>) -> impl ExactSizeIterator<Item = ObjectId> + Clone {
     content.bytes()[ids].as_chunks::<ID>().0.iter().map(|id| ObjectId(*id))
 }
@@ -326,7 +356,10 @@ fn parse(bytes: &[u8]) -> Option<Parsed> {
     }
     let kind = word(4)?;
     match kind {
-        BYTES => return Some(Parsed { kind, ids: 0..0, body: BYTES_AT..bytes.len(), parts: Vec::new() }),
+        BYTES | TEXT => {
+            let parsed = || Parsed { kind, ids: 0..0, body: BYTES_AT..bytes.len(), parts: Vec::new() };
+            return (bytes.len() >= BYTES_AT).then(parsed);
+        }
         VIEW => {
             let parsed = || Parsed { kind, ids: 0..0, body: ALIGNMENT..bytes.len(), parts: Vec::new() };
             return (bytes.len() >= ALIGNMENT).then(parsed);

@@ -48,8 +48,9 @@ pub(crate) fn wait<'py>(
     }
     let wanted = num_returns.map_or(Ok(1), whole)?;
     let limit = seconds("timeout", timeout)?;
-    let mut items = match refs.cast_exact::<PyList>() {
-        Ok(list) => list.clone(),
+    // The call's own list: other threads may change the program's. Made first, for that brings every reference near at once.
+    let items = match refs.cast_exact::<PyList>() {
+        Ok(list) => list.get_slice(0, list.len()),
         Err(_) => PyList::new(py, refs.try_iter().map_err(|_| unexpected(refs, "wait"))?.collect::<PyResult<Vec<_>>>()?)?,
     };
     if items.is_empty() {
@@ -66,8 +67,6 @@ pub(crate) fn wait<'py>(
         return WAIT_FOR_NEXT.import(py, "plasmon._generators", "wait_for_next")?.call1((items, wanted, timeout))?.extract();
     };
     if ready.len() < wanted {
-        // Other threads may change the program's list meanwhile.
-        items = items.get_slice(0, items.len());
         let references = items.iter().map(|item| expect(&item, "wait").cloned()).collect::<PyResult<Vec<_>>>()?;
         let inner: Vec<&Reference> = references.iter().map(|reference| &reference.get().inner).collect();
         let mut signals = Signals::default();
@@ -76,7 +75,7 @@ pub(crate) fn wait<'py>(
         // As many as were asked for, as Ray has it.
         ready = (0..waited.len()).filter(|index| waited[*index]).take(wanted).collect();
     }
-    split(&items, &ready)
+    split(items, &ready)
 }
 
 fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
@@ -88,17 +87,19 @@ fn whole(value: &Bound<'_, PyAny>) -> PyResult<i64> {
 }
 
 /// The places of the first `wanted` of the references whose objects are there: fewer, when there are fewer. `None` where a generator's
-/// results are among them. Runs none of the program's code, so the list stays as it is.
+/// results are among them.
 ///
 /// # Errors
 /// Something else than a reference is among them, or one that is of no use on this connection, or is there twice.
 fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> PyResult<Option<Vec<usize>>> {
     let py = items.py();
     let mut ready = Vec::with_capacity(wanted);
-    let mut keys: Vec<ObjectKey> = Vec::with_capacity(items.len());
-    let mut in_order = true;
+    // As a rule references are in the order in which they were made, and then none is there twice.
+    let (mut before, mut in_order) = (None, true);
     let serial = connection.serial();
-    for (index, item) in items.iter().enumerate() {
+    let key_of = |reference: &ObjectRef| reference.key_on(serial).map_or_else(|| connection.key(&reference.inner).or_raise(py), Ok);
+    for index in 0..items.len() {
+        let item = items.get_item(index)?;
         let Ok(reference) = item.cast::<ObjectRef>() else {
             return if item.is_instance(GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?)? {
                 Ok(None)
@@ -106,15 +107,15 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
                 Err(unexpected(&item, "wait"))
             };
         };
-        let reference = reference.get();
-        let key = reference.key_on(serial).map_or_else(|| connection.key(&reference.inner).or_raise(py), Ok)?;
-        in_order &= keys.last().is_none_or(|before| number(*before) < number(key));
-        keys.push(key);
+        let key = key_of(reference.get())?;
+        let this = Some(number(key));
+        in_order &= before < this;
+        before = this;
         if ready.len() < wanted && connection.has(key) {
             ready.push(index);
         }
     }
-    if !in_order && repeats(&keys) {
+    if !in_order && repeats(&items.iter().map(|item| key_of(item.cast::<ObjectRef>()?.get())).collect::<PyResult<Vec<_>>>()?) {
         return Err(PyValueError::new_err("wait takes each reference once"));
     }
     Ok(Some(ready))
@@ -142,16 +143,14 @@ fn repeats(keys: &[ObjectKey]) -> bool {
 }
 
 /// Those at the places `chosen`, which rise, and the others.
-fn split<'py>(items: &Bound<'py, PyList>, chosen: &[usize]) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+fn split<'py>(items: Bound<'py, PyList>, chosen: &[usize]) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let py = items.py();
-    let all = || items.get_slice(0, items.len());
     let (there, rest) = if chosen.len() == items.len() {
-        (all(), PyList::empty(py))
+        (items, PyList::empty(py))
     } else if chosen.len() < FEW {
         let there = chosen.iter().map(|index| items.get_item(*index)).collect::<PyResult<Vec<_>>>()?;
-        let rest = all();
-        chosen.iter().rev().try_for_each(|index| rest.del_item(*index))?;
-        (PyList::new(py, there)?, rest)
+        chosen.iter().rev().try_for_each(|index| items.del_item(*index))?;
+        (PyList::new(py, there)?, items)
     } else {
         let (mut there, mut rest) = (Vec::with_capacity(chosen.len()), Vec::with_capacity(items.len() - chosen.len()));
         let mut chosen = chosen.iter().copied().peekable();

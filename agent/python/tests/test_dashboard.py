@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import plasmon
 import pytest
@@ -48,19 +48,70 @@ def view(name: str) -> str:
     return shown.decode()
 
 
-@pytest.mark.parametrize("name", SHOWS)
-def test_the_dashboard_shows_what_the_page_tells_of(name: str) -> None:
-    # What the program has stays as long as its module.
-    program = f"import runpy, sys; kept = runpy.run_path({str(EXAMPLES / f'{name}.py')!r}); print('done', flush=True); sys.stdin.read()"
+@contextlib.contextmanager
+def come_to_an_end(name: str) -> Iterator[None]:
+    """While it lasts, an example's program has come to its end, or to where it cancels something, and keeps what it has."""
+    # What it has stays as long as its module.
+    program = f"""
+import plasmon, runpy, sys
+def stay(*_):
+    print("done", flush=True)
+    sys.stdin.read()
+plasmon.cancel = stay
+kept = runpy.run_path({str(EXAMPLES / f"{name}.py")!r})
+stay()
+"""
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
+        assert process.stdin is not None and process.stdout is not None
         while (line := line_of(process)) != "done\n":
             assert line, "the program has not run to its end"
-        shown = view("references")
+        yield
         process.stdin.close()
+        process.stdout.read()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("name", SHOWS)
+def test_the_dashboard_shows_what_the_page_tells_of(name: str) -> None:
+    with come_to_an_end(name):
+        shown = view("references")
     for holder, place, kind in SHOWS[name]:
         fits = [row for row in shown.splitlines() if kind in row and holder in row and place.split()[-1] in row]
         assert len(fits) == 1, f"{holder} {place} {kind} in:\n{shown}"
+
+
+#: Of the examples that are not about rows: in each view, what stands in one of its lines.
+TOLD: dict[str, dict[str, list[list[str]]]] = {
+    "leak": {
+        "sites": [["15.3M", " 20 ", "put object", "remember leak.py:10"]],
+        "overview": [["remember leak.py:10 (put object)", "15.3M", " 20 ", "+15.3M"]],
+    },
+    "memory_aware": {
+        "tasks": [
+            ["SomeActor", "alive", "400 MiB memory"],
+            ["finished", "some_function", "600 MiB memory", "memory_aware.py:23"],
+            ["infeasible", "some_function", "2 GiB memory", "asks for 2 GiB memory, the node has 1 GiB memory", "memory_aware.py:25"],
+        ],
+        "overview": [["400M of 1.00G memory"], ["1 task waits"], ["infeasible", "it waits until it is cancelled"]],
+    },
+    "out_of_memory": {
+        "tasks": [["failed", "allocate", "out of memory: worker", "out_of_memory.py:28"]],
+        "events": [["out of memory", "more than the threshold of", "killed worker", "allocate"], ["process died", "(killed: out of memory)"]],
+    },
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_the_dashboard_tells_of_what_the_program_shows(name: str) -> None:
+    def missing(of: str) -> list[list[str]]:
+        lines = view(of).splitlines()
+        return [texts for texts in TOLD[name][of] if not any(all(text in line for text in texts) for line in lines)]
+
+    with come_to_an_end(name):
+        for of in TOLD[name]:
+            until(f"the view of {of} has all of {TOLD[name][of]}", lambda: not missing(of))
+        if name == "leak":
+            assert "forget leak.py" not in view("sites"), "what forgets its objects holds none"
 
 
 #: What a terminal is sent: a control sequence with its parameters, another escape, or a character.

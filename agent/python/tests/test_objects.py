@@ -41,14 +41,74 @@ class Point:
         Point(3),
         range(5),
         {"a": [b"y" * 5000] * 3},
+        [b"z" * 200_000, {"array": bytearray(b"a" * 200_000), "text": "long" * 50_000}, (b"z" * 70_000, 1)],
+        "a long text of ASCII" * 10_000,
+        "ein längerer Text" * 10_000,
+        "\ud800 lone" * 20_000,
         float("inf"),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:40],
 )
 def test_what_is_put_is_got(value: Any) -> None:
     got = plasmon.get(plasmon.put(value))
     assert got == value
     assert type(got) is type(value)
+
+
+class Holder:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+def test_long_bytes_anywhere_in_a_value_are_copied_once_and_no_more() -> None:
+    from plasmon._pickling import encode
+
+    held, array = b"h" * 100_000, bytearray(b"a" * 100_000)
+    for value in ([held, 1, held], {"array": array, "holder": Holder((held,))}, Holder([lambda: 1, held, array])):
+        first, pieces, parts = encode(value)
+        # What is written are the program's own bytes, once each: from there they are copied into shared memory.
+        lent = [piece.obj if isinstance(piece, memoryview) else piece for piece in pieces]
+        assert sum(piece is held for piece in lent) == 1
+        assert sum(piece is array for piece in lent) == (0 if isinstance(value, list) else 1)
+        assert len(first) + sum(len(piece) for piece in pieces if piece is not held) < 110_000 and not parts
+
+
+def test_a_task_returns_long_bytes_within_values() -> None:
+    @plasmon.remote
+    def make(size: int) -> dict[str, Any]:
+        return {"bytes": [b"r" * size], "array": bytearray(size)}
+
+    assert plasmon.get(make.remote(1_000_000)) == {"bytes": [b"r" * 1_000_000], "array": bytearray(1_000_000)}
+
+
+class PutsAnother:
+    def __reduce__(self) -> Any:
+        return plasmon.get, (), {"inner": plasmon.get(plasmon.put([b"i" * 100_000, plasmon.put(1)]))[0]}
+
+    def __setstate__(self, state: Any) -> None:
+        raise AssertionError("never read")
+
+
+class Resizes:
+    def __init__(self, array: bytearray) -> None:
+        self.array = array
+
+    def __reduce__(self) -> Any:
+        self.array.append(0)
+        return str, ()
+
+
+def test_a_value_may_use_the_store_while_it_is_written_and_not_change_what_was() -> None:
+    from plasmon._pickling import encode
+
+    inner = encode(PutsAnother())
+    assert b"".join([inner[0], *inner[1]]) == pickle.dumps(PutsAnother(), 5)
+    array = bytearray(100_000)
+    with pytest.raises(BufferError):
+        plasmon.put([array, Resizes(array)])
+    # What failed leaves nothing to those that come after it.
+    array.append(1)
+    assert plasmon.get(plasmon.put([1, array])) == [1, array]
 
 
 def test_lambdas_and_local_classes_are_values() -> None:

@@ -129,7 +129,7 @@ impl Core {
             ended_ms: None,
             cause: None,
         };
-        self.actors.insert(key, actor);
+        self.actors.insert(actor);
         self.submit(from, constructor, Role::Constructor(key), job, out)
     }
 
@@ -183,8 +183,8 @@ impl Core {
     }
 
     /// Sends an actor as many calls as it may run, and quick ones ahead. A call goes when its arguments are in the store and kept there
-    /// for it; calls of other callers do not wait for that. None with such arguments is sent ahead: those whom the call before it waits for
-    /// may need the room.
+    /// for it; calls of other callers do not wait for that. None with much of such arguments is sent ahead: those whom the call before it
+    /// waits for may need the room.
     pub(super) fn serve_actor(&mut self, key: ObjectKey, out: &mut impl Outbox) {
         let now_ms = self.now_ms;
         if let Some(worker) = self.actors.get(&key).filter(|actor| !actor.running.is_empty()).and_then(|actor| actor.worker) {
@@ -205,7 +205,7 @@ impl Core {
             let quick = || self.tasks.get(&call).is_some_and(|call| actor.quick.as_ref() == Some(&call.function));
             let stored = self.has_stored_arguments(call);
             // Nobody goes before the one whose turn it is.
-            if !has_place && (stored || !quick()) {
+            if !has_place && (!quick() || (stored && !self.has_few_arguments(call))) {
                 break;
             }
             if stored && !self.prepare_call(key, call) {

@@ -18,6 +18,10 @@ use crate::store::object::{Object, Residency};
 /// What arguments may take up of the store (Ray's `max_task_args_memory_fraction`), percent.
 const MAX_PERCENT: u64 = 70;
 
+/// What the arguments of a call that comes after others may take up of the store: a part of it, and never more than so many bytes. All that
+/// are sent ahead have less than a hundredth of the store.
+const FEW: (u64, u64) = (4096, 4 << 10);
+
 /// How long a task pauses for whose arguments there was no room, milliseconds.
 const PAUSE_MS: u64 = 1000;
 
@@ -54,6 +58,22 @@ impl Core {
     pub(super) fn has_stored_arguments(&self, key: TaskKey) -> bool {
         let stored = |key: ObjectKey| self.objects.get(key).is_some_and(|object| object.state == Some(ObjectState::InMemory));
         self.tasks.get(&key).is_some_and(|task| task.objects().into_iter().any(stored))
+    }
+
+    /// Whether the arguments of a call are few bytes that can be kept at once, without anybody's waiting for that.
+    pub(super) fn has_few_arguments(&self, key: TaskKey) -> bool {
+        let Some(task) = self.tasks.get(&key) else { return false };
+        let mut bytes = 0;
+        for object in task.objects().iter().filter_map(|key| self.objects.get(*key)) {
+            match object.residency {
+                Residency::Spilled | Residency::Restoring => return false,
+                _ if object.state == Some(ObjectState::InMemory) => bytes += object.length,
+                _ => {}
+            }
+        }
+        let most = (self.config.capacity / FEW.0).min(FEW.1);
+        let room = self.arguments.bytes + bytes <= self.config.capacity / 100 * MAX_PERCENT;
+        bytes <= most && room && self.arguments.waiting.is_empty() && self.arguments.alone.is_none()
     }
 
     /// Keeps the arguments of a task that could begin, and has them read back.

@@ -20,6 +20,9 @@ impl Core {
         let Some(task) = self.running(from, key)?.filter(|task| task.is_pending()) else { return Ok(()) };
         let before = std::mem::replace(&mut task.status, TaskStatus::Running);
         task.started_ms = Some(now_ms);
+        if let Some(actor) = task.role.actor() {
+            self.actors.mark(&actor);
+        }
         self.status_changed(Some(before), TaskStatus::Running);
         self.limit_attempt(key);
         Ok(())
@@ -163,8 +166,8 @@ impl Core {
         match activity {
             Activity::Busy(key) => self.lend_argument_room(key, blocked),
             Activity::Actor(actor) => {
-                let calls = self.actors.get(&actor).map(|actor| actor.running.clone()).unwrap_or_default();
-                calls.into_iter().for_each(|call| self.lend_argument_room(call, blocked));
+                let calls = self.actors.get(&actor).map(|actor| actor.running.iter().chain(&actor.ahead).copied().collect::<Vec<_>>());
+                calls.into_iter().flatten().for_each(|call| self.lend_argument_room(call, blocked));
             }
             _ => {}
         }

@@ -202,7 +202,8 @@ impl Core {
     }
 
     fn check_actors(&self) -> Result<(), String> {
-        for (key, actor) in &self.actors {
+        for actor in self.actors.values() {
+            let key = &actor.key;
             let handle = self.objects.get(*key);
             ensure(actor.lives() == handle.is_some_and(|handle| handle.state != Some(ObjectState::Failed)), || {
                 format!("{key:?} is {} as an actor", actor.status)
@@ -246,7 +247,7 @@ impl Core {
                 })?;
             }
         }
-        let named = self.actor_names.values().filter(|key| self.actors.get(*key).is_some_and(Actor::lives)).count();
+        let named = self.actor_names.values().filter(|key| self.actors.get(key).is_some_and(Actor::lives)).count();
         ensure(named == self.actor_names.len(), || "a dead actor has a name".to_owned())?;
         for (id, job) in &self.jobs {
             let workers = |actors: bool| {

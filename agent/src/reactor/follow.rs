@@ -1,10 +1,11 @@
 //! What changed in the long tables, for whoever follows them.
 
 use plasmon_protocol::column::Table;
+use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::stream::Rows;
 use plasmon_protocol::window::live::Changed;
 
-use super::Core;
+use super::{Activity, Core};
 
 impl Core {
     /// See [`crate::telemetry::tables::Tables::follow`].
@@ -14,7 +15,10 @@ impl Core {
             Table::Objects => Some(self.changed_objects(begin, most)),
             Table::Sites => Some(self.changed_sites(begin, most)),
             Table::Tasks => Some(self.changed_tasks(begin, most)),
-            _ => None,
+            Table::Actors => Some(self.changed_actors(begin, most)),
+            Table::Processes => Some(self.changed_processes(begin, most)),
+            // One row; and at most `MAX_EVENTS` events, as many of the dead as are kept, and a file for each 100 MiB on disk.
+            Table::Store | Table::Events | Table::PostMortem | Table::SpillFiles => None,
         }
     }
 
@@ -29,7 +33,16 @@ impl Core {
             Table::Objects => self.objects.changes.forget(),
             Table::Sites => self.sites.forget_told(),
             Table::Tasks => self.tasks.places_changed.forget(),
-            _ => {}
+            Table::Actors => {
+                self.actors.changes.forget();
+                self.processes.changes_in_actors.forget();
+            }
+            Table::Processes => {
+                self.processes.changes.forget();
+                self.actors.changes_in_processes.forget();
+                self.store.slack_changes().forget();
+            }
+            Table::Store | Table::Events | Table::PostMortem | Table::SpillFiles => {}
         }
     }
 
@@ -39,6 +52,7 @@ impl Core {
             self.references.changes.mark_all();
             self.objects.changes.mark_all();
             self.tasks.places_changed.mark_all();
+            self.actors.changes.mark_all();
         }
     }
 
@@ -101,6 +115,61 @@ impl Core {
         }
         let complete = self.tasks.places_changed.is_told(end);
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::Tasks(rows), end, complete }
+    }
+
+    /// An actor's row tells of its process, too.
+    fn changed_actors(&mut self, begin: bool, most: usize) -> Changed {
+        if begin {
+            self.actors.changes.follow(0);
+            self.processes.changes_in_actors.follow(u32::MAX);
+        }
+        self.notice_renamed();
+        for id in self.processes.changes_in_actors.take(u32::MAX, usize::MAX) {
+            if let Some(Activity::Actor(key)) = self.process(ProcessId(id)).map(|process| process.activity) {
+                self.actors.mark(&key);
+            }
+        }
+        let end = self.actors.end();
+        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for place in self.actors.changes.take(end, most) {
+            match self.actors.at(place) {
+                Some(actor) => {
+                    places.push(place);
+                    rows.push(self.actor_row(actor));
+                }
+                None => gone.push(place),
+            }
+        }
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Actors(rows), end, complete: self.actors.changes.is_told(end) }
+    }
+
+    /// A process's row tells of its actor's calls and of its leases, too.
+    fn changed_processes(&mut self, begin: bool, most: usize) -> Changed {
+        if begin {
+            self.processes.changes.follow(0);
+            self.actors.changes_in_processes.follow(u32::MAX);
+            self.store.slack_changes().follow(u32::MAX);
+        }
+        for place in self.actors.changes_in_processes.take(u32::MAX, usize::MAX) {
+            if let Some(worker) = self.actors.at(place).and_then(|actor| actor.worker) {
+                self.processes.changes.mark(worker.0);
+            }
+        }
+        for id in self.store.slack_changes().take(u32::MAX, usize::MAX) {
+            self.processes.changes.mark(id);
+        }
+        let end = self.processes.end();
+        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for place in self.processes.changes.take(end, most) {
+            match self.process(ProcessId(place)) {
+                Some(process) => {
+                    places.push(place);
+                    rows.push(self.process_row(ProcessId(place), process));
+                }
+                None => gone.push(place),
+            }
+        }
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Processes(rows), end, complete: self.processes.changes.is_told(end) }
     }
 
     /// Figures are compared, not noted as they change: there are so few sites at most that this costs less.

@@ -166,7 +166,7 @@ impl Core {
             weight.bytes += length;
         });
         for row in self.references.holders(first).take(rows as usize) {
-            if let Some(holder) = self.processes.get_mut(row.process.0 as usize).and_then(Option::as_deref_mut) {
+            if let Some(holder) = self.processes.get_mut(row.process) {
                 holder.rows += 1;
                 holder.held_bytes += length;
             }

@@ -330,7 +330,7 @@ impl Core {
     /// A process has a lease without objects. It is called back when somebody waits for room, or when the process keeps more of them
     /// warm than its share.
     pub(super) fn bound_slack(&self, process: ProcessId, out: &mut impl Outbox) {
-        let wanted = !self.creates.is_empty() || self.store.slack_of(process) > self.store.slack_limit();
+        let wanted = !self.creates.is_empty() || self.store.slack_of(process) > self.store.warm_limit();
         if wanted && self.dying != Some(process) {
             out.recall(process);
         }
@@ -339,11 +339,10 @@ impl Core {
     /// Asks everybody for the leases that they do not need.
     pub(super) fn recall(&mut self, out: &mut impl Outbox) {
         let mut asked = 0;
-        for (index, process) in self.processes.iter().enumerate() {
-            let Some(process) = process else { continue };
+        for (id, process) in self.processes.iter() {
             if process.leases.iter().flatten().any(|lease| self.store.lease(*lease).is_some_and(Lease::is_idle)) {
                 asked += 1;
-                out.recall(ProcessId(index as u32));
+                out.recall(id);
             }
         }
         // With spilling on it is the daily way to room.

@@ -190,7 +190,7 @@ impl Core {
     pub(super) fn weigh_holders(&mut self, key: ObjectKey, change: impl Fn(u64) -> u64) {
         let Some(object) = self.objects.get(key) else { return };
         for row in self.references.holders(object.first_row).take(object.rows as usize) {
-            if let Some(holder) = self.processes.get_mut(row.process.0 as usize).and_then(Option::as_deref_mut) {
+            if let Some(holder) = self.processes.get_mut(row.process) {
                 holder.held_bytes = change(holder.held_bytes);
             }
         }
@@ -217,12 +217,15 @@ impl Core {
         if *count_mut(&mut object.counts, count) == u32::MAX {
             return Err(Violation(format!("object {} held more often than can be counted", key.on(self.config.node))));
         }
-        let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
+        let Some(holder) = self.processes.get_mut(process) else { return Ok(()) };
         let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
         let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);
         object.first_row = first_holder;
         if added == Added::NewRow {
             object.rows += 1;
+            if object.actor {
+                self.actors.mark(&key);
+            }
             if !object.hidden {
                 holder.rows += 1;
                 holder.held_bytes += object.length;
@@ -242,7 +245,7 @@ impl Core {
     /// Lowers one of a process's counts; the object goes with its last one. False when the process has no such count.
     pub(super) fn release(&mut self, process: ProcessId, key: ObjectKey, count: Count) -> bool {
         let Some(object) = self.objects.get_mut(key) else { return false };
-        let Some(holder) = self.processes.get_mut(process.0 as usize).and_then(Option::as_deref_mut) else { return true };
+        let Some(holder) = self.processes.get_mut(process) else { return true };
         if object.rows == 0 {
             return false;
         }
@@ -251,6 +254,9 @@ impl Core {
             Removed::RowStays => {}
             Removed::RowGone => {
                 object.rows -= 1;
+                if object.actor {
+                    self.actors.mark(&key);
+                }
                 if !object.hidden {
                     holder.rows -= 1;
                     holder.held_bytes -= object.length;
@@ -353,7 +359,7 @@ impl Core {
             self.answer(waiter, key, out);
             return Ok(());
         }
-        let Some(process) = self.processes.get_mut(from.0 as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
+        let Some(process) = self.processes.get_mut(from) else { return Ok(()) };
         if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }

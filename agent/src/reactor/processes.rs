@@ -19,7 +19,7 @@ impl Core {
     /// A driver has connected: its number, and that of its new job.
     pub fn on_driver_connected(&mut self, pid: u32, name: &str) -> (ProcessId, JobId) {
         let name: Arc<str> = name.into();
-        let driver = ProcessId(self.processes.len() as u32);
+        let driver = ProcessId(self.processes.end());
         let id = self.begin_job(Root::Driver(driver), Arc::clone(&name));
         self.add_process(Process::new(pid, ProcessType::Driver, id, Arc::clone(&name), Activity::Free, self.now_ms));
         self.event(EventKind::DriverConnected, Severity::Info, Some(pid), format!("driver {pid} ({name}) connected as job {id}"));
@@ -48,10 +48,9 @@ impl Core {
     }
 
     pub(super) fn add_process(&mut self, process: Process) -> ProcessId {
-        self.processes.push(Some(Box::new(process)));
         self.living += 1;
         self.changes += 1;
-        ProcessId(self.processes.len() as u32 - 1)
+        self.processes.push(process)
     }
 
     /// A client broke the protocol. Its end follows through [`Core::on_process_lost`].
@@ -84,10 +83,9 @@ impl Core {
         }
         let how = &*departure.how;
         self.examine(id, &departure);
-        let Some(mut process) = self.processes.get_mut(id.0 as usize).and_then(Option::take) else { return };
         // It must be there while its rows are released, or their sums would not be kept.
+        let Some(process) = self.processes.get_mut(id) else { return };
         let (requests, leases) = (std::mem::take(&mut process.requests), std::mem::take(&mut process.leases));
-        self.processes[id.0 as usize] = Some(process);
         for (request, key) in requests {
             if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
                 cold.forget(id, request);
@@ -96,7 +94,7 @@ impl Core {
         self.dying = Some(id);
         self.release_rows(id, out);
         self.dying = None;
-        let Some(process) = self.processes[id.0 as usize].take() else { return };
+        let Some(process) = self.processes.take(id) else { return };
         if self.dead_pids.len() <= id.0 as usize {
             self.dead_pids.resize(id.0 as usize + 1, 0);
         }

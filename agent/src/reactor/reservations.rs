@@ -101,7 +101,7 @@ impl Core {
     /// Counts what a worker has reserved as lasting where nobody can say when it ends: actors, tasks that are blocked, and processes that
     /// stand still.
     fn weigh_reservation(&mut self, worker: ProcessId) {
-        let Some(process) = self.processes.get_mut(worker.0 as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(process) = self.processes.get_mut(worker) else { return };
         let lasts = process.blocked || process.stopped || matches!(process.activity, Activity::Actor(_));
         let Some(reservation) = process.reservation.as_mut().filter(|reservation| lasts && !reservation.lasting) else { return };
         reservation.lasting = true;
@@ -109,7 +109,7 @@ impl Core {
     }
 
     fn unweigh_reservation(&mut self, worker: ProcessId) {
-        let Some(process) = self.processes.get_mut(worker.0 as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(process) = self.processes.get_mut(worker) else { return };
         let Some(reservation) = process.reservation.as_mut().filter(|reservation| reservation.lasting) else { return };
         reservation.lasting = false;
         self.resources.set_lasting(reservation.part(reservation.what()), false);

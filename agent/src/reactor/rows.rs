@@ -134,7 +134,9 @@ impl Core {
     }
 
     pub(super) fn actor_row(&self, actor: &Actor) -> ActorRow {
-        let worker = actor.worker.and_then(|worker| self.process(worker));
+        // One that is told to go is its actor no more.
+        let is_its = |worker: &&Process| worker.activity == Activity::Actor(actor.key);
+        let worker = actor.worker.and_then(|worker| self.process(worker)).filter(is_its);
         let current = actor.running.first().and_then(|call| self.tasks.get(call));
         ActorRow {
             actor_id: actor.key.on(self.config.node).into(),
@@ -229,7 +231,7 @@ impl Core {
 
     /// All live processes.
     pub(super) fn living_processes(&self) -> impl Iterator<Item = (ProcessId, &Process)> {
-        self.processes.iter().enumerate().filter_map(|(index, process)| Some((ProcessId(index as u32), process.as_deref()?)))
+        self.processes.iter()
     }
 
     /// The ledger of this instant.

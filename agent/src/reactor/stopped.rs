@@ -11,8 +11,8 @@ impl Core {
     pub fn on_stopped(&mut self, stopped: &[ProcessId], out: &mut impl Outbox) {
         let tasks = &self.tasks;
         let (mut changed, mut asked) = (Vec::new(), Vec::new());
-        for (index, process) in self.processes.iter_mut().enumerate() {
-            let (id, Some(process)) = (ProcessId(index as u32), process) else { continue };
+        for id in (0..self.processes.end()).map(ProcessId) {
+            let Some(process) = self.processes.quiet_mut(id) else { continue };
             let moved = std::mem::replace(&mut process.stopped, stopped.contains(&id));
             // Idle ones that go on may take what waits.
             self.dispatch_wanted |= moved && !process.stopped;
@@ -28,7 +28,10 @@ impl Core {
         asked.into_iter().for_each(|id| self.ask_back(id, out));
         // What is kept for whoever waits for them is not worth keeping meanwhile.
         self.dispatch_wanted |= !changed.is_empty();
-        changed.into_iter().for_each(|id| self.reweigh_reservation(id));
+        for id in changed {
+            self.processes.mark(id);
+            self.reweigh_reservation(id);
+        }
         self.settle(out);
     }
 }

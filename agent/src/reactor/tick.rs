@@ -57,10 +57,11 @@ impl Core {
     pub fn on_sample(&mut self, machine: Machine, usages: impl IntoIterator<Item = (ProcessId, Usage)>) {
         self.machine = machine;
         for (id, usage) in usages {
-            if let Some(process) = self.process_mut(id) {
-                process.usage = usage;
-                // Read seldom, and stale by now.
-                process.unique_bytes = None;
+            let Some(process) = self.processes.quiet_mut(id) else { continue };
+            // Read seldom, and stale by now.
+            process.unique_bytes = None;
+            if std::mem::replace(&mut process.usage, usage) != usage {
+                self.processes.mark(id);
             }
             self.notice_heap(id, usage.heap_bytes());
         }
@@ -81,9 +82,6 @@ impl Core {
 
     /// Processes with their ids in the operating system, to be sampled.
     pub fn pids(&self) -> impl Iterator<Item = (ProcessId, u32)> {
-        self.processes.iter().enumerate().filter_map(|(index, process)| {
-            let pid = process.as_ref()?.pid;
-            (pid != 0).then_some((ProcessId(index as u32), pid))
-        })
+        self.processes.iter().map(|(id, process)| (id, process.pid)).filter(|(_, pid)| *pid != 0)
     }
 }

@@ -67,7 +67,7 @@ impl Core {
     /// What a worker's tasks have been like lately decides whether more of them are sent ahead, and whether those that were stay.
     pub(super) fn learn_quickness(&mut self, worker: ProcessId, key: TaskKey, out: &mut impl Outbox) {
         let function = self.tasks.get(&key).filter(|task| task.role == Role::Function).map(|task| &task.function);
-        let Some(process) = self.processes.get_mut(worker.0 as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(process) = self.processes.get_mut(worker) else { return };
         let took_long = process.window.turn_ms + LONG_MS <= self.now_ms;
         process.window.learn(function, self.now_ms);
         if process.window.most == 1 && !self.quick.contains(&worker) {

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str, begins: bool) -> Lines {
-        Lines { text: text.to_owned(), begins }
+        Lines { text: text.to_owned(), begins, left_out: 0 }
     }
 
     #[test]

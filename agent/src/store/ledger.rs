@@ -4,6 +4,7 @@ use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::record::Ledger;
 
 use super::lease::Lease;
+use crate::changes::Changes;
 
 /// The line that a live object's bytes stand in: the first that holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +35,8 @@ pub struct Books {
     /// The same by leaseholder, indexed by process; what dead processes left behind is in no entry.
     slack_of: Vec<u64>,
     creating: u64,
+    /// Processes whose slack changed, for whoever follows their rows.
+    pub slack_changes: Changes,
 }
 
 impl Books {
@@ -48,6 +51,7 @@ impl Books {
                 self.slack_of.resize(index + 1, 0);
             }
             self.slack_of[index] += lease.slack();
+            self.slack_changes.mark(process.0);
         }
     }
 
@@ -82,6 +86,7 @@ impl Books {
         self.creating -= lease.creating_bytes();
         if let Some((process, _)) = lease.owner {
             self.slack_of[process.0 as usize] -= lease.slack();
+            self.slack_changes.mark(process.0);
         }
     }
 

@@ -8,7 +8,7 @@ use plasmon_protocol::window::live::{Live, live};
 
 use super::model::Check;
 
-const TABLES: [Table; 4] = [Table::References, Table::Objects, Table::Tasks, Table::Sites];
+const TABLES: [Table; 6] = [Table::References, Table::Objects, Table::Tasks, Table::Sites, Table::Actors, Table::Processes];
 
 #[derive(Default)]
 pub(crate) struct Follower {
@@ -27,6 +27,8 @@ fn same(one: Rows, other: Rows) -> bool {
         (Rows::Objects(one), Rows::Objects(other)) => sorted(one) == sorted(other),
         (Rows::Tasks(one), Rows::Tasks(other)) => sorted(one) == sorted(other),
         (Rows::Sites(one), Rows::Sites(other)) => sorted(one) == sorted(other),
+        (Rows::Actors(one), Rows::Actors(other)) => sorted(one) == sorted(other),
+        (Rows::Processes(one), Rows::Processes(other)) => sorted(one) == sorted(other),
         _ => false,
     }
 }

@@ -296,6 +296,13 @@ impl SlotTable {
         Some(SlotEntry { state: SlotState::Pending, ..unpack(word) })
     }
 
+    /// A slot's generation and what stands there, without the rest; `None` when there is no such slot.
+    #[inline]
+    pub fn state(&self, slot: u32) -> Option<(u32, SlotState)> {
+        let entry = unpack(acquire(&self.entries.get(slot as usize)?.word));
+        Some((entry.generation, entry.state))
+    }
+
     /// Agent only: says whether it looks at the rings by itself. Before it really sleeps it must look into all rings once more, after this call.
     /// False when the table is not this process's to write.
     pub fn set_agent_state(&self, state: AgentState) -> bool {
@@ -373,7 +380,7 @@ mod tests {
         assert_eq!(client.read(4999), Some(SlotEntry::default()));
         assert!(table.publish(4999, 7, SlotState::InMemory, 1 << 40, 12));
         let entry = SlotEntry { generation: 7, state: SlotState::InMemory, offset: 1 << 40, length: 12, rest: 0 };
-        assert_eq!(client.read(4999), Some(entry));
+        assert_eq!((client.read(4999), client.state(4999)), (Some(entry), Some((7, SlotState::InMemory))));
         assert!(table.set_state(4999, 7, SlotState::Failed));
         assert_eq!(client.read(4999), Some(SlotEntry { state: SlotState::Failed, ..entry }));
         assert!(!client.publish(0, 1, SlotState::InMemory, 0, 0), "a client published");
@@ -406,7 +413,7 @@ mod tests {
     fn bounds_and_headers_are_checked() {
         let table = SlotTable::create(100).unwrap();
         assert!(!table.publish(100, 1, SlotState::InMemory, 0, 0));
-        assert_eq!(table.read(100), None);
+        assert_eq!((table.read(100), table.state(100)), (None, None));
         assert_eq!(table.read(u32::MAX), None);
         // 101 slots need as many pages as 100.
         let error = SlotTable::open(table.fd().unwrap().try_clone_to_owned().unwrap(), 101).unwrap_err();

@@ -72,8 +72,9 @@ impl Grouping {
     }
 }
 
-/// Numbers by value and before words.
-fn compare_keys(a: &str, b: &str) -> Ordering {
+/// The order of groups by their keys: numbers by value and before words.
+#[must_use]
+pub fn compare_keys(a: &str, b: &str) -> Ordering {
     match (a.parse::<u64>(), b.parse::<u64>()) {
         (Ok(left), Ok(right)) => left.cmp(&right).then_with(|| a.cmp(b)),
         (Ok(_), Err(_)) => Ordering::Less,

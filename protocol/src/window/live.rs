@@ -19,7 +19,7 @@ mod tests;
 use super::{Plan, Window};
 use crate::column::Table;
 use crate::error::Error;
-use crate::record::{ObjectRow, ReferenceRow, SiteRow, TaskRow};
+use crate::record::{ActorRow, ObjectRow, ProcessRow, ReferenceRow, SiteRow, TaskRow};
 use crate::stream::{Rows, View};
 
 use index::Index;
@@ -86,7 +86,9 @@ pub fn live(table: Table) -> Option<Box<dyn Live>> {
         Table::Objects => Some(Box::new(Replica::<ObjectRow>::default())),
         Table::Tasks => Some(Box::new(Replica::<TaskRow>::default())),
         Table::Sites => Some(Box::new(Replica::<SiteRow>::default())),
-        _ => None,
+        Table::Actors => Some(Box::new(Replica::<ActorRow>::default())),
+        Table::Processes => Some(Box::new(Replica::<ProcessRow>::default())),
+        Table::Store | Table::Events | Table::PostMortem | Table::SpillFiles => None,
     }
 }
 

@@ -4,6 +4,7 @@ use plasmon_protocol::record::{NodeRow, SiteRow};
 
 use super::App;
 use super::subscribe::Slot;
+use crate::model::Merged;
 use crate::model::alert::{Alert, alerts, leak};
 use crate::model::leaks::Suspect;
 use crate::model::window::{Owner, Tabled};
@@ -31,6 +32,19 @@ impl App {
         let since = |number: usize| before.get(number).and_then(|member| member.lost_ms).unwrap_or(now_ms);
         let members = nodes.into_iter().enumerate();
         self.nodes = members.map(|(number, (node, lost))| Member { node, lost_ms: lost.then(|| since(number)) }).collect();
+    }
+
+    /// Notes what the rows of a subscription to several agents don't tell.
+    pub(super) fn note_merged(&mut self, id: u32, merged: Merged) {
+        if self.subscriptions.has(id) {
+            self.merged.insert(id, merged);
+        }
+    }
+
+    /// What the rows in a slot don't tell, where several agents are merged.
+    #[must_use]
+    pub fn merged(&self, slot: Slot) -> Option<&Merged> {
+        self.merged.get(&self.subscriptions.id(slot)?)
     }
 
     /// The short name of the node that a row is of, where several agents are merged.

@@ -34,6 +34,8 @@ pub enum Slot {
     Store,
     /// The rows or the thing that the place is about.
     Main,
+    /// More of the sites, in the order of the numbers.
+    More(u8),
     /// The other table of a view of two.
     Rest,
     /// Processes that died lately, for the events of their deaths.
@@ -140,6 +142,9 @@ impl App {
     /// The window in a slot, once it has come.
     #[must_use]
     pub fn window(&self, slot: Slot) -> Option<&model::Window> {
+        if slot == Slot::Main && self.joined.is_some() {
+            return self.joined.as_ref();
+        }
         self.model().windows.get(&self.subscriptions.id(slot)?)
     }
 
@@ -218,6 +223,7 @@ impl App {
             if let Some((old, resembles)) = old {
                 requests.push(Request::Unsubscribe { id: old });
                 if resembles {
+                    self.merged.remove(&old);
                     self.live.rename(old, id);
                     if let Some(frozen) = &mut self.frozen {
                         frozen.model.rename(old, id);
@@ -236,6 +242,7 @@ impl App {
     }
 
     fn forget(&mut self, id: u32) {
+        self.merged.remove(&id);
         self.live.forget(id);
         if let Some(frozen) = &mut self.frozen {
             frozen.model.forget(id);
@@ -258,7 +265,10 @@ impl App {
             wants.insert(Slot::Main, Want::Thing(target));
         } else if !route.tables().is_empty() {
             for slot in [Slot::Main, Slot::Rest] {
-                wants.extend(self.table(slot).map(|table| (slot, Want::View(self.table_view(slot, table)))));
+                let Some(table) = self.table(slot) else { continue };
+                let view = self.table_view(slot, table);
+                wants.extend(self.more_sites(&view).into_iter().map(|(slot, view)| (slot, Want::View(view))));
+                wants.insert(slot, Want::View(view));
             }
             if *route == Route::View(Page::Events) {
                 wants.insert(Slot::Dead, few(Table::PostMortem, DEAD));

@@ -1,28 +1,38 @@
 //! Several agents as one: what is asked for is asked of each, and what they answer is put together. Ids that are unique within one agent's
 //! life alone are moved apart, so that rows of different agents have different keys; see [`crate::model::apart`]. Of long tables each agent
 //! has a window read that slides with what is looked at; see [`crate::model::sliding`]. Groups can only be put in order when all of them are
-//! here, for one agent's largest may be another's smallest: of those as many are read as a viewer may have, and what is left out is told.
+//! here, for one agent's largest may be another's smallest: the largest are followed, and where that is not all the rest is read in
+//! [`pages`]. [`merge`] is how answers become one.
+
+mod merge;
+mod pages;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::select_all;
-use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{NodeRow, StoreRow};
-use plasmon_protocol::stream::{Body, Detail, Frame, GroupRow, MAX_WINDOW, Request, Rows, Target, Totals, View, Window};
-use plasmon_protocol::window::Query;
+use plasmon_protocol::record::NodeRow;
+use plasmon_protocol::stream::{Body, Detail, Frame, GroupRow, MAX_WINDOW, Request, Rows, Target, Totals, View};
+use tokio::time::{Instant, sleep_until};
 
 use super::websocket::WebSocketLink;
 use super::{Link, LinkEvent};
-use crate::model::apart::{self, APART, agent_of};
-use crate::model::sliding::{Part, Picture, Sliding};
-use crate::model::window::Tabled;
-use crate::model::{Applied, Model, Watched};
+use crate::model::apart;
+use crate::model::sliding::{Part, Sliding};
+use crate::model::{Applied, Merged, Model, Watched};
+
+use merge::{grouped, merged, named, of_agent};
+use pages::Pages;
 
 /// Views that were left of which it is known where their windows were.
 const LEFT: usize = 16;
-/// Windows of groups that are read of each agent: with what else a dashboard asks for, a viewer may have no more rows.
+/// Windows of groups that are followed of each agent: with what else a dashboard asks for, a viewer may have no more rows.
 const WINDOWS: u32 = 4;
+/// While groups are read, pictures of them are so far apart.
+const PICTURE: Duration = Duration::from_millis(200);
+/// Numbers of what is wanted are apart by this: windows come first, pages have the rest in turn.
+const NUMBERS: u32 = 16;
 
 /// One of the agents.
 #[derive(Debug)]
@@ -33,6 +43,8 @@ struct Agent {
     rows: BTreeMap<u32, Rows>,
     /// Windows that it was asked for, of groups that don't fit one.
     windows: BTreeMap<u32, u32>,
+    /// The rest of such groups, where those windows do not hold them.
+    pages: BTreeMap<u32, Pages>,
     node: Option<NodeRow>,
     lost: bool,
 }
@@ -52,6 +64,17 @@ struct Wanted {
     want: Want,
     /// Agents that do not serve it.
     refused: Vec<usize>,
+    /// What was told of it beside its rows.
+    told: Merged,
+    /// The last picture of groups that are read, and when it was told: what is read anew seldom is anything new.
+    picture: Option<Body>,
+    shown: Option<Instant>,
+}
+
+impl Wanted {
+    fn new(id: u32, want: Want) -> Self {
+        Self { id, want, refused: Vec::new(), told: Merged::default(), picture: None, shown: None }
+    }
 }
 
 /// The dashboard's end of several agents.
@@ -70,7 +93,12 @@ pub struct ManyLink {
 
 /// What agents know a window of what is wanted by.
 fn window_id(number: u32, window: u32) -> u32 {
-    number * WINDOWS + window
+    number * NUMBERS + window
+}
+
+/// What it knows a page by.
+fn page_id(number: u32, page: u32) -> u32 {
+    window_id(number, WINDOWS + page % (NUMBERS - WINDOWS))
 }
 
 impl Agent {
@@ -80,17 +108,31 @@ impl Agent {
         (0..windows).map(move |window| window_id(number, window))
     }
 
-    /// Its totals, the groups that are here of its, each once: windows of different instants may have one twice. And how many it has beside
-    /// them.
-    fn groups(&self, number: u32) -> Option<(Totals, Vec<GroupRow>, u64)> {
+    /// Its totals, and the groups that are here of its, each once: windows of different instants may have one twice.
+    fn groups(&self, number: u32) -> Option<(Totals, Vec<&GroupRow>)> {
         let first = self.replica.windows.get(&window_id(number, 0))?;
-        let (mut all, mut seen) = (Vec::new(), HashSet::new());
-        for id in self.asked(number) {
-            let groups = self.replica.windows.get(&id).and_then(|window| window.of::<GroupRow>()).unwrap_or_default();
-            all.extend(groups.iter().filter(|group| seen.insert(group.key.as_str())).cloned());
+        if let Some(pages) = self.pages.get(&number) {
+            return Some((first.totals, pages.groups().collect()));
         }
-        let left_out = first.totals.groups.saturating_sub(all.len() as u64);
-        Some((first.totals, all, left_out))
+        let mut seen = HashSet::new();
+        let windows = self.asked(number).filter_map(|id| self.replica.windows.get(&id)?.of::<GroupRow>());
+        Some((first.totals, windows.flatten().filter(|group| seen.insert(group.key.as_str())).collect()))
+    }
+
+    /// How many groups of how many were read of what is wanted, while that is under way.
+    fn reading(&self, number: u32) -> Option<(u64, u64)> {
+        let read = self.pages.get(&number)?.read().filter(|_| !self.lost)?;
+        Some((read, self.replica.windows.get(&window_id(number, 0))?.totals.groups))
+    }
+
+    /// Asks for the next page.
+    fn turn(&mut self, number: u32, view: &View) {
+        let Some(pages) = self.pages.get_mut(&number) else { return };
+        let old = page_id(number, pages.number());
+        self.replica.forget(old);
+        self.link.send(Request::Unsubscribe { id: old });
+        let (page, view) = pages.ask(view);
+        self.link.send(Request::Subscribe { id: page_id(number, page), view });
     }
 
     /// Whether every window of its that it was asked for is here.
@@ -103,8 +145,15 @@ impl ManyLink {
     /// Over connections that keep themselves, in the order in which they are shown.
     #[must_use]
     pub fn new(links: Vec<WebSocketLink>) -> Self {
-        let agent =
-            |link| Agent { link, replica: Model::default(), rows: BTreeMap::new(), windows: BTreeMap::new(), node: None, lost: true };
+        let agent = |link| Agent {
+            link,
+            replica: Model::default(),
+            rows: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            node: None,
+            lost: true,
+        };
         Self {
             agents: links.into_iter().map(agent).collect(),
             wants: BTreeMap::new(),
@@ -133,6 +182,7 @@ impl ManyLink {
                 for (window, id) in (0..).zip(agent.asked(id)) {
                     agent.link.send(Request::Subscribe { id, view: of_agent(view, sliding, number, window) });
                 }
+                agent.turn(id, view);
             }
             Want::Thing(target) => {
                 if let Some(target) = apart::target(target, number) {
@@ -142,18 +192,77 @@ impl ManyLink {
         }
     }
 
-    /// Asks an agent for more windows when its groups don't fit those that it was asked for.
+    /// Asks an agent for more windows when its groups don't fit those that it was asked for, and for the rest page by page.
     fn ask_on(&mut self, number: usize, id: u32) {
         let Some(Wanted { want: Want::View(view, sliding), .. }) = self.wants.get(&id) else { return };
         let agent = &mut self.agents[number];
         let first = agent.replica.windows.get(&window_id(id, 0));
         let Some(groups) = first.filter(|_| view.group.is_some()).map(|window| window.totals.groups) else { return };
-        let needed = u32::try_from(groups.div_ceil(MAX_WINDOW.into())).unwrap_or(WINDOWS).min(WINDOWS);
-        let asked = agent.windows.entry(id).or_insert(1);
-        for window in *asked..needed {
+        let needed = u32::try_from(groups.div_ceil(MAX_WINDOW.into())).unwrap_or(u32::MAX);
+        // Keys may be so long that a frame does not hold a window.
+        let is_cut = agent.asked(id).any(|id| agent.replica.windows.get(&id).is_some_and(|window| window.totals.cut > 0));
+        // A page has the rows of the last window.
+        let is_long = needed > WINDOWS || is_cut || agent.pages.contains_key(&id);
+        let most = if is_long { WINDOWS - 1 } else { WINDOWS };
+        let asked = agent.windows.get(&id).copied().unwrap_or(1);
+        let windows = needed.max(asked).min(most);
+        for window in asked..windows {
             agent.link.send(Request::Subscribe { id: window_id(id, window), view: of_agent(view, sliding, number, window) });
         }
-        *asked = needed.max(*asked);
+        for window in windows..asked {
+            agent.replica.forget(window_id(id, window));
+            agent.link.send(Request::Unsubscribe { id: window_id(id, window) });
+        }
+        agent.windows.insert(id, windows);
+        if is_long && !agent.pages.contains_key(&id) {
+            agent.pages.insert(id, Pages::default());
+            agent.turn(id, view);
+        }
+        if let Some(pages) = agent.pages.get_mut(&id) {
+            let windows = (0..windows).filter_map(|window| agent.replica.windows.get(&window_id(id, window))?.of::<GroupRow>());
+            windows.for_each(|rows| pages.update(rows));
+        }
+    }
+
+    /// Takes in a page, if it is the one that was asked for.
+    fn paged(&mut self, number: usize, id: u32) {
+        let Some(Wanted { want: Want::View(view, _), .. }) = self.wants.get(&(id / NUMBERS)) else { return };
+        let agent = &mut self.agents[number];
+        let Some(pages) = agent.pages.get_mut(&(id / NUMBERS)).filter(|pages| page_id(id / NUMBERS, pages.number()) == id) else { return };
+        // What changes of a page later is read with the next walk.
+        let Some(page) = agent.replica.windows.get(&id).filter(|_| pages.due().is_none()) else { return };
+        let now = Instant::now();
+        let goes_on = pages.take(page.start, &page.totals, page.of::<GroupRow>().unwrap_or_default(), now);
+        if goes_on {
+            agent.turn(id / NUMBERS, view);
+        } else {
+            agent.replica.forget(id);
+            agent.link.send(Request::Unsubscribe { id });
+        }
+        // All of them are put together for each picture, which takes longer than a page.
+        let shown = self.wants.get(&(id / NUMBERS)).and_then(|wanted| wanted.shown);
+        if !goes_on || shown.is_none_or(|shown| shown + PICTURE <= now) {
+            self.show(id / NUMBERS);
+        }
+    }
+
+    /// When the next walk through groups is due.
+    fn due(&self) -> Option<Instant> {
+        self.agents.iter().filter(|agent| !agent.lost).flat_map(|agent| agent.pages.values().filter_map(Pages::due)).min()
+    }
+
+    /// Begins the walks that are due.
+    fn walk(&mut self) {
+        let now = Instant::now();
+        for agent in self.agents.iter_mut().filter(|agent| !agent.lost) {
+            let due: Vec<u32> =
+                agent.pages.iter().filter(|(_, pages)| pages.due().is_some_and(|due| due <= now)).map(|(id, _)| *id).collect();
+            for id in due {
+                if let Some(Wanted { want: Want::View(view, _), .. }) = self.wants.get(&id) {
+                    agent.turn(id, view);
+                }
+            }
+        }
     }
 
     fn take(&mut self, number: usize, event: LinkEvent) {
@@ -162,6 +271,7 @@ impl ManyLink {
                 let agent = &mut self.agents[number];
                 agent.replica.connected((*node).clone());
                 agent.rows.retain(|id, _| agent.replica.windows.contains_key(id));
+                agent.pages.values_mut().for_each(Pages::begin);
                 (agent.node, agent.lost) = (Some(*node), false);
                 let ids: Vec<u32> = self.wants.keys().copied().collect();
                 ids.into_iter().for_each(|id| self.ask(number, id));
@@ -180,7 +290,7 @@ impl ManyLink {
                 }
             }
             LinkEvent::Frame(frame) => self.frame(number, *frame),
-            LinkEvent::Nodes(_) => {}
+            LinkEvent::Nodes(_) | LinkEvent::Merged { .. } => {}
         }
     }
 
@@ -204,7 +314,7 @@ impl ManyLink {
         let seq = frame.seq;
         let wants = &self.wants;
         let agent = &mut self.agents[number];
-        let applied = agent.replica.apply(frame, |id| wants.contains_key(&(id / WINDOWS)));
+        let applied = agent.replica.apply(frame, |id| wants.contains_key(&(id / NUMBERS)));
         // Groups have no ids to move.
         if let Some((id, window)) = id.and_then(|id| Some((id, agent.replica.windows.get(&id)?)))
             && !matches!(window.rows, Rows::Groups(_))
@@ -215,18 +325,24 @@ impl ManyLink {
         agent.link.send(Request::Ack { seq });
         match applied {
             Applied::Done | Applied::Answered(_) => {
-                if let Some(id) = id.map(|id| id / WINDOWS) {
-                    self.ask_on(number, id);
-                    self.show(id);
+                if let Some(id) = id {
+                    if id % NUMBERS < WINDOWS {
+                        self.ask_on(number, id / NUMBERS);
+                        self.show(id / NUMBERS);
+                    } else {
+                        self.paged(number, id);
+                    }
                 }
             }
-            Applied::Misfit(id) => self.ask(number, id / WINDOWS),
+            // Of a page that was ended.
+            Applied::Misfit(id) if id % NUMBERS >= WINDOWS => {}
+            Applied::Misfit(id) => self.ask(number, id / NUMBERS),
             Applied::Gap => {
                 let ids: Vec<u32> = self.wants.keys().copied().collect();
                 ids.into_iter().for_each(|id| self.ask(number, id));
             }
             Applied::Refused(refusal) => {
-                let refused = refusal.id.map(|id| id / WINDOWS);
+                let refused = refusal.id.map(|id| id / NUMBERS);
                 let wanted = refused.and_then(|id| self.wants.get_mut(&id));
                 let id = wanted.map(|wanted| {
                     wanted.refused.push(number);
@@ -241,15 +357,26 @@ impl ManyLink {
 
     /// Tells what all of them have of a subscription, and asks for what is missing.
     fn show(&mut self, id: u32) {
+        let missing = self.missing(id);
         let Some(wanted) = self.wants.get_mut(&id) else { return };
         let (number, refused) = (wanted.id, &wanted.refused);
         let is_live = |agent: usize, of: &Agent| !of.lost && !refused.contains(&agent);
         let all = self.agents.iter().enumerate().all(|(agent, of)| !is_live(agent, of) || of.has_all(id));
+        let mut merge = Merged { reading: None, missing };
         let body = match &mut wanted.want {
             Want::View(view, _) if view.group.is_some() => {
-                // A part of the groups looks like all of them, so nothing is told before all are here.
+                // A part of the groups looks like all of them: before all are here that is told, or nothing.
                 let parts: Vec<_> = self.agents.iter().filter(|_| all).filter_map(|agent| agent.groups(id)).collect();
-                (!parts.is_empty()).then(|| grouped(parts, number, view))
+                let reading = self.agents.iter().filter_map(|agent| agent.reading(id));
+                merge.reading = reading.reduce(|sum, more| (sum.0 + more.0, sum.1 + more.1)).filter(|_| all);
+                let body = if parts.is_empty() { None } else { grouped(parts, number, view) };
+                wanted.shown = Some(Instant::now());
+                if self.agents.iter().any(|agent| agent.pages.contains_key(&id)) {
+                    let before = std::mem::replace(&mut wanted.picture, body);
+                    wanted.picture.clone().filter(|body| before.as_ref() != Some(body))
+                } else {
+                    body
+                }
             }
             Want::View(view, sliding) => {
                 let parts = self.agents.iter().enumerate().filter_map(|(agent, of)| {
@@ -263,11 +390,42 @@ impl ManyLink {
                 moved.into_iter().for_each(|agent| self.ask(agent, id));
                 body
             }
-            Want::Thing(_) => Some(Body::Detail { id: number, detail: self.detail(id).map(Box::new) }),
+            Want::Thing(_) => match self.detail(id) {
+                None if !merge.missing.is_empty() => Some(self.unknown(number, &merge.missing)),
+                detail => Some(Body::Detail { id: number, detail: detail.map(Box::new) }),
+            },
         };
+        if let Some(wanted) = self.wants.get_mut(&id)
+            && wanted.told != merge
+        {
+            wanted.told = merge.clone();
+            self.events.push_back(LinkEvent::Merged { id: number, merged: merge });
+        }
         if let Some(body) = body {
             self.tell(body);
         }
+    }
+
+    /// Lost agents that have told nothing of what is wanted and may know of it.
+    fn missing(&self, id: u32) -> Vec<usize> {
+        let Some(wanted) = self.wants.get(&id) else { return Vec::new() };
+        let lacks = |number: usize, agent: &Agent| match &wanted.want {
+            Want::View(..) => !agent.replica.windows.contains_key(&window_id(id, 0)),
+            Want::Thing(target) => {
+                let is_here = matches!(agent.replica.details.get(&window_id(id, 0)), Some(Watched::Here(_)));
+                !is_here && apart::target(target, number).is_some()
+            }
+        };
+        let lost = self.agents.iter().enumerate().filter(|(number, agent)| agent.lost && lacks(*number, agent));
+        lost.map(|(number, _)| number).collect()
+    }
+
+    /// Nobody has it; those that may are lost.
+    fn unknown(&self, id: u32, missing: &[usize]) -> Body {
+        let nodes = missing.iter().filter_map(|number| Some(self.agents.get(*number)?.node.as_ref()?.node.short()));
+        let names = nodes.collect::<Vec<_>>().join(" and ");
+        let message = format!("no other agent knows it, and node {names} was lost before it was asked");
+        Body::Error { id: Some(id), code: "lost".to_owned(), message, hint: "it is asked when the connection is there again".to_owned() }
     }
 
     /// The number that agents know something by.
@@ -278,8 +436,18 @@ impl ManyLink {
     fn want(&mut self, id: u32, want: Want) {
         self.last += 1;
         let number = self.last;
-        self.wants.insert(number, Wanted { id, want, refused: Vec::new() });
+        let target = match &want {
+            Want::Thing(target) => Some(target.clone()),
+            Want::View(..) => None,
+        };
+        self.wants.insert(number, Wanted::new(id, want));
         (0..self.agents.len()).for_each(|agent| self.ask(agent, number));
+        // Nobody who could answer is there.
+        let is_asked =
+            |(number, agent): (usize, &Agent)| !agent.lost && target.as_ref().is_none_or(|target| apart::target(target, number).is_some());
+        if !self.agents.iter().enumerate().any(is_asked) {
+            self.show(number);
+        }
     }
 
     /// Takes on a view, with what is here of it if another part of it was looked at until now.
@@ -288,7 +456,8 @@ impl ManyLink {
         let same = |wanted: &Wanted| wanted.refused.is_empty() && matches!(&wanted.want, Want::View(known, _) if is_known(known));
         let parted = self.parted.iter().find(|(_, wanted)| same(wanted));
         if let Some((number, mut wanted)) = parted.map(|(number, _)| *number).and_then(|number| self.parted.remove_entry(&number)) {
-            wanted.id = id;
+            // All is told anew by the new number.
+            (wanted.id, wanted.told, wanted.picture) = (id, Merged::default(), None);
             if let Want::View(known, _) = &mut wanted.want {
                 *known = view;
             }
@@ -316,6 +485,11 @@ impl ManyLink {
                     agent.link.send(Request::Unsubscribe { id });
                 }
                 agent.windows.remove(&number);
+                if let Some(pages) = agent.pages.remove(&number) {
+                    let id = page_id(number, pages.number());
+                    agent.replica.forget(id);
+                    agent.link.send(Request::Unsubscribe { id });
+                }
             }
             if let Want::View(view, sliding) = wanted.want {
                 self.left.push_back((view, sliding));
@@ -349,112 +523,6 @@ impl ManyLink {
     }
 }
 
-/// What is shown of what agents have of a view, if it is here; what the agents are to be asked for next is in `sliding` then.
-fn merged(parts: &[Part<'_>], id: u32, view: &View, sliding: &mut Sliding, all: bool) -> Option<Body> {
-    let mut totals = Totals::default();
-    for part in parts {
-        add(&mut totals, &part.window.totals);
-        totals.matched -= part.left_out();
-        totals.cut += part.left_out();
-    }
-    let (start, rows) = match parts.first()?.rows {
-        Rows::Store(_) => {
-            let stores: Vec<StoreRow> = parts.iter().filter_map(|part| StoreRow::of(part.rows)).flatten().cloned().collect();
-            (0, Rows::Store(vec![sum(&stores)?]))
-        }
-        _ => {
-            // They passed the filter where they are; here they are put in order.
-            let query = Query::prepare(View { filter: String::new(), columns: Vec::new(), ..view.clone() }).ok()?;
-            let Picture { start, rows } = sliding.slide(view, &query, parts, all)?;
-            (start, rows)
-        }
-    };
-    Some(Body::Snapshot { id, totals, start, rows })
-}
-
-/// The groups of all agents as one table, of each with the totals of its own.
-fn grouped(parts: Vec<(Totals, Vec<GroupRow>, u64)>, id: u32, view: &View) -> Body {
-    let (mut totals, mut all) = (Totals::default(), Vec::new());
-    for (of, groups, left_out) in parts {
-        add(&mut totals, &of);
-        totals.cut += left_out;
-        all.extend(groups);
-    }
-    let groups = folded(all, view);
-    totals.groups = groups.len() as u64;
-    let start = view.window.start.min(totals.groups.saturating_sub(view.window.len.into()));
-    let rows = Rows::Groups(groups.into_iter().skip(start as usize).take(view.window.len as usize).collect());
-    Body::Snapshot { id, totals, start, rows }
-}
-
-/// The checks of a machine are told with the node that they are of.
-fn named(detail: Detail, node: Option<&NodeRow>) -> Detail {
-    match (detail, node) {
-        (Detail::Node(mut detail), Some(node)) => {
-            for check in &mut detail.checks {
-                check.subject = format!("{} {}", node.node.short(), check.subject);
-            }
-            Detail::Node(detail)
-        }
-        (detail, _) => detail,
-    }
-}
-
-/// What one agent is asked for, so that the merged window is whole: the rows around it; of groups, one window after the other.
-fn of_agent(view: &View, sliding: &Sliding, number: usize, window: u32) -> View {
-    let groups = Window { start: u64::from(window) * u64::from(MAX_WINDOW), len: MAX_WINDOW };
-    let window = if view.group.is_some() { groups } else { sliding.asked(number) };
-    let mut view = View { window, ..view.clone() };
-    if view.table == Table::SpillFiles
-        && let Some(file) = view.filter.strip_prefix("file=").and_then(|file| file.parse::<u32>().ok())
-    {
-        // The number that no file has is another agent's.
-        let own = if agent_of(file) == number { file % APART } else { u32::MAX };
-        view.filter = format!("file={own}");
-    }
-    view
-}
-
-fn add(sum: &mut Totals, more: &Totals) {
-    sum.rows += more.rows;
-    sum.matched += more.matched;
-    sum.bytes += more.bytes;
-    sum.unique.references += more.unique.references;
-    sum.unique.unique_objects += more.unique.unique_objects;
-    sum.unique.unique_bytes += more.unique.unique_bytes;
-}
-
-/// Groups of one key are one group; in the order that the view asks for.
-fn folded(groups: Vec<GroupRow>, view: &View) -> Vec<GroupRow> {
-    let mut all: BTreeMap<String, GroupRow> = BTreeMap::new();
-    for group in groups {
-        let Some(same) = all.get_mut(&group.key) else {
-            all.insert(group.key.clone(), group);
-            continue;
-        };
-        same.rows += group.rows;
-        same.bytes += group.bytes;
-        same.unique.references += group.unique.references;
-        same.unique.unique_objects += group.unique.unique_objects;
-        same.unique.unique_bytes += group.unique.unique_bytes;
-        same.by_type.iter_mut().zip(group.by_type).for_each(|(sum, more)| *sum += more);
-    }
-    let mut all: Vec<GroupRow> = all.into_values().collect();
-    // They were made by the same order.
-    if let Ok(query) = Query::prepare(view.clone()) {
-        query.sort_groups(&mut all);
-    }
-    all
-}
-
-/// All stores as one: bytes and counts add up, the oldest start counts, of shares the largest.
-fn sum(stores: &[StoreRow]) -> Option<StoreRow> {
-    let mut values = stores.iter().filter_map(|store| serde_json::to_value(store).ok());
-    let mut sum = values.next()?;
-    values.for_each(|more| apart::add("", &mut sum, more));
-    serde_json::from_value(sum).ok()
-}
-
 impl Link for ManyLink {
     fn send(&mut self, request: Request) {
         match request {
@@ -484,9 +552,16 @@ impl Link for ManyLink {
                 return Some(event);
             }
             // Waiting on a channel loses nothing when it is dropped.
+            let due = self.due();
             let waiting = self.agents.iter_mut().map(|agent| agent.link.next().boxed_local());
-            let (event, number, _) = select_all(waiting).await;
-            self.take(number, event?);
+            let event = tokio::select! {
+                (event, number, _) = select_all(waiting) => Some((number, event?)),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
+            };
+            match event {
+                Some((number, event)) => self.take(number, event),
+                None => self.walk(),
+            }
         }
     }
 
@@ -502,135 +577,4 @@ impl Link for ManyLink {
 }
 
 #[cfg(test)]
-mod tests {
-    use plasmon_protocol::id::ProcessId;
-    use plasmon_protocol::record::ProcessRow;
-    use plasmon_protocol::stream::Sort;
-
-    use super::*;
-
-    /// What an agent with so many processes answers to its part of a view.
-    fn answer(view: &View, sliding: &Sliding, number: usize, processes: u32) -> crate::model::Window {
-        let row = |id| ProcessRow { process: ProcessId(id), pid: id, heap_bytes: u64::from(processes - id), ..ProcessRow::default() };
-        let query = Query::prepare(of_agent(view, sliding, number, 0)).unwrap();
-        let shown = query.window(&Rows::Processes((0..processes).map(row).collect()), 0);
-        crate::model::Window::new(shown.totals, shown.start, shown.rows)
-    }
-
-    #[test]
-    fn of_long_tables_every_row_can_be_reached_and_the_totals_tell_all() {
-        let sort = Some(Sort { column: "heap".to_owned(), ascending: false });
-        for (start, expected) in [(0, 0), (400, 400), (460, 460), (5_000, 880)] {
-            let view = View { sort: sort.clone(), window: Window { start, len: 40 }, ..View::of(Table::Processes) };
-            let mut sliding = Sliding::new(2, &view);
-            let body = (0..10).find_map(|_| {
-                let windows = [answer(&view, &sliding, 0, 900), answer(&view, &sliding, 1, 20)];
-                let rows: Vec<Rows> = windows.iter().enumerate().map(|(number, window)| apart::moved(&window.rows, number)).collect();
-                let part = |(agent, window)| Part { agent, is_live: true, window, rows: &rows[agent] };
-                merged(&windows.iter().enumerate().map(part).collect::<Vec<_>>(), 1, &view, &mut sliding, true)
-            });
-            let Some(Body::Snapshot { id: 1, totals, start, rows }) = body else { panic!() };
-            assert_eq!((totals.rows, totals.matched, totals.cut), (920, 920, 0));
-            assert_eq!((start, crate::model::window::len(&rows)), (expected, 40), "no row is missing");
-        }
-    }
-
-    /// Two agents as one, each with its link's other end.
-    fn two() -> (ManyLink, [Requests; 2]) {
-        let (links, ends): (Vec<_>, Vec<_>) = (0..2).map(|_| WebSocketLink::apart()).unzip();
-        let mut many = ManyLink::new(links);
-        for number in 0..2 {
-            let node = NodeRow { node: plasmon_protocol::id::NodeId([number as u8 + 1; 8]), ..NodeRow::default() };
-            many.take(number, LinkEvent::Connected(Box::new(node)));
-        }
-        many.events.clear();
-        (many, ends.try_into().ok().unwrap())
-    }
-
-    type Requests = tokio::sync::mpsc::UnboundedReceiver<Request>;
-
-    /// What an agent was asked for.
-    fn asked(requests: &mut Requests) -> Vec<(u32, u64)> {
-        std::iter::from_fn(|| requests.try_recv().ok())
-            .filter_map(|request| match request {
-                Request::Subscribe { id, view } => Some((id, view.window.start)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn groups_are_told_when_those_of_all_agents_are_here() {
-        let (mut many, [mut first, mut second]) = two();
-        many.send(Request::Subscribe { id: 5, view: View { group: Some("type".to_owned()), ..View::of(Table::References) } });
-        let (first_asked, second_asked) = (asked(&mut first)[0], asked(&mut second)[0]);
-        let mut seq = [0, 0];
-        // An agent with so many groups answers for one of its windows.
-        let mut answer = |many: &mut ManyLink, number: usize, (id, start): (u32, u64), groups: u64| {
-            seq[number] += 1;
-            let rows = (start..groups.min(start + u64::from(MAX_WINDOW))).map(|key| group(key as u32, 1)).collect();
-            let totals = Totals { rows: groups, matched: groups, groups, ..Totals::default() };
-            let body = Body::Snapshot { id, totals, start, rows: Rows::Groups(rows) };
-            many.take(number, LinkEvent::Frame(Box::new(Frame { seq: seq[number], at_ms: 1, missed: 0, body })));
-            let told: Vec<(u64, u64)> = std::iter::from_fn(|| many.events.pop_front())
-                .filter_map(|event| match event {
-                    LinkEvent::Frame(frame) => match frame.body {
-                        Body::Snapshot { id: 5, totals, .. } => Some((totals.groups, totals.cut)),
-                        _ => None,
-                    },
-                    _ => None,
-                })
-                .collect();
-            told
-        };
-        assert_eq!(answer(&mut many, 0, first_asked, 3), [], "the other's may be other ones");
-        assert_eq!(answer(&mut many, 1, second_asked, 1_200), [], "that is not all of them");
-        let [one, two] = asked(&mut second)[..] else { panic!() };
-        assert_eq!((one.1, two.1), (500, 1_000));
-        assert_eq!(answer(&mut many, 1, one, 1_200), []);
-        assert_eq!(answer(&mut many, 1, two, 1_200), [(1_200, 0)]);
-        // One that goes is not waited for.
-        many.send(Request::Subscribe { id: 6, view: View { group: Some("created".to_owned()), ..View::of(Table::References) } });
-        let id = asked(&mut first).pop().unwrap();
-        answer(&mut many, 0, id, 3);
-        assert!(many.events.is_empty());
-        many.take(1, LinkEvent::Lost { error: super::super::LinkError::Ended { url: String::new(), cause: String::new() }, retry_ms: 1 });
-        let is_six = |event: &LinkEvent| matches!(event, LinkEvent::Frame(frame) if matches!(frame.body, Body::Snapshot { id: 6, .. }));
-        assert!(many.events.iter().any(is_six), "{:?}", many.events);
-    }
-
-    fn group(key: u32, bytes: u64) -> GroupRow {
-        GroupRow { key: key.to_string(), rows: 1, bytes, ..GroupRow::default() }
-    }
-
-    #[test]
-    fn of_groups_each_agent_is_asked_for_all() {
-        let view = View { group: Some("type".to_owned()), window: Window { start: 0, len: 40 }, ..View::of(Table::References) };
-        let asked = |window| of_agent(&view, &Sliding::new(2, &view), 1, window).window;
-        assert_eq!(asked(0), Window { start: 0, len: MAX_WINDOW });
-        assert_eq!(asked(3), Window { start: 3 * u64::from(MAX_WINDOW), len: MAX_WINDOW });
-    }
-
-    #[test]
-    fn groups_of_all_agents_are_one_table_in_the_order_that_is_asked_for() {
-        let of = |column: &str, start| {
-            let sort = Some(Sort { column: column.to_owned(), ascending: false });
-            View { group: Some("created".into()), sort, window: Window { start, len: 2 }, ..View::of(Table::References) }
-        };
-        // The other agent has more groups than are read of it.
-        let parts = || {
-            let totals = |groups| Totals { rows: groups, matched: groups, groups, ..Totals::default() };
-            vec![(totals(3), vec![group(1, 10), group(2, 30), group(3, 20)], 0), (totals(9), vec![group(1, 50), group(9, 40)], 7)]
-        };
-        let keys = |column: &str, start| {
-            let Body::Snapshot { id: 4, totals, rows: Rows::Groups(rows), .. } = grouped(parts(), 4, &of(column, start)) else { panic!() };
-            assert_eq!((totals.groups, totals.cut, totals.matched), (4, 7, 12));
-            rows.into_iter().map(|row| (row.key, row.bytes)).collect::<Vec<_>>()
-        };
-        let told = |rows: [(&str, u64); 2]| rows.map(|(key, bytes)| (key.to_owned(), bytes)).to_vec();
-        assert_eq!(keys("bytes", 0), told([("1", 60), ("9", 40)]));
-        assert_eq!(keys("bytes", 9), told([("2", 30), ("3", 20)]));
-        assert_eq!(keys("key", 0), told([("9", 40), ("3", 20)]));
-        assert_eq!(keys("rows", 0)[0], ("1".to_owned(), 60));
-    }
-}
+mod tests;

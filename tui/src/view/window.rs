@@ -1,8 +1,10 @@
 //! A view that is one window over a table: title, column names, visible rows.
 
+use plasmon_protocol::column::Table;
 use plasmon_protocol::stream::{GroupRow, Rows, Totals};
 use ratatui::layout::Rect;
 
+use super::format::{clock, grouped, things};
 use super::hit::Hit;
 use super::paint::Paint;
 use super::since;
@@ -42,6 +44,7 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     if let Some(left_out) = left_out(app, slot) {
         note.push((left_out, Role::Warn));
     }
+    note.extend(merged(app, slot).into_iter().map(|text| (text, Role::Warn)));
     if app.reads_on(slot) {
         note.push(("reading more rows".to_owned(), Role::Warn));
     }
@@ -71,17 +74,43 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     }
 }
 
+/// Of several agents, who is not in what is shown, and how far groups are read.
+fn merged(app: &App, slot: Slot) -> Vec<String> {
+    let Some(merged) = app.merged(slot) else { return Vec::new() };
+    let missing = merged.missing.iter().filter_map(|number| {
+        let member = app.nodes().get(*number)?;
+        let since = member.lost_ms.map(|ms| format!(", lost {}", clock(ms, app.settings.utc_offset_ms))).unwrap_or_default();
+        Some(format!("without {}{since}", member.node.node.short()))
+    });
+    let reading = merged.reading.map(|(read, all)| format!("reading {} of {}", grouped(read), things(all, "group", "groups")));
+    missing.chain(reading).collect()
+}
+
 /// What nobody can reach: what a recording left out, rows of an agent that is lost, groups beyond those that are read of each agent.
 fn left_out(app: &App, slot: Slot) -> Option<String> {
     let window = app.window(slot)?;
-    let cut = window.totals.cut;
+    // What is being read is told by how far that is.
+    let cut = if app.merged(slot).is_some_and(|merged| merged.reading.is_some()) { 0 } else { window.totals.cut };
     let (one, many, why) = match (app.replay().is_some(), &window.rows) {
-        (true, _) => ("row", "rows", "not recorded"),
+        (true, _) => return (cut > 0).then(|| recorded(app, slot, &window.totals)),
         (false, _) if app.nodes().is_empty() => return None,
         (false, Rows::Groups(_)) => ("group", "groups", "not read"),
         (false, _) => ("row", "rows", "of lost agents not here"),
     };
-    (cut > 0).then(|| format!("{} {why}", super::format::things(cut, one, many)))
+    (cut > 0).then(|| format!("{} {why}", things(cut, one, many)))
+}
+
+/// Of a table that was too long for a recording, which of its rows are in it. Totals without a filter are of all rows nonetheless.
+fn recorded(app: &App, slot: Slot, totals: &Totals) -> String {
+    let which = match app.table(slot) {
+        Some(Table::Tasks) => "oldest",
+        Some(Table::Events | Table::PostMortem) => "newest",
+        _ => "largest",
+    };
+    let list = app.list(slot);
+    let of = if list.filter.is_empty() && list.group.is_none() { "" } else { "of " };
+    let here = totals.rows.saturating_sub(totals.cut);
+    format!("{of}the {} {which} of {}", grouped(here), things(totals.rows, "row", "rows"))
 }
 
 /// What stands in for rows that are not there: why.

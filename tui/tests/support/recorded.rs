@@ -136,7 +136,7 @@ impl Replayed {
             effects = match self.link.ready() {
                 Some(LinkEvent::Connected(node)) => self.app.update(Msg::Connected(node)),
                 Some(LinkEvent::Frame(frame)) => self.app.update(Msg::Frame(frame)),
-                Some(LinkEvent::Nodes(_)) => panic!("a recording is of one agent"),
+                Some(LinkEvent::Nodes(_) | LinkEvent::Merged { .. }) => panic!("a recording is of one agent"),
                 Some(LinkEvent::Lost { error, .. }) => panic!("{error}"),
                 None => break,
             };

@@ -88,7 +88,7 @@ impl Core {
             found.extend(all.map(Key::Task));
         }
         if actors {
-            let all = self.actors.keys().filter(|key| digits.fits(&key.on(node).hex()));
+            let all = self.actors.values().map(|actor| &actor.key).filter(|key| digits.fits(&key.on(node).hex()));
             found.extend(all.map(|key| Key::Actor(*key)));
         }
         if objects {

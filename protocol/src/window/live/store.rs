@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::row::{Shown, digits};
 use crate::id::{NodeId, ObjectId, ObjectKey, ProcessId};
-use crate::record::{ObjectRow, ObjectState, ProcessType, ReferenceRow, ReferenceType, Site, SiteRow, TaskStatus};
+use crate::record::{ActorRow, ObjectRow, ObjectState, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Site, SiteRow, TaskStatus};
 
 /// A row that replicas can be made of.
 pub(super) trait Replicated: Shown {
@@ -174,7 +174,7 @@ macro_rules! kept_whole {
     )+};
 }
 
-kept_whole!(ObjectRow, SiteRow);
+kept_whole!(ObjectRow, SiteRow, ActorRow, ProcessRow);
 
 /// No place.
 const NONE: u32 = u32::MAX;

@@ -247,21 +247,26 @@ fn whoever_goes_to_the_end_of_the_sites_gets_more_of_them() {
     app.update(Msg::Resize(120, 40));
     let mut seq = 0;
     let all = |view: &View| {
-        let rows: Vec<(u32, u64)> = (0..view.window.len.min(900)).map(|id| (id + 1, 10_000 - u64::from(id))).collect();
-        let totals = Totals { rows: 900, matched: 900, ..Totals::default() };
+        let window = view.window.start..(view.window.start + u64::from(view.window.len)).min(2_600);
+        let rows: Vec<(u32, u64)> = window.map(|id| (id as u32 + 1, 10_000 - id)).collect();
+        let totals = Totals { rows: 2_600, matched: 2_600, ..Totals::default() };
         (view.table == Table::Sites && view.filter.is_empty()).then(|| (totals, Rows::Sites(sites(&rows))))
     };
     let asked = press(&mut app, "3");
-    let lengths = |views: Vec<View>| views.iter().filter(|view| view.filter.is_empty()).map(|view| view.window.len).collect::<Vec<_>>();
-    assert_eq!(lengths(answer_all(&mut app, &mut seq, asked, all)), [200], "the first screen takes few");
+    let asked_of = |views: Vec<View>| {
+        let views = views.into_iter().filter(|view| view.table == Table::Sites && view.filter.is_empty());
+        views.map(|view| (view.window.start, view.window.len)).collect::<Vec<_>>()
+    };
+    assert_eq!(asked_of(answer_all(&mut app, &mut seq, asked, all)), [(0, 200)], "the first screen takes few");
     let tables = |asked: &[Effect]| asked.iter().filter(|effect| matches!(effect, Effect::Send(Request::Subscribe { .. }))).count();
     assert_eq!(tables(&press(&mut app, "jjj")), 0);
     let asked = press(&mut app, "G");
-    assert_eq!(lengths(answer_all(&mut app, &mut seq, asked, all)), [500]);
-    assert_eq!(app.tree().map(|(rows, _)| rows.len()), Some(500));
+    assert_eq!(asked_of(answer_all(&mut app, &mut seq, asked, all)), [(0, 500), (500, 500), (1_000, 500), (1_500, 500)]);
+    assert_eq!(app.tree().map(|(rows, _)| rows.len()), Some(2_000));
     press(&mut app, "G");
+    assert_eq!(app.place().list.cursor, 1_999);
     let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
-    assert!(text.contains("the first 500 of 900 sites"), "{text}");
+    assert!(text.contains("the first 2,000 of 2,600 sites"), "{text}");
     assert_eq!(tables(&press(&mut app, "gG")), 0, "what is here stays");
 }
 
