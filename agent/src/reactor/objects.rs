@@ -151,11 +151,13 @@ impl Core {
         self.notify(key, out);
     }
 
-    /// The lease that an object was written into, where there is memory.
+    /// The lease that an object was written into. Where it has no memory yet nothing was written.
     fn written_lease(&self, writer: ProcessId, memory: Memory) -> Result<LeaseIndex, Violation> {
         let lease = self.lease_of(writer, memory.lease)?;
         let Memory { offset, length, .. } = memory;
-        if offset.saturating_add(length) > self.backed {
+        // What is outside of the lease is said in other words.
+        let end = self.store.lease(lease).map_or(0, |lease| lease.offset + lease.length);
+        if offset.checked_add(length).is_some_and(|written| written <= end && written > self.backed) {
             return Err(Violation(format!("{length} bytes at {offset} of the pool, which has memory below {} only", self.backed)));
         }
         Ok(lease)
