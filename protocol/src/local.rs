@@ -267,7 +267,7 @@ pub enum ToAgent<'a> {
         /// The object.
         key: ObjectKey,
     },
-    /// One more view into the object's memory.
+    /// One more view into the object's memory, where it is not by a handle that the view keeps: of such views the pin table tells.
     AddPin {
         /// The object.
         key: ObjectKey,
@@ -481,6 +481,17 @@ pub enum ToAgent<'a> {
         task: TaskKey,
         /// How many.
         results: u32,
+    },
+    /// One local handle fewer, by which the process got views that live on: they keep the object from here on, as one pin of which the
+    /// process's pin table tells how many views it is.
+    KeepViews {
+        /// The object.
+        key: ObjectKey,
+    },
+    /// The last of the views is gone that [`ToAgent::KeepViews`] told of.
+    DropViews {
+        /// The object.
+        key: ObjectKey,
     },
     /// Memory is wanted for one object, that the client writes behind the word that says how far the pool is backed: the lease may be
     /// granted while its end has no memory behind it yet.

@@ -128,6 +128,8 @@ pub(crate) fn to_agent() -> Examples {
         ("room", ToAgent::Room { request: 1, task: TASK, results: 9 }),
         ("lease_ahead", ToAgent::LeaseAhead { request: 1, bytes: 64 << 20, site: 1 }),
         ("heap_peak", ToAgent::HeapPeak { task: TASK, bytes: 64 << 20 }),
+        ("keep_views", ToAgent::KeepViews { key: KEY }),
+        ("drop_views", ToAgent::DropViews { key: KEY }),
     ])
 }
 
