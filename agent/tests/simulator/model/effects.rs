@@ -220,6 +220,10 @@ impl Model {
         };
         let Some(key) = self.objects.iter().find(|(_, object)| waits(object)).map(|(key, _)| *key) else { return Ok(()) };
         let Some(ask) = self.asks.iter().find(|ask| ask.restore == Some(key)) else { return Ok(()) };
+        // A client that breaks the rules may have asked for another object by the same number.
+        if matches!(error, Error::ObjectLost { object, .. } if object.key() != key) {
+            return Ok(());
+        }
         // It may have been asked for already for a task, and be refused with that.
         let late = self.deadline(ask.since_ms) <= self.now_ms || self.may_be_fetched(key);
         let may = match error {
