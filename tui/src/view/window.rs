@@ -25,21 +25,21 @@ pub struct Words {
     pub totals: fn(&Window, &Totals) -> String,
 }
 
-/// The title's rule: totals at the left, what is asked for at the right.
-pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &Words) {
+/// What stands at the right of the title's rule: what is asked for, and what is not here. `sets` are those of columns.
+#[must_use]
+pub fn notes(app: &App, slot: Slot, sets: usize) -> Vec<(String, Role)> {
     let list = app.list(slot);
-    let totals = app.window(slot).map(|window| (words.totals)(window, &window.totals)).unwrap_or_default();
-    let were = app.window(slot).and_then(|window| Some((words.totals)(window, window.totals_were(app.agent_now_ms())?)));
-    let gap = if totals.is_empty() { "" } else { "  " };
     let mut note: Vec<(String, Role)> = Vec::new();
     if !list.filter.is_empty() {
         note.push((format!("/{}", list.filter), Role::Accent));
     }
     if let Some(group) = list.group {
-        note.push((format!("by {group}"), Role::Text));
+        let groups = app.window(slot).map(|window| window.totals.groups).filter(|groups| *groups > 0);
+        let groups = groups.map(|groups| format!("{} ", things(groups, "group", "groups"))).unwrap_or_default();
+        note.push((format!("{groups}by {group}"), Role::Text));
     }
-    if (1..paint.sets).contains(&list.columns) {
-        note.push((format!("W {}/{}", list.columns + 1, paint.sets), Role::Accent));
+    if (1..sets).contains(&list.columns) {
+        note.push((format!("W {}/{}", list.columns + 1, sets), Role::Accent));
     }
     if let Some(left_out) = left_out(app, slot) {
         note.push((left_out, Role::Warn));
@@ -51,6 +51,15 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     if let Some(since) = since::note(app, slot) {
         note.push((since, Role::Warn));
     }
+    note
+}
+
+/// The title's rule: totals at the left, what is asked for at the right.
+pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &Words) {
+    let totals = app.window(slot).map(|window| (words.totals)(window, &window.totals)).unwrap_or_default();
+    let were = app.window(slot).and_then(|window| Some((words.totals)(window, window.totals_were(app.agent_now_ms())?)));
+    let gap = if totals.is_empty() { "" } else { "  " };
+    let mut note = notes(app, slot, paint.sets);
     note.iter_mut().skip(1).for_each(|(text, _)| text.insert_str(0, "  "));
     let title = [(words.title, Role::Title), (gap, Role::Text), (totals.as_str(), Role::Dim)];
     let note: Vec<(&str, Role)> = note.iter().map(|(text, role)| (text.as_str(), *role)).collect();
