@@ -141,7 +141,7 @@ pub fn is_folded(app: &App, slot: Slot) -> bool {
 
 /// Draws the whole view. `R` is the kind of rows that it expects; rows of another kind are of the place before.
 pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], words: &Words) {
-    let inner = since::beside(app, area);
+    let inner = since::beside(app, area, R::GROUPED);
     let fitted = table::fit_set(app, slot, paint, columns, inner.width);
     title(app, slot, paint, area, words);
     let head = Rect { y: area.y + 1, height: 1, ..area };
@@ -151,7 +151,7 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
         return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, slot, words));
     };
     paint.slot = slot;
-    since::head(app, paint, head);
+    since::head(app, paint, head, R::GROUPED);
     table::names(paint, Rect { x: inner.x, width: inner.width, ..head }, columns, &fitted, app.sort_of(slot).as_ref());
     let of = app.table(slot);
     let list = app.list(slot);
