@@ -1,7 +1,9 @@
 //! wait: one pass over the references where enough are there, and as many as are needed where not.
+#![expect(unsafe_code, reason = "a thousand references are looked at without counting each of them twice")]
 
 use plasmon::binding::{Connection, ObjectKey, Reference};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyInt, PyList};
@@ -99,14 +101,18 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
     let serial = connection.serial();
     let key_of = |reference: &ObjectRef| reference.key_on(serial).map_or_else(|| connection.key(&reference.inner).or_raise(py), Ok);
     for index in 0..items.len() {
-        let item = items.get_item(index)?;
+        // SAFETY: the index is within the list, which is the call's own and keeps its items: it stays as it is, since as long as this one is
+        // used no code runs that could find it.
+        let item = unsafe { Borrowed::from_ptr(py, ffi::PyList_GetItem(items.as_ptr(), index as ffi::Py_ssize_t)) };
         let Ok(reference) = item.cast::<ObjectRef>() else {
+            let item = item.to_owned();
             return if item.is_instance(GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?)? {
                 Ok(None)
             } else {
                 Err(unexpected(&item, "wait"))
             };
         };
+        // When this fails the reference is not used any more.
         let key = key_of(reference.get())?;
         let this = Some(number(key));
         in_order &= before < this;

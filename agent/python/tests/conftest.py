@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -25,9 +26,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture
 def sessions() -> Iterator[Path]:
     """Where this test's sessions are: the path of a unix socket is short, and that of ``tmp_path`` often is not."""
+    directory = tempfile.mkdtemp(prefix="p", dir="/tmp")
+    yield Path(directory)
     # A driver that was killed leaves an agent that clears up at the same time.
-    with tempfile.TemporaryDirectory(prefix="p", dir="/tmp", ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
