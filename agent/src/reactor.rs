@@ -8,6 +8,7 @@
 //! - [`storage`]: what external storage is doing; [`spilling`]: objects go there; [`restoring`]: they come back; [`eviction`]: their
 //!   copies leave memory; [`room`]: when each of it is due; [`places`]: what fails; [`compaction`]: files are written anew;
 //!   [`thrash`]: objects that go to and fro.
+//! - [`views`]: views that no message tells of.
 //! - [`evacuation`]: what churn has left in memory is tidied up.
 //! - [`tasks`]: tasks are submitted; [`attempts`]: run by workers; [`ends`]: ended.
 //! - [`actors`]: actors are created, called, and end.
@@ -74,6 +75,7 @@ mod tasks;
 mod thrash;
 mod tick;
 mod untold;
+mod views;
 mod window;
 mod workers;
 
@@ -163,6 +165,10 @@ pub trait Outbox {
     /// Leaves those of these objects that no pin table names.
     fn unread(&self, keys: &mut Vec<ObjectKey>) {
         let _ = keys;
+    }
+    /// Adds whose views of what are in the pin tables at this moment, one by one.
+    fn views(&mut self, into: &mut Vec<(ProcessId, ObjectKey)>) {
+        let _ = into;
     }
     /// Copies an object's bytes to a place of the pool where nothing is. Nobody reads either.
     fn relocate(&mut self, from: u64, to: u64, length: u64);
@@ -254,6 +260,7 @@ pub struct Core {
     /// Freed bytes that somebody may still read, with their lines, and when it is looked again.
     lingering: Vec<(storage::Held, Class)>,
     linger_ms: Option<u64>,
+    views: views::Views,
     /// Processes that live, the agent included.
     living: u64,
     events: VecDeque<EventRow>,
@@ -368,6 +375,7 @@ impl Core {
             tidying: evacuation::Tidying::default(),
             lingering: Vec::new(),
             linger_ms: None,
+            views: views::Views::default(),
             living: 1,
             events: VecDeque::new(),
             post_mortems: post_mortem::PostMortems::default(),

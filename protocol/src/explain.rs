@@ -112,6 +112,8 @@ pub struct Answer {
     pub verdict: String,
     /// Since when.
     pub since_ms: Option<u64>,
+    /// It has ended: `since_ms` is when it did.
+    pub ended: bool,
     /// Others that wait for the same, the later ones.
     pub others: u64,
 }

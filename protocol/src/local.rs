@@ -15,7 +15,7 @@ use crate::record::{ProcessType, SiteKind};
 use crate::resources::Demand;
 
 /// Version of these messages and of every shared layout; both sides must have the same.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Objects begin at multiples of this many bytes (two cache lines would be wasteful, less would split numbers).
 pub const ALIGNMENT: u64 = 64;
@@ -267,7 +267,7 @@ pub enum ToAgent<'a> {
         /// The object.
         key: ObjectKey,
     },
-    /// One more view into the object's memory.
+    /// One more view into the object's memory, where it is not by a handle that the view keeps: of such views the pin table tells.
     AddPin {
         /// The object.
         key: ObjectKey,
@@ -481,6 +481,17 @@ pub enum ToAgent<'a> {
         task: TaskKey,
         /// How many.
         results: u32,
+    },
+    /// One local handle fewer, by which the process got views that live on: they keep the object from here on, as one pin of which the
+    /// process's pin table tells how many views it is.
+    KeepViews {
+        /// The object.
+        key: ObjectKey,
+    },
+    /// The last of the views is gone that [`ToAgent::KeepViews`] told of.
+    DropViews {
+        /// The object.
+        key: ObjectKey,
     },
 }
 

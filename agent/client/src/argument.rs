@@ -1,24 +1,22 @@
 //! What can be passed to a remote function: a value, or a reference to one.
 
-use std::sync::Arc;
-
 use plasmon_memory::number::{Number, numbers_as_bytes};
 use plasmon_protocol::error::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::object_ref::{Handle, ObjectRef};
+use crate::object_ref::{Held, ObjectRef};
 use crate::value::{self, Value};
 
 /// An argument on its way to the agent.
 #[doc(hidden)]
 pub enum Encoded {
     /// A value that was passed itself, and the references inside it.
-    Value { bytes: Vec<u8>, contains: Vec<Arc<Handle>> },
+    Value { bytes: Vec<u8>, contains: Vec<Held> },
     /// A reference: the task gets the object's value.
-    Object(Arc<Handle>),
+    Object(Held),
     /// A value that was put for this task alone, and the references inside it.
-    Put { block: Arc<Handle>, contains: Vec<Arc<Handle>> },
+    Put { block: Held, contains: Vec<Held> },
 }
 
 /// What a parameter of type `T` of a remote function takes: a `T`, or an [`ObjectRef`] to one, whose value the task then gets once it
@@ -44,7 +42,7 @@ impl<T: Value + ?Sized> IntoArgument<T> for ObjectRef<T> {
 
 impl<T: Value + ?Sized> IntoArgument<T> for &ObjectRef<T> {
     fn into_argument(self) -> Result<Encoded, Error> {
-        Ok(Encoded::Object(Arc::clone(&self.handle)))
+        Ok(Encoded::Object(self.handle.clone()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plasmon_memory::pin::PinOutcome;
+use plasmon_memory::pin::{PinIndex, PinOutcome};
 use plasmon_memory::slot::SlotState;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
@@ -15,7 +15,7 @@ use crate::cancelled;
 use crate::client::Client;
 use crate::inbound;
 use crate::init::connection;
-use crate::object_ref::{Handle, ObjectRef};
+use crate::object_ref::{Held, ObjectRef};
 use crate::pinned::Pin;
 use crate::request::{Answer, Pending};
 use crate::value::{Fetched, Value};
@@ -38,7 +38,7 @@ pub fn put<T: Value + ?Sized>(value: &T) -> Result<ObjectRef<T>, Error> {
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::PutObject, Location::caller());
     let key = value.write(&client, site)?;
-    Ok(ObjectRef::of(Arc::new(Handle { client, key })))
+    Ok(ObjectRef::of(Held::new(client, key)))
 }
 
 /// The object that a reference refers to; waits until there is one.
@@ -51,7 +51,7 @@ pub fn put<T: Value + ?Sized>(value: &T) -> Result<ObjectRef<T>, Error> {
 pub fn get<T: Value + ?Sized>(reference: &ObjectRef<T>) -> Result<T::Output, Error> {
     let (handle, location) = (&reference.handle, Location::caller());
     // What is in memory is pinned without any further ado.
-    match pin(&handle.client, handle.key) {
+    match view(handle) {
         Some(pin) => T::read(Fetched::pinned(pin, location)),
         None => T::read(fetch(handle, location, None)?),
     }
@@ -82,7 +82,7 @@ pub fn wait<T: ?Sized>(
         return Err(Error::invalid("num_returns", num_returns.to_string(), cause));
     }
     let client = connection()?;
-    let handles: Vec<&Arc<Handle>> = references.iter().map(|reference| &reference.handle).collect();
+    let handles: Vec<&Held> = references.iter().map(|reference| &reference.handle).collect();
     let ready = wait_for(&client, &handles, num_returns, timeout, None)?.unwrap_or_default();
     let (there, rest): (Vec<_>, Vec<_>) = references.iter().zip(ready).partition(|(_, ready)| *ready);
     let clones = |pairs: Vec<(&ObjectRef<T>, bool)>| pairs.into_iter().map(|(reference, _)| reference.clone()).collect();
@@ -118,7 +118,7 @@ fn watched<T>(
 /// Which of the objects are there, once at least `num_returns` are or `timeout` has passed; `None` when the watch stopped it.
 pub(crate) fn wait_for(
     client: &Arc<Client>,
-    handles: &[&Arc<Handle>],
+    handles: &[&Held],
     num_returns: usize,
     timeout: Option<Duration>,
     mut watch: Option<Watch<'_>>,
@@ -191,7 +191,7 @@ pub(crate) fn is_ready(client: &Client, key: ObjectKey) -> bool {
 
 /// A get on its way, driven by a blocked thread or by a future.
 pub(crate) struct Fetch {
-    handle: Arc<Handle>,
+    handle: Held,
     location: &'static Location<'static>,
     /// Another site than the one of `location`.
     site: Option<u32>,
@@ -209,13 +209,13 @@ pub(crate) enum Step {
 }
 
 impl Fetch {
-    pub(crate) fn new(handle: &Arc<Handle>, location: &'static Location<'static>) -> Self {
-        Self { handle: Arc::clone(handle), location, site: None, pending: None, inline: None, pinned: None }
+    pub(crate) fn new(handle: &Held, location: &'static Location<'static>) -> Self {
+        Self { handle: handle.clone(), location, site: None, pending: None, inline: None, pinned: None }
     }
 
     /// A get at a site that is told by its number.
     #[track_caller]
-    pub(crate) fn at(handle: &Arc<Handle>, site: u32) -> Self {
+    pub(crate) fn at(handle: &Held, site: u32) -> Self {
         let mut fetch = Self::new(handle, Location::caller());
         fetch.site = Some(site);
         fetch
@@ -240,7 +240,7 @@ impl Fetch {
         if let Some(bytes) = in_entry(&self.handle) {
             return Ok(Step::Done(Fetched::inline(client, self.handle.key, bytes, self.location)));
         }
-        match pin(client, self.handle.key) {
+        match view(&self.handle) {
             Some(pin) => Ok(Step::Done(Fetched::pinned(pin, self.location))),
             None => {
                 let site = self.site.unwrap_or_else(|| client.sites.number(client, SiteKind::GetObject, self.location));
@@ -323,16 +323,27 @@ pub(crate) fn counted(client: &Arc<Client>, key: ObjectKey) -> Result<Pin, Error
     }
 }
 
-/// Pins an object in memory through this process's own table; `None` when it takes the agent to do it.
+/// Pins an object in memory through this process's own table, and keeps the handle: the agent need not be told. `None` when it takes the
+/// agent to do it.
 #[inline]
+pub(crate) fn view(handle: &Held) -> Option<Pin> {
+    pin_with(&handle.client, handle.key, |index, place| Pin::by(handle, index, place))
+}
+
+/// The same of what something else keeps, or the agent is to be told of.
 pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
+    pin_with(client, key, |index, place| Pin::new(client, key, index, place))
+}
+
+#[inline]
+fn pin_with(client: &Client, key: ObjectKey, make: impl FnOnce(PinIndex, (u64, u64)) -> Pin) -> Option<Pin> {
     // The shared words are not there in a forked child.
     if !client.is_here() {
         return None;
     }
     match client.words.pins().pin_and_read(&client.slots, key) {
         PinOutcome::Pinned { pin, offset, length } => {
-            let pin = Pin::new(client, key, pin, (offset, length));
+            let pin = make(pin, (offset, length));
             // Pinned first, looked second; the connection's end does it the other way round. One of both sees the other: without a
             // connection the agent may have lent the object's memory to others.
             client.alive().ok().and_then(|()| client.pool.slice(offset, length)).is_some().then_some(pin)
@@ -342,14 +353,14 @@ pub(crate) fn pin(client: &Arc<Client>, key: ObjectKey) -> Option<Pin> {
 }
 
 /// The object's encoded value, where the slot table has it.
-fn in_entry(handle: &Handle) -> Option<Arc<[u8]>> {
+fn in_entry(handle: &Held) -> Option<Arc<[u8]>> {
     let entry = handle.client.slots.read(handle.key.slot).filter(|entry| entry.generation == handle.key.generation)?;
     let (bytes, length) = entry.value()?;
     bytes.get(..length).map(Arc::from)
 }
 
 /// Looks for a moment whether the object gets a value: then nobody need be asked.
-fn look(handle: &Handle, deadline: Option<Instant>) {
+fn look(handle: &Held, deadline: Option<Instant>) {
     let is_coming = || {
         let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
         entry.generation != handle.key.generation || entry.state == SlotState::Pending
@@ -366,19 +377,19 @@ fn look(handle: &Handle, deadline: Option<Instant>) {
 }
 
 /// Whether the agent says that the object is not made yet, or not in memory. One that it has not heard of is on its way to it.
-fn is_late(handle: &Handle) -> bool {
+fn is_late(handle: &Held) -> bool {
     let entry = handle.client.slots.read(handle.key.slot).unwrap_or_default();
     entry.generation == handle.key.generation && matches!(entry.state, SlotState::Pending | SlotState::Spilled)
 }
 
-pub(crate) fn fetch(handle: &Arc<Handle>, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
+pub(crate) fn fetch(handle: &Held, location: &'static Location<'static>, limit: Option<Duration>) -> Result<Fetched, Error> {
     let stopped = || Error::Protocol { who: "this process".to_owned(), cause: "a wait that nobody watches was stopped".to_owned() };
     fetch_until(Fetch::new(handle, location), limit, None)?.ok_or_else(stopped)
 }
 
 /// What several references refer to, asked for at once; `None` when the watch stopped it.
 pub(crate) fn fetch_all(
-    handles: &[&Arc<Handle>],
+    handles: &[&Held],
     site: u32,
     limit: Option<Duration>,
     (pause, stop): Watch<'_>,
@@ -411,7 +422,7 @@ pub(crate) fn fetch_until(fetch: Fetch, limit: Option<Duration>, watch: Option<W
 
 /// The same by a deadline, which came of the limit beside it.
 fn fetch_by(mut fetch: Fetch, by: Option<(Instant, Duration)>, mut watch: Option<Watch<'_>>) -> Result<Option<Fetched>, Error> {
-    let handle = Arc::clone(&fetch.handle);
+    let handle = fetch.handle.clone();
     let (deadline, limit) = (by.map(|(deadline, _)| deadline), by.map(|(_, limit)| limit));
     if handle.client.is_here() {
         look(&handle, deadline);

@@ -4,9 +4,11 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use plasmon_protocol::error::Error;
@@ -19,13 +21,23 @@ use crate::object::{Fetch, Step};
 use crate::scope;
 use crate::value::Value;
 
-/// What keeps an object alive for this process: one local count at the agent, given back with the last clone.
+/// What keeps an object alive for this process: one local count at the agent, given back with the last that has it. References have it
+/// through [`Held`]; a view that was got by one has it too, and needs no count of its own.
 pub struct Handle {
     pub(crate) client: Arc<Client>,
     pub(crate) key: ObjectKey,
+    /// How many there are of [`Held`].
+    holders: AtomicU32,
+    /// Only views are left, and the agent knows.
+    kept: AtomicBool,
 }
 
 impl Handle {
+    /// Takes over a count that the agent has, or is about to have by a message that was sent.
+    pub(crate) fn new(client: Arc<Client>, key: ObjectKey) -> Self {
+        Self { client, key, holders: AtomicU32::new(1), kept: AtomicBool::new(false) }
+    }
+
     /// The object's key for messages of `client`.
     ///
     /// # Errors
@@ -47,8 +59,62 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         failpoint!("handle_dropped");
+        let key = self.key;
+        let kept = *self.kept.get_mut();
         // Without an agent there is no count.
-        let _ = self.client.push(&ToAgent::DropLocal { key: self.key });
+        let _ = self.client.push(&if kept { ToAgent::DropViews { key } } else { ToAgent::DropLocal { key } });
+    }
+}
+
+/// One of those that hold a handle as a reference does. With the last of them the agent is told that only views are left, if there are any.
+pub struct Held(Arc<Handle>);
+
+impl Held {
+    pub(crate) fn new(client: Arc<Client>, key: ObjectKey) -> Self {
+        Self(Arc::new(Handle::new(client, key)))
+    }
+
+    /// For a view, which holds nothing: it only keeps.
+    #[inline]
+    pub(crate) fn keep(&self) -> Arc<Handle> {
+        Arc::clone(&self.0)
+    }
+
+    #[cold]
+    fn leave(&self) {
+        if self.0.holders.fetch_sub(1, Ordering::AcqRel) == 1 && Arc::strong_count(&self.0) > 1 {
+            // Before this one lets go: the word that they are gone is sent by the last that lets go.
+            let _ = self.0.client.push(&ToAgent::KeepViews { key: self.0.key });
+            failpoint!("views_kept");
+            self.0.kept.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Deref for Held {
+    type Target = Handle;
+
+    #[inline]
+    fn deref(&self) -> &Handle {
+        &self.0
+    }
+}
+
+impl Clone for Held {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.0.holders.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Held {
+    #[inline]
+    fn drop(&mut self) {
+        // Who is alone stays alone: nobody is there who could make another.
+        if Arc::strong_count(&self.0) > 1 {
+            self.leave();
+        }
     }
 }
 
@@ -58,18 +124,18 @@ impl Drop for Handle {
 /// Cloning is cheap and stays within the process. A reference can be part of a value that is put, of a task's argument or of its
 /// result; it is refused by any other serialiser, where nobody could count it.
 pub struct ObjectRef<T: ?Sized> {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Held,
     kind: PhantomData<fn() -> Box<T>>,
 }
 
 impl<T: ?Sized> ObjectRef<T> {
     /// Takes over a count that the agent has, or is about to have by a message that was sent.
     pub(crate) fn adopt(client: &Arc<Client>, key: ObjectKey) -> Self {
-        Self { handle: Arc::new(Handle { client: Arc::clone(client), key }), kind: PhantomData }
+        Self::of(Held::new(Arc::clone(client), key))
     }
 
     /// One more reference of those that share a count.
-    pub(crate) fn of(handle: Arc<Handle>) -> Self {
+    pub(crate) fn of(handle: Held) -> Self {
         Self { handle, kind: PhantomData }
     }
 
@@ -92,7 +158,7 @@ impl<T: ?Sized> ObjectRef<T> {
 
 impl<T: ?Sized> Clone for ObjectRef<T> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle), kind: PhantomData }
+        Self { handle: self.handle.clone(), kind: PhantomData }
     }
 }
 

@@ -14,46 +14,70 @@ use plasmon_protocol::local::ToAgent;
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::{Client, InPool};
+use crate::object_ref::{Handle, Held};
 
 /// Keeps one object in its place while this process looks at it.
 pub(crate) struct Pin {
-    client: Arc<Client>,
-    key: ObjectKey,
+    keeper: Keeper,
     /// Its place in the pin table, which keeps the connection open; without one, the connection counts it.
     index: Option<PinIndex>,
     /// Where the bytes are in the pool, and how many; they are inside.
     place: (u64, u64),
-    /// The agent counts it: a row says so.
+    /// The agent was told of it: a row says so.
     counted: bool,
 }
 
+/// Why the object lives as long as the pin.
+enum Keeper {
+    /// The handle that it was got by. The agent finds in the pin table that it is viewed.
+    Handle(Arc<Handle>),
+    /// The agent counts the pin, or will soon; or the object is only read for as long as something else keeps it.
+    Agent(Arc<Client>, ObjectKey),
+}
+
 impl Pin {
-    /// Through the pin table; the agent does not know of it yet.
+    /// Through the pin table, by a handle.
     #[inline]
+    pub(crate) fn by(handle: &Held, index: PinIndex, place: (u64, u64)) -> Self {
+        Self { keeper: Keeper::Handle(handle.keep()), index: Some(index), place, counted: false }
+    }
+
+    /// Through the pin table; the agent does not know of it yet.
     pub(crate) fn new(client: &Arc<Client>, key: ObjectKey, index: PinIndex, place: (u64, u64)) -> Self {
-        Self { client: Arc::clone(client), key, index: Some(index), place, counted: false }
+        Self { keeper: Keeper::Agent(Arc::clone(client), key), index: Some(index), place, counted: false }
     }
 
     /// One that the agent has counted already. Keeps the connection open as `inside` did.
     pub(crate) fn counted(client: &Arc<Client>, inside: InPool<'_>, key: ObjectKey, place: (u64, u64)) -> Self {
         std::mem::forget(inside);
-        Self { client: Arc::clone(client), key, index: None, place, counted: true }
+        Self { keeper: Keeper::Agent(Arc::clone(client), key), index: None, place, counted: true }
     }
 
+    #[inline]
     pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
+        match &self.keeper {
+            Keeper::Handle(handle) => &handle.client,
+            Keeper::Agent(client, _) => client,
+        }
+    }
+
+    fn key(&self) -> ObjectKey {
+        match &self.keeper {
+            Keeper::Handle(handle) => handle.key,
+            Keeper::Agent(_, key) => *key,
+        }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         self.check();
         // Checked when the view was made; the pool has kept its size.
-        self.client.pool.slice(self.place.0, self.place.1).unwrap_or_default()
+        self.client().pool.slice(self.place.0, self.place.1).unwrap_or_default()
     }
 
     /// The memory is where it was when the view was taken.
     #[inline]
     fn check(&self) {
-        if !self.client.is_here() {
+        if !self.client().is_here() {
             self.refuse();
         }
     }
@@ -61,43 +85,87 @@ impl Pin {
     /// There is nothing to return: the pages of the view are not there.
     #[cold]
     fn refuse(&self) -> ! {
-        panic!("a view of object {} was read in a forked child: {}", self.id(), self.client.forked_away());
+        panic!("a view of object {} was read in a forked child: {}", self.id(), self.client().forked_away());
     }
 
     pub(crate) fn id(&self) -> ObjectId {
-        self.client.id(self.key)
+        self.client().id(self.key())
     }
 
-    /// Tells the agent, for as long as the pin lives. Before any handle that the view outlives is dropped: both go through the same
-    /// ring.
-    pub(crate) fn count(&mut self, site: u32) {
-        if !self.counted {
-            failpoint!("pinned");
-            self.counted = self.client.push(&ToAgent::AddPin { key: self.key, site }).is_ok();
+    /// A row says from here on that the object is viewed, for as long as the pin lives: the agent finds it where it looks, or is told, before
+    /// any handle that the view outlives is dropped; both go through the same ring.
+    #[inline]
+    pub(crate) fn count(&mut self, site: impl FnOnce(&Arc<Client>) -> u32) {
+        failpoint!("pinned");
+        match (&self.keeper, &self.index) {
+            (Keeper::Handle(handle), Some(index)) => handle.client.words.pins().view(index),
+            (Keeper::Agent(client, key), _) if !self.counted => {
+                self.counted = client.push(&ToAgent::AddPin { key: *key, site: site(client) }).is_ok();
+            }
+            _ => {}
         }
     }
 
     pub(crate) fn count_at(&mut self, location: &'static Location<'static>) {
-        let site = self.client.sites.number(&self.client, SiteKind::GetObject, location);
-        self.count(site);
+        self.count(|client| client.sites.number(client, SiteKind::GetObject, location));
+    }
+
+    /// The same once more: of one that the agent does not count.
+    fn share(&self) -> Self {
+        let keeper = match &self.keeper {
+            Keeper::Handle(handle) => Keeper::Handle(Arc::clone(handle)),
+            Keeper::Agent(client, key) => Keeper::Agent(Arc::clone(client), *key),
+        };
+        let index = self.index.as_ref().map(|index| self.client().words.pins().share(index));
+        Self { keeper, index, place: self.place, counted: false }
     }
 }
 
 impl Drop for Pin {
+    #[inline]
     fn drop(&mut self) {
-        if !self.client.is_here() {
+        if !self.client().is_here() {
             return;
         }
         let index = self.index.take();
         let through_table = index.is_some();
         if let Some(index) = index {
-            self.client.words.pins().unpin(index);
+            self.client().words.pins().unpin(index);
         }
         failpoint!("unpinned");
         if self.counted {
-            let _ = self.client.push(&ToAgent::DropPin { key: self.key });
+            let _ = self.client().push(&ToAgent::DropPin { key: self.key() });
         }
-        if through_table { self.client.pin_closed() } else { self.client.view_closed() }
+        if through_table { self.client().pin_closed() } else { self.client().view_closed() }
+    }
+}
+
+/// One pin of one view and its clones.
+enum Shared {
+    /// It counts itself.
+    Own(Pin),
+    /// The agent counts it once.
+    Counted(Arc<Pin>),
+}
+
+impl Deref for Shared {
+    type Target = Pin;
+
+    #[inline]
+    fn deref(&self) -> &Pin {
+        match self {
+            Self::Own(pin) => pin,
+            Self::Counted(pin) => pin,
+        }
+    }
+}
+
+impl Clone for Shared {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Own(pin) => Self::Own(pin.share()),
+            Self::Counted(pin) => Self::Counted(Arc::clone(pin)),
+        }
     }
 }
 
@@ -107,7 +175,7 @@ impl Drop for Pin {
 /// A process that is forked from the view's has no shared memory: there, dereferencing it panics, and a slice that was taken before
 /// the fork must not be read.
 pub struct Pinned<T: ?Sized> {
-    pin: Arc<Pin>,
+    pin: Shared,
     kind: PhantomData<fn() -> Box<T>>,
 }
 
@@ -124,7 +192,8 @@ impl<N: Number> Pinned<[N]> {
                 cause: format!("its {} bytes are not a whole number of {}", pin.place.1, size_of::<N>()),
             });
         }
-        Ok(Self { pin: Arc::new(pin), kind: PhantomData })
+        let pin = if pin.counted { Shared::Counted(Arc::new(pin)) } else { Shared::Own(pin) };
+        Ok(Self { pin, kind: PhantomData })
     }
 }
 
@@ -152,7 +221,7 @@ impl<N: Number> AsRef<[N]> for Pinned<[N]> {
 
 impl<T: ?Sized> Clone for Pinned<T> {
     fn clone(&self) -> Self {
-        Self { pin: Arc::clone(&self.pin), kind: PhantomData }
+        Self { pin: self.pin.clone(), kind: PhantomData }
     }
 }
 

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::client::Client;
 use crate::draft::Draft;
 use crate::listed::Errors;
-use crate::object_ref::Handle;
+use crate::object_ref::Held;
 use crate::pinned::Pinned;
 use crate::turn::Turn;
 use crate::value::{self, Fetched};
@@ -74,13 +74,13 @@ pub type Fill = Box<dyn FnOnce(&mut [u8])>;
 /// One result, ready to be published.
 pub(crate) enum Outgoing {
     /// Encoded with serde: inlined when it is small.
-    Encoded { bytes: Vec<u8>, contains: Vec<Arc<Handle>> },
+    Encoded { bytes: Vec<u8>, contains: Vec<Held> },
     /// A slice's bytes: in the pool whatever its size, so that `get` is a view.
     Numbers(Box<dyn AsRef<[u8]>>),
     /// Written in place.
     Draft(Room),
     /// So many bytes that are written once it is known where: in a message when there are few.
-    Filled { length: usize, contains: Vec<Arc<Handle>>, fill: Fill },
+    Filled { length: usize, contains: Vec<Held>, fill: Fill },
 }
 
 /// One call of a remote function.

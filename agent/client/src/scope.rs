@@ -10,10 +10,10 @@ use plasmon_protocol::id::{ObjectId, ObjectKey};
 use plasmon_protocol::local::ToAgent;
 
 use crate::client::Client;
-use crate::object_ref::{Handle, ObjectRef};
+use crate::object_ref::{Held, ObjectRef};
 
 thread_local! {
-    static WRITING: RefCell<Option<Vec<Arc<Handle>>>> = const { RefCell::new(None) };
+    static WRITING: RefCell<Option<Vec<Held>>> = const { RefCell::new(None) };
     static READING: RefCell<Option<(Reading, Option<Error>)>> = const { RefCell::new(None) };
 }
 
@@ -28,9 +28,9 @@ pub(crate) struct Reading {
 
 /// Runs `write`, and returns the references that it wrote: held, because the value that they are in may be dropped before the agent
 /// knows who contains them.
-pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Arc<Handle>>) {
+pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Held>) {
     /// Puts the outer scope back, whatever the value's own code does: a scope that stays open would let references out uncounted.
-    struct Restore(Option<Vec<Arc<Handle>>>);
+    struct Restore(Option<Vec<Held>>);
     impl Drop for Restore {
         fn drop(&mut self) {
             WRITING.set(self.0.take());
@@ -44,8 +44,8 @@ pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Arc<Handle>>) {
 }
 
 /// A reference is being written; false outside of a scope.
-pub(crate) fn wrote(handle: &Arc<Handle>) -> bool {
-    WRITING.with_borrow_mut(|scope| scope.as_mut().map(|handles| handles.push(Arc::clone(handle))).is_some())
+pub(crate) fn wrote(handle: &Held) -> bool {
+    WRITING.with_borrow_mut(|scope| scope.as_mut().map(|handles| handles.push(handle.clone())).is_some())
 }
 
 /// What this scope has of references was written in vain: it is written anew.

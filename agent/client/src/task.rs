@@ -163,7 +163,7 @@ pub(crate) fn prepare<'a>(client: &Arc<Client>, site: u32, arguments: &'a [Encod
                     Argument::Inline(bytes)
                 } else {
                     let key = writer::put(client, bytes.len() as u64, site, &[], true, |room| copy(room, bytes))?;
-                    prepared.blocks.push(Handle { client: Arc::clone(client), key });
+                    prepared.blocks.push(Handle::new(Arc::clone(client), key));
                     Argument::Block(key)
                 }
             }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::failpoint::copy;
-use crate::object_ref::Handle;
+use crate::object_ref::Held;
 use crate::pinned::{Pin, Pinned};
 use crate::scope::{self, Reading};
 use crate::writer;
@@ -87,7 +87,7 @@ impl Fetched {
         match self.source {
             Source::Pinned(mut pin) => {
                 match self.site {
-                    Some(site) => pin.count(site),
+                    Some(site) => pin.count(|_| site),
                     None => pin.count_at(self.location),
                 }
                 Pinned::new(pin)
@@ -116,7 +116,7 @@ impl Fetched {
         if let Source::Pinned(pin) = &mut self.source
             && !self.block
         {
-            pin.count(site);
+            pin.count(|_| site);
         }
     }
 
@@ -149,7 +149,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
 }
 
 /// Encodes a value, and tells which references are inside.
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(Vec<u8>, Vec<Arc<Handle>>), Error> {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(Vec<u8>, Vec<Held>), Error> {
     let (encoded, contains) = scope::writing(|| postcard::to_allocvec(value));
     let bytes = encoded.map_err(|error| Error::Encode { kind: std::any::type_name::<T>().to_owned(), cause: error.to_string() })?;
     Ok((bytes, contains))
@@ -159,7 +159,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<(Vec<u8>, Vec<A
 ///
 /// # Errors
 /// One of them is of an earlier connection.
-pub(crate) fn keys(client: &Arc<Client>, handles: &[Arc<Handle>]) -> Result<Vec<ObjectKey>, Error> {
+pub(crate) fn keys(client: &Arc<Client>, handles: &[Held]) -> Result<Vec<ObjectKey>, Error> {
     handles.iter().map(|handle| handle.key_on(client)).collect()
 }
 

@@ -241,11 +241,12 @@ fn make_full(length: u64) -> Vec<u64> {
 fn more_views_than_the_pin_table_has_places() {
     alone(|| {
         start(1.0);
-        let mut viewer = Viewer::here();
         let objects: Vec<Numbers> = (0..3000).map(|seed| plasmon::put(&content(seed, 20)[..]).unwrap()).collect();
         let views: Vec<_> = objects.iter().map(|object| plasmon::get(object).unwrap()).collect();
         let again: Vec<_> = (0..2000).map(|_| plasmon::get(&objects[7]).unwrap()).collect();
         drop(objects);
+        // Only now: on a busy machine those beyond the table take longer than a viewer may be silent.
+        let mut viewer = Viewer::here();
         let report = viewer.report();
         assert_eq!(report.references.len(), 3000);
         assert!(report.references.iter().all(|row| row.reference_type == ReferenceType::PinnedInMemory && row.local == 0));

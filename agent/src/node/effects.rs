@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use plasmon_memory::pin::{begin_evict_all, pinned};
 use plasmon_memory::slot::{SlotState, SlotTable};
@@ -14,6 +15,15 @@ use super::peer::Peer;
 use super::program::Program;
 use crate::reactor::Outbox;
 use crate::spill::job::Job as IoJob;
+
+/// A worker whose tasks were asked back.
+#[derive(Debug)]
+pub struct Withdrawal {
+    /// Which.
+    pub worker: ProcessId,
+    /// When that was.
+    pub since: Instant,
+}
 
 /// The outside of the core.
 pub struct Effects {
@@ -31,7 +41,7 @@ pub struct Effects {
     /// Clients whose idle leases are wanted back, and that were not told yet.
     recalls: Vec<ProcessId>,
     /// Workers whose tasks were asked back since all rings were last drained.
-    pub withdrawals: Vec<ProcessId>,
+    pub withdrawals: Vec<Withdrawal>,
     /// Workers to start.
     pub starts: Vec<(ProcessId, JobId, Box<[u32]>)>,
     disk: Box<dyn Fn(IoJob) + Send>,
@@ -41,6 +51,8 @@ pub struct Effects {
     resolved: bool,
     /// Some client has a backlog.
     crowded: bool,
+    /// A client whose messages are worked off though it does not read what it is answered.
+    pub heard_out: Option<ProcessId>,
     buffer: Vec<u8>,
 }
 
@@ -79,6 +91,7 @@ impl Effects {
             freed: Vec::new(),
             recalls: Vec::new(),
             withdrawals: Vec::new(),
+            heard_out: None,
             starts: Vec::new(),
             disk,
             kills: Vec::new(),
@@ -190,7 +203,7 @@ impl Outbox for Effects {
 
     fn has_room(&self, to: ProcessId) -> bool {
         // Asked before each message: nearly always nobody has a backlog.
-        !self.crowded || self.peers.get(&to).is_none_or(|peer| peer.backlog.is_empty())
+        !self.crowded || self.heard_out == Some(to) || self.peers.get(&to).is_none_or(|peer| peer.backlog.is_empty())
     }
 
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64) {
@@ -257,7 +270,7 @@ impl Outbox for Effects {
     fn withdraw(&mut self, worker: ProcessId, run: u64) {
         if let Some(peer) = self.peers.get(&worker) {
             peer.link.words().withdraw(run);
-            self.withdrawals.push(worker);
+            self.withdrawals.push(Withdrawal { worker, since: Instant::now() });
         }
     }
 
@@ -268,6 +281,12 @@ impl Outbox for Effects {
     fn unread(&self, keys: &mut Vec<ObjectKey>) {
         let pinned = pinned(self.peers.values().map(|peer| peer.link.pins()));
         keys.retain(|key| pinned.binary_search(key).is_err());
+    }
+
+    fn views(&mut self, into: &mut Vec<(ProcessId, ObjectKey)>) {
+        for (process, peer) in &self.peers {
+            into.extend(peer.link.pins().views().map(|key| (*process, key)));
+        }
     }
 
     fn relocate(&mut self, from: u64, to: u64, length: u64) {

@@ -322,10 +322,12 @@ impl Shell {
                 Command::Question(question) => {
                     // What was published before the question arrived is in the answer.
                     self.drain_all();
+                    self.core.look(&mut self.effects);
                     self.notice_viewers();
                     question(&mut self.core);
                 }
                 Command::Record(question) => {
+                    self.core.look(&mut self.effects);
                     question(&mut self.core);
                     if let Some(recorder) = &mut self.recorder {
                         recorder.taken(self.core.version(Table::Store));
@@ -335,6 +337,7 @@ impl Shell {
                 Command::Backing(Progress::Backed(end)) => self.core.on_backed(end, &mut self.effects),
                 Command::Backing(Progress::Failed(end, cause)) => self.core.on_backing_failed(end, &cause, &mut self.effects),
                 Command::Seen(seen) => {
+                    self.core.look(&mut self.effects);
                     self.notice_viewers();
                     let machine = Machine {
                         total_bytes: seen.total_bytes,

@@ -17,9 +17,13 @@ const MAX_ERROR: usize = 16 << 10;
 impl Core {
     pub(super) fn on_started(&mut self, from: ProcessId, key: TaskKey) -> Result<(), Violation> {
         let now_ms = self.now_ms;
-        let Some(task) = self.running(from, key)?.filter(|task| task.is_pending()) else { return Ok(()) };
-        let before = std::mem::replace(&mut task.status, TaskStatus::Running);
+        let Some(task) = self.running(from, key)? else { return Ok(()) };
+        // One that was cancelled before, too: its worker has begun it.
         task.started_ms = Some(now_ms);
+        if !task.is_pending() {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut task.status, TaskStatus::Running);
         if let Some(actor) = task.role.actor() {
             self.actors.mark(&actor);
         }

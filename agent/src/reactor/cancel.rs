@@ -5,7 +5,7 @@ use std::time::Duration;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ToClient;
-use plasmon_protocol::record::{EventKind, Severity};
+use plasmon_protocol::record::{EventKind, Severity, TaskStatus};
 
 use super::actors::End;
 use super::{Activity, Core, Outbox, Violation};
@@ -46,14 +46,16 @@ impl Core {
             // One that was told to go says no more of its task.
             let stays = |worker: &ProcessId| self.process(*worker).is_some_and(|process| !matches!(process.activity, Activity::Leaving));
             let worker = task.worker.filter(stays);
+            // What it was sent and has not begun is taken back, be it this one or others.
             let has_window = worker.and_then(|worker| self.process(worker)).is_some_and(|process| !process.window.ahead.is_empty());
+            let can_go_back = has_window || task.status == TaskStatus::SubmittedToWorker;
             let (pending, role, name) = (task.is_pending(), task.role, task.short_function().to_owned());
             if matches!(role, Role::Constructor(_)) || (!pending && worker.is_none()) {
                 continue;
             }
             if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
                 // Its worker may still take references out of its arguments.
-                task.lingers = worker.is_some() && (has_window || !(force && role == Role::Function));
+                task.lingers = worker.is_some() && (can_go_back || !(force && role == Role::Function));
                 next.extend(self.children_of(key).into_iter().map(|child| (child, because_of(&name))));
                 if let Some(error) = self.cancelled(key, &cause) {
                     self.fail_task(key, error, out);
@@ -63,7 +65,7 @@ impl Core {
             match role {
                 // Cancelled before, and still running, for all that.
                 // First it is to be known which task it is that its end would end.
-                Role::Function if force && has_window => self.end_if_begun(key, worker, out),
+                Role::Function if force && can_go_back => self.end_if_begun(key, worker, out),
                 Role::Function if force => self.end_attempt(key, worker, out),
                 _ if !pending => {}
                 Role::Function | Role::Constructor(_) => out.send(worker, &ToClient::Cancel { task: key }),

@@ -7,7 +7,7 @@ use plasmon_protocol::record::{ActorStatus, ObjectState, ProcessType, ReferenceT
 
 use super::rows::reference_type;
 use super::{Activity, Core, Process};
-use crate::references::table::{Count, NONE};
+use crate::references::table::NONE;
 use crate::scheduler::actor::{AHEAD, Actor};
 use crate::scheduler::resources::Reserved;
 use crate::scheduler::task::{Role, Task};
@@ -53,8 +53,10 @@ impl Core {
         let mut held = BTreeMap::new();
         for (key, object) in self.objects.iter() {
             for row in self.references.holders(object.first_row).take(object.rows as usize) {
-                let counts = [Count::Local, Count::Pinned, Count::Submitted, Count::Captured].map(|count| row.count(count));
-                held.insert((key, row.process), Held { process: row.process, counts, reference_type: reference_type(row, object) });
+                held.insert(
+                    (key, row.process),
+                    Held { process: row.process, counts: row.shown(), reference_type: reference_type(row, object) },
+                );
             }
         }
         held
@@ -80,10 +82,11 @@ impl Core {
                 holders += 1;
                 ensure(row.key == key, || format!("{key:?} has a row of {:?}", row.key))?;
                 ensure(self.process(row.process).is_some(), || format!("{key:?} is held by dead process {}", row.process))?;
-                sum.local += row.count(Count::Local);
-                sum.pinned += row.count(Count::Pinned);
-                sum.submitted += row.count(Count::Submitted);
-                sum.captured += row.count(Count::Captured);
+                let [local, pinned, submitted, captured] = row.shown();
+                sum.local += local;
+                sum.pinned += pinned;
+                sum.submitted += submitted;
+                sum.captured += captured;
             }
             ensure(holders == object.rows, || format!("{key:?} counts {} rows and has {holders}", object.rows))?;
             ensure(sum == object.counts, || format!("{key:?} sums to {:?} and has {sum:?}", object.counts))?;

@@ -185,11 +185,12 @@ impl Core {
         let free = self.resources.how_many(shape).clamp(1, at_once);
         // Tasks that reserve CPUs are bounded by them; those that reserve none, by this.
         let most = if shape.cpus().is_zero() { at_once } else { u64::MAX };
+        let returning = if shape.gpus().is_zero() { self.returning(id) } else { 0 };
         loop {
             let Some(job) = self.jobs.get(&id) else { return };
             let active = u64::from(job.workers - job.blocked);
             // Each that connects asks for the next: no storm of starts.
-            if u64::from(job.starting) >= queued.min(free) || active >= most {
+            if u64::from(job.starting) + returning >= queued.min(free) || active >= most {
                 return;
             }
             let Some(devices) = self.devices_for(id, shape) else { return };

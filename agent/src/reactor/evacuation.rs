@@ -80,6 +80,7 @@ impl Core {
 
     /// Moves the objects of the sparsest chunks into a chunk of the agent's. False when none could be emptied.
     fn empty_chunks(&mut self, out: &mut impl Outbox) -> bool {
+        self.see_views(out);
         let current = self.store.current_chunks();
         let mut chunks: Vec<(u64, LeaseIndex)> = self
             .store

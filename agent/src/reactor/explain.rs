@@ -104,6 +104,7 @@ impl Core {
             node: self.name_of(*key).into(),
             verdict: self.verdict(*key, &graph),
             since_ms: self.since(*key),
+            ended: matches!(key, Key::Task(key) if self.tasks.get(key).is_some_and(|task| !task.is_pending())),
             others: *others,
         });
         let answers = answers.collect();

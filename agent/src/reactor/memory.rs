@@ -334,7 +334,9 @@ impl Core {
     /// A process has a lease without objects. It is called back when somebody waits for room, or when the process keeps more of them
     /// warm than its share.
     pub(super) fn bound_slack(&self, process: ProcessId, out: &mut impl Outbox) {
-        let wanted = !self.creates.is_empty() || self.store.slack_of(process) > self.store.warm_limit();
+        // What is kept for objects that come back must not be written into without a word.
+        let most = if self.spill.away.0 > 0 { self.store.slack_limit() } else { self.store.warm_limit() };
+        let wanted = !self.creates.is_empty() || self.store.slack_of(process) > most;
         if wanted && self.dying != Some(process) {
             out.recall(process);
         }

@@ -54,6 +54,8 @@ impl Core {
             ToAgent::DropLocal { key } => self.on_drop(from, key, Count::Local),
             ToAgent::AddPin { key, site } => self.on_add(from, key, Count::Pinned, site),
             ToAgent::DropPin { key } => self.on_drop(from, key, Count::Pinned),
+            ToAgent::KeepViews { key } => self.on_keep_views(from, key),
+            ToAgent::DropViews { key } => self.on_drop_views(from, key),
             ToAgent::Stage { references } => self.on_stage(from, &references),
             ToAgent::Lease { request, bytes, chunk, site } => self.on_lease(from, request, bytes, chunk, site, out),
             ToAgent::Return { lease } => self.on_return(from, lease, out),

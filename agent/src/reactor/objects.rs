@@ -239,7 +239,8 @@ impl Core {
         if object.rows == 0 {
             return false;
         }
-        match self.references.remove(&mut object.first_row, &mut holder.first_reference, key, process, count) {
+        let (removed, pins) = self.references.remove(&mut object.first_row, &mut holder.first_reference, key, process, count);
+        match removed {
             Removed::NotHeld => return false,
             Removed::RowStays => {}
             Removed::RowGone => {
@@ -257,10 +258,12 @@ impl Core {
             }
         }
         let before = object.class();
-        *count_mut(&mut object.counts, count) -= 1;
+        object.counts.pinned -= pins;
+        if count != Count::Pinned {
+            *count_mut(&mut object.counts, count) -= 1;
+        }
         let after = object.class();
         if before == Class::Pinned && after != before {
-            // It may be what somebody's room waits for.
             self.spill.exhausted = false;
             self.spill.look |= !self.creates.is_empty();
         }

@@ -163,6 +163,11 @@ impl Process {
         self.stopped
     }
 
+    /// Whether it runs nothing, and is idle as soon as it has heard so.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.activity == Activity::Withdrawn && !self.stopped
+    }
+
     /// The lease that the process calls `number`.
     #[must_use]
     pub fn lease(&self, number: u32) -> Option<LeaseIndex> {

@@ -292,6 +292,8 @@ impl Core {
         object.state = Some(ObjectState::Failed);
         object.cold_mut().value = plasmon_protocol::local::encode(&error).unwrap_or_default().as_slice().into();
         out.publish(key, Some(ObjectState::Failed), 0, 0);
+        // Calls that waited for room for it need none any more.
+        self.dispatch_wanted = true;
         self.notify(key, out);
     }
 }

@@ -16,6 +16,10 @@ impl Core {
         if !self.spill.config.is_on() {
             return;
         }
+        if !self.creates.is_empty() || self.spill_cause().is_some() {
+            // What is looked at here is not to be chosen in vain, again and again.
+            self.see_views(out);
+        }
         self.evict_ahead(out);
         if std::mem::take(&mut self.spill.look) {
             self.make_room(out);

@@ -52,7 +52,7 @@ impl Core {
             state: object.shown_state(),
             since_ms: row.since_ms,
             local: row.count(Count::Local),
-            pinned: row.count(Count::Pinned),
+            pinned: row.pins(),
             submitted: row.count(Count::Submitted),
             captured: row.count(Count::Captured),
         }

@@ -44,6 +44,7 @@ impl Core {
             self.next_spill_ms(),
             self.next_tidy_ms(),
             self.linger_ms,
+            self.next_look_ms(),
             timer_ms,
             self.next_fetch_ms(),
             self.window_look_ms,

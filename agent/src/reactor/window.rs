@@ -10,29 +10,36 @@ use plasmon_protocol::record::{EventKind, Severity, TaskStatus};
 use super::{Activity, Core, Outbox, Process, Violation};
 use crate::scheduler::queue::Head;
 use crate::scheduler::task::{Role, Task};
-use crate::scheduler::window::LONG_MS;
+use crate::scheduler::window::{LONG_MS, SOON_MS};
 
 impl Core {
-    /// Sends tasks that could begin now, if only there were resources, to workers that are about to be done with others like them. Only
-    /// while all that wait are alike: nobody goes before somebody else.
+    /// Sends tasks that could begin now, if only there were resources, to workers that are about to be done with others like them: of each
+    /// job its oldest. While anything else waits a worker is sent none when it had its place for a while: then others get it.
     pub(super) fn send_ahead(&mut self, out: &mut impl Outbox) {
         if self.quick.is_empty() {
             return;
         }
-        let Some((job, length)) = self.ready.only_queue() else { return };
         let mut quick = std::mem::take(&mut self.quick);
-        quick.retain(|worker| self.process(*worker).is_some_and(|process| process.job != job || process.window.most > 0));
+        quick.retain(|worker| self.process(*worker).is_some_and(|process| process.window.most > 0));
+        let mut last = JobId(0);
+        while let Some(job) = self.ready.later_job(last) {
+            last = job;
+            self.send_jobs_ahead(job, &quick, out);
+        }
+        self.quick = quick;
+    }
+
+    fn send_jobs_ahead(&mut self, job: JobId, quick: &[ProcessId], out: &mut impl Outbox) {
         // Each gets its share of what waits, and leaves as much, so that all end at about the same time.
         let busy = quick.iter().filter_map(|worker| self.process(*worker));
         let busy = busy.filter(|process| process.job == job && matches!(process.activity, Activity::Busy(_))).count();
-        let share = length / (2 * busy.max(1));
-        for worker in &quick {
+        let share = self.ready.length_of(job) / (2 * busy.max(1));
+        for worker in quick {
             for _ in 0..share {
-                let Some(head) = self.ready.only_head().filter(|_| out.has_room(*worker)) else { break };
-                if !self.takes_ahead(*worker, job, &head) {
+                let Some(head) = self.ready.oldest(job).filter(|_| out.has_room(*worker)) else { break };
+                if !self.takes_ahead(*worker, job, &head) || !self.ready.send_ahead(job, &head) {
                     break;
                 }
-                self.ready.start(job, &head);
                 if let Some(task) = self.tasks.get_mut(&head.task) {
                     task.queue = None;
                 }
@@ -43,7 +50,6 @@ impl Core {
                 self.window_look_ms.get_or_insert(self.now_ms + LONG_MS);
             }
         }
-        self.quick = quick;
     }
 
     /// Whether a worker runs a task like this one, and others may come after it.
@@ -56,6 +62,7 @@ impl Core {
             // A constructor makes an actor of its worker.
             && is_task(&current)
             && process.window.is_open()
+            && (process.window.has_turn(self.now_ms) || !self.ready.others_wait(job, head.queue))
             && !process.blocked
             && !process.stopped
             && !self.oom.is_condemned(worker)
@@ -113,14 +120,25 @@ impl Core {
         let waits = |process: &Process| !process.window.ahead.is_empty() && !process.window.asking;
         let waiting: Vec<(ProcessId, u64)> =
             self.workers().filter(|(_, process)| waits(process)).map(|(id, process)| (id, process.window.turn_ms)).collect();
-        self.window_look_ms = None;
+        // Who waits for one that does not say that it heard of it gets another.
+        let withdrawn = self.workers().filter(|(_, process)| process.is_withdrawn());
+        let ends: Vec<u64> = withdrawn.map(|(_, process)| process.window.turn_ms + SOON_MS).collect();
+        self.dispatch_wanted |= !ends.is_empty();
+        self.window_look_ms = ends.into_iter().filter(|at_ms| *at_ms > self.now_ms).min();
         for (worker, turn_ms) in waiting {
             if turn_ms + LONG_MS <= self.now_ms {
                 self.ask_back(worker, out);
             } else {
-                self.window_look_ms.get_or_insert(self.now_ms + LONG_MS);
+                let at_ms = self.now_ms + LONG_MS;
+                self.window_look_ms = Some(self.window_look_ms.map_or(at_ms, |look_ms| look_ms.min(at_ms)));
             }
         }
+    }
+
+    /// Workers of a job that run nothing and are idle as soon as they have heard so.
+    pub(super) fn returning(&self, job: JobId) -> u64 {
+        let returns = |process: &Process| process.job == job && process.is_withdrawn() && process.window.turn_ms + SOON_MS > self.now_ms;
+        self.workers().filter(|(_, process)| returns(process) && process.devices.is_empty()).count() as u64
     }
 
     /// All that a worker had said when it was asked for its tasks was heard: those that did not begin by then never will.
@@ -134,7 +152,7 @@ impl Core {
         let ahead: Vec<TaskKey> = process.window.ahead.drain(..).map(|(_, task)| task).collect();
         // What was sent after it was asked for all is not asked for.
         let may_have_begun = !process.window.is_asked_back();
-        let waits = |task: &Task| task.status == TaskStatus::SubmittedToWorker && task.worker == Some(worker);
+        let waits = |task: &Task| task.started_ms.is_none() && task.worker == Some(worker);
         let begun = may_have_begun || !self.tasks.get(&key).is_some_and(waits);
         let mut declined = ahead.clone();
         if !begun {
@@ -185,9 +203,12 @@ impl Core {
         self.unblock(worker);
         self.give_back(worker);
         self.dispatch_wanted = true;
+        let now_ms = self.now_ms;
         let Some(process) = self.process_mut(worker) else { return };
         if !process.window.declined.is_empty() {
             process.activity = Activity::Withdrawn;
+            process.window.turn_ms = now_ms;
+            self.window_look_ms.get_or_insert(now_ms + SOON_MS);
             return;
         }
         process.activity = Activity::Idle;

@@ -41,6 +41,9 @@ pub struct Row {
     pub since_ms: u64,
     /// Indexed by [`Count`].
     counts: [u32; 4],
+    /// Views in the holder's pin table when it was last looked at, and how many of the pins stand for such views whose handle is gone.
+    viewed: u32,
+    kept: u32,
     next_holder: u32,
     before: u32,
     after: u32,
@@ -52,23 +55,41 @@ impl Row {
     /// At a place where there is none.
     fn none() -> Self {
         let (key, process, site) = (ObjectKey::default(), ProcessId(0), SiteId(0));
-        Self { key, process, site, since_ms: 0, counts: [0; 4], next_holder: NONE, before: NONE, after: NONE }
+        Self { key, process, site, since_ms: 0, counts: [0; 4], viewed: 0, kept: 0, next_holder: NONE, before: NONE, after: NONE }
     }
 
     fn is_vacant(&self) -> bool {
         self.counts == [0; 4]
     }
 
-    /// One of the counts.
+    /// One of the counts that messages tell.
     #[must_use]
     pub fn count(&self, count: Count) -> u32 {
         self.counts[count as usize]
     }
 
+    /// The holder's views: those that messages told of, and those that were seen in its pin table.
+    #[must_use]
+    pub fn pins(&self) -> u32 {
+        self.count(Count::Pinned).saturating_add(self.viewed.saturating_sub(self.kept))
+    }
+
+    /// The counts as people see them, in the order of [`Count`].
+    #[must_use]
+    pub fn shown(&self) -> [u32; 4] {
+        let [local, _, submitted, captured] = self.counts;
+        [local, self.pins(), submitted, captured]
+    }
+
+    /// Whether the holder may have views that no message tells of: they have a handle, or had one.
+    fn may_view(&self) -> bool {
+        self.count(Count::Local) > 0 || (self.kept > 0 && self.count(Count::Pinned) > 0)
+    }
+
     /// The first reason that holds, by Ray's precedence.
     #[must_use]
     pub fn reference_type(&self) -> ReferenceType {
-        if self.count(Count::Pinned) > 0 {
+        if self.pins() > 0 {
             ReferenceType::PinnedInMemory
         } else if self.count(Count::Submitted) > 0 {
             ReferenceType::UsedByPendingTask
@@ -140,7 +161,8 @@ impl ReferenceTable {
         }
         let mut counts = [0; 4];
         counts[count as usize] = 1;
-        let row = Row { key, process, site, since_ms: now_ms, counts, next_holder: *first_holder, before: NONE, after: *first_reference };
+        let (next_holder, before, after) = (*first_holder, NONE, *first_reference);
+        let row = Row { key, process, site, since_ms: now_ms, counts, viewed: 0, kept: 0, next_holder, before, after };
         let index = self.place(row);
         self.changes.mark(index);
         if *first_reference != NONE {
@@ -178,7 +200,7 @@ impl ReferenceTable {
         }
     }
 
-    /// Lowers a count.
+    /// Lowers a count. Also tells how many pins fewer the row has.
     pub fn remove(
         &mut self,
         first_holder: &mut u32,
@@ -186,19 +208,77 @@ impl ReferenceTable {
         key: ObjectKey,
         process: ProcessId,
         count: Count,
-    ) -> Removed {
-        let Some(index) = self.find(*first_holder, key, process) else { return Removed::NotHeld };
-        let counts = &mut self.rows[index as usize].counts;
-        if counts[count as usize] == 0 {
-            return Removed::NotHeld;
+    ) -> (Removed, u32) {
+        let Some(index) = self.find(*first_holder, key, process) else { return (Removed::NotHeld, 0) };
+        let row = &mut self.rows[index as usize];
+        if row.counts[count as usize] == 0 {
+            return (Removed::NotHeld, 0);
         }
-        counts[count as usize] -= 1;
+        let before = row.pins();
+        row.counts[count as usize] -= 1;
+        if row.viewed > 0 && !row.may_view() {
+            // They were gone before what they had been got by.
+            row.viewed = 0;
+        }
+        let fewer = before - row.pins();
         self.changes.mark(index);
-        if *counts != [0; 4] {
-            return Removed::RowStays;
+        if !row.is_vacant() {
+            return (Removed::RowStays, fewer);
         }
         self.unlink(index, first_holder, first_reference);
-        Removed::RowGone
+        (Removed::RowGone, fewer)
+    }
+
+    /// The row of a process, to change what it has of views; `None` when there is none.
+    fn row_mut(&mut self, first_holder: u32, key: ObjectKey, process: ProcessId) -> Option<&mut Row> {
+        let index = self.find(first_holder, key, process)?;
+        self.changes.mark(index);
+        self.rows.get_mut(index as usize)
+    }
+
+    /// So many views were seen in a holder's pin table: how many pins its row had before and has now. `None` when it can have none.
+    pub fn see_views(&mut self, first_holder: u32, key: ObjectKey, process: ProcessId, views: u32) -> Option<(u32, u32)> {
+        let index = self.find(first_holder, key, process)?;
+        let row = &self.rows[index as usize];
+        if views == row.viewed {
+            return Some((row.pins(), row.pins()));
+        }
+        if views > 0 && !row.may_view() {
+            return None;
+        }
+        let row = self.row_mut(first_holder, key, process)?;
+        let before = row.pins();
+        row.viewed = views;
+        Some((before, row.pins()))
+    }
+
+    /// A handle becomes one pin, which stands for the views that were got by it: how many pins the row had before and has now. `None` when
+    /// there is no such handle.
+    pub fn keep_views(&mut self, first_holder: u32, key: ObjectKey, process: ProcessId) -> Option<(u32, u32)> {
+        let row = self.row_mut(first_holder, key, process)?;
+        let [local, pinned, ..] = row.counts;
+        if local == 0 || pinned == u32::MAX || row.kept == u32::MAX {
+            return None;
+        }
+        let before = row.pins();
+        row.counts[Count::Local as usize] -= 1;
+        row.counts[Count::Pinned as usize] += 1;
+        row.kept += 1;
+        Some((before, row.pins()))
+    }
+
+    /// One of the pins stands for views no more, before it goes: how many pins the row had before and has now. `None` when none does.
+    pub fn end_views(&mut self, first_holder: u32, key: ObjectKey, process: ProcessId) -> Option<(u32, u32)> {
+        let row = self.row_mut(first_holder, key, process)?;
+        if row.kept == 0 {
+            return None;
+        }
+        let before = row.pins();
+        row.kept -= 1;
+        if !row.may_view() {
+            row.viewed = 0;
+        }
+        Some((before, row.pins()))
     }
 
     /// The row at a place, unless it is vacant.

@@ -122,6 +122,20 @@ impl ReadyQueue {
         true
     }
 
+    /// Takes the first of a queue to be sent to a worker that has its place already; false when it may not be. While all that wait are alike
+    /// but for their jobs that lets nobody pass: every job has its turn. Otherwise it is as if it were started, and not while anybody has let
+    /// [`PATIENCE`] others pass.
+    pub fn send_ahead(&mut self, job: JobId, head: &Head) -> bool {
+        if self.jobs.values().all(|queues| queues.are_all(head.queue)) {
+            return self.remove(job, head.queue, head.order);
+        }
+        let is_patient = self.blocked.impatient.is_empty() && self.blocked.hopeless.is_empty();
+        if is_patient {
+            self.start(job, head);
+        }
+        is_patient
+    }
+
     /// Takes the first of a queue to be started.
     pub fn start(&mut self, job: JobId, head: &Head) {
         if !self.remove(job, head.queue, head.order) {
@@ -146,21 +160,18 @@ impl ReadyQueue {
         Some(Head { order, task: *task, shape: Arc::clone(&queue.shape), queue: key })
     }
 
-    /// The job of all that are queued and how many they are, where they are all of one job and of one shape, without arguments in the store.
+    /// The oldest of a job's tasks, unless it has arguments in the store.
     #[must_use]
-    pub fn only_queue(&self) -> Option<(JobId, usize)> {
-        let (job, queues) = self.jobs.first_key_value().filter(|_| self.jobs.len() == 1)?;
-        let (key, _) = queues.queues.first_key_value().filter(|_| queues.queues.len() == 1)?;
-        (!key.1).then_some((*job, queues.length))
+    pub fn oldest(&self, job: JobId) -> Option<Head> {
+        let queues = self.jobs.get(&job)?;
+        let (order, key) = queues.oldest().filter(|(_, key)| !key.1)?;
+        self.head_of((order, job, key))
     }
 
-    /// The first of them.
+    /// Whether anything waits beside the tasks of one queue.
     #[must_use]
-    pub fn only_head(&self) -> Option<Head> {
-        let (job, _) = self.only_queue()?;
-        let (key, queue) = self.jobs.get(&job)?.queues.first_key_value()?;
-        let (order, task) = queue.tasks.front()?;
-        Some(Head { order: *order, task: *task, shape: Arc::clone(&queue.shape), queue: *key })
+    pub fn others_wait(&self, job: JobId, key: QueueKey) -> bool {
+        self.jobs.len() > 1 || !self.jobs.get(&job).is_some_and(|queues| queues.are_all(key))
     }
 
     /// The first of a queue was found not to fit. Until it changes there is nothing to learn of it while there is not so much free of what
@@ -235,8 +246,13 @@ impl ReadyQueue {
     /// The job with queued tasks that follows `after`, so that turns are taken.
     #[must_use]
     pub fn job_after(&self, after: JobId) -> Option<JobId> {
-        let later = self.jobs.range(JobId(after.0.saturating_add(1))..).next();
-        later.or_else(|| self.jobs.first_key_value()).map(|(job, _)| *job)
+        self.later_job(after).or_else(|| self.jobs.first_key_value().map(|(job, _)| *job))
+    }
+
+    /// The next job with queued tasks in the order of their numbers, which are from 1.
+    #[must_use]
+    pub fn later_job(&self, before: JobId) -> Option<JobId> {
+        self.jobs.range(JobId(before.0.saturating_add(1))..).next().map(|(job, _)| *job)
     }
 
     /// Jobs with queued tasks.

@@ -1,6 +1,7 @@
-//! All tasks that are known, by their keys. Each lies in a place of its own: the table grows and moves places alone, however many there are.
+//! All tasks that are known, by their keys. Each lies in a place of its own, where it stays, however many there are.
 
 use hashbrown::{HashMap, HashSet};
+use plasmon_memory::pages::reserve;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 
 use super::task::Task;
@@ -19,6 +20,46 @@ struct Run {
     used: usize,
 }
 
+/// Tasks that lie side by side. Room for so many is more than an allocator takes from what it keeps for others, so it goes back to the
+/// system when none is left.
+const CHUNK: usize = 1 << 17;
+/// A chunk that never had more is kept: who comes next need not wait for memory.
+const KEPT: usize = 1 << 13;
+
+/// Some of the tasks, in huge pages where there may be such.
+#[derive(Debug, Default)]
+struct Chunk {
+    tasks: Vec<Option<Task>>,
+    vacant: Vec<u32>,
+}
+
+impl Chunk {
+    fn has_room(&self) -> bool {
+        self.tasks.len() < CHUNK || !self.vacant.is_empty()
+    }
+
+    /// A vacant place, if there is room.
+    fn occupy(&mut self) -> usize {
+        if let Some(place) = self.vacant.pop() {
+            return place as usize;
+        }
+        if self.tasks.capacity() == 0 {
+            reserve(&mut self.tasks, CHUNK);
+        }
+        self.tasks.push(None);
+        self.tasks.len() - 1
+    }
+
+    fn take(&mut self, place: usize) -> Option<Task> {
+        let task = self.tasks.get_mut(place)?.take()?;
+        self.vacant.push(place as u32);
+        if self.vacant.len() == self.tasks.len() && self.tasks.len() > KEPT {
+            *self = Self::default();
+        }
+        Some(task)
+    }
+}
+
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -32,8 +73,9 @@ fn run_of(key: &TaskKey) -> ((ProcessId, u32), usize) {
 pub struct Tasks {
     /// The place of each one, which is its own for as long as it is known.
     runs: HashMap<(ProcessId, u32), Box<Run>, foldhash::fast::FixedState>,
-    places: Vec<Option<Box<Task>>>,
-    vacant: Vec<u32>,
+    chunks: Vec<Chunk>,
+    /// No task ever had a place from here on.
+    end: u32,
     length: usize,
     changes: TaskChanges,
     /// Places of tasks that changed, for whoever follows the table.
@@ -97,31 +139,32 @@ impl Tasks {
         let (run, at) = run_of(&key);
         let run = self.runs.entry(run).or_insert_with(|| Box::new(Run { places: [NONE; RUN], used: 0 }));
         if run.places[at] == NONE {
-            run.used += 1;
-            run.places[at] = self.vacant.pop().unwrap_or_else(|| {
-                self.places.push(None);
-                self.places.len() as u32 - 1
+            let number = self.chunks.iter().position(Chunk::has_room).unwrap_or_else(|| {
+                self.chunks.push(Chunk::default());
+                self.chunks.len() - 1
             });
+            run.used += 1;
+            run.places[at] = (number * CHUNK + self.chunks[number].occupy()) as u32;
+            self.end = self.end.max(run.places[at] + 1);
             self.length += 1;
         }
         let place = run.places[at];
-        self.places[place as usize] = Some(Box::new(task));
+        self.chunks[place as usize / CHUNK].tasks[place as usize % CHUNK] = Some(task);
         self.places_changed.mark(place);
     }
 
     /// Forgets a task.
-    pub fn remove(&mut self, key: &TaskKey) -> Option<Box<Task>> {
+    pub fn remove(&mut self, key: &TaskKey) -> Option<Task> {
         let (number, at) = run_of(key);
         let run = self.runs.get_mut(&number)?;
         let place = std::mem::replace(&mut run.places[at], NONE);
-        let task = self.places.get_mut(place as usize)?.take()?;
+        let task = self.chunks.get_mut(place as usize / CHUNK)?.take(place as usize % CHUNK)?;
         run.used -= 1;
         if run.used == 0 {
             self.runs.remove(&number);
         }
         self.length -= 1;
         self.places_changed.mark(place);
-        self.vacant.push(place);
         if self.changes.followed && !self.changes.any {
             self.changes.results.extend(made_by(&task));
             self.changes.bound();
@@ -132,13 +175,13 @@ impl Tasks {
     /// The task at a place, unless it is vacant.
     #[must_use]
     pub fn at(&self, place: u32) -> Option<&Task> {
-        self.places.get(place as usize)?.as_deref()
+        self.chunks.get(place as usize / CHUNK)?.tasks.get(place as usize % CHUNK)?.as_ref()
     }
 
     /// There are no tasks at places from here on.
     #[must_use]
     pub fn end(&self) -> u32 {
-        self.places.len() as u32
+        self.end
     }
 
     /// A task.
@@ -152,7 +195,7 @@ impl Tasks {
         self.changes.mark(*key);
         let place = self.place(key)?;
         self.places_changed.mark(place);
-        self.places.get_mut(place as usize)?.as_deref_mut()
+        self.chunks.get_mut(place as usize / CHUNK)?.tasks.get_mut(place as usize % CHUNK)?.as_mut()
     }
 
     /// Whether there is one of this key.
@@ -168,7 +211,7 @@ impl Tasks {
 
     /// All tasks, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Task> {
-        self.places.iter().filter_map(Option::as_deref)
+        self.chunks.iter().flat_map(|chunk| &chunk.tasks).flatten()
     }
 
     /// How many there are.
@@ -208,5 +251,21 @@ mod tests {
         let all: Vec<TaskKey> = tasks.keys().collect();
         all.iter().for_each(|key| drop(tasks.remove(key)));
         assert!(tasks.is_empty() && tasks.runs.is_empty());
+    }
+
+    #[test]
+    fn memory_of_many_tasks_goes_back_with_the_last_of_them_and_their_places_are_used_anew() {
+        let key = |number| TaskKey { process: ProcessId(1), number };
+        let mut tasks = Tasks::default();
+        for round in 1..=2 {
+            let many = KEPT as u32 + round;
+            (0..many).for_each(|number| tasks.insert(sample(key(number))));
+            assert_eq!((tasks.len(), tasks.end(), tasks.values().count()), (many as usize, many, many as usize));
+            (0..many).for_each(|number| drop(tasks.remove(&key(number))));
+            assert_eq!((tasks.len(), tasks.end(), tasks.chunks[0].tasks.capacity()), (0, many, 0));
+            assert!((0..many).all(|place| tasks.at(place).is_none()));
+        }
+        tasks.insert(sample(key(7)));
+        assert_eq!((tasks.end(), tasks.at(0).map(|task| task.key)), (KEPT as u32 + 2, Some(key(7))));
     }
 }

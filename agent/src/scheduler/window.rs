@@ -16,6 +16,11 @@ const QUICK_MS: u64 = 1;
 /// What was sent ahead goes to others when the task before it takes longer, milliseconds.
 pub const LONG_MS: u64 = 5;
 
+/// A worker that has begun nothing of what was taken back is awaited so long before another is started in its place, milliseconds.
+pub const SOON_MS: u64 = 50;
+/// How long a worker that others wait for is sent tasks ahead, from the moment it got its place: then it gives that up, milliseconds.
+pub const TURN_MS: u64 = 5;
+
 /// What one worker was sent.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
@@ -33,7 +38,9 @@ pub struct Window {
     pub asking: bool,
     /// When it is known, the worker ends if it runs one of these.
     pub unwanted: Vec<TaskKey>,
-    /// Since when its task is the one that runs, milliseconds since the Unix epoch.
+    /// Since when it has its place, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Since when its task is the one that runs, or all was taken back, milliseconds since the Unix epoch.
     pub turn_ms: u64,
     /// The function that its last tasks took no time to speak of in.
     pub quick: Option<Arc<str>>,
@@ -46,7 +53,7 @@ impl Window {
     pub fn begin(&mut self, now_ms: u64) {
         self.runs += 1;
         self.run = self.runs;
-        self.turn_ms = now_ms;
+        (self.since_ms, self.turn_ms) = (now_ms, now_ms);
     }
 
     /// A task was sent that comes after others.
@@ -87,6 +94,12 @@ impl Window {
         self.asking = true;
         self.asked = self.runs;
         Some(self.asked)
+    }
+
+    /// Whether it may keep its place though others wait for one.
+    #[must_use]
+    pub fn has_turn(&self, now_ms: u64) -> bool {
+        now_ms < self.since_ms + TURN_MS
     }
 
     /// Whether a task may be sent that comes after others.

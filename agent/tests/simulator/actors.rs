@@ -25,7 +25,7 @@ impl Client {
             _ => {
                 // The name may become free, or be taken, right before.
                 match random.below(3) {
-                    0 => random.pick(&self.actors(view)).into_iter().for_each(|actor| self.drop_handle(actor)),
+                    0 => random.pick(&self.actors(view)).into_iter().for_each(|actor| self.drop_handle(actor, random)),
                     1 => self.create_actor(view, random),
                     _ => {}
                 }

@@ -103,10 +103,13 @@ pub(crate) enum Bug {
     SettlesWithdrawalsEarly,
     ForgetsToAskBack,
     LosesWordOfWithdrawal,
+    OverlooksViews,
+    LosesWordOfViews,
+    KeepsViewsForEver,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 83] = [
+    pub(crate) const ALL: [Self; 86] = [
         Self::LosesDropLocal,
         Self::DoublesAddPin,
         Self::SwapsTwoMessages,
@@ -190,6 +193,9 @@ impl Bug {
         Self::SettlesWithdrawalsEarly,
         Self::ForgetsToAskBack,
         Self::LosesWordOfWithdrawal,
+        Self::OverlooksViews,
+        Self::LosesWordOfViews,
+        Self::KeepsViewsForEver,
     ];
 }
 
@@ -291,6 +297,8 @@ impl Subject {
             };
             match message {
                 ToAgent::DropLocal { .. } if self.strikes(Bug::LosesDropLocal) => {}
+                ToAgent::KeepViews { .. } if self.strikes(Bug::LosesWordOfViews) => {}
+                ToAgent::DropViews { .. } if self.strikes(Bug::KeepsViewsForEver) => {}
                 ToAgent::AddPin { .. } if self.strikes(Bug::DoublesAddPin) => bent.extend([bytes.clone(), bytes.clone()]),
                 ToAgent::Stage { references } if !references.is_empty() && self.strikes(Bug::ForgetsStage) => {}
                 ToAgent::Output { .. } if self.strikes(Bug::LosesOutput) => {}

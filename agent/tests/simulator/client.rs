@@ -28,6 +28,17 @@ pub(crate) struct View<'a> {
     pub(crate) model: &'a Model,
 }
 
+/// Why something is in a pin table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reading {
+    /// It is read, and something else keeps it.
+    Moment,
+    /// The agent is told of it.
+    Counted,
+    /// A view that the agent finds when it looks.
+    View,
+}
+
 #[derive(Debug)]
 pub(crate) struct OwnLease {
     pub(crate) offset: u64,
@@ -95,8 +106,11 @@ pub(crate) struct Client {
     pub(crate) used: BTreeMap<u32, u32>,
     pub(crate) handles: BTreeMap<ObjectKey, u32>,
     pub(crate) pins: BTreeMap<ObjectKey, u32>,
-    /// Its pin table: what it reads, where that was when it began, and whether the agent is told of it.
-    pub(crate) table: Vec<(ObjectKey, u64, bool)>,
+    /// Views that its handles keep, and those whose handle is gone, by the handle that they were got by.
+    pub(crate) views: BTreeMap<ObjectKey, u32>,
+    pub(crate) kept: Vec<(ObjectKey, u32)>,
+    /// Its pin table: what it reads, where that was when it began, and for how long.
+    pub(crate) table: Vec<(ObjectKey, u64, Reading)>,
     /// Bytes that it has written into the pool, until the world takes note of them.
     pub(crate) written: Vec<(ObjectKey, Memory)>,
     /// It keeps most of what it has.
@@ -142,6 +156,8 @@ impl Client {
             used: BTreeMap::new(),
             handles: BTreeMap::new(),
             pins: BTreeMap::new(),
+            views: BTreeMap::new(),
+            kept: Vec::new(),
             table: Vec::new(),
             written: Vec::new(),
             hoards: false,
@@ -268,37 +284,79 @@ impl Client {
         self.write(&ToAgent::AddLocal { key, site });
     }
 
-    /// What it only reads for a moment is read before.
-    pub(crate) fn drop_handle(&mut self, key: ObjectKey) {
-        self.table.retain(|(read, _, counted)| *read != key || *counted);
+    /// What it only reads for a moment is read before. Views that were got by it live on.
+    pub(crate) fn drop_handle(&mut self, key: ObjectKey, random: &mut Random) {
+        self.table.retain(|(read, _, reading)| *read != key || *reading != Reading::Moment);
+        lower(&mut self.handles, key);
+        let views = self.views.get(&key).copied().unwrap_or(0);
+        // Other handles may have some of them.
+        let least = if self.handles.contains_key(&key) { 0 } else { views };
+        let theirs = random.between(least.into(), views.into()) as u32;
+        if theirs == 0 {
+            return self.write(&ToAgent::DropLocal { key });
+        }
+        (0..theirs).for_each(|_| lower(&mut self.views, key));
+        self.kept.push((key, theirs));
+        self.write(&ToAgent::KeepViews { key });
+    }
+
+    /// What was put for a task alone: nobody views it.
+    pub(crate) fn drop_block(&mut self, key: ObjectKey) {
         lower(&mut self.handles, key);
         self.write(&ToAgent::DropLocal { key });
     }
 
+    /// A view by a handle: the agent is told nothing.
+    pub(crate) fn add_view(&mut self, key: ObjectKey, view: View<'_>) {
+        self.begin_read(key, Reading::View, view);
+        *self.views.entry(key).or_default() += 1;
+    }
+
+    pub(crate) fn drop_view(&mut self, key: ObjectKey, random: &mut Random) {
+        if let Some(index) = self.table.iter().position(|(read, _, reading)| *read == key && *reading == Reading::View) {
+            self.table.remove(index);
+        }
+        let kept: Vec<usize> = (0..self.kept.len()).filter(|index| self.kept[*index].0 == key).collect();
+        match random.pick(&kept).filter(|_| !self.views.contains_key(&key) || random.chance(50)) {
+            None => lower(&mut self.views, key),
+            Some(index) if self.kept[index].1 > 1 => self.kept[index].1 -= 1,
+            Some(index) => {
+                self.kept.remove(index);
+                self.write(&ToAgent::DropViews { key });
+            }
+        }
+    }
+
+    /// Everything that it has views of, as often as it has one.
+    pub(crate) fn viewed(&self) -> Vec<ObjectKey> {
+        let views = self.views.iter().map(|(key, count)| (*key, *count)).chain(self.kept.iter().copied());
+        views.flat_map(|(key, count)| std::iter::repeat_n(key, count as usize)).collect()
+    }
+
     /// A view: through the pin table at once, and by message for as long as it lives.
     pub(crate) fn add_pin(&mut self, key: ObjectKey, view: View<'_>) {
-        self.begin_read(key, true, view);
+        self.begin_read(key, Reading::Counted, view);
         *self.pins.entry(key).or_default() += 1;
         let site = self.sites;
         self.write(&ToAgent::AddPin { key, site });
     }
 
     /// Its bytes are read through the pin table.
-    pub(crate) fn begin_read(&mut self, key: ObjectKey, counted: bool, view: View<'_>) {
+    pub(crate) fn begin_read(&mut self, key: ObjectKey, reading: Reading, view: View<'_>) {
         if let Some(entry) = view.shared.slots.get(&key.slot) {
-            self.table.push((key, entry.offset, counted));
+            self.table.push((key, entry.offset, reading));
         }
     }
 
     pub(crate) fn end_read(&mut self, random: &mut Random) {
-        let reads: Vec<usize> = (0..self.table.len()).filter(|index| !self.table[*index].2).collect();
+        let reads: Vec<usize> = (0..self.table.len()).filter(|index| self.table[*index].2 == Reading::Moment).collect();
         if let Some(index) = random.pick(&reads) {
             self.table.remove(index);
         }
     }
 
     pub(crate) fn drop_pin(&mut self, key: ObjectKey) {
-        if let Some(index) = self.table.iter().position(|(read, _, counted)| *read == key && *counted) {
+        if let Some(index) = self.table.iter().position(|(read, _, reading)| *read == key && *reading == Reading::Counted) {
             self.table.remove(index);
         }
         lower(&mut self.pins, key);
@@ -308,6 +366,7 @@ impl Client {
     /// What this client may use without a handle: what its task's arguments keep, and what it views.
     pub(crate) fn reach(&self, view: View<'_>) -> Vec<ObjectKey> {
         let mut reach: Vec<ObjectKey> = self.handles.keys().chain(self.pins.keys()).copied().collect();
+        reach.extend(self.kept.iter().map(|(key, _)| *key));
         for task in self.tasks.iter().filter_map(|running| view.model.tasks.get(&running.key)) {
             reach.extend(&task.holds);
         }
@@ -366,7 +425,7 @@ impl Client {
     /// Its task has ended, as far as it is concerned; a constructor that ended well has made it an actor.
     pub(crate) fn end_task(&mut self, ending: Ending) {
         let Running { key, work, .. } = self.tasks.remove(0);
-        self.table.retain(|(_, _, counted)| *counted);
+        self.table.retain(|(_, _, reading)| *reading != Reading::Moment);
         if let (Work::Constructor { max_concurrency }, Ending::Finished) = (work, &ending) {
             self.actor = Some(max_concurrency);
         }

@@ -45,6 +45,8 @@ pub(crate) enum Effect {
         asked: Vec<ObjectKey>,
         left: Vec<ObjectKey>,
     },
+    /// Whose views of what were found in the pin tables.
+    Look(Vec<(ProcessId, ObjectKey)>),
     Relocate {
         from: u64,
         to: u64,
@@ -81,6 +83,7 @@ impl std::fmt::Debug for Effect {
             Self::Withdraw { from, run } => write!(f, "ask {from} back for its runs up to {run}"),
             Self::Evict { asked, left } => write!(f, "evict {asked:?}, of which nobody reads {left:?}"),
             Self::Relocate { from, to, length } => write!(f, "move {length} bytes from {from} to {to}"),
+            Self::Look(views) => write!(f, "views are {views:?}"),
             Self::Io(job) => write!(f, "{job:?}"),
         }
     }
@@ -92,6 +95,10 @@ pub(crate) struct Recorder {
     pub(crate) effects: Vec<Effect>,
     /// What clients have in their pin tables.
     pub(crate) pinned: BTreeSet<ObjectKey>,
+    /// Views among it that no message tells of.
+    pub(crate) views: Vec<(ProcessId, ObjectKey)>,
+    /// It finds one view fewer than there are: a planted bug.
+    pub(crate) dim: bool,
     /// It does not look into the pin tables: a planted bug.
     pub(crate) blind: bool,
 }
@@ -145,6 +152,11 @@ impl Outbox for Recorder {
         let asked = keys.clone();
         keys.retain(|key| self.blind || !self.pinned.contains(key));
         self.effects.push(Effect::Evict { asked, left: keys.clone() });
+    }
+
+    fn views(&mut self, into: &mut Vec<(ProcessId, ObjectKey)>) {
+        into.extend(self.views.iter().skip(self.dim.into()));
+        self.effects.push(Effect::Look(self.views.clone()));
     }
 
     fn io(&mut self, job: Job) {

@@ -12,7 +12,7 @@ use super::world::World;
 
 impl World {
     pub(crate) fn surprise(&mut self) -> Check {
-        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20, 40, 25, 120, 2]) {
+        match self.random.weighted(&[200, 300, 20, 400, 120, 40, 8, 150, 12, 20, 40, 25, 120, 2, 60]) {
             0 => {
                 // A slow job shows that it lives.
                 if self.disk.writes() && self.random.chance(60) {
@@ -54,8 +54,10 @@ impl World {
             11 => self.repeat_notice(),
             12 => self.press(),
             13 => self.drain(),
+            14 => self.look(),
             _ => {
                 if self.random.chance(50) {
+                    self.look()?;
                     self.sample();
                 } else if self.random.chance(30)
                     && let Some(id) = self.pick(|client| is_alive(client) && !client.worker)

@@ -73,12 +73,14 @@ impl Client {
         let site = number;
         let actors: Vec<ObjectKey> = view.model.actors.keys().copied().collect();
         let actor = random.pick(&actors).filter(|_| random.chance(80)).unwrap_or(a);
-        let message = match random.below(24) {
+        let message = match random.below(26) {
             0 => ToAgent::Put { key: name, memory, site, hidden: random.chance(50) },
             1 => ToAgent::AddLocal { key: a, site },
             2 => ToAgent::DropLocal { key: a },
             3 => ToAgent::AddPin { key: a, site },
             4 => ToAgent::DropPin { key: a },
+            24 => ToAgent::KeepViews { key: a },
+            25 => ToAgent::DropViews { key: a },
             5 => ToAgent::Stage { references: vec![a; if random.chance(20) { MAX_STAGED + 1 } else { 2 }] },
             6 => {
                 let bytes = random.pick(&[0, 1, view.model.capacity, view.model.capacity + 1, u64::MAX]).unwrap_or(0);

@@ -27,6 +27,7 @@ mod processes;
 mod retries;
 mod settle;
 mod storage;
+mod views;
 pub(crate) mod wants;
 mod window;
 
@@ -161,6 +162,10 @@ pub(crate) struct Task {
     pub(crate) met: BTreeSet<ObjectKey>,
     pub(crate) holder: ProcessId,
     pub(crate) wants: Wants,
+    /// Its worker has said that it begins.
+    pub(crate) begun: bool,
+    /// The step in which it had its arguments for the first time.
+    pub(crate) ready_at: Option<u64>,
     /// How many others were started while it could not be.
     pub(crate) passed: u64,
     pub(crate) max_retries: u32,
@@ -246,6 +251,8 @@ pub(crate) struct Expected {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) now_ms: u64,
+    /// Batches of messages, ticks and so on, so far.
+    pub(crate) steps: u64,
     pub(crate) capacity: u64,
     /// Blocks of the slot table.
     pub(crate) blocks: u32,
@@ -262,6 +269,11 @@ pub(crate) struct Model {
     pub(crate) jobs: BTreeMap<JobId, u32>,
     pub(crate) objects: BTreeMap<ObjectKey, Object>,
     pub(crate) rows: BTreeMap<(ObjectKey, ProcessId), [u32; 4]>,
+    /// Views by the last look into the pin tables, and pins that stand for views whose handle is gone.
+    pub(crate) viewed: BTreeMap<(ObjectKey, ProcessId), u32>,
+    pub(crate) kept: BTreeMap<(ObjectKey, ProcessId), u32>,
+    /// When the core last looked into them.
+    pub(crate) looked_ms: u64,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     /// All that ever were.
     pub(crate) actors: BTreeMap<ObjectKey, Actor>,
@@ -324,6 +336,7 @@ impl Model {
         let agent = Process::new(1, JobId(0), Activity::Free);
         Self {
             now_ms,
+            steps: 0,
             capacity,
             blocks,
             total,
@@ -335,6 +348,9 @@ impl Model {
             jobs: BTreeMap::new(),
             objects: BTreeMap::new(),
             rows: BTreeMap::new(),
+            viewed: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            looked_ms: now_ms,
             tasks: BTreeMap::new(),
             actors: BTreeMap::new(),
             last_job: JobId(0),
@@ -376,15 +392,20 @@ impl Model {
         counts[count] -= 1;
         if *counts == [0; 4] {
             self.rows.remove(&(key, process));
+            self.kept.remove(&(key, process));
             self.dropped = true;
         }
+        self.forget_views(key, process);
         true
     }
 
     /// The counts of an object over all its holders.
     pub(crate) fn counts(&self, key: ObjectKey) -> [u32; 4] {
         let rows = self.rows.range((key, AGENT)..=(key, ProcessId(u32::MAX)));
-        rows.fold([0; 4], |sum, (_, counts)| std::array::from_fn(|index| sum[index] + counts[index]))
+        rows.fold([0; 4], |sum, (row, _)| {
+            let counts = self.shown(row);
+            std::array::from_fn(|index| sum[index] + counts[index])
+        })
     }
 
     /// The process, or the agent when it is gone.

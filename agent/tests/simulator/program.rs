@@ -6,7 +6,7 @@ use plasmon_protocol::local::{self, Argument, ENDLESS, Ending, MAX_STACK, RetryE
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::{Amount, Demand};
 
-use super::client::{Client, Request, Running, View, YIELDS};
+use super::client::{Client, Reading, Request, Running, View, YIELDS};
 use super::model::wants::CUSTOM;
 use super::random::Random;
 
@@ -125,13 +125,16 @@ impl Client {
             let stores = self.actor.is_some() || running.work != Work::Task;
             if random.chance(if stores { 15 } else { 70 }) {
                 for key in self.held() {
-                    self.drop_handle(key);
+                    self.drop_handle(key, random);
                 }
             }
             for key in self.pins.keys().copied().collect::<Vec<_>>() {
                 for _ in 0..self.pins.get(&key).copied().unwrap_or(0) {
                     self.drop_pin(key);
                 }
+            }
+            for key in self.viewed() {
+                self.drop_view(key, random);
             }
             self.end_task(ending);
             return;
@@ -163,15 +166,16 @@ impl Client {
             }
             3 => self.let_go(random),
             4 => self.clone_handle(view, random),
-            5 => {
-                if let Some(key) = random.pick(&self.mappable(view)) {
-                    self.add_pin(key, view);
-                }
-            }
+            5 => match random.pick(&self.mappable(view)) {
+                Some(key) if self.handles.contains_key(&key) && random.chance(70) => self.add_view(key, view),
+                Some(key) => self.add_pin(key, view),
+                None => {}
+            },
             6 => {
-                let pins: Vec<ObjectKey> = self.pins.keys().copied().collect();
-                if let Some(key) = random.pick(&pins) {
-                    self.drop_pin(key);
+                let (pins, views) = (self.pins.keys().copied().collect::<Vec<_>>(), self.viewed());
+                match random.pick(&pins).filter(|_| views.is_empty() || random.chance(50)) {
+                    Some(key) => self.drop_pin(key),
+                    None => random.pick(&views).into_iter().for_each(|key| self.drop_view(key, random)),
                 }
             }
             7 => self.ask_for_value(view, random),
@@ -198,7 +202,7 @@ impl Client {
             13 => self.direct(view, random),
             14 => {
                 if let Some(key) = random.pick(&self.mappable(view)) {
-                    self.begin_read(key, false, view);
+                    self.begin_read(key, Reading::Moment, view);
                 }
             }
             15 => self.end_read(random),
@@ -251,7 +255,7 @@ impl Client {
             if let Some(key) = random.pick(&held)
                 && self.handles.contains_key(&key)
             {
-                self.drop_handle(key);
+                self.drop_handle(key, random);
             }
         }
     }
@@ -368,7 +372,7 @@ impl Client {
     pub(super) fn sent(&mut self, returns: Vec<ObjectKey>, block: Option<ObjectKey>) {
         self.handles.extend(returns.into_iter().map(|key| (key, 1)));
         if let Some(key) = block {
-            self.drop_handle(key);
+            self.drop_block(key);
         }
     }
 

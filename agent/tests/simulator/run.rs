@@ -9,7 +9,7 @@ use plasmon_protocol::local::ToAgent;
 use plasmon_protocol::record::{ActorStatus, TaskStatus};
 
 use super::bugs::Bug;
-use super::client::{Client, Phase};
+use super::client::{Client, Phase, Reading};
 use super::model::{Actor, Check, Wants};
 use super::world::World;
 
@@ -248,13 +248,14 @@ impl World {
         for round in 0..3 {
             self.complete_all()?;
             for id in self.those(is_alive) {
-                self.with(id, |client, view, _| {
+                self.with(id, |client, view, random| {
                     if round == 0 {
-                        client.table.retain(|(_, _, counted)| *counted);
+                        client.table.retain(|(_, _, reading)| *reading != Reading::Moment);
                         let pins: Vec<(ObjectKey, u32)> = client.pins.iter().map(|(key, count)| (*key, *count)).collect();
                         pins.iter().for_each(|(key, count)| (0..*count).for_each(|_| client.drop_pin(*key)));
                         let handles: Vec<(ObjectKey, u32)> = client.handles.iter().map(|(key, count)| (*key, *count)).collect();
-                        handles.iter().for_each(|(key, count)| (0..*count).for_each(|_| client.drop_handle(*key)));
+                        handles.iter().for_each(|(key, count)| (0..*count).for_each(|_| client.drop_handle(*key, random)));
+                        client.viewed().into_iter().for_each(|key| client.drop_view(key, random));
                     } else {
                         for lease in client.idle_leases(view) {
                             client.give_back(lease);

@@ -14,7 +14,7 @@ use plasmon_protocol::record::ObjectState;
 use plasmon_protocol::resources::{Amount, Resources};
 
 use super::bugs::{Bug, Subject};
-use super::client::{Client, Phase, View};
+use super::client::{Client, Phase, Reading, View};
 use super::disk::Disk;
 use super::effects::{Effect, Recorder};
 use super::follower::Follower;
@@ -111,7 +111,7 @@ impl World {
             condemned: BTreeSet::new(),
             gone: BTreeMap::new(),
             withdrawals: BTreeSet::new(),
-            recorder: Recorder { blind: bug == Some(Bug::EvictsWhatIsRead), ..Recorder::default() },
+            recorder: Recorder { blind: bug == Some(Bug::EvictsWhatIsRead), dim: bug == Some(Bug::OverlooksViews), ..Recorder::default() },
             follower: Follower::default(),
             hostility,
             haste,
@@ -156,8 +156,9 @@ impl World {
 
     /// The core can look into all pin tables at any time.
     fn see_pins(&mut self) {
-        let pins = self.clients.values().flat_map(|client| &client.table);
-        self.recorder.pinned = pins.map(|(key, _, _)| *key).collect();
+        let pins = self.clients.values().flat_map(|client| client.table.iter().map(|(key, _, reading)| (client.id, *key, *reading)));
+        self.recorder.pinned = pins.clone().map(|(_, key, _)| key).collect();
+        self.recorder.views = pins.filter(|(_, _, reading)| *reading == Reading::View).map(|(id, key, _)| (id, key)).collect();
     }
 
     pub(crate) fn connect_driver(&mut self) -> ProcessId {
@@ -274,6 +275,8 @@ impl World {
 
     /// The core learns of a process's end; whatever is left in its ring was not looked at.
     pub(crate) fn lose(&mut self, id: ProcessId) -> Check {
+        // What the dead viewed is looked at once more.
+        self.look()?;
         self.note(|| format!("process {id} is lost"));
         self.clients.remove(&id);
         self.condemned.remove(&id);
@@ -323,6 +326,13 @@ impl World {
         self.carry_out()
     }
 
+    /// Somebody looks at rows.
+    pub(crate) fn look(&mut self) -> Check {
+        self.note(|| "somebody looks".to_owned());
+        self.subject.core.look(&mut self.recorder);
+        self.carry_out()
+    }
+
     pub(crate) fn sample(&mut self) {
         let usage = Usage { rss_bytes: self.random.below(1 << 30), shared_bytes: self.random.below(1 << 30), cpu_percent: 3.0 };
         let processes: Vec<_> = self.clients.keys().map(|id| (*id, usage)).collect();
@@ -332,6 +342,7 @@ impl World {
     /// Judges what the core wanted done, and does it.
     pub(crate) fn carry_out(&mut self) -> Check {
         let effects = self.subject.effects(std::mem::take(&mut self.recorder.effects));
+        self.model.steps += 1;
         for effect in effects {
             self.note(|| format!("    {effect:?}"));
             self.model.observe(&effect)?;
@@ -362,7 +373,7 @@ impl World {
                         self.withdrawals.insert(from);
                     }
                 }
-                Effect::Evict { .. } => {}
+                Effect::Evict { .. } | Effect::Look(_) => {}
                 Effect::Relocate { from, to, length } => {
                     let key = self.model.observe_relocation((from, to, length), &self.subject.core.ranges())?;
                     self.disk.pool.relocate(key, from, to, length);

@@ -9,9 +9,15 @@ use rustix::mm::Advice;
 /// What the kernel enters into a page table at once where it may, bytes.
 const HUGE: usize = 2 << 20;
 
+/// Room that is larger is the kernel's own map, which no allocator gives to anybody else afterwards (`M_MMAP_THRESHOLD` in mallopt(3)).
+const MAPPED: usize = 32 << 20;
+
 /// Makes room for `count` more elements where they will stay, in huge pages where the system allows them for its programs
 /// (`transparent_hugepage/enabled`): then a look at any place of a large table seldom waits for page tables too. Memory is taken only
 /// as elements come, by whole huge pages behind the first. Where there is not that much of it the vector grows as vectors do.
+///
+/// A forked child has none of it where it is large: to start a process costs no copy of its page tables, and no fault at each page that
+/// is written afterwards.
 pub fn reserve<T>(table: &mut Vec<T>, count: usize) {
     if table.try_reserve_exact(count).is_ok() {
         prefer_huge(table.spare_capacity_mut());
@@ -27,6 +33,10 @@ fn prefer_huge<T>(room: &mut [MaybeUninit<T>]) {
         // SAFETY: whole pages within `room`, which is borrowed alone; the advice changes nothing of what they hold. A kernel without huge
         // pages refuses it, which does no harm.
         let _ = unsafe { rustix::mm::madvise(at.wrapping_add(before).cast(), length, Advice::LinuxHugepage) };
+    }
+    if bytes > MAPPED {
+        // SAFETY: as above; the pages go back to the kernel with the vector, so that no child misses what others have there later.
+        let _ = unsafe { rustix::mm::madvise(at.wrapping_add(before).cast(), length, Advice::LinuxDontFork) };
     }
 }
 

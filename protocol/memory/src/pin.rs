@@ -9,10 +9,13 @@ use plasmon_protocol::id::ObjectKey;
 
 use crate::place::Place;
 use crate::slot::{SlotEntry, SlotState, SlotTable};
-use crate::sync::{AtomicU64, Ordering, acquire, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, acquire, fence, fence_after_exchange};
 
 /// Pins that one client can hold; more go by message.
 pub const PINS: usize = 1024;
+
+/// In a pin's word: a view that lives on, and of which no message tells.
+const VIEW: u64 = 1 << 31;
 
 /// One pin in its client's table, given back by [`PinTable::unpin`]. Not `Copy`, so that no pin is given back twice.
 #[derive(PartialEq, Eq, Debug)]
@@ -40,8 +43,8 @@ pub enum PinOutcome {
 /// A client's own pin table. Any of its threads pins.
 pub struct PinTable {
     pins: Place<[AtomicU64]>,
-    /// One bit for each pin that is taken, in this process's own memory.
-    taken: Box<[AtomicU64]>,
+    /// How many share a pin beside the first, in this process's own memory.
+    sharers: Box<[AtomicU32]>,
 }
 
 impl std::fmt::Debug for PinTable {
@@ -53,54 +56,74 @@ impl std::fmt::Debug for PinTable {
 impl PinTable {
     /// Over `pins`, which nobody else writes and which are all zero.
     pub(crate) fn over(pins: Place<[AtomicU64]>) -> Self {
-        let taken = (0..pins.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { pins, taken }
+        let sharers = (0..pins.len()).map(|_| AtomicU32::new(0)).collect();
+        Self { pins, sharers }
     }
 
     /// Writes a pin. The object may be gone already: only [`PinTable::pin_and_read`] finds out.
-    /// `None` when the table is full or the key is none of an object.
+    /// `None` when the table is full or the key is none that can be pinned here.
     #[inline]
     pub fn pin(&self, key: ObjectKey) -> Option<PinIndex> {
         let word = word(key)?;
-        let index = self.take()?;
-        // Release, as in `unpin`: the agent that finds this pin knows that the reader before it in the same place is done.
-        self.pins.get(index as usize)?.store(word, Ordering::Release);
-        Some(PinIndex(index))
-    }
-
-    fn take(&self) -> Option<u32> {
-        for (group, bits) in self.taken.iter().enumerate() {
-            let mut known = bits.load(Ordering::Relaxed);
-            while known != u64::MAX {
-                let bit = known.trailing_ones();
-                let index = group * 64 + bit as usize;
-                if index >= self.pins.len() {
-                    break;
-                }
-                known = bits.fetch_or(1 << bit, Ordering::SeqCst);
-                if known & (1 << bit) == 0 {
-                    return u32::try_from(index).ok();
-                }
-            }
+        let first = hint::first(self.pins.len());
+        if let Some(index) = self.try_take(first, word) {
+            return Some(index);
         }
-        None
+        (first + 1..self.pins.len()).chain(0..first).find_map(|index| self.try_take(index, word))
     }
 
-    /// Gives a pin back; what it kept must not be read any more.
+    /// Takes one place, if it is free.
+    #[inline]
+    fn try_take(&self, index: usize, word: u64) -> Option<PinIndex> {
+        let place = self.pins.get(index)?;
+        // Release, as in `unpin`: the agent that finds this pin knows that the reader before it in the same place is done.
+        if place.load(Ordering::Relaxed) != 0 || place.compare_exchange(0, word, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            return None;
+        }
+        hint::set(index);
+        Some(PinIndex(index as u32))
+    }
+
+    /// What is pinned is a view from here on, which the agent finds here when it looks who has any.
+    #[inline]
+    pub fn view(&self, pin: &PinIndex) {
+        if let Some(place) = self.pins.get(pin.0 as usize) {
+            // Nobody else writes a place that is taken.
+            place.store(place.load(Ordering::Relaxed) | VIEW, Ordering::Release);
+        }
+    }
+
+    /// The same pin once more: it is given back with the last of them.
+    pub fn share(&self, pin: &PinIndex) -> PinIndex {
+        if let Some(sharers) = self.sharers.get(pin.0 as usize) {
+            sharers.fetch_add(1, Ordering::Relaxed);
+        }
+        PinIndex(pin.0)
+    }
+
+    /// Gives a pin back; what it kept must not be read any more. Sequentially consistent, as taking is: of one who pins or gives back, and
+    /// then looks at a word of this process, and one who writes that word and then asks [`PinTable::is_used`], one sees the other.
     #[inline]
     pub fn unpin(&self, pin: PinIndex) {
         let index = pin.0 as usize;
-        if let (Some(place), Some(bits)) = (self.pins.get(index), self.taken.get(index / 64)) {
-            place.store(0, Ordering::Release);
-            failpoint!("mid_unpin");
-            bits.fetch_and(!(1 << (index % 64)), Ordering::SeqCst);
+        let (Some(place), Some(sharers)) = (self.pins.get(index), self.sharers.get(index)) else { return };
+        // Who is alone stays alone: there is nobody to share it. Else the last of those that go at once finds nobody left.
+        if sharers.load(Ordering::Acquire) > 0 {
+            if sharers.fetch_sub(1, Ordering::AcqRel) > 0 {
+                return;
+            }
+            sharers.store(0, Ordering::Relaxed);
         }
+        place.swap(0, Ordering::SeqCst);
+        hint::set(index);
+        failpoint!("mid_unpin");
+        fence_after_exchange();
     }
 
-    /// Whether a pin is taken at this moment. Sequentially consistent, as taking and giving back are: of one who pins and then looks at a
-    /// word of this process, and one who writes that word and then asks here, one sees the other.
+    /// Whether a pin is taken at this moment.
     pub fn is_used(&self) -> bool {
-        self.taken.iter().any(|bits| bits.load(Ordering::SeqCst) != 0)
+        fence(Ordering::SeqCst);
+        self.pins.iter().any(|pin| pin.load(Ordering::SeqCst) != 0)
     }
 
     /// Pins an object and says where it is.
@@ -111,7 +134,7 @@ impl PinTable {
         }
         let Some(pin) = self.pin(key) else { return PinOutcome::TableFull };
         failpoint!("mid_pin");
-        fence(Ordering::SeqCst);
+        fence_after_exchange();
         match slots.read(key.slot) {
             Some(SlotEntry { generation, state: SlotState::InMemory, offset, length, .. }) if generation == key.generation => {
                 PinOutcome::Pinned { pin, offset, length }
@@ -122,6 +145,48 @@ impl PinTable {
             }
         }
     }
+}
+
+/// Where a thread begins to look for a free place: where it found one last, or gave one back.
+#[cfg(not(loom))]
+mod hint {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Words in a cache line: threads begin in different ones.
+    const LINE: usize = 8;
+    const UNKNOWN: usize = usize::MAX;
+
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+    thread_local! {
+        static FIRST: Cell<usize> = const { Cell::new(UNKNOWN) };
+    }
+
+    #[inline]
+    pub(super) fn first(places: usize) -> usize {
+        let first = FIRST.get();
+        if first < places { first } else { begin(places) }
+    }
+
+    #[cold]
+    fn begin(places: usize) -> usize {
+        (THREADS.fetch_add(1, Ordering::Relaxed) * LINE).checked_rem(places).unwrap_or(0)
+    }
+
+    #[inline]
+    pub(super) fn set(first: usize) {
+        FIRST.set(first);
+    }
+}
+
+#[cfg(loom)]
+mod hint {
+    pub(super) fn first(_places: usize) -> usize {
+        0
+    }
+
+    pub(super) fn set(_first: usize) {}
 }
 
 /// The agent's look at one client's pin table.
@@ -142,12 +207,17 @@ impl PinScanner {
 
     /// Whether the client pins `key` at this moment.
     pub fn contains(&self, key: ObjectKey) -> bool {
-        word(key).is_some_and(|word| self.pins.iter().any(|pin| acquire(pin) == word))
+        word(key).is_some_and(|word| self.pins.iter().any(|pin| acquire(pin) & !VIEW == word))
     }
 
     /// Everything that the client pins at this moment. What a faulty client wrote here are keys of nothing.
     pub fn keys(&self) -> impl Iterator<Item = ObjectKey> {
         self.pins.iter().filter_map(|pin| key(acquire(pin)))
+    }
+
+    /// Everything that the client has a view of at this moment, as often as it has one, and that no message tells of.
+    pub fn views(&self) -> impl Iterator<Item = ObjectKey> {
+        self.pins.iter().map(acquire).filter(|pin| pin & VIEW != 0).filter_map(key)
     }
 
     /// Adds everything that the client pins at this moment.
@@ -200,14 +270,17 @@ pub fn pinned<'a>(clients: impl IntoIterator<Item = &'a PinScanner>) -> Vec<Obje
     keys
 }
 
-/// A key as a pin; 0 is no pin, and no object has generation 0.
+/// A key as a pin; 0 is no pin, and no object has generation 0. There are no slots whose number would say [`VIEW`]: they are larger together
+/// than the memory of any machine.
+#[inline]
 fn word(key: ObjectKey) -> Option<u64> {
-    (key.generation != 0).then_some(u64::from(key.generation) << 32 | u64::from(key.slot))
+    let word = u64::from(key.generation) << 32 | u64::from(key.slot);
+    (key.generation != 0 && word & VIEW == 0).then_some(word)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "takes the halves apart")]
 fn key(word: u64) -> Option<ObjectKey> {
-    let key = ObjectKey { slot: word as u32, generation: (word >> 32) as u32 };
+    let key = ObjectKey { slot: (word & !VIEW) as u32, generation: (word >> 32) as u32 };
     (key.generation != 0).then_some(key)
 }
 
@@ -278,6 +351,44 @@ mod tests {
             held.push(pins.pin(KEY).expect("the place came back"));
             held.into_iter().for_each(|pin| pins.unpin(pin));
             assert!(!scanner.contains(KEY) && !pins.is_used());
+        }
+    }
+
+    #[test]
+    fn views_are_told_from_what_is_read_for_a_moment() {
+        let (pins, scanner) = table(PINS);
+        let (other, read) = (ObjectKey { slot: 9, generation: 1 }, pins.pin(KEY).unwrap());
+        let views = [pins.pin(KEY).unwrap(), pins.pin(KEY).unwrap(), pins.pin(other).unwrap()];
+        views.iter().for_each(|view| pins.view(view));
+        let seen = || {
+            let mut seen: Vec<ObjectKey> = scanner.views().collect();
+            seen.sort_unstable();
+            seen
+        };
+        assert_eq!(seen(), [KEY, KEY, other]);
+        assert!(scanner.contains(other) && scanner.keys().filter(|key| *key == KEY).count() == 3);
+        let [first, second, third] = views;
+        let shared = [pins.share(&first), pins.share(&first)];
+        pins.unpin(first);
+        pins.unpin(third);
+        assert_eq!(seen(), [KEY, KEY], "a view went before all that share it");
+        shared.into_iter().for_each(|pin| pins.unpin(pin));
+        pins.unpin(second);
+        assert_eq!(seen(), []);
+        assert!(scanner.contains(KEY));
+        pins.unpin(read);
+        assert!(!pins.is_used());
+        assert_eq!(pins.pin(ObjectKey { slot: 1 << 31, generation: 1 }), None);
+    }
+
+    #[test]
+    fn threads_that_share_a_pin_give_it_back_once() {
+        let (pins, scanner) = table(PINS);
+        for _ in 0..200 {
+            let pin = pins.pin(KEY).unwrap();
+            let shared = [pins.share(&pin), pins.share(&pin)];
+            std::thread::scope(|scope| [pin].into_iter().chain(shared).for_each(|pin| drop(scope.spawn(|| pins.unpin(pin)))));
+            assert!(!pins.is_used() && !scanner.contains(KEY));
         }
     }
 

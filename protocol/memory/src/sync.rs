@@ -12,3 +12,14 @@ pub(crate) fn acquire(word: &AtomicU64) -> u64 {
     fence(Ordering::Acquire);
     value
 }
+
+/// A full fence right behind an exchange of this thread's. On x86-64 every exchange is a full fence already (Intel SDM volume 3A, 9.2.3.9); a
+/// second one would cost as much again.
+#[inline]
+pub(crate) fn fence_after_exchange() {
+    if cfg!(all(target_arch = "x86_64", not(loom))) {
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}

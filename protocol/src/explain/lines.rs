@@ -126,12 +126,13 @@ impl Line {
 }
 
 impl Answer {
-    /// Its verdict, how long that is so, and for how many others.
+    /// Its verdict, how long that is so or when that was, and for how many others.
     #[must_use]
     pub fn text(&self, now_ms: u64) -> String {
         let mut text = self.verdict.clone();
         if let Some(since) = self.since_ms {
-            text.push_str(&format!(", for {}", span(now_ms.saturating_sub(since))));
+            let span = span(now_ms.saturating_sub(since));
+            text.push_str(&if self.ended { format!("; that was {span} ago") } else { format!(", for {span}") });
         }
         match self.others {
             0 => {}

@@ -127,6 +127,8 @@ pub(crate) fn to_agent() -> Examples {
         ("extend", ToAgent::Extend { number: 3, returns: vec![KEY; 2], site: 1 }),
         ("room", ToAgent::Room { request: 1, task: TASK, results: 9 }),
         ("heap_peak", ToAgent::HeapPeak { task: TASK, bytes: 64 << 20 }),
+        ("keep_views", ToAgent::KeepViews { key: KEY }),
+        ("drop_views", ToAgent::DropViews { key: KEY }),
     ])
 }
 

@@ -189,7 +189,12 @@ fn task(detail: &TaskDetail, now: u64) -> Vec<Vec<Fact>> {
     let ran = match (row.started_ms, row.ended_ms) {
         (Some(start), Some(end)) => fact("took", took(end.saturating_sub(start))),
         (Some(start), None) => fact("runs for", age(now, start)),
-        (None, _) => fact("waits for", things(row.waits_for.into(), "object", "objects")),
+        (None, _) => fact("waits", row.waiting_since_ms.map(|since| age(now, since)).unwrap_or_default()),
+    };
+    let last = match (&row.error, &row.reason) {
+        (Some(error), _) => Some(("", error.clone(), Role::Bad)),
+        (None, Some(reason)) => Some(("waits for", reason.clone(), Role::Warn)),
+        (None, None) => None,
     };
     let status = if row.blocked { format!("{} (blocked in a get)", row.status) } else { row.status.to_string() };
     vec![
@@ -208,7 +213,7 @@ fn task(detail: &TaskDetail, now: u64) -> Vec<Vec<Fact>> {
             fact("call of actor", row.actor.map(|actor| short_id(&actor.hex())).unwrap_or_default()),
             callers(&detail.stack),
         ],
-        row.error.iter().map(|error| ("", error.clone(), Role::Bad)).collect(),
+        last.into_iter().collect(),
     ]
 }
 

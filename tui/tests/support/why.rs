@@ -61,6 +61,7 @@ pub(crate) fn explain(agent: &Agent, subject: &Subject) -> Option<Explanation> {
                   'cache' in process 4716 holds 424 MiB memory"
             .to_owned(),
         since_ms: Some(NOW_MS - 12_000),
+        ended: false,
         others: 3,
     };
     let more = u64::from(*subject == Subject::Everything) * 2;

@@ -55,7 +55,7 @@ impl YieldPlace {
     /// # Errors
     /// It could not be stored; the agent is gone.
     pub fn send(self, length: usize, contains: &[Reference], fill: impl FnOnce(&mut [u8]) + 'static) -> Result<(), Error> {
-        let contains = contains.iter().map(|reference| Arc::clone(&reference.handle)).collect();
+        let contains = contains.iter().map(|reference| reference.handle.clone()).collect();
         worker::send(&self.client, self.task, Outgoing::Filled { length, contains, fill: Box::new(fill) }, self.site)?;
         // Somebody may wait for it.
         self.client.sender()?.finish(true);

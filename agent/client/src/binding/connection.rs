@@ -13,7 +13,7 @@ use crate::cancelled;
 use crate::client::Client;
 use crate::init::connection;
 use crate::object::{Fetch, fetch_all, fetch_until, is_ready, wait_for};
-use crate::object_ref::{Handle, ObjectRef};
+use crate::object_ref::{Held, ObjectRef};
 use crate::scope;
 use crate::site::Frame;
 use crate::value::Source;
@@ -113,7 +113,7 @@ impl Connection {
     pub fn try_get(&self, reference: &Reference) -> Result<Option<Content>, Error> {
         reference.handle.key_on(&self.client)?;
         self.client.alive()?;
-        Ok(crate::object::pin(&self.client, reference.key()).map(|pin| Content(Source::Pinned(pin))))
+        Ok(crate::object::view(&reference.handle).map(|pin| Content(Source::Pinned(pin))))
     }
 
     /// The object; waits for it, for `limit` at most. Every `pause`, `stop` is asked whether to go on; `None` when it says no.
@@ -146,7 +146,7 @@ impl Connection {
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<Content>>, Error> {
         references.iter().try_for_each(|reference| reference.handle.key_on(&self.client).map(drop))?;
-        let handles: Vec<&Arc<Handle>> = references.iter().map(|reference| &reference.handle).collect();
+        let handles: Vec<&Held> = references.iter().map(|reference| &reference.handle).collect();
         let all = fetch_all(&handles, site, limit, (pause, stop))?;
         Ok(all.map(|all| all.into_iter().map(|fetched| Content(fetched.into_source())).collect()))
     }
@@ -180,7 +180,7 @@ impl Connection {
         pause: Duration,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<bool>>, Error> {
-        let handles: Vec<&Arc<Handle>> = references.iter().map(|reference| &reference.handle).collect();
+        let handles: Vec<&Held> = references.iter().map(|reference| &reference.handle).collect();
         wait_for(&self.client, &handles, num_returns, timeout, Some((pause, stop)))
     }
 

@@ -76,7 +76,7 @@ impl Content {
     /// the reference that it was got by.
     pub fn count(&mut self, site: u32) {
         if let Source::Pinned(pin) = &mut self.0 {
-            pin.count(site);
+            pin.count(|_| site);
         }
     }
 }

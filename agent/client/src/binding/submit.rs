@@ -11,7 +11,7 @@ use super::{Connection, Raw, Reference};
 use crate::argument::Encoded;
 use crate::client::Client;
 use crate::generator::Results;
-use crate::object_ref::Handle;
+use crate::object_ref::Held;
 use crate::options::Reserve;
 use crate::{actor, task, writer};
 
@@ -105,20 +105,20 @@ impl Connection {
             return Ok(Encoded::Value { bytes, contains });
         }
         let key = writer::put(&self.client, length as u64, site, &[], true, fill)?;
-        let block = Arc::new(Handle { client: Arc::clone(&self.client), key });
+        let block = Held::new(Arc::clone(&self.client), key);
         Ok(Encoded::Put { block, contains })
     }
 
     /// An argument: an object, for which the task waits.
     #[must_use]
     pub fn object_argument(&self, reference: &Reference) -> Encoded {
-        Encoded::Object(Arc::clone(&reference.handle))
+        Encoded::Object(reference.handle.clone())
     }
 
     /// An argument: something that was put by this package itself, hidden.
     #[must_use]
     pub fn hidden_argument(&self, reference: &Reference) -> Encoded {
-        Encoded::Put { block: Arc::clone(&reference.handle), contains: Vec::new() }
+        Encoded::Put { block: reference.handle.clone(), contains: Vec::new() }
     }
 
     /// Submits a task; the references to its results.

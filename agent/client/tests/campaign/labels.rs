@@ -43,6 +43,7 @@ pub(crate) const LABELS: &[Label] = &[
     driver("mid_unpin", 60),
     driver("unpinned", 60),
     driver("borrowed", 20),
+    driver("views_kept", 3),
     driver("handle_dropped", 100),
     driver("before_submit", 20),
     driver("submitted", 20),

@@ -77,16 +77,17 @@ fn threads_that_push_into_a_full_ring_are_told_of_the_agents_end() {
         let info = start(1.0);
         let agent = info.agent_pid;
         let put = plasmon::put(&content(1, 1000)[..]).unwrap();
+        let list = plasmon::put(&vec![put.clone()]).unwrap();
         let held: Vec<_> = (0..500).map(|_| plasmon::get(&put).unwrap()).collect();
         kill_process(Pid::from_raw(agent.cast_signed()).unwrap(), Signal::STOP).unwrap();
         let threads: Vec<_> = (0..PUSHERS)
             .map(|_| {
-                let put = put.clone();
-                // Each view and each of its ends is a message, which waits for nothing but room in the ring.
+                let list = list.clone();
+                // Each reference that is read, and each of its ends, is a message, which waits for nothing but room in the ring.
                 spawn(move || {
                     loop {
-                        match plasmon::get(&put) {
-                            Ok(view) => drop(view),
+                        match plasmon::get(&list) {
+                            Ok(references) => drop(references),
                             Err(error) => return Err::<(), _>(error),
                         }
                         PUSHED.fetch_add(1, Ordering::Relaxed);
@@ -104,7 +105,7 @@ fn threads_that_push_into_a_full_ring_are_told_of_the_agents_end() {
         kill(agent);
         threads.into_iter().for_each(|thread| died(thread.join().unwrap(), agent));
         died(plasmon::put(&1_u8), agent);
-        drop((held, put));
+        drop((held, put, list));
         start(1.0);
     });
 }

@@ -83,6 +83,7 @@ impl Shell {
     pub(super) fn lose(&mut self, process: ProcessId, departure: impl Into<Departure>) {
         // What it published before its end counts.
         self.drain_to_the_end(process);
+        self.core.look(&mut self.effects);
         if self.effects.peers.remove(&process).is_some_and(|peer| peer.child) {
             workers::forget(process, &self.identity.logs);
         }

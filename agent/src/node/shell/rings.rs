@@ -1,11 +1,16 @@
 //! What clients have published is read, as far as they read what they are answered.
 
+use std::time::Duration;
+
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{self, ToAgent};
 
 use super::Shell;
 use crate::reactor::Violation;
+
+/// So long a worker has to read its answers before its tasks are taken back without that.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Shell {
     /// Drains every ring once; how many bytes there were. A client that does not read its answers is not heard until it does, so that
@@ -21,16 +26,22 @@ impl Shell {
     }
 
     /// Right after all rings were drained: what a worker had said when its task was asked back is heard by now, unless its ring waits
-    /// for it to read its answers.
+    /// for it to read its answers. One that does not read them for long, such as one that stands still, is heard out all the same: what it
+    /// is answered beyond its ring is bounded by what its other ring holds, for it is sent no more tasks before it reads.
     pub(super) fn settle_withdrawals(&mut self) {
-        for worker in std::mem::take(&mut self.effects.withdrawals) {
+        for withdrawal in std::mem::take(&mut self.effects.withdrawals) {
+            let worker = withdrawal.worker;
+            let reads = self.effects.peers.get(&worker).is_some_and(|peer| peer.backlog.is_empty());
+            self.effects.heard_out = Some(worker).filter(|_| !reads && withdrawal.since.elapsed() >= PATIENCE);
+            let heard_out = self.effects.heard_out.is_some();
             // All that it had said by then: first what was taken out of its ring before, then what is in it.
-            if self.effects.peers.get(&worker).is_some_and(|peer| peer.backlog.is_empty()) && self.drain(worker) > 0 {
+            if (reads || heard_out) && self.drain(worker) > 0 {
                 self.drain(worker);
             }
+            self.effects.heard_out = None;
             match self.effects.peers.get(&worker) {
                 Some(peer) if peer.dropped => {}
-                Some(peer) if !peer.backlog.is_empty() || peer.is_behind() => self.effects.withdrawals.push(worker),
+                Some(peer) if peer.is_behind() || (!peer.backlog.is_empty() && !heard_out) => self.effects.withdrawals.push(withdrawal),
                 Some(_) => self.core.on_withdrawn(worker, &mut self.effects),
                 None => {}
             }

@@ -207,7 +207,7 @@ impl Core {
                     (Some(reason), TaskStatus::Infeasible) => format!("{label} {reason}: it never runs here"),
                     (Some(reason), _) if task.rare().retry_at_ms.is_some() => format!("{label} {reason}"),
                     (Some(reason), _) => format!("{label} waits for {reason}"),
-                    (None, TaskStatus::Finished) => format!("{label} has finished: it waits for nothing"),
+                    (None, TaskStatus::Finished) => format!("{label} has finished{}", self.how_it_ran(task)),
                     (None, TaskStatus::Failed) => match &task.rare().error {
                         Some(error) => format!("{label} has failed: {error}"),
                         None => format!("{label} has failed"),
@@ -246,6 +246,18 @@ impl Core {
             _ => first.map_or_else(|| label.clone(), |first| format!("{label} {first}")),
         };
         shown(&text, MAX_VERDICT)
+    }
+
+    /// Where an ended task ran, for how long, and at which attempt that was not the first.
+    fn how_it_ran(&self, task: &Task) -> String {
+        let mut how = task.worker_pid.map_or_else(String::new, |pid| format!(" in process {pid}"));
+        if let Some((began, ended)) = task.started_ms.zip(task.ended_ms) {
+            how.push_str(&format!(" after {:.2} s", ended.saturating_sub(began) as f64 / 1000.0));
+        }
+        if task.attempt > 1 {
+            how.push_str(&format!(", at attempt {}", task.attempt));
+        }
+        how
     }
 
     /// What a process waits for.

@@ -10,7 +10,6 @@ use super::labels::create_key;
 use super::{Core, Key, Links, Rule};
 use crate::reactor::Activity;
 use crate::reactor::reservations::Reservation;
-use crate::references::table::Count;
 use crate::scheduler::resources::Lack;
 use crate::scheduler::task::{Role, Task};
 use crate::store::object::Residency;
@@ -240,7 +239,7 @@ impl Core {
         let mut holders = BTreeMap::<ProcessId, u64>::new();
         for (_, object) in self.objects.iter().take(MAX_LOOKED).filter(|(_, object)| object.counts.pinned > 0 && object.place.is_some()) {
             for row in self.references.holders(object.first_row).take(object.rows as usize) {
-                if row.count(Count::Pinned) > 0 {
+                if row.pins() > 0 {
                     *holders.entry(row.process).or_default() += object.length;
                 }
             }

@@ -84,6 +84,17 @@ impl JobQueues {
         there
     }
 
+    /// Whether all tasks are in this queue.
+    pub(super) fn are_all(&self, key: QueueKey) -> bool {
+        self.queues.len() == 1 && self.queues.contains_key(&key)
+    }
+
+    /// The first of all heads.
+    pub(super) fn oldest(&self) -> Option<Place> {
+        let shut = self.shut.values().filter_map(BTreeSet::first);
+        self.open.first().into_iter().chain(shut).min().copied()
+    }
+
     /// The first head behind `after` that may fit, where so much is `free` of each resource.
     pub(super) fn head_after(&self, after: Option<Place>, free: impl Fn(usize) -> u64) -> Option<Place> {
         let next = |heads: &BTreeSet<Place>| match after {

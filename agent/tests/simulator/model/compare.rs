@@ -72,13 +72,13 @@ impl Model {
     fn compare_rows(&self, core: &Core) -> Check {
         let held = core.held();
         let mut theirs = held.iter();
-        for (key, counts) in &self.rows {
-            let row = theirs.next();
-            ensure(row.is_some_and(|(at, row)| at == key && row.process == key.1 && row.counts == *counts), || {
+        for key in self.rows.keys() {
+            let (row, counts) = (theirs.next(), self.shown(key));
+            ensure(row.is_some_and(|(at, row)| at == key && row.process == key.1 && row.counts == counts), || {
                 format!("rows differ: {key:?} holds {counts:?}, the core has {row:?}")
             })?;
             let handle = self.objects.get(&key.0).is_some_and(|object| object.actor);
-            let reference_type = if handle { ReferenceType::ActorHandle } else { reference_type(counts) };
+            let reference_type = if handle { ReferenceType::ActorHandle } else { reference_type(&counts) };
             ensure(row.is_some_and(|(_, row)| row.reference_type == reference_type), || {
                 format!("{key:?} is {reference_type}, the core has {row:?}")
             })?;

@@ -51,6 +51,10 @@ impl Model {
                 self.storage.evicting.remove(key);
                 Ok(())
             }
+            Effect::Look(views) => {
+                self.see_views(views);
+                Ok(())
+            }
             Effect::Relocate { .. } => Ok(()),
             Effect::Evict { asked, left } => self.observe_look(asked, left),
             Effect::Publish { key, state: Some(ObjectState::Spilled), .. } => self.observe_eviction(*key),
@@ -314,7 +318,7 @@ impl Model {
         let task = self.tasks.get_mut(&key).expect("it was there before");
         (task.worker, task.worker_pid, task.status) = (Some(to), Some(pid), TaskStatus::SubmittedToWorker);
         task.attempt += 1;
-        task.outputs = 0;
+        (task.outputs, task.begun) = (0, false);
         if let Role::Method(actor) = role {
             let actor = self.actors.get_mut(&actor).expect("it was there before");
             if actor.running.len() < actor.max_concurrency {
@@ -333,6 +337,7 @@ impl Model {
                 worker.window.ahead.push(key);
             } else {
                 (worker.activity, worker.blocked) = (Activity::Busy(key), false);
+                worker.window.since_ms = self.now_ms;
                 // It is done with all that it was asked for.
                 worker.window.asked.clear();
             }

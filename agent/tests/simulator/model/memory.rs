@@ -224,6 +224,9 @@ impl Model {
         if self.storage.config.places.is_empty() {
             return Ok(());
         }
+        if !self.viewed.is_empty() && self.now_ms >= self.looked_ms + SOON_MS {
+            return Err(format!("{}, and nobody looks whether views are gone since {}", what(), self.looked_ms));
+        }
         match self.neglected() {
             Some(why) if !self.idle_leases_do(wanted) && self.now_ms >= self.neglect.0 + SOON_MS => {
                 Err(format!("{} while {why} since {:?}: {:?}", what(), self.neglect, self.leases))

@@ -71,6 +71,8 @@ impl Model {
             ToAgent::AddPin { key, .. } => self.hold(from, *key, PINNED),
             ToAgent::DropLocal { key } => allowed(self.take(*key, from, LOCAL), "no such handle"),
             ToAgent::DropPin { key } => allowed(self.take(*key, from, PINNED), "no such pin"),
+            ToAgent::KeepViews { key } => allowed(self.keep_views(*key, from), "no such handle"),
+            ToAgent::DropViews { key } => allowed(self.end_views(*key, from), "no such views"),
             ToAgent::Stage { references } => {
                 allowed(references.len() <= MAX_STAGED, "too many staged at once")?;
                 self.sender(from).staged.extend(references);
@@ -133,8 +135,11 @@ impl Model {
             ToAgent::KillActor { actor, no_restart, .. } => self.kill_actor(*actor, *no_restart),
             ToAgent::FindActor { request, name, .. } => self.find_actor(from, *request, name),
             ToAgent::Started { task } => {
-                if self.run_by(from, *task)?.is_some_and(|task| task.is_pending()) {
-                    self.begin_attempt(*task);
+                if let Some(of) = self.run_by(from, *task)? {
+                    of.begun = true;
+                    if of.is_pending() {
+                        self.begin_attempt(*task);
+                    }
                 }
                 Ok(())
             }
@@ -309,6 +314,8 @@ impl Model {
             met: BTreeSet::new(),
             holder: from,
             wants: submission.wants,
+            ready_at: None,
+            begun: false,
             passed: 0,
             max_retries: submission.options.retries,
             retries: submission.options.retries,

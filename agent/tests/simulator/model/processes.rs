@@ -47,6 +47,8 @@ impl Model {
             self.rows.iter().filter(|((_, holder), _)| *holder == id).map(|((key, _), counts)| (*key, *counts)).collect();
         for (key, counts) in rows {
             self.rows.remove(&(key, id));
+            self.kept.remove(&(key, id));
+            self.viewed.remove(&(key, id));
             self.dropped = true;
             // What its tasks and its objects hold goes on in the agent's name.
             if counts[SUBMITTED] + counts[CAPTURED] > 0 {

@@ -270,6 +270,7 @@ impl Model {
         for key in ready {
             if let Some(task) = self.tasks.get_mut(&key) {
                 task.status = TaskStatus::PendingNodeAssignment;
+                task.ready_at.get_or_insert(self.steps);
             }
         }
         let total = self.total;

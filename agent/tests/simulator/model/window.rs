@@ -1,8 +1,7 @@
 //! Tasks that are sent to workers ahead of their turn, and taken back.
 
-use plasmon_agent::scheduler::window::AHEAD;
+use plasmon_agent::scheduler::window::{AHEAD, TURN_MS};
 use plasmon_protocol::id::{ProcessId, TaskKey};
-use plasmon_protocol::record::{ObjectState, TaskStatus};
 
 use super::messages::{Verdict, allowed};
 use super::{Activity, Check, Model, Role, Task};
@@ -10,6 +9,8 @@ use super::{Activity, Check, Model, Role, Task};
 /// What a worker was sent beside the task that it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
+    /// When it got its place.
+    pub(crate) since_ms: u64,
     /// Tasks that come after it.
     pub(crate) ahead: Vec<TaskKey>,
     /// Tasks that were taken back and of which it has not said yet that it does not run them.
@@ -27,7 +28,8 @@ fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
 }
 
 impl Model {
-    /// A task is sent to a worker that runs another one like it. Nobody who waits may be left behind: all are alike.
+    /// A task is sent to a worker that runs another one like it, before none of its job that was ready earlier. It lets pass nobody who could
+    /// have begun instead, for the worker has its place already; but a place that anybody else waits for is kept no longer than a turn.
     pub(super) fn observe_ahead(&self, to: ProcessId, key: TaskKey, current: TaskKey) -> Check {
         let (worker, task, current) = (&self.processes[&to], &self.tasks[&key], &self.tasks[&current]);
         let what = || format!("task {key:?} is sent ahead to {to}");
@@ -37,13 +39,16 @@ impl Model {
         ensure(task.role == Role::Function && current.role == Role::Function && current.wants == task.wants, || {
             format!("{}, behind {current:?}", what())
         })?;
-        let stored = |other: &Task| {
-            let is_stored = |need| self.objects.get(need).is_some_and(|object| object.state == ObjectState::InMemory);
-            other.needs().iter().any(is_stored)
-        };
+        // Those with arguments in the store may wait for these as well, which is not seen here.
+        let waits = |other: &Task| other.waits_for_worker() && !self.has_stored_arguments(other);
+        let waiting = || self.tasks.iter().filter(|(other, task)| **other != key && waits(task)).map(|(_, task)| task);
+        let earlier = waiting().find(|other| other.job == task.job && other.ready_at < task.ready_at);
+        ensure(earlier.is_none(), || format!("{}, though this was ready earlier: {earlier:?}", what()))?;
         let alike = |other: &Task| other.job == task.job && other.wants == task.wants;
-        let passed = self.tasks.values().find(|other| other.waits_for_worker() && !stored(other) && !alike(other));
-        ensure(passed.is_none(), || format!("{}, while this waits: {passed:?}", what()))
+        let other = waiting().find(|other| !alike(other));
+        ensure(other.is_none() || self.now_ms < window.since_ms + TURN_MS, || {
+            format!("{} after its turn, while this waits: {other:?}", what())
+        })
     }
 
     /// A worker is asked for what it has not begun.
@@ -70,7 +75,7 @@ impl Model {
         let Activity::Busy(current) = worker.activity else { return };
         let mut back = std::mem::take(&mut worker.window.ahead);
         let asked = worker.window.asked.contains(&current);
-        let waits = |task: &Task| task.status == TaskStatus::SubmittedToWorker && task.worker == Some(from);
+        let waits = |task: &Task| !task.begun && task.worker == Some(from);
         let begun = !asked || !waits(&self.tasks[&current]);
         if !begun {
             back.insert(0, current);
