@@ -343,7 +343,7 @@ fn the_sites_of_a_program_that_tells_stacks_are_a_tree_by_what_called_what() {
     let step = [frame("forward", 35), outer[0], outer[1]];
     let put = |frames: &[Frame<'_>], bytes| {
         let site = connection.site_of_stack(SiteKind::PutObject, frames);
-        connection.put(bytes, site, &[], false, |to| to.fill(7)).unwrap()
+        connection.put(bytes, site, &[], false, |to, _| to.fill(7)).unwrap()
     };
     let held = [put(&load, 3 << 20), put(&load, 3 << 20), put(&step, 1 << 20)];
     let tree =

@@ -11,6 +11,7 @@ use super::{Core, MAX_INLINED, Outbox, Violation};
 use crate::references::table::{Added, Count, Removed};
 use crate::store::BadMemory;
 use crate::store::encoded::Encoded;
+use crate::store::lease::LeaseIndex;
 use crate::store::ledger::Class;
 use crate::store::object::{Counts, Object, Place, Residency, Waiter};
 
@@ -71,7 +72,7 @@ impl Core {
 
     /// Enters the bytes that `writer` has written as the object's value.
     fn place(&mut self, writer: ProcessId, key: ObjectKey, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
-        let lease = self.lease_of(writer, memory.lease)?;
+        let lease = self.written_lease(writer, memory)?;
         let Some(object) = self.objects.get_mut(key) else { return Ok(()) };
         let class = object.class();
         self.store.enter_object(lease, memory, key.slot, class).map_err(|bad| bad_memory(bad, memory))?;
@@ -150,9 +151,21 @@ impl Core {
         self.notify(key, out);
     }
 
+    /// The lease that an object was written into. Where it has no memory yet nothing was written.
+    fn written_lease(&self, writer: ProcessId, memory: Memory) -> Result<LeaseIndex, Violation> {
+        let lease = self.lease_of(writer, memory.lease)?;
+        let Memory { offset, length, .. } = memory;
+        // What is outside of the lease is said in other words.
+        let end = self.store.lease(lease).map_or(0, |lease| lease.offset + lease.length);
+        if offset.checked_add(length).is_some_and(|written| written <= end && written > self.backed) {
+            return Err(Violation(format!("{length} bytes at {offset} of the pool, which has memory below {} only", self.backed)));
+        }
+        Ok(lease)
+    }
+
     /// Bytes that were written for an object that nobody wants: the leaseholder may have them back at once.
     fn discard(&mut self, writer: ProcessId, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
-        let lease = self.lease_of(writer, memory.lease)?;
+        let lease = self.written_lease(writer, memory)?;
         let class = Counts::default().class();
         self.store.enter_object(lease, memory, ObjectKey::default().slot, class).map_err(|bad| bad_memory(bad, memory))?;
         let idle = self.store.leave_object(lease, memory.offset, memory.length, class);
