@@ -161,7 +161,7 @@ impl Core {
 
     /// The references that the client staged for this message.
     pub(super) fn take_staged(&mut self, from: ProcessId) -> Vec<ObjectKey> {
-        let mut staged = self.process_mut(from).map(|process| std::mem::take(&mut process.staged)).unwrap_or_default();
+        let mut staged = self.processes.quiet_mut(from).map(|process| std::mem::take(&mut process.staged)).unwrap_or_default();
         staged.sort_unstable();
         staged.dedup();
         staged

@@ -219,7 +219,7 @@ impl Core {
         if *count_mut(&mut object.counts, count) == u32::MAX {
             return Err(Violation(format!("object {} held more often than can be counted", key.on(self.config.node))));
         }
-        let Some(holder) = self.processes.get_mut(process) else { return Ok(()) };
+        let Some(holder) = self.processes.quiet_mut(process) else { return Ok(()) };
         let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
         let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);
         object.first_row = first_holder;
@@ -231,6 +231,7 @@ impl Core {
             if !object.hidden {
                 holder.rows += 1;
                 holder.held_bytes += object.length;
+                self.processes.mark(process);
                 self.counters.rows += 1;
                 self.sites.weigh(object.site, |weight| weight.references += 1);
             }
@@ -247,7 +248,7 @@ impl Core {
     /// Lowers one of a process's counts; the object goes with its last one. False when the process has no such count.
     pub(super) fn release(&mut self, process: ProcessId, key: ObjectKey, count: Count) -> bool {
         let Some(object) = self.objects.get_mut(key) else { return false };
-        let Some(holder) = self.processes.get_mut(process) else { return true };
+        let Some(holder) = self.processes.quiet_mut(process) else { return true };
         if object.rows == 0 {
             return false;
         }
@@ -263,6 +264,7 @@ impl Core {
                 if !object.hidden {
                     holder.rows -= 1;
                     holder.held_bytes -= object.length;
+                    self.processes.mark(process);
                     self.counters.rows -= 1;
                     self.sites.weigh(object.site, |weight| weight.references -= 1);
                 }
@@ -364,7 +366,7 @@ impl Core {
             self.answer(waiter, key, out);
             return Ok(());
         }
-        let Some(process) = self.processes.get_mut(from) else { return Ok(()) };
+        let Some(process) = self.processes.quiet_mut(from) else { return Ok(()) };
         if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }
@@ -376,7 +378,7 @@ impl Core {
     }
 
     pub(super) fn on_cancel(&mut self, from: ProcessId, request: u32) {
-        let Some(key) = self.process_mut(from).and_then(|process| process.requests.remove(&request)) else {
+        let Some(key) = self.processes.quiet_mut(from).and_then(|process| process.requests.remove(&request)) else {
             return self.forget_room(from, request);
         };
         if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {
