@@ -151,6 +151,10 @@ pub trait Outbox {
     fn recall(&mut self, process: ProcessId);
     /// Puts memory behind the pool's bytes below `end`; [`Core::on_backed`] tells how far it came.
     fn back(&mut self, end: u64);
+    /// Tells clients that the pool's bytes below `end` have memory behind them, and whether there is none for more at this moment.
+    fn backed(&mut self, end: u64, stopped: bool) {
+        let _ = (end, stopped);
+    }
     /// Starts a worker; it will connect as `process`. It is to see these GPUs alone, when there are any.
     fn start_worker(&mut self, process: ProcessId, job: JobId, devices: &[u32]);
     /// Workers of job `to` are started from the program that those of `of` are started from.

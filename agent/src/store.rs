@@ -118,7 +118,7 @@ impl Store {
         let high = self.large_high && length >= (self.capacity / LARGE).max(CHUNK + PAGE);
         let offset = if high { self.allocator.allocate_high(length) } else { self.allocator.allocate(length) }?;
         let lease = Lease::new(offset, length, chunk, owner);
-        self.books.enter_lease(&lease);
+        self.books.begin_lease(&lease);
         let index = match self.vacant.pop() {
             Some(index) => {
                 self.leases[index.0 as usize] = Some(lease);

@@ -493,6 +493,16 @@ pub enum ToAgent<'a> {
         /// The object.
         key: ObjectKey,
     },
+    /// Memory is wanted for one object, that the client writes behind the word that says how far the pool is backed: the lease may be
+    /// granted while its end has no memory behind it yet.
+    LeaseAhead {
+        /// The client's number for the request.
+        request: u32,
+        /// The object's size, bytes.
+        bytes: u64,
+        /// Where the program asked.
+        site: u32,
+    },
 }
 
 /// Agent to client: answers, tasks within the worker's window, and nothing else.

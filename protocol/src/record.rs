@@ -1,6 +1,7 @@
 //! The rows that people see. Every row is a plain value; times are milliseconds since the Unix epoch, by the agent's clock,
 //! so that a row which does not change is not sent again only because it grew older.
 
+mod alike;
 mod pressure;
 mod spill;
 mod stacks;
@@ -142,14 +143,17 @@ pub struct ReferenceRow {
     /// The holder's node.
     pub node: NodeId,
     /// That node's address.
+    #[serde(deserialize_with = "alike::text")]
     pub node_ip: Arc<str>,
     /// The first reason that holds.
     pub reference_type: ReferenceType,
     /// The object's size in bytes; `None` while it is pending.
     pub size_bytes: Option<u64>,
     /// Where this holder got it.
+    #[serde(deserialize_with = "alike::site")]
     pub call_site: Arc<Site>,
     /// Where the object was created.
+    #[serde(deserialize_with = "alike::site")]
     pub created_site: Arc<Site>,
     /// Who created it.
     pub creator_pid: u32,
@@ -182,6 +186,7 @@ pub struct ObjectRow {
     /// Where its value is.
     pub state: ObjectState,
     /// Where it was created.
+    #[serde(deserialize_with = "alike::site")]
     pub created_site: Arc<Site>,
     /// Who created it.
     pub creator: ProcessId,
@@ -261,6 +266,7 @@ pub struct TaskRow {
     /// Where it runs or ran.
     pub worker_pid: Option<u32>,
     /// Where it was submitted.
+    #[serde(deserialize_with = "alike::site")]
     pub call_site: Arc<Site>,
     /// What it reserves while it runs.
     pub resources: Arc<Resources>,
@@ -317,6 +323,7 @@ pub struct ActorRow {
     /// Who created it.
     pub creator_pid: u32,
     /// Where it was created.
+    #[serde(deserialize_with = "alike::site")]
     pub call_site: Arc<Site>,
     /// What it reserves while it lives.
     pub resources: Arc<Resources>,

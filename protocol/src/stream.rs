@@ -3,6 +3,8 @@
 //! A viewer subscribes to *views*: windows over a table, sorted and filtered by the agent. It gets one [`Body::Snapshot`], then
 //! a [`Body::Delta`] whenever what it can see has changed, at most ten times a second.
 
+mod reading;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -153,14 +155,14 @@ pub enum Target {
 }
 
 /// What the agent sends.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Frame {
     /// Counts this connection's frames, from 1.
     pub seq: u64,
     /// The agent's clock, milliseconds since the Unix epoch; ages are relative to it.
     pub at_ms: u64,
     /// Updates that this viewer was too slow for and that newer ones replaced, since the connection began.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub missed: u64,
     /// What is new.
     #[serde(flatten)]
@@ -173,7 +175,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// The kinds of frames.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Body {
     /// Answers the viewer's hello.
@@ -203,7 +205,7 @@ pub enum Body {
         /// The first row's place in the order.
         start: u64,
         /// The keys of the window in order, if the order changed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         order: Option<Vec<RowKey>>,
         /// Rows that are new in the window or have changed.
         rows: Rows,
@@ -220,13 +222,13 @@ pub enum Body {
         /// The viewer's number for it.
         id: u32,
         /// The store as it was when the request arrived; in the first part only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         store: Option<Box<StoreRow>>,
         /// Processes that died as they should not have, in the first parts; what they held is in no row and no total.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         post_mortem: Vec<PostMortem>,
         /// Frames that the call sites of rows were called from and that no earlier part had; callers come first.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         frames: Vec<Arc<Site>>,
         /// Rows of this part.
         references: Vec<ReferenceRow>,
@@ -236,7 +238,7 @@ pub enum Body {
     /// A request that could not be served.
     Error {
         /// The viewer's number for it, if it had one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<u32>,
         /// A stable code.
         code: String,

@@ -6,8 +6,7 @@ use plasmon_protocol::doctor::NodeDetail;
 use plasmon_protocol::explain::{Explanation, Subject};
 use plasmon_protocol::record::{ReferenceRow, Site, Stacks, StoreRow};
 use plasmon_protocol::report::Report;
-use plasmon_protocol::stream::{Body, Detail, PostMortem, Request, Target};
-use serde::Deserialize;
+use plasmon_protocol::stream::{Body, Detail, Frame, Request, Target};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -24,25 +23,6 @@ use crate::view::theme::Theme;
 
 /// The viewer's number for its one request.
 const ID: u32 = 1;
-
-/// A report's frame, read without the detour that a sum of all frames costs: reports are long.
-#[derive(Deserialize)]
-struct Part {
-    seq: u64,
-    at_ms: u64,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    store: Option<Box<StoreRow>>,
-    #[serde(default)]
-    post_mortem: Vec<PostMortem>,
-    #[serde(default)]
-    frames: Vec<Arc<Site>>,
-    #[serde(default)]
-    references: Vec<ReferenceRow>,
-    #[serde(default)]
-    last: bool,
-}
 
 /// The store, all references and the dead of the last minute, as of the moment when the agent got the request.
 ///
@@ -162,40 +142,39 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
     let mut last = Arc::default();
     loop {
         let text = connection.text().await?;
-        let part: Part = serde_json::from_str(&text).map_err(|error| connection.unreadable(&error))?;
-        connection.send(&Request::Ack { seq: part.seq }).await?;
-        match part.kind.as_str() {
-            "report" => {}
-            "error" => {
-                let frame = decode(&text).map_err(|error| connection.unreadable(&error))?;
-                let Body::Error { message, hint, .. } = frame.body else { continue };
+        let frame: Frame = serde_json::from_str(&text).map_err(|error| connection.unreadable(&error))?;
+        connection.send(&Request::Ack { seq: frame.seq }).await?;
+        let (told, dead, frames, mut rows, is_last) = match frame.body {
+            Body::Report { store, post_mortem, frames, references, last, .. } => (store, post_mortem, frames, references, last),
+            Body::Error { mut message, mut hint, .. } => {
+                clean(&mut message);
+                clean(&mut hint);
                 return Err(LinkError::Refused { message, hint }.into());
             }
             _ => continue,
-        }
-        if let Some(mut row) = part.store {
+        };
+        if let Some(mut row) = told {
             harmless(&mut row.node.node_ip);
             harmless(&mut row.node.listen);
             harmless(&mut row.node.version);
             store = *row;
         }
-        post_mortem.extend(part.post_mortem.into_iter().map(|mut dead| {
+        post_mortem.extend(dead.into_iter().map(|mut dead| {
             let texts = [&mut dead.process.name, &mut dead.process.how].into_iter().chain(&mut dead.process.task);
             texts.for_each(harmless);
             dead.references.iter_mut().for_each(|row| harmless_row(row, &mut last));
             dead
         }));
-        stacks.learn(part.frames.into_iter().map(|mut frame| {
+        stacks.learn(frames.into_iter().map(|mut frame| {
             harmless_site(&mut frame);
             frame
         }));
-        let mut rows = part.references;
         rows.iter_mut().for_each(|row| harmless_row(row, &mut last));
         stacks.link(&mut rows);
         references.append(&mut rows);
-        if part.last {
+        if is_last {
             connection.close().await;
-            let report = Report::new(store, references, part.at_ms).with_post_mortem(post_mortem);
+            let report = Report::new(store, references, frame.at_ms).with_post_mortem(post_mortem);
             return Ok(if filter.is_empty() { report } else { report.partial() });
         }
     }
@@ -205,6 +184,9 @@ pub async fn fetch(door: &Door, filter: &str) -> Result<Report, Error> {
 fn harmless_row(row: &mut ReferenceRow, last: &mut Arc<Site>) {
     harmless(&mut row.node_ip);
     for site in [&mut row.call_site, &mut row.created_site] {
+        if Arc::ptr_eq(site, last) {
+            continue;
+        }
         harmless_site(site);
         if **site == **last {
             *site = Arc::clone(last);
@@ -226,13 +208,10 @@ fn harmless(text: &mut Arc<str>) {
 }
 
 fn harmless_site(site: &mut Arc<Site>) {
-    if let Some(site) = Arc::get_mut(site) {
-        clean(&mut site.function);
-        clean(&mut site.file);
-    } else {
-        let mut safe = Site::clone(site);
-        clean(&mut safe.function);
-        clean(&mut safe.file);
-        *site = Arc::new(safe);
+    if is_clean(&site.function) && is_clean(&site.file) {
+        return;
     }
+    let site = Arc::make_mut(site);
+    clean(&mut site.function);
+    clean(&mut site.file);
 }

@@ -2,6 +2,8 @@
 //! what takes up a table's [`share`](plasmon_protocol::recording::share) of bytes. One connection does for all tables; one that is long has
 //! another of its own, for as long as it is, since a viewer may have so many rows and no more.
 
+mod writer;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::{self, Write};
@@ -16,6 +18,7 @@ use plasmon_protocol::recording::{Encoder, Picture, STEP_MS, Taken};
 use plasmon_protocol::stream::{Body, Detail, Frame, Request, Target, Totals, View, Window as Span};
 use plasmon_protocol::window::{TABLES, count, join};
 use tokio::time::{Instant, sleep_until};
+use writer::Writer;
 
 use crate::error::Error;
 use crate::link::LinkError;
@@ -353,33 +356,6 @@ impl Viewer<'_> {
         };
         let (tables, details) = (TABLES.into_iter().map(taken).collect(), self.details.clone());
         Picture { at_ms: self.at_ms, node: self.node.clone(), tables, details }
-    }
-}
-
-struct Writer<W> {
-    file: W,
-    encoder: Encoder,
-    begun_ms: Option<u64>,
-    progress: Progress,
-}
-
-impl<W: Write> Writer<W> {
-    fn write(&mut self, picture: &Picture) -> Result<(), Error> {
-        let lines = self.encoder.write(picture).map_err(|error| Error::Record(io::Error::other(error)))?;
-        self.progress.left_out = self.progress.left_out.max(lines.left_out);
-        if !lines.text.is_empty() {
-            self.file.write_all(lines.text.as_bytes()).and_then(|()| self.file.flush()).map_err(Error::Record)?;
-            let begun_ms = *self.begun_ms.get_or_insert(picture.at_ms);
-            self.progress.pictures += 1;
-            self.progress.bytes += lines.text.len() as u64;
-            self.progress.span_ms = picture.at_ms.saturating_sub(begun_ms);
-        }
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<Progress, Error> {
-        self.file.flush().map_err(Error::Record)?;
-        Ok(self.progress)
     }
 }
 

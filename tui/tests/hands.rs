@@ -154,6 +154,8 @@ fn several_agents_are_one_dashboard_with_a_node_column() {
     // One that is lost leaves its rows, and is named.
     assert_eq!(second.stop(), Some(0));
     screen.shows(&[&format!("{there} lost "), ", its rows are of then", "live"]);
+    // What it was never asked for is not here, and the view says so.
+    screen.press_for("5", &["─ Tasks", &format!("{there} lost "), ", not all of its rows are here"]);
     quits(&mut screen, first);
     let alone = places[0].run(["attach", &listens[0], &listens[1], "--token-file", "a", "--token-file", "b", "--token-file", "c"]);
     alone.refused(&["given 3 times", "one for each"]);
@@ -200,7 +202,12 @@ fn of_several_agents_every_row_of_long_tables_is_reached() {
     goes("k", last - 1);
     goes("g", 0);
     goes("j", 1);
-    drop(held);
+    // Groups are more than are followed at once: they are read on, until all are here.
+    let more: Vec<_> = (0..3_000_u64).map(|number| plasmon::put(&vec![number; 1][..]).unwrap()).collect();
+    screen.press("Bo");
+    let groups = screen.wait_for("all groups", |text| text.contains("3,800 groups by object") && !text.contains("reading "));
+    assert!(!groups.contains("not read"), "{groups}");
+    drop((held, more));
     plasmon::shutdown().unwrap();
     quits(&mut screen, daemon);
 }
@@ -336,7 +343,7 @@ fn the_sites_of_a_program_that_tells_stacks_are_a_tree_by_what_called_what() {
     let step = [frame("forward", 35), outer[0], outer[1]];
     let put = |frames: &[Frame<'_>], bytes| {
         let site = connection.site_of_stack(SiteKind::PutObject, frames);
-        connection.put(bytes, site, &[], false, |to| to.fill(7)).unwrap()
+        connection.put(bytes, site, &[], false, |to, _| to.fill(7)).unwrap()
     };
     let held = [put(&load, 3 << 20), put(&load, 3 << 20), put(&step, 1 << 20)];
     let tree =

@@ -33,7 +33,7 @@ pub fn create<N: Number>(length: usize) -> Result<Draft<[N]>, Error> {
     let client = connection()?;
     let site = client.sites.number(&client, SiteKind::PutObject, Location::caller());
     let bytes = length.checked_mul(size_of::<N>()).map_or(u64::MAX, |bytes| bytes as u64);
-    let room = writer::single(&client, bytes, site)?;
+    let room = writer::single(&client, bytes, site, false)?;
     Ok(Draft { client, room: Some(room), site, kind: PhantomData })
 }
 

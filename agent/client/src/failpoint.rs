@@ -5,6 +5,8 @@
 //! `worker`. Such a process kills itself (or the process `PID`) with SIGKILL when it passes the point `LABEL` for the `COUNT`th time.
 //! Each death is a line `WHO LABEL` in the file `PLASMON_FAILPOINT_LOG`, if that is set.
 
+use crate::writer::Reach;
+
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::{become_worker, install, pass};
 
@@ -28,6 +30,26 @@ pub(crate) fn copy(room: &mut [u8], bytes: &[u8]) {
         (room, bytes)
     };
     room.copy_from_slice(bytes);
+}
+
+/// Bytes that are copied behind the backing at once.
+const STEP: usize = 2 << 20;
+
+/// The same behind the backing, as far as that comes.
+#[inline]
+pub(crate) fn copy_behind(room: &mut [u8], bytes: &[u8], reach: &Reach<'_>) {
+    if reach.is_all() {
+        // At once: the C library copies what is long past the caches.
+        return copy(room, bytes);
+    }
+    let mut at = 0;
+    for (room, bytes) in room.chunks_mut(STEP).zip(bytes.chunks(STEP)) {
+        if !reach.comes(at..at + bytes.len()) {
+            return;
+        }
+        copy(room, bytes);
+        at += bytes.len();
+    }
 }
 
 #[cfg(feature = "failpoints")]

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use plasmon_memory::doorbell::Doorbell;
@@ -193,7 +193,7 @@ impl Reader {
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Led::Late;
             }
-            if look_until.is_some_and(|until| now < until) {
+            if now < look_until {
                 std::thread::yield_now();
                 continue;
             }
@@ -248,11 +248,10 @@ impl Reader {
 /// How soon a word is tried again that the ring had no room for.
 pub(crate) const SOON: Duration = Duration::from_millis(1);
 
-/// When somebody who begins to look now should stop. Where there is but one processor looking only takes time from others.
-pub(crate) fn look_until() -> Option<Instant> {
-    static SEVERAL: OnceLock<bool> = OnceLock::new();
-    let several = *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1));
-    several.then(|| Instant::now() + LOOK)
+/// When somebody who begins to look now should stop. It gives way at each look, so that also where there is but one processor those go
+/// on who are waited for: a switch costs less there than a wake.
+pub(crate) fn look_until() -> Instant {
+    Instant::now() + LOOK
 }
 
 /// Sleeps until one of these is ready, or for `limit`.

@@ -130,8 +130,9 @@ pub(crate) fn wait_for(
     let mut missing = num_returns.saturating_sub(ready.iter().filter(|ready| **ready).count());
     if timeout != Some(Duration::ZERO) {
         // What comes in a moment is seen in the slot table, and the agent need not be asked for each of them.
-        let until = inbound::look_until().map(|until| deadline.map_or(until, |deadline| deadline.min(until)));
-        while missing > 0 && !client.is_closed() && until.is_some_and(|until| Instant::now() < until) {
+        let look_until = inbound::look_until();
+        let until = deadline.map_or(look_until, |deadline| deadline.min(look_until));
+        while missing > 0 && !client.is_closed() && Instant::now() < until {
             std::thread::yield_now();
             for (key, ready) in keys.iter().zip(&mut ready).filter(|(_, ready)| !**ready) {
                 *ready = is_ready(*key);
@@ -369,7 +370,7 @@ fn look(handle: &Held, deadline: Option<Instant>) {
     if !is_coming() {
         return;
     }
-    let Some(until) = inbound::look_until() else { return };
+    let until = inbound::look_until();
     let until = deadline.map_or(until, |deadline| deadline.min(until));
     while is_coming() && Instant::now() < until && !handle.client.is_closed() {
         std::thread::yield_now();

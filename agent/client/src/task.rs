@@ -13,7 +13,7 @@ use plasmon_protocol::resources::Amount;
 
 use crate::argument::Encoded;
 use crate::client::Client;
-use crate::failpoint::copy;
+use crate::failpoint::copy_behind;
 use crate::init::connection;
 use crate::listed::{Errors, all_or_none};
 use crate::object_ref::{Handle, ObjectRef};
@@ -162,7 +162,7 @@ pub(crate) fn prepare<'a>(client: &Arc<Client>, site: u32, arguments: &'a [Encod
                     inlined += bytes.len();
                     Argument::Inline(bytes)
                 } else {
-                    let key = writer::put(client, bytes.len() as u64, site, &[], true, |room| copy(room, bytes))?;
+                    let key = writer::put(client, bytes.len() as u64, site, &[], true, |room, reach| copy_behind(room, bytes, reach))?;
                     prepared.blocks.push(Handle::new(Arc::clone(client), key));
                     Argument::Block(key)
                 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::failpoint::copy;
+use crate::failpoint::copy_behind;
 use crate::object_ref::Held;
 use crate::pinned::{Pin, Pinned};
 use crate::scope::{self, Reading};
@@ -169,7 +169,7 @@ impl<T: Serialize + DeserializeOwned> Value for T {
     fn write(&self, client: &Arc<Client>, site: u32) -> Result<ObjectKey, Error> {
         let (bytes, contains) = encode(self)?;
         let contains = keys(client, &contains)?;
-        writer::put(client, bytes.len() as u64, site, &contains, false, |room| copy(room, &bytes))
+        writer::put(client, bytes.len() as u64, site, &contains, false, |room, reach| copy_behind(room, &bytes, reach))
     }
 
     fn read(fetched: Fetched) -> Result<T, Error> {
@@ -182,7 +182,7 @@ impl<N: Number> Value for [N] {
 
     fn write(&self, client: &Arc<Client>, site: u32) -> Result<ObjectKey, Error> {
         let bytes = numbers_as_bytes(self);
-        writer::put(client, bytes.len() as u64, site, &[], false, |room| copy(room, bytes))
+        writer::put(client, bytes.len() as u64, site, &[], false, |room, reach| copy_behind(room, bytes, reach))
     }
 
     fn read(fetched: Fetched) -> Result<Pinned<[N]>, Error> {

@@ -2,7 +2,9 @@
 //! without asking, as soon as the agent's word says that nothing in it is held any more.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plasmon_memory::pool::{Draft, WriteRange};
 use plasmon_memory::slot::SlotState;
@@ -18,6 +20,58 @@ const LOOKS: usize = 4;
 /// New slots that are taken after a look at the oldest used one was in vain: a program that keeps what it puts need not look each time.
 const PATIENCE: u32 = 64;
 
+/// Objects from this size on are written behind the backing, where that is not there yet. Bytes.
+const AHEAD_FROM: u64 = 8 << 20;
+/// How long it is looked for the backing before it is waited for, and how long then between two looks: it takes a millisecond for a few
+/// mebibytes.
+const LOOK: Duration = Duration::from_micros(50);
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// How far room for an object may be written: all of it, or what has memory behind it by now.
+#[derive(Clone, Copy)]
+pub struct Reach<'a>(Option<(&'a Client, u64)>);
+
+impl Reach<'_> {
+    /// Room that has memory behind it.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(None)
+    }
+
+    /// Whether [`Reach::comes`] is always true, at once.
+    #[inline]
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Waits until these bytes of the room may be written. False when there is no memory for them at this moment, or the connection has
+    /// ended: then what was written does not count, and nothing more is to be.
+    #[must_use]
+    pub fn comes(&self, part: Range<usize>) -> bool {
+        let Some((client, offset)) = self.0 else { return true };
+        let (begin, end) = (offset + part.start as u64, offset + part.end as u64);
+        let look_until = Instant::now() + LOOK;
+        loop {
+            let (backed, stopped) = client.slots.backed();
+            if backed >= end {
+                break;
+            }
+            if stopped || client.is_closed() {
+                return false;
+            }
+            if Instant::now() < look_until { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
+        }
+        // What the part before has left at its end, because it was too little to be entered, is in reach by now.
+        let before = offset.max(begin.saturating_sub(EDGE));
+        client.pool.map_ahead(before, end - before);
+        true
+    }
+}
+
+/// More than what is left.
+const EDGE: u64 = 64 << 10;
+
 /// A leased range, and how many objects were published in it since it was granted.
 struct Lease {
     number: u32,
@@ -25,6 +79,8 @@ struct Lease {
     published: u32,
     /// A draft is being written into it.
     drafting: bool,
+    /// Its end may have no memory behind it yet.
+    behind: bool,
 }
 
 impl Lease {
@@ -63,13 +119,15 @@ pub(crate) struct Room {
     /// There until it is published.
     draft: Option<Draft>,
     lease: u32,
+    /// Its end has no memory behind it yet.
+    behind: bool,
 }
 
 impl Room {
     /// The connection stays open for as long as there is room to write into.
-    fn new(client: &Arc<Client>, draft: Draft, lease: u32) -> Self {
+    fn new(client: &Arc<Client>, draft: Draft, lease: u32, behind: bool) -> Self {
         client.view_opened();
-        Self { client: Arc::clone(client), draft: Some(draft), lease }
+        Self { client: Arc::clone(client), draft: Some(draft), lease, behind }
     }
 
     /// Bytes.
@@ -87,6 +145,18 @@ impl Room {
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.check();
         self.draft.as_mut().map_or(&mut [], Draft::bytes_mut)
+    }
+
+    /// Has `fill` write all of it. False when there is no memory for all of it at this moment.
+    fn fill(&mut self, fill: &mut impl FnMut(&mut [u8], &Reach<'_>)) -> bool {
+        if !self.behind {
+            fill(self.bytes_mut(), &Reach::all());
+            return true;
+        }
+        let client = Arc::clone(&self.client);
+        let reach = Reach(self.draft.as_ref().map(|draft| (&*client, draft.offset())));
+        fill(self.bytes_mut(), &reach);
+        reach.comes(0..self.len() as usize)
     }
 
     /// The memory is where it was when the draft began.
@@ -140,19 +210,24 @@ impl Drop for Room {
 }
 
 /// Publishes what `fill` writes as a new object: calls `fill` with exactly `length` bytes, then tells the agent. Nobody else of this
-/// process sends meanwhile: `fill` copies, and does nothing else.
+/// process sends meanwhile: `fill` copies, as far as it may reach, and does nothing else. It is called again where it could not reach all.
 pub(crate) fn put(
     client: &Arc<Client>,
     length: u64,
     site: u32,
     contains: &[ObjectKey],
     hidden: bool,
-    fill: impl FnOnce(&mut [u8]),
+    mut fill: impl FnMut(&mut [u8], &Reach<'_>),
 ) -> Result<ObjectKey, Error> {
     if length > SMALL {
         let _inside = client.enter()?;
-        let mut room = single(client, length, site)?;
-        fill(room.bytes_mut());
+        let mut room = single(client, length, site, true)?;
+        if !room.fill(&mut fill) {
+            // The agent says why, or finds memory.
+            drop(room);
+            room = single(client, length, site, false)?;
+            room.fill(&mut fill);
+        }
         return publish(client, room, site, contains, hidden);
     }
     loop {
@@ -163,7 +238,7 @@ pub(crate) fn put(
             if writer.chunk(client, length).is_none() {
                 false
             } else if let Some(key) = writer.free_slot(client) {
-                let put = writer.write(length, fill).and_then(|memory| {
+                let put = writer.write(length, |room| fill(room, &Reach::all())).and_then(|memory| {
                     sender.stage(contains)?;
                     sender.push(&ToAgent::Put { key, memory, site, hidden })
                 });
@@ -241,7 +316,7 @@ pub(crate) fn output(
     if length <= SMALL {
         return small(client, length, site, fill, |sender, memory| send(sender, Value::Memory(memory)));
     }
-    let mut room = single(client, length, site)?;
+    let mut room = single(client, length, site, false)?;
     fill(room.bytes_mut());
     output_draft(client, room, send)
 }
@@ -260,8 +335,8 @@ pub(crate) fn output_draft(
     Ok(())
 }
 
-/// Room for one object in a lease of its own.
-pub(crate) fn single(client: &Arc<Client>, length: u64, site: u32) -> Result<Room, Error> {
+/// Room for one object in a lease of its own. The end of long room may have no memory behind it yet, if it may be `behind`.
+pub(crate) fn single(client: &Arc<Client>, length: u64, site: u32, behind: bool) -> Result<Room, Error> {
     let _inside = client.enter()?;
     {
         let mut writer = client.writer();
@@ -272,7 +347,8 @@ pub(crate) fn single(client: &Arc<Client>, length: u64, site: u32) -> Result<Roo
             return Ok(room);
         }
     }
-    let mut lease = request(client, length, false, site)?;
+    let behind = behind && length >= AHEAD_FROM;
+    let mut lease = request(client, length, if behind { Kind::Behind } else { Kind::Single }, site)?;
     let room = begin(client, &mut lease, length);
     client.writer().singles.push(lease);
     room.ok_or_else(|| Error::Protocol { who: "the agent".to_owned(), cause: format!("a lease too short for {length} bytes") })
@@ -284,20 +360,36 @@ fn begin(client: &Arc<Client>, lease: &mut Lease, length: u64) -> Option<Room> {
     }
     let draft = lease.range.draft(length)?;
     lease.drafting = true;
-    Some(Room::new(client, draft, lease.number))
+    Some(Room::new(client, draft, lease.number, std::mem::take(&mut lease.behind)))
+}
+
+/// What a lease is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Small objects.
+    Chunk,
+    /// One object.
+    Single,
+    /// One object that is written behind the backing.
+    Behind,
 }
 
 /// Asks the agent for a lease, and waits.
-fn request(client: &Client, bytes: u64, chunk: bool, site: u32) -> Result<Lease, Error> {
+fn request(client: &Client, bytes: u64, kind: Kind, site: u32) -> Result<Lease, Error> {
     let (request, pending) = client.requests.open()?;
-    client.push_urgent(&ToAgent::Lease { request, bytes, chunk, site })?;
+    client.push_urgent(&match kind {
+        Kind::Behind => ToAgent::LeaseAhead { request, bytes, site },
+        _ => ToAgent::Lease { request, bytes, chunk: kind == Kind::Chunk, site },
+    })?;
     match pending.wait(client, None) {
         Some(Answer::Leased { lease, offset, length }) => {
             failpoint!("leased");
-            match client.pool.write_range(offset, length) {
+            let behind = kind == Kind::Behind && offset.saturating_add(length) > client.slots.backed().0;
+            let range = if behind { client.pool.write_range_behind(offset, length) } else { client.pool.write_range(offset, length) };
+            match range {
                 Ok(range) => {
                     failpoint!("writable");
-                    Ok(Lease { number: lease, range, published: 0, drafting: false })
+                    Ok(Lease { number: lease, range, published: 0, drafting: false, behind })
                 }
                 Err(error) => {
                     // Without an agent nobody wants it back.
@@ -370,7 +462,7 @@ fn ask_for_slots(client: &Client) -> Result<(), Error> {
 #[cold]
 fn ask_for_chunk(client: &Client, length: u64, site: u32) -> Result<(), Error> {
     let _inside = client.enter()?;
-    let lease = request(client, length, true, site)?;
+    let lease = request(client, length, Kind::Chunk, site)?;
     client.writer().chunks.push(lease);
     Ok(())
 }

@@ -14,7 +14,7 @@ use support::{Viewer, alone, start};
 const PAUSE: Duration = Duration::from_millis(10);
 
 fn put(connection: &Connection, bytes: &[u8], site: u32, contains: &[Reference]) -> Reference {
-    connection.put(bytes.len(), site, contains, false, |room| room.copy_from_slice(bytes)).unwrap()
+    connection.put(bytes.len(), site, contains, false, |room, _| room.copy_from_slice(bytes)).unwrap()
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn whoever_waits_is_asked_whether_to_stop() {
     alone(|| {
         start(1.0);
         let connection = Connection::current().unwrap();
-        let content = connection.put(1, 0, &[], false, |room| room.fill(7)).unwrap();
+        let content = connection.put(1, 0, &[], false, |room, _| room.fill(7)).unwrap();
         let _forever = forever.remote().unwrap();
         let task = connection.submit("binding::no_such_function", &Default::default(), &[], 1, 0).unwrap().remove(0);
         let mut asked = 0;

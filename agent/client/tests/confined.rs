@@ -50,6 +50,9 @@ fn a_control_group_that_fills_up_refuses_objects_and_kills_nobody() {
         };
         assert!(["object_store_full", "system"].contains(&error.code()), "{error}");
         assert!(!held.is_empty(), "{error}");
+        // One that is written behind the backing, which does not come.
+        let error = plasmon::put(&ballast[..ballast.len() / 3]).unwrap_err();
+        assert!(["object_store_full", "system"].contains(&error.code()), "{error}");
         let report = viewer.report();
         assert_eq!((report.references.len(), report.ledger().unattributed_bytes), (held.len(), 0));
         for reference in &held {

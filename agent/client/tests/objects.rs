@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use plasmon::{Error, ObjectRef};
-use support::{alone, start};
+use support::{alone, check, content, start, start_sized};
 
 #[plasmon::remote]
 fn double(numbers: &[f64]) -> Vec<f64> {
@@ -36,6 +36,20 @@ fn slots_of_objects_that_are_gone_serve_others_beside_objects_that_stay() {
         // Without another look at the old ones they would be several times as many, and ever more.
         assert!(slots.len() < 30_000, "{} slots", slots.len());
         drop(kept);
+        plasmon::shutdown().unwrap();
+    });
+}
+
+#[test]
+fn an_object_longer_than_what_is_backed_ahead_is_whole() {
+    alone(|| {
+        start_sized(1.0, 512 << 20);
+        let numbers = content(7, 20 << 20);
+        let objects = [(); 2].map(|()| plasmon::put(&numbers[..]).unwrap());
+        for object in &objects {
+            check(&plasmon::get(object).unwrap()).unwrap();
+        }
+        drop(objects);
         plasmon::shutdown().unwrap();
     });
 }

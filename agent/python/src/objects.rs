@@ -46,7 +46,7 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRe
     let encoded = value::encode(value)?;
     let layout = encoded.layout();
     let (length, contains) = (encoded.len(), &encoded.contains);
-    let reference = py.detach(|| connection.put(length, site, contains, false, |room| layout.write(room))).or_raise(py)?;
+    let reference = py.detach(|| connection.put(length, site, contains, false, |room, reach| layout.write(room, reach))).or_raise(py)?;
     Ok(ObjectRef::new(reference))
 }
 

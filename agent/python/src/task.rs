@@ -3,7 +3,8 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use plasmon::binding::{
-    ActorSettings, CallRetries, Connection, Demand, Encoded as Argument, Raw, Reference, Results, RetryExceptions, SiteKind, TaskSettings,
+    ActorSettings, CallRetries, Connection, Demand, Encoded as Argument, Raw, Reach, Reference, Results, RetryExceptions, SiteKind,
+    TaskSettings,
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -55,7 +56,7 @@ impl Export {
         let layout = encoded.layout();
         let site = site::here(py, connection, kind);
         let (length, contains) = (encoded.len(), &encoded.contains);
-        let reference = py.detach(|| connection.put(length, site, contains, true, |room| layout.write(room))).or_raise(py)?;
+        let reference = py.detach(|| connection.put(length, site, contains, true, |room, reach| layout.write(room, reach))).or_raise(py)?;
         Ok(lock().insert((connection.serial(), reference)).1.clone())
     }
 }
@@ -74,7 +75,7 @@ fn arguments(
     let py = args.py();
     let bare = bare.filter(|_| args.is_empty() && kwargs.is_none());
     if let Some(bytes) = bare.and_then(OnceLock::get) {
-        return Ok(vec![connection.argument(bytes.len(), site, Vec::new(), |room| room.copy_from_slice(bytes)).or_raise(py)?]);
+        return Ok(vec![connection.argument(bytes.len(), site, Vec::new(), |room, _| room.copy_from_slice(bytes)).or_raise(py)?]);
     }
     let mut objects = Vec::new();
     let places = PyList::empty(py);
@@ -113,11 +114,11 @@ fn arguments(
         && length <= MAX_BARE
     {
         let mut bytes = vec![0; length];
-        layout.write(&mut bytes);
+        layout.write(&mut bytes, &Reach::all());
         // Whoever was faster kept the same bytes.
         let _ = bare.set(bytes.into());
     }
-    let write = |room: &mut [u8]| layout.write(room);
+    let write = |room: &mut [u8], reach: &Reach<'_>| layout.write(room, reach);
     let payload = py.detach(|| connection.argument(length, site, contains, write));
     let mut arguments = Vec::with_capacity(1 + objects.len());
     arguments.push(payload.or_raise(py)?);

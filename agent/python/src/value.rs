@@ -19,7 +19,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use plasmon::binding::{self, Connection, Content, Fill, ObjectId, Reference};
+use plasmon::binding::{self, Connection, Content, Fill, ObjectId, Reach, Reference};
 use plasmon_protocol::error::Error;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
@@ -109,7 +109,7 @@ impl Encoded {
         let mut this = self;
         let contains = std::mem::take(&mut this.contains);
         let fill = move |room: &mut [u8]| {
-            layout.write(room);
+            layout.write(room, &Reach::all());
             drop(this);
         };
         (length, contains, Box::new(fill))
@@ -117,19 +117,24 @@ impl Encoded {
 }
 
 impl Layout {
-    /// Writes the whole object.
-    pub(crate) fn write(&self, room: &mut [u8]) {
+    /// Writes the whole object, as far as it may reach.
+    pub(crate) fn write(&self, room: &mut [u8], reach: &Reach<'_>) {
+        let body_at = match self.kind {
+            BYTES | TEXT => BYTES_AT,
+            VIEW => ALIGNMENT,
+            _ => HEAD + 16 * self.parts.len() + self.ids.len(),
+        };
+        if !reach.comes(0..body_at) {
+            return;
+        }
         room[..4].copy_from_slice(MAGIC);
         room[4..8].copy_from_slice(&self.kind.to_le_bytes());
         room[8..12].copy_from_slice(&(self.parts.len() as u32).to_le_bytes());
         room[12..16].copy_from_slice(&((self.ids.len() / ID) as u32).to_le_bytes());
         let pickled = || self.body.len() + self.pieces.iter().map(Borrowed::len).sum::<usize>();
-        let body_at = match self.kind {
-            BYTES | TEXT => BYTES_AT,
-            VIEW => {
-                room[BYTES_AT..ALIGNMENT].fill(0);
-                ALIGNMENT
-            }
+        match self.kind {
+            BYTES | TEXT => {}
+            VIEW => room[BYTES_AT..ALIGNMENT].fill(0),
             _ => {
                 room[16..24].copy_from_slice(&(pickled() as u64).to_le_bytes());
                 for (index, (at, part)) in self.parts.iter().enumerate() {
@@ -137,20 +142,21 @@ impl Layout {
                     entry[..8].copy_from_slice(&(*at as u64).to_le_bytes());
                     entry[8..].copy_from_slice(&(part.len() as u64).to_le_bytes());
                 }
-                let ids_at = HEAD + 16 * self.parts.len();
-                self.ids.copy_to(&mut room[ids_at..]);
-                ids_at + self.ids.len()
+                self.ids.copy_to(room, HEAD + 16 * self.parts.len(), &Reach::all());
             }
-        };
+        }
         let mut end = body_at;
         for piece in std::iter::once(&self.body).chain(&self.pieces) {
-            piece.copy_to(&mut room[end..]);
+            piece.copy_to(room, end, reach);
             end += piece.len();
         }
         for (at, part) in &self.parts {
+            if !reach.comes(end..*at) {
+                return;
+            }
             // What was here before is nobody's business.
             room[end..*at].fill(0);
-            part.copy_to(&mut room[*at..]);
+            part.copy_to(room, *at, reach);
             end = at + part.len();
         }
     }

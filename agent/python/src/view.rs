@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use plasmon::binding::Content;
+use plasmon::binding::{Content, Reach};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -81,10 +81,20 @@ impl Borrowed {
         self.pointer
     }
 
-    /// Copies it to the begin of `room`, which is long enough. A long one with a second processor, where there is one: one alone does
-    /// not use all of the memory's bandwidth.
-    pub(crate) fn copy_to(&self, room: &mut [u8]) {
-        let room = &mut room[..self.length];
+    /// Copies it to the place `at` of `room`, which is long enough, as far as it may reach. A long one with a second processor, where there
+    /// is one: one alone does not use all of the memory's bandwidth. Behind the backing alone: that takes the other one.
+    pub(crate) fn copy_to(&self, room: &mut [u8], at: usize, reach: &Reach<'_>) {
+        let room = &mut room[at..at + self.length];
+        if !reach.is_all() {
+            for (index, room) in room.chunks_mut(STEP).enumerate() {
+                let from = index * STEP;
+                if !reach.comes(at + from..at + from + room.len()) {
+                    return;
+                }
+                self.copy_part(from, room);
+            }
+            return;
+        }
         let helpers = if self.length < WORTH_A_THREAD { 0 } else { processors().min(MOST_THREADS) - 1 };
         if helpers == 0 {
             return self.copy_part(0, room);
@@ -119,6 +129,8 @@ impl Borrowed {
     }
 }
 
+/// Bytes that are copied behind the backing at once.
+const STEP: usize = 2 << 20;
 /// Bytes for which a thread is begun: copying them takes many times as long as to begin it.
 const WORTH_A_THREAD: usize = 4 << 20;
 /// More threads than this copy no faster.

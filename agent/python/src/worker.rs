@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use plasmon::binding::{Argument, Call, Connection, Content, Failure, Runner, SiteKind, Work, become_what_was_started};
+use plasmon::binding::{Argument, Call, Connection, Content, Failure, Reach, Runner, SiteKind, Work, become_what_was_started};
 use plasmon::{Error, ObjectId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -119,7 +119,7 @@ impl Interpreter {
             let layout = encoded.layout();
             let (length, contains) = (encoded.len(), &encoded.contains);
             // Room may be long in coming, and what it is waited for may need the interpreter.
-            py.detach(|| place.send(length, contains, move |room| layout.write(room))).or_raise(py)?;
+            py.detach(|| place.send(length, contains, move |room| layout.write(room, &Reach::all()))).or_raise(py)?;
         }
         // Not all that is iterated over ends before its time: a list's iterator does not.
         if let Some(close) = values.getattr_opt(pyo3::intern!(py, "close"))? {

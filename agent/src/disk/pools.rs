@@ -41,8 +41,10 @@ enum Role {
 #[derive(Debug, Default)]
 struct Queues {
     work: Mutex<Work>,
-    /// Something changed in it.
-    changed: Condvar,
+    /// There is work for a role, by its number: one thread for each job is woken, and none of another role.
+    come: [Condvar; 3],
+    /// A thread has ended.
+    left: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -103,13 +105,22 @@ impl Pools {
     /// Has a job done; its report comes. Jobs of one kind begin in order, but a removal waits until its file has been written.
     pub fn submit(&self, job: Job) {
         let mut work = self.queues.lock();
-        match job {
-            Job::Read(_) => work.reads.push_back(job),
-            Job::Write(_) | Job::Compact(_) => work.writes.push_back(job),
-            Job::Delete { file, place } => work.deletes.push_back((file, place)),
-        }
+        let role = match job {
+            Job::Read(_) => {
+                work.reads.push_back(job);
+                Role::Read
+            }
+            Job::Write(_) | Job::Compact(_) => {
+                work.writes.push_back(job);
+                Role::Write
+            }
+            Job::Delete { file, place } => {
+                work.deletes.push_back((file, place));
+                Role::Delete
+            }
+        };
         drop(work);
-        self.queues.changed.notify_all();
+        self.queues.come[role as usize].notify_one();
     }
 }
 
@@ -120,8 +131,8 @@ impl Drop for Pools {
         work.writes.clear();
         work.reads.clear();
         work.deletes.clear();
-        self.queues.changed.notify_all();
-        let left = self.queues.changed.wait_timeout_while(work, END_WITHIN, |work| work.threads > 0);
+        self.queues.come.iter().for_each(Condvar::notify_all);
+        let left = self.queues.left.wait_timeout_while(work, END_WITHIN, |work| work.threads > 0);
         let (work, _) = left.unwrap_or_else(PoisonError::into_inner);
         if work.threads > 0 {
             tracing::warn!(threads = work.threads, "external storage does not answer; the agent ends without it");
@@ -148,16 +159,18 @@ impl Queues {
             }
             let kept = KEEP_BUFFER.saturating_sub(begun.elapsed());
             buffer.take_if(|_| kept.is_zero());
+            let come = &self.come[role as usize];
             work = match buffer {
-                Some(_) => self.changed.wait_timeout(work, kept).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.changed.wait(work).unwrap_or_else(PoisonError::into_inner),
+                Some(_) => come.wait_timeout(work, kept).unwrap_or_else(PoisonError::into_inner).0,
+                None => come.wait(work).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
     fn wrote(&self, file: SpillFileId) {
         self.lock().writing.retain(|other| *other != file);
-        self.changed.notify_all();
+        // Its removal may have waited for that.
+        self.come[Role::Delete as usize].notify_one();
     }
 
     /// A failure at the end.
@@ -210,7 +223,7 @@ struct Leaving(Arc<Queues>);
 impl Drop for Leaving {
     fn drop(&mut self) {
         self.0.lock().threads -= 1;
-        self.0.changed.notify_all();
+        self.0.left.notify_all();
     }
 }
 

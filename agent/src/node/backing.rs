@@ -12,6 +12,9 @@ use crate::machine::HeadRoom;
 const STEP: u64 = 4 << 20;
 /// What is left to everybody else, bytes.
 const RESERVE: u64 = 64 << 20;
+/// Where at least so many bytes are free, it is looked again after so many steps only: to look takes a part of a step's time.
+const PLENTY: u64 = 1 << 30;
+const STEPS: u32 = 8;
 
 /// How far the backing came.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,12 +27,18 @@ pub enum Progress {
 
 /// Serves requests until nobody can make any more; each says how far the pool should be backed.
 pub fn run(pool: &Arc<Pool>, head_room: Option<&HeadRoom>, requests: &Receiver<u64>, mut report: impl FnMut(Progress)) {
-    let mut backed = 0;
+    // Steps that are left until it is looked again what is free.
+    let (mut backed, mut steps) = (0, 0);
     while let Ok(target) = latest(requests) {
         let target = target.min(pool.capacity());
         while backed < target {
             let step = STEP.min(target - backed);
-            let room = head_room.map_or(u64::MAX, HeadRoom::bytes);
+            let room = if steps > 0 { u64::MAX } else { head_room.map_or(u64::MAX, HeadRoom::bytes) };
+            steps = match steps {
+                0 if room >= PLENTY => STEPS - 1,
+                0 => 0,
+                _ => steps - 1,
+            };
             let failure = if room < step + RESERVE {
                 Some(format!("only {} of memory are available on this machine", plasmon_protocol::size::Bytes(room)))
             } else {

@@ -253,6 +253,10 @@ impl Outbox for Effects {
         let _ = self.backing.send(end);
     }
 
+    fn backed(&mut self, end: u64, stopped: bool) {
+        self.slots.set_backed(end, stopped);
+    }
+
     fn start_worker(&mut self, process: ProcessId, job: JobId, devices: &[u32]) {
         self.starts.push((process, job, devices.into()));
     }

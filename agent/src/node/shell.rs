@@ -141,8 +141,6 @@ pub struct Shell {
     buffer: Vec<u8>,
     /// Who records, if somebody does.
     recorder: Option<Notifier>,
-    /// There is more than one processor: looking takes nobody's time.
-    may_look: bool,
     looks: u32,
 }
 
@@ -210,7 +208,6 @@ impl Shell {
             heard_ms: 0,
             buffer: Vec::new(),
             recorder: None,
-            may_look: std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1),
             looks: 0,
         })
     }
@@ -269,11 +266,8 @@ impl Shell {
         events.extend(ready.iter().map(|event| event.data.u64()));
     }
 
-    /// Looks into the rings until somebody has published something; false after a while, and where there is but one processor.
+    /// Looks into the rings until somebody has published something, and gives way at each look; false after a while.
     fn look(&mut self) -> bool {
-        if !self.may_look {
-            return false;
-        }
         // Other news is not to wait for a pause between the clients' words.
         self.looks = self.looks.wrapping_add(1);
         if self.looks.is_multiple_of(64) {

@@ -35,10 +35,12 @@ impl Core {
             Table::Tasks => self.tasks.places_changed.forget(),
             Table::Actors => {
                 self.actors.changes.forget();
-                self.processes.changes_in_actors.forget();
+                self.processes.changes_in_actors().forget();
+                self.processes.look_who_follows();
             }
             Table::Processes => {
-                self.processes.changes.forget();
+                self.processes.changes().forget();
+                self.processes.look_who_follows();
                 self.actors.changes_in_processes.forget();
                 self.store.slack_changes().forget();
             }
@@ -121,10 +123,11 @@ impl Core {
     fn changed_actors(&mut self, begin: bool, most: usize) -> Changed {
         if begin {
             self.actors.changes.follow(0);
-            self.processes.changes_in_actors.follow(u32::MAX);
+            self.processes.changes_in_actors().follow(u32::MAX);
+            self.processes.look_who_follows();
         }
         self.notice_renamed();
-        for id in self.processes.changes_in_actors.take(u32::MAX, usize::MAX) {
+        for id in self.processes.changes_in_actors().take(u32::MAX, usize::MAX) {
             if let Some(Activity::Actor(key)) = self.process(ProcessId(id)).map(|process| process.activity) {
                 self.actors.mark(&key);
             }
@@ -146,21 +149,22 @@ impl Core {
     /// A process's row tells of its actor's calls and of its leases, too.
     fn changed_processes(&mut self, begin: bool, most: usize) -> Changed {
         if begin {
-            self.processes.changes.follow(0);
+            self.processes.changes().follow(0);
+            self.processes.look_who_follows();
             self.actors.changes_in_processes.follow(u32::MAX);
             self.store.slack_changes().follow(u32::MAX);
         }
         for place in self.actors.changes_in_processes.take(u32::MAX, usize::MAX) {
             if let Some(worker) = self.actors.at(place).and_then(|actor| actor.worker) {
-                self.processes.changes.mark(worker.0);
+                self.processes.changes().mark(worker.0);
             }
         }
         for id in self.store.slack_changes().take(u32::MAX, usize::MAX) {
-            self.processes.changes.mark(id);
+            self.processes.changes().mark(id);
         }
         let end = self.processes.end();
         let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for place in self.processes.changes.take(end, most) {
+        for place in self.processes.changes().take(end, most) {
             match self.process(ProcessId(place)) {
                 Some(process) => {
                     places.push(place);
@@ -169,7 +173,7 @@ impl Core {
                 None => gone.push(place),
             }
         }
-        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Processes(rows), end, complete: self.processes.changes.is_told(end) }
+        Changed { now_ms: self.now_ms, gone, places, rows: Rows::Processes(rows), end, complete: self.processes.changes().is_told(end) }
     }
 
     /// Figures are compared, not noted as they change: there are so few sites at most that this costs less.

@@ -9,23 +9,49 @@ use crate::changes::Changes;
 #[derive(Debug)]
 pub(super) struct Living {
     all: Vec<Option<Box<Process>>>,
+    /// Somebody follows one of these.
+    followed: bool,
     /// Numbers of processes that changed, for whoever follows the table.
-    pub(super) changes: Changes,
+    changes: Changes,
     /// The same, for whoever follows the actors: their rows tell of the process that each is.
-    pub(super) changes_in_actors: Changes,
+    changes_in_actors: Changes,
 }
 
 impl Living {
     /// The first of them is the agent.
     pub(super) fn new(agent: Process) -> Self {
-        Self { all: vec![Some(Box::new(agent))], changes: Changes::default(), changes_in_actors: Changes::default() }
+        Self { all: vec![Some(Box::new(agent))], followed: false, changes: Changes::default(), changes_in_actors: Changes::default() }
     }
 
     /// What people see of a process changes, here or elsewhere.
     #[inline]
     pub(super) fn mark(&mut self, id: ProcessId) {
+        if self.followed {
+            self.note(id);
+        }
+    }
+
+    /// Apart, for every message marks a process.
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, id: ProcessId) {
         self.changes.mark(id.0);
         self.changes_in_actors.mark(id.0);
+    }
+
+    /// What whoever follows the table has not been told.
+    pub(super) fn changes(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+
+    /// What whoever follows the actors has not been told.
+    pub(super) fn changes_in_actors(&mut self) -> &mut Changes {
+        &mut self.changes_in_actors
+    }
+
+    /// Somebody began to follow, or ended.
+    pub(super) fn look_who_follows(&mut self) {
+        self.followed = self.changes.is_followed() || self.changes_in_actors.is_followed();
     }
 
     /// One more than the last number that was given.

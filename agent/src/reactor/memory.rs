@@ -30,6 +30,8 @@ pub(super) enum Want {
         request: u32,
         /// Many small objects, not one alone.
         chunk: bool,
+        /// It writes behind the backing, and need not wait for all of it.
+        ahead: bool,
     },
     /// An object comes back from external storage.
     Restore(ObjectKey),
@@ -64,17 +66,9 @@ impl Create {
 }
 
 impl Core {
-    pub(super) fn on_lease(
-        &mut self,
-        from: ProcessId,
-        request: u32,
-        bytes: u64,
-        chunk: bool,
-        site: u32,
-        out: &mut impl Outbox,
-    ) -> Result<(), Violation> {
+    pub(super) fn on_lease(&mut self, from: ProcessId, bytes: u64, want: Want, site: u32, out: &mut impl Outbox) -> Result<(), Violation> {
         let site = self.site_from(from, site);
-        let create = Create::new(from, bytes, site, Want::Lease { request, chunk }, self.now_ms);
+        let create = Create::new(from, bytes, site, want, self.now_ms);
         if bytes > self.store.capacity() {
             self.refuse(create, out);
         } else if self.waits_too_often(from) {
@@ -152,6 +146,7 @@ impl Core {
     /// The pool's bytes below `end` have memory behind them.
     pub fn on_backed(&mut self, end: u64, out: &mut impl Outbox) {
         self.backed = self.backed.max(end.min(self.store.capacity()));
+        out.backed(self.backed, false);
         // Where nothing can leave, the lowest place leaves the longest range.
         self.store.place_large_high(self.spill.config.is_on() && self.backed >= self.store.capacity());
         self.grant_backed(out);
@@ -162,6 +157,7 @@ impl Core {
     pub fn on_backing_failed(&mut self, end: u64, cause: &str, out: &mut impl Outbox) {
         self.backed = self.backed.max(end.min(self.store.capacity()));
         self.backing = self.backed;
+        out.backed(self.backed, true);
         self.grant_backed(out);
         if !self.backing_failed {
             self.backing_failed = true;
@@ -205,7 +201,7 @@ impl Core {
     fn try_grant(&mut self, create: Create, out: &mut impl Outbox) -> bool {
         let Create { process: from, bytes, .. } = create;
         let (request, chunk) = match create.want {
-            Want::Lease { request, chunk } => (request, chunk),
+            Want::Lease { request, chunk, .. } => (request, chunk),
             Want::Restore(key) => return self.try_restore(create, key, out),
         };
         let wanted = if chunk { self.store.chunk_for(bytes) } else { bytes };
@@ -258,14 +254,14 @@ impl Core {
     }
 
     fn finish_grant(&mut self, create: Create, out: &mut impl Outbox) {
-        let (Some((index, number)), Want::Lease { request, .. }) = (create.lease, create.want) else { return };
+        let (Some((index, number)), Want::Lease { request, ahead, .. }) = (create.lease, create.want) else { return };
         let Some(lease) = self.store.lease(index) else { return };
         let (offset, length) = (lease.offset, lease.length);
         self.back_ahead(out);
-        if offset + length > self.backed {
+        if offset + length > self.backed && !(ahead && offset < self.backed) {
             self.unbacked.push(create);
         } else {
-            self.backing_failed = false;
+            self.backing_failed &= offset + length > self.backed;
             out.reset_lease(create.process, number);
             out.send(create.process, &ToClient::Leased { request, lease: number, offset, length });
         }

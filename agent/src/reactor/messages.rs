@@ -3,6 +3,7 @@
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
 use plasmon_protocol::local::{MAX_SITES, MAX_STACK, MAX_STAGED, MAX_TEXT, Task, ToAgent};
 
+use super::memory::Want;
 use super::tasks::Submission;
 use super::{Core, Outbox, Violation};
 use crate::references::sites::{Cost, Sites};
@@ -57,7 +58,12 @@ impl Core {
             ToAgent::KeepViews { key } => self.on_keep_views(from, key),
             ToAgent::DropViews { key } => self.on_drop_views(from, key),
             ToAgent::Stage { references } => self.on_stage(from, &references),
-            ToAgent::Lease { request, bytes, chunk, site } => self.on_lease(from, request, bytes, chunk, site, out),
+            ToAgent::Lease { request, bytes, chunk, site } => {
+                self.on_lease(from, bytes, Want::Lease { request, chunk, ahead: false }, site, out)
+            }
+            ToAgent::LeaseAhead { request, bytes, site } => {
+                self.on_lease(from, bytes, Want::Lease { request, chunk: false, ahead: true }, site, out)
+            }
             ToAgent::Return { lease } => self.on_return(from, lease, out),
             ToAgent::Slots { request } => {
                 self.on_slots(from, request, out);
@@ -155,7 +161,7 @@ impl Core {
 
     /// The references that the client staged for this message.
     pub(super) fn take_staged(&mut self, from: ProcessId) -> Vec<ObjectKey> {
-        let mut staged = self.process_mut(from).map(|process| std::mem::take(&mut process.staged)).unwrap_or_default();
+        let mut staged = self.processes.quiet_mut(from).map(|process| std::mem::take(&mut process.staged)).unwrap_or_default();
         staged.sort_unstable();
         staged.dedup();
         staged

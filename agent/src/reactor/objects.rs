@@ -11,6 +11,7 @@ use super::{Core, MAX_INLINED, Outbox, Violation};
 use crate::references::table::{Added, Count, Removed};
 use crate::store::BadMemory;
 use crate::store::encoded::Encoded;
+use crate::store::lease::LeaseIndex;
 use crate::store::ledger::Class;
 use crate::store::object::{Counts, Object, Place, Residency, Waiter};
 
@@ -71,7 +72,7 @@ impl Core {
 
     /// Enters the bytes that `writer` has written as the object's value.
     fn place(&mut self, writer: ProcessId, key: ObjectKey, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
-        let lease = self.lease_of(writer, memory.lease)?;
+        let lease = self.written_lease(writer, memory)?;
         let Some(object) = self.objects.get_mut(key) else { return Ok(()) };
         let class = object.class();
         self.store.enter_object(lease, memory, key.slot, class).map_err(|bad| bad_memory(bad, memory))?;
@@ -150,9 +151,21 @@ impl Core {
         self.notify(key, out);
     }
 
+    /// The lease that an object was written into. Where it has no memory yet nothing was written.
+    fn written_lease(&self, writer: ProcessId, memory: Memory) -> Result<LeaseIndex, Violation> {
+        let lease = self.lease_of(writer, memory.lease)?;
+        let Memory { offset, length, .. } = memory;
+        // What is outside of the lease is said in other words.
+        let end = self.store.lease(lease).map_or(0, |lease| lease.offset + lease.length);
+        if offset.checked_add(length).is_some_and(|written| written <= end && written > self.backed) {
+            return Err(Violation(format!("{length} bytes at {offset} of the pool, which has memory below {} only", self.backed)));
+        }
+        Ok(lease)
+    }
+
     /// Bytes that were written for an object that nobody wants: the leaseholder may have them back at once.
     fn discard(&mut self, writer: ProcessId, memory: Memory, out: &mut impl Outbox) -> Result<(), Violation> {
-        let lease = self.lease_of(writer, memory.lease)?;
+        let lease = self.written_lease(writer, memory)?;
         let class = Counts::default().class();
         self.store.enter_object(lease, memory, ObjectKey::default().slot, class).map_err(|bad| bad_memory(bad, memory))?;
         let idle = self.store.leave_object(lease, memory.offset, memory.length, class);
@@ -206,7 +219,7 @@ impl Core {
         if *count_mut(&mut object.counts, count) == u32::MAX {
             return Err(Violation(format!("object {} held more often than can be counted", key.on(self.config.node))));
         }
-        let Some(holder) = self.processes.get_mut(process) else { return Ok(()) };
+        let Some(holder) = self.processes.quiet_mut(process) else { return Ok(()) };
         let mut first_holder = if object.rows == 0 { crate::references::table::NONE } else { object.first_row };
         let added = self.references.add(&mut first_holder, &mut holder.first_reference, key, process, count, site, self.now_ms);
         object.first_row = first_holder;
@@ -218,6 +231,7 @@ impl Core {
             if !object.hidden {
                 holder.rows += 1;
                 holder.held_bytes += object.length;
+                self.processes.mark(process);
                 self.counters.rows += 1;
                 self.sites.weigh(object.site, |weight| weight.references += 1);
             }
@@ -234,7 +248,7 @@ impl Core {
     /// Lowers one of a process's counts; the object goes with its last one. False when the process has no such count.
     pub(super) fn release(&mut self, process: ProcessId, key: ObjectKey, count: Count) -> bool {
         let Some(object) = self.objects.get_mut(key) else { return false };
-        let Some(holder) = self.processes.get_mut(process) else { return true };
+        let Some(holder) = self.processes.quiet_mut(process) else { return true };
         if object.rows == 0 {
             return false;
         }
@@ -250,6 +264,7 @@ impl Core {
                 if !object.hidden {
                     holder.rows -= 1;
                     holder.held_bytes -= object.length;
+                    self.processes.mark(process);
                     self.counters.rows -= 1;
                     self.sites.weigh(object.site, |weight| weight.references -= 1);
                 }
@@ -351,7 +366,7 @@ impl Core {
             self.answer(waiter, key, out);
             return Ok(());
         }
-        let Some(process) = self.processes.get_mut(from) else { return Ok(()) };
+        let Some(process) = self.processes.quiet_mut(from) else { return Ok(()) };
         if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }
@@ -363,7 +378,7 @@ impl Core {
     }
 
     pub(super) fn on_cancel(&mut self, from: ProcessId, request: u32) {
-        let Some(key) = self.process_mut(from).and_then(|process| process.requests.remove(&request)) else {
+        let Some(key) = self.processes.quiet_mut(from).and_then(|process| process.requests.remove(&request)) else {
             return self.forget_room(from, request);
         };
         if let Some(cold) = self.objects.get_mut(key).and_then(|object| object.cold.as_mut()) {

@@ -2,11 +2,12 @@
 //! read of one file is read at once.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId, SpillFileId};
 use plasmon_protocol::local::{CHUNK, Outcome, SMALL, ToClient};
-use plasmon_protocol::record::{EventKind, ObjectState, Severity};
+use plasmon_protocol::record::{EventKind, ObjectState, Severity, SpillFileState};
 use plasmon_protocol::stream::Target;
 
 use super::memory::{Create, Want};
@@ -16,9 +17,9 @@ use crate::spill::files::RecordNumber;
 use crate::spill::job::{Failure, Job as IoJob, ReadItem, ReadJob};
 use crate::store::object::{Object, Residency};
 
-/// How many bytes of small objects are read beside one that is wanted: those that were written after it. More with each get that goes
-/// on where the last one ended.
-const READ_AHEAD: std::ops::RangeInclusive<u64> = 32 << 10..=2 << 20;
+/// How many bytes of small objects are read beside one that is wanted: those that were written after it, in its file and the next ones. More
+/// with each get that goes on where the last one ended.
+const READ_AHEAD: std::ops::RangeInclusive<u64> = 32 << 10..=4 << 20;
 /// Bytes of one job: several of them are read side by side, and whoever waits for the first need not wait for all.
 const PART: u64 = 256 << 10;
 /// Objects that are being read from one file.
@@ -132,21 +133,28 @@ impl Core {
             files.entry(item.0).or_default().push(item.1);
         }
         for (file, mut items) in files {
-            self.read_ahead(file, &mut items, out);
+            let next = self.read_ahead(file, &mut items, out);
             items.sort_unstable_by_key(|item| item.at);
-            let mut rest = items.as_slice();
-            while !rest.is_empty() {
-                // At least one, however large it is.
-                let mut bytes = 0;
-                let fits = |item: &&ReadItem| {
-                    let before = bytes;
-                    bytes += item.length;
-                    before < PART
-                };
-                let (part, behind) = rest.split_at(rest.iter().take_while(fits).count());
-                self.begin_read(file, part.to_vec(), out);
-                rest = behind;
+            for (file, items) in std::iter::once((file, items)).chain(next) {
+                self.begin_reads(file, &items, out);
             }
+        }
+    }
+
+    /// Reads these of one file, in parts.
+    fn begin_reads(&mut self, file: SpillFileId, items: &[ReadItem], out: &mut impl Outbox) {
+        let mut rest = items;
+        while !rest.is_empty() {
+            // At least one, however large it is.
+            let mut bytes = 0;
+            let fits = |item: &&ReadItem| {
+                let before = bytes;
+                bytes += item.length;
+                before < PART
+            };
+            let (part, behind) = rest.split_at(rest.iter().take_while(fits).count());
+            self.begin_read(file, part.to_vec(), out);
+            rest = behind;
         }
     }
 
@@ -173,20 +181,42 @@ impl Core {
     }
 
     /// Small objects that were written behind a wanted one come with it, where there is room to spare: they are read for next to nothing.
-    fn read_ahead(&mut self, file: SpillFileId, items: &mut Vec<ReadItem>, out: &mut impl Outbox) {
+    /// Those of the next files, by their files.
+    fn read_ahead(&mut self, file: SpillFileId, items: &mut Vec<ReadItem>, out: &mut impl Outbox) -> Vec<(SpillFileId, Vec<ReadItem>)> {
+        let mut next = Vec::new();
         let small = items.iter().filter(|item| item.length <= SMALL).map(|item| item.at);
-        let Some((first, last)) = small.clone().min().zip(small.max()) else { return };
-        let Some(entry) = self.spill.files.get_mut(file).filter(|_| self.creates.is_empty()) else { return };
+        let Some((first, last)) = small.clone().min().zip(small.max()) else { return next };
+        let Some(entry) = self.spill.files.get_mut(file).filter(|_| self.creates.is_empty()) else { return next };
         let (least, most) = (*READ_AHEAD.start(), *READ_AHEAD.end());
         let goes_on = entry.read_to <= first && first - entry.read_to <= least;
         entry.read_ahead = if goes_on { (entry.read_ahead * 2).clamp(least, most) } else { least };
-        let end = last + entry.read_ahead;
+        let (ahead, end) = (entry.read_ahead, last + entry.read_ahead);
         entry.read_to = end;
-        let behind: Vec<RecordNumber> = entry.records.range(last + 1..end).map(|(_, number)| *number).collect();
-        let window = (end - last).min(self.store.slack_limit());
+        let mut left = end.checked_sub(entry.bytes);
+        let window = ahead.min(self.store.slack_limit());
         if self.store.free_bytes() < window + CHUNK {
             self.evict(window, out);
         }
+        let mut there_is_room = self.add_behind(file, last + 1..end, items);
+        let mut file = file;
+        while let (Some(rest), true) = (left, there_is_room) {
+            let Some(after) = self.spill.files.after(file) else { break };
+            let Some(entry) = self.spill.files.get_mut(after).filter(|entry| entry.state == SpillFileState::Ready) else { break };
+            // Whoever reads on there goes on.
+            (entry.read_to, entry.read_ahead) = (rest, ahead);
+            left = rest.checked_sub(entry.bytes);
+            let mut items = Vec::new();
+            there_is_room = self.add_behind(after, 0..rest, &mut items);
+            next.push((after, items));
+            file = after;
+        }
+        next
+    }
+
+    /// Adds the small objects that are away and whose records begin in this range of a file, as far as there is room: whether there was.
+    fn add_behind(&mut self, file: SpillFileId, range: Range<u64>, items: &mut Vec<ReadItem>) -> bool {
+        let Some(entry) = self.spill.files.get(file) else { return false };
+        let behind: Vec<RecordNumber> = entry.records.range(range).map(|(_, number)| *number).collect();
         for number in behind {
             let Some((key, length)) = self.spill.files.record(number).map(|record| (record.key, record.length)) else { continue };
             let away = self.objects.get(key).is_some_and(|object| object.residency == Residency::Spilled);
@@ -195,10 +225,11 @@ impl Core {
             }
             // Beyond what has memory it is not worth waiting for.
             if !self.make_place(key, self.backed) {
-                return;
+                return false;
             }
             items.extend(self.read_item(key).map(|(_, item)| item));
         }
+        true
     }
 
     pub(super) fn on_read(&mut self, number: u64, results: Vec<Result<(), Failure>>, out: &mut impl Outbox) {

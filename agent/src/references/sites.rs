@@ -6,6 +6,7 @@ mod growth;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use plasmon_memory::pages::reserve;
 use plasmon_protocol::id::SiteId;
 use plasmon_protocol::local::{self, MAX_STACK};
 use plasmon_protocol::record::{Site, SiteKind};
@@ -113,6 +114,8 @@ impl Default for Sites {
             stacked: false,
             told: None,
         };
+        // They are looked at all over the place.
+        reserve(&mut sites.loads, MAX_SITES);
         sites.push(Site::default());
         sites
     }

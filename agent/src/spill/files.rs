@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::ops::Bound;
 
 use plasmon_protocol::id::{ObjectKey, SpillFileId};
 use plasmon_protocol::record::{SpillCause, SpillCut, SpillFileState};
@@ -253,6 +254,12 @@ impl Files {
     /// A file.
     pub fn get_mut(&mut self, file: SpillFileId) -> Option<&mut File> {
         self.files.get_mut(&file)
+    }
+
+    /// The file that was begun next after this one.
+    #[must_use]
+    pub fn after(&self, file: SpillFileId) -> Option<SpillFileId> {
+        self.files.range((Bound::Excluded(file), Bound::Unbounded)).next().map(|(id, _)| *id)
     }
 
     /// All files, by their age.

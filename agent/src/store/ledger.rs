@@ -40,7 +40,7 @@ pub struct Books {
 }
 
 impl Books {
-    /// Adds a lease's own lines; objects are entered apart.
+    /// Adds a lease's own lines after it has changed; objects are entered apart.
     pub fn enter_lease(&mut self, lease: &Lease) {
         self.holes += lease.holes();
         self.slack += lease.slack();
@@ -51,7 +51,6 @@ impl Books {
                 self.slack_of.resize(index + 1, 0);
             }
             self.slack_of[index] += lease.slack();
-            self.slack_changes.mark(process.0);
         }
     }
 
@@ -77,6 +76,14 @@ impl Books {
     #[must_use]
     pub fn holes(&self) -> u64 {
         self.holes
+    }
+
+    /// Adds the lines of a lease that was just made.
+    pub fn begin_lease(&mut self, lease: &Lease) {
+        if let Some((process, _)) = lease.owner {
+            self.slack_changes.mark(process.0);
+        }
+        self.enter_lease(lease);
     }
 
     /// Takes a lease's own lines out, before the lease changes.

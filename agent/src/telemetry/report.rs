@@ -1,5 +1,5 @@
 //! A report on its way: all references of one instant, sent in parts, each read from where they are kept when the one before is with the
-//! kernel. It is made beside everything else that its viewer is served.
+//! kernel. It is made beside everything else that its viewer is served, and the first parts go out while the last ones are written.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::telemetry::desk::Whole;
 use crate::telemetry::frame::report_part;
 use crate::telemetry::round::filter_cost;
 use crate::telemetry::server::Shared;
-use crate::telemetry::spool::{Ledger, Spool};
+use crate::telemetry::spool::{Ledger, Spool, spool};
 use crate::telemetry::wire::End;
 
 /// Reports of one viewer that are being made or on their way.
@@ -29,37 +29,41 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// What is to be sent under the viewer's number, kept in `directory` until it is. Blocks.
-    ///
-    /// # Errors
-    /// [`Error::Encode`], which no row can bring about by its values; [`Error::System`] when it can be kept nowhere, or others leave no room.
-    pub(super) fn of(id: u32, whole: &Whole, directory: &Path, ledger: &Ledger) -> Result<Self, Error> {
-        let parts = Spool::write(directory, ledger, |parts| {
-            let (mut store, mut told, mut sent) = (Some(&whole.store), HashSet::new(), (0, 0));
-            loop {
-                let (dead, rows) = (&whole.dead[sent.0..], &whole.rows[sent.1..]);
-                let (payload, taken) = report_part(id, store.take(), dead, rows, &mut told)?;
-                parts.push(payload.fields());
-                sent = (sent.0 + taken.0, sent.1 + taken.1);
-                if sent == (whole.dead.len(), whole.rows.len()) {
-                    return Ok(());
+    /// What is to be sent under the viewer's number, and what writes it in a directory until it is sent, which blocks.
+    fn of(id: u32, whole: Whole) -> (Self, impl FnOnce(&Path, &Ledger) + Send) {
+        let (writing, parts) = spool();
+        let report = Self { id, at_ms: whole.at_ms, parts };
+        let write = move |directory: &Path, ledger: &Ledger| {
+            writing.run(directory, ledger, |parts| {
+                let (mut store, mut told, mut sent) = (Some(&whole.store), HashSet::new(), (0, 0));
+                while !parts.is_unwanted() {
+                    let (dead, rows) = (&whole.dead[sent.0..], &whole.rows[sent.1..]);
+                    let (payload, taken) = report_part(id, store.take(), dead, rows, &mut told)?;
+                    parts.push(payload.fields());
+                    sent = (sent.0 + taken.0, sent.1 + taken.1);
+                    if sent == (whole.dead.len(), whole.rows.len()) {
+                        break;
+                    }
                 }
-            }
-        })?;
-        Ok(Self { id, at_ms: whole.at_ms, parts })
+                Ok(())
+            });
+        };
+        (report, write)
     }
 
-    /// Whether all of it was sent.
-    pub(super) fn is_sent(&self) -> bool {
-        self.parts.is_empty()
+    /// Whether all of it was sent, or there will be no more of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.parts.is_over()
     }
 
     /// The next part; `None` after the last.
     ///
     /// # Errors
-    /// [`Error::System`] when it cannot be read back.
-    pub(super) async fn next(&mut self) -> Result<Option<Payload>, Error> {
-        Ok(self.parts.next().await?.map(Payload::of))
+    /// The viewer's number, and [`Error::Encode`], which no row can bring about by its values, or [`Error::System`] when it can be kept
+    /// nowhere, others leave no room, or it cannot be read back.
+    pub(super) async fn next(&mut self) -> Result<Option<Payload>, (u32, Error)> {
+        let part = self.parts.next().await.map_err(|error| (self.id, error))?;
+        Ok(part.map(Payload::of))
     }
 }
 
@@ -71,10 +75,18 @@ struct Asked {
     task: AbortHandle,
 }
 
+/// Returns when there may be more of a report to be sent; never without one.
+async fn grown(report: Option<&mut Report>) {
+    match report {
+        Some(report) => report.parts.grown().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The reports of one viewer.
 #[derive(Default)]
 pub(super) struct Reports {
-    making: JoinSet<Result<Result<Report, Error>, End>>,
+    making: JoinSet<Result<Report, End>>,
     asked: Vec<Asked>,
     made: VecDeque<Report>,
 }
@@ -102,12 +114,12 @@ impl Reports {
             // On its own from here: the node makes the copy even when nobody wants it any more, and until then it is the one.
             let made = tokio::spawn(async move {
                 let whole = shared.desk.whole(filter).await.ok_or(End::Away)?;
-                let made = tokio::task::spawn_blocking(move || {
-                    let made = Report::of(id, &whole, &shared.directory, &shared.kept);
-                    drop((whole, one));
-                    made
+                let (report, write) = Report::of(id, whole);
+                tokio::task::spawn_blocking(move || {
+                    write(&shared.directory, &shared.kept);
+                    drop(one);
                 });
-                made.await.map_err(|_| End::Gone)
+                Ok(report)
             });
             made.await.map_err(|_| End::Gone)?
         });
@@ -131,25 +143,27 @@ impl Reports {
         self.asked.iter().map(|asked| asked.cost).sum()
     }
 
-    /// Returns when one is made, and can then be sent; or with its number and why it cannot be.
-    pub(super) async fn made(&mut self) -> Result<Result<(), (u32, Error)>, End> {
+    /// Returns when there may be more to be sent.
+    pub(super) async fn made(&mut self) -> Result<(), End> {
+        let waits = !self.is_ready();
+        let Self { making, asked, made } = self;
         loop {
-            let Some(ended) = self.making.join_next_with_id().await else { return std::future::pending().await };
+            let ended = tokio::select! {
+                biased;
+                Some(ended) = making.join_next_with_id() => ended,
+                () = grown(made.front_mut()), if waits => return Ok(()),
+                else => return std::future::pending().await,
+            };
             let task = match &ended {
                 Ok((task, _)) => *task,
                 Err(failed) => failed.id(),
             };
             // Nobody waits any more for those that were ended.
-            let Some(at) = self.asked.iter().position(|asked| asked.task.id() == task) else { continue };
-            let asked = self.asked.remove(at);
-            let (_, made) = ended.map_err(|_| End::Gone)?;
-            return Ok(match made? {
-                Ok(report) => {
-                    self.made.push_back(report);
-                    Ok(())
-                }
-                Err(error) => Err((asked.id, error)),
-            });
+            let Some(at) = asked.iter().position(|asked| asked.task.id() == task) else { continue };
+            asked.remove(at);
+            let (_, report) = ended.map_err(|_| End::Gone)?;
+            made.push_back(report?);
+            return Ok(());
         }
     }
 
@@ -158,9 +172,9 @@ impl Reports {
         self.made.front_mut()
     }
 
-    /// Whether one can be sent.
+    /// Whether a part can be sent.
     pub(super) fn is_ready(&self) -> bool {
-        !self.made.is_empty()
+        self.made.front().is_some_and(|report| report.parts.is_ready())
     }
 
     /// It was sent.

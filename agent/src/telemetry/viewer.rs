@@ -173,11 +173,7 @@ impl Viewer<'_> {
                 () = sleep_until(starved_at.unwrap_or(ping_at)), if starved_at.is_some() => return Err(End::Stalled),
                 () = sleep_until(ping_at) => self.on_ping_due().await?,
                 () = sleep_until(round_at), if !self.subscriptions.is_empty() => self.round().await?,
-                made = self.reports.made() => {
-                    if let Err((id, error)) = made? {
-                        self.tell(error_body(Some(id), &error)).await?;
-                    }
-                }
+                made = self.reports.made() => made?,
                 () = std::future::ready(()), if self.reports.is_ready() => self.report().await?,
             }
         }
@@ -376,13 +372,14 @@ impl Viewer<'_> {
     async fn report(&mut self) -> Result<(), End> {
         let Some(report) = self.reports.first() else { return Ok(()) };
         let at_ms = report.at_ms;
-        let payload = report.next().await.map_err(|error| End::Refused(CloseCode::Error, error))?;
-        if report.is_sent() {
+        let next = report.next().await;
+        if next.is_err() || report.is_over() {
             self.reports.sent();
         }
-        match payload {
-            Some(payload) => self.send(payload, at_ms).await,
-            None => Ok(()),
+        match next {
+            Ok(Some(payload)) => self.send(payload, at_ms).await,
+            Ok(None) => Ok(()),
+            Err((id, error)) => self.tell(error_body(Some(id), &error)).await,
         }
     }
 

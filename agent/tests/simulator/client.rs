@@ -245,7 +245,8 @@ impl Client {
                 continue;
             }
             let end = (lease.bump + bytes.max(1)).next_multiple_of(ALIGNMENT);
-            if end <= lease.offset + lease.length {
+            // Behind the backing.
+            if end <= lease.offset + lease.length && lease.bump + bytes <= view.model.backed {
                 let memory = Memory { lease: *number, offset: lease.bump, length: bytes };
                 lease.bump = end;
                 lease.puts += 1;
@@ -255,7 +256,12 @@ impl Client {
         if !self.waits_for(Request::Lease { chunk }) {
             let request = self.request(Request::Lease { chunk });
             let site = self.sites;
-            self.write(&ToAgent::Lease { request, bytes, chunk, site });
+            // Half of the processes write large objects behind the backing.
+            self.write(&if chunk || id.0.is_multiple_of(2) {
+                ToAgent::Lease { request, bytes, chunk, site }
+            } else {
+                ToAgent::LeaseAhead { request, bytes, site }
+            });
         }
         None
     }

@@ -84,7 +84,10 @@ impl Client {
             5 => ToAgent::Stage { references: vec![a; if random.chance(20) { MAX_STAGED + 1 } else { 2 }] },
             6 => {
                 let bytes = random.pick(&[0, 1, view.model.capacity, view.model.capacity + 1, u64::MAX]).unwrap_or(0);
-                ToAgent::Lease { request, bytes, chunk: random.chance(50), site }
+                match random.below(3) {
+                    0 => ToAgent::LeaseAhead { request, bytes, site },
+                    chunk => ToAgent::Lease { request, bytes, chunk: chunk == 1, site },
+                }
             }
             7 => ToAgent::Return { lease },
             8 => ToAgent::Slots { request },

@@ -233,6 +233,29 @@ impl Pool {
     /// Already exists when this process writes a part of it already; invalid input when it is not of whole pages inside the pool;
     /// else what the system says.
     pub fn write_range(self: &Arc<Self>, offset: u64, len: u64) -> io::Result<WriteRange> {
+        self.grant(offset, len)?;
+        let ahead = self.enter(offset, len);
+        Ok(WriteRange { grant: Arc::new(Grant { pool: Arc::clone(self), offset, len, _ahead: ahead }), used: 0 })
+    }
+
+    /// Like [`Pool::write_range`], for a range whose end may have no memory behind it yet: what has is for the caller to
+    /// [`Pool::map_ahead`], and the rest not to be touched before.
+    ///
+    /// # Errors
+    /// As for [`Pool::write_range`].
+    pub fn write_range_behind(self: &Arc<Self>, offset: u64, len: u64) -> io::Result<WriteRange> {
+        self.grant(offset, len)?;
+        Ok(WriteRange { grant: Arc::new(Grant { pool: Arc::clone(self), offset, len, _ahead: None }), used: 0 })
+    }
+
+    /// Enters what of a range was never entered into this process's page table. All of it has memory behind it.
+    pub fn map_ahead(&self, offset: u64, len: u64) {
+        if offset.checked_add(len).is_some_and(|end| end <= self.capacity()) {
+            self.missing(offset, len).iter().for_each(|(offset, length)| self.segment.map_ahead(*offset, *length));
+        }
+    }
+
+    fn grant(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut granted = self.granted();
         if overlaps(&granted, offset, len) {
             let message = format!("{len} bytes at {offset} of the pool are being written already");
@@ -242,9 +265,7 @@ impl Pool {
         if len > 0 {
             granted.insert(offset, len);
         }
-        drop(granted);
-        let ahead = self.enter(offset, len);
-        Ok(WriteRange { grant: Arc::new(Grant { pool: Arc::clone(self), offset, len, _ahead: ahead }), used: 0 })
+        Ok(())
     }
 
     fn granted(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {

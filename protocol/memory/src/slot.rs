@@ -135,7 +135,7 @@ const ENTRY: u64 = size_of::<Entry>() as u64;
 #[cfg(not(loom))]
 const _: () = assert!(ENTRY == 32);
 
-/// "PLSMslot" and the layout's version; the number of slots; at 64 the agent's state; entries from [`ENTRIES`] on.
+/// "PLSMslot" and the layout's version; the number of slots; the agent's state; how far the pool is backed; entries from [`ENTRIES`] on.
 #[cfg(not(loom))]
 const MAGIC: u64 = u64::from_le_bytes(*b"PLSMslot") ^ VERSION as u64;
 #[cfg(not(loom))]
@@ -143,12 +143,16 @@ const COUNT: u64 = 8;
 #[cfg(not(loom))]
 const AGENT_STATE: u64 = 128;
 #[cfg(not(loom))]
+const BACKED: u64 = 192;
+#[cfg(not(loom))]
 const ENTRIES: u64 = 256;
 
 /// The table, from the agent's side (made by [`SlotTable::create`]) or a client's ([`SlotTable::open`]).
 pub struct SlotTable {
     entries: Place<[Entry]>,
     agent_state: Place<AtomicU32>,
+    /// A multiple of a page, and 1 more when there is no memory for more at this moment.
+    backed: Place<AtomicU64>,
     writable: bool,
     #[cfg(not(loom))]
     segment: Arc<Segment>,
@@ -195,6 +199,7 @@ impl SlotTable {
         Ok(Self {
             entries: Place::many(&segment, ENTRIES, slots as usize)?,
             agent_state: Place::at(&segment, AGENT_STATE)?,
+            backed: Place::at(&segment, BACKED)?,
             writable: segment.writable(),
             segment,
         })
@@ -215,7 +220,7 @@ impl SlotTable {
     pub(crate) fn modelled(slots: u32) -> Self {
         let zero = || AtomicU64::new(0);
         let entries = (0..slots).map(|_| Entry { word: zero(), offset: zero(), length: zero(), rest: zero() });
-        Self { entries: Place::many(entries), agent_state: Place::new(AtomicU32::new(0)), writable: true }
+        Self { entries: Place::many(entries), agent_state: Place::new(AtomicU32::new(0)), backed: Place::new(zero()), writable: true }
     }
 
     /// How many slots there are.
@@ -324,6 +329,21 @@ impl SlotTable {
         AgentRest(self.agent_state.load(Ordering::Relaxed))
     }
 
+    /// Agent only: says that the pool's bytes below `end` have memory behind them, and whether there is none for more at this moment. False
+    /// when the table is not this process's to write.
+    pub fn set_backed(&self, end: u64, stopped: bool) -> bool {
+        if self.writable {
+            self.backed.store(end & !1 | u64::from(stopped), Ordering::Release);
+        }
+        self.writable
+    }
+
+    /// How far the pool has memory behind it, bytes from its begin, and whether there is none for more at this moment.
+    pub fn backed(&self) -> (u64, bool) {
+        let backed = acquire(&self.backed);
+        (backed & !1, backed & 1 != 0)
+    }
+
     /// Marks an object as about to move, if it is in memory with this generation.
     pub(crate) fn mark_evicting(&self, key: ObjectKey) -> bool {
         let Some(entry) = self.writable(key.slot) else { return false };
@@ -368,6 +388,10 @@ mod tests {
         assert!(!client.set_agent_state(AgentState::Sleeping), "a client published");
         assert!(table.set_agent_state(AgentState::Napping));
         assert_eq!((client.agent_state(), client.agent_rest_after_push().state()), (AgentState::Napping, AgentState::Napping));
+        assert!(!client.set_backed(1 << 20, false), "a client published");
+        assert_eq!(client.backed(), (0, false));
+        assert!(table.set_backed(1 << 20, true));
+        assert_eq!(client.backed(), (1 << 20, true));
     }
 
     #[test]

@@ -126,6 +126,7 @@ pub(crate) fn to_agent() -> Examples {
         ("ended_exhausted", ended(Ending::Exhausted)),
         ("extend", ToAgent::Extend { number: 3, returns: vec![KEY; 2], site: 1 }),
         ("room", ToAgent::Room { request: 1, task: TASK, results: 9 }),
+        ("lease_ahead", ToAgent::LeaseAhead { request: 1, bytes: 64 << 20, site: 1 }),
         ("heap_peak", ToAgent::HeapPeak { task: TASK, bytes: 64 << 20 }),
         ("keep_views", ToAgent::KeepViews { key: KEY }),
         ("drop_views", ToAgent::DropViews { key: KEY }),

@@ -47,6 +47,12 @@ impl App {
         self.merged.get(&self.subscriptions.id(slot)?)
     }
 
+    /// Whether an agent that is lost has told nothing of some of what is shown.
+    #[must_use]
+    pub fn lacks(&self, agent: usize) -> bool {
+        self.merged.values().any(|merged| merged.missing.contains(&agent))
+    }
+
     /// The short name of the node that a row is of, where several agents are merged.
     #[must_use]
     pub fn node_of<R: Tabled>(&self, row: &R) -> Option<String> {

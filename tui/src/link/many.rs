@@ -2,52 +2,34 @@
 //! life alone are moved apart, so that rows of different agents have different keys; see [`crate::model::apart`]. Of long tables each agent
 //! has a window read that slides with what is looked at; see [`crate::model::sliding`]. Groups can only be put in order when all of them are
 //! here, for one agent's largest may be another's smallest: the largest are followed, and where that is not all the rest is read in
-//! [`pages`]. [`merge`] is how answers become one.
+//! [`pages`], by [`walk`]. [`merge`] is how answers become one, [`agent`] each of the agents.
 
+mod agent;
 mod merge;
 mod pages;
+mod things;
+mod walk;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 
 use futures_util::FutureExt;
 use futures_util::future::select_all;
 use plasmon_protocol::record::NodeRow;
-use plasmon_protocol::stream::{Body, Detail, Frame, GroupRow, MAX_WINDOW, Request, Rows, Target, Totals, View};
+use plasmon_protocol::stream::{Body, Frame, Request, Rows, Target, View};
 use tokio::time::{Instant, sleep_until};
 
 use super::websocket::WebSocketLink;
 use super::{Link, LinkEvent};
 use crate::model::apart;
 use crate::model::sliding::{Part, Sliding};
-use crate::model::{Applied, Merged, Model, Watched};
+use crate::model::{Applied, Merged};
 
-use merge::{grouped, merged, named, of_agent};
+use agent::{Agent, NUMBERS, WINDOWS, page_id, window_id};
+use merge::{grouped, merged, of_agent};
 use pages::Pages;
 
 /// Views that were left of which it is known where their windows were.
 const LEFT: usize = 16;
-/// Windows of groups that are followed of each agent: with what else a dashboard asks for, a viewer may have no more rows.
-const WINDOWS: u32 = 4;
-/// While groups are read, pictures of them are so far apart.
-const PICTURE: Duration = Duration::from_millis(200);
-/// Numbers of what is wanted are apart by this: windows come first, pages have the rest in turn.
-const NUMBERS: u32 = 16;
-
-/// One of the agents.
-#[derive(Debug)]
-struct Agent {
-    link: WebSocketLink,
-    replica: Model,
-    /// The rows of the replica's windows with their ids moved apart.
-    rows: BTreeMap<u32, Rows>,
-    /// Windows that it was asked for, of groups that don't fit one.
-    windows: BTreeMap<u32, u32>,
-    /// The rest of such groups, where those windows do not hold them.
-    pages: BTreeMap<u32, Pages>,
-    node: Option<NodeRow>,
-    lost: bool,
-}
 
 /// What the dashboard wants.
 #[derive(Clone, Debug)]
@@ -91,71 +73,12 @@ pub struct ManyLink {
     seq: u64,
 }
 
-/// What agents know a window of what is wanted by.
-fn window_id(number: u32, window: u32) -> u32 {
-    number * NUMBERS + window
-}
-
-/// What it knows a page by.
-fn page_id(number: u32, page: u32) -> u32 {
-    window_id(number, WINDOWS + page % (NUMBERS - WINDOWS))
-}
-
-impl Agent {
-    /// Windows of what is wanted that it was asked for.
-    fn asked(&self, number: u32) -> impl Iterator<Item = u32> + use<> {
-        let windows = self.windows.get(&number).copied().unwrap_or(1);
-        (0..windows).map(move |window| window_id(number, window))
-    }
-
-    /// Its totals, and the groups that are here of its, each once: windows of different instants may have one twice.
-    fn groups(&self, number: u32) -> Option<(Totals, Vec<&GroupRow>)> {
-        let first = self.replica.windows.get(&window_id(number, 0))?;
-        if let Some(pages) = self.pages.get(&number) {
-            return Some((first.totals, pages.groups().collect()));
-        }
-        let mut seen = HashSet::new();
-        let windows = self.asked(number).filter_map(|id| self.replica.windows.get(&id)?.of::<GroupRow>());
-        Some((first.totals, windows.flatten().filter(|group| seen.insert(group.key.as_str())).collect()))
-    }
-
-    /// How many groups of how many were read of what is wanted, while that is under way.
-    fn reading(&self, number: u32) -> Option<(u64, u64)> {
-        let read = self.pages.get(&number)?.read().filter(|_| !self.lost)?;
-        Some((read, self.replica.windows.get(&window_id(number, 0))?.totals.groups))
-    }
-
-    /// Asks for the next page.
-    fn turn(&mut self, number: u32, view: &View) {
-        let Some(pages) = self.pages.get_mut(&number) else { return };
-        let old = page_id(number, pages.number());
-        self.replica.forget(old);
-        self.link.send(Request::Unsubscribe { id: old });
-        let (page, view) = pages.ask(view);
-        self.link.send(Request::Subscribe { id: page_id(number, page), view });
-    }
-
-    /// Whether every window of its that it was asked for is here.
-    fn has_all(&self, number: u32) -> bool {
-        self.asked(number).all(|id| self.replica.windows.contains_key(&id))
-    }
-}
-
 impl ManyLink {
     /// Over connections that keep themselves, in the order in which they are shown.
     #[must_use]
     pub fn new(links: Vec<WebSocketLink>) -> Self {
-        let agent = |link| Agent {
-            link,
-            replica: Model::default(),
-            rows: BTreeMap::new(),
-            windows: BTreeMap::new(),
-            pages: BTreeMap::new(),
-            node: None,
-            lost: true,
-        };
         Self {
-            agents: links.into_iter().map(agent).collect(),
+            agents: links.into_iter().map(Agent::new).collect(),
             wants: BTreeMap::new(),
             last: 0,
             parted: BTreeMap::new(),
@@ -187,79 +110,6 @@ impl ManyLink {
             Want::Thing(target) => {
                 if let Some(target) = apart::target(target, number) {
                     agent.link.send(Request::Watch { id: window_id(id, 0), target });
-                }
-            }
-        }
-    }
-
-    /// Asks an agent for more windows when its groups don't fit those that it was asked for, and for the rest page by page.
-    fn ask_on(&mut self, number: usize, id: u32) {
-        let Some(Wanted { want: Want::View(view, sliding), .. }) = self.wants.get(&id) else { return };
-        let agent = &mut self.agents[number];
-        let first = agent.replica.windows.get(&window_id(id, 0));
-        let Some(groups) = first.filter(|_| view.group.is_some()).map(|window| window.totals.groups) else { return };
-        let needed = u32::try_from(groups.div_ceil(MAX_WINDOW.into())).unwrap_or(u32::MAX);
-        // Keys may be so long that a frame does not hold a window.
-        let is_cut = agent.asked(id).any(|id| agent.replica.windows.get(&id).is_some_and(|window| window.totals.cut > 0));
-        // A page has the rows of the last window.
-        let is_long = needed > WINDOWS || is_cut || agent.pages.contains_key(&id);
-        let most = if is_long { WINDOWS - 1 } else { WINDOWS };
-        let asked = agent.windows.get(&id).copied().unwrap_or(1);
-        let windows = needed.max(asked).min(most);
-        for window in asked..windows {
-            agent.link.send(Request::Subscribe { id: window_id(id, window), view: of_agent(view, sliding, number, window) });
-        }
-        for window in windows..asked {
-            agent.replica.forget(window_id(id, window));
-            agent.link.send(Request::Unsubscribe { id: window_id(id, window) });
-        }
-        agent.windows.insert(id, windows);
-        if is_long && !agent.pages.contains_key(&id) {
-            agent.pages.insert(id, Pages::default());
-            agent.turn(id, view);
-        }
-        if let Some(pages) = agent.pages.get_mut(&id) {
-            let windows = (0..windows).filter_map(|window| agent.replica.windows.get(&window_id(id, window))?.of::<GroupRow>());
-            windows.for_each(|rows| pages.update(rows));
-        }
-    }
-
-    /// Takes in a page, if it is the one that was asked for.
-    fn paged(&mut self, number: usize, id: u32) {
-        let Some(Wanted { want: Want::View(view, _), .. }) = self.wants.get(&(id / NUMBERS)) else { return };
-        let agent = &mut self.agents[number];
-        let Some(pages) = agent.pages.get_mut(&(id / NUMBERS)).filter(|pages| page_id(id / NUMBERS, pages.number()) == id) else { return };
-        // What changes of a page later is read with the next walk.
-        let Some(page) = agent.replica.windows.get(&id).filter(|_| pages.due().is_none()) else { return };
-        let now = Instant::now();
-        let goes_on = pages.take(page.start, &page.totals, page.of::<GroupRow>().unwrap_or_default(), now);
-        if goes_on {
-            agent.turn(id / NUMBERS, view);
-        } else {
-            agent.replica.forget(id);
-            agent.link.send(Request::Unsubscribe { id });
-        }
-        // All of them are put together for each picture, which takes longer than a page.
-        let shown = self.wants.get(&(id / NUMBERS)).and_then(|wanted| wanted.shown);
-        if !goes_on || shown.is_none_or(|shown| shown + PICTURE <= now) {
-            self.show(id / NUMBERS);
-        }
-    }
-
-    /// When the next walk through groups is due.
-    fn due(&self) -> Option<Instant> {
-        self.agents.iter().filter(|agent| !agent.lost).flat_map(|agent| agent.pages.values().filter_map(Pages::due)).min()
-    }
-
-    /// Begins the walks that are due.
-    fn walk(&mut self) {
-        let now = Instant::now();
-        for agent in self.agents.iter_mut().filter(|agent| !agent.lost) {
-            let due: Vec<u32> =
-                agent.pages.iter().filter(|(_, pages)| pages.due().is_some_and(|due| due <= now)).map(|(id, _)| *id).collect();
-            for id in due {
-                if let Some(Wanted { want: Want::View(view, _), .. }) = self.wants.get(&id) {
-                    agent.turn(id, view);
                 }
             }
         }
@@ -406,28 +256,6 @@ impl ManyLink {
         }
     }
 
-    /// Lost agents that have told nothing of what is wanted and may know of it.
-    fn missing(&self, id: u32) -> Vec<usize> {
-        let Some(wanted) = self.wants.get(&id) else { return Vec::new() };
-        let lacks = |number: usize, agent: &Agent| match &wanted.want {
-            Want::View(..) => !agent.replica.windows.contains_key(&window_id(id, 0)),
-            Want::Thing(target) => {
-                let is_here = matches!(agent.replica.details.get(&window_id(id, 0)), Some(Watched::Here(_)));
-                !is_here && apart::target(target, number).is_some()
-            }
-        };
-        let lost = self.agents.iter().enumerate().filter(|(number, agent)| agent.lost && lacks(*number, agent));
-        lost.map(|(number, _)| number).collect()
-    }
-
-    /// Nobody has it; those that may are lost.
-    fn unknown(&self, id: u32, missing: &[usize]) -> Body {
-        let nodes = missing.iter().filter_map(|number| Some(self.agents.get(*number)?.node.as_ref()?.node.short()));
-        let names = nodes.collect::<Vec<_>>().join(" and ");
-        let message = format!("no other agent knows it, and node {names} was lost before it was asked");
-        Body::Error { id: Some(id), code: "lost".to_owned(), message, hint: "it is asked when the connection is there again".to_owned() }
-    }
-
     /// The number that agents know something by.
     fn number(&self, id: u32) -> Option<u32> {
         self.wants.iter().find(|(_, wanted)| wanted.id == id).map(|(number, _)| *number)
@@ -496,30 +324,6 @@ impl ManyLink {
                 self.left.drain(..self.left.len().saturating_sub(LEFT));
             }
         }
-    }
-
-    fn detail(&self, id: u32) -> Option<Detail> {
-        let mut found: Option<Detail> = None;
-        for (number, agent) in self.agents.iter().enumerate() {
-            let Some(Watched::Here(detail)) = agent.replica.details.get(&window_id(id, 0)) else { continue };
-            let detail = apart::moved(&**detail, number);
-            found = match (found, detail) {
-                (None, detail) => Some(named(detail, agent.node.as_ref())),
-                (Some(Detail::Node(mut all)), Detail::Node(one)) => {
-                    if let Detail::Node(one) = named(Detail::Node(one), agent.node.as_ref()) {
-                        all.checks.extend(one.checks);
-                        all.capacity_bytes += one.capacity_bytes;
-                        all.spill_places.extend(one.spill_places);
-                        all.checks.sort_by_key(|check| std::cmp::Reverse(check.severity));
-                    }
-                    Some(Detail::Node(all))
-                }
-                // Who waits is told by the one where somebody does.
-                (Some(Detail::Explain(first)), Detail::Explain(other)) if first.answers.is_empty() => Some(Detail::Explain(other)),
-                (found, _) => found,
-            };
-        }
-        found
     }
 }
 

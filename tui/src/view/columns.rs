@@ -271,7 +271,7 @@ pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
     Column::figure("restored", "restored", 8, 4, |row, _| some(row.restored)),
     Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.created_ms))),
     Column::word("cause", "cause", 10, 6, |row, _| plain(row.cause.word())),
-    Column::word("cut", "cut", 21, 5, |row, _| (row.cut.word().to_owned(), Role::Dim)),
+    Column::word("ended by", "cut", 21, 5, |row, _| (row.cut.word().to_owned(), Role::Dim)),
     Column::wide("place", "place", 12, 1, 2, |row, _| plain(&*row.place)),
 ];
 

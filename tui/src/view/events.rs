@@ -39,9 +39,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let Some((window, rows)) = found.filter(|(window, _)| window.count() > 0) else {
         return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why_empty(app, Slot::Main, &words));
     };
-    let inner = since::beside(app, area);
+    let inner = since::beside(app, area, false);
     let head = Rect { y: area.y + 1, height: 1, ..inner };
-    since::head(app, paint, Rect { x: area.x, ..head });
+    since::head(app, paint, Rect { x: area.x, ..head }, false);
     paint.text(head.x + MARGIN, head.y, 8, "time", Role::Column);
     table::head(paint, Rect { x: head.x + CLOCK, width: head.width.saturating_sub(CLOCK), ..head }, EVENTS, app.sorted_by().as_ref());
     let list = &app.place().list;

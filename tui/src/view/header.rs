@@ -33,9 +33,11 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
             nodes => {
                 let names: Vec<String> = nodes.iter().map(|member| member.node.node.short()).collect();
                 parts.push((Cow::Owned(format!("nodes {}", names.join(" "))), Role::Text));
-                for (member, lost_ms) in nodes.iter().filter_map(|member| Some((member, member.lost_ms?))) {
+                for (number, member) in nodes.iter().enumerate() {
+                    let Some(lost_ms) = member.lost_ms else { continue };
                     let since = clock(lost_ms, app.settings.utc_offset_ms);
-                    parts.push((Cow::Owned(format!("{} lost {since}, its rows are of then", member.node.node.short())), Role::Bad));
+                    let rows = if app.lacks(number) { "not all of its rows are here" } else { "its rows are of then" };
+                    parts.push((Cow::Owned(format!("{} lost {since}, {rows}", member.node.node.short())), Role::Bad));
                 }
             }
         }

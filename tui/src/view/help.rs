@@ -86,7 +86,7 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("thrash", "the same objects go out and come back again and again: the program's working set is larger than the store"),
             ("waits for room", "creates, and gets of spilled objects, first come first served; the first one stands at 1"),
             ("cause", "threshold: the store was too full; create, restore: room was needed; compaction: another file was mostly dead"),
-            ("cut", "why no more went into the file: it was enough, too many objects, too large, or nothing more could be spilled"),
+            ("ended by", "why no more went into the file: it was enough, too many objects, too large, or nothing more could be spilled"),
         ],
         Route::View(Page::Processes) | Route::Process { .. } => &[
             ("heap", "resident memory less what is shared: the process's own"),

@@ -331,7 +331,7 @@ fn holding(app: &App, paint: &mut Paint<'_>, area: Rect) {
         return paint.sentence(body, why);
     }
     // The names of the columns stand in the rule: there is no line to give away.
-    let area = since::beside(app, area);
+    let area = since::beside(app, area, false);
     let fitted = table::fit(SITES, area.width);
     let figures = || fitted.iter().filter(|fit| SITES[fit.column].right);
     let start = |fit: &table::Fitted| area.x + (fit.x + fit.width).saturating_sub(width(SITES[fit.column].title));

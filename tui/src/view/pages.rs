@@ -151,7 +151,7 @@ fn file(row: &SpillFileRow, now: u64) -> Vec<Vec<Fact>> {
             fact("age", age(now, row.created_ms)),
             fact("writing took", wrote),
         ],
-        vec![fact("cause", row.cause.word()), fact("cut", row.cut.word())],
+        vec![fact("cause", row.cause.word()), fact("ended by", row.cut.word())],
     ]
 }
 

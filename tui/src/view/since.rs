@@ -16,26 +16,31 @@ const CELLS: u16 = 9;
 /// Cells of the column that tells the node, where several agents are merged.
 const NODE: u16 = 5;
 
+/// Whether rows tell their node. Groups are of all nodes.
+fn has_nodes(app: &App, grouped: bool) -> bool {
+    !grouped && !app.nodes().is_empty()
+}
+
 /// Cells that the node takes.
-fn node_cells(app: &App) -> u16 {
-    if app.nodes().is_empty() { 0 } else { NODE + 1 }
+fn node_cells(app: &App, grouped: bool) -> u16 {
+    if has_nodes(app, grouped) { NODE + 1 } else { 0 }
 }
 
 /// What is left of an area beside the column; all of it without a mark.
 #[must_use]
-pub fn beside(app: &App, area: Rect) -> Rect {
+pub fn beside(app: &App, area: Rect, grouped: bool) -> Rect {
     let marked = if app.mark().is_some() { CELLS + 1 } else { 0 };
-    let taken = (marked + node_cells(app)).min(area.width);
+    let taken = (marked + node_cells(app, grouped)).min(area.width);
     Rect { x: area.x + taken, width: area.width - taken, ..area }
 }
 
 /// The column's name.
-pub fn head(app: &App, paint: &mut Paint<'_>, line: Rect) {
-    if !app.nodes().is_empty() {
+pub fn head(app: &App, paint: &mut Paint<'_>, line: Rect, grouped: bool) {
+    if has_nodes(app, grouped) {
         paint.text(line.x + MARGIN, line.y, NODE, "node", Role::Column);
     }
     if app.mark().is_some() {
-        paint.right(line.x + MARGIN + node_cells(app), line.y, CELLS - 1, "grown", Role::Sorted);
+        paint.right(line.x + MARGIN + node_cells(app, grouped), line.y, CELLS - 1, "grown", Role::Sorted);
     }
 }
 
@@ -43,7 +48,7 @@ pub fn head(app: &App, paint: &mut Paint<'_>, line: Rect) {
 pub fn cell<R: Tabled>(app: &App, slot: Slot, table: Table, paint: &mut Paint<'_>, line: Rect, row: &R) {
     node(app, paint, line, row);
     if let Some(since) = app.since(slot, table, row) {
-        word(app, paint, line, since);
+        word(app, paint, line, since, R::GROUPED);
     }
 }
 
@@ -55,7 +60,7 @@ pub fn node<R: Tabled>(app: &App, paint: &mut Paint<'_>, line: Rect, row: &R) {
 }
 
 /// What became of something since the mark.
-pub fn word(app: &App, paint: &mut Paint<'_>, line: Rect, since: Since) {
+pub fn word(app: &App, paint: &mut Paint<'_>, line: Rect, since: Since, grouped: bool) {
     let (text, role) = match since {
         Since::New(Some(bytes)) => (growth(i64::try_from(bytes).unwrap_or(i64::MAX)), Role::Warn),
         Since::New(None) => ("new".to_owned(), Role::Warn),
@@ -64,7 +69,7 @@ pub fn word(app: &App, paint: &mut Paint<'_>, line: Rect, since: Since) {
         Since::Rows(rows) => (format!("{}{}", sign(rows), count(rows.unsigned_abs())), if rows > 0 { Role::Warn } else { Role::Ok }),
         Since::Unknown => ("?".to_owned(), Role::Dim),
     };
-    paint.right(line.x + MARGIN + node_cells(app), line.y, CELLS - 1, &text, role);
+    paint.right(line.x + MARGIN + node_cells(app, grouped), line.y, CELLS - 1, &text, role);
 }
 
 fn sign(number: i64) -> &'static str {

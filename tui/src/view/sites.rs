@@ -57,14 +57,14 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
         }
         Excerpt::None | Excerpt::Above(_) => area,
     };
-    let inner = since::beside(app, left);
+    let inner = since::beside(app, left, false);
     let places = table::fit_set(app, Slot::Main, paint, FIGURES, inner.width);
     let words = Words { title: "Sites", empty: "no object is alive, so no line of code has created one", totals };
     title(app, Slot::Main, paint, left, &words);
     let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {
         return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, Slot::Main, &words));
     };
-    since::head(app, paint, Rect { y: left.y + 1, height: 1, ..left });
+    since::head(app, paint, Rect { y: left.y + 1, height: 1, ..left }, false);
     let sort = app.sorted_by().filter(|_| app.mark().is_none() || list_is_sorted(app));
     let own = plasmon_protocol::stream::Sort { column: String::new(), ascending: false };
     table::names(paint, Rect { y: left.y + 1, height: 1, ..inner }, FIGURES, &places, Some(sort.as_ref().unwrap_or(&own)));
@@ -107,14 +107,14 @@ fn grown(app: &App, row: &TreeRow, sites: &[SiteRow]) -> Option<Since> {
 
 fn tree_line(app: &App, paint: &mut Paint<'_>, line: Rect, places: &[Fitted], row: &TreeRow, sites: &[SiteRow]) {
     if let Some(since) = grown(app, row, sites) {
-        since::word(app, paint, line, since);
+        since::word(app, paint, line, since, false);
     }
     if let TreeRow::Site { index, .. } = row
         && let Some(row) = sites.get(*index)
     {
         since::node(app, paint, line, row);
     }
-    let line = since::beside(app, line);
+    let line = since::beside(app, line, false);
     let now = app.agent_now_ms();
     let Some(place) = places.last() else { return };
     let (x, room) = (line.x + place.x, place.width.min(line.right().saturating_sub(line.x + place.x)));

@@ -38,7 +38,7 @@ pub fn draw(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect) {
             (format!(" · {} failed", grouped(node.tasks_failed)), failed),
         ];
         let wide: u16 = counts.iter().map(|(text, _)| super::format::width(text)).sum();
-        if app.list(slot).filter.is_empty() && area.width >= wide + 24 {
+        if super::window::notes(app, slot, paint.sets).is_empty() && area.width >= wide + 24 {
             let parts: Vec<(&str, Role)> = counts.iter().map(|(text, role)| (text.as_str(), *role)).collect();
             let x = area.right() - wide - 3;
             paint.text(x - 1, area.y, 1, " ", Role::Text);

@@ -25,21 +25,21 @@ pub struct Words {
     pub totals: fn(&Window, &Totals) -> String,
 }
 
-/// The title's rule: totals at the left, what is asked for at the right.
-pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &Words) {
+/// What stands at the right of the title's rule: what is asked for, and what is not here. `sets` are those of columns.
+#[must_use]
+pub fn notes(app: &App, slot: Slot, sets: usize) -> Vec<(String, Role)> {
     let list = app.list(slot);
-    let totals = app.window(slot).map(|window| (words.totals)(window, &window.totals)).unwrap_or_default();
-    let were = app.window(slot).and_then(|window| Some((words.totals)(window, window.totals_were(app.agent_now_ms())?)));
-    let gap = if totals.is_empty() { "" } else { "  " };
     let mut note: Vec<(String, Role)> = Vec::new();
     if !list.filter.is_empty() {
         note.push((format!("/{}", list.filter), Role::Accent));
     }
     if let Some(group) = list.group {
-        note.push((format!("by {group}"), Role::Text));
+        let groups = app.window(slot).map(|window| window.totals.groups).filter(|groups| *groups > 0);
+        let groups = groups.map(|groups| format!("{} ", things(groups, "group", "groups"))).unwrap_or_default();
+        note.push((format!("{groups}by {group}"), Role::Text));
     }
-    if (1..paint.sets).contains(&list.columns) {
-        note.push((format!("W {}/{}", list.columns + 1, paint.sets), Role::Accent));
+    if (1..sets).contains(&list.columns) {
+        note.push((format!("W {}/{}", list.columns + 1, sets), Role::Accent));
     }
     if let Some(left_out) = left_out(app, slot) {
         note.push((left_out, Role::Warn));
@@ -51,6 +51,15 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     if let Some(since) = since::note(app, slot) {
         note.push((since, Role::Warn));
     }
+    note
+}
+
+/// The title's rule: totals at the left, what is asked for at the right.
+pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &Words) {
+    let totals = app.window(slot).map(|window| (words.totals)(window, &window.totals)).unwrap_or_default();
+    let were = app.window(slot).and_then(|window| Some((words.totals)(window, window.totals_were(app.agent_now_ms())?)));
+    let gap = if totals.is_empty() { "" } else { "  " };
+    let mut note = notes(app, slot, paint.sets);
     note.iter_mut().skip(1).for_each(|(text, _)| text.insert_str(0, "  "));
     let title = [(words.title, Role::Title), (gap, Role::Text), (totals.as_str(), Role::Dim)];
     let note: Vec<(&str, Role)> = note.iter().map(|(text, role)| (text.as_str(), *role)).collect();
@@ -132,7 +141,7 @@ pub fn is_folded(app: &App, slot: Slot) -> bool {
 
 /// Draws the whole view. `R` is the kind of rows that it expects; rows of another kind are of the place before.
 pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], words: &Words) {
-    let inner = since::beside(app, area);
+    let inner = since::beside(app, area, R::GROUPED);
     let fitted = table::fit_set(app, slot, paint, columns, inner.width);
     title(app, slot, paint, area, words);
     let head = Rect { y: area.y + 1, height: 1, ..area };
@@ -142,7 +151,7 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
         return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, slot, words));
     };
     paint.slot = slot;
-    since::head(app, paint, head);
+    since::head(app, paint, head, R::GROUPED);
     table::names(paint, Rect { x: inner.x, width: inner.width, ..head }, columns, &fitted, app.sort_of(slot).as_ref());
     let of = app.table(slot);
     let list = app.list(slot);

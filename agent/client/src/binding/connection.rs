@@ -17,7 +17,7 @@ use crate::object_ref::{Held, ObjectRef};
 use crate::scope;
 use crate::site::Frame;
 use crate::value::Source;
-use crate::writer;
+use crate::writer::{self, Reach};
 
 /// The connection of this process.
 #[derive(Clone, Debug)]
@@ -88,8 +88,8 @@ impl Connection {
         self.client.sites.define_stack(&self.client, kind, frames)
     }
 
-    /// Makes a new object of `length` bytes, which `fill` writes, with references inside. A `hidden` one is the package's own: it has
-    /// no rows.
+    /// Makes a new object of `length` bytes, which `fill` writes as far as it may reach, with references inside; it is called again where it
+    /// could not reach all. A `hidden` one is the package's own: it has no rows.
     ///
     /// # Errors
     /// As for [`crate::put`].
@@ -99,7 +99,7 @@ impl Connection {
         site: u32,
         contains: &[Reference],
         hidden: bool,
-        fill: impl FnOnce(&mut [u8]),
+        fill: impl FnMut(&mut [u8], &Reach<'_>),
     ) -> Result<Reference, Error> {
         let contains = contains.iter().map(|inner| inner.handle.key_on(&self.client)).collect::<Result<Vec<_>, _>>()?;
         let key = writer::put(&self.client, length as u64, site, &contains, hidden, fill)?;

@@ -13,7 +13,8 @@ use crate::client::Client;
 use crate::generator::Results;
 use crate::object_ref::Held;
 use crate::options::Reserve;
-use crate::{actor, task, writer};
+use crate::writer::{self, Reach};
+use crate::{actor, task};
 
 /// What a task or an actor reserves; amounts are exact to a ten-thousandth, memory is in bytes.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -97,11 +98,17 @@ impl Connection {
     ///
     /// # Errors
     /// As for [`crate::put`].
-    pub fn argument(&self, length: usize, site: u32, contains: Vec<Reference>, fill: impl FnOnce(&mut [u8])) -> Result<Encoded, Error> {
+    pub fn argument(
+        &self,
+        length: usize,
+        site: u32,
+        contains: Vec<Reference>,
+        mut fill: impl FnMut(&mut [u8], &Reach<'_>),
+    ) -> Result<Encoded, Error> {
         let contains = contains.into_iter().map(|reference| reference.handle).collect();
         if length <= INLINE {
             let mut bytes = vec![0; length];
-            fill(&mut bytes);
+            fill(&mut bytes, &Reach::all());
             return Ok(Encoded::Value { bytes, contains });
         }
         let key = writer::put(&self.client, length as u64, site, &[], true, fill)?;

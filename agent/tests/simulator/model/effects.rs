@@ -138,7 +138,9 @@ impl Model {
         let ask = self.take_ask(to, request, |ask| ask.memory.is_some_and(|(bytes, _)| bytes <= length))?;
         let what = || format!("lease {number} at {offset}+{length} for {to}");
         ensure(offset.is_multiple_of(PAGE) && length.is_multiple_of(PAGE) && length > 0, || format!("{} is not made of pages", what()))?;
-        ensure(offset + length <= self.backed.min(self.capacity), || format!("{} is not backed beyond {}", what(), self.backed))?;
+        ensure(offset + length <= self.capacity, || format!("{} is beyond the pool", what()))?;
+        let backed = if ask.ahead { offset < self.backed } else { offset + length <= self.backed };
+        ensure(backed, || format!("{} is not backed beyond {}", what(), self.backed))?;
         for lease in &self.leases {
             ensure(offset + length <= lease.offset || lease.offset + lease.length <= offset, || format!("{} overlaps {lease:?}", what()))?;
             ensure(lease.owner != Some((to, number)), || format!("{} has a number that is taken", what()))?;
@@ -218,6 +220,10 @@ impl Model {
         };
         let Some(key) = self.objects.iter().find(|(_, object)| waits(object)).map(|(key, _)| *key) else { return Ok(()) };
         let Some(ask) = self.asks.iter().find(|ask| ask.restore == Some(key)) else { return Ok(()) };
+        // A client that breaks the rules may have asked for another object by the same number.
+        if matches!(error, Error::ObjectLost { object, .. } if object.key() != key) {
+            return Ok(());
+        }
         // It may have been asked for already for a task, and be refused with that.
         let late = self.deadline(ask.since_ms) <= self.now_ms || self.may_be_fetched(key);
         let may = match error {

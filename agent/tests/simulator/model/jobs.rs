@@ -16,7 +16,7 @@ const BLOCK: u64 = 4096;
 /// Objects from this size on begin at blocks.
 const ALIGNED: u64 = 64 << 10;
 /// How far behind a wanted record others are read too.
-const AHEAD: u64 = 2 << 20;
+const AHEAD: u64 = 4 << 20;
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(otherwise()) }
@@ -185,8 +185,14 @@ impl Model {
                 continue;
             }
             // Together with one that is wanted, which may be in another job of the same change.
-            let mut before = self.storage.read_from.iter();
-            let ahead = item.length <= SMALL && before.any(|(file, at)| *file == job.file && *at < item.at && item.at < at + AHEAD);
+            let behind = |(file, at): &(SpillFileId, u64)| {
+                // The next files lie behind it.
+                let between =
+                    (*file <= job.file).then(|| self.storage.files.range(*file..job.file).map(|(_, file)| file.bytes).sum::<u64>());
+                let distance = between.and_then(|between| (between + item.at).checked_sub(*at));
+                distance.is_some_and(|distance| (1..AHEAD).contains(&distance))
+            };
+            let ahead = item.length <= SMALL && self.storage.read_from.iter().any(behind);
             let fetched = self.may_be_fetched(item.key);
             if fetched {
                 self.storage.read_from.push((job.file, item.at));

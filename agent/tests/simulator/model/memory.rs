@@ -19,6 +19,8 @@ pub(crate) struct Ask {
     pub(crate) request: u32,
     /// Bytes and whether a chunk is wanted; `None` for slots.
     pub(crate) memory: Option<(u64, bool)>,
+    /// It is written behind the backing.
+    pub(crate) ahead: bool,
     /// The object that is to come back there; the process is the first that wanted it.
     pub(crate) restore: Option<ObjectKey>,
     pub(crate) since_ms: u64,
@@ -75,7 +77,8 @@ impl Model {
         let lease = &self.leases[index];
         let inside = memory.offset >= lease.offset
             && memory.offset.checked_add(memory.length).is_some_and(|end| end <= lease.end())
-            && memory.offset.is_multiple_of(ALIGNMENT);
+            && memory.offset.is_multiple_of(ALIGNMENT)
+            && memory.offset + memory.length <= self.backed;
         let fresh = lease.live.is_empty() || memory.offset >= lease.bump;
         (inside && fresh).then_some(index)
     }

@@ -84,11 +84,15 @@ impl Model {
                 Ok(())
             }
             ToAgent::Lease { request, bytes, chunk, .. } => {
-                self.ask(from, *request, Some((*bytes, *chunk)));
+                self.ask(from, *request, Some((*bytes, *chunk)), false);
+                Ok(())
+            }
+            ToAgent::LeaseAhead { request, bytes, .. } => {
+                self.ask(from, *request, Some((*bytes, false)), true);
                 Ok(())
             }
             ToAgent::Slots { request } => {
-                self.ask(from, *request, None);
+                self.ask(from, *request, None, false);
                 Ok(())
             }
             ToAgent::Return { lease } => {
@@ -177,13 +181,13 @@ impl Model {
         }
     }
 
-    fn ask(&mut self, process: ProcessId, request: u32, memory: Option<(u64, bool)>) {
+    fn ask(&mut self, process: ProcessId, request: u32, memory: Option<(u64, bool)>, ahead: bool) {
         let before = self.asks.iter().filter(|ask| ask.memory.is_none()).count();
         let free = (0..self.blocks).filter(|block| !self.is_block_busy(*block)).count();
         let own = self.lent.values().filter(|owner| **owner == process).count();
         let hopeless = memory.is_none() && free <= own + 2 * before;
         let now_ms = self.now_ms;
-        self.asks.push(Ask { process, request, memory, restore: None, since_ms: now_ms, again_ms: None, hopeless });
+        self.asks.push(Ask { process, request, memory, ahead, restore: None, since_ms: now_ms, again_ms: None, hopeless });
     }
 
     fn hold(&mut self, from: ProcessId, key: ObjectKey, count: usize) -> Verdict {

@@ -336,7 +336,16 @@ impl Model {
             None => {
                 let memory = Some((length, length <= SMALL));
                 let restore = Some(key);
-                self.asks.push(Ask { process: from, request: 0, memory, restore, since_ms: now_ms, again_ms: None, hopeless: false });
+                self.asks.push(Ask {
+                    process: from,
+                    request: 0,
+                    memory,
+                    ahead: false,
+                    restore,
+                    since_ms: now_ms,
+                    again_ms: None,
+                    hopeless: false,
+                });
             }
         }
     }

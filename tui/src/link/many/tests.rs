@@ -1,7 +1,7 @@
 use plasmon_protocol::column::Table;
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::record::ProcessRow;
-use plasmon_protocol::stream::{Sort, Window};
+use plasmon_protocol::stream::{GroupRow, MAX_WINDOW, Sort, Totals, Window};
 use plasmon_protocol::window::Query;
 
 use super::merge::{grouped, merged, of_agent};
