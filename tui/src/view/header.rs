@@ -10,6 +10,7 @@ use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 use crate::app::route::Page;
 use crate::app::{App, LinkState};
+use crate::model::alert::Level;
 
 /// Draws both lines.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
@@ -41,6 +42,7 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
                 }
             }
         }
+        parts.extend(trouble(app).map(|text| (Cow::Owned(text), Role::Bad)));
         parts.push((Cow::Borrowed(&*app.progress), Role::Ok));
         parts.push((Cow::Borrowed(address), Role::Text));
         parts.push((Cow::Owned(format!("{} cpu", cpus(node.num_cpus))), Role::Text));
@@ -59,6 +61,15 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
         }
         x = paint.line(x, area.y, end.saturating_sub(x), &[(gap, Role::Dim), (&cut(part, room), *role)]);
     }
+}
+
+/// The worst of what does not work, on every screen but the one that lists all of it.
+fn trouble(app: &App) -> Option<String> {
+    if app.view() == Page::Overview && app.crumbs().count() == 1 {
+        return None;
+    }
+    let (level, text) = app.alerts().into_iter().next()?;
+    (level == Level::Bad).then_some(text)
 }
 
 /// How fresh what is shown is.
