@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use plasmon_memory::pool::{Draft, WriteRange};
@@ -28,28 +29,39 @@ const LOOK: Duration = Duration::from_micros(50);
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// How far room for an object may be written: all of it, or what has memory behind it by now.
-#[derive(Clone, Copy)]
-pub struct Reach<'a>(Option<(&'a Client, u64)>);
+pub struct Reach<'a> {
+    /// Where the room begins, when its end may have no memory behind it.
+    behind: Option<(&'a Client, u64)>,
+    /// A part has not come, and was not written: none that comes later makes up for it.
+    refused: AtomicBool,
+}
 
 impl Reach<'_> {
     /// Room that has memory behind it.
     #[must_use]
     pub fn all() -> Self {
-        Self(None)
+        Self::new(None)
+    }
+
+    fn new(behind: Option<(&Client, u64)>) -> Reach<'_> {
+        Reach { behind, refused: AtomicBool::new(false) }
     }
 
     /// Whether [`Reach::comes`] is always true, at once.
     #[inline]
     #[must_use]
     pub fn is_all(&self) -> bool {
-        self.0.is_none()
+        self.behind.is_none()
     }
 
     /// Waits until these bytes of the room may be written. False when there is no memory for them at this moment, or the connection has
-    /// ended: then what was written does not count, and nothing more is to be.
+    /// ended: then what was written does not count, and nothing more is to be; no other part comes after that.
     #[must_use]
     pub fn comes(&self, part: Range<usize>) -> bool {
-        let Some((client, offset)) = self.0 else { return true };
+        let Some((client, offset)) = self.behind else { return true };
+        if self.refused.load(Ordering::Relaxed) {
+            return false;
+        }
         let (begin, end) = (offset + part.start as u64, offset + part.end as u64);
         let look_until = Instant::now() + LOOK;
         loop {
@@ -58,6 +70,7 @@ impl Reach<'_> {
                 break;
             }
             if stopped || client.is_closed() {
+                self.refused.store(true, Ordering::Relaxed);
                 return false;
             }
             if Instant::now() < look_until { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
@@ -154,7 +167,7 @@ impl Room {
             return true;
         }
         let client = Arc::clone(&self.client);
-        let reach = Reach(self.draft.as_ref().map(|draft| (&*client, draft.offset())));
+        let reach = Reach::new(self.draft.as_ref().map(|draft| (&*client, draft.offset())));
         fill(self.bytes_mut(), &reach);
         reach.comes(0..self.len() as usize)
     }
