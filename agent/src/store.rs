@@ -92,7 +92,7 @@ impl Store {
         self.allocator.free_bytes()
     }
 
-    /// The most that one process may hold without objects in it, bytes.
+    /// The most that one process may hold without objects in it while somebody's room is away on disk, bytes.
     #[must_use]
     pub fn slack_limit(&self) -> u64 {
         self.capacity / 16

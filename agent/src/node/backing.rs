@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError};
+use std::time::{Duration, Instant};
 
 use plasmon_memory::pool::Pool;
 
@@ -12,9 +13,11 @@ use crate::machine::HeadRoom;
 const STEP: u64 = 4 << 20;
 /// What is left to everybody else, bytes.
 const RESERVE: u64 = 64 << 20;
-/// Where at least so many bytes are free, it is looked again after so many steps only: to look takes a part of a step's time.
+/// Where at least so many bytes are free, it is looked again after so many steps only, and before so long: to look takes a part of a step's
+/// time.
 const PLENTY: u64 = 1 << 30;
 const STEPS: u32 = 8;
+const LOOK_GOOD_FOR: Duration = Duration::from_millis(20);
 
 /// How far the backing came.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,17 +31,17 @@ pub enum Progress {
 /// Serves requests until nobody can make any more; each says how far the pool should be backed.
 pub fn run(pool: &Arc<Pool>, head_room: Option<&HeadRoom>, requests: &Receiver<u64>, mut report: impl FnMut(Progress)) {
     // Steps that are left until it is looked again what is free.
-    let (mut backed, mut steps) = (0, 0);
+    let (mut backed, mut steps, mut looked) = (0, 0, Instant::now());
     while let Ok(target) = latest(requests) {
         let target = target.min(pool.capacity());
         while backed < target {
             let step = STEP.min(target - backed);
-            let room = if steps > 0 { u64::MAX } else { head_room.map_or(u64::MAX, HeadRoom::bytes) };
-            steps = match steps {
-                0 if room >= PLENTY => STEPS - 1,
-                0 => 0,
-                _ => steps - 1,
-            };
+            let looks = steps == 0 || looked.elapsed() > LOOK_GOOD_FOR;
+            let room = if looks { head_room.map_or(u64::MAX, HeadRoom::bytes) } else { u64::MAX };
+            if looks {
+                (looked, steps) = (Instant::now(), if room >= PLENTY { STEPS } else { 1 });
+            }
+            steps -= 1;
             let failure = if room < step + RESERVE {
                 Some(format!("only {} of memory are available on this machine", plasmon_protocol::size::Bytes(room)))
             } else {

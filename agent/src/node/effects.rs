@@ -16,6 +16,9 @@ use super::program::Program;
 use crate::reactor::Outbox;
 use crate::spill::job::Job as IoJob;
 
+/// Answers that are kept for a worker that is heard out though it does not read.
+const MOST_HEARD: usize = 1024;
+
 /// A worker whose tasks were asked back.
 #[derive(Debug)]
 pub struct Withdrawal {
@@ -203,7 +206,8 @@ impl Outbox for Effects {
 
     fn has_room(&self, to: ProcessId) -> bool {
         // Asked before each message: nearly always nobody has a backlog.
-        !self.crowded || self.heard_out == Some(to) || self.peers.get(&to).is_none_or(|peer| peer.backlog.is_empty())
+        let most = if self.heard_out == Some(to) { MOST_HEARD } else { 1 };
+        !self.crowded || self.peers.get(&to).is_none_or(|peer| peer.backlog.len() < most)
     }
 
     fn publish(&mut self, key: ObjectKey, state: Option<ObjectState>, offset: u64, length: u64) {

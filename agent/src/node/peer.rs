@@ -26,7 +26,7 @@ pub struct Peer {
     /// it did not ask for; so what is kept for a client that never reads is at most
     ///
     /// - here, the answers to one message (64 KiB), refusals of its creates that waited for room (2^14 of at most 1 KiB), one task and a
-    ///   few words (64 KiB): less than 20 MiB;
+    ///   few words (64 KiB): less than 20 MiB; of a worker that is heard out to take its tasks back, 1,024 answers of at most 16 KiB more;
     /// - in [`Peer::unread`], one ring of its own, 1 MiB;
     /// - in the core, its questions: at most 2^20 requests of 64 bytes.
     pub backlog: VecDeque<Vec<u8>>,

@@ -19,7 +19,7 @@ use crate::store::object::{Object, Residency};
 const MAX_PERCENT: u64 = 70;
 
 /// What the arguments of a call that comes after others may take up of the store: a part of it, and never more than so many bytes. All that
-/// are sent ahead have less than a hundredth of the store.
+/// are sent ahead to one actor have less than a hundredth of the store.
 const FEW: (u64, u64) = (4096, 4 << 10);
 
 /// How long a task pauses for whose arguments there was no room, milliseconds.

@@ -16,8 +16,10 @@ impl Core {
         if !self.spill.config.is_on() {
             return;
         }
-        if !self.creates.is_empty() || self.spill_cause().is_some() {
-            // What is looked at here is not to be chosen in vain, again and again.
+        // What is looked at here is not to be chosen in vain, again and again. Where nobody waits once a millisecond is enough: this ends
+        // every batch of messages.
+        let plans = || self.spill.has_writer() && self.spill_cause().is_some() && !self.have_seen_views();
+        if !self.creates.is_empty() || plans() {
             self.see_views(out);
         }
         self.evict_ahead(out);

@@ -58,6 +58,11 @@ impl Core {
         released
     }
 
+    /// Whether the tables were looked at in this very millisecond.
+    pub(super) fn have_seen_views(&self) -> bool {
+        self.views.looked_ms == self.now_ms
+    }
+
     /// When it is to be looked again though nobody asks: somebody waits for room that views may give free.
     pub(super) fn next_look_ms(&self) -> Option<u64> {
         let waits = self.spill.config.is_on() && !self.creates.is_empty();

@@ -47,7 +47,7 @@ impl Core {
                     process.window.push(head.task);
                 }
                 self.run(head.task, *worker, Work::Task, true, out);
-                self.window_look_ms.get_or_insert(self.now_ms + LONG_MS);
+                self.look_at_windows(self.now_ms + LONG_MS);
             }
         }
     }
@@ -129,8 +129,7 @@ impl Core {
             if turn_ms + LONG_MS <= self.now_ms {
                 self.ask_back(worker, out);
             } else {
-                let at_ms = self.now_ms + LONG_MS;
-                self.window_look_ms = Some(self.window_look_ms.map_or(at_ms, |look_ms| look_ms.min(at_ms)));
+                self.look_at_windows(self.now_ms + LONG_MS);
             }
         }
     }
@@ -208,12 +207,17 @@ impl Core {
         if !process.window.declined.is_empty() {
             process.activity = Activity::Withdrawn;
             process.window.turn_ms = now_ms;
-            self.window_look_ms.get_or_insert(now_ms + SOON_MS);
+            self.look_at_windows(now_ms + SOON_MS);
             return;
         }
         process.activity = Activity::Idle;
         let job = process.job;
         self.make_idle(worker, job, out);
+    }
+
+    /// The windows are looked at by then.
+    fn look_at_windows(&mut self, at_ms: u64) {
+        self.window_look_ms = Some(self.window_look_ms.map_or(at_ms, |look_ms| look_ms.min(at_ms)));
     }
 
     fn tell_taken_back(&mut self, worker: ProcessId, key: TaskKey) {

@@ -51,9 +51,9 @@ impl Report {
         (report, write)
     }
 
-    /// Whether all of it was sent, or there will be no more of it.
-    pub(super) fn is_over(&self) -> bool {
-        self.parts.is_over()
+    /// Whether all of it was taken.
+    pub(super) fn is_sent(&self) -> bool {
+        self.parts.is_sent()
     }
 
     /// The next part; `None` after the last.

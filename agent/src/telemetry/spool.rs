@@ -145,7 +145,7 @@ impl Writing {
 
 impl Spool {
     /// Whether every part was taken, or there will be no more of them.
-    pub(super) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         let written = self.written.borrow();
         match &written.end {
             Some(Ok(())) => self.at == written.bytes,
@@ -153,6 +153,12 @@ impl Spool {
             // Nobody writes any more.
             None => self.at >= written.bytes && self.written.has_changed().is_err(),
         }
+    }
+
+    /// Whether every part was taken, and all went well.
+    pub(super) fn is_sent(&self) -> bool {
+        let written = self.written.borrow();
+        matches!(written.end, Some(Ok(()))) && self.at == written.bytes
     }
 
     /// Whether [`Spool::next`] need not wait for the writing.
@@ -343,9 +349,9 @@ mod tests {
         assert!(!spool.is_ready() && !spool.is_over());
         go_on.send(()).unwrap();
         assert_eq!(spool.next().await.unwrap().as_deref(), Some("second"));
-        assert_eq!(spool.next().await.unwrap_err().code(), "invalid", "how it ended comes last");
-        assert!(spool.is_over());
         thread.join().unwrap();
+        assert!(spool.is_over() && !spool.is_sent(), "it has yet to say how it ended");
+        assert_eq!(spool.next().await.unwrap_err().code(), "invalid", "how it ended comes last");
     }
 
     #[tokio::test]

@@ -373,7 +373,8 @@ impl Viewer<'_> {
         let Some(report) = self.reports.first() else { return Ok(()) };
         let at_ms = report.at_ms;
         let next = report.next().await;
-        if next.is_err() || report.is_over() {
+        // One that fails behind a part that it had goes on to its error: without that its reader would wait for the last part for ever.
+        if !matches!(next, Ok(Some(_))) || report.is_sent() {
             self.reports.sent();
         }
         match next {

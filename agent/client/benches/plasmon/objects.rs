@@ -12,7 +12,7 @@ use crate::shared::{copy, resident, source};
 use crate::table::{Goal, Unit};
 use crate::{Bench, Outcome};
 
-/// Large enough that a lease of 100 MiB stays warm: a sixteenth of it may lie idle.
+/// Large enough that a lease of 100 MiB stays warm: an eighth of it may lie idle.
 const CAPACITY: u64 = 2 << 30;
 /// Small objects in one burst. Their messages fit the ring several times.
 const BURST: usize = 4096;

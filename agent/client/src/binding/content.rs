@@ -72,8 +72,8 @@ impl Content {
         }
     }
 
-    /// Tells the agent that the program keeps looking at the object: it has a row until this is dropped. Needed where the view outlives
-    /// the reference that it was got by.
+    /// The program keeps looking at the object: it has a row until this is dropped, of which the agent is told where it must be. Needed
+    /// where the view outlives the reference that it was got by.
     pub fn count(&mut self, site: u32) {
         if let Source::Pinned(pin) = &mut self.0 {
             pin.count(|_| site);

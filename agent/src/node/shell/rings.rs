@@ -26,8 +26,8 @@ impl Shell {
     }
 
     /// Right after all rings were drained: what a worker had said when its task was asked back is heard by now, unless its ring waits
-    /// for it to read its answers. One that does not read them for long, such as one that stands still, is heard out all the same: what it
-    /// is answered beyond its ring is bounded by what its other ring holds, for it is sent no more tasks before it reads.
+    /// for it to read its answers. One that does not read them for long, such as one that stands still, is heard out all the same, as long as
+    /// it is kept few answers for.
     pub(super) fn settle_withdrawals(&mut self) {
         for withdrawal in std::mem::take(&mut self.effects.withdrawals) {
             let worker = withdrawal.worker;
