@@ -24,7 +24,7 @@ use crate::model::apart;
 use crate::model::sliding::{Part, Sliding};
 use crate::model::{Applied, Merged};
 
-use agent::{Agent, NUMBERS, WINDOWS, page_id, window_id};
+use agent::{Agent, NUMBERS, WINDOWS, window_id};
 use merge::{grouped, merged, of_agent};
 use pages::Pages;
 
@@ -51,11 +51,13 @@ struct Wanted {
     /// The last picture of groups that are read, and when it was told: what is read anew seldom is anything new.
     picture: Option<Body>,
     shown: Option<Instant>,
+    /// Something has come since then that is not told yet.
+    has_news: bool,
 }
 
 impl Wanted {
     fn new(id: u32, want: Want) -> Self {
-        Self { id, want, refused: Vec::new(), told: Merged::default(), picture: None, shown: None }
+        Self { id, want, refused: Vec::new(), told: Merged::default(), picture: None, shown: None, has_news: false }
     }
 }
 
@@ -178,7 +180,7 @@ impl ManyLink {
                 if let Some(id) = id {
                     if id % NUMBERS < WINDOWS {
                         self.ask_on(number, id / NUMBERS);
-                        self.show(id / NUMBERS);
+                        self.show_soon(id / NUMBERS);
                     } else {
                         self.paged(number, id);
                     }
@@ -220,7 +222,10 @@ impl ManyLink {
                 let reading = self.agents.iter().filter_map(|agent| agent.reading(id));
                 merge.reading = reading.reduce(|sum, more| (sum.0 + more.0, sum.1 + more.1)).filter(|_| all);
                 let body = if parts.is_empty() { None } else { grouped(parts, number, view) };
-                wanted.shown = Some(Instant::now());
+                wanted.has_news = false;
+                if body.is_some() {
+                    wanted.shown = Some(Instant::now());
+                }
                 if self.agents.iter().any(|agent| agent.pages.contains_key(&id)) {
                     let before = std::mem::replace(&mut wanted.picture, body);
                     wanted.picture.clone().filter(|body| before.as_ref() != Some(body))
@@ -313,11 +318,7 @@ impl ManyLink {
                     agent.link.send(Request::Unsubscribe { id });
                 }
                 agent.windows.remove(&number);
-                if let Some(pages) = agent.pages.remove(&number) {
-                    let id = page_id(number, pages.number());
-                    agent.replica.forget(id);
-                    agent.link.send(Request::Unsubscribe { id });
-                }
+                agent.end_pages(number);
             }
             if let Want::View(view, sliding) = wanted.want {
                 self.left.push_back((view, sliding));
