@@ -136,8 +136,9 @@ impl ManyLink {
                 } else {
                     self.changed();
                     // What it has not sent nobody can wait for.
-                    let views = self.wants.iter().filter(|(_, wanted)| matches!(wanted.want, Want::View(..)));
-                    let ids: Vec<u32> = views.map(|(id, _)| *id).collect();
+                    let is_view = |id: &u32| matches!(self.wants[id].want, Want::View(..));
+                    let ids: Vec<u32> =
+                        self.wants.keys().copied().filter(|id| is_view(id) || self.missing(*id).contains(&number)).collect();
                     ids.into_iter().for_each(|id| self.show(id));
                 }
             }
@@ -245,10 +246,17 @@ impl ManyLink {
                 moved.into_iter().for_each(|agent| self.ask(agent, id));
                 body
             }
-            Want::Thing(_) => match self.detail(id) {
-                None if !merge.missing.is_empty() => Some(self.unknown(number, &merge.missing)),
-                detail => Some(Body::Detail { id: number, detail: detail.map(Box::new) }),
-            },
+            Want::Thing(target) => {
+                // One that has been asked and has not answered may have it.
+                let is_asked = |agent: usize, of: &Agent| is_live(agent, of) && apart::target(target, agent).is_some();
+                let mut agents = self.agents.iter().enumerate();
+                let waits = agents.any(|(agent, of)| is_asked(agent, of) && !of.replica.details.contains_key(&window_id(id, 0)));
+                match self.detail(id) {
+                    None if waits => None,
+                    None if !merge.missing.is_empty() => Some(self.unknown(number, &merge.missing)),
+                    detail => Some(Body::Detail { id: number, detail: detail.map(Box::new) }),
+                }
+            }
         };
         if let Some(wanted) = self.wants.get_mut(&id)
             && wanted.told != merge

@@ -285,3 +285,33 @@ async fn of_groups_that_are_read_pictures_are_apart_and_the_last_is_told() {
     frame(&mut many, 1, &mut seq[1], Body::Snapshot { id: late, totals: few, start: 0, rows: Rows::Groups(rows) });
     assert!(!many.agents[1].replica.windows.contains_key(&late));
 }
+
+#[test]
+fn of_a_thing_is_told_who_was_lost_before_it_answered() {
+    let target = Target::Object(plasmon_protocol::id::ObjectId::default());
+    for first_is_quick in [true, false] {
+        let (mut many, _requests) = two();
+        many.send(Request::Watch { id: 6, target: target.clone() });
+        let id = window_id(many.number(6).unwrap(), 0);
+        let gone = || Body::Detail { id, detail: None };
+        let mut seq = 0;
+        if first_is_quick {
+            frame(&mut many, 0, &mut seq, gone());
+            assert_eq!(told(&mut many, 6), [], "the other may have it");
+            many.take(1, lost());
+        } else {
+            many.take(1, lost());
+            assert_eq!(told(&mut many, 6), [], "the first may have it");
+            frame(&mut many, 0, &mut seq, gone());
+        }
+        assert!(matches!(&told(&mut many, 6)[..], [Body::Error { code, .. }] if code == "lost"));
+        // It is there again, and answers.
+        let node = NodeRow { node: plasmon_protocol::id::NodeId([2; 8]), ..NodeRow::default() };
+        many.take(1, LinkEvent::Connected(Box::new(node)));
+        frame(&mut many, 1, &mut 0, gone());
+        assert_eq!(told(&mut many, 6), [Body::Detail { id: 6, detail: None }]);
+        // What it said holds when it is lost again.
+        many.take(1, lost());
+        assert_eq!(told(&mut many, 6), []);
+    }
+}
