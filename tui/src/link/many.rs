@@ -24,7 +24,7 @@ use crate::model::apart;
 use crate::model::sliding::{Part, Sliding};
 use crate::model::{Applied, Merged};
 
-use agent::{Agent, NUMBERS, WINDOWS, page_id, window_id};
+use agent::{Agent, NUMBERS, WINDOWS, window_id};
 use merge::{grouped, merged, of_agent};
 use pages::Pages;
 
@@ -51,11 +51,13 @@ struct Wanted {
     /// The last picture of groups that are read, and when it was told: what is read anew seldom is anything new.
     picture: Option<Body>,
     shown: Option<Instant>,
+    /// Something has come since then that is not told yet.
+    has_news: bool,
 }
 
 impl Wanted {
     fn new(id: u32, want: Want) -> Self {
-        Self { id, want, refused: Vec::new(), told: Merged::default(), picture: None, shown: None }
+        Self { id, want, refused: Vec::new(), told: Merged::default(), picture: None, shown: None, has_news: false }
     }
 }
 
@@ -134,8 +136,9 @@ impl ManyLink {
                 } else {
                     self.changed();
                     // What it has not sent nobody can wait for.
-                    let views = self.wants.iter().filter(|(_, wanted)| matches!(wanted.want, Want::View(..)));
-                    let ids: Vec<u32> = views.map(|(id, _)| *id).collect();
+                    let is_view = |id: &u32| matches!(self.wants[id].want, Want::View(..));
+                    let ids: Vec<u32> =
+                        self.wants.keys().copied().filter(|id| is_view(id) || self.missing(*id).contains(&number)).collect();
                     ids.into_iter().for_each(|id| self.show(id));
                 }
             }
@@ -178,7 +181,7 @@ impl ManyLink {
                 if let Some(id) = id {
                     if id % NUMBERS < WINDOWS {
                         self.ask_on(number, id / NUMBERS);
-                        self.show(id / NUMBERS);
+                        self.show_soon(id / NUMBERS);
                     } else {
                         self.paged(number, id);
                     }
@@ -220,7 +223,10 @@ impl ManyLink {
                 let reading = self.agents.iter().filter_map(|agent| agent.reading(id));
                 merge.reading = reading.reduce(|sum, more| (sum.0 + more.0, sum.1 + more.1)).filter(|_| all);
                 let body = if parts.is_empty() { None } else { grouped(parts, number, view) };
-                wanted.shown = Some(Instant::now());
+                wanted.has_news = false;
+                if body.is_some() {
+                    wanted.shown = Some(Instant::now());
+                }
                 if self.agents.iter().any(|agent| agent.pages.contains_key(&id)) {
                     let before = std::mem::replace(&mut wanted.picture, body);
                     wanted.picture.clone().filter(|body| before.as_ref() != Some(body))
@@ -240,10 +246,17 @@ impl ManyLink {
                 moved.into_iter().for_each(|agent| self.ask(agent, id));
                 body
             }
-            Want::Thing(_) => match self.detail(id) {
-                None if !merge.missing.is_empty() => Some(self.unknown(number, &merge.missing)),
-                detail => Some(Body::Detail { id: number, detail: detail.map(Box::new) }),
-            },
+            Want::Thing(target) => {
+                // One that has been asked and has not answered may have it.
+                let is_asked = |agent: usize, of: &Agent| is_live(agent, of) && apart::target(target, agent).is_some();
+                let mut agents = self.agents.iter().enumerate();
+                let waits = agents.any(|(agent, of)| is_asked(agent, of) && !of.replica.details.contains_key(&window_id(id, 0)));
+                match self.detail(id) {
+                    None if waits => None,
+                    None if !merge.missing.is_empty() => Some(self.unknown(number, &merge.missing)),
+                    detail => Some(Body::Detail { id: number, detail: detail.map(Box::new) }),
+                }
+            }
         };
         if let Some(wanted) = self.wants.get_mut(&id)
             && wanted.told != merge
@@ -313,11 +326,7 @@ impl ManyLink {
                     agent.link.send(Request::Unsubscribe { id });
                 }
                 agent.windows.remove(&number);
-                if let Some(pages) = agent.pages.remove(&number) {
-                    let id = page_id(number, pages.number());
-                    agent.replica.forget(id);
-                    agent.link.send(Request::Unsubscribe { id });
-                }
+                agent.end_pages(number);
             }
             if let Want::View(view, sliding) = wanted.want {
                 self.left.push_back((view, sliding));

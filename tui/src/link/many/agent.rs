@@ -87,6 +87,22 @@ impl Agent {
         self.link.send(Request::Subscribe { id: page_id(number, page), view });
     }
 
+    /// Takes what is newer of the groups that are followed over to those that were read.
+    pub(super) fn follow(&mut self, number: u32) {
+        let asked = self.asked(number);
+        let Some(pages) = self.pages.get_mut(&number) else { return };
+        let windows = asked.filter_map(|id| self.replica.windows.get(&id)?.of::<GroupRow>());
+        windows.for_each(|rows| pages.update(rows));
+    }
+
+    /// Reads no more pages.
+    pub(super) fn end_pages(&mut self, number: u32) {
+        let Some(pages) = self.pages.remove(&number) else { return };
+        let id = page_id(number, pages.number());
+        self.replica.forget(id);
+        self.link.send(Request::Unsubscribe { id });
+    }
+
     /// Whether every window of its that it was asked for is here.
     pub(super) fn has_all(&self, number: u32) -> bool {
         self.asked(number).all(|id| self.replica.windows.contains_key(&id))

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 /// Between two walks.
 pub(super) const REST: Duration = Duration::from_secs(5);
-/// Groups of one agent that are kept: some 200 bytes each.
-const MOST: usize = 200_000;
+/// Groups of one agent that a walk reads, from the first on: some 200 bytes each.
+pub(super) const MOST: usize = 200_000;
 /// Groups that two pages share, if they are so long.
 const OVERLAP: usize = 8;
 
@@ -35,32 +35,53 @@ impl Ord for Key {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pages {
+    /// Where a walk ends at the latest, in groups.
+    most: usize,
     known: BTreeMap<Key, GroupRow>,
     /// Where the page begins that was asked for.
     start: u64,
-    /// How long a page is; 0 before anything is known: frames may hold fewer groups than a window, and no window reaches beyond the end.
+    /// How long a page is; 0 before anything is known: frames may hold fewer groups than a window, and a viewer may have room for fewer.
     len: u32,
+    /// How many there are in all, as the last page said: what reaches beyond their end begins before the place that was asked for.
+    count: u64,
     /// How many were asked for.
     asked: u32,
     /// The last key that this walk has met.
     last: Option<Key>,
+    /// The keys that the page to come should have as well: those of what two pages share.
+    met: Vec<Key>,
     /// A walk has come to its end.
     walked: bool,
     rests_until: Option<Instant>,
 }
 
 impl Pages {
+    /// Of which nothing is known yet, and that are read up to so many.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            known: BTreeMap::new(),
+            start: 0,
+            len: 0,
+            count: 0,
+            asked: 0,
+            last: None,
+            met: Vec::new(),
+            walked: false,
+            rests_until: None,
+        }
+    }
+
     /// The page to ask for next, with a number that the one before did not have.
     pub(super) fn ask(&mut self, view: &View) -> (u32, View) {
         self.asked = self.asked.wrapping_add(1);
         self.rests_until = None;
         let sort = Some(Sort { column: "key".to_owned(), ascending: true });
-        (
-            self.asked,
-            View { sort, window: Window { start: self.start, len: if self.len == 0 { MAX_WINDOW } else { self.len } }, ..view.clone() },
-        )
+        let rest = if self.start == 0 { MAX_WINDOW.into() } else { self.count.saturating_sub(self.start).max(1) };
+        let len = rest.min(if self.len == 0 { MAX_WINDOW } else { self.len }.into()) as u32;
+        (self.asked, View { sort, window: Window { start: self.start, len }, ..view.clone() })
     }
 
     /// The number of the page that was asked for last.
@@ -82,29 +103,40 @@ impl Pages {
         self.known.values()
     }
 
-    /// Groups that are followed are newer than what was read of them.
+    /// Groups that are followed are newer than what was read of them. Those that a walk has not met are dropped when it ends; before that
+    /// there are never more than twice as many as it may read.
     pub(super) fn update(&mut self, rows: &[GroupRow]) {
-        self.known.extend(rows.iter().map(|row| (Key(row.key.clone()), row.clone())));
+        for row in rows {
+            let key = Key(row.key.clone());
+            if self.known.len() < 2 * self.most || self.known.contains_key(&key) {
+                self.known.insert(key, row.clone());
+            }
+        }
     }
 
     /// A connection began: who answers may be another agent.
     pub(super) fn begin(&mut self) {
-        *self = Self { asked: self.asked, ..Self::default() };
+        *self = Self { asked: self.asked, ..Self::new(self.most) };
     }
 
     /// Takes in the page that was asked for; whether to ask for the next one now.
     pub(super) fn take(&mut self, start: u64, totals: &Totals, rows: &[GroupRow], now: Instant) -> bool {
+        self.count = totals.groups;
+        if rows.is_empty() && totals.cut > 0 {
+            // The viewer has as many rows as it may: what is known stays, and the walk goes on from here when it has rested.
+            self.rests_until = Some(now + REST);
+            return false;
+        }
         let keys = |row: &GroupRow| Key(row.key.clone());
         let first = rows.first().map(keys);
-        if start > 0 && first > self.last {
+        if start > 0 && first > self.last && !self.met.is_empty() && !rows.iter().any(|row| self.met.contains(&keys(row))) {
             // Groups before it went, and others have moved to where nobody looked.
             self.start = start.saturating_sub(u64::from(MAX_WINDOW) / 2);
             return true;
         }
         let end = start + rows.len() as u64;
-        if totals.cut > 0 && !rows.is_empty() {
-            self.len = rows.len() as u32;
-        }
+        // There may be room for more again.
+        self.len = if totals.cut > 0 { rows.len() as u32 } else { self.len.saturating_mul(2).min(MAX_WINDOW) };
         let ends = end >= totals.groups || rows.is_empty();
         let from = self.last.take().filter(|_| start > 0).map_or(Bound::Unbounded, Bound::Excluded);
         let last = rows.last().map(keys);
@@ -119,8 +151,13 @@ impl Pages {
             stale.iter().for_each(|key| drop(self.known.remove(key)));
         }
         self.known.extend(rows.iter().map(|row| (keys(row), row.clone())));
-        if ends || self.known.len() >= MOST {
-            (self.start, self.last, self.walked) = (0, None, true);
+        if ends || end >= self.most as u64 {
+            if !ends && let Some(last) = &last {
+                // What lies behind is not read.
+                self.known.retain(|key, _| key <= last);
+            }
+            (self.start, self.len, self.walked) = (0, 0, true);
+            self.met.clear();
             self.rests_until = Some(now + REST);
             return false;
         }
@@ -128,7 +165,9 @@ impl Pages {
             Bound::Excluded(from) if !forward => Some(from),
             _ => last,
         };
-        self.start = end - OVERLAP.min(rows.len() / 2) as u64;
+        let overlap = OVERLAP.min(rows.len() / 2);
+        self.met = rows[rows.len() - overlap..].iter().map(keys).collect();
+        self.start = end - overlap as u64;
         true
     }
 }
@@ -153,26 +192,64 @@ mod tests {
         (start, Totals { groups: groups.len() as u64, cut, ..Totals::default() }, rows.collect())
     }
 
+    fn view() -> View {
+        View { group: Some("created".into()), ..View::of(plasmon_protocol::column::Table::References) }
+    }
+
+    /// Reads on to the end of a walk, with so many groups in a frame.
+    fn walk(pages: &mut Pages, groups: &BTreeMap<u32, u64>, most: usize) {
+        for _ in 0..20_000 {
+            let (_, asked) = pages.ask(&view());
+            let (start, totals, rows) = answer(groups, &asked, most);
+            if !pages.take(start, &totals, &rows, Instant::now()) {
+                return;
+            }
+        }
+        panic!("it does not come to its end");
+    }
+
+    fn known(pages: &Pages) -> BTreeMap<u32, u64> {
+        pages.groups().map(|group| (group.key.parse().unwrap(), group.bytes)).collect()
+    }
+
+    #[test]
+    fn pages_of_one_group_lead_to_the_end_as_well() {
+        let groups: BTreeMap<u32, u64> = (0..600).map(|key| (key, 1)).collect();
+        let mut pages = Pages::new(MOST);
+        walk(&mut pages, &groups, 1);
+        assert_eq!((pages.read(), known(&pages)), (None, groups));
+        assert_eq!(pages.ask(&view()).1.window, Window { start: 0, len: MAX_WINDOW }, "there may be room again");
+    }
+
     proptest! {
-        /// Whatever comes and goes while it is read: what stays is read, and a walk in which nothing changes knows everything.
+        /// Whatever comes and goes while it is read, and however often there is no room for a page: what stays is read as far as walks go, and
+        /// a walk in which nothing changes knows everything up to there and nothing else.
         #[test]
         fn a_walk_misses_nothing_that_stays(
             count in 600_u32..3_000,
-            changes in proptest::collection::vec((0_u32..4_000, 1_u32..400, any::<bool>()), 0..12),
-            most in 40_usize..=500,
+            changes in proptest::collection::vec((0_u32..4_000, 1_u32..400, any::<bool>(), any::<bool>()), 0..12),
+            most in prop_oneof![1 => 2_usize..40, 4 => 40_usize..=500],
+            limit in prop_oneof![1 => Just(MOST), 1 => 100_usize..3_000],
         ) {
             let mut groups: BTreeMap<u32, u64> = (0..count).map(|key| (key, 1)).collect();
             let mut stays = groups.clone();
-            let (mut pages, view, now) = (Pages::default(), View { group: Some("created".into()), ..View::of(plasmon_protocol::column::Table::References) }, Instant::now());
+            let (mut pages, view, now) = (Pages::new(limit), view(), Instant::now());
             let mut changes = changes.into_iter();
             let mut rounds = 0;
+            let mut has_room = true;
             loop {
                 let (_, asked) = pages.ask(&view);
-                let (start, totals, rows) = answer(&groups, &asked, most);
-                if !pages.take(start, &totals, &rows, now) {
+                let (start, totals, rows) = answer(&groups, &asked, if has_room { most } else { 0 });
+                let before = (!has_room).then(|| known(&pages));
+                let goes_on = pages.take(start, &totals, &rows, now);
+                if let Some(before) = before.filter(|_| totals.cut > 0) {
+                    prop_assert!(!goes_on && pages.due() == Some(now + REST) && known(&pages) == before, "it waits and forgets nothing");
+                } else if !goes_on {
                     break;
                 }
-                if let Some((from, len, comes)) = changes.next() {
+                has_room = true;
+                if let Some((from, len, comes, room)) = changes.next() {
+                    has_room = room;
                     for key in from..from + len {
                         if comes {
                             groups.entry(key).or_insert(2);
@@ -183,19 +260,21 @@ mod tests {
                     }
                 }
                 rounds += 1;
-                prop_assert!(rounds < 1_000, "it comes to its end");
+                prop_assert!(rounds < 20_000, "it comes to its end");
             }
-            let known = |pages: &Pages| pages.groups().map(|group| (group.key.parse().unwrap(), group.bytes)).collect::<BTreeMap<u32, u64>>();
             let read = known(&pages);
-            prop_assert!(stays.keys().all(|key| read.contains_key(key)));
+            let last = if limit == MOST { u32::MAX } else { *read.keys().next_back().unwrap_or(&u32::MAX) };
+            prop_assert!(stays.keys().filter(|key| **key <= last).all(|key| read.contains_key(key)));
             prop_assert_eq!((pages.read(), pages.due()), (None, Some(now + REST)));
+            // Those that are followed go as well.
+            let gone: Vec<GroupRow> = (10_000..20_000).map(|key| group(key, 3)).collect();
+            pages.update(&gone);
+            prop_assert!(pages.groups().count() <= read.len().max(2 * limit));
             groups.values_mut().for_each(|bytes| *bytes = 7);
-            while {
-                let (_, asked) = pages.ask(&view);
-                let (start, totals, rows) = answer(&groups, &asked, most);
-                pages.take(start, &totals, &rows, now)
-            } {}
-            prop_assert_eq!(known(&pages), groups);
+            walk(&mut pages, &groups, most);
+            let read = known(&pages);
+            prop_assert!(read.len() >= limit.min(groups.len()) && read.len() <= limit + MAX_WINDOW as usize);
+            prop_assert_eq!(&read, &groups.into_iter().take(read.len()).collect());
         }
     }
 }

@@ -92,7 +92,7 @@ fn groups_are_told_when_those_of_all_agents_are_here() {
     let id = asked(&mut first).pop().unwrap();
     answer(&mut many, 0, id, 3);
     assert!(many.events.is_empty());
-    many.take(1, LinkEvent::Lost { error: super::super::LinkError::Ended { url: String::new(), cause: String::new() }, retry_ms: 1 });
+    many.take(1, lost());
     let is_six = |event: &LinkEvent| matches!(event, LinkEvent::Frame(frame) if matches!(frame.body, Body::Snapshot { id: 6, .. }));
     assert!(many.events.iter().any(is_six), "{:?}", many.events);
 }
@@ -196,7 +196,7 @@ async fn groups_are_read_to_their_end_however_many_there_are() {
 #[test]
 fn what_a_lost_agent_was_not_asked_for_is_told_as_missing() {
     let (mut many, [mut first, _]) = two();
-    many.take(1, LinkEvent::Lost { error: super::super::LinkError::Ended { url: String::new(), cause: String::new() }, retry_ms: 1 });
+    many.take(1, lost());
     many.events.clear();
     many.send(Request::Subscribe { id: 5, view: View { group: Some("type".to_owned()), ..View::of(Table::References) } });
     serve(&mut many, 0, &mut first, &mut 0, &[group(1, 1)]);
@@ -224,5 +224,94 @@ fn what_a_lost_agent_was_not_asked_for_is_told_as_missing() {
         }
         many.send(Request::Unsubscribe { id: 6 });
         many.part();
+    }
+}
+
+/// A frame of an agent's.
+fn frame(many: &mut ManyLink, number: usize, seq: &mut u64, body: Body) {
+    *seq += 1;
+    many.take(number, LinkEvent::Frame(Box::new(Frame { seq: *seq, at_ms: 1, missed: 0, body })));
+}
+
+/// What was told of a subscription, but for what is missing and how far reading is.
+fn told(many: &mut ManyLink, of: u32) -> Vec<Body> {
+    let bodies = many.events.drain(..).filter_map(|event| if let LinkEvent::Frame(frame) = event { Some(frame.body) } else { None });
+    bodies
+        .filter(|body| match body {
+            Body::Snapshot { id, .. } | Body::Detail { id, .. } => *id == of,
+            Body::Error { id, .. } => *id == Some(of),
+            _ => false,
+        })
+        .collect()
+}
+
+fn lost() -> LinkEvent {
+    LinkEvent::Lost { error: super::super::LinkError::Ended { url: String::new(), cause: String::new() }, retry_ms: 1 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_groups_that_are_read_pictures_are_apart_and_the_last_is_told() {
+    let (mut many, [mut first, mut second]) = two();
+    many.send(Request::Subscribe { id: 5, view: View { group: Some("created".to_owned()), ..View::of(Table::References) } });
+    let mut seq = [0, 0];
+    let long: Vec<GroupRow> = (0..3_000).map(|key| group(key, 700)).collect();
+    serve(&mut many, 0, &mut first, &mut seq[0], &[]);
+    serve(&mut many, 1, &mut second, &mut seq[1], &long);
+    assert!(!told(&mut many, 5).is_empty());
+    let id = window_id(many.number(5).unwrap(), 0);
+    let with = |bytes| {
+        let totals = Totals { rows: 3_000, matched: 3_000, groups: 3_000, ..Totals::default() };
+        Body::Snapshot { id, totals, start: 0, rows: Rows::Groups((0..500).map(|key| group(key, bytes)).collect()) }
+    };
+    for bytes in [701, 702, 703] {
+        frame(&mut many, 1, &mut seq[1], with(bytes));
+    }
+    assert_eq!(told(&mut many, 5), [], "they are not put together for every change");
+    tokio::time::advance(many.due().unwrap() - Instant::now()).await;
+    many.walk();
+    let [Body::Snapshot { rows: Rows::Groups(rows), .. }] = &told(&mut many, 5)[..] else { panic!() };
+    assert_eq!(rows[0].bytes, 703);
+    assert!(many.due().is_some_and(|due| due > Instant::now()), "the next walk");
+    // Few again: they are followed, and nothing is read.
+    let few = Totals { rows: 3, matched: 3, groups: 3, ..Totals::default() };
+    let rows: Vec<GroupRow> = (0..3).map(|key| group(key, 9)).collect();
+    for id in many.agents[1].asked(id / NUMBERS).collect::<Vec<_>>() {
+        frame(&mut many, 1, &mut seq[1], Body::Snapshot { id, totals: few, start: 0, rows: Rows::Groups(rows.clone()) });
+    }
+    assert!(many.agents[1].pages.is_empty() && many.due().is_none());
+    assert!(matches!(told(&mut many, 5).last(), Some(Body::Snapshot { totals: Totals { groups: 3, cut: 0, .. }, .. })));
+    // A page that was under way is nobody's.
+    let late = id / NUMBERS * NUMBERS + WINDOWS + 1;
+    frame(&mut many, 1, &mut seq[1], Body::Snapshot { id: late, totals: few, start: 0, rows: Rows::Groups(rows) });
+    assert!(!many.agents[1].replica.windows.contains_key(&late));
+}
+
+#[test]
+fn of_a_thing_is_told_who_was_lost_before_it_answered() {
+    let target = Target::Object(plasmon_protocol::id::ObjectId::default());
+    for first_is_quick in [true, false] {
+        let (mut many, _requests) = two();
+        many.send(Request::Watch { id: 6, target: target.clone() });
+        let id = window_id(many.number(6).unwrap(), 0);
+        let gone = || Body::Detail { id, detail: None };
+        let mut seq = 0;
+        if first_is_quick {
+            frame(&mut many, 0, &mut seq, gone());
+            assert_eq!(told(&mut many, 6), [], "the other may have it");
+            many.take(1, lost());
+        } else {
+            many.take(1, lost());
+            assert_eq!(told(&mut many, 6), [], "the first may have it");
+            frame(&mut many, 0, &mut seq, gone());
+        }
+        assert!(matches!(&told(&mut many, 6)[..], [Body::Error { code, .. }] if code == "lost"));
+        // It is there again, and answers.
+        let node = NodeRow { node: plasmon_protocol::id::NodeId([2; 8]), ..NodeRow::default() };
+        many.take(1, LinkEvent::Connected(Box::new(node)));
+        frame(&mut many, 1, &mut 0, gone());
+        assert_eq!(told(&mut many, 6), [Body::Detail { id: 6, detail: None }]);
+        // What it said holds when it is lost again.
+        many.take(1, lost());
+        assert_eq!(told(&mut many, 6), []);
     }
 }

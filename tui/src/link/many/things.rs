@@ -38,10 +38,7 @@ impl ManyLink {
         let Some(wanted) = self.wants.get(&id) else { return Vec::new() };
         let lacks = |number: usize, agent: &Agent| match &wanted.want {
             Want::View(..) => !agent.replica.windows.contains_key(&window_id(id, 0)),
-            Want::Thing(target) => {
-                let is_here = matches!(agent.replica.details.get(&window_id(id, 0)), Some(Watched::Here(_)));
-                !is_here && apart::target(target, number).is_some()
-            }
+            Want::Thing(target) => !agent.replica.details.contains_key(&window_id(id, 0)) && apart::target(target, number).is_some(),
         };
         let lost = self.agents.iter().enumerate().filter(|(number, agent)| agent.lost && lacks(*number, agent));
         lost.map(|(number, _)| number).collect()
@@ -51,7 +48,7 @@ impl ManyLink {
     pub(super) fn unknown(&self, id: u32, missing: &[usize]) -> Body {
         let nodes = missing.iter().filter_map(|number| Some(self.agents.get(*number)?.node.as_ref()?.node.short()));
         let names = nodes.collect::<Vec<_>>().join(" and ");
-        let message = format!("no other agent knows it, and node {names} was lost before it was asked");
+        let message = format!("no other agent knows it, and node {names} was lost before it answered");
         Body::Error { id: Some(id), code: "lost".to_owned(), message, hint: "it is asked when the connection is there again".to_owned() }
     }
 }
