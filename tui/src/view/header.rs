@@ -55,8 +55,8 @@ fn title(app: &App, paint: &mut Paint<'_>, area: Rect) {
     for (at, (part, role)) in parts.iter().enumerate() {
         let gap = if at == 0 { "" } else { " · " };
         let room = end.saturating_sub(x + width(gap));
-        // What does not fit as a whole gives way to how fresh it is; of the progress, its end does.
-        if at > 0 && width(part) > room && (*role != Role::Ok || room == 0) {
+        // What does not fit as a whole gives way to how fresh it is; of the progress and of what is wrong, its end does.
+        if at > 0 && width(part) > room && (!matches!(role, Role::Ok | Role::Bad) || room == 0) {
             break;
         }
         x = paint.line(x, area.y, end.saturating_sub(x), &[(gap, Role::Dim), (&cut(part, room), *role)]);
