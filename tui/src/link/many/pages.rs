@@ -1,6 +1,7 @@
 //! More groups of one agent than a viewer may have at once, read page after page in the order of their keys, again and again. In that order
-//! nothing moves while it is read: groups come and go, and pages that overlap show when some went. What a page says replaces all that was
-//! known between its ends, so that what is known is never older than one walk through all of them.
+//! nothing moves while it is read: groups come and go, and pages that overlap show when some went. What a page says replaces all that
+//! earlier walks have met between its ends, so that what is known is never older than one walk through all of them. Keys are clean here,
+//! and may stand in another place than the agent's: what a walk has met it does not take for gone.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -34,12 +35,22 @@ impl Ord for Key {
     }
 }
 
+/// A group that is known.
+#[derive(Debug)]
+struct Known {
+    /// The last walk that has met it; 0 before one has.
+    walk: u32,
+    row: GroupRow,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Pages {
     /// Where a walk ends at the latest, in groups.
     most: usize,
-    known: BTreeMap<Key, GroupRow>,
+    known: BTreeMap<Key, Known>,
+    /// The number of the walk, from 1.
+    walk: u32,
     /// Where the page begins that was asked for.
     start: u64,
     /// How long a page is; 0 before anything is known: frames may hold fewer groups than a window, and a viewer may have room for fewer.
@@ -63,6 +74,7 @@ impl Pages {
         Self {
             most,
             known: BTreeMap::new(),
+            walk: 1,
             start: 0,
             len: 0,
             count: 0,
@@ -100,7 +112,7 @@ impl Pages {
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = &GroupRow> {
-        self.known.values()
+        self.known.values().map(|known| &known.row)
     }
 
     /// Groups that are followed are newer than what was read of them. Those that a walk has not met are dropped when it ends; before that
@@ -108,8 +120,10 @@ impl Pages {
     pub(super) fn update(&mut self, rows: &[GroupRow]) {
         for row in rows {
             let key = Key(row.key.clone());
-            if self.known.len() < 2 * self.most || self.known.contains_key(&key) {
-                self.known.insert(key, row.clone());
+            if let Some(known) = self.known.get_mut(&key) {
+                known.row = row.clone();
+            } else if self.known.len() < 2 * self.most {
+                self.known.insert(key, Known { walk: 0, row: row.clone() });
             }
         }
     }
@@ -147,15 +161,17 @@ impl Pages {
             _ => true,
         };
         if forward {
-            let stale: Vec<Key> = self.known.range((from.clone(), until)).map(|(key, _)| key.clone()).collect();
+            let between = self.known.range((from.clone(), until));
+            let stale: Vec<Key> = between.filter(|(_, known)| known.walk != self.walk).map(|(key, _)| key.clone()).collect();
             stale.iter().for_each(|key| drop(self.known.remove(key)));
         }
-        self.known.extend(rows.iter().map(|row| (keys(row), row.clone())));
+        self.known.extend(rows.iter().map(|row| (keys(row), Known { walk: self.walk, row: row.clone() })));
         if ends || end >= self.most as u64 {
-            if !ends && let Some(last) = &last {
+            if !ends {
                 // What lies behind is not read.
-                self.known.retain(|key, _| key <= last);
+                self.known.retain(|_, known| known.walk == self.walk);
             }
+            self.walk = self.walk.wrapping_add(1).max(1);
             (self.start, self.len, self.walked) = (0, 0, true);
             self.met.clear();
             self.rests_until = Some(now + REST);
@@ -219,6 +235,23 @@ mod tests {
         walk(&mut pages, &groups, 1);
         assert_eq!((pages.read(), known(&pages)), (None, groups));
         assert_eq!(pages.ask(&view()).1.window, Window { start: 0, len: MAX_WINDOW }, "there may be room again");
+    }
+
+    #[test]
+    fn a_key_that_is_not_where_the_agent_has_it_hides_no_group() {
+        // The last of the first page looks as if it came first.
+        let shown = |key: u32| GroupRow { key: if key == 499 { "!".into() } else { key.to_string() }, ..group(key, 1) };
+        let groups: BTreeMap<u32, u64> = (0..1_200).map(|key| (key, 1)).collect();
+        let mut pages = Pages::new(MOST);
+        for walk in 0..2 {
+            let goes_on = (0..10).all(|_| {
+                let (_, asked) = pages.ask(&view());
+                let (start, totals, rows) = answer(&groups, &asked, 500);
+                let rows: Vec<GroupRow> = rows.iter().map(|row| shown(row.key.parse().unwrap())).collect();
+                pages.take(start, &totals, &rows, Instant::now())
+            });
+            assert_eq!((goes_on, pages.groups().count()), (false, 1_200), "walk {walk}");
+        }
     }
 
     proptest! {
