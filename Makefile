@@ -72,11 +72,12 @@ $(MOTO_MADE):
 $(WEBSOCKETS_MADE):
 	$(call install,$(WEBSOCKETS))
 
-# It goes on without: what Node has built in may do.
+# It goes on without: what Node has built in may do. Whoever has no way to npm is not to wait long for it.
 target/ws/.made-%:
 	@echo "installing the package $(WS) from npm into $(@D)"
 	rm -rf $(@D) && mkdir -p $(@D)
-	-npm install --silent --no-audit --no-fund --prefix $(@D) $(WS) && touch $@
+	@npm install --silent --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000 --prefix $(@D) $(WS) && touch $@ || { \
+		rm -rf $(@D); echo "no $(WS) from npm: Node reads the stream with what it has built in, if anything"; }
 
 $(PYTHON_MADE):
 	$(call install,$(PYTHON_PACKAGES))
