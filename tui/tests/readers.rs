@@ -1,10 +1,12 @@
 //! Readers of the stream as the documents print them, with WebSocket clients that are not ours, against a real agent: the README's in Python,
-//! that of STREAM.md in Node. `make target/websockets target/ws` installs those clients. A machine without Node is spared its reader.
+//! that of STREAM.md in Node. `make target/websockets target/ws` installs those clients. A machine without Node is spared its
+//! reader, and one without `ws` as much of it; it says so.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod system;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,6 +24,12 @@ fn reader() -> String {
 /// A file of this workspace's targets.
 fn target(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(path)
+}
+
+/// What a test leaves out is seen even where it passes.
+#[expect(clippy::explicit_write, reason = "what the macros print is captured")]
+fn tell(what: &str) {
+    writeln!(std::io::stderr(), "{what}").unwrap();
 }
 
 /// Each of these readers, given the address and the token file of an agent, prints what the one site holds that holds anything. `print` is
@@ -70,7 +78,6 @@ fn the_readmes_ten_lines_read_the_stream_of_an_agent() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "who runs it is told what was not tried")]
 fn node_reads_the_stream_of_an_agent() {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/STREAM.md")).unwrap();
     let (_, rest) = page.split_once("```js\n").expect("a program");
@@ -78,25 +85,37 @@ fn node_reads_the_stream_of_an_agent() {
     let place = Place::new();
     let script = place.file("sites.js", program.as_bytes());
     let modules = target("ws/node_modules");
-    let node = |option: &str| {
+    let node = |option: Option<&'static str>| {
         let mut command = Command::new("node");
-        command.env("NODE_PATH", &modules).arg(option);
+        command.env("NODE_PATH", &modules).args(option);
         command
     };
-    let knows = |option: &str| node(option).args(["-e", ""]).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-    // An old Node has neither option, and reads with the package alone.
-    let package = if knows("--no-experimental-websocket") { "--no-experimental-websocket" } else { "--no-warnings" };
-    // With the package, and with what newer ones have built in.
-    let mut readers = Vec::new();
-    for (option, is_there) in [(package, modules.exists()), ("--experimental-websocket", true)] {
-        if is_there && knows(option) {
-            let mut command = node(option);
-            command.arg(&script);
-            readers.push(command);
-        }
+    // The first of these options with which it runs a program.
+    let runs = |program: &str, options: &[Option<&'static str>]| {
+        let done = |option| node(option).args(["-e", program]).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        options.iter().copied().find(|option| done(*option))
+    };
+    if runs("", &[None]).is_none() {
+        return tell("there is no Node, so its reader of the stream is not run");
     }
-    if readers.is_empty() {
-        return println!("no Node with the package `ws` or with a WebSocket of its own: its reader is not run");
+    let mut options = Vec::new();
+    // With the package: without what newer ones have built in, which older ones cannot be told.
+    if modules.join("ws").exists() {
+        options.extend(runs("", &[Some("--no-experimental-websocket"), None]));
+    } else {
+        tell("there is no target/ws, so Node's reader of the stream is not run with the package ws");
     }
-    all_read(&place, |file| format!("\"{file}\""), readers);
+    match runs("WebSocket", &[Some("--experimental-websocket"), None]) {
+        Some(option) => options.push(option),
+        None => tell("this Node has no WebSocket built in, so its reader of the stream is not run with that"),
+    }
+    if options.is_empty() {
+        return;
+    }
+    let readers = options.into_iter().map(|option| {
+        let mut command = node(option);
+        command.arg(&script);
+        command
+    });
+    all_read(&place, |file| format!("\"{file}\""), readers.collect());
 }

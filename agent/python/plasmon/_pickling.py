@@ -51,12 +51,24 @@ class _File:
     """What a pickler writes to: it hands over long bytes as they are, and the rest by pieces of some :data:`_PIECE` bytes."""
 
     def __init__(self, pieces: list[Any]) -> None:
-        # Bytes never change; what else there is keeps its length as long as it is looked at.
-        self.write = lambda piece: pieces.append(piece if type(piece) is bytes else memoryview(piece))
+        self._pieces = pieces
+
+    def write(self, piece: Any) -> None:
+        # Bytes never change. A long bytearray may, from the moment this returns: it is copied here, once more than bytes are.
+        if type(piece) is not bytes:
+            # Its length is written, the last word of the piece before, and other threads may have run since.
+            length = int.from_bytes(self._pieces[-1][-8:], "little")
+            piece = bytes(piece)
+            if len(piece) < length:
+                raise pickle.PicklingError(f"a bytearray of {length} bytes shrank to {len(piece)} while it was written")
+            piece = piece[:length]
+        self._pieces.append(piece)
 
 
 #: What a pickler collects before it writes, bytes. Bytes that are shorter are part of it.
 _PIECE = 64 << 10
+#: What its pieces begin with, all but the first: they are longer where there is a large number.
+_FRAME = b"\x95"
 #: Writers that nobody uses at this moment. Taking one and giving it back needs no lock.
 _idle: list[_Writer] = []
 
@@ -72,8 +84,10 @@ def encode(value: Any) -> tuple[bytes, list[Any], list[memoryview]]:
         if len(pieces) == 1:
             # After a large value it would keep much memory.
             _idle.append(writer)
-        # What is defined in the program's main file is not there in other processes: it goes along. No name is as long as a long piece.
-        if _by_value() or any([b"__main__" in piece for piece in pieces if len(piece) < 3 * _PIECE]):
+        # What is defined in the program's main file is not there in other processes: it goes along. No name is as long as long bytes,
+        # which are searched only if they look like a piece of the pickler's own.
+        named = [b"__main__" in piece for piece in pieces[1:] if len(piece) < 3 * _PIECE or piece[:1] == _FRAME]
+        if _by_value() or b"__main__" in pieces[0] or any(named):
             raise pickle.PicklingError
     except (pickle.PicklingError, AttributeError, TypeError):
         _plasmon.write_anew()

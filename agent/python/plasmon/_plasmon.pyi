@@ -114,8 +114,8 @@ def facts() -> dict[str, Any]: ...
 def put(value: _T, /) -> ObjectRef[_T]:
     """Stores a value as an object, and returns the first reference to it.
 
-    Arrays, tables and other buffers are copied once, into shared memory; everything else is pickled. A bare memoryview comes back as one
-    of single bytes, as they lie in memory.
+    Arrays, tables, other buffers and long bytes are copied once, into shared memory; everything else is pickled, a bytearray too. A bare
+    memoryview comes back as one of single bytes, as they lie in memory.
 
     Raises:
         ObjectStoreFullError: there is no room, and none comes free within two seconds; a ``MemoryError``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import plasmon
 import pyarrow as pa
 import pytest
-from conftest import rows, until
+from conftest import PATIENCE, rows, until
 
 pytestmark = pytest.mark.usefixtures("agent")
 
@@ -66,10 +67,8 @@ def test_long_bytes_anywhere_in_a_value_are_copied_once_and_no_more() -> None:
     held, array = b"h" * 100_000, bytearray(b"a" * 100_000)
     for value in ([held, 1, held], {"array": array, "holder": Holder((held,))}, Holder([lambda: 1, held, array])):
         first, pieces, parts = encode(value)
-        # What is written are the program's own bytes, once each: from there they are copied into shared memory.
-        lent = [piece.obj if isinstance(piece, memoryview) else piece for piece in pieces]
-        assert sum(piece is held for piece in lent) == 1
-        assert sum(piece is array for piece in lent) == (0 if isinstance(value, list) else 1)
+        # What is written are the program's own bytes, once each: from there they are copied into shared memory. Of an array it is a copy.
+        assert sum(piece is held for piece in pieces) == 1 and all(type(piece) is bytes for piece in [first, *pieces])
         assert len(first) + sum(len(piece) for piece in pieces if piece is not held) < 110_000 and not parts
 
 
@@ -98,17 +97,75 @@ class Resizes:
         return str, ()
 
 
-def test_a_value_may_use_the_store_while_it_is_written_and_not_change_what_was() -> None:
+def test_a_value_may_use_the_store_while_it_is_written() -> None:
     from plasmon._pickling import encode
 
     inner = encode(PutsAnother())
     assert b"".join([inner[0], *inner[1]]) == pickle.dumps(PutsAnother(), 5)
+
+
+def test_a_long_bytearray_is_the_programs_own_again_as_soon_as_it_is_written() -> None:
+    from plasmon._pickling import encode
+
     array = bytearray(100_000)
-    with pytest.raises(BufferError):
-        plasmon.put([array, Resizes(array)])
-    # What failed leaves nothing to those that come after it.
+    first, pieces, _ = encode([array, Resizes(array)])
+    # As long as what was written is kept, too.
+    array[0] = 1
     array.append(1)
-    assert plasmon.get(plasmon.put([1, array])) == [1, array]
+    assert pickle.loads(b"".join([first, *pieces])) == [bytearray(100_000), ""]
+    with pytest.raises(plasmon.exceptions.EncodeError) as caught:
+        plasmon.put([array, threading.Lock()])
+    array.append(2)
+    assert caught.value.__traceback__ and plasmon.get(plasmon.put([1, array])) == [1, array]
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_a_bytearray_may_change_its_length_while_that_is_written(change: int) -> None:
+    from plasmon._pickling import _File
+
+    array, often = bytearray(b"a" * 100_000), 1
+
+    def profile(frame: Any, event: str, _: Any) -> None:
+        # As another thread may at this moment: what is written first ends with the array's length.
+        if event == "return" and frame.f_code is _File.write.__code__ and abs(len(array) - 100_000) < often:
+            array.append(1) if change > 0 else array.pop()
+
+    def put() -> plasmon.ObjectRef[Any]:
+        sys.setprofile(profile)
+        try:
+            return plasmon.put({"array": array, "more": 1})
+        finally:
+            sys.setprofile(None)
+
+    # What has become shorter is written once more.
+    assert plasmon.get(put()) == {"array": b"a" * min(100_000, 100_000 + change), "more": 1}
+    assert len(array) == 100_000 + change
+    often = 10
+    if change < 0:
+        with pytest.raises(plasmon.exceptions.EncodeError, match="shrank to [0-9]+ while it was written"):
+            put()
+
+
+#: What it defines is nobody else's, and what is written of it is one long piece.
+LARGE_NUMBER = """
+import plasmon
+
+class Local:
+    def __init__(self, number):
+        self.number = number
+
+@plasmon.remote
+def add(values):
+    return values[0].number + (values[1] >> 2_000_000)
+
+plasmon.init(num_cpus=1)
+print(plasmon.get(add.remote(plasmon.put([Local(41), 1 << 2_000_000]))))
+"""
+
+
+def test_a_class_of_the_program_goes_along_beside_a_large_number() -> None:
+    run = subprocess.run([sys.executable, "-c", LARGE_NUMBER], capture_output=True, text=True, timeout=PATIENCE)
+    assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr
 
 
 def test_lambdas_and_local_classes_are_values() -> None:
