@@ -79,6 +79,8 @@ fn threads_that_push_into_a_full_ring_are_told_of_the_agents_end() {
         let put = plasmon::put(&content(1, 1000)[..]).unwrap();
         let list = plasmon::put(&vec![put.clone()]).unwrap();
         let held: Vec<_> = (0..500).map(|_| plasmon::get(&put).unwrap()).collect();
+        // The agent knows of it: nobody has to ask.
+        drop(plasmon::get(&list).unwrap());
         kill_process(Pid::from_raw(agent.cast_signed()).unwrap(), Signal::STOP).unwrap();
         let threads: Vec<_> = (0..PUSHERS)
             .map(|_| {
