@@ -185,7 +185,7 @@ fn what_was_spilled_leads_to_the_line_that_made_it() {
     screen.press_for("7/kind=spilled\r", &["─ Events ", "; cause: ", ", batch cut: "]);
     screen.press("4");
     screen.wait_for("a file", |text| selected(text).contains("ready"));
-    screen.press_for("\r", &["─ Spill file ─", "4 Spill › file ", "Objects in it", "cause ", "cut "]);
+    screen.press_for("\r", &["─ Spill file ─", "4 Spill › file ", "Objects in it", "cause ", "ended by "]);
     select(&mut screen, "spilled");
     let parts = ["─ Why is it alive? ─", "is in file ", "› dropped from memory ", "held by 1 reference", "kept by", "driver ", "1 handle"];
     screen.press_for("\r", &parts);
