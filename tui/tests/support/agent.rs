@@ -217,11 +217,7 @@ impl Agent {
                 Detail::Site(SiteDetail { stack: stack(&site.site), site, objects: largest(objects), source })
             }
             Target::Task(id) => {
-                let mut task = self.tasks.iter().find(|row| row.task_id == *id)?.clone();
-                if task.started_ms.is_none() {
-                    task.reason = Some("calls before it".to_owned());
-                    task.waiting_since_ms = Some(task.submitted_ms);
-                }
+                let task = self.tasks.iter().find(|row| row.task_id == *id)?.clone();
                 let results = self.objects.iter().filter(|row| row.task == Some(*id)).cloned().collect();
                 let arguments = self.objects.iter().filter(|row| row.created_site.id.0 == 3).take(2).cloned().collect();
                 Detail::Task(TaskDetail { stack: stack(&task.call_site), task, arguments, results })
