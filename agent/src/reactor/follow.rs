@@ -7,6 +7,21 @@ use plasmon_protocol::window::live::Changed;
 
 use super::{Activity, Core};
 
+/// The places of those taken where nothing is any more, and those that have a row, with it.
+fn told<R>(taken: Vec<u32>, row: impl Fn(u32) -> Option<R>) -> (Vec<u32>, Vec<u32>, Vec<R>) {
+    let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    for place in taken {
+        match row(place) {
+            Some(row) => {
+                places.push(place);
+                rows.push(row);
+            }
+            None => gone.push(place),
+        }
+    }
+    (gone, places, rows)
+}
+
 impl Core {
     /// See [`crate::telemetry::tables::Tables::follow`].
     pub(super) fn followed(&mut self, table: Table, begin: bool, most: usize) -> Option<Changed> {
@@ -83,17 +98,11 @@ impl Core {
         }
         taken.sort_unstable();
         taken.dedup();
-        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for place in taken {
-            let row = self.references.at(place).and_then(|row| Some((row, self.objects.get(row.key).filter(|object| !object.hidden)?)));
-            match row {
-                Some((row, object)) => {
-                    places.push(place);
-                    rows.push(self.reference_row(row, object));
-                }
-                None => gone.push(place),
-            }
-        }
+        let (gone, places, rows) = told(taken, |place| {
+            let row = self.references.at(place)?;
+            let object = self.objects.get(row.key).filter(|object| !object.hidden)?;
+            Some(self.reference_row(row, object))
+        });
         let complete = self.references.changes.is_told(end) && self.objects.changes_in_rows.is_told(u32::MAX);
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::References(rows), end, complete }
     }
@@ -105,16 +114,8 @@ impl Core {
         }
         self.notice_renamed();
         let end = self.tasks.end();
-        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for place in self.tasks.places_changed.take(end, most) {
-            match self.tasks.at(place) {
-                Some(task) => {
-                    places.push(place);
-                    rows.push(self.lasting_task_row(task));
-                }
-                None => gone.push(place),
-            }
-        }
+        let taken = self.tasks.places_changed.take(end, most);
+        let (gone, places, rows) = told(taken, |place| self.tasks.at(place).map(|task| self.lasting_task_row(task)));
         let complete = self.tasks.places_changed.is_told(end);
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::Tasks(rows), end, complete }
     }
@@ -133,16 +134,8 @@ impl Core {
             }
         }
         let end = self.actors.end();
-        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for place in self.actors.changes.take(end, most) {
-            match self.actors.at(place) {
-                Some(actor) => {
-                    places.push(place);
-                    rows.push(self.actor_row(actor));
-                }
-                None => gone.push(place),
-            }
-        }
+        let taken = self.actors.changes.take(end, most);
+        let (gone, places, rows) = told(taken, |place| self.actors.at(place).map(|actor| self.actor_row(actor)));
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::Actors(rows), end, complete: self.actors.changes.is_told(end) }
     }
 
@@ -163,16 +156,11 @@ impl Core {
             self.processes.changes().mark(id);
         }
         let end = self.processes.end();
-        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for place in self.processes.changes().take(end, most) {
-            match self.process(ProcessId(place)) {
-                Some(process) => {
-                    places.push(place);
-                    rows.push(self.process_row(ProcessId(place), process));
-                }
-                None => gone.push(place),
-            }
-        }
+        let taken = self.processes.changes().take(end, most);
+        let (gone, places, rows) = told(taken, |place| {
+            let id = ProcessId(place);
+            self.process(id).map(|process| self.process_row(id, process))
+        });
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::Processes(rows), end, complete: self.processes.changes().is_told(end) }
     }
 
@@ -198,16 +186,11 @@ impl Core {
         }
         self.notice_renamed();
         let end = self.objects.end();
-        let (mut gone, mut places, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        for slot in self.objects.changes.take(end, most) {
-            match self.objects.in_slot(slot).filter(|(_, object)| !object.hidden) {
-                Some((key, object)) => {
-                    places.push(slot);
-                    rows.push(self.object_row(key, object));
-                }
-                None => gone.push(slot),
-            }
-        }
+        let taken = self.objects.changes.take(end, most);
+        let (gone, places, rows) = told(taken, |slot| {
+            let (key, object) = self.objects.in_slot(slot).filter(|(_, object)| !object.hidden)?;
+            Some(self.object_row(key, object))
+        });
         Changed { now_ms: self.now_ms, gone, places, rows: Rows::Objects(rows), end, complete: self.objects.changes.is_told(end) }
     }
 }
