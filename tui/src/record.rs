@@ -234,6 +234,20 @@ impl<'a> Viewer<'a> {
         self.tables.retain(|_, part| part.table != table || part.number < windows(table).1);
     }
 
+    /// All of a window has come.
+    fn show(&mut self, id: u32, window: Window) {
+        if let Some(part) = self.tables.get_mut(&id) {
+            part.window = Some(window);
+            self.changed = true;
+        }
+    }
+
+    /// A part of a window has come; whether it fits what is known of it.
+    fn change(&mut self, id: u32, apply: impl FnOnce(&mut Window) -> Result<(), Misfit>) -> Result<(), Misfit> {
+        self.changed = true;
+        self.tables.get_mut(&id).and_then(|part| part.window.as_mut()).map_or(Ok(()), apply)
+    }
+
     /// Takes in what a table's own connection tells.
     async fn take_of(&mut self, table: Table, text: &str) -> Result<(), LinkError> {
         let Some(lane) = self.lanes.get_mut(&table) else { return Ok(()) };
@@ -242,18 +256,10 @@ impl<'a> Viewer<'a> {
         self.at_ms = self.at_ms.max(frame.at_ms);
         match frame.body {
             Body::Snapshot { id, totals, start, rows } => {
-                if let Some(part) = self.tables.get_mut(&id) {
-                    part.window = Some(Window::new(totals, start, rows));
-                    self.changed = true;
-                }
+                self.show(id, Window::new(totals, start, rows));
             }
             Body::Delta { id, totals, start, order, rows } => {
-                let applied = match self.tables.get_mut(&id).and_then(|part| part.window.as_mut()) {
-                    Some(window) => window.apply(totals, start, order, rows, 0),
-                    None => Ok(()),
-                };
-                self.changed = true;
-                if applied == Err(Misfit) {
+                if self.change(id, |window| window.apply(totals, start, order, rows, 0)) == Err(Misfit) {
                     self.subscribe(id).await?;
                 }
             }
@@ -275,23 +281,13 @@ impl<'a> Viewer<'a> {
         self.at_ms = self.at_ms.max(frame.at_ms);
         match frame.body {
             Body::Snapshot { id, totals, start, rows } => {
-                if let Some(part) = self.tables.get_mut(&id) {
-                    part.window = Some(Window::new(totals, start, rows));
-                    self.changed = true;
-                    self.reach(id, totals).await?;
-                }
+                self.show(id, Window::new(totals, start, rows));
+                self.reach(id, totals).await?;
             }
-            Body::Delta { id, totals, start, order, rows } => {
-                let applied = match self.tables.get_mut(&id).and_then(|part| part.window.as_mut()) {
-                    Some(window) => window.apply(totals, start, order, rows, 0),
-                    None => Ok(()),
-                };
-                self.changed = true;
-                match applied {
-                    Ok(()) => self.reach(id, totals).await?,
-                    Err(Misfit) => self.subscribe(id).await?,
-                }
-            }
+            Body::Delta { id, totals, start, order, rows } => match self.change(id, |window| window.apply(totals, start, order, rows, 0)) {
+                Ok(()) => self.reach(id, totals).await?,
+                Err(Misfit) => self.subscribe(id).await?,
+            },
             Body::Error { mut message, mut hint, .. } => {
                 clean(&mut message);
                 clean(&mut hint);
