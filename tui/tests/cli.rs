@@ -47,6 +47,12 @@ fn number(text: &str) -> f64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
+/// What two reports of the same objects have in common: all but the time, and the ledger, where what a process
+/// leases beside its objects may just have gone back.
+fn lasting(report: &str) -> &str {
+    report.split_once('\n').unwrap().1.split_once("--- Ledger").unwrap().0
+}
+
 fn groups(report: &str) -> Vec<&str> {
     report.lines().filter(|line| line.starts_with("--- Summary for ")).collect()
 }
@@ -104,8 +110,7 @@ fn the_report_says_in_text_what_it_says_in_json() {
     }
     assert!(!text.contains('\x1b'), "escape sequences where no terminal is");
     // Without a terminal `plasmon` is the same report.
-    let header = |text: &str| text.split_once('\n').unwrap().1.to_owned();
-    assert_eq!(header(&live.place.run([""; 0]).fine()), header(&text));
+    assert_eq!(lasting(&live.place.run([""; 0]).fine()), lasting(&text));
     live.screen.press("q");
     assert_eq!(live.screen.end(), 0);
     live.place.assert_empty();
@@ -119,10 +124,8 @@ fn options_shape_the_report() {
     let driver = live.screen.pid().to_string();
 
     // Words in any case, `-` for `_`, one sign or two.
-    // Without the time, and without the ledger: what a process leases beside its objects may just go back.
-    let header = |text: &str| text.split_once('\n').unwrap().1.split_once("--- Ledger").unwrap().0.to_owned();
     for same in [["--group-by", "node_address"], ["--group-by", "Node-Address"], ["--sort-by", "object_SIZE"], ["--units", "b"]] {
-        assert_eq!(header(&live.memory(&same)), header(&all), "{same:?}");
+        assert_eq!(lasting(&live.memory(&same)), lasting(&all), "{same:?}");
     }
     for (key, group) in [
         ("stack_trace", "--- Summary for stack trace: (put object) remember ".to_owned()),
@@ -384,8 +387,7 @@ fn lines_of(place: &Place, arguments: &[&str], count: usize) -> Vec<String> {
 #[test]
 fn plasmon_prints_the_same_model_once_as_lines_and_as_views() {
     let mut live = Live::start();
-    let header = |text: &str| text.split_once('\n').unwrap().1.to_owned();
-    assert_eq!(header(&live.place.run(["--once"]).fine()), header(&live.memory(&[])));
+    assert_eq!(lasting(&live.place.run(["--once"]).fine()), lasting(&live.memory(&[])));
     let once: Value = serde_json::from_str(&live.place.run(["--once", "--json"]).fine()).unwrap();
     assert_eq!(once["totals"], live.json()["totals"]);
     for arguments in [&["--watch", "--json"][..], &["memory", "--watch", "--json"]] {
