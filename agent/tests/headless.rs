@@ -7,6 +7,8 @@ mod daemon;
 mod descriptors;
 #[path = "headless/guest.rs"]
 mod guest;
+#[path = "headless/hearing.rs"]
+mod hearing;
 #[path = "headless/quotas.rs"]
 mod quotas;
 #[path = "headless/starting.rs"]

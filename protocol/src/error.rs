@@ -17,12 +17,14 @@ pub use memory::{MAX_COMMAND, MAX_PROCESSES, MemoryReport, ProcessMemory};
 #[non_exhaustive]
 pub enum Error {
     /// The store has no room for an object and none came free in time.
-    #[error("object store full: {asked} asked at {site}, {free} of {capacity} free{}", largest(.holders))]
+    #[error("object store full: {asked} asked at {site}, {free} of {capacity} free{}{}", in_pieces(*.asked, *.free, *.longest), largest(.holders))]
     ObjectStoreFull {
         /// Bytes that the create asked for.
         asked: Bytes,
         /// Bytes of capacity that nobody uses.
         free: Bytes,
+        /// The longest range of them: what is in use between two cannot move while somebody reads it.
+        longest: Bytes,
         /// Bytes of capacity in all.
         capacity: Bytes,
         /// Where the create was called, `function file:line`.
@@ -293,6 +295,11 @@ pub struct Holder {
     pub bytes: Bytes,
     /// How many objects.
     pub objects: u64,
+}
+
+/// Why that much is free and is not enough.
+fn in_pieces(asked: Bytes, free: Bytes, longest: Bytes) -> String {
+    if free.0 < asked.0 { String::new() } else { format!(" in pieces of at most {longest}") }
 }
 
 fn largest(holders: &[Holder]) -> String {

@@ -15,7 +15,7 @@ use crate::record::{ProcessType, SiteKind};
 use crate::resources::Demand;
 
 /// Version of these messages and of every shared layout; both sides must have the same.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Objects begin at multiples of this many bytes (two cache lines would be wasteful, less would split numbers).
 pub const ALIGNMENT: u64 = 64;

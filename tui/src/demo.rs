@@ -26,8 +26,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use summary::Summary;
 use summary::summary;
 
-/// Bytes of a block, about.
+/// Bytes of a block at most, about; and its part of the object store: some tasks read as much at once, each makes as much, and all of that
+/// stays in memory meanwhile.
 const BLOCK: usize = 4 << 20;
+const BLOCKS_IN_STORE: u64 = 16;
 /// Bytes of generated records when there is no input.
 pub(crate) const GENERATED: u64 = 256 << 20;
 /// Bytes of one generated record, its newline included.
@@ -40,6 +42,8 @@ const SAMPLES: usize = 32;
 const MAX_RANGES: usize = 256;
 /// Tasks that are submitted ahead of the one whose result is needed next.
 const AHEAD: usize = 4;
+/// The same of those that read a piece of every block, and keep all of them in memory until they are done.
+const MERGED_AHEAD: usize = 2;
 /// Bytes of a line that are enough to cut ranges by.
 const KEY: usize = 256;
 
@@ -50,6 +54,14 @@ pub(crate) struct Plan {
     pub(crate) input: Option<PathBuf>,
     /// Where the sorted lines go; nowhere when it is none.
     pub(crate) output: Option<PathBuf>,
+    /// The object store's size, bytes.
+    pub(crate) store: u64,
+}
+
+impl Plan {
+    fn block(&self) -> usize {
+        usize::try_from(self.store / BLOCKS_IN_STORE).map_or(BLOCK, |bytes| bytes.clamp(RECORD, BLOCK))
+    }
 }
 
 /// What came of it.
@@ -74,8 +86,8 @@ pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outc
     let mut output = plan.output.as_deref().map(Output::open).transpose()?;
     let mut seen = Seen { looks: VecDeque::with_capacity(AHEAD + 1), all: Summary::none(), keys: Vec::new() };
     let blocks = match &plan.input {
-        Some(path) => read_blocks(path, &mut seen, &mut cache, &mut progress)?,
-        None => generate_blocks(GENERATED, &mut seen, &mut cache, &mut progress)?,
+        Some(path) => read_blocks(path, plan.block(), &mut seen, &mut cache, &mut progress)?,
+        None => generate_blocks(GENERATED, plan.block(), &mut seen, &mut cache, &mut progress)?,
     };
     seen.settle(0)?;
     let bounds = choose_bounds(seen.keys, blocks.len());
@@ -102,15 +114,16 @@ fn remember(cache: &mut Cache, block: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Submits a task for each item, a few ahead of the one whose result is taken next; results are taken in the order of the items.
+/// Submits a task for each item, so `many` ahead of the one whose result is taken next; results are taken in the order of the items.
 fn ahead<T, R: ?Sized>(
+    many: usize,
     items: impl IntoIterator<Item = T>,
     mut submit: impl FnMut(T) -> Result<ObjectRef<R>, Error>,
     mut take: impl FnMut(ObjectRef<R>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut submitted = VecDeque::with_capacity(AHEAD);
+    let mut submitted = VecDeque::with_capacity(many);
     for item in items {
-        if submitted.len() == AHEAD
+        if submitted.len() == many
             && let Some(first) = submitted.pop_front()
         {
             take(first)?;
@@ -185,7 +198,7 @@ fn partition_blocks(
     let mut sorted = 0;
     // The tasks hold their blocks until they are done with them.
     let submit = |block| partition.remote(&block, bounds.to_vec());
-    ahead(blocks, submit, |pieces: ObjectRef<Vec<ObjectRef<[u8]>>>| {
+    ahead(AHEAD, blocks, submit, |pieces: ObjectRef<Vec<ObjectRef<[u8]>>>| {
         for (range, piece) in ranges.iter_mut().zip(plasmon::get(&pieces)?) {
             range.push(piece);
         }
@@ -214,6 +227,7 @@ fn merge_parts(
     let mut merged = 0;
     let mut all = Summary::none();
     ahead(
+        MERGED_AHEAD,
         parts,
         |pieces| merge.remote(pieces),
         |part: ObjectRef<[u8]>| {
@@ -235,6 +249,7 @@ fn merge_parts(
 /// Puts the file's lines into shared memory, in blocks of whole lines. A last line without a newline gets one.
 fn read_blocks(
     path: &PathBuf,
+    block_bytes: usize,
     seen: &mut Seen,
     cache: &mut Cache,
     progress: &mut impl FnMut(String),
@@ -244,8 +259,8 @@ fn read_blocks(
     let mut blocks = Vec::new();
     let mut read = 0;
     loop {
-        let mut block = Vec::with_capacity(BLOCK + RECORD);
-        file.by_ref().take(BLOCK as u64).read_to_end(&mut block).map_err(refused)?;
+        let mut block = Vec::with_capacity(block_bytes + RECORD);
+        file.by_ref().take(block_bytes as u64).read_to_end(&mut block).map_err(refused)?;
         if block.is_empty() {
             return Ok(blocks);
         }
@@ -267,15 +282,17 @@ fn read_blocks(
 /// Has records generated; the same ones each time.
 fn generate_blocks(
     bytes: u64,
+    block_bytes: usize,
     seen: &mut Seen,
     cache: &mut Cache,
     progress: &mut impl FnMut(String),
 ) -> Result<Vec<ObjectRef<[u8]>>, Error> {
-    let total = bytes.div_ceil(BLOCK as u64);
+    let total = bytes.div_ceil(block_bytes as u64);
     let mut blocks = Vec::new();
     ahead(
+        AHEAD,
         0..total,
-        |seed| generate.remote(seed, BLOCK / RECORD),
+        |seed| generate.remote(seed, block_bytes / RECORD),
         |block: ObjectRef<[u8]>| {
             remember(cache, &plasmon::get(&block)?)?;
             seen.look(&block)?;

@@ -82,9 +82,12 @@ impl Held {
 
     #[cold]
     fn leave(&self) {
-        if self.0.holders.fetch_sub(1, Ordering::AcqRel) == 1 && Arc::strong_count(&self.0) > 1 {
+        let Handle { client, key, holders, .. } = &*self.0;
+        // Whoever shares it may be another that is just leaving. Views stand in the pin table, and no more of them can come.
+        let is_viewed = || Arc::strong_count(&self.0) > 1 && client.is_here() && client.words.pins().is_viewed(*key);
+        if holders.fetch_sub(1, Ordering::AcqRel) == 1 && is_viewed() {
             // Before this one lets go: the word that they are gone is sent by the last that lets go.
-            let _ = self.0.client.push(&ToAgent::KeepViews { key: self.0.key });
+            let _ = client.push(&ToAgent::KeepViews { key: *key });
             failpoint!("views_kept");
             self.0.kept.store(true, Ordering::Release);
         }

@@ -22,9 +22,10 @@ fn a_full_store_says_who_holds_it() {
         let least = plasmon::put(&content(4, 10)[..]).unwrap();
         let numbers = content(5, 1 << 18);
         let (full, full_at) = at!(plasmon::put(&numbers[..]).unwrap_err());
-        let Error::ObjectStoreFull { asked, free, capacity, site, holders } = &full else { panic!("{full}") };
+        let Error::ObjectStoreFull { asked, free, longest, capacity, site, holders } = &full else { panic!("{full}") };
         assert_eq!((asked.0, capacity.0), (2 << 20, info.capacity));
         assert_eq!(free.0, viewer.report().ledger().free_bytes);
+        assert_eq!(free, longest, "all of it is in one piece");
         let name = "a_full_store_says_who_holds_it";
         let short = |place: support::Place| format!("{name} full_store.rs:{}", place.line);
         assert_eq!(*site, short(full_at));

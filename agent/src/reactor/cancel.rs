@@ -5,7 +5,7 @@ use std::time::Duration;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
 use plasmon_protocol::local::ToClient;
-use plasmon_protocol::record::{EventKind, Severity, TaskStatus};
+use plasmon_protocol::record::{EventKind, Severity};
 
 use super::actors::End;
 use super::{Activity, Core, Outbox, Violation};
@@ -48,7 +48,8 @@ impl Core {
             let worker = task.worker.filter(stays);
             // What it was sent and has not begun is taken back, be it this one or others.
             let has_window = worker.and_then(|worker| self.process(worker)).is_some_and(|process| !process.window.ahead.is_empty());
-            let can_go_back = has_window || task.status == TaskStatus::SubmittedToWorker;
+            // One that was cancelled before has another status, and may not have begun all the same.
+            let can_go_back = has_window || task.started_ms.is_none();
             let (pending, role, name) = (task.is_pending(), task.role, task.short_function().to_owned());
             if matches!(role, Role::Constructor(_)) || (!pending && worker.is_none()) {
                 continue;
@@ -84,7 +85,9 @@ impl Core {
     /// Ends a task's worker as soon as it is known that it has begun it.
     fn end_if_begun(&mut self, key: TaskKey, worker: ProcessId, out: &mut impl Outbox) {
         let Some(process) = self.process_mut(worker) else { return };
-        process.window.unwanted.push(key);
+        if !process.window.unwanted.contains(&key) {
+            process.window.unwanted.push(key);
+        }
         self.ask_back(worker, out);
     }
 

@@ -53,6 +53,7 @@ impl Core {
         Error::ObjectStoreFull {
             asked: Bytes(asked),
             free: Bytes(self.store.free_bytes()),
+            longest: Bytes(self.store.longest_free()),
             capacity: Bytes(self.store.capacity()),
             site: self.shown_site(site),
             holders,

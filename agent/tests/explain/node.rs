@@ -33,6 +33,9 @@ struct Outside {
     jobs: Vec<Job>,
     /// What is read back is not what was written.
     corrupt: bool,
+    /// Files that were written.
+    written: usize,
+    killed: Vec<ProcessId>,
 }
 
 impl Bystander for Outside {
@@ -59,7 +62,12 @@ impl Bystander for Outside {
     }
 
     fn io(&mut self, job: Job) {
+        self.written += usize::from(matches!(job, Job::Write(_)));
         self.jobs.push(job);
+    }
+
+    fn kill(&mut self, process: ProcessId) {
+        self.killed.push(process);
     }
 }
 
@@ -154,8 +162,8 @@ impl Node {
                         let result = || if self.outside.corrupt { Err(Failure::Corrupt("what?".to_owned())) } else { Ok(()) };
                         Report::Read { number: read.number, results: read.items.iter().map(|_| result()).collect(), took_ms: 1 }
                     }
+                    Job::Compact(compact) => Report::Compacted { file: compact.file, result: Ok(Vec::new()), took_ms: 1 },
                     Job::Delete { file, .. } => Report::Deleted { file, result: Ok(()) },
-                    job => panic!("nothing else is to be done here: {job:?}"),
                 };
                 self.core.on_io(report, &mut self.outside);
             } else if let Some((process, lease)) = self.outside.freed.pop() {

@@ -217,3 +217,45 @@ fn a_retry_waits_for_its_time_though_its_argument_was_made_again() {
     node.lives_for(1500);
     assert_eq!(node.sent(), Some(task));
 }
+
+#[test]
+fn a_task_that_is_cancelled_again_before_it_began_does_not_end_its_worker() {
+    for first_by_force in [true, false] {
+        let mut node = Node::new();
+        let mut driver = node.driver(100);
+        let (task, result) = node.submit(&mut driver, "late", demand(1, 0), &[]);
+        node.connect(200);
+        assert_eq!(node.sent(), Some(task));
+        let worker = node.worker_of(task);
+        if first_by_force {
+            node.cancels_by_force(&driver, result)
+        } else {
+            node.cancels(&driver, result)
+        }
+        node.cancels_by_force(&driver, result);
+        node.cancels_by_force(&driver, result);
+        assert!(node.error(task).contains("cancelled"), "{}", node.error(task));
+        assert_eq!(node.killed(), [], "it has not begun");
+        // It had not, as is known by now: the worker serves the next task.
+        node.is_heard_out(worker);
+        node.declines(worker, task);
+        let (next, _) = node.submit(&mut driver, "next", demand(1, 0), &[]);
+        assert_eq!((node.sent(), node.worker_of(next)), (Some(next), worker));
+        node.runs(next);
+        assert_eq!(node.killed(), []);
+    }
+}
+
+#[test]
+fn a_task_that_began_before_it_was_cancelled_again_ends_with_its_worker() {
+    let mut node = Node::new();
+    let mut driver = node.driver(100);
+    let (task, result) = node.submit(&mut driver, "late", demand(1, 0), &[]);
+    node.connect(200);
+    assert_eq!(node.sent(), Some(task));
+    node.cancels_by_force(&driver, result);
+    // The word that it began was on its way.
+    let worker = node.begins(task);
+    node.is_heard_out(worker.process);
+    assert_eq!(node.killed(), [worker.process]);
+}

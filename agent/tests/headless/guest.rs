@@ -1,4 +1,4 @@
-//! A driver that speaks the local protocol by itself: it does what no program linked to the client library would.
+//! A client that speaks the local protocol by itself: it does what no program linked to the client library would.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plasmon_memory::channel::Channel;
+use plasmon_memory::channel::{Channel, inherit};
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::link::ClientLink;
 use plasmon_memory::ring::{Consumer, Frames, Producer, TO_CLIENT, max_message};
@@ -26,18 +26,24 @@ pub(crate) struct Knocking(Channel);
 impl Knocking {
     /// Connects and says hello. Workers would be started from `program`.
     pub(crate) fn at(socket: &Path, program: &str) -> Self {
+        Self::starting(socket, program, "/", &[])
+    }
+
+    /// The same; they would be started there, with these arguments.
+    pub(crate) fn starting(socket: &Path, program: &str, directory: &str, arguments: &[&str]) -> Self {
         let channel = Channel::connect(socket).unwrap();
-        let hello = ClientHello {
-            version: VERSION,
-            release: "test".to_owned(),
-            process_type: ProcessType::Driver,
-            pid: std::process::id(),
-            executable: program.to_owned(),
-            directory: "/".to_owned(),
-            arguments: Vec::new(),
-        };
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let hello = ClientHello { arguments, ..hello(ProcessType::Driver, program, directory) };
         let program = File::open(program).unwrap();
         channel.send(&local::encode(&hello).unwrap(), &[program.as_fd()]).unwrap();
+        Self(channel)
+    }
+
+    /// Says hello as the worker that this process was started as.
+    pub(crate) fn as_worker(boot: &str) -> Self {
+        let (_, descriptor) = boot.split_once(':').unwrap();
+        let channel = Channel::from_fd(inherit(descriptor.parse().unwrap()).unwrap());
+        channel.send(&local::encode(&hello(ProcessType::Worker, "worker", "/")).unwrap(), &[]).unwrap();
         Self(channel)
     }
 
@@ -59,7 +65,19 @@ impl Knocking {
     }
 }
 
-/// A driver that was let in. It reads what it is sent only when asked to.
+fn hello(process_type: ProcessType, program: &str, directory: &str) -> ClientHello {
+    ClientHello {
+        version: VERSION,
+        release: "test".to_owned(),
+        process_type,
+        pid: std::process::id(),
+        executable: program.to_owned(),
+        directory: directory.to_owned(),
+        arguments: Vec::new(),
+    }
+}
+
+/// A client that was let in. It reads what it is sent only when asked to.
 pub(crate) struct Guest {
     pub(crate) hello: AgentHello,
     channel: Channel,
@@ -112,6 +130,16 @@ impl Guest {
         let frame = frames.next().unwrap().unwrap();
         self.read = self.bytes.len() - frames.rest().len();
         look(local::decode("the agent", frame).unwrap())
+    }
+
+    /// Whether the agent has taken all that was published.
+    pub(crate) fn is_heard(&mut self) -> bool {
+        self.ring.is_drained().unwrap()
+    }
+
+    /// Whether the agent has more to say than there is room for.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.words.wants_space()
     }
 
     /// Whether there is nothing to read.

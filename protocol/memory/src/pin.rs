@@ -93,6 +93,12 @@ impl PinTable {
         }
     }
 
+    /// Whether there is a view of this object, among those that [`PinTable::view`] was told of.
+    #[must_use]
+    pub fn is_viewed(&self, key: ObjectKey) -> bool {
+        word(key).is_some_and(|word| self.pins.iter().any(|place| place.load(Ordering::Acquire) == word | VIEW))
+    }
+
     /// The same pin once more: it is given back with the last of them.
     pub fn share(&self, pin: &PinIndex) -> PinIndex {
         if let Some(sharers) = self.sharers.get(pin.0 as usize) {
@@ -359,7 +365,9 @@ mod tests {
         let (pins, scanner) = table(PINS);
         let (other, read) = (ObjectKey { slot: 9, generation: 1 }, pins.pin(KEY).unwrap());
         let views = [pins.pin(KEY).unwrap(), pins.pin(KEY).unwrap(), pins.pin(other).unwrap()];
+        assert!(!pins.is_viewed(KEY), "it is only read");
         views.iter().for_each(|view| pins.view(view));
+        assert!(pins.is_viewed(KEY) && pins.is_viewed(other));
         let seen = || {
             let mut seen: Vec<ObjectKey> = scanner.views().collect();
             seen.sort_unstable();
@@ -375,7 +383,7 @@ mod tests {
         shared.into_iter().for_each(|pin| pins.unpin(pin));
         pins.unpin(second);
         assert_eq!(seen(), []);
-        assert!(scanner.contains(KEY));
+        assert!(scanner.contains(KEY) && !pins.is_viewed(KEY));
         pins.unpin(read);
         assert!(!pins.is_used());
         assert_eq!(pins.pin(ObjectKey { slot: 1 << 31, generation: 1 }), None);

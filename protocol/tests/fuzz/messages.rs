@@ -159,7 +159,14 @@ pub(crate) fn errors() -> Examples {
     let (name, site, cause) = ("app::f".to_owned(), "main app.rs:7".to_owned(), "so".to_owned());
     let holders = vec![Holder { site: site.clone(), bytes: Bytes(1 << 20), objects: 3 }];
     let message = cause.clone();
-    let full = Error::ObjectStoreFull { asked: Bytes(1), free: Bytes(0), capacity: Bytes(1 << 20), site: site.clone(), holders };
+    let full = Error::ObjectStoreFull {
+        asked: Bytes(1),
+        free: Bytes(0),
+        longest: Bytes(0),
+        capacity: Bytes(1 << 20),
+        site: site.clone(),
+        holders,
+    };
     let out_of_disk = Error::OutOfDisk { asked: Bytes(1 << 20), site: site.clone(), cause: cause.clone() };
     let failed = Error::TaskFailed { task, name: name.clone(), pid: 7, site: site.clone(), message: message.clone(), value: [1].into() };
     let panicked = Error::TaskPanicked { task, name: name.clone(), pid: 7, site: site.clone(), message, place: "a.rs:1:2".into() };

@@ -67,7 +67,7 @@ pub(crate) fn checks(spill_dirs: &[PathBuf]) -> Vec<Check> {
 
 pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
     let theme = options.looks.theme()?;
-    let plan = Plan { input: options.input, output: options.output };
+    let mut plan = Plan { input: options.input, output: options.output, store: 0 };
     let size = match &plan.input {
         Some(path) => {
             let facts = std::fs::metadata(path).map_err(|error| Error::system(format!("read {}", path.display()), error))?;
@@ -85,6 +85,7 @@ pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
         return Ok(plasmon_agent::command::run(agent)?);
     }
     let info = Options::new().agent(agent).init()?;
+    plan.store = info.capacity;
     let found = find_live(info.session.parent().and_then(Path::parent).unwrap_or(&temp_dir()))?;
     let found = found.into_iter().find(|found| found.path == info.session);
     let found = found.ok_or_else(|| Error::Connect { action: "find the demo's agent".to_owned(), cause: "it is gone".to_owned() })?;

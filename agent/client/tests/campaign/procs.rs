@@ -1,6 +1,7 @@
 //! Processes as the system knows them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use plasmon_protocol::record::ProcessType;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -26,6 +27,15 @@ pub(crate) fn read(pid: u32) -> Option<Proc> {
     let (state, parent) = (fields.next()?, fields.next()?.parse().ok()?);
     let name = begin.split_once('(')?.1.to_owned();
     Some(Proc { pid, parent, name, zombie: matches!(state, "Z" | "X") })
+}
+
+/// The processor time that a process has had, all its threads together; none when it is gone.
+pub(crate) fn processor_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    // In hundredths of a second, whatever the kernel itself counts in: in user mode, and in the kernel.
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 /// Every process that there is.
