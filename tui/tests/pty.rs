@@ -176,8 +176,7 @@ fn what_was_spilled_leads_to_the_line_that_made_it() {
     let place = Place::new();
     let line = |number: u64| format!("{:063x}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let input = place.file("input", (0..(96 << 20) / 64).map(line).collect::<String>().as_bytes());
-    // However many cores there are: each task that merges holds as much as a block in many pieces, and so small a store has no room for more.
-    let arguments = ["demo", "--keep", "--object-store-memory", "32MiB", "--num-cpus", "1", "--input", input.to_str().unwrap()];
+    let arguments = ["demo", "--keep", "--object-store-memory", "32MiB", "--input", input.to_str().unwrap()];
     let mut screen = Screen::open(&place, 160, 40, &arguments);
     screen.shows(&["done: 1572864 lines, "]);
     // The cache alone is larger than the store.

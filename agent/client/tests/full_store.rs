@@ -13,7 +13,7 @@ fn make_full(length: u64) -> Vec<u64> {
 
 /// Puts as soon as there is room. An attempt ends after two seconds; on a busy machine the room may come later.
 fn put_at_last(numbers: &[u64]) -> ObjectRef<[u64]> {
-    (0..20).find_map(|_| plasmon::put(numbers).ok()).unwrap()
+    (0..20).find_map(|_| plasmon::put(numbers).ok()).expect("room comes")
 }
 
 #[test]
