@@ -68,7 +68,8 @@ fn the_mouse_goes_selects_and_sorts_while_it_is_ours() {
     click(&mut screen, "agent");
     screen.shows(&["─ Process ─", "› agent "]);
     click(&mut screen, "6 Processes");
-    screen.shows(&["─ Processes "]);
+    // The footer offers more as soon as there is a row.
+    screen.shows(&["─ Processes ", "▸"]);
     click(&mut screen, "? help");
     screen.shows(&["─ Help ─"]);
     screen.press("\x1b");
