@@ -215,7 +215,7 @@ macro_rules! bindings {
 
 bindings! {
     Replay {
-        Char(' ') => Play, "play/pause", "play on from here, or stand still";
+        Char(' ') => Play, "play", "play on from here, or stand still";
         Key::Left => StepBack, "-1 s", "go back a second";
         Key::Right => StepOn, "+1 s", "go on a second";
         ShiftLeft => LeapBack, "", "go back ten seconds";
