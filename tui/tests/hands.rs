@@ -154,7 +154,7 @@ fn several_agents_are_one_dashboard_with_a_node_column() {
     });
     screen.press_for("\r", &["─ Process ─", &format!("agent {}", two.pid)]);
     screen.press_for("9", &["─ Node ─", &format!("{here} "), &format!("{there} ")]);
-    screen.press_for("7", &["─ Events "]);
+    screen.press_for("7", &["─ Events ", &format!("agent {here} ready"), &format!("agent {there} ready")]);
     // One that is lost leaves its rows, and is named.
     assert_eq!(second.stop(), Some(0));
     screen.shows(&[&format!("{there} lost "), ", its rows are of then", "live"]);
