@@ -228,7 +228,13 @@ impl SlotTable {
     pub(crate) fn modelled(slots: u32) -> Self {
         let zero = || AtomicU64::new(0);
         let entries = (0..slots).map(|_| Entry { word: zero(), offset: zero(), length: zero(), rest: zero() });
-        Self { entries: Place::many(entries), agent_state: Place::new(AtomicU32::new(0)), backed: Place::new(zero()), writable: true, barrier: false }
+        Self {
+            entries: Place::many(entries),
+            agent_state: Place::new(AtomicU32::new(0)),
+            backed: Place::new(zero()),
+            writable: true,
+            barrier: false,
+        }
     }
 
     /// How many slots there are.
