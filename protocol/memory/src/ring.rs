@@ -147,8 +147,8 @@ impl Producer {
         let from = index(self.pushed, self.data.len());
         let Some(window) = self.data.window(from).filter(|_| self.known_free() >= WINDOW as u64) else { return self.push_encoded(short) };
         let mut room = Slip { window, end: PREFIX };
-        failpoint!("mid_ring_write");
         short.write(&mut room);
+        failpoint!("mid_ring_write");
         let Slip { window, end } = room;
         #[expect(clippy::cast_possible_truncation, reason = "at most the window")]
         window.write_u32(0, (end - PREFIX) as u32);
