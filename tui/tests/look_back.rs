@@ -132,10 +132,10 @@ fn a_replay_equals_the_live_view_frame_by_frame() {
                 let mut found = read(path)?;
                 let at_ms = found.timeline().end_ms;
                 found.seek(at_ms);
-                let same = |view: &View| found.show(view, at_ms).map(|window| window.totals.rows);
-                let whole = same(&View::of(Table::References)) == Ok(objects) && same(&View::of(Table::Objects)) == Ok(objects);
-                let events = same(&View::of(Table::Events)).ok()?;
-                (whole && events == shown[5].0.rows).then_some(at_ms)
+                let named = |table| found.show(&View::of(table), at_ms).ok().filter(|window| sites_are_named(&window.rows));
+                let same = |table, rows| named(table).is_some_and(|window| window.totals.rows == rows);
+                let whole = same(Table::References, objects) && same(Table::Objects, objects) && same(Table::Events, shown[5].0.rows);
+                whole.then_some(at_ms)
             }));
         }
         kept.push((instants[0], instants[1], shown));

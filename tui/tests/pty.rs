@@ -153,8 +153,7 @@ fn the_tour_finds_the_leak_in_four_keystrokes() {
     let object = screen.press_for("\r", &["─ Why is it alive? ─", "it goes when all of this is gone", "is in ", "life created "]);
     let line = selected(&object);
     assert!(line.contains("handle") && line.contains("driver ") && line.contains("remember demo.rs:"), "{object}");
-    let process = screen.press_for("\r", &["─ Process ─", "› driver ", "─ Holds "]);
-    assert!(process.contains("remember demo.rs:"), "{process}");
+    screen.press_for("\r", &["─ Process ─", "› driver ", "─ Holds ", "remember demo.rs:"]);
     // A line of a program that tells no stacks has no frames to show.
     screen.press_for("3e", &["no frames are left out here"]);
     screen.press_for("2B", &["─ Fold by ─", "who created it"]);

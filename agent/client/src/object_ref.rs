@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
+use plasmon_memory::counted::Counted;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey};
-use plasmon_protocol::local::ToAgent;
+use plasmon_protocol::local::{Short, ToAgent};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::client::Client;
@@ -62,32 +63,32 @@ impl Drop for Handle {
         let key = self.key;
         let kept = *self.kept.get_mut();
         // Without an agent there is no count.
-        let _ = self.client.push(&if kept { ToAgent::DropViews { key } } else { ToAgent::DropLocal { key } });
+        let _ = if kept { self.client.push(&ToAgent::DropViews { key }) } else { self.client.push_short(&Short::drop_local(key)) };
     }
 }
 
 /// One of those that hold a handle as a reference does. With the last of them the agent is told that only views are left, if there are any.
-pub struct Held(Arc<Handle>);
+pub struct Held(Counted<Handle>);
 
 impl Held {
     pub(crate) fn new(client: Arc<Client>, key: ObjectKey) -> Self {
-        Self(Arc::new(Handle::new(client, key)))
+        Self(Counted::new(Handle::new(client, key)))
     }
 
     /// For a view, which holds nothing: it only keeps.
     #[inline]
-    pub(crate) fn keep(&self) -> Arc<Handle> {
-        Arc::clone(&self.0)
+    pub(crate) fn keep(&self) -> Counted<Handle> {
+        self.0.clone()
     }
 
     #[cold]
     fn leave(&self) {
-        let Handle { client, key, holders, .. } = &*self.0;
+        let handle = &*self.0;
         // Whoever shares it may be another that is just leaving. Views stand in the pin table, and no more of them can come.
-        let is_viewed = || Arc::strong_count(&self.0) > 1 && client.is_here() && client.words.pins().is_viewed(*key);
-        if holders.fetch_sub(1, Ordering::AcqRel) == 1 && is_viewed() {
+        let is_viewed = || handle.client.is_here() && handle.client.words.pins().is_viewed(handle.key);
+        if handle.holders.fetch_sub(1, Ordering::AcqRel) == 1 && !self.0.is_only() && is_viewed() {
             // Before this one lets go: the word that they are gone is sent by the last that lets go.
-            let _ = client.push(&ToAgent::KeepViews { key: *key });
+            let _ = handle.client.push(&ToAgent::KeepViews { key: handle.key });
             failpoint!("views_kept");
             self.0.kept.store(true, Ordering::Release);
         }
@@ -107,7 +108,7 @@ impl Clone for Held {
     #[inline]
     fn clone(&self) -> Self {
         self.0.holders.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        Self(self.0.clone())
     }
 }
 
@@ -115,7 +116,7 @@ impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
         // Who is alone stays alone: nobody is there who could make another.
-        if Arc::strong_count(&self.0) > 1 {
+        if !self.0.is_only() {
             self.leave();
         }
     }

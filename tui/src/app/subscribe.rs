@@ -142,9 +142,14 @@ impl App {
     /// The window in a slot, once it has come.
     #[must_use]
     pub fn window(&self, slot: Slot) -> Option<&model::Window> {
-        if slot == Slot::Main && self.joined.is_some() {
-            return self.joined.as_ref();
+        match &self.joined {
+            Some(joined) if slot == Slot::Main => Some(&joined.window),
+            _ => self.window_alone(slot),
         }
+    }
+
+    /// The window in a slot as it came.
+    pub(super) fn window_alone(&self, slot: Slot) -> Option<&model::Window> {
         self.model().windows.get(&self.subscriptions.id(slot)?)
     }
 
@@ -164,7 +169,13 @@ impl App {
     #[must_use]
     pub fn why_not(&self, slot: Slot) -> String {
         let refused = self.subscriptions.slots.get(&slot).and_then(|known| known.refused.clone());
-        refused.unwrap_or_else(|| "waiting for the agent's answer".to_owned())
+        refused.unwrap_or_else(|| {
+            let why = match self.link {
+                LinkState::Lost { .. } => "the connection was lost before this came; it is asked for again",
+                LinkState::Connecting | LinkState::Live => "waiting for the agent's answer",
+            };
+            why.to_owned()
+        })
     }
 
     /// The thing in a slot, once it has come.

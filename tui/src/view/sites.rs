@@ -14,7 +14,7 @@ use super::since;
 use super::source;
 use super::table::{self, Column, Fitted};
 use super::theme::Role;
-use super::window::{Words, title, why_empty};
+use super::window::{Words, matched, title, why_empty};
 use crate::app::App;
 use crate::app::geometry::{Excerpt, shape};
 use crate::app::mark::Since;
@@ -22,14 +22,19 @@ use crate::app::subscribe::Slot;
 use crate::app::tree::TreeRow;
 use crate::model::Window;
 
+/// Why there is no site.
+pub(super) const NO_SITES: &str = "no object is alive: no line of code holds memory";
+/// How there come to be objects.
+pub(super) const NO_OBJECTS: &str = "put() and calls of tasks make some; plasmon demo shows it";
+
 /// The figures of a site or of a file's sum; the place is drawn as a tree.
 const FIGURES: &[Column<SiteRow>] = &[
     Column::figure("held", "held", 5, 9, |row, _| (cells(row.held_bytes), Role::Text)),
     Column::figure("own", "own", 5, 8, |row, _| (cells(row.own_bytes), if row.own_bytes == 0 { Role::Dim } else { Role::Text })),
-    Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
+    Column::still("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
     Column::figure("objects", "objects", 7, 8, |row, _| (count(row.objects), Role::Text)),
     Column::figure("refs", "references", 5, 5, |row, _| (count(row.references), Role::Text)),
-    Column::figure("oldest", "age", 6, 6, |row, now| (age(now, row.oldest_ms), Role::Text)),
+    Column::still("oldest", "age", 6, 6, |row, now| (age(now, row.oldest_ms), Role::Text)),
     Column::word("kind", "kind", 11, 4, |row, _| (kind(&row.site).to_owned(), Role::Dim)),
     Column::wide("site", "site", 32, 1, 9, |_, _| (String::new(), Role::Text)),
 ];
@@ -42,8 +47,12 @@ fn kind(site: &Site) -> &str {
 
 /// Of more sites than are here, how many those are: below the last of them there may be no line that says so.
 fn totals(window: &Window, totals: &Totals) -> String {
-    let (here, sites) = (window.keys.len() as u64, things(totals.matched, "site", "sites"));
-    let sites = if here < totals.matched { format!("the first {} of {sites}", grouped(here)) } else { sites };
+    let (here, all) = (window.keys.len() as u64, totals.matched);
+    let sites = if here < all {
+        format!("the first {} of {}", grouped(here), things(all, "site", "sites"))
+    } else {
+        matched(totals, "site", "sites")
+    };
     format!("{sites} · {}", size(totals.bytes))
 }
 
@@ -59,10 +68,10 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     };
     let inner = since::beside(app, left, false);
     let places = table::fit_set(app, Slot::Main, paint, FIGURES, inner.width);
-    let words = Words { title: "Sites", empty: "no object is alive, so no line of code has created one", totals };
+    let words = Words { title: "Sites", empty: NO_SITES, how: NO_OBJECTS, totals };
     title(app, Slot::Main, paint, left, &words);
     let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {
-        return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, Slot::Main, &words));
+        return why_empty(app, Slot::Main, paint, Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &words);
     };
     since::head(app, paint, Rect { y: left.y + 1, height: 1, ..left }, false);
     let sort = app.sorted_by().filter(|_| app.mark().is_none() || list_is_sorted(app));
