@@ -86,7 +86,7 @@ fn the_mouse_goes_selects_and_sorts_while_it_is_ours() {
 fn a_view_is_saved_as_text_json_and_a_picture() {
     let place = Place::new();
     let (daemon, mut screen) = open(&place, 120, 40);
-    screen.press_for("6", &["─ Processes ", "agent"]);
+    screen.press_for("6", &["─ Processes ", "▸", "agent"]);
     let saved = |ending: &str| {
         let files = std::fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().path());
         let mut files = files.filter(|path| path.extension().is_some_and(|found| found == ending));
@@ -260,7 +260,7 @@ fn a_storm_of_sizes_leaves_a_whole_picture() {
         }
     }
     screen.resize(90, 30);
-    screen.press_for("6", &["─ Processes ", "agent"]);
+    screen.press_for("6", &["─ Processes ", "▸", "agent"]);
     screen.press_for(" ", &["FROZEN"]);
     let before = |text: String| text.lines().skip(1).collect::<Vec<_>>().join("\n");
     // Drawn anew, it is the same; what was on its way when it froze may still have come once.
