@@ -265,7 +265,7 @@ pub struct Core {
     /// Freed bytes that somebody may still read, with their lines, and when it is looked again.
     lingering: Vec<(storage::Held, Class)>,
     linger_ms: Option<u64>,
-    /// Before this it is not tried again to make room in one piece.
+    /// Nothing is moved again before this, to make room in one piece.
     way_ms: u64,
     views: views::Views,
     /// Processes that live, the agent included.

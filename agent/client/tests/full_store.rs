@@ -29,14 +29,10 @@ fn a_full_store_says_who_holds_it() {
         let (full, full_at) = at!(plasmon::put(&numbers[..]).unwrap_err());
         let Error::ObjectStoreFull { asked, free, longest, capacity, site, holders } = &full else { panic!("{full}") };
         assert_eq!((asked.0, capacity.0), (2 << 20, info.capacity));
-<<<<<<< HEAD
-        assert_eq!(free.0, viewer.report().ledger().free_bytes);
-        assert_eq!(free, longest, "all of it is in one piece");
-=======
         // What is idle may have come back since.
         let since = viewer.report().ledger().free_bytes;
         assert!(free.0 > 0 && free.0 <= since && since < asked.0, "{free} of {since} are free");
->>>>>>> main
+        assert!(longest.0 > 0 && longest <= free, "{longest} of {free} in one piece");
         let name = "a_full_store_says_who_holds_it";
         let short = |place: support::Place| format!("{name} full_store.rs:{}", place.line);
         assert_eq!(*site, short(full_at));

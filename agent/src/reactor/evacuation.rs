@@ -64,7 +64,11 @@ impl Core {
         let bound = self.slack_bound();
         let holes = self.store.holes();
         if holes > bound {
-            if self.empty_chunks(out) {
+            if self.way_ms > self.now_ms {
+                // Nothing moves twice at once.
+                self.tidying.due_ms = Some(self.way_ms);
+            } else if self.empty_chunks(out) {
+                self.way_ms = self.now_ms + 1;
                 self.tidying.due_ms = Some(self.now_ms + STEP_MS);
             } else {
                 self.tidying.hopeless.0 = self.store.holes();

@@ -62,9 +62,7 @@ impl Core {
             Some(range) => self.clear(&range, &stretches, out),
             None => Way::None,
         };
-        if way == Way::None {
-            self.way_ms = self.now_ms + STEP_MS;
-        }
+        self.way_ms = self.now_ms + if way == Way::None { STEP_MS } else { 1 };
         way
     }
 
@@ -147,7 +145,7 @@ impl Core {
     /// Brings together what a task that is about to begin will read, arguments and what is inside them, where it is all over the pool and
     /// would leave no room of some length there: from then on it cannot move.
     pub(super) fn gather_arguments(&mut self, key: TaskKey, out: &mut impl Outbox) {
-        if self.spill.away.0 == 0 {
+        if self.spill.away.0 == 0 || self.way_ms > self.now_ms {
             return;
         }
         let Some(task) = self.tasks.get(&key).filter(|task| task.holds.len() > 1) else { return };
@@ -175,12 +173,13 @@ impl Core {
         if longest_run(&in_use) >= (2 * all).max(capacity / LONG).min(capacity / 2) {
             return;
         }
-        // What a process leases comes back only when it has heard of that.
+        // What a process leases comes back only when it has heard of that, and nothing moves twice.
         let stretches = self.stretches(End::Low, true, |key, object, lease| {
-            let times = if object.kept > 0 && !is_own(key) { KEPT } else { 1 };
-            lease.returns_itself().then(|| object.length.max(1) * times)
+            let times = if object.kept > 0 { KEPT } else { 1 };
+            (lease.returns_itself() && !is_own(key)).then(|| object.length.max(1) * times)
         });
         let Some(range) = lowest_window(&stretches, wanted, |range| self.can_clear(range, &stretches)) else { return };
+        self.way_ms = self.now_ms + 1;
         self.clear(&range, &stretches, out);
         self.bring_together(range.start, keys, out);
     }
