@@ -150,19 +150,19 @@ impl Core {
         }
         let Some(task) = self.tasks.get(&key).filter(|task| task.holds.len() > 1) else { return };
         let mut all = 0;
-        let mut lies = u64::MAX..0_u64;
+        let mut lies = (u64::MAX, 0);
         let mut here: Vec<(ObjectKey, u64)> = Vec::new();
         for key in task.holds.iter().copied() {
             let Some(object) = self.objects.get(key).filter(|object| object.state == Some(ObjectState::InMemory)) else { continue };
             all += object.length;
             if let Some(place) = object.place.filter(|_| can_move(object)) {
                 here.push((key, object.length));
-                lies = lies.start.min(place.offset)..lies.end.max(place.offset + object.length);
+                lies = (lies.0.min(place.offset), lies.1.max(place.offset + object.length));
             }
         }
         let wanted = gathered_bytes(here.iter().map(|(_, length)| *length));
         let capacity = self.store.capacity();
-        if here.len() < 2 || wanted < capacity / LITTLE || wanted > STEP || lies.end - lies.start <= wanted + wanted / LONG {
+        if here.len() < 2 || wanted < capacity / LITTLE || wanted > STEP || lies.1 - lies.0 <= wanted + wanted / LONG {
             return;
         }
         let mut keys: Vec<ObjectKey> = here.into_iter().map(|(key, _)| key).collect();

@@ -193,7 +193,7 @@ impl Model {
         // Who was told to go says no more of it.
         let worker = worker.filter(|worker| self.processes.get(worker).is_some_and(|process| process.activity != Activity::Leaving));
         let has_window = worker.is_some_and(|worker| !self.processes[&worker].window.ahead.is_empty());
-        let can_go_back = has_window || (worker.is_some() && self.tasks[&key].status == TaskStatus::SubmittedToWorker);
+        let can_go_back = has_window || (worker.is_some() && !self.tasks[&key].begun);
         if let Some(task) = self.tasks.get_mut(&key).filter(|_| pending) {
             task.lingers = worker.is_some() && (can_go_back || !(force && role == Role::Function));
             self.fail(key, &Codes::from(["task_cancelled"]));
