@@ -49,7 +49,7 @@ pub fn notes(app: &App, slot: Slot, sets: usize) -> Vec<(String, Role)> {
         note.push((format!("{groups}by {group}"), Role::Text));
     }
     if (1..sets).contains(&list.columns) {
-        note.push((format!("columns {} of {sets} (W)", list.columns + 1), Role::Accent));
+        note.push((format!("columns {}/{sets}", list.columns + 1), Role::Accent));
     }
     if let Some(left_out) = left_out(app, slot) {
         note.push((left_out, Role::Warn));
