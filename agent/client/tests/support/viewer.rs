@@ -14,7 +14,7 @@ use super::PATIENCE;
 use super::rows::{Expected, rows_of};
 
 /// The agent drops a viewer that has answered nothing for 15 s. One that has not listened for so long connects anew before that.
-const SILENCE: Duration = Duration::from_secs(8);
+const SILENCE: Duration = Duration::from_secs(12);
 
 /// One connection to the live stream.
 pub(crate) struct Viewer {
