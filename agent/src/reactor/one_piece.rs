@@ -48,6 +48,14 @@ impl Core {
         }
         let wanted = bytes.max(1).next_multiple_of(PAGE);
         let near = self.store.end_for(bytes);
+        if !self.spill.config.is_on() {
+            let idle = if idle_is_late { 0 } else { self.store.slack() };
+            if self.store.free_bytes() + idle < wanted {
+                return Way::None;
+            }
+            // Else they were looked at by whoever asks.
+            self.see_views(out);
+        }
         let late = self.store.middle_age();
         let stretches = self.stretches(near, idle_is_late, |_, object, lease| {
             let times = match (is_spare(object), object.kept > 0) {

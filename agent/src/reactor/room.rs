@@ -16,7 +16,6 @@ impl Core {
     pub(super) fn manage_room(&mut self, out: &mut impl Outbox) {
         if !self.spill.config.is_on() {
             if !self.creates.is_empty() && std::mem::take(&mut self.spill.look) {
-                self.see_views(out);
                 self.make_room(out);
             }
             return;
