@@ -21,6 +21,7 @@ from ._generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from ._init import init, is_initialized, shutdown
 from ._node import RuntimeContext, available_resources, cluster_resources, get_runtime_context, nodes
 from ._plasmon import ObjectRef
+from ._plasmon import __version__ as __version__
 from ._progress import progress
 from ._remote import RemoteFunction, remote
 from ._sites import set_call_sites

@@ -187,7 +187,10 @@ pub(crate) fn expect<'a, 'py>(value: &'a Bound<'py, PyAny>, what: &str) -> PyRes
 /// What is raised for a value that is no reference.
 pub(crate) fn unexpected(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
     let kind = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-    pyo3::exceptions::PyTypeError::new_err(format!(
-        "{what} takes an ObjectRef or a list of them, not {kind}\nhint: .remote(..) and plasmon.put(..) return references"
-    ))
+    let hint = match kind.as_str() {
+        "ObjectRefGenerator" => "iterate over it: what it yields are references",
+        "ActorHandle" => "the methods of an actor return references: handle.method.remote(..)",
+        _ => ".remote(..) and plasmon.put(..) return references",
+    };
+    pyo3::exceptions::PyTypeError::new_err(format!("{what} takes an ObjectRef or a list of them, not {kind}\nhint: {hint}"))
 }

@@ -38,6 +38,8 @@ class Point:
         b"bytes",
         b"x" * 100_000,
         bytearray(b"array"),
+        bytearray(),
+        bytearray(b"a" * 100_000),
         (1, [2, {"three": {4.0}}]),
         Point(3),
         range(5),
@@ -116,6 +118,9 @@ def test_a_long_bytearray_is_the_programs_own_again_as_soon_as_it_is_written() -
     with pytest.raises(plasmon.exceptions.EncodeError) as caught:
         plasmon.put([array, threading.Lock()])
     array.append(2)
+    kept = plasmon.put(array)
+    array.append(3)
+    assert plasmon.get(kept) == array[:-1]
     assert caught.value.__traceback__ and plasmon.get(plasmon.put([1, array])) == [1, array]
 
 
