@@ -84,7 +84,11 @@ impl Map {
             unsafe { at.add(page as usize).read_volatile() };
         }
         // SAFETY: inside the map; what the memory holds stays.
-        if unsafe { madvise(at.cast(), count as usize, COLLAPSE) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if unsafe { madvise(at.cast(), count as usize, COLLAPSE) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // Out of this process's page table: the memory is whose who use it. A shared map's bytes are the file's, which keeps them.
+        self.advise(offset, count, Advice::LinuxDontNeed)
     }
 }
 
