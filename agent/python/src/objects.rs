@@ -48,7 +48,7 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRe
     let layout = encoded.layout();
     let (length, contains) = (encoded.len(), &encoded.contains);
     let reference = py.detach(|| connection.put(length, site, contains, false, |room, reach| layout.write(room, reach))).or_raise(py)?;
-    Ok(ObjectRef::new(reference))
+    Ok(ObjectRef::of_put(reference))
 }
 
 /// The value of an object, or a list of those of several; waits until they are there.

@@ -118,7 +118,12 @@ CALLS = [
     (lambda: plasmon.wait([plasmon.put(1)], num_returns=10**5000), ValueError, "1 to 1"),
     (lambda: plasmon.cancel(Actor.remote()), TypeError, "plasmon.kill"),
     (lambda: plasmon.kill(plasmon.put(1)), TypeError, "plasmon.cancel"),
-    (lambda: plasmon.get_actor("nobody"), ValueError, "no actor named 'nobody'"),
+    (lambda: plasmon.get_actor("nobody"), ValueError, r"no actor named 'nobody'.*\nhint: make it with \.options\(name=\.\.\)"),
+    (lambda: plasmon.memory_summary(group_by="STACK"), ValueError, "group_by is one of NODE_ADDRESS, .*, not 'STACK'"),
+    (lambda: plasmon.memory_summary(sort_by=1), ValueError, "sort_by is one of OBJECT_SIZE"),  # type: ignore[arg-type]
+    (lambda: plasmon.memory_summary(units="MiB"), ValueError, "units is one of B, KB"),
+    (lambda: plasmon.memory_summary(num_entries="5"), TypeError, "whole number, not str '5'"),  # type: ignore[arg-type]
+    (lambda: plasmon.memory_summary(num_entries=-1), ValueError, "not negative"),
     (lambda: Actor.remote().method(), TypeError, r"\.method\.remote"),
     (lambda: Actor.remote().no_such, AttributeError, "no method 'no_such'"),
     (lambda: setattr(Actor.remote(), "x", 1), AttributeError, "another process"),

@@ -18,9 +18,8 @@ pub const WRITE_GRACE_MS: u64 = 10_000;
 const MAX_CREATES: usize = 1 << 14;
 /// The part of the store that is kept for objects that come back.
 const KEPT: u64 = 8;
-/// How far ahead of need the pool is backed, bytes; and of how many that is a multiple, because huge pages are.
+/// How far ahead of need the pool is backed, bytes.
 const AHEAD: u64 = 64 << 20;
-const BACKED_BY: u64 = 4 << 20;
 
 /// What memory is wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -237,7 +236,7 @@ impl Core {
 
     /// Has the pool backed ahead of what is leased.
     pub(super) fn back_ahead(&mut self, out: &mut impl Outbox) {
-        let ahead = (self.store.high_water() + AHEAD).next_multiple_of(BACKED_BY).min(self.store.capacity());
+        let ahead = (self.store.high_water() + AHEAD).min(self.store.capacity());
         if ahead > self.backing {
             self.backing = ahead;
             out.back(ahead);

@@ -67,7 +67,8 @@ impl Map {
     pub(crate) fn advise(&self, offset: u64, count: u64, advice: Advice) -> io::Result<()> {
         let at = self.address(offset, count).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: inside the map; no advice that is given here changes what the memory holds.
-        Ok(unsafe { rustix::mm::madvise(at.as_ptr().cast(), count as usize, advice)? })
+        unsafe { rustix::mm::madvise(at.as_ptr().cast(), count as usize, advice)? };
+        Ok(())
     }
 
     /// Has the kernel put huge pages behind `count` bytes at `offset`, both multiples of [`HUGE`], now, and even where it gives none to
