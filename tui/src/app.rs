@@ -12,6 +12,7 @@ pub mod mouse;
 pub mod node;
 pub mod page;
 pub mod pick;
+mod possible;
 pub mod prompt;
 pub mod replay;
 pub mod route;
@@ -181,7 +182,7 @@ pub struct App {
     mark: Option<Box<mark::Mark>>,
     nodes: Vec<attention::Member>,
     /// The sites, where one window does not hold them.
-    joined: Option<crate::model::Window>,
+    joined: Option<joined::Joined>,
     /// By subscription.
     merged: BTreeMap<u32, Merged>,
     has_mouse: bool,

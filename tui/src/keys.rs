@@ -234,7 +234,7 @@ bindings! {
         Char('r') => ListReferences, "references", "list the references to what was created at the selected site";
     }
     Groups {
-        Char('b') => Group, "by", "fold rows: by type, site, process, node; actors by class, tasks by name; and unfold them again";
+        Char('b') => Group, "group", "fold rows: by type, site, process, node; actors by class, tasks by name; and unfold them again";
         Char('B') => GroupBy, "", "choose the column that rows are folded by, by its letter: all with the same become one";
     }
     Split {
@@ -291,7 +291,7 @@ bindings! {
         Char(' ') => Freeze, "freeze", "hold the picture still, or let it go on";
         Char('x') => Save, "", "save the view into a file here: as text, JSON or a picture (SVG)";
         Char('m') => Mouse, "", "take the mouse: click on rows, columns, views and keys, scroll; or give it back";
-        Char(':') => Palette, "", "find an action by its name";
+        Char(':') => Palette, "actions", "find an action by its name";
         Char('?') => Help, "help", "show what the keys and the numbers mean";
         Ctrl('l') => Redraw, "", "draw everything anew";
         Ctrl('z') => Suspend, "", "back to the shell for a while";
@@ -312,9 +312,9 @@ pub fn action(contexts: &[Context], key: Key) -> Option<Action> {
     contexts.iter().find_map(|context| BINDINGS.iter().find(|row| row.context == *context && row.key == key)).map(|row| row.action)
 }
 
-/// The footer's pairs of key and word, for a place that looks through these contexts.
-pub fn footer(contexts: &[Context]) -> impl Iterator<Item = (Key, &'static str)> {
-    first_keys(contexts).filter(|row| !row.label.is_empty()).map(|row| (row.key, row.label))
+/// The footer's pairs of key and word, for a place that looks through these contexts, of what can be done there.
+pub fn footer(contexts: &[Context], can: impl Fn(Action) -> bool) -> impl Iterator<Item = (Key, &'static str)> {
+    first_keys(contexts).filter(move |row| !row.label.is_empty() && can(row.action)).map(|row| (row.key, row.label))
 }
 
 /// One row for each action of these contexts, in their order: what the palette offers.

@@ -93,13 +93,16 @@ pub struct Model {
     pub missed_at_ms: Option<u64>,
     /// Rows and details that frames have changed, ever.
     pub changes: u64,
+    /// The last revision of a window.
+    pub(crate) revision: u64,
 }
 
 impl Model {
     /// A new connection began: numbers start anew, and so does everything when another agent answers.
     pub fn connected(&mut self, node: NodeRow) {
         if self.node.as_ref().is_some_and(|known| known.node != node.node) {
-            *self = Self::default();
+            // No revision comes twice.
+            *self = Self { revision: self.revision, ..Self::default() };
         }
         self.seq = 0;
         self.missed = 0;
@@ -121,13 +124,15 @@ impl Model {
     }
 
     fn take(&mut self, body: Body, known: impl Fn(u32) -> bool) -> Applied {
+        self.revision += 1;
         match body {
             Body::Hello { node, .. } => {
                 self.node = Some(*node);
                 Applied::Done
             }
             Body::Snapshot { id, totals, start, rows } if known(id) => {
-                let window = Window::new(totals, start, rows);
+                let mut window = Window::new(totals, start, rows);
+                window.revise(self.revision);
                 self.changes += window.keys.len() as u64;
                 self.sample(&window.rows);
                 self.windows.insert(id, window);
@@ -138,6 +143,7 @@ impl Model {
                 let at_ms = self.at_ms;
                 let Some(window) = self.windows.get_mut(&id) else { return Applied::Misfit(id) };
                 self.changes += (window::len(&rows) as u64).max(u64::from(order.is_some()));
+                window.revise(self.revision);
                 match window.apply(totals, start, order, rows, at_ms) {
                     Ok(()) => Applied::Done,
                     Err(Misfit) => Applied::Misfit(id),

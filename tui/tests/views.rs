@@ -23,7 +23,7 @@ mod why;
 use std::path::PathBuf;
 
 use plasmon_protocol::record::{Ledger, NodeRow, PressureRow, SpillRow, StoreRow};
-use plasmon_tui::app::Msg;
+use plasmon_tui::app::{App, Msg};
 use plasmon_tui::svg;
 use plasmon_tui::view::theme::Theme;
 use sample::NOW_MS;
@@ -401,6 +401,34 @@ fn an_empty_agent_is_explained_in_every_view() {
             stage
         });
     }
+}
+
+/// Nothing in the footer is for nothing: each of its keys changes the screen, or tells the shell to do something.
+#[test]
+fn whatever_the_footer_offers_does_something() {
+    let screen = |app: &App| {
+        let mut buffer = ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, 120, 40));
+        plasmon_tui::view::draw(app, &Theme::new(true), &mut buffer);
+        buffer
+    };
+    let mut tried = 0;
+    for (name, keys) in VIEWS.iter().chain(PLACES) {
+        for mut stage in [Stage::new(120, 40), Stage::of(120, 40, stacks::stacked()), Stage::empty(120, 40, nothing())] {
+            stage.keys(keys);
+            let app = &stage.app;
+            if app.overlay.is_some() {
+                continue;
+            }
+            let before = screen(app);
+            for (key, label) in plasmon_tui::keys::footer(&app.contexts(), |action| app.can(action)) {
+                let mut after = app.clone();
+                let effects = after.update(Msg::Key(key));
+                assert!(!effects.is_empty() || screen(&after) != before, "{name}: {key} {label}:\n{}", stage.text());
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 500, "{tried}");
 }
 
 /// A terminal may have another size than it said a moment ago.

@@ -12,6 +12,13 @@ use crate::model;
 /// Windows beside the first: with what else is asked for, a viewer may have no more rows.
 const MORE: u8 = 3;
 
+/// Several windows put together, and what they were when that was done.
+#[derive(Clone, Debug)]
+pub(super) struct Joined {
+    revisions: Vec<u64>,
+    pub(super) window: model::Window,
+}
+
 impl App {
     /// What the tree needs beside its first window, once that is as long as it can be.
     pub(super) fn more_sites(&self, first: &View) -> Vec<(Slot, View)> {
@@ -25,16 +32,23 @@ impl App {
         starts.map(|(number, start)| (Slot::More(number), view(start))).collect()
     }
 
-    /// Puts the windows together, as far as they are here.
+    /// Puts the windows together, as far as they are here; not again while none of them has changed.
     pub(super) fn join_sites(&mut self) {
-        self.joined = None;
-        if self.place().route != Route::View(Page::Sites) {
+        let more: Vec<&model::Window> = match self.place().route {
+            Route::View(Page::Sites) => (1..=MORE).filter_map(|number| self.window_alone(Slot::More(number))).collect(),
+            _ => Vec::new(),
+        };
+        let Some(first) = self.window_alone(Slot::Main).filter(|_| !more.is_empty()) else {
+            self.joined = None;
+            return;
+        };
+        let parts: Vec<&model::Window> = std::iter::once(first).chain(more).collect();
+        let revisions: Vec<u64> = parts.iter().map(|window| window.revision()).collect();
+        if self.joined.as_ref().is_some_and(|joined| joined.revisions == revisions) {
             return;
         }
-        let more: Vec<&model::Window> = (1..=MORE).filter_map(|number| self.window(Slot::More(number))).collect();
-        if let Some(first) = self.window(Slot::Main).filter(|_| !more.is_empty()) {
-            let rows = join(Table::Sites, std::iter::once(first).chain(more).map(|window| &window.rows));
-            self.joined = Some(model::Window::new(first.totals, first.start, rows));
-        }
+        let rows = join(Table::Sites, parts.iter().map(|window| &window.rows));
+        let window = model::Window::new(first.totals, first.start, rows);
+        self.joined = Some(Joined { revisions, window });
     }
 }

@@ -220,7 +220,7 @@ pub fn lines(sections: &[Section<'_>]) -> Vec<Line> {
     for (at, section) in sections.iter().enumerate() {
         lines.push(Line::Title(at));
         if section.items.is_empty() {
-            lines.push(Line::Empty(at));
+            lines.push(if section.total > 0 { Line::More(at) } else { Line::Empty(at) });
             continue;
         }
         if !matches!(section.items[0], Item::Printed(..)) {

@@ -142,9 +142,14 @@ impl App {
     /// The window in a slot, once it has come.
     #[must_use]
     pub fn window(&self, slot: Slot) -> Option<&model::Window> {
-        if slot == Slot::Main && self.joined.is_some() {
-            return self.joined.as_ref();
+        match &self.joined {
+            Some(joined) if slot == Slot::Main => Some(&joined.window),
+            _ => self.window_alone(slot),
         }
+    }
+
+    /// The window in a slot as it came.
+    pub(super) fn window_alone(&self, slot: Slot) -> Option<&model::Window> {
         self.model().windows.get(&self.subscriptions.id(slot)?)
     }
 

@@ -99,8 +99,8 @@ pub fn alerts(row: &StoreRow, leaks: &Leaks) -> Vec<Alert> {
     match row.creates_queued {
         0 => {}
         _ if nearly_full(row) => {}
-        1 => waits.push("1 create or get waits for room".to_owned()),
-        more => waits.push(format!("{more} creates and gets wait for room")),
+        1 => waits.push("1 waits for room".to_owned()),
+        more => waits.push(format!("{more} wait for room")),
     }
     if !waits.is_empty() {
         alerts.push((Level::Notice, format!("{} · w says why", waits.join(", "))));
@@ -109,21 +109,21 @@ pub fn alerts(row: &StoreRow, leaks: &Leaks) -> Vec<Alert> {
     alerts
 }
 
-/// How a site grows, and what is full when if it goes on: `+2.10M/s, store full in 4 min`.
+/// How a site grows, and what that alone fills when if it goes on: `+2.10M/s fills the store in 4 min`.
 #[must_use]
 pub fn leak(suspect: &Suspect, row: &StoreRow) -> String {
     let rate = format!("+{}/s", cells(suspect.rate).trim_start());
     let spill = &row.spill;
     let spills = !spill.failing && !matches!(&*spill.state, "" | "off");
     let store = row.ledger.free_bytes.saturating_add(row.ledger.secondary_bytes);
-    let limit = spill.limit_bytes.map(|limit| ("spill limit reached", limit.saturating_sub(spill.file_bytes)));
-    let disk = spill.disk_free_bytes.map(|free| ("disk full", free));
+    let limit = spill.limit_bytes.map(|limit| ("the spill limit", limit.saturating_sub(spill.file_bytes)));
+    let disk = spill.disk_free_bytes.map(|free| ("the disk", free));
     let (what, room) = match [limit, disk].into_iter().flatten().min_by_key(|(_, room)| *room).filter(|_| spills) {
         Some((what, room)) => (what, room.saturating_add(store)),
-        None => ("store full", store),
+        None => ("the store", store),
     };
     match room.checked_div(suspect.rate) {
-        Some(seconds) if seconds < FAR_MS / 1000 && suspect.rate > 0 => format!("{rate}, {what} in {}", length(seconds)),
+        Some(seconds) if seconds < FAR_MS / 1000 && suspect.rate > 0 => format!("{rate} fills {what} in {}", length(seconds)),
         _ => rate,
     }
 }
@@ -271,10 +271,10 @@ mod tests {
         store.spill = SpillRow::default();
         store.node.tasks_pending = 4;
         let told = alerts(&store, &leaks);
-        assert_eq!(told[0], (Level::Warning, "leak? a.rs:3 +2B/s, store full in 5 min".to_owned()));
+        assert_eq!(told[0], (Level::Warning, "leak? a.rs:3 +2B/s fills the store in 5 min".to_owned()));
         assert_eq!(told[1], (Level::Notice, "4 tasks wait · w says why".to_owned()));
         store.spill = SpillRow { state: "on".into(), disk_free_bytes: Some(20_000), ..SpillRow::default() };
-        assert!(alerts(&store, &leaks)[0].1.ends_with("disk full in 2 h"), "{:?}", alerts(&store, &leaks));
+        assert!(alerts(&store, &leaks)[0].1.ends_with("fills the disk in 2 h"), "{:?}", alerts(&store, &leaks));
         store.deadlocks = 1;
         assert_eq!(alerts(&store, &leaks)[0].0, Level::Bad);
         assert_eq!(alerts(&StoreRow::default(), &Leaks::default()), []);

@@ -39,6 +39,7 @@ pub struct Window {
     /// The rows, in order.
     pub rows: Rows,
     was: Option<Was>,
+    revision: u64,
 }
 
 impl PartialEq for Window {
@@ -215,7 +216,17 @@ impl Window {
     /// A whole window.
     #[must_use]
     pub fn new(totals: Totals, start: u64, rows: Rows) -> Self {
-        Self { totals, start, keys: keys(&rows), rows, was: None }
+        Self { totals, start, keys: keys(&rows), rows, was: None, revision: 0 }
+    }
+
+    /// What tells it from all that the same model ever had, itself before a change included: 0 before a model took it.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub(super) fn revise(&mut self, revision: u64) {
+        self.revision = revision;
     }
 
     /// Takes a delta in, of this instant by the agent's clock; 0 where nobody asks what rows were before.

@@ -5,16 +5,15 @@ use plasmon_protocol::stream::{GroupRow, Totals};
 use ratatui::layout::Rect;
 
 use super::columns::{ACTORS, GROUPS};
-use super::format::{grouped, things};
+use super::format::things;
 use super::paint::Paint;
-use super::window::{Words, is_folded, table};
+use super::window::{Words, is_folded, matched, table};
 use crate::app::App;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
 
 fn totals(window: &Window, totals: &Totals) -> String {
-    let all = things(totals.rows, "actor", "actors");
-    let all = if totals.matched == totals.rows { all } else { format!("{} of {all}", grouped(totals.matched)) };
+    let all = matched(totals, "actor", "actors");
     match window.of::<ActorRow>() {
         Some(rows) if rows.len() as u64 == totals.matched => {
             let queued: u64 = rows.iter().map(|row| u64::from(row.queued)).sum();
@@ -26,7 +25,7 @@ fn totals(window: &Window, totals: &Totals) -> String {
 
 /// Draws it.
 pub fn draw(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect) {
-    let words = Words { title: "Actors", empty: "no actor was created yet", totals };
+    let words = Words { title: "Actors", empty: "no actor was created yet", how: "", totals };
     if is_folded(app, slot) {
         return table::<GroupRow>(app, slot, paint, area, GROUPS, &words);
     }

@@ -4,7 +4,7 @@ mod tasks;
 
 use plasmon_protocol::record::{
     ActorRow, ActorStatus, EventRow, ObjectRow, ObjectState, PostMortemRow, ProcessRow, ProcessType, ReferenceRow, ReferenceType, Severity,
-    Site, SiteRow, SpillFileRow, SpillFileState, WaitRow,
+    Site, SiteRow, SpillCut, SpillFileRow, SpillFileState, WaitRow,
 };
 use plasmon_protocol::size::cells;
 use plasmon_protocol::stream::GroupRow;
@@ -112,6 +112,11 @@ pub fn type_word(kind: ReferenceType) -> &'static str {
     }
 }
 
+/// Where an object was created, where that is not the place that its holder got it at.
+fn created(row: &ReferenceRow) -> Text {
+    if row.call_site.id == row.created_site.id { ("same".to_owned(), Role::Dim) } else { site(&row.created_site) }
+}
+
 /// References, wherever they stand.
 pub const REFERENCES: &[Column<ReferenceRow>] = &[
     Column::figure("size", "size", 5, 9, |row, _| size(row.size_bytes, row.state)),
@@ -119,9 +124,7 @@ pub const REFERENCES: &[Column<ReferenceRow>] = &[
     Column::word("holder", "pid", 14, 9, |row, _| holder(row.process_type, row.pid)),
     Column::figure("age", "age", 4, 8, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "site", 24, 3, 9, |row, _| site(&row.call_site)),
-    Column::wide("created at", "created", 20, 2, 3, |row, _| {
-        if row.call_site.id == row.created_site.id { ("same".to_owned(), Role::Dim) } else { site(&row.created_site) }
-    }),
+    Column::wide("created at", "created", 20, 2, 3, |row, _| created(row)),
     Column::figure("handles", "local", 7, 2, |row, _| some(row.local.into())),
     Column::figure("views", "pinned", 5, 2, |row, _| some(row.pinned.into())),
     Column::figure("tasks", "submitted", 5, 2, |row, _| some(row.submitted.into())),
@@ -137,9 +140,7 @@ pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
     Column::word("holder", "pid", 14, 8, |row, _| holder(row.process_type, row.pid)),
     Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "site", 16, 1, 9, |row, _| site(&row.call_site)),
-    Column::wide("created at", "created", 16, 1, 0, |row, _| {
-        if row.call_site.id == row.created_site.id { ("same".to_owned(), Role::Dim) } else { site(&row.created_site) }
-    }),
+    Column::wide("created at", "created", 16, 1, 0, |row, _| created(row)),
     Column::word("object", "object", 15, 0, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
     Column::word("value", "state", 13, 0, |row, _| state_word(row.state)),
     Column::figure("handles", "local", 7, 0, |row, _| some(row.local.into())),
@@ -205,16 +206,29 @@ const HOLDERS: &[Column<ReferenceRow>] = &[
     Column::wide("got at", "", 14, 3, 9, |row, _| site(&row.call_site)),
 ];
 
-/// What one process holds.
-pub const HELD: &[Column<ReferenceRow>] = &[
+/// What one process holds, the types in a word where there is little room.
+#[must_use]
+pub fn held(width: u16) -> &'static [Column<ReferenceRow>] {
+    if width < 116 { HELD_NARROW } else { HELD }
+}
+
+const HELD_NARROW: &[Column<ReferenceRow>] = &[
     Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
-    Column::word("type", "", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
-    Column::wide("by", "", 9, 1, 5, |row, _| plain(counts(row))),
+    Column::word("type", "", 12, 6, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
+    Column::word("by", "", 17, 5, |row, _| plain(counts(row))),
     Column::figure("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
-    Column::wide("created at", "", 20, 2, 3, |row, _| {
-        if row.call_site.id == row.created_site.id { ("same".to_owned(), Role::Dim) } else { site(&row.created_site) }
-    }),
+    Column::wide("created at", "", 20, 2, 3, |row, _| created(row)),
+    Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
+];
+
+const HELD: &[Column<ReferenceRow>] = &[
+    Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
+    Column::word("type", "", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
+    Column::word("by", "", 17, 5, |row, _| plain(counts(row))),
+    Column::figure("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
+    Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
+    Column::wide("created at", "", 20, 2, 3, |row, _| created(row)),
     Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
 ];
 
@@ -252,6 +266,15 @@ pub const QUEUE: &[Column<WaitRow>] = &[
     Column::wide("waits for", "", 24, 1, 6, |row, _| (row.reason.to_string(), Role::Dim)),
 ];
 
+/// Why no more went into a file.
+#[must_use]
+pub fn cut_words(cut: SpillCut) -> &'static str {
+    match cut {
+        SpillCut::Enough => "enough was spilled",
+        SpillCut::Objects | SpillCut::Size | SpillCut::Exhausted => cut.word(),
+    }
+}
+
 /// Spill files.
 pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
     Column::figure("file", "file", 7, 9, |row, _| plain(row.file.to_string())),
@@ -271,7 +294,7 @@ pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
     Column::figure("restored", "restored", 8, 4, |row, _| some(row.restored)),
     Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.created_ms))),
     Column::word("cause", "cause", 10, 6, |row, _| plain(row.cause.word())),
-    Column::word("ended by", "cut", 21, 5, |row, _| (row.cut.word().to_owned(), Role::Dim)),
+    Column::word("ended by", "cut", 21, 5, |row, _| (cut_words(row.cut).to_owned(), Role::Dim)),
     Column::wide("place", "place", 12, 1, 2, |row, _| plain(&*row.place)),
 ];
 
@@ -289,7 +312,7 @@ pub const SITES: &[Column<SiteRow>] = &[
 pub const PROCESSES: &[Column<ProcessRow>] = &[
     Column::figure("pid", "pid", 7, 9, |row, _| plain(row.pid.to_string())),
     Column::word("type", "type", 6, 9, |row, _| plain(row.process_type.word())),
-    Column::word("state", "state", 8, 7, |row, _| {
+    Column::word("state", "state", 8, 8, |row, _| {
         let role = match &*row.state {
             "running" => Role::Ok,
             "blocked" => Role::Warn,
@@ -305,12 +328,12 @@ pub const PROCESSES: &[Column<ProcessRow>] = &[
         (format!("{:.0} %", row.cpu_percent), role)
     }),
     Column::figure("held", "held", 5, 9, |row, _| plain(cells(row.held_bytes))),
-    Column::figure("refs", "references", 5, 8, |row, _| some(row.references)),
+    Column::figure("refs", "references", 5, 7, |row, _| some(row.references)),
     Column::figure("slack", "slack", 5, 3, |row, _| plain(cells(row.slack_bytes))),
     Column::figure("done", "done", 5, 2, |row, _| some(row.tasks_done)),
     Column::figure("age", "age", 4, 5, |row, now| plain(age(now, row.since_ms))),
     Column::figure("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
-    Column::wide("runs", "task", 8, 1, 9, |row, _| match (&row.actor, &row.task) {
+    Column::wide("runs", "task", 13, 1, 9, |row, _| match (&row.actor, &row.task) {
         (Some(actor), None) => plain(format!("actor {}", task_label(actor))),
         (_, Some(task)) => plain(call_label(task, row.actor.is_some())),
         (None, None) => (row.name.to_string(), Role::Dim),

@@ -3,7 +3,7 @@
 use plasmon_protocol::stream::Detail;
 use ratatui::layout::Rect;
 
-use super::columns::HELD;
+use super::columns::held;
 use super::format::{grouped, size, things};
 use super::paint::Paint;
 use super::{post_mortem, table};
@@ -30,14 +30,15 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     if detail.references.is_empty() {
         return paint.sentence(rest, "it held no references");
     }
-    table::head(paint, Rect { height: 1, ..rest }, HELD, None);
-    let fitted = table::fit(HELD, rest.width);
+    let columns = held(rest.width);
+    table::head(paint, Rect { height: 1, ..rest }, columns, None);
+    let fitted = table::fit(columns, rest.width);
     let now = app.agent_now_ms();
     let room = usize::from(rest.height.saturating_sub(1));
     // The last line tells what does not fit.
     let shown = if row.references > room as u64 { room.saturating_sub(1) } else { room }.min(detail.references.len());
     for (value, y) in detail.references.iter().take(shown).zip(rest.y + 1..) {
-        table::row(paint, Rect { y, height: 1, ..rest }, HELD, &fitted, value, now);
+        table::row(paint, Rect { y, height: 1, ..rest }, columns, &fitted, value, now);
     }
     let more = row.references.saturating_sub(shown as u64);
     if more > 0 && shown < room {

@@ -6,13 +6,13 @@ use plasmon_protocol::stream::Totals;
 use ratatui::layout::Rect;
 
 use super::columns::EVENTS;
-use super::format::{clock, things};
+use super::format::clock;
 use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::since;
 use super::table::{self, Column, fit};
 use super::theme::Role;
-use super::window::{Words, title, why_empty};
+use super::window::{Words, matched, title, why_empty};
 use crate::app::App;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
@@ -21,7 +21,7 @@ use crate::model::Window;
 const CLOCK: u16 = 9;
 
 fn totals(_: &Window, totals: &Totals) -> String {
-    things(totals.matched, "event", "events")
+    matched(totals, "event", "events")
 }
 
 /// One event on a line; the time of day is by the viewer's clock.
@@ -33,11 +33,11 @@ pub fn line(app: &App, paint: &mut Paint<'_>, line: Rect, columns: &[Column<Even
 
 /// Draws the whole view.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
-    let words = Words { title: "Events", empty: "nothing happened yet", totals };
+    let words = Words { title: "Events", empty: "nothing happened yet", how: "", totals };
     title(app, Slot::Main, paint, area, &words);
     let found = app.window(Slot::Main).and_then(|window| window.of::<EventRow>().map(|rows| (window, rows)));
     let Some((window, rows)) = found.filter(|(window, _)| window.count() > 0) else {
-        return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why_empty(app, Slot::Main, &words));
+        return why_empty(app, Slot::Main, paint, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &words);
     };
     let inner = since::beside(app, area, false);
     let head = Rect { y: area.y + 1, height: 1, ..inner };

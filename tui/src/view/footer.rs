@@ -75,7 +75,7 @@ fn filter(app: &App, paint: &mut Paint<'_>, area: Rect, input: &Input) {
 fn hints(app: &App, paint: &mut Paint<'_>, mut x: u16, y: u16, room: u16) {
     let end = x + room;
     let contexts = app.contexts();
-    let bound: Vec<(keys::Key, &str)> = keys::footer(&contexts).collect();
+    let bound: Vec<(keys::Key, &str)> = keys::footer(&contexts, |action| app.can(action)).collect();
     let pairs: Vec<(String, &str)> = bound.iter().map(|(key, label)| (key.to_string(), *label)).collect();
     let wide = |pair: &(String, &str)| width(&pair.0) + 1 + width(pair.1) + 3;
     let reserved: u16 = pairs.iter().rev().take(2).map(wide).sum();

@@ -37,11 +37,17 @@ fn wrapped(text: &str, room: u16) -> Vec<String> {
     lines
 }
 
+/// What figures look like wherever they stand.
+const UNITS: &[(&str, &str)] = &[
+    ("K M G T", "of bytes, powers of 1,024: 1.50M is 1.5 MiB; of numbers of things, k M G T are powers of 1,000"),
+    ("s m h d", "how long ago, or for how long: seconds, minutes, hours, days"),
+];
+
 /// What the numbers of a place mean.
 fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
     match route {
         Route::View(Page::Overview) => &[
-            ("used", "capacity less what can be leased anew; the lines below the bar sum to the capacity"),
+            ("used", "bytes of the objects in memory; the lines below the bar, all of them on a wide screen, sum to the capacity"),
             ("pinned", "objects that a process has a view into: they cannot move"),
             ("argument", "objects that a pending task needs"),
             ("referenced", "objects that a process has a handle to"),
@@ -53,6 +59,7 @@ fn words(route: &Route) -> &'static [(&'static str, &'static str)] {
             ("slack", "room leased to processes that carries no object yet"),
             ("holes", "dead bytes beside live ones; padding: bytes behind an object up to the next unit"),
             ("unbacked", "of the free bytes, those with no memory behind them yet"),
+            ("curves", "each of the last five minutes, to the height of its own largest value"),
             ("heap", "resident memory of a process less what it shares: the store is counted once, not in every process"),
             ("inlined", "values small enough to travel in messages; they live in the agent's heap"),
             ("lineage", "what it takes to run finished tasks again should their results be lost; in the agent's heap too"),
@@ -163,6 +170,9 @@ fn lines(app: &App) -> Vec<Line> {
         lines.push(Line::Title(context.title()));
         lines.extend(keys::first_keys(&[*context]).flat_map(|row| entry(keys::keys_of(row), row.help, Role::Accent)));
     }
+    lines.push(Line::Blank);
+    lines.push(Line::Title("Figures"));
+    lines.extend(UNITS.iter().flat_map(|(word, means)| entry((*word).to_owned(), means, Role::Text)));
     lines
 }
 

@@ -44,29 +44,40 @@ fn unattributed(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, ledger: &Ledger
     paint.text(x, y, max, &text, Role::Bad) + 2
 }
 
-/// The lines that are not nothing, after one another on `height` lines.
+/// The lines that are not nothing, after one another on as many rows as the area has. Where not all of them fit, the smallest go.
 pub fn flow(paint: &mut Paint<'_>, area: Rect, ledger: &Ledger, was: Option<&Ledger>) {
     let (left, end) = (area.x + MARGIN, area.right().saturating_sub(MARGIN));
     let (mut x, mut y) = (left, area.y);
     x = unattributed(paint, x, y, end.saturating_sub(x), ledger);
-    for (line, (name, bytes)) in ledger.lines().into_iter().enumerate() {
-        if bytes == 0 {
-            continue;
+    let lines: Vec<(usize, &str, u64)> =
+        ledger.lines().into_iter().enumerate().map(|(line, (name, bytes))| (line, name, bytes)).filter(|line| line.2 > 0).collect();
+    let wide = |name: &str, bytes: u64| 2 + width(name) + 1 + width(&size(bytes));
+    let fits = |least: u64| {
+        let mut at = (x, y);
+        for (_, name, bytes) in lines.iter().filter(|line| line.2 >= least) {
+            at = beside(at, wide(name, *bytes), (left, end));
+            at.0 += wide(name, *bytes) + 2;
         }
+        at.1 < area.bottom()
+    };
+    let mut sizes: Vec<u64> = lines.iter().map(|line| line.2).collect();
+    sizes.sort_unstable();
+    let least = sizes.into_iter().find(|least| fits(*least)).unwrap_or(u64::MAX);
+    for (line, name, bytes) in lines.iter().copied().filter(|line| line.2 >= least) {
         let glyph = paint.theme.shade(line).to_string();
         let figure = size(bytes);
-        let wide = 2 + width(name) + 1 + width(&figure);
-        if x + wide > end && x > left {
-            (x, y) = (left, y + 1);
-        }
-        if y >= area.bottom() {
-            return;
-        }
+        let wide = wide(name, bytes);
+        (x, y) = beside((x, y), wide, (left, end));
         let role = Role::Ledger(line);
         x = paint.line(x, y, wide, &[(&glyph, role), (" ", role), (name, Role::Dim), (" ", Role::Text)]);
         let before = was.map(|was| size(was.lines()[line].1));
         x = paint.figure(x, y, width(&figure) + 1, (&figure, before.as_deref()), Role::Text) + 2;
     }
+}
+
+/// Where something so wide goes that follows what ends here: on the same row, or at the left of the next.
+fn beside((x, y): (u16, u16), wide: u16, (left, end): (u16, u16)) -> (u16, u16) {
+    if x + wide > end && x > left { (left, y + 1) } else { (x, y) }
 }
 
 /// Lines that [`list`] takes.

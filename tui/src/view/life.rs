@@ -5,10 +5,10 @@ use plasmon_protocol::record::{ObjectRow, ObjectState, SpillFileRow};
 use super::format::{age, grouped, things, width};
 use crate::app::act::path_of;
 
-/// `file 3 at 4096 in /x/y`, as much of it as is known: the path, which may be long, comes last.
+/// `file 3 at byte 4096 in /x/y`, as much of it as is known: the path, which may be long, comes last.
 fn place(row: &ObjectRow, file: Option<&SpillFileRow>) -> String {
     let Some(number) = row.file else { return "external storage".to_owned() };
-    let offset = row.file_offset.map(|offset| format!(" at {offset}")).unwrap_or_default();
+    let offset = row.file_offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
     let place = file.filter(|file| !file.place.is_empty()).map(|file| format!(" in {}", file.place)).unwrap_or_default();
     format!("file {number}{offset}{place}")
 }
@@ -99,14 +99,14 @@ mod tests {
     #[test]
     fn a_location_says_as_much_as_is_known() {
         let file = SpillFileRow { file: SpillFileId(3), place: "/x/y".into(), ..SpillFileRow::default() };
-        assert_eq!(location(&spilled(), Some(&file)), "in file 3 at 4096 in /x/y");
-        assert_eq!(location(&spilled(), None), "in file 3 at 4096");
+        assert_eq!(location(&spilled(), Some(&file)), "in file 3 at byte 4096 in /x/y");
+        assert_eq!(location(&spilled(), None), "in file 3 at byte 4096");
         let other = SpillFileRow { file: SpillFileId(4), ..file.clone() };
-        assert_eq!(location(&spilled(), Some(&other)), "in file 3 at 4096", "the file of the object before");
+        assert_eq!(location(&spilled(), Some(&other)), "in file 3 at byte 4096", "the file of the object before");
         let both = ObjectRow { state: ObjectState::InMemoryCopy, ..spilled() };
-        assert_eq!(location(&both, None), "in memory and in file 3 at 4096");
+        assert_eq!(location(&both, None), "in memory and in file 3 at byte 4096");
         let reading = ObjectRow { state: ObjectState::Restoring, ..spilled() };
-        assert_eq!(location(&reading, Some(&file)), "being read back from file 3 at 4096 in /x/y");
+        assert_eq!(location(&reading, Some(&file)), "being read back from file 3 at byte 4096 in /x/y");
         let unknown = ObjectRow { file: None, ..spilled() };
         assert_eq!(location(&unknown, Some(&file)), "in external storage");
     }

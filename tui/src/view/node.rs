@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use super::facts::{self, Fact, fact};
 use super::format::{cut_start, grouped, long_span, percent, size, things};
 use super::hit::Hit;
+use super::overview::reserved;
 use super::paint::{MARGIN, Paint};
 use super::table;
 use super::theme::Role;
@@ -79,8 +80,7 @@ fn about(app: &App, detail: &NodeDetail) -> Vec<Vec<Fact>> {
             fact("watched by", things(viewers.into(), "viewer", "viewers")),
         ],
         vec![
-            fact("offers", node.resources.to_string()),
-            fact("reserved", node.reserved.to_string()),
+            fact("reserved", reserved(node)),
             fact(
                 "runs",
                 format!("{}, {}", things(node.drivers.into(), "driver", "drivers"), things(node.workers.into(), "worker", "workers")),

@@ -43,12 +43,14 @@ fn choice(paint: &mut Paint<'_>, body: Rect, title: &str, rows: &[(String, &str,
     let height = (rows.len().max(1) as u16 + 1).min(body.height);
     let area = Rect { y: body.bottom() - height, height, ..body };
     paint.clear(area);
-    paint.rule(Rect { height: 1, ..area }, title, "");
+    let shown = usize::from(height - 1);
+    let first = chosen.saturating_sub(shown.saturating_sub(1));
+    let more = rows.len().saturating_sub(first + shown);
+    let note = if more > 0 { format!("{more} more ↓") } else { String::new() };
+    paint.rule(Rect { height: 1, ..area }, title, &note);
     if rows.is_empty() {
         return paint.sentence(Rect { y: area.y + 1, height: 1, ..area }, "nothing matches");
     }
-    let shown = usize::from(height - 1);
-    let first = chosen.saturating_sub(shown.saturating_sub(1));
     let keys = rows.iter().map(|row| width(&row.0)).max().unwrap_or(0) + 2;
     let names = rows.iter().map(|row| width(row.1)).max().unwrap_or(0);
     let names = if names > 0 { names + 2 } else { 0 };

@@ -10,6 +10,7 @@ use super::format::{clock, percent, size, things, width};
 use super::hit::Hit;
 use super::paint::{MARGIN, Paint};
 use super::since;
+use super::sites::{NO_OBJECTS, NO_SITES};
 use super::table;
 use super::theme::Role;
 use super::{curves, disk, ledger, pressure};
@@ -119,7 +120,7 @@ fn available(store: &StoreRow) -> String {
 }
 
 /// What tasks and actors have reserved of all that there is: `2 of 2 CPU, 1.50G of 4.00G memory`.
-fn reserved(node: &NodeRow) -> String {
+pub(super) fn reserved(node: &NodeRow) -> String {
     let (had, total) = (&node.reserved, &node.resources);
     let mut parts = Vec::new();
     if !total.cpus.is_zero() {
@@ -198,7 +199,15 @@ fn node_lines(paint: &mut Paint<'_>, area: Rect, store: Option<&StoreRow>, was: 
             paint.text(at, y, width(tail), tail, Role::Dim);
         }
     };
-    line(body.y, "application", &[pair(&backed), pair(&drivers), pair(&workers)], &format!("in {}", store.node.workers));
+    // Of whom, where there is room for it.
+    let mut parts = [pair(&backed), pair(&drivers), pair(&workers)];
+    let of = [format!("heaps of {} ", drivers.2), format!("of {} ", workers.2)];
+    let wide: u16 = parts.iter().map(|(_, figure, _)| width(figure) + 2).sum::<u16>() - 2;
+    if 13 + width(&parts[0].0) + width(&of[0]) + width(&of[1]) + wide <= room {
+        let [of_drivers, of_workers] = of;
+        (parts[1].0, parts[2].0) = (of_drivers, of_workers);
+    }
+    line(body.y, "application", &parts, "");
     line(body.y + 1, "system", &[pair(&agent)], "");
     if store.pressure.total_bytes == 0 {
         let share = percent(machine.1, store.node.machine_total_bytes);
@@ -221,7 +230,8 @@ fn full(paint: &mut Paint<'_>, area: Rect, row: &PressureRow, was: Option<&Press
     let used = percent(row.used_bytes, row.total_bytes);
     let before = was.map(|was| percent(was.used_bytes, was.total_bytes));
     let role = pressure::text(pressure::role(row));
-    let next = row.next_victim.as_ref().map_or_else(|| "in use".to_owned(), |victim| format!("in use, next {}", pressure::next(victim)));
+    let next =
+        row.next_victim.as_ref().map_or_else(|| "in use".to_owned(), |victim| format!("in use; next victim {}", pressure::who(victim)));
     let from = at + BAR + 2;
     let from = paint.figure(from, y, right.saturating_sub(from), (&used, before.as_deref()), role) + 2;
     paint.text(from, y, right.saturating_sub(from), &next, Role::Dim);
@@ -327,8 +337,8 @@ fn holding(app: &App, paint: &mut Paint<'_>, area: Rect) {
     };
     paint.rule(Rect { height: 1, ..area }, &title, "");
     if rows.is_empty() {
-        let why = if window.is_none() { "waiting for the agent's answer" } else { "no object is alive: no line of code holds memory" };
-        return paint.sentence(body, why);
+        let why: &[&str] = if window.is_none() { &["waiting for the agent's answer"] } else { &[NO_SITES, NO_OBJECTS] };
+        return paint.sentences(body, why);
     }
     // The names of the columns stand in the rule: there is no line to give away.
     let area = since::beside(app, area, false);

@@ -8,7 +8,7 @@ use plasmon_protocol::stream::{Detail, ObjectDetail, SiteDetail, TaskDetail};
 use ratatui::layout::Rect;
 
 use super::alive;
-use super::columns::{FRAMES, HELD, OBJECTS, TASKS, growth_cell, holders};
+use super::columns::{FRAMES, OBJECTS, TASKS, cut_words, growth_cell, held, holders};
 use super::facts::{self, Fact, fact};
 use super::format::{age, grouped, percent, size, span, things, took};
 use super::hit::Hit;
@@ -151,7 +151,7 @@ fn file(row: &SpillFileRow, now: u64) -> Vec<Vec<Fact>> {
             fact("age", age(now, row.created_ms)),
             fact("writing took", wrote),
         ],
-        vec![fact("cause", row.cause.word()), fact("ended by", row.cut.word())],
+        vec![fact("cause", row.cause.word()), fact("ended by", cut_words(row.cut))],
     ]
 }
 
@@ -313,9 +313,9 @@ fn actor(row: &ActorRow, now: u64) -> Vec<Vec<Fact>> {
             fact("worker", row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
             fact("heap", alive(size(row.heap_bytes))),
             fact("holds", alive(size(row.held_bytes))),
+            fact("", if row.detached { "detached" } else { "" }),
             fact("reserves", alive(row.resources.to_string())),
             fact("age", age(now, row.created_ms)),
-            fact("", if row.detached { "detached" } else { "" }),
         ],
         vec![fact("created", row.call_site.to_string()), fact("by", row.creator_pid.to_string())],
         end,
@@ -353,7 +353,7 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                 let inner = Rect { x: here.x + BRANCH, width: here.width.saturating_sub(BRANCH), ..here };
                 match sections[at].items.first() {
                     Some(Item::Holder(_)) => table::head(paint, inner, holders(inner.width), None),
-                    Some(Item::Reference(_)) => table::head(paint, inner, HELD, None),
+                    Some(Item::Reference(_)) => table::head(paint, inner, held(inner.width), None),
                     Some(Item::Object(_)) => table::head(paint, inner, OBJECTS, None),
                     Some(Item::Task(_)) => table::head(paint, inner, TASKS, None),
                     Some(Item::Kept(_)) => alive::head(paint, here, deepest),
@@ -370,8 +370,8 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
                 match (value, before_of(&were, &sections[at], &value)) {
                     (Item::Holder(value), Some(Item::Holder(was))) => one(paint, inner, holders(inner.width), (value, Some(was)), now),
                     (Item::Holder(value), _) => one(paint, inner, holders(inner.width), (value, None), now),
-                    (Item::Reference(value), Some(Item::Reference(was))) => one(paint, inner, HELD, (value, Some(was)), now),
-                    (Item::Reference(value), _) => one(paint, inner, HELD, (value, None), now),
+                    (Item::Reference(value), Some(Item::Reference(was))) => one(paint, inner, held(inner.width), (value, Some(was)), now),
+                    (Item::Reference(value), _) => one(paint, inner, held(inner.width), (value, None), now),
                     (Item::Object(value), Some(Item::Object(was))) => one(paint, inner, OBJECTS, (value, Some(was)), now),
                     (Item::Object(value), _) => one(paint, inner, OBJECTS, (value, None), now),
                     (Item::Task(value), Some(Item::Task(was))) => one(paint, inner, TASKS, (value, Some(was)), now),
@@ -393,7 +393,8 @@ fn rows(app: &App, paint: &mut Paint<'_>, area: Rect, sections: &[Section<'_>]) 
             }
             Line::More(at) => {
                 let left = sections[at].total.saturating_sub(sections[at].items.len() as u64);
-                let text = format!("… {} more", grouped(left));
+                let rest = if sections[at].items.is_empty() { ", none of them listed here" } else { " more" };
+                let text = format!("… {}{rest}", grouped(left));
                 paint.text(here.x + MARGIN, here.y, here.width.saturating_sub(MARGIN), &text, Role::Dim);
             }
         }

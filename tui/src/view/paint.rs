@@ -99,10 +99,18 @@ impl Paint<'_> {
         }
     }
 
-    /// A sentence in the middle of an area that has nothing else to show.
+    /// A sentence in an area that has nothing else to show.
     pub fn sentence(&mut self, area: Rect, text: &str) {
-        if area.height > 0 && area.width > 2 * MARGIN {
-            let y = area.y + u16::from(area.height > 2);
+        self.sentences(area, &[text]);
+    }
+
+    /// Sentences below one another in an area that has nothing else to show, as many as there is room for.
+    pub fn sentences(&mut self, area: Rect, texts: &[&str]) {
+        if area.width <= 2 * MARGIN {
+            return;
+        }
+        let first = area.y + u16::from(area.height > 2);
+        for (text, y) in texts.iter().zip(first..area.bottom()) {
             self.text(area.x + MARGIN, y, area.width - 2 * MARGIN, text, Role::Dim);
         }
     }

@@ -18,6 +18,7 @@ fn totals(_: &Window, totals: &Totals) -> String {
 
 /// Draws it.
 pub fn draw(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect) {
-    let words = Words { title: "Post-mortem", empty: "no process died in the last minute", totals };
+    let how = "who is killed or crashes is listed here with what it held";
+    let words = Words { title: "Post-mortem", empty: "no process died in the last minute", how, totals };
     table::<PostMortemRow>(app, slot, paint, area, POST_MORTEM, &words);
 }

@@ -45,11 +45,16 @@ pub fn gauge(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, row: &PressureRow)
     }
 }
 
+/// Who is next, in as few words as there are.
+#[must_use]
+pub fn who(victim: &VictimRow) -> String {
+    victim.task.as_ref().map_or_else(|| victim.pid.to_string(), |task| format!("{} {}", victim.pid, task_label(task)))
+}
+
 /// Who is next, in a few words; the reason where there is room for it.
 #[must_use]
 pub fn next(victim: &VictimRow) -> String {
-    let task = victim.task.as_ref().map_or_else(String::new, |task| format!(" {}", task_label(task)));
-    format!("worker {}{task}, {}", victim.pid, size(victim.bytes))
+    format!("worker {}, {}", who(victim), size(victim.bytes))
 }
 
 /// Draws the region, its title included.
@@ -85,7 +90,7 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let from = paint.figure(from, y, room(from), (&figures(row), before.as_deref()), text(role(row))) + 2;
     paint.text(from, y, room(from), &formula, Role::Dim);
     threshold(paint, at, y + 1, room(at), row);
-    who(paint, at, y + 2, room(at), row);
+    goes(paint, at, y + 2, room(at), row);
 }
 
 /// The role of a figure beside the bar: it is no less readable when all is calm.
@@ -106,7 +111,7 @@ fn threshold(paint: &mut Paint<'_>, x: u16, y: u16, room: u16, row: &PressureRow
     paint.line(x, y, room, &[(&figure, Role::Text), (&share, Role::Dim), (dry, Role::Warn), (&stalled, Role::Dim)]);
 }
 
-fn who(paint: &mut Paint<'_>, x: u16, y: u16, room: u16, row: &PressureRow) {
+fn goes(paint: &mut Paint<'_>, x: u16, y: u16, room: u16, row: &PressureRow) {
     if row.dying > 0 {
         let dying = format!("{} dying: nobody else goes until then", things(row.dying.into(), "worker is", "workers are"));
         paint.text(x, y, room, &dying, Role::Bad);

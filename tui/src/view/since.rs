@@ -80,7 +80,7 @@ fn sign(number: i64) -> &'static str {
     }
 }
 
-/// `since 14:03:22 +34, +12.0M` for a table's title; nothing without a mark.
+/// `since 14:03:22 +34, +12.0M` for a table's title: rows, then bytes; nothing without a mark.
 #[must_use]
 pub fn note(app: &App, slot: Slot) -> Option<String> {
     let mark = app.mark()?;
@@ -88,8 +88,10 @@ pub fn note(app: &App, slot: Slot) -> Option<String> {
     Some(match app.since_totals(slot) {
         None => format!("since {at}"),
         Some((rows, bytes)) => {
-            let bytes = if bytes == 0 { String::new() } else { format!(", {}{}", sign(bytes), size(bytes.unsigned_abs())) };
-            format!("since {at} {}{}{bytes}", if rows >= 0 { "+" } else { "-" }, count(rows.unsigned_abs()))
+            let rows = (rows != 0 || bytes == 0).then(|| format!("{}{}", if rows >= 0 { "+" } else { "-" }, count(rows.unsigned_abs())));
+            let bytes = (bytes != 0).then(|| format!("{}{}", sign(bytes), size(bytes.unsigned_abs())));
+            let parts: Vec<String> = rows.into_iter().chain(bytes).collect();
+            format!("since {at} {}", parts.join(", "))
         }
     })
 }

@@ -14,13 +14,18 @@ use super::since;
 use super::source;
 use super::table::{self, Column, Fitted};
 use super::theme::Role;
-use super::window::{Words, title, why_empty};
+use super::window::{Words, matched, title, why_empty};
 use crate::app::App;
 use crate::app::geometry::{Excerpt, shape};
 use crate::app::mark::Since;
 use crate::app::subscribe::Slot;
 use crate::app::tree::TreeRow;
 use crate::model::Window;
+
+/// Why there is no site.
+pub(super) const NO_SITES: &str = "no object is alive: no line of code holds memory";
+/// How there come to be objects.
+pub(super) const NO_OBJECTS: &str = "put() and calls of tasks make some; plasmon demo shows it";
 
 /// The figures of a site or of a file's sum; the place is drawn as a tree.
 const FIGURES: &[Column<SiteRow>] = &[
@@ -42,8 +47,12 @@ fn kind(site: &Site) -> &str {
 
 /// Of more sites than are here, how many those are: below the last of them there may be no line that says so.
 fn totals(window: &Window, totals: &Totals) -> String {
-    let (here, sites) = (window.keys.len() as u64, things(totals.matched, "site", "sites"));
-    let sites = if here < totals.matched { format!("the first {} of {sites}", grouped(here)) } else { sites };
+    let (here, all) = (window.keys.len() as u64, totals.matched);
+    let sites = if here < all {
+        format!("the first {} of {}", grouped(here), things(all, "site", "sites"))
+    } else {
+        matched(totals, "site", "sites")
+    };
     format!("{sites} · {}", size(totals.bytes))
 }
 
@@ -59,10 +68,10 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     };
     let inner = since::beside(app, left, false);
     let places = table::fit_set(app, Slot::Main, paint, FIGURES, inner.width);
-    let words = Words { title: "Sites", empty: "no object is alive, so no line of code has created one", totals };
+    let words = Words { title: "Sites", empty: NO_SITES, how: NO_OBJECTS, totals };
     title(app, Slot::Main, paint, left, &words);
     let Some((rows, sites)) = app.tree().filter(|(rows, _)| !rows.is_empty()) else {
-        return paint.sentence(Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &why_empty(app, Slot::Main, &words));
+        return why_empty(app, Slot::Main, paint, Rect { y: left.y + 1, height: left.height.saturating_sub(1), ..left }, &words);
     };
     since::head(app, paint, Rect { y: left.y + 1, height: 1, ..left }, false);
     let sort = app.sorted_by().filter(|_| app.mark().is_none() || list_is_sorted(app));

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use super::columns::{QUEUE, SPILL_FILES, STORAGE_EVENTS};
 use super::facts::{self, Fact, fact};
-use super::format::{grouped, percent, size, span, things, width};
+use super::format::{grouped, percent, size, span, width};
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 use super::window::Words;
@@ -19,6 +19,8 @@ use crate::model::alert::{Level, alert, forecast, trouble};
 
 /// Cells of a line's name.
 const NAME: u16 = 9;
+/// Cells that the bar of what is on disk has at least.
+const LEAST_BAR: u16 = 8;
 
 /// Draws all regions.
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
@@ -142,11 +144,16 @@ fn bar(paint: &mut Paint<'_>, x: u16, y: u16, end: u16, store: &StoreRow, was: O
         ("▒ ", Role::Warn, "dead ", size(spill.dead_bytes), was.map(|was| size(was.spill.dead_bytes))),
         ("▏ ", Role::Dim, "headers ", size(spill.header_bytes), was.map(|was| size(was.spill.header_bytes))),
     ];
-    let wide = parts.iter().map(|(_, _, name, figure, _)| 4 + width(name) + width(figure)).sum::<u16>();
-    let room = end.saturating_sub(x + NAME + wide);
+    let all = end.saturating_sub(x + NAME);
+    let wide = |parts: &[(&str, Role, &str, String, Option<String>)]| {
+        parts.iter().map(|(_, _, name, figure, _)| 4 + width(name) + width(figure)).sum::<u16>()
+    };
+    // A bar of a few cells says nothing: what is least, the headers, gives way to it.
+    let shown = if all.saturating_sub(wide(&parts)) < LEAST_BAR { &parts[..2] } else { &parts[..] };
+    let room = all.saturating_sub(wide(shown));
     disk::bar(paint, x + NAME, y, room, spill, disk::scale(store));
     let mut at = x + NAME + room;
-    for (glyph, role, name, figure, before) in &parts {
+    for (glyph, role, name, figure, before) in shown {
         at += 2;
         at = paint.line(at, y, end.saturating_sub(at), &[(glyph, *role), (name, Role::Dim)]);
         at = paint.figure(at, y, width(figure) + 1, (figure, before.as_deref()), Role::Text);
@@ -252,12 +259,11 @@ fn happened(app: &App, paint: &mut Paint<'_>, area: Rect) {
 }
 
 fn totals(_: &Window, totals: &Totals) -> String {
-    let all = things(totals.rows, "file", "files");
-    let all = if totals.matched == totals.rows { all } else { format!("{} of {all}", grouped(totals.matched)) };
-    format!("{all} · {} live", size(totals.bytes))
+    format!("{} · {} live", window::matched(totals, "file", "files"), size(totals.bytes))
 }
 
 fn files(app: &App, paint: &mut Paint<'_>, area: Rect) {
-    let words = Words { title: "Files", empty: "no spill file: all values are in memory", totals };
+    let how = "what does not fit the store is written to files";
+    let words = Words { title: "Files", empty: "no spill file: all values are in memory", how, totals };
     window::table::<SpillFileRow>(app, Slot::Main, paint, area, SPILL_FILES, &words);
 }

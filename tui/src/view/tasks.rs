@@ -5,25 +5,22 @@ use plasmon_protocol::stream::{GroupRow, Totals};
 use ratatui::layout::Rect;
 
 use super::columns::{GROUPS, TASKS};
-use super::format::{grouped, things};
+use super::format::grouped;
 use super::paint::Paint;
 use super::theme::Role;
-use super::window::{Words, is_folded, table};
+use super::window::{Words, is_folded, matched, table};
 use crate::app::App;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
 
 fn totals(_: &Window, totals: &Totals) -> String {
-    if totals.matched == totals.rows {
-        things(totals.rows, "task", "tasks")
-    } else {
-        format!("{} of {}", grouped(totals.matched), things(totals.rows, "task", "tasks"))
-    }
+    matched(totals, "task", "tasks")
 }
 
 /// Draws it.
 pub fn draw(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect) {
-    let words = Words { title: "Tasks", empty: "no task was submitted yet", totals };
+    let how = "a call of a remote function submits one: f.remote(..)";
+    let words = Words { title: "Tasks", empty: "no task was submitted yet", how, totals };
     if is_folded(app, slot) {
         // Tasks weigh nothing.
         return table::<GroupRow>(app, slot, paint, area, &GROUPS[1..], &words);

@@ -21,8 +21,17 @@ pub struct Words {
     pub title: &'static str,
     /// Why it has no rows when nothing filters them.
     pub empty: &'static str,
+    /// How rows come to be there; may be empty.
+    pub how: &'static str,
     /// Its totals, in a few words.
     pub totals: fn(&Window, &Totals) -> String,
+}
+
+/// How many rows there are; where not all pass the filter, how many of how many.
+#[must_use]
+pub fn matched(totals: &Totals, one: &str, many: &str) -> String {
+    let all = things(totals.rows, one, many);
+    if totals.matched == totals.rows { all } else { format!("{} of {all}", grouped(totals.matched)) }
 }
 
 /// What stands at the right of the title's rule: what is asked for, and what is not here. `sets` are those of columns.
@@ -39,7 +48,7 @@ pub fn notes(app: &App, slot: Slot, sets: usize) -> Vec<(String, Role)> {
         note.push((format!("{groups}by {group}"), Role::Text));
     }
     if (1..sets).contains(&list.columns) {
-        note.push((format!("W {}/{}", list.columns + 1, sets), Role::Accent));
+        note.push((format!("columns {} of {sets} (W)", list.columns + 1), Role::Accent));
     }
     if let Some(left_out) = left_out(app, slot) {
         note.push((left_out, Role::Warn));
@@ -70,7 +79,8 @@ pub fn title(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &W
     let cut: Vec<(std::borrow::Cow<'_, str>, Role)> = note
         .iter()
         .map(|(text, role)| {
-            let text = super::format::cut(text, left);
+            // A mark that something was cut says nothing alone.
+            let text = super::format::cut(text, if left < 4 { 0 } else { left });
             left = left.saturating_sub(super::format::width(&text));
             (text, *role)
         })
@@ -122,14 +132,17 @@ fn recorded(app: &App, slot: Slot, totals: &Totals) -> String {
     format!("{of}the {} {which} of {}", grouped(here), things(totals.rows, "row", "rows"))
 }
 
-/// What stands in for rows that are not there: why.
-#[must_use]
-pub fn why_empty(app: &App, slot: Slot, words: &Words) -> String {
+/// Says in place of rows why there are none, and how to get some.
+pub fn why_empty(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words: &Words) {
     let list = app.list(slot);
     match app.window(slot) {
-        None => app.why_not(slot),
-        Some(_) if !list.filter.is_empty() => format!("no row passes the filter `{}`", list.filter),
-        Some(_) => words.empty.to_owned(),
+        None => paint.sentence(area, &app.why_not(slot)),
+        Some(_) if !list.filter.is_empty() => {
+            let why = format!("no row passes the filter `{}`", list.filter);
+            let back = if app.crumbs().count() > 1 { "Esc goes back" } else { "Esc drops it" };
+            paint.sentences(area, &[&why, &format!("/ changes the filter, {back}")]);
+        }
+        Some(_) => paint.sentences(area, &[words.empty, words.how]),
     }
 }
 
@@ -148,7 +161,7 @@ pub fn table<R: Tabled + 'static>(app: &App, slot: Slot, paint: &mut Paint<'_>, 
     let rows = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
     let found = app.window(slot).and_then(|window| window.of::<R>().map(|rows| (window, rows)));
     let Some((window, found)) = found.filter(|(window, _)| window.count() > 0) else {
-        return paint.sentence(Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, &why_empty(app, slot, words));
+        return why_empty(app, slot, paint, Rect { y: head.y, height: area.height.saturating_sub(1), ..area }, words);
     };
     paint.slot = slot;
     since::head(app, paint, head, R::GROUPED);

@@ -35,10 +35,12 @@ pub(crate) fn full() -> Agent {
         row.objects *= MORE;
         row.references *= MORE;
         row.growth_bytes *= 3_000;
+        (row.own_bytes, row.own_objects) = (row.held_bytes, row.objects);
     });
     again(&mut agent.sites, 30, |row, nth| {
         row.site = long(&row.site, nth);
         row.held_bytes /= u64::from(nth / 10_000);
+        row.own_bytes = row.held_bytes;
     });
     agent.references.iter_mut().for_each(|row| row.size_bytes = row.size_bytes.map(|bytes| bytes * MORE));
     again(&mut agent.references, 4, |row, nth| row.object_id = ObjectKey { slot: nth, generation: 1 }.on(NODE));

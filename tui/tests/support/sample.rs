@@ -318,6 +318,10 @@ fn events(agent: &mut Agent) {
     }
 }
 
+fn count(agent: &Agent, of: impl Fn(TaskStatus) -> bool) -> u64 {
+    agent.tasks.iter().filter(|row| of(row.status)).count() as u64
+}
+
 fn store(agent: &mut Agent) {
     let bytes = |keep: fn(&ObjectRow) -> bool| agent.objects.iter().filter(|row| keep(row)).filter_map(|row| row.size_bytes).sum::<u64>();
     let chunk = |row: &ObjectRow| row.created_site.id.0 == 3;
@@ -373,8 +377,9 @@ fn store(agent: &mut Agent) {
             shared_read_bytes: pinned,
             drivers: 1,
             workers: 6,
-            tasks_pending: 9,
-            tasks_running: 2,
+            // As the agent counts them: what was sent to a worker runs.
+            tasks_pending: count(agent, |status| status < TaskStatus::SubmittedToWorker),
+            tasks_running: count(agent, |status| [TaskStatus::SubmittedToWorker, TaskStatus::Running].contains(&status)),
             tasks_finished: 1812,
             tasks_failed: 1,
             actors: 3,
@@ -419,7 +424,7 @@ fn node(agent: &Agent) -> NodeDetail {
             Check::new("stalls", "some program waited for memory 0.4 % of the last minute"),
             Check {
                 bytes: true,
-                ..Check::new("spill disk", "512 GiB of 931 GiB free in /mnt/fast/spill").of(450_000_000_000, 1_000_000_000_000)
+                ..Check::new("spill disk", "85 GiB of 112 GiB free in /mnt/fast/spill").of(28_600_000_000, 120_000_000_000)
             },
         ],
     }

@@ -137,7 +137,10 @@ impl Stage {
         }
         let site = &mut self.agent.sites[0];
         (site.held_bytes, site.objects, site.references) = (site.held_bytes + (12 << 20), site.objects + 24, site.references + 24);
-        self.agent.sites[2].held_bytes -= 8 << 20;
+        (site.own_bytes, site.own_objects) = (site.held_bytes, site.objects);
+        let site = &mut self.agent.sites[2];
+        (site.held_bytes, site.objects, site.references) = (site.held_bytes - (8 << 20), site.objects - 1, site.references - 1);
+        (site.own_bytes, site.own_objects) = (site.held_bytes, site.objects);
         self.agent.processes[1].heap_bytes += 3 << 20;
         (self.agent.processes[1].held_bytes, self.agent.processes[1].references) = (421 << 20, 510);
         self.agent.objects.iter_mut().for_each(|row| row.references += 1);

@@ -268,6 +268,26 @@ fn whoever_goes_to_the_end_of_the_sites_gets_more_of_them() {
     let [Effect::Save { text, .. }] = &press(&mut app, "xt")[..] else { panic!("nothing is saved") };
     assert!(text.contains("the first 2,000 of 2,600 sites"), "{text}");
     assert_eq!(tables(&press(&mut app, "gG")), 0, "what is here stays");
+
+    // Put together once, not for every message: again when one of them has changed.
+    let first_row = |app: &App| app.window(Slot::Main).unwrap().of::<SiteRow>().unwrap().as_ptr();
+    let before = first_row(&app);
+    app.update(Msg::Tick(1_000_100));
+    press(&mut app, "k");
+    assert_eq!(first_row(&app), before);
+    let totals = Totals { rows: 2_600, matched: 2_600, ..Totals::default() };
+    let id = app.subscriptions.id(Slot::More(2)).unwrap();
+    let changed = Body::Delta { id, totals, start: 1_000, order: None, rows: Rows::Sites(sites(&[(1_001, 77)])) };
+    app.update(Msg::Frame(Box::new(Frame { seq: seq + 1, at_ms: 1_000_000, missed: 0, body: changed })));
+    let of = |app: &App, at: usize| app.window(Slot::Main).unwrap().of::<SiteRow>().unwrap()[at].held_bytes;
+    assert_eq!((of(&app, 1_000), of(&app, 1_001)), (77, 8_999));
+    // What stands still stays what it is, and what is live again is not taken for it.
+    press(&mut app, " ");
+    let changed = Body::Delta { id, totals, start: 1_000, order: None, rows: Rows::Sites(sites(&[(1_001, 78)])) };
+    app.update(Msg::Frame(Box::new(Frame { seq: seq + 2, at_ms: 1_000_000, missed: 0, body: changed })));
+    assert_eq!(of(&app, 1_000), 77);
+    press(&mut app, " ");
+    assert_eq!(of(&app, 1_000), 78);
 }
 
 #[test]
@@ -283,7 +303,7 @@ fn columns_without_room_are_shown_on_demand() {
     let usual = head(&mut app);
     press(&mut app, "W");
     let other = head(&mut app);
-    assert!(other[0].contains(" W 2/") && other[1] != usual[1] && other[1].contains("size"), "{other:?}");
+    assert!(other[0].contains(" columns 2 of ") && other[1] != usual[1] && other[1].contains("size"), "{other:?}");
     let mut rounds = 1;
     while head(&mut app) != usual {
         press(&mut app, "W");
