@@ -344,3 +344,11 @@ def test_a_store_that_is_full_says_who_holds_it() -> None:
     gc.collect()
     until("everything is free", lambda: not rows())
     plasmon.put(np.ones(100 << 20, np.uint8))
+
+
+def test_what_was_just_put_is_there() -> None:
+    # Whether the agent has come to it or not.
+    for _ in range(100):
+        reference = plasmon.put(1)
+        assert plasmon.wait([reference], timeout=0) == ([reference], [])
+    assert "is there" in plasmon.put(1)._repr_html_()

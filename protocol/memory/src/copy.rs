@@ -23,7 +23,8 @@ pub unsafe fn copy_past_caches(from: *const u8, to: *mut u8, count: usize) {
         to.copy_from_nonoverlapping(from, head);
         for at in (head..end).step_by(LINE) {
             let (source, target) = (from.add(at).cast::<__m128i>(), to.add(at).cast::<__m128i>());
-            let line = [_mm_loadu_si128(source), _mm_loadu_si128(source.add(1)), _mm_loadu_si128(source.add(2)), _mm_loadu_si128(source.add(3))];
+            let line =
+                [_mm_loadu_si128(source), _mm_loadu_si128(source.add(1)), _mm_loadu_si128(source.add(2)), _mm_loadu_si128(source.add(3))];
             _mm_stream_si128(target, line[0]);
             _mm_stream_si128(target.add(1), line[1]);
             _mm_stream_si128(target.add(2), line[2]);

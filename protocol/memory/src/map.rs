@@ -104,7 +104,8 @@ impl Drop for Map {
 fn place_for(len: usize) -> io::Result<*mut c_void> {
     let room = len.checked_add(HUGE as usize).ok_or(io::ErrorKind::OutOfMemory)?;
     // SAFETY: new memory, wherever the kernel finds room, which nobody may use.
-    let free = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)? };
+    let free =
+        unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)? };
     // SAFETY: what was just mapped.
     unsafe { rustix::mm::munmap(free, room)? };
     Ok(free.map_addr(|begin| begin.next_multiple_of(HUGE as usize)))
