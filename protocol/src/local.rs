@@ -7,7 +7,7 @@ mod short;
 
 use serde::{Deserialize, Serialize};
 
-pub use short::Short;
+pub use short::{LONGEST_SHORT, Room, Short};
 
 use crate::error::Error;
 use crate::id::{JobId, NodeId, ObjectKey, ProcessId, TaskKey};

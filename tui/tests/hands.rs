@@ -68,7 +68,8 @@ fn the_mouse_goes_selects_and_sorts_while_it_is_ours() {
     click(&mut screen, "agent");
     screen.shows(&["─ Process ─", "› agent "]);
     click(&mut screen, "6 Processes");
-    screen.shows(&["─ Processes "]);
+    // The footer offers more as soon as there is a row.
+    screen.shows(&["─ Processes ", "▸"]);
     click(&mut screen, "? help");
     screen.shows(&["─ Help ─"]);
     screen.press("\x1b");
@@ -85,7 +86,7 @@ fn the_mouse_goes_selects_and_sorts_while_it_is_ours() {
 fn a_view_is_saved_as_text_json_and_a_picture() {
     let place = Place::new();
     let (daemon, mut screen) = open(&place, 120, 40);
-    screen.press_for("6", &["─ Processes ", "agent"]);
+    screen.press_for("6", &["─ Processes ", "▸", "agent"]);
     let saved = |ending: &str| {
         let files = std::fs::read_dir(place.path()).unwrap().map(|file| file.unwrap().path());
         let mut files = files.filter(|path| path.extension().is_some_and(|found| found == ending));
@@ -141,16 +142,19 @@ fn several_agents_are_one_dashboard_with_a_node_column() {
     }
     // Ids of processes are each agent's own; the second's page is the second's.
     until("the second agent's row to be selected", || {
-        let selected = screen.text().lines().any(|line| line.starts_with('▸') && line.contains(&two.pid.to_string()));
-        if !selected {
-            screen.press("j");
+        // The larger heap comes first, whose that may be by now.
+        let text = screen.text();
+        let at = |seen: &dyn Fn(&str) -> bool| text.lines().position(seen);
+        let (selected, wanted) = (at(&|line| line.starts_with('▸')), at(&|line| line.contains(&two.pid.to_string())));
+        if selected != wanted {
+            screen.press(if wanted < selected { "k" } else { "j" });
             std::thread::sleep(Duration::from_millis(100));
         }
-        selected.then_some(())
+        (selected.is_some() && selected == wanted).then_some(())
     });
     screen.press_for("\r", &["─ Process ─", &format!("agent {}", two.pid)]);
     screen.press_for("9", &["─ Node ─", &format!("{here} "), &format!("{there} ")]);
-    screen.press_for("7", &["─ Events "]);
+    screen.press_for("7", &["─ Events ", &format!("agent {here} ready"), &format!("agent {there} ready")]);
     // One that is lost leaves its rows, and is named.
     assert_eq!(second.stop(), Some(0));
     screen.shows(&[&format!("{there} lost "), ", its rows are of then", "live"]);
@@ -256,7 +260,7 @@ fn a_storm_of_sizes_leaves_a_whole_picture() {
         }
     }
     screen.resize(90, 30);
-    screen.press_for("6", &["─ Processes ", "agent"]);
+    screen.press_for("6", &["─ Processes ", "▸", "agent"]);
     screen.press_for(" ", &["FROZEN"]);
     let before = |text: String| text.lines().skip(1).collect::<Vec<_>>().join("\n");
     // Drawn anew, it is the same; what was on its way when it froze may still have come once.
@@ -346,11 +350,11 @@ fn the_sites_of_a_program_that_tells_stacks_are_a_tree_by_what_called_what() {
         connection.put(bytes, site, &[], false, |to, _| to.fill(7)).unwrap()
     };
     let held = [put(&load, 3 << 20), put(&load, 3 << 20), put(&step, 1 << 20)];
-    let tree =
-        screen.press_for("3", &["- main › fit train.py:61", "├ batches › next_batch › to_shared train.py:77", "└ forward train.py:35"]);
+    screen.press_for("3", &["- main › fit train.py:61", "├ batches › next_batch › to_shared train.py:77", "└ forward train.py:35"]);
     let line = |text: &str, part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_default().to_owned();
-    assert!(line(&tree, "fit train.py:61").contains("7.00M     0B"), "held and own: {tree}");
-    assert!(line(&tree, "to_shared").contains("6.00M  6.00M"), "{tree}");
+    screen.wait_for("held and own", |tree| {
+        line(tree, "fit train.py:61").contains("7.00M     0B") && line(tree, "to_shared").contains("6.00M  6.00M")
+    });
     screen.press_for("e", &["├ - batches train.py:40", "└ - next_batch train.py:52", "└ to_shared train.py:77"]);
     screen.press_for("e", &["├ batches › next_batch › to_shared"]);
     screen.press_for("z", &["+ main › fit train.py:61  2 sites"]);

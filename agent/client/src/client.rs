@@ -3,9 +3,10 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use plasmon_memory::biased::{Biased, Guard};
 use plasmon_memory::channel::Channel;
 use plasmon_memory::doorbell::Doorbell;
 use plasmon_memory::fork::{Mark, Own};
@@ -53,7 +54,7 @@ pub struct Connection {
     pub(crate) tasks: AtomicU32,
     /// A worker, not a driver.
     pub(crate) worker: bool,
-    outbound: Mutex<Outbound>,
+    outbound: Biased<Outbound>,
     agent_bell: Doorbell,
     own_bell: Doorbell,
     /// Closed when the connection ends and no view is left.
@@ -120,7 +121,7 @@ impl Client {
             sites: Sites::default(),
             tasks: AtomicU32::new(0),
             worker: parts.worker,
-            outbound: Mutex::new(Outbound { writer: Writer::default(), ring: parts.ring, buffer: Vec::new(), rung: AgentRest::default() }),
+            outbound: Biased::new(Outbound { writer: Writer::default(), ring: parts.ring, buffer: Vec::new(), rung: AgentRest::default() }),
             agent_bell: parts.agent_bell,
             own_bell: parts.own_bell,
             channel: Mutex::new(Some(parts.channel)),
@@ -161,6 +162,15 @@ impl Client {
         Ok(())
     }
 
+    /// The same for a message that is encoded already.
+    #[inline]
+    pub(crate) fn push_short(&self, short: &Short) -> Result<(), Error> {
+        let mut sender = self.sender()?;
+        sender.push_short(short)?;
+        sender.finish(false);
+        Ok(())
+    }
+
     /// Sends a message whose effect somebody waits for.
     pub(crate) fn push_urgent(&self, message: &ToAgent<'_>) -> Result<(), Error> {
         let mut sender = self.sender()?;
@@ -176,7 +186,7 @@ impl Client {
             return true;
         }
         // Whoever has the lock may be waiting for the same room.
-        let Some(outbound) = self.try_outbound() else { return false };
+        let Some(outbound) = self.outbound.try_lock() else { return false };
         let mut sender = Sender { client: self, outbound };
         let pushed = sender.try_push(message).unwrap_or(true);
         sender.finish(urgent);
@@ -188,32 +198,19 @@ impl Client {
     pub(crate) fn sender(&self) -> Result<Sender<'_>, Error> {
         // Before the lock too: who is woken by the connection's end may be called by a thread that holds it.
         self.alive()?;
-        let outbound = self.outbound();
+        let outbound = self.outbound.lock();
         self.alive()?;
         Ok(Sender { client: self, outbound })
     }
 
-    #[inline]
-    fn outbound(&self) -> MutexGuard<'_, Outbound> {
-        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn try_outbound(&self) -> Option<MutexGuard<'_, Outbound>> {
-        match self.outbound.try_lock() {
-            Ok(outbound) => Some(outbound),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
     /// The leases and slots, unless another thread has them: it may wait for room in the ring. For the thread that makes it.
     pub(crate) fn try_writer(&self) -> Option<Leases<'_>> {
-        self.try_outbound().map(Leases)
+        self.outbound.try_lock().map(Leases)
     }
 
     /// The leases and slots. Nothing is sent while they are held, but through [`Sender::writer`].
     pub(crate) fn writer(&self) -> Leases<'_> {
-        Leases(self.outbound())
+        Leases(self.outbound.lock())
     }
 
     /// Whether the connection still serves.
@@ -420,7 +417,7 @@ impl Drop for InPool<'_> {
 }
 
 /// See [`Client::writer`].
-pub(crate) struct Leases<'a>(MutexGuard<'a, Outbound>);
+pub(crate) struct Leases<'a>(Guard<'a, Outbound>);
 
 impl Deref for Leases<'_> {
     type Target = Writer;
@@ -439,7 +436,7 @@ impl DerefMut for Leases<'_> {
 /// The ring to the agent, for as long as one thread sends.
 pub(crate) struct Sender<'a> {
     client: &'a Client,
-    outbound: MutexGuard<'a, Outbound>,
+    outbound: Guard<'a, Outbound>,
 }
 
 impl Sender<'_> {
@@ -453,11 +450,16 @@ impl Sender<'_> {
     #[inline]
     fn try_push(&mut self, message: &ToAgent<'_>) -> Result<bool, Error> {
         if let Some(short) = Short::of(message) {
-            return Ok(self.outbound.ring.push(&short));
+            return Ok(self.try_push_short(&short));
         }
         self.encode(message)?;
         let outbound = &mut *self.outbound;
         Ok(outbound.ring.push(&outbound.buffer))
+    }
+
+    #[inline]
+    fn try_push_short(&mut self, short: &Short) -> bool {
+        self.outbound.ring.push_short(short)
     }
 
     fn encode(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
@@ -477,13 +479,19 @@ impl Sender<'_> {
     /// Appends a message; waits while the ring is full.
     #[inline]
     pub(crate) fn push(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
-        if self.try_push(message)? { Ok(()) } else { self.push_when_there_is_room(message) }
+        if self.try_push(message)? { Ok(()) } else { self.when_there_is_room(|sender| sender.try_push(message)) }
+    }
+
+    /// The same for a message that is encoded already.
+    #[inline]
+    pub(crate) fn push_short(&mut self, short: &Short) -> Result<(), Error> {
+        if self.try_push_short(short) { Ok(()) } else { self.when_there_is_room(|sender| Ok(sender.try_push_short(short))) }
     }
 
     #[cold]
-    fn push_when_there_is_room(&mut self, message: &ToAgent<'_>) -> Result<(), Error> {
+    fn when_there_is_room(&mut self, mut push: impl FnMut(&mut Self) -> Result<bool, Error>) -> Result<(), Error> {
         let (mut rounds, mut pause) = (0_u32, FULL);
-        while !self.try_push(message)? {
+        while !push(self)? {
             self.client.alive()?;
             rounds += 1;
             // The service thread may wait here too: somebody must notice that nobody drains any more.
@@ -499,7 +507,12 @@ impl Sender<'_> {
     }
 
     /// Stages references for the next message.
+    #[inline]
     pub(crate) fn stage(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
+        if references.is_empty() { Ok(()) } else { self.stage_some(references) }
+    }
+
+    fn stage_some(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
         references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))?;
         failpoint!("staged");
         Ok(())
@@ -517,7 +530,8 @@ impl Sender<'_> {
     #[inline]
     pub(crate) fn finish(mut self, urgent: bool) {
         failpoint!("before_wake");
-        let rest = self.client.slots.agent_rest_after_push();
+        let slots = &self.client.slots;
+        let rest = if urgent { slots.agent_rest_after_push() } else { slots.agent_sleep_after_push() };
         let ring = match rest.state() {
             AgentState::Awake => false,
             AgentState::Napping => urgent || self.outbound.ring.free() < self.outbound.ring.capacity() as u64 / 2,

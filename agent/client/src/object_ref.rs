@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
+use plasmon_memory::counted::Counted;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey};
-use plasmon_protocol::local::ToAgent;
+use plasmon_protocol::local::{Short, ToAgent};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::client::Client;
@@ -62,27 +63,27 @@ impl Drop for Handle {
         let key = self.key;
         let kept = *self.kept.get_mut();
         // Without an agent there is no count.
-        let _ = self.client.push(&if kept { ToAgent::DropViews { key } } else { ToAgent::DropLocal { key } });
+        let _ = if kept { self.client.push(&ToAgent::DropViews { key }) } else { self.client.push_short(&Short::drop_local(key)) };
     }
 }
 
 /// One of those that hold a handle as a reference does. With the last of them the agent is told that only views are left, if there are any.
-pub struct Held(Arc<Handle>);
+pub struct Held(Counted<Handle>);
 
 impl Held {
     pub(crate) fn new(client: Arc<Client>, key: ObjectKey) -> Self {
-        Self(Arc::new(Handle::new(client, key)))
+        Self(Counted::new(Handle::new(client, key)))
     }
 
     /// For a view, which holds nothing: it only keeps.
     #[inline]
-    pub(crate) fn keep(&self) -> Arc<Handle> {
-        Arc::clone(&self.0)
+    pub(crate) fn keep(&self) -> Counted<Handle> {
+        self.0.clone()
     }
 
     #[cold]
     fn leave(&self) {
-        if self.0.holders.fetch_sub(1, Ordering::AcqRel) == 1 && Arc::strong_count(&self.0) > 1 {
+        if self.0.holders.fetch_sub(1, Ordering::AcqRel) == 1 && !self.0.is_only() {
             // Before this one lets go: the word that they are gone is sent by the last that lets go.
             let _ = self.0.client.push(&ToAgent::KeepViews { key: self.0.key });
             failpoint!("views_kept");
@@ -104,7 +105,7 @@ impl Clone for Held {
     #[inline]
     fn clone(&self) -> Self {
         self.0.holders.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        Self(self.0.clone())
     }
 }
 
@@ -112,7 +113,7 @@ impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
         // Who is alone stays alone: nobody is there who could make another.
-        if Arc::strong_count(&self.0) > 1 {
+        if !self.0.is_only() {
             self.leave();
         }
     }

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 
+use plasmon_memory::counted::Counted;
 use plasmon_memory::number::{Number, bytes_as_numbers};
 use plasmon_memory::pin::PinIndex;
 use plasmon_protocol::error::Error;
@@ -30,7 +31,7 @@ pub(crate) struct Pin {
 /// Why the object lives as long as the pin.
 enum Keeper {
     /// The handle that it was got by. The agent finds in the pin table that it is viewed.
-    Handle(Arc<Handle>),
+    Handle(Counted<Handle>),
     /// The agent counts the pin, or will soon; or the object is only read for as long as something else keeps it.
     Agent(Arc<Client>, ObjectKey),
 }
@@ -113,7 +114,7 @@ impl Pin {
     /// The same once more: of one that the agent does not count.
     fn share(&self) -> Self {
         let keeper = match &self.keeper {
-            Keeper::Handle(handle) => Keeper::Handle(Arc::clone(handle)),
+            Keeper::Handle(handle) => Keeper::Handle(handle.clone()),
             Keeper::Agent(client, key) => Keeper::Agent(Arc::clone(client), *key),
         };
         let index = self.index.as_ref().map(|index| self.client().words.pins().share(index));

@@ -11,7 +11,7 @@ use plasmon_memory::pool::{Draft, WriteRange};
 use plasmon_memory::slot::SlotState;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{Memory, SLOT_BLOCK, SMALL, ToAgent, Value};
+use plasmon_protocol::local::{Memory, SLOT_BLOCK, SMALL, Short, ToAgent, Value};
 
 use crate::client::{Client, Sender};
 use crate::request::Answer;
@@ -248,12 +248,12 @@ pub(crate) fn put(
             // While somebody has the leases the connection stays open, if it is open now.
             let mut sender = client.sender()?;
             let writer = sender.writer();
-            if writer.chunk(client, length).is_none() {
+            if !writer.has_chunk(client, length) {
                 false
             } else if let Some(key) = writer.free_slot(client) {
                 let put = writer.write(length, |room| fill(room, &Reach::all())).and_then(|memory| {
                     sender.stage(contains)?;
-                    sender.push(&ToAgent::Put { key, memory, site, hidden })
+                    sender.push_short(&Short::put(key, memory, site, hidden))
                 });
                 let writer = sender.writer();
                 if put.is_ok() {
@@ -282,7 +282,7 @@ fn small(
         {
             let mut sender = client.sender()?;
             let writer = sender.writer();
-            if writer.chunk(client, length).is_some() {
+            if writer.has_chunk(client, length) {
                 let memory = writer.write(length, fill)?;
                 publish(&mut sender, memory)?;
                 sender.writer().count_published();
@@ -302,7 +302,7 @@ pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[Object
     failpoint!("sealed");
     let mut sender = client.sender()?;
     sender.stage(contains)?;
-    sender.push(&ToAgent::Put { key, memory, site, hidden })?;
+    sender.push_short(&Short::put(key, memory, site, hidden))?;
     sender.finish(false);
     settle_slot(client, key, true);
     Ok(key)
@@ -481,19 +481,24 @@ fn ask_for_chunk(client: &Client, length: u64, site: u32) -> Result<(), Error> {
 }
 
 impl Writer {
-    /// The chunk to write `length` bytes into: the current one, or an older one whose objects are all gone.
-    fn chunk(&mut self, client: &Client, length: u64) -> Option<&mut Lease> {
+    /// Finds the chunk to write `length` bytes into: the current one, or an older one whose objects are all gone.
+    /// False when there is none.
+    #[inline]
+    fn has_chunk(&mut self, client: &Client, length: u64) -> bool {
         let fits = |lease: &Lease| lease.range.remaining() >= length.max(1);
-        if self.chunks.last().is_some_and(fits) {
-            return self.chunks.last_mut();
-        }
-        let index = self.chunks.iter_mut().position(|chunk| chunk.is_free(client) && chunk.range.len() >= length && chunk.range.reset())?;
-        let chunk = self.chunks.remove(index);
-        self.chunks.push(chunk);
-        self.chunks.last_mut()
+        self.chunks.last().is_some_and(fits) || self.takes_an_older_chunk(client, length)
     }
 
-    /// Writes into the chunk that [`Writer::chunk`] has found. What follows under the same lock is the message that publishes it, so that
+    #[cold]
+    fn takes_an_older_chunk(&mut self, client: &Client, length: u64) -> bool {
+        let is_usable = |chunk: &mut Lease| chunk.is_free(client) && chunk.range.len() >= length && chunk.range.reset();
+        let Some(index) = self.chunks.iter_mut().position(is_usable) else { return false };
+        let chunk = self.chunks.remove(index);
+        self.chunks.push(chunk);
+        true
+    }
+
+    /// Writes into the chunk that [`Writer::has_chunk`] has found. What follows under the same lock is the message that publishes it, so that
     /// the objects of a chunk are published in the order of their places; and [`Writer::count_published`].
     #[inline]
     fn write(&mut self, length: u64, fill: impl FnOnce(&mut [u8])) -> Result<Memory, Error> {
@@ -518,11 +523,13 @@ impl Writer {
         Some(self.singles.swap_remove(index))
     }
 
+    #[inline]
     fn settle_slot(&mut self, key: ObjectKey, used: bool) {
         let generation = if used { key.generation } else { key.generation.wrapping_sub(1) };
         self.used.push_back(ObjectKey { generation, ..key });
     }
 
+    #[inline]
     fn free_slot(&mut self, client: &Client) -> Option<ObjectKey> {
         if let Some(key) = self.spare.pop() {
             return Some(next(key));
@@ -543,7 +550,7 @@ impl Writer {
         }
         self.patience -= 1;
         self.fresh.0 += 1;
-        let generation = client.slots.read(slot)?.generation;
+        let (generation, _) = client.slots.state(slot)?;
         Some(next(ObjectKey { slot, generation }))
     }
 
@@ -575,10 +582,12 @@ impl Writer {
 }
 
 /// Whether the agent has let go of the slot's last object.
+#[inline]
 fn is_free(client: &Client, key: ObjectKey) -> bool {
-    client.slots.read(key.slot).is_some_and(|entry| entry.state == SlotState::Free && entry.generation == key.generation)
+    client.slots.state(key.slot) == Some((key.generation, SlotState::Free))
 }
 
+#[inline]
 fn next(key: ObjectKey) -> ObjectKey {
     ObjectKey { slot: key.slot, generation: key.generation.wrapping_add(1).max(1) }
 }

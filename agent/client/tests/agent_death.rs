@@ -53,6 +53,8 @@ fn no_worker_outlives_a_killed_agent_and_the_next_start_sweeps() {
         let sibling = Standalone::start("--num-cpus 1");
         let agent = Standalone::start("--num-cpus 4");
         let session = agent.session.clone();
+        let recording = session.join("recording.ndjson");
+        eventually("it records", || recording.exists());
         Options::new().address(&session).init().unwrap();
         let tasks = [spin.remote("spins").unwrap(), sleep.remote("sleeps").unwrap(), sleep.remote("stopped").unwrap()];
         let workers = [worker("spins"), worker("sleeps"), worker("stopped")];
@@ -61,7 +63,6 @@ fn no_worker_outlives_a_killed_agent_and_the_next_start_sweeps() {
         agent.kill();
         for task in &tasks {
             let Err(Error::AgentDied { cause, .. }) = plasmon::get(task) else { panic!("a task of a dead agent ended") };
-            let recording = session.join("recording.ndjson");
             assert!(recording.exists() && cause.ends_with(&format!("plasmon replay {}", recording.display())), "{cause}");
         }
         eventually("its workers are gone", || !workers.iter().any(|pid| is_alive(*pid)));

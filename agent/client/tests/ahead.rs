@@ -120,6 +120,9 @@ fn a_worker_that_stands_still_keeps_nothing_back() {
         let tasks = submit("stands still");
         let pid = Flag::named("odd").wait().parse().unwrap();
         check(&tasks, &[ODD]);
+        support::eventually("it stands still", || {
+            std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
+        });
         go_on(pid);
         check(&tasks, &[]);
     });

@@ -8,8 +8,8 @@ use plasmon::{Error, ObjectRef, TaskOptions};
 use plasmon_protocol::record::ReferenceType::{CapturedInObject, LocalReference, PinnedInMemory, UsedByPendingTask};
 use plasmon_protocol::record::{EventKind, ProcessType};
 use support::{
-    Child, Flag, Viewer, alone, attach, check, content, descriptors, directory, eventually, is_alive, kill, publish, role, sessions, start,
-    worker_pids,
+    Child, Flag, Viewer, alone, attach, check, content, descriptors_of_agent, directory, eventually, is_alive, kill, publish, role,
+    sessions, start, worker_pids,
 };
 
 type Numbers = ObjectRef<[u64]>;
@@ -85,7 +85,7 @@ fn a_killed_driver_takes_its_rows_and_workers_along() {
         publish(&info);
         let mut viewer = Viewer::here();
         let mine = plasmon::put(&content(7, 5000)[..]).unwrap();
-        let held = descriptors(info.agent_pid);
+        let held = descriptors_of_agent(&info);
         let child = Child::start("driver");
         Flag::named("ready").wait();
         let victim = child.pid();
@@ -106,7 +106,7 @@ fn a_killed_driver_takes_its_rows_and_workers_along() {
         check(&plasmon::get(&mine).unwrap()).unwrap();
         assert_eq!(viewer.report().store.node.tasks_pending, 0);
         assert_eq!(viewer.report().store.node.used_cpus, 0.0);
-        eventually("its descriptors are closed", || descriptors(info.agent_pid) <= held);
+        eventually("its descriptors are closed", || descriptors_of_agent(&info) <= held);
         plasmon::get(&pid_of.remote().unwrap()).unwrap();
         drop(mine);
         viewer.until_empty();
@@ -231,7 +231,7 @@ fn a_task_goes_on_when_the_worker_that_submitted_it_is_killed() {
         assert_eq!(report.store.node.tasks_running, 1);
         Flag::named("go").raise();
         viewer.until_empty();
-        assert_eq!(viewer.report().store.node.tasks_finished, 1);
+        viewer.until("the reader has finished", |report| report.store.node.tasks_finished == 1);
     });
 }
 

@@ -2,13 +2,18 @@
 
 mod support;
 
-use plasmon::Error;
+use plasmon::{Error, ObjectRef};
 use plasmon_protocol::record::EventKind;
-use support::{Flag, Viewer, alone, at, check, content, start_without_disk};
+use support::{Flag, Viewer, alone, at, check, content, eventually, start_without_disk};
 
 #[plasmon::remote]
 fn make_full(length: u64) -> Vec<u64> {
     content(length, length as usize)
+}
+
+/// Puts as soon as there is room. An attempt ends after two seconds; on a busy machine the room may come later.
+fn put_at_last(numbers: &[u64]) -> ObjectRef<[u64]> {
+    (0..20).find_map(|_| plasmon::put(numbers).ok()).expect("room comes")
 }
 
 #[test]
@@ -24,7 +29,9 @@ fn a_full_store_says_who_holds_it() {
         let (full, full_at) = at!(plasmon::put(&numbers[..]).unwrap_err());
         let Error::ObjectStoreFull { asked, free, capacity, site, holders } = &full else { panic!("{full}") };
         assert_eq!((asked.0, capacity.0), (2 << 20, info.capacity));
-        assert_eq!(free.0, viewer.report().ledger().free_bytes);
+        // What is idle may have come back since.
+        let since = viewer.report().ledger().free_bytes;
+        assert!(free.0 > 0 && free.0 <= since && since < asked.0, "{free} of {since} are free");
         let name = "a_full_store_says_who_holds_it";
         let short = |place: support::Place| format!("{name} full_store.rs:{}", place.line);
         assert_eq!(*site, short(full_at));
@@ -54,10 +61,7 @@ fn a_create_waits_for_room() {
         start_without_disk(1.0, 8 << 20);
         let mut viewer = Viewer::here();
         let first = plasmon::put(&content(1, 3 << 18)[..]).unwrap();
-        let second = std::thread::spawn(|| {
-            // An attempt ends after two seconds; on a busy machine the room may come later.
-            (0..20).find_map(|_| plasmon::put(&content(2, 3 << 18)[..]).ok()).unwrap()
-        });
+        let second = std::thread::spawn(|| put_at_last(&content(2, 3 << 18)));
         viewer.until("a create waits", |report| report.store.creates_queued == 1);
         drop(first);
         let second = second.join().unwrap();
@@ -89,14 +93,15 @@ fn idle_memory_of_others_is_called_back() {
     alone(|| {
         let info = start_without_disk(2.0, 16 << 20);
         let mut viewer = Viewer::here();
-        // Driver and workers keep some memory warm.
-        let results: Vec<_> = (0..8).map(|length| make_full.remote(10 + length * 3000).unwrap()).collect();
-        results.iter().for_each(|result| check(&plasmon::get(result).unwrap()).unwrap());
-        let puts: Vec<_> = (0..50).map(|seed| plasmon::put(&content(seed, 2000)[..]).unwrap()).collect();
-        drop((results, puts));
-        let report = viewer.until_empty();
-        assert!(report.ledger().slack_bytes > 0);
-        let whole = plasmon::put(&content(1, info.capacity as usize / 8)[..]).unwrap();
+        // The agent tidies up at times, too.
+        eventually("driver and workers keep some memory warm", || {
+            let results: Vec<_> = (0..8).map(|length| make_full.remote(10 + length * 3000).unwrap()).collect();
+            results.iter().for_each(|result| check(&plasmon::get(result).unwrap()).unwrap());
+            let puts: Vec<_> = (0..50).map(|seed| plasmon::put(&content(seed, 2000)[..]).unwrap()).collect();
+            drop((results, puts));
+            viewer.until_empty().ledger().slack_bytes > 0
+        });
+        let whole = put_at_last(&content(1, info.capacity as usize / 8));
         assert_eq!(viewer.report().ledger().slack_bytes, 0);
         check(&plasmon::get(&whole).unwrap()).unwrap();
         drop(whole);
@@ -123,7 +128,7 @@ fn a_draft_that_a_worker_abandons_is_room_for_others() {
         Flag::named("go").raise();
         plasmon::get(&task).unwrap();
         drop(task);
-        let whole = plasmon::put(&content(1, info.capacity as usize / 8)[..]).unwrap();
+        let whole = put_at_last(&content(1, info.capacity as usize / 8));
         check(&plasmon::get(&whole).unwrap()).unwrap();
         drop(whole);
         viewer.until_empty();

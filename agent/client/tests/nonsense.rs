@@ -17,7 +17,7 @@ use nonsense::hellos;
 use nonsense::honest::Honest;
 use nonsense::raw::{PINS, Raw, readable, socket};
 use plasmon_protocol::record::EventKind;
-use support::{Child, Flag, Viewer, alone, attach, descriptors, eventually, publish, role, start, start_sized};
+use support::{Child, Flag, Viewer, alone, attach, descriptors_of_agent, eventually, publish, role, start, start_sized};
 
 /// Runs `body` while an honest driver works; in the end nothing of what `body` did is left.
 fn beside_an_honest_driver(body: impl FnOnce(&Honest, &mut Viewer)) {
@@ -30,12 +30,12 @@ fn beside_an_honest_driver(body: impl FnOnce(&Honest, &mut Viewer)) {
         honest.goes_on();
         eventually("its worker is there", || !support::worker_pids(&mut viewer).is_empty());
         publish(&info);
-        let before = descriptors(info.agent_pid);
+        let before = descriptors_of_agent(&info);
         body(&honest, &mut viewer);
         honest.goes_on();
         drop(end);
         working.join().expect("the honest driver found everything as it was");
-        eventually("the agent has the descriptors that it had", || descriptors(info.agent_pid) == before);
+        eventually("the agent has the descriptors that it had", || descriptors_of_agent(&info) == before);
     });
     viewer.until_empty();
 }

@@ -33,6 +33,11 @@ fn of(rows: &[ReferenceRow], pid: u32) -> Vec<ReferenceRow> {
     rows
 }
 
+/// Functions are told a little after the lines.
+fn is_told(row: &ReferenceRow) -> bool {
+    !row.call_site.function.is_empty() && !row.created_site.function.is_empty()
+}
+
 #[track_caller]
 fn only(mut entries: Vec<PostMortem>) -> PostMortem {
     assert_eq!(entries.len(), 1, "{entries:#?}");
@@ -48,8 +53,6 @@ fn a_killed_worker_leaves_its_rows_and_how_it_died_and_nothing_else() {
         let put = plasmon::put(&content(9, 4000)[..]).unwrap();
         let task = hoard.remote(&put, "never").unwrap();
         let worker: u32 = Flag::named("hoards").wait().parse().unwrap();
-        // Functions are told a little after the lines.
-        let is_told = |row: &ReferenceRow| !row.call_site.function.is_empty();
         let before = viewer.until("the hoard", |report| {
             let rows = of(&report.references, worker);
             rows.len() == 3 && rows.iter().all(is_told)
@@ -126,7 +129,7 @@ fn a_driver_is_listed_unless_it_says_that_it_goes_and_its_workers_are_not() {
         assert!(Flag::named("hoards").lower());
         let rude = Child::start("rude");
         let pid: u32 = Flag::named("rude").wait().parse().unwrap();
-        let held = of(&viewer.report().references, pid);
+        let held = of(&viewer.until("its sites are told", |report| report.references.iter().all(is_told)).references, pid);
         rude.kill();
         viewer.until("the rude one is gone", gone);
         let report = viewer.until("its worker is gone", |report| report.store.node.workers == 0);

@@ -52,6 +52,8 @@ fn a_put_and_a_result_are_local_references_of_the_driver() {
         let (result, call_at) = at!(double.remote(&put).unwrap());
         assert_eq!(plasmon::get(&result).unwrap()[999], 1998.0);
         let name = "a_put_and_a_result_are_local_references_of_the_driver";
+        // The task ends a little after its result is there.
+        viewer.until("the task has finished", |report| report.store.node.tasks_finished == 1);
         let report = viewer.until_rows(&[
             Expected::driver(put.id(), LocalReference, [1, 0, 0, 0]).at(PutObject, put_at, name).sized(BYTES),
             Expected::driver(result.id(), LocalReference, [1, 0, 0, 0]).at(TaskCall, call_at, name).sized(BYTES),

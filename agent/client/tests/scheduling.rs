@@ -104,6 +104,8 @@ fn no_more_tasks_run_at_once_than_there_are_cpus() {
         for (number, task) in (0..).zip(&tasks) {
             // As many as fit run; the others wait for a CPU, in their order.
             eventually("the next tasks run", || (number..9.min(number + 3)).all(|next| Flag::named(&format!("inside-{next}")).is_raised()));
+            // A task ends a little after its result is there.
+            viewer.until("those before have finished", |report| report.store.node.tasks_finished == number);
             let rows = viewer.tasks();
             let of_status = |status| rows.iter().filter(|row| row.status == status).count();
             let running = of_status(TaskStatus::Running) + of_status(TaskStatus::SubmittedToWorker);
@@ -115,7 +117,7 @@ fn no_more_tasks_run_at_once_than_there_are_cpus() {
             most.push(plasmon::get(task).unwrap());
         }
         assert!(most.iter().all(|most| *most <= 3), "{most:?}");
-        assert_eq!(viewer.report().store.node.tasks_finished, 9);
+        viewer.until("all have finished", |report| report.store.node.tasks_finished == 9);
         drop(tasks);
         viewer.until_empty();
     });
@@ -158,9 +160,11 @@ fn workers_are_used_again() {
         let pids: BTreeSet<u32> = (0..20).map(|_| plasmon::get(&pid_of.remote().unwrap()).unwrap()).collect();
         assert_eq!(pids.len(), 1, "{pids:?}");
         let mut viewer = Viewer::here();
-        let row = viewer.processes().into_iter().find(|row| row.process_type == ProcessType::Worker).unwrap();
-        assert!(pids.contains(&row.pid));
-        assert_eq!((row.tasks_done, &*row.state), (20, "idle"));
+        eventually("the last task has ended, too", || {
+            let row = viewer.processes().into_iter().find(|row| row.process_type == ProcessType::Worker).unwrap();
+            assert!(pids.contains(&row.pid));
+            (row.tasks_done, &*row.state) == (20, "idle")
+        });
     });
 }
 
@@ -257,6 +261,7 @@ fn a_killed_worker_costs_an_attempt() {
         assert_ne!(survivor, victim);
         let report = viewer.until("the row tells the attempt", |report| report.references.iter().any(|row| row.attempt == Some(2)));
         assert_eq!(report.references.len(), 1);
+        viewer.until("it has finished", |report| report.store.node.tasks_finished == 1);
         let row = viewer.tasks().into_iter().find(|row| row.name.ends_with("die_once")).unwrap();
         assert_eq!((row.status, row.attempt, row.worker_pid), (TaskStatus::Finished, 2, Some(survivor)));
         assert_eq!(viewer.events_of(EventKind::TaskRetried), 1);
@@ -350,7 +355,7 @@ fn many_threads_submit_at_once() {
                 });
             }
         });
-        assert_eq!(viewer.report().store.node.tasks_finished, 1600);
+        viewer.until("all have finished", |report| report.store.node.tasks_finished == 1600);
         viewer.until_empty();
     });
 }

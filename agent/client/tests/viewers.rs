@@ -113,6 +113,8 @@ fn a_window_over_a_long_table_is_that_of_the_whole_table() {
             for n in (round..held.len()).step_by(97) {
                 held[n] = plasmon::put(&vec![2; n % 10][..]).unwrap();
             }
+            // A new line's function is told a little later, and would be in the report alone.
+            viewer.until("functions are told", |report| report.references.iter().all(|row| !row.call_site.function.is_empty()));
             for (id, view) in (10..).zip(&views) {
                 viewer.subscribe(id, view.clone());
                 let (totals, rows) = viewer.snapshot(id);

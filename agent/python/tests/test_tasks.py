@@ -470,7 +470,8 @@ def test_what_is_cancelled_never_runs() -> None:
 
 
 def test_what_runs_is_interrupted_and_its_worker_goes_on(tmp_path: Path) -> None:
-    @plasmon.remote
+    # Each takes the whole node, so that there is one worker.
+    @plasmon.remote(num_cpus=2)
     def tells(begun: str, ended: str) -> None:
         open(begun, "w").close()
         try:
@@ -479,15 +480,15 @@ def test_what_runs_is_interrupted_and_its_worker_goes_on(tmp_path: Path) -> None
             open(ended, "w").close()
             raise
 
-    pid = plasmon.remote(os.getpid)
-    workers = {plasmon.get(pid.remote()) for _ in range(3)}
+    pid = plasmon.remote(num_cpus=2)(os.getpid)
+    worker = plasmon.get(pid.remote())
     running = tells.remote(str(tmp_path / "begun"), str(tmp_path / "ended"))
     until("it runs", (tmp_path / "begun").exists)
     plasmon.cancel(running)
     until("it was interrupted", (tmp_path / "ended").exists)
     with pytest.raises(plasmon.exceptions.TaskCancelledError):
         plasmon.get(running)
-    assert plasmon.get(pid.remote()) in workers
+    assert plasmon.get(pid.remote()) == worker
 
 
 @pytest.mark.parametrize("place", ["before it begins", "when it has begun", "before it is watched"])

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use plasmon_protocol::id::SpillFileId;
-use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, StatVfs};
 use rustix::io::Errno;
 
 use super::target::{NewFile, OldFile, SpillTarget, refused};
@@ -127,15 +127,20 @@ impl SpillTarget for Directory {
             (found, _) => found,
         };
         let found = found.map_err(|error| refused("read the free space of", &self.path.display(), error))?;
-        // What is kept back for the system counts as neither, as in `df`.
-        let used = found.f_blocks.saturating_sub(found.f_bfree);
-        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-        Ok(Some(DiskRoom { free: bytes(found.f_bavail), total: bytes(used.saturating_add(found.f_bavail)) }))
+        Ok(Some(room_of(&found)))
     }
 
     fn name(&self, file: SpillFileId) -> String {
         self.path.join(file.0.to_string()).display().to_string()
     }
+}
+
+/// What a file system has room for. What is kept back for the system counts as neither free nor taken, as in `df`.
+#[must_use]
+pub fn room_of(found: &StatVfs) -> DiskRoom {
+    let used = found.f_blocks.saturating_sub(found.f_bfree);
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    DiskRoom { free: bytes(found.f_bavail), total: bytes(used.saturating_add(found.f_bavail)) }
 }
 
 /// An open file.

@@ -9,7 +9,9 @@ use plasmon_protocol::size::Bytes;
 use rustix::process::{Resource, getrlimit};
 
 use super::Machine;
+use crate::disk::directory::room_of;
 use crate::session::spill::{ON_DISK, is_in_memory};
+use crate::spill::job::DiskRoom;
 
 /// The kernel that can fill shared pages ahead of need (`MADV_POPULATE_WRITE`).
 const KERNEL: (u32, u32) = (5, 14);
@@ -226,7 +228,7 @@ fn disk(path: &Path, capacity_bytes: Option<u64>) -> Check {
                 .advise(Severity::Error, "name another directory with --spill-dir");
         }
     };
-    let (total, free) = (found.f_blocks.saturating_mul(found.f_frsize), found.f_bavail.saturating_mul(found.f_frsize));
+    let DiskRoom { free, total } = room_of(&found);
     if total == 0 {
         return Check::new(subject, format!("no files can be kept in {}", path.display()))
             .advise(Severity::Error, "name a directory on a disk with --spill-dir");

@@ -24,16 +24,17 @@ fn clients_wait_for_descriptors_and_the_agent_does_not_spin() {
         let mut first = Guest::at(socket, "/bin/true");
         // Not so many that the system counts too many descriptors that are under way in sockets.
         let mut waiting: Vec<Knocking> = (0..limit / 3).map(|_| Knocking::at(socket, "/bin/true")).collect();
-        until("accepting to rest", || (lines("clients that connect wait") == 1).then_some(()));
+        // What the agent opens for a moment may tip the balance, too: it rests, goes on, and rests again.
+        until("accepting to rest", || (lines("clients that connect wait") > lines("clients that connect are taken again")).then_some(()));
         // Those that are in go on, and viewers come.
         first.slots(1).unwrap();
         hello(&daemon);
         assert!(daemon.descriptors() < limit as usize);
-        let wakes = lines("awake");
+        let (rests, wakes) = (lines("clients that connect wait"), lines("awake"));
         std::thread::sleep(Duration::from_millis(500));
         let wakes = lines("awake") - wakes;
         assert!(wakes < 100, "{wakes} rounds with nothing to do");
-        assert_eq!(lines("clients that connect wait"), 1);
+        assert!(lines("clients that connect wait") <= rests + 1, "it does not rest");
         // Nobody is turned away: one after the other comes in, as others go.
         let mut served = 0;
         while !waiting.is_empty() {
@@ -45,7 +46,7 @@ fn clients_wait_for_descriptors_and_the_agent_does_not_spin() {
         assert_eq!(served, limit / 3);
         until("accepting to go on", || (lines("clients that connect are taken again") == lines("clients that connect wait")).then_some(()));
         let log_text = std::fs::read_to_string(&log).unwrap();
-        // One line for each change. What the agent opens for a moment may tip the balance too, so a guest may cost two.
+        // One line for each change, of which a guest may cost two.
         let (wait, again) = ("clients that connect wait", "clients that connect are taken again");
         let changes: Vec<&str> = log_text.lines().filter(|line| line.contains(wait) || line.contains(again)).collect();
         let alternate = changes.iter().enumerate().all(|(place, line)| line.contains(if place % 2 == 0 { wait } else { again }));

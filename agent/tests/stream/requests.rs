@@ -42,7 +42,7 @@ async fn hello_comes_first_and_once() {
 
 #[tokio::test]
 async fn whoever_says_nothing_is_closed() {
-    let agent = Agent::with(Limits { handshake: std::time::Duration::from_millis(300), ..Limits::default() }, |server| server).await;
+    let agent = Agent::with(Limits { handshake: std::time::Duration::from_secs(3), ..Limits::default() }, |server| server).await;
     let mut client = Client::silent(&agent.address).await;
     assert_eq!(client.refused(1002).await.0, "protocol");
     agent.viewers(0).await;

@@ -15,6 +15,8 @@
 //! | [`channel`] | packets and descriptors over a unix socket | either |
 //! | [`process`] | another process, named without races | - |
 //! | [`fork`] | what a forked child must not take for its own | - |
+//! | [`biased`] | a lock for what one thread takes nearly always | - |
+//! | [`counted`] | counted values whose memory is used anew | - |
 //! | [`pages`] | room for the agent's own large tables | - |
 //! | [`copy`] | copies of what is longer than caches | - |
 //!
@@ -31,7 +33,7 @@
 //! inside its own lease after others have begun to read it. [`pool`] says what its safe functions ask of their callers.
 //!
 //! This crate is the only one with unsafe code outside Python. Under `--cfg loom` only the protocols ([`ring`], [`slot`],
-//! [`pin`], [`words`]) are compiled, over model-checked atomics.
+//! [`pin`], [`words`], the seats of [`biased`]) are compiled, over model-checked atomics.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![cfg_attr(all(loom, not(test)), expect(dead_code, reason = "only the models make these"))]
@@ -47,10 +49,15 @@ macro_rules! failpoint {
     };
 }
 
+mod barrier;
+#[cfg(not(loom))]
+pub mod biased;
 #[cfg(not(loom))]
 pub mod channel;
 #[cfg(not(loom))]
 pub mod copy;
+#[cfg(not(loom))]
+pub mod counted;
 #[cfg(not(loom))]
 pub mod doorbell;
 #[cfg(feature = "failpoints")]
@@ -78,6 +85,7 @@ pub mod pool;
 #[cfg(not(loom))]
 pub mod process;
 pub mod ring;
+mod seat;
 #[cfg(not(loom))]
 pub mod segment;
 pub mod slot;

@@ -5,6 +5,7 @@
 mod lease;
 mod pin;
 mod ring;
+mod seat;
 mod wake;
 
 use loom::sync::{Condvar, Mutex};

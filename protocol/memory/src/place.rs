@@ -3,11 +3,13 @@
 #![expect(unsafe_code, reason = "turns checked ranges of a mapped segment into references to atomics")]
 
 use std::io;
+use std::marker::PhantomData;
 use std::mem::{align_of, size_of};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use crate::ring::WINDOW;
 use crate::segment::Segment;
 use crate::sync::{AtomicU32, AtomicU64};
 
@@ -101,6 +103,14 @@ impl Bytes {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.at.as_ptr().add(from), bytes.len()) }
     }
 
+    /// The [`WINDOW`] bytes at `from`, for writing words; the caller holds them by the ring's protocol. `None` when they don't lie here.
+    #[inline]
+    pub(crate) fn window(&self, from: usize) -> Option<Window<'_>> {
+        let is_here = self.segment.writable() && from <= self.length && self.length - from >= WINDOW;
+        // SAFETY: inside the map, checked just above.
+        is_here.then(|| Window { at: unsafe { self.at.add(from) }, bytes: PhantomData })
+    }
+
     /// Appends `count` bytes at `from` to `into`; the caller holds that range by the ring's protocol. Appends nothing that is out of range.
     #[inline]
     pub(crate) fn read(&self, from: usize, count: usize, into: &mut Vec<u8>) {
@@ -115,6 +125,36 @@ impl Bytes {
             ptr::copy_nonoverlapping(self.at.as_ptr().add(from), into.as_mut_ptr().add(into.len()), count);
             into.set_len(into.len() + count);
         }
+    }
+}
+
+/// [`WINDOW`] bytes of a ring.
+pub(crate) struct Window<'a> {
+    at: NonNull<u8>,
+    bytes: PhantomData<&'a Bytes>,
+}
+
+impl Window<'_> {
+    /// Writes a word, little-endian. Writes nothing that is out of range.
+    #[inline]
+    pub(crate) fn write_u64(&self, from: usize, word: u64) {
+        self.write(from, word.to_le_bytes());
+    }
+
+    /// The same with half a word.
+    #[inline]
+    pub(crate) fn write_u32(&self, from: usize, word: u32) {
+        self.write(from, word.to_le_bytes());
+    }
+
+    #[inline]
+    fn write<const N: usize>(&self, from: usize, bytes: [u8; N]) {
+        if from > WINDOW - N {
+            debug_assert!(false, "{N} bytes at {from} are outside the window");
+            return;
+        }
+        // SAFETY: checked just above to lie in the window, which lies in the writable map; else as for `Bytes::write`.
+        unsafe { self.at.add(from).cast().write_unaligned(bytes) }
     }
 }
 

@@ -362,6 +362,7 @@ impl Drop for Ahead {
 
 impl Grant {
     /// The address of `len` bytes at `from` within the range.
+    #[inline]
     fn address(&self, from: u64, len: u64) -> Option<NonNull<u8>> {
         if from.checked_add(len)? > self.len {
             return None;
@@ -404,6 +405,7 @@ impl WriteRange {
     }
 
     /// The longest object that still fits, bytes.
+    #[inline]
     pub fn remaining(&self) -> u64 {
         self.grant.len.saturating_sub(self.used.next_multiple_of(ALIGNMENT))
     }
@@ -431,6 +433,7 @@ impl WriteRange {
         Some(Draft { grant: Arc::clone(&self.grant), from, len })
     }
 
+    #[inline]
     fn bump(&mut self, len: u64) -> Option<(u64, NonNull<u8>)> {
         let from = self.used.next_multiple_of(ALIGNMENT);
         let taken = len.max(1);

@@ -4,7 +4,9 @@
 //! A message is its length (4 bytes, little-endian) and its bytes. Each side keeps its own position in private memory and checks the
 //! other's, so that a peer that writes nonsense gets an error and breaks nothing but its own ring.
 
-use crate::place::{Bytes, Place};
+use plasmon_protocol::local::{LONGEST_SHORT, Room, Short};
+
+use crate::place::{Bytes, Place, Window};
 use crate::sync::{AtomicU64, Ordering, acquire};
 
 /// Bytes of the ring from client to agent.
@@ -13,6 +15,25 @@ pub const TO_AGENT: usize = 1 << 20;
 pub const TO_CLIENT: usize = 256 << 10;
 
 const PREFIX: usize = 4;
+
+/// Bytes of the ring that [`Producer::push_short`] may write: prefix and message, and what its last word has too many.
+pub(crate) const WINDOW: usize = 64;
+const _: () = assert!(PREFIX + LONGEST_SHORT + 8 <= WINDOW);
+
+/// A message on its way into the ring.
+struct Slip<'a> {
+    window: Window<'a>,
+    /// Behind what was written.
+    end: usize,
+}
+
+impl Room for Slip<'_> {
+    #[inline]
+    fn append(&mut self, word: u64, count: usize) {
+        self.window.write_u64(self.end, word);
+        self.end += count;
+    }
+}
 
 /// What is wrong with a ring: its other side is faulty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,6 +138,32 @@ impl Producer {
         self.pushed = self.pushed.wrapping_add(need);
         self.head.store(self.pushed, Ordering::Release);
         true
+    }
+
+    /// Publishes a message as [`Producer::push`] does. It is encoded where it is to stand: to copy it there would be to wait until all
+    /// that was written before it has reached the cache.
+    #[inline]
+    pub fn push_short(&mut self, short: &Short) -> bool {
+        let from = index(self.pushed, self.data.len());
+        let Some(window) = self.data.window(from).filter(|_| self.known_free() >= WINDOW as u64) else { return self.push_encoded(short) };
+        let mut room = Slip { window, end: PREFIX };
+        short.write(&mut room);
+        failpoint!("mid_ring_write");
+        let Slip { window, end } = room;
+        #[expect(clippy::cast_possible_truncation, reason = "at most the window")]
+        window.write_u32(0, (end - PREFIX) as u32);
+        failpoint!("before_publication");
+        self.pushed = self.pushed.wrapping_add(end as u64);
+        self.head.store(self.pushed, Ordering::Release);
+        true
+    }
+
+    /// Where the ring comes round, or may be full.
+    #[cold]
+    fn push_encoded(&mut self, short: &Short) -> bool {
+        let mut bytes = Vec::with_capacity(LONGEST_SHORT);
+        short.write(&mut bytes);
+        self.push(&bytes)
     }
 
     #[inline]

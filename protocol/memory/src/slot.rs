@@ -11,6 +11,8 @@ use plasmon_protocol::id::ObjectKey;
 #[cfg(not(loom))]
 use plasmon_protocol::local::{PAGE, VERSION};
 
+#[cfg(not(loom))]
+use crate::barrier;
 use crate::place::Place;
 #[cfg(not(loom))]
 use crate::segment::{Segment, invalid};
@@ -69,9 +71,12 @@ pub enum AgentState {
 }
 
 /// The agent's state, and which of its rests this is: a bell that was rung for one rest need not be rung for it again, since the agent
-/// looks at all rings after it. Two rests differ, but for one in 2^30.
+/// looks at all rings after it. Two rests differ, but for one in 2^29.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AgentRest(u32);
+
+/// In the word of the agent's state: before it sleeps the agent has all that are registered for it pass a barrier.
+const BARRIER: u32 = 1 << 31;
 
 impl AgentRest {
     /// An unknown number means: ring.
@@ -86,7 +91,7 @@ impl AgentRest {
 
     fn followed_by(self, state: AgentState) -> Self {
         let rest = u32::from(state != AgentState::Awake);
-        Self(((self.0 >> 2).wrapping_add(rest) << 2) | state as u32)
+        Self((((self.0 >> 2).wrapping_add(rest) << 2) & !BARRIER) | state as u32)
     }
 }
 
@@ -154,6 +159,8 @@ pub struct SlotTable {
     /// A multiple of a page, and 1 more when there is no memory for more at this moment.
     backed: Place<AtomicU64>,
     writable: bool,
+    /// The agent can have clients pass a barrier; or this is a client that does when it is told to.
+    barrier: bool,
     #[cfg(not(loom))]
     segment: Arc<Segment>,
 }
@@ -200,6 +207,7 @@ impl SlotTable {
             entries: Place::many(&segment, ENTRIES, slots as usize)?,
             agent_state: Place::at(&segment, AGENT_STATE)?,
             backed: Place::at(&segment, BACKED)?,
+            barrier: if segment.writable() { barrier::is_heavy_for_all() } else { barrier::register_for_all() },
             writable: segment.writable(),
             segment,
         })
@@ -220,7 +228,13 @@ impl SlotTable {
     pub(crate) fn modelled(slots: u32) -> Self {
         let zero = || AtomicU64::new(0);
         let entries = (0..slots).map(|_| Entry { word: zero(), offset: zero(), length: zero(), rest: zero() });
-        Self { entries: Place::many(entries), agent_state: Place::new(AtomicU32::new(0)), backed: Place::new(zero()), writable: true }
+        Self {
+            entries: Place::many(entries),
+            agent_state: Place::new(AtomicU32::new(0)),
+            backed: Place::new(zero()),
+            writable: true,
+            barrier: false,
+        }
     }
 
     /// How many slots there are.
@@ -309,10 +323,15 @@ impl SlotTable {
         if !self.writable {
             return false;
         }
-        let rest = AgentRest(self.agent_state.load(Ordering::Relaxed)).followed_by(state);
-        self.agent_state.store(rest.0, Ordering::Release);
+        let AgentRest(rest) = AgentRest(self.agent_state.load(Ordering::Relaxed)).followed_by(state);
+        self.agent_state.store(rest | if self.barrier { BARRIER } else { 0 }, Ordering::Release);
         // Pairs with the fence in `agent_rest_after_push`: either the client sees the new state, or the agent its message.
         fence(Ordering::SeqCst);
+        #[cfg(not(loom))]
+        if self.barrier && state == AgentState::Sleeping {
+            // The same with clients that have no fence there.
+            barrier::heavy_for_all();
+        }
         true
     }
 
@@ -327,6 +346,21 @@ impl SlotTable {
     pub fn agent_rest_after_push(&self) -> AgentRest {
         fence(Ordering::SeqCst);
         AgentRest(self.agent_state.load(Ordering::Relaxed))
+    }
+
+    /// The same for what nobody waits for. No sleep is overlooked, but a nap may be, which ends by itself: this costs no fence where the agent
+    /// has this process pass a barrier before it sleeps.
+    #[cfg(not(loom))]
+    #[inline]
+    pub fn agent_sleep_after_push(&self) -> AgentRest {
+        if self.barrier {
+            barrier::light();
+            let rest = self.agent_state.load(Ordering::Relaxed);
+            if rest & BARRIER != 0 {
+                return AgentRest(rest);
+            }
+        }
+        self.agent_rest_after_push()
     }
 
     /// Agent only: says that the pool's bytes below `end` have memory behind them, and whether there is none for more at this moment. False

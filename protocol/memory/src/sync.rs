@@ -23,3 +23,9 @@ pub(crate) fn fence_after_exchange() {
         fence(Ordering::SeqCst);
     }
 }
+
+/// A full fence.
+#[cfg(loom)]
+pub(crate) fn full() {
+    fence(Ordering::SeqCst);
+}

@@ -149,7 +149,7 @@ fn slot_table() {
         for slot in (0..SLOTS).chain([SLOTS, u32::MAX]) {
             assert_eq!(table.read(slot).is_some(), slot < SLOTS);
         }
-        let _ = (table.agent_state(), table.agent_rest_after_push());
+        let _ = (table.agent_state(), table.agent_rest_after_push(), table.agent_sleep_after_push());
         assert!(!table.publish(0, 1, SlotState::Free, 0, 0));
         true
     });

@@ -206,7 +206,9 @@ fn exchange([_pool, slots, client, agent, bell, client_bell]: [OwnedFd; 6]) {
         }
         if (pushed, answered) != before {
             // Messages are there, or room for answers is.
-            if slots.agent_rest_after_push().state() != AgentState::Awake {
+            // Every other time as where nobody waits: this agent sleeps, and never naps.
+            let rest = if pushed % 2 == 0 { slots.agent_sleep_after_push() } else { slots.agent_rest_after_push() };
+            if rest.state() != AgentState::Awake {
                 bell.ring();
             }
             continue;

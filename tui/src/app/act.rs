@@ -300,6 +300,7 @@ impl App {
             self.fold();
         } else if self.place().route == Route::View(Page::Events) {
             let refusal = match self.selected::<EventRow>(Slot::Main).map(|row| row.kind) {
+                None => "nothing is selected",
                 Some(EventKind::ProcessDied | EventKind::ProcessDropped | EventKind::ActorDied) => {
                     "what it held was listed for a minute after its death"
                 }

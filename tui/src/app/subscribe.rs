@@ -169,7 +169,13 @@ impl App {
     #[must_use]
     pub fn why_not(&self, slot: Slot) -> String {
         let refused = self.subscriptions.slots.get(&slot).and_then(|known| known.refused.clone());
-        refused.unwrap_or_else(|| "waiting for the agent's answer".to_owned())
+        refused.unwrap_or_else(|| {
+            let why = match self.link {
+                LinkState::Lost { .. } => "the connection was lost before this came; it is asked for again",
+                LinkState::Connecting | LinkState::Live => "waiting for the agent's answer",
+            };
+            why.to_owned()
+        })
     }
 
     /// The thing in a slot, once it has come.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::demo::{self, Outcome, Plan};
 use crate::looks::Looks;
-use plasmon_tui::command::{Failure, Found, read_token};
+use plasmon_tui::command::{Failure, Found, Memory, print, read_token};
 
 /// `plasmon demo`
 #[derive(Args, Debug)]
@@ -101,6 +101,9 @@ const LINGER: Duration = Duration::from_secs(60);
 /// How long work that was left is waited for.
 const CLEANING: Duration = Duration::from_secs(2);
 
+/// How long the report waits for what comes a little after the results: the ends of the last tasks, and the names of functions.
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// The work behind the dashboard.
 fn watched(plan: Plan, found: Found, theme: Theme, keep: bool) -> Result<(), Failure> {
     let (tell, progress) = watch::channel("starting".to_owned());
@@ -165,7 +168,16 @@ fn unwatched(plan: &Plan, found: &Found) -> Result<(), Failure> {
     let outcome = demo::sort(plan, |line| {
         let _ = writeln!(std::io::stderr(), "{line}");
     })?;
-    plasmon_tui::command::report(found)?;
+    let deadline = Instant::now() + SETTLING;
+    let report = loop {
+        let report = plasmon_tui::fetch_report(&found.url, found.token.as_deref())?;
+        let named = report.references().iter().all(|row| !row.call_site.function.is_empty());
+        if (named && report.store().node.tasks_running == 0) || Instant::now() >= deadline {
+            break report;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    print(&report, &Memory::of_everything())?;
     drop(outcome.cache);
     Ok(())
 }

@@ -46,8 +46,8 @@ fn storage(row: &StoreRow) -> Vec<Alert> {
     }
     match row.deadlocks {
         0 => {}
-        1 => alerts.push((Level::Bad, "deadlock: some wait for each other".to_owned())),
-        more => alerts.push((Level::Bad, format!("{more} deadlocks: some wait for each other"))),
+        1 => alerts.push((Level::Bad, "deadlock: some wait for each other · w says why".to_owned())),
+        more => alerts.push((Level::Bad, format!("{more} deadlocks: some wait for each other · w says why"))),
     }
     if nearly_full(row) {
         let waits = match row.creates_queued {
@@ -225,8 +225,8 @@ mod tests {
     fn a_deadlock_is_told_until_it_is_over() {
         let some = |deadlocks| alert(&StoreRow { deadlocks, ..row(100, 0) });
         assert_eq!(some(0), None);
-        assert_eq!(some(1), Some((Level::Bad, "deadlock: some wait for each other".to_owned())));
-        assert_eq!(some(2), Some((Level::Bad, "2 deadlocks: some wait for each other".to_owned())));
+        assert_eq!(some(1), Some((Level::Bad, "deadlock: some wait for each other · w says why".to_owned())));
+        assert_eq!(some(2), Some((Level::Bad, "2 deadlocks: some wait for each other · w says why".to_owned())));
     }
 
     #[test]

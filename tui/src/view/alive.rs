@@ -21,7 +21,7 @@ fn columns<'a>(deepest: u8) -> [Column<Kept<'a>>; 5] {
         Column::word("kept by", "", 9 + BRANCH * u16::from(deepest.min(8)), 9, |line, _| kind(line)),
         Column::wide("who", "", 15, 1, 9, |line, _| who(line)),
         Column::wide("how", "", 12, 1, 5, |line, _| how(line)),
-        Column::figure("age", "", 4, 6, |line, now| (age(now, since_ms(line)), Role::Text)),
+        Column::still("age", "", 4, 6, |line, now| (age(now, since_ms(line)), Role::Text)),
         Column::wide("at", "", 14, 5, 8, |line, _| at(line)),
     ]
 }

@@ -122,7 +122,7 @@ pub const REFERENCES: &[Column<ReferenceRow>] = &[
     Column::figure("size", "size", 5, 9, |row, _| size(row.size_bytes, row.state)),
     Column::word("type", "type", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
     Column::word("holder", "pid", 14, 9, |row, _| holder(row.process_type, row.pid)),
-    Column::figure("age", "age", 4, 8, |row, now| plain(age(now, row.since_ms))),
+    Column::still("age", "age", 4, 8, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "site", 24, 3, 9, |row, _| site(&row.call_site)),
     Column::wide("created at", "created", 20, 2, 3, |row, _| created(row)),
     Column::figure("handles", "local", 7, 2, |row, _| some(row.local.into())),
@@ -138,7 +138,7 @@ pub const REFERENCES_NARROW: &[Column<ReferenceRow>] = &[
     Column::figure("size", "size", 5, 9, |row, _| size(row.size_bytes, row.state)),
     Column::word("type", "type", 12, 9, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
     Column::word("holder", "pid", 14, 8, |row, _| holder(row.process_type, row.pid)),
-    Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.since_ms))),
+    Column::still("age", "age", 4, 7, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "site", 16, 1, 9, |row, _| site(&row.call_site)),
     Column::wide("created at", "created", 16, 1, 0, |row, _| created(row)),
     Column::word("object", "object", 15, 0, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
@@ -194,7 +194,7 @@ const HOLDERS_NARROW: &[Column<ReferenceRow>] = &[
     Column::word("process", "", 12, 9, |row, _| holder(row.process_type, row.pid)),
     Column::word("type", "", 12, 8, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
     Column::wide("by", "", 8, 1, 5, |row, _| plain(counts(row))),
-    Column::figure("age", "", 4, 6, |row, now| plain(age(now, row.since_ms))),
+    Column::still("age", "", 4, 6, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "", 14, 2, 9, |row, _| site(&row.call_site)),
 ];
 
@@ -202,7 +202,7 @@ const HOLDERS: &[Column<ReferenceRow>] = &[
     Column::word("process", "", 12, 9, |row, _| holder(row.process_type, row.pid)),
     Column::word("type", "", 20, 8, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
     Column::wide("by", "", 8, 1, 5, |row, _| plain(counts(row))),
-    Column::figure("age", "", 4, 6, |row, now| plain(age(now, row.since_ms))),
+    Column::still("age", "", 4, 6, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "", 14, 3, 9, |row, _| site(&row.call_site)),
 ];
 
@@ -216,7 +216,7 @@ const HELD_NARROW: &[Column<ReferenceRow>] = &[
     Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
     Column::word("type", "", 12, 6, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
     Column::word("by", "", 17, 5, |row, _| plain(counts(row))),
-    Column::figure("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
+    Column::still("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
     Column::wide("created at", "", 20, 2, 3, |row, _| created(row)),
     Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
@@ -226,7 +226,7 @@ const HELD: &[Column<ReferenceRow>] = &[
     Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
     Column::word("type", "", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
     Column::word("by", "", 17, 5, |row, _| plain(counts(row))),
-    Column::figure("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
+    Column::still("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
     Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
     Column::wide("created at", "", 20, 2, 3, |row, _| created(row)),
     Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
@@ -246,22 +246,22 @@ pub const OBJECTS: &[Column<ObjectRow>] = &[
     Column::figure("views", "", 5, 6, |row, _| some(row.pinned.into())),
     Column::figure("inside", "", 6, 4, |row, _| some(row.captured.into())),
     Column::figure("contains", "", 8, 3, |row, _| some(row.contains.into())),
-    Column::figure("age", "", 4, 8, |row, now| plain(age(now, row.created_ms))),
-    Column::figure("creator", "", 7, 2, |row, _| plain(row.creator_pid.to_string())),
+    Column::still("age", "", 4, 8, |row, now| plain(age(now, row.created_ms))),
+    Column::still("creator", "", 7, 2, |row, _| plain(row.creator_pid.to_string())),
     Column::wide("created at", "", 12, 1, 1, |row, _| site(&row.created_site)),
     Column::word("object", "", 15, 9, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
 ];
 
 /// Who waits for room in the store, first come first.
 pub const QUEUE: &[Column<WaitRow>] = &[
-    Column::figure("", "", 2, 9, |row, _| (row.position.to_string(), Role::Dim)),
-    Column::figure("pid", "", 7, 8, |row, _| plain(row.pid.to_string())),
+    Column::still("", "", 2, 9, |row, _| (row.position.to_string(), Role::Dim)),
+    Column::still("pid", "", 7, 8, |row, _| plain(row.pid.to_string())),
     Column::figure("size", "", 5, 9, |row, _| plain(cells(row.bytes))),
     Column::word("for", "", 15, 3, |row, _| match row.object {
         Some(object) => plain(short_id(&object.hex())),
         None => plain("create"),
     }),
-    Column::figure("since", "", 4, 7, |row, now| (age(now, row.since_ms), Role::Warn)),
+    Column::still("since", "", 4, 7, |row, now| (age(now, row.since_ms), Role::Warn)),
     Column::wide("called at", "", 22, 1, 9, |row, _| site(&row.site)),
     Column::wide("waits for", "", 24, 1, 6, |row, _| (row.reason.to_string(), Role::Dim)),
 ];
@@ -277,7 +277,7 @@ pub fn cut_words(cut: SpillCut) -> &'static str {
 
 /// Spill files.
 pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
-    Column::figure("file", "file", 7, 9, |row, _| plain(row.file.to_string())),
+    Column::still("file", "file", 7, 9, |row, _| plain(row.file.to_string())),
     Column::word("state", "state", 10, 8, |row, _| {
         let role = match row.state {
             SpillFileState::Writing => Role::Warn,
@@ -292,7 +292,7 @@ pub const SPILL_FILES: &[Column<SpillFileRow>] = &[
     Column::figure("headers", "headers", 7, 3, |row, _| memory(row.header_bytes)),
     Column::figure("objects", "objects", 7, 8, |row, _| plain(count(row.objects.into()))),
     Column::figure("restored", "restored", 8, 4, |row, _| some(row.restored)),
-    Column::figure("age", "age", 4, 7, |row, now| plain(age(now, row.created_ms))),
+    Column::still("age", "age", 4, 7, |row, now| plain(age(now, row.created_ms))),
     Column::word("cause", "cause", 10, 6, |row, _| plain(row.cause.word())),
     Column::word("ended by", "cut", 21, 5, |row, _| (cut_words(row.cut).to_owned(), Role::Dim)),
     Column::wide("place", "place", 12, 1, 2, |row, _| plain(&*row.place)),
@@ -304,13 +304,13 @@ pub const SITES: &[Column<SiteRow>] = &[
     Column::figure("held", "held", 5, 9, |row, _| plain(cells(row.held_bytes))),
     Column::figure("objects", "objects", 7, 6, |row, _| plain(count(row.objects))),
     Column::figure("refs", "references", 5, 7, |row, _| plain(count(row.references))),
-    Column::figure("oldest", "age", 6, 5, |row, now| plain(age(now, row.oldest_ms))),
-    Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
+    Column::still("oldest", "age", 6, 5, |row, now| plain(age(now, row.oldest_ms))),
+    Column::still("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
 ];
 
 /// Processes.
 pub const PROCESSES: &[Column<ProcessRow>] = &[
-    Column::figure("pid", "pid", 7, 9, |row, _| plain(row.pid.to_string())),
+    Column::still("pid", "pid", 7, 9, |row, _| plain(row.pid.to_string())),
     Column::word("type", "type", 6, 9, |row, _| plain(row.process_type.word())),
     Column::word("state", "state", 8, 8, |row, _| {
         let role = match &*row.state {
@@ -331,8 +331,8 @@ pub const PROCESSES: &[Column<ProcessRow>] = &[
     Column::figure("refs", "references", 5, 7, |row, _| some(row.references)),
     Column::figure("slack", "slack", 5, 3, |row, _| plain(cells(row.slack_bytes))),
     Column::figure("done", "done", 5, 2, |row, _| some(row.tasks_done)),
-    Column::figure("age", "age", 4, 5, |row, now| plain(age(now, row.since_ms))),
-    Column::figure("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
+    Column::still("age", "age", 4, 5, |row, now| plain(age(now, row.since_ms))),
+    Column::still("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
     Column::wide("runs", "task", 13, 1, 9, |row, _| match (&row.actor, &row.task) {
         (Some(actor), None) => plain(format!("actor {}", task_label(actor))),
         (_, Some(task)) => plain(call_label(task, row.actor.is_some())),
@@ -342,13 +342,13 @@ pub const PROCESSES: &[Column<ProcessRow>] = &[
 
 /// Processes that died as they should not have.
 pub const POST_MORTEM: &[Column<PostMortemRow>] = &[
-    Column::figure("pid", "pid", 7, 9, |row, _| plain(row.pid.to_string())),
+    Column::still("pid", "pid", 7, 9, |row, _| plain(row.pid.to_string())),
     Column::word("type", "type", 6, 8, |row, _| plain(row.process_type.word())),
     Column::figure("held", "held", 5, 9, |row, _| plain(cells(row.held_bytes))),
     Column::figure("refs", "references", 5, 9, |row, _| some(row.references)),
     Column::figure("heap", "heap", 5, 6, |row, _| plain(cells(row.heap_bytes))),
-    Column::figure("died", "died", 4, 9, |row, now| plain(age(now, row.died_ms))),
-    Column::figure("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
+    Column::still("died", "died", 4, 9, |row, now| plain(age(now, row.died_ms))),
+    Column::still("job", "job", 3, 1, |row, _| plain(row.job.to_string())),
     Column::wide("how", "how", 16, 1, 9, |row, _| (row.how.to_string(), Role::Bad)),
     Column::wide("was running", "task", 12, 1, 7, |row, _| match &row.task {
         Some(task) => plain(call_label(task, row.actor.is_some())),
@@ -361,7 +361,7 @@ pub const POST_MORTEM: &[Column<PostMortemRow>] = &[
 pub const ACTORS: &[Column<ActorRow>] = &[
     Column::wide("actor", "class", 11, 2, 9, |row, _| plain(task_label(&row.class))),
     Column::wide("name", "name", 8, 1, 4, |row, _| row.name.as_ref().map_or_else(|| (String::new(), Role::Dim), |name| plain(&**name))),
-    Column::figure("pid", "pid", 7, 6, |row, _| row.pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
+    Column::still("pid", "pid", 7, 6, |row, _| row.pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
     Column::word("status", "status", 6, 7, |row, _| match row.status {
         ActorStatus::PendingCreation => ("starts".to_owned(), Role::Text),
         ActorStatus::Alive => ("alive".to_owned(), Role::Ok),
@@ -373,7 +373,7 @@ pub const ACTORS: &[Column<ActorRow>] = &[
     Column::figure("queued", "queued", 6, 9, |row, _| (count(row.queued.into()), if row.queued > 0 { Role::Warn } else { Role::Dim })),
     Column::figure("running", "running", 7, 3, |row, _| some(row.running.into())),
     Column::figure("done", "done", 5, 9, |row, _| some(row.calls_done)),
-    Column::figure("for", "since", 4, 9, |row, now| row.call_since_ms.map_or((String::new(), Role::Dim), |since| plain(age(now, since)))),
+    Column::still("for", "since", 4, 9, |row, now| row.call_since_ms.map_or((String::new(), Role::Dim), |since| plain(age(now, since)))),
     Column::wide("reserves", "resources", 8, 1, 1, |row, _| (row.resources.to_string(), Role::Dim)),
     Column::wide("current call", "call", 10, 3, 9, |row, _| match (&row.cause, &row.call) {
         (Some(cause), _) => (cause.clone(), Role::Dim),
@@ -381,7 +381,7 @@ pub const ACTORS: &[Column<ActorRow>] = &[
         (None, None) => ("-".to_owned(), Role::Dim),
     }),
     Column::figure("handles", "handles", 7, 2, |row, _| some(row.handles.into())),
-    Column::figure("age", "age", 4, 2, |row, now| plain(age(now, row.created_ms))),
+    Column::still("age", "age", 4, 2, |row, now| plain(age(now, row.created_ms))),
 ];
 
 fn memory(bytes: u64) -> Text {
@@ -401,14 +401,14 @@ const SEVERITY: Column<EventRow> =
     Column::word("", "severity", 1, 9, |row, _| (mark(row.severity).to_owned(), Role::severity(row.severity)));
 const MESSAGE: Column<EventRow> =
     Column::wide("message", "message", 44, 1, 9, |row, _| (row.message.clone(), Role::severity(row.severity)));
-const HAPPENED: Column<EventRow> = Column::figure("age", "age", 4, 5, |row, now| (age(now, row.at_ms), Role::Dim));
+const HAPPENED: Column<EventRow> = Column::still("age", "age", 4, 5, |row, now| (age(now, row.at_ms), Role::Dim));
 
 /// Events; their time is drawn beside them, for it is by the viewer's clock.
 pub const EVENTS: &[Column<EventRow>] = &[
     SEVERITY,
     Column::word("what", "kind", 16, 3, |row, _| (row.kind.word().replace('_', " "), Role::Dim)),
     MESSAGE,
-    Column::figure("pid", "pid", 7, 2, |row, _| row.pid.map_or((String::new(), Role::Dim), |pid| (pid.to_string(), Role::Dim))),
+    Column::still("pid", "pid", 7, 2, |row, _| row.pid.map_or((String::new(), Role::Dim), |pid| (pid.to_string(), Role::Dim))),
     HAPPENED,
 ];
 

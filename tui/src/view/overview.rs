@@ -318,8 +318,6 @@ fn growing(app: &App, paint: &mut Paint<'_>, area: Rect) {
         paint.text(x - 1, y, 1, if leak.is_some() { "!" } else { " " }, Role::Bad);
         let (figure, role) = growth_cell(row.growth_bytes);
         paint.right(x, y, 8, &figure, role);
-        let was = window.and_then(|window| window.was(row, app.agent_now_ms())).map(|was| growth_cell(was.growth_bytes).0);
-        paint.trend(x + 8, y, &figure, was.as_deref());
         let at = paint.text(x + 10, y, end.saturating_sub(x + 10), &row.site.short(), Role::Text) + 2;
         // The alerts tell it too: as a whole or not at all.
         let leak = leak.filter(|leak| at + width(leak) <= end).unwrap_or_default();

@@ -31,10 +31,10 @@ pub(super) const NO_OBJECTS: &str = "put() and calls of tasks make some; plasmon
 const FIGURES: &[Column<SiteRow>] = &[
     Column::figure("held", "held", 5, 9, |row, _| (cells(row.held_bytes), Role::Text)),
     Column::figure("own", "own", 5, 8, |row, _| (cells(row.own_bytes), if row.own_bytes == 0 { Role::Dim } else { Role::Text })),
-    Column::figure("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
+    Column::still("in 1 min", "growth", 8, 9, |row, _| growth_cell(row.growth_bytes)),
     Column::figure("objects", "objects", 7, 8, |row, _| (count(row.objects), Role::Text)),
     Column::figure("refs", "references", 5, 5, |row, _| (count(row.references), Role::Text)),
-    Column::figure("oldest", "age", 6, 6, |row, now| (age(now, row.oldest_ms), Role::Text)),
+    Column::still("oldest", "age", 6, 6, |row, now| (age(now, row.oldest_ms), Role::Text)),
     Column::word("kind", "kind", 11, 4, |row, _| (kind(&row.site).to_owned(), Role::Dim)),
     Column::wide("site", "site", 32, 1, 9, |_, _| (String::new(), Role::Text)),
 ];

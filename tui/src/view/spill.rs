@@ -171,7 +171,8 @@ fn soon(app: &App, store: &StoreRow) -> Vec<Fact> {
         Some(forecast) => {
             let role = if forecast.after_ms < 600_000 { Role::Bad } else { Role::Warn };
             let when = if forecast.after_ms < 1000 { "within a second".to_owned() } else { format!("in {}", span(forecast.after_ms)) };
-            facts.push(("", format!("{} {when}", forecast.what), role));
+            let gap = if facts.is_empty() { "" } else { "· " };
+            facts.push(("", format!("{gap}{} {when}", forecast.what), role));
             facts.push(fact("at", format!("+{}", forecast.pace())));
         }
         None if facts.is_empty() => facts.push(("", "nothing gets full as it goes now".to_owned(), Role::Dim)),

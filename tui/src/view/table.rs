@@ -28,6 +28,8 @@ pub struct Column<R> {
     pub flex: u16,
     /// Whether it is set flush right.
     pub right: bool,
+    /// Whether it is news that a figure rose or fell.
+    pub news: bool,
     /// Columns with smaller numbers go first when there is not enough room; 9 never goes. Those with 0 go all together.
     pub keep: u8,
     /// A row's cell; the second argument is the agent's clock.
@@ -37,17 +39,22 @@ pub struct Column<R> {
 impl<R> Column<R> {
     /// A figure, flush right.
     pub const fn figure(title: &'static str, sort: &'static str, width: u16, keep: u8, cell: fn(&R, u64) -> Text) -> Self {
-        Self { title, sort, width, flex: 0, right: true, keep, cell }
+        Self { title, sort, width, flex: 0, right: true, news: true, keep, cell }
+    }
+
+    /// A figure of which a change is no news: an id, an age, or what tells a change itself.
+    pub const fn still(title: &'static str, sort: &'static str, width: u16, keep: u8, cell: fn(&R, u64) -> Text) -> Self {
+        Self { title, sort, width, flex: 0, right: true, news: false, keep, cell }
     }
 
     /// A word of limited length.
     pub const fn word(title: &'static str, sort: &'static str, width: u16, keep: u8, cell: fn(&R, u64) -> Text) -> Self {
-        Self { title, sort, width, flex: 0, right: false, keep, cell }
+        Self { title, sort, width, flex: 0, right: false, news: false, keep, cell }
     }
 
     /// A text that takes what room there is.
     pub const fn wide(title: &'static str, sort: &'static str, width: u16, flex: u16, keep: u8, cell: fn(&R, u64) -> Text) -> Self {
-        Self { title, sort, width, flex, right: false, keep, cell }
+        Self { title, sort, width, flex, right: false, news: false, keep, cell }
     }
 }
 
@@ -194,7 +201,7 @@ pub fn changed<R>(paint: &mut Paint<'_>, area: Rect, columns: &[Column<R>], fitt
         let x = area.x + fit.x;
         let room = fit.width.min(area.right().saturating_sub(x));
         if column.right {
-            let before = was.map(|was| (column.cell)(was, now_ms).0);
+            let before = was.filter(|_| column.news).map(|was| (column.cell)(was, now_ms).0);
             paint.trend(x + room, area.y, &text, before.as_deref());
             paint.right(x, area.y, room, &text, role);
         } else {
@@ -214,7 +221,7 @@ mod tests {
     use super::*;
 
     fn column(width: u16, flex: u16, keep: u8) -> Column<()> {
-        Column { title: "", sort: "", width, flex, right: false, keep, cell: |(), _| (String::new(), Role::Text) }
+        Column { title: "", sort: "", width, flex, right: false, news: false, keep, cell: |(), _| (String::new(), Role::Text) }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::since;
 use super::table::{self, Column};
 use super::theme::Role;
 use crate::app::App;
+use crate::app::act::trouble;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
 use crate::model::window::Tabled;
@@ -48,7 +49,7 @@ pub fn notes(app: &App, slot: Slot, sets: usize) -> Vec<(String, Role)> {
         note.push((format!("{groups}by {group}"), Role::Text));
     }
     if (1..sets).contains(&list.columns) {
-        note.push((format!("columns {} of {sets} (W)", list.columns + 1), Role::Accent));
+        note.push((format!("columns {}/{sets}", list.columns + 1), Role::Accent));
     }
     if let Some(left_out) = left_out(app, slot) {
         note.push((left_out, Role::Warn));
@@ -137,6 +138,9 @@ pub fn why_empty(app: &App, slot: Slot, paint: &mut Paint<'_>, area: Rect, words
     let list = app.list(slot);
     match app.window(slot) {
         None => paint.sentence(area, &app.why_not(slot)),
+        Some(_) if app.table(slot).and_then(trouble).is_some_and(|trouble| trouble == list.filter) => {
+            paint.sentences(area, &["nothing here asks for attention", "! shows everything again"]);
+        }
         Some(_) if !list.filter.is_empty() => {
             let why = format!("no row passes the filter `{}`", list.filter);
             let back = if app.crumbs().count() > 1 { "Esc goes back" } else { "Esc drops it" };

@@ -55,6 +55,9 @@ impl Census {
     /// Takes the agent's measure. `add_driver` starts a driver that does nothing; `add_worker` makes sure that this process has a worker.
     pub(crate) fn begin(info: &Info, storage: Storage, directory: &Path, add_worker: impl FnOnce(), add_driver: impl FnOnce()) -> Self {
         let mut viewer = Viewer::of(&info.session);
+        // It has that file open for as long as it lives, and not from its first moment on.
+        let recording = info.session.join(plasmon_protocol::recording::FILE);
+        crate::support::eventually("the agent records", || recording.exists());
         let count = |viewer: &mut Viewer, kind, wanted: usize| {
             let deadline = Instant::now() + PATIENCE;
             while viewer.processes().iter().filter(procs::of(kind)).count() != wanted {

@@ -28,10 +28,12 @@ fn the_newest_retriable_worker_goes_and_its_task_runs_again() {
         let told = told(&mut viewer);
         let [event] = told.as_slice() else { panic!("{told:#?}") };
         assert!(event.message.contains("fill_once") && event.message.contains("the newest whose work is tried again"), "{}", event.message);
+        // A task ends a little after its result is there.
+        viewer.until("it has finished", |report| report.store.node.tasks_finished == 1);
         let row = viewer.tasks().into_iter().find(|row| row.name.ends_with("fill_once")).unwrap();
         assert_eq!((row.status, row.attempt), (TaskStatus::Finished, 2));
-        // What the first attempt used is remembered, though the second used nothing.
-        assert!(row.peak_bytes >= 200 * MIB && row.suggested_bytes.is_some_and(|suggested| suggested > row.peak_bytes), "{row:#?}");
+        // What the first attempt used is remembered, though the second used nothing. It may have been met while it was still filling.
+        assert!(row.peak_bytes >= 100 * MIB && row.suggested_bytes.is_some_and(|suggested| suggested > row.peak_bytes), "{row:#?}");
         assert_eq!((viewer.events_of(EventKind::TaskRetried), viewer.report().store.pressure.kills), (1, 1));
         raise("end");
         assert_eq!((plasmon::get(&lasting), plasmon::get(&older)), (Ok(first), Ok(second)));
@@ -144,10 +146,12 @@ fn a_dry_run_tells_and_ends_nobody() {
         let mut viewer = Viewer::here();
         let task = fill.options(retries(0)).remote(300, "end").unwrap();
         let worker = until_running(&mut viewer, |row| row.name.ends_with("fill"), 300);
-        let over =
-            |row: &PressureRow| row.used_bytes > row.threshold_bytes && row.next_victim.as_ref().is_some_and(|next| next.pid == worker);
+        let over = |row: &PressureRow| {
+            let victim = row.next_victim.as_ref();
+            row.used_bytes > row.threshold_bytes && victim.is_some_and(|next| next.pid == worker && next.bytes >= 300 * MIB)
+        };
         let row = until_pressure(&mut viewer, "too full, and the victim is named", over).pressure;
-        assert!(row.dry_run && row.next_victim.is_some_and(|next| next.bytes >= 300 * MIB && next.task.is_some()));
+        assert!(row.dry_run && row.next_victim.is_some_and(|next| next.task.is_some()));
         raise("end");
         assert_eq!(plasmon::get(&task), Ok(worker));
         let row = until_pressure(&mut viewer, "no longer too full", |row| row.used_bytes < row.threshold_bytes).pressure;

@@ -114,11 +114,16 @@ fn what_a_task_used_is_learned_after_it_is_over() {
         for mebibytes in [200, 10] {
             plasmon::get(&swell.remote(mebibytes).unwrap()).unwrap();
         }
-        let tasks = viewer.tasks();
+        // That is told a little after the result.
+        let mut tasks = Vec::new();
+        crate::support::eventually("both are learned of", || {
+            tasks = viewer.tasks();
+            tasks.iter().all(|row| row.peak_runs == 2)
+        });
         let heaps: Vec<u64> = tasks.iter().map(|row| row.heap_bytes / MIB).collect();
         assert!(heaps.len() == 2 && heaps.iter().any(|heap| *heap >= 200), "{heaps:?}");
         for row in tasks {
-            assert!(row.peak_bytes >= 200 * MIB && row.peak_runs == 2, "{row:#?}");
+            assert!(row.peak_bytes >= 200 * MIB, "{row:#?}");
             let suggested = row.suggested_bytes.unwrap();
             assert!(suggested >= row.peak_bytes / 5 * 6 && suggested < row.peak_bytes * 2, "{row:#?}");
         }

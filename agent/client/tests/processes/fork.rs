@@ -10,7 +10,7 @@ use std::time::Duration;
 use plasmon::{Draft, Error, Get, ObjectRef, Options, Pinned};
 
 use crate::support::{
-    Child, Flag, Forked, Viewer, alone, attach, check, content, eventually, is_alive, leave, publish, role, rows_of, start,
+    Child, Flag, Forked, Report, Viewer, alone, attach, check, content, eventually, is_alive, leave, publish, role, rows_of, start,
 };
 
 type Numbers = ObjectRef<[u64]>;
@@ -120,6 +120,11 @@ fn call_everything(held: &mut Held, parent: u32) {
     assert_eq!(plasmon::shutdown(), Ok(()));
 }
 
+/// Whether the task runs, and the functions of all call sites were told, which comes a little later.
+fn runs(report: &Report) -> bool {
+    report.store.node.tasks_running == 1 && report.references.iter().all(|row| !row.call_site.function.is_empty())
+}
+
 #[test]
 fn a_forked_child_is_told_to_connect_by_itself_and_can() {
     alone(|| {
@@ -127,8 +132,7 @@ fn a_forked_child_is_told_to_connect_by_itself_and_can() {
         let mut viewer = Viewer::here();
         let parent = std::process::id();
         let mut held = Some(Held::new());
-        viewer.until("the task runs", |report| report.store.node.tasks_running == 1);
-        let rows = rows_of(&viewer.report().references);
+        let rows = rows_of(&viewer.until("the task runs", runs).references);
         Forked::start(|| {
             let mut held = held.take().unwrap();
             call_everything(&mut held, parent);
@@ -220,7 +224,7 @@ fn however_a_forked_child_ends_its_parent_goes_on() {
         ];
         for (round, end) in ends.into_iter().enumerate() {
             let mut held = Some(Held::new());
-            let rows = rows_of(&viewer.until("all rows are there", |report| report.store.node.tasks_running == 1).references);
+            let rows = rows_of(&viewer.until("all rows are there", runs).references);
             let panics = round == 3;
             let child = Forked::start(|| {
                 if panics {

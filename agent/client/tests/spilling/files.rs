@@ -5,21 +5,24 @@ use plasmon_protocol::record::SpillFileState;
 use plasmon_protocol::size::Bytes;
 
 use super::store::{Known, MIB, file_rows, spill_dir, spill_files, spill_row, start};
-use crate::support::{Standalone, Viewer, alone, directory};
+use crate::support::{Standalone, Viewer, alone, directory, eventually};
 
 /// The whole disk ledger: what the rows say, what the sums say, and what the file system has.
 #[track_caller]
 fn check_files(viewer: &mut Viewer) {
-    let rows = file_rows(viewer);
-    let rows: Vec<_> = rows.iter().filter(|row| row.state == SpillFileState::Ready).collect();
-    for row in &rows {
-        assert_eq!(row.live_bytes + row.dead_bytes + row.header_bytes, row.file_bytes, "{row:?}");
-    }
-    let mut sizes: Vec<u64> = rows.iter().map(|row| row.file_bytes).collect();
-    let mut found: Vec<u64> = spill_files().iter().map(|path| path.metadata().map_or(0, |metadata| metadata.len())).collect();
-    sizes.sort_unstable();
-    found.sort_unstable();
-    assert_eq!(sizes, found);
+    // One may just be written, written anew or removed.
+    eventually("the rows are what the file system has", || {
+        let rows = file_rows(viewer);
+        let rows: Vec<_> = rows.iter().filter(|row| row.state == SpillFileState::Ready).collect();
+        for row in &rows {
+            assert_eq!(row.live_bytes + row.dead_bytes + row.header_bytes, row.file_bytes, "{row:?}");
+        }
+        let mut sizes: Vec<u64> = rows.iter().map(|row| row.file_bytes).collect();
+        let mut found: Vec<u64> = spill_files().iter().map(|path| path.metadata().map_or(0, |metadata| metadata.len())).collect();
+        sizes.sort_unstable();
+        found.sort_unstable();
+        sizes == found
+    });
 }
 
 #[test]

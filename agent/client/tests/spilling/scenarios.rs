@@ -7,7 +7,7 @@ use plasmon_protocol::record::{EventKind, ObjectState};
 
 use super::pattern::must_be;
 use super::store::{Known, MIB, file_rows, files_below, spill_dir, spill_files, spill_row, start};
-use crate::support::{Random, Viewer, alone, directory};
+use crate::support::{Random, Viewer, alone, directory, eventually};
 
 /// Puts and gets of objects that together are many times the store.
 pub(crate) fn through_a_small_store(count: u64, reads: u64, seed: u64) {
@@ -101,9 +101,13 @@ fn a_copy_that_came_back_costs_no_second_write() {
         let row = spill_row(&mut viewer);
         assert!(row.spilled_objects_total <= 24 && row.restored_objects_total >= 4 * 16, "{row:?}");
         assert_eq!(row.spilled_bytes_total, row.spilled_objects_total * (4 << 20));
-        let objects_seen = viewer.objects();
-        let spilled = objects_seen.iter().filter(|row| row.state == ObjectState::Spilled).count() as u64;
-        assert_eq!(spilled, spill_row(&mut viewer).spilled_objects);
+        // Copies may still be let go of.
+        let mut objects_seen = Vec::new();
+        eventually("the rows are as many as the sum says", || {
+            objects_seen = viewer.objects();
+            let spilled = objects_seen.iter().filter(|row| row.state == ObjectState::Spilled).count() as u64;
+            spilled == spill_row(&mut viewer).spilled_objects
+        });
         assert!(objects_seen.iter().filter(|row| row.restores > 0).all(|row| row.spilled_ms <= row.restored_ms), "{objects_seen:?}");
         assert_eq!(viewer.events_of(EventKind::Thrash), 1, "the same objects came back again and again");
     });
@@ -124,7 +128,8 @@ fn wait_and_time_limits_know_what_is_spilled() {
         let references: Vec<_> = objects.iter().map(|known| known.object.clone()).collect();
         let (ready, rest) = plasmon::wait(&references, references.len(), Some(Duration::ZERO)).unwrap();
         assert_eq!((ready.len(), rest.len()), (12, 0));
-        assert_eq!(away(&mut viewer), spilled);
+        let still = away(&mut viewer);
+        assert!(spilled.iter().all(|object| still.contains(object)), "{still:?} of {spilled:?}");
         // A get that gives up gets the object at another time, and leaves no pin behind.
         let gone = objects.iter().find(|known| spilled.contains(&known.object.id())).unwrap();
         match plasmon::get_timeout(&gone.object, Duration::ZERO) {

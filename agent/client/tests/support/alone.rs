@@ -14,7 +14,7 @@ const DIRECTORY: &str = "PLASMON_TEST_DIRECTORY";
 /// What the process is in its test, when it is not the main one.
 const ROLE: &str = "PLASMON_TEST_ROLE";
 /// Longer than all patience within a test, so that what hangs is named by the test itself.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(480);
 
 /// Runs `body`, the body of the calling test, in a process of its own with a scratch directory of its own. Agents that it starts
 /// poison what they reclaim. When it returns, nothing of the test is left: no session, no process.

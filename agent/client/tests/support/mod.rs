@@ -18,13 +18,13 @@ pub(crate) use content::{Random, check, content};
 pub(crate) use flag::Flag;
 pub(crate) use fork::{Forked, close_standard, leave};
 pub(crate) use rows::{Expected, Place, line_of, rows_of};
-pub(crate) use shared::{attach, descriptors, publish, worker_pids};
+pub(crate) use shared::{attach, descriptors, descriptors_of_agent, publish, worker_pids};
 pub(crate) use signal::{go_on, stop};
 pub(crate) use standalone::Standalone;
 pub(crate) use viewer::{Report, Viewer};
 
 /// How long anything may take that takes milliseconds on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds.
 #[track_caller]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use plasmon::{Info, Options};
 use plasmon_protocol::record::ProcessType;
 
-use super::{Flag, Viewer};
+use super::{Flag, Viewer, eventually};
 
 pub(crate) fn worker_pids(viewer: &mut Viewer) -> Vec<u32> {
     viewer.processes().iter().filter(|row| row.process_type == ProcessType::Worker).map(|row| row.pid).collect()
@@ -26,4 +26,13 @@ pub(crate) fn publish(info: &Info) {
 
 pub(crate) fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// How many descriptors the agent has open, from the moment on in which it records. Without what it reads of the system now and then.
+pub(crate) fn descriptors_of_agent(info: &Info) -> usize {
+    let recording = info.session.join(plasmon_protocol::recording::FILE);
+    eventually("the agent records", || recording.exists());
+    let open = std::fs::read_dir(format!("/proc/{}/fd", info.agent_pid)).unwrap();
+    let files = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    files.filter(|file| !file.starts_with("/proc") && !file.starts_with("/sys")).count()
 }

@@ -1,7 +1,7 @@
 //! A viewer: what the agent says, over the same stream that the dashboard reads.
 
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use plasmon_protocol::column::Table;
@@ -13,9 +13,17 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 use super::PATIENCE;
 use super::rows::{Expected, rows_of};
 
+/// The agent drops a viewer that has answered nothing for 15 s. One that has not listened for so long connects anew before that.
+const SILENCE: Duration = Duration::from_secs(12);
+
 /// One connection to the live stream.
 pub(crate) struct Viewer {
+    session: PathBuf,
     socket: WebSocket<TcpStream>,
+    /// When it last heard anything.
+    heard: Instant,
+    /// It has windows, which another connection would not have.
+    stays: bool,
     last: u32,
 }
 
@@ -47,6 +55,12 @@ impl Report {
 impl Viewer {
     /// Connects to the agent of that session and is greeted.
     pub(crate) fn of(session: &Path) -> Self {
+        let mut viewer = Self { session: session.to_owned(), socket: Self::connect(session), heard: Instant::now(), stays: false, last: 0 };
+        viewer.greet();
+        viewer
+    }
+
+    fn connect(session: &Path) -> WebSocket<TcpStream> {
         let address = std::fs::read(session.join("address")).expect("a session has an address");
         let address: serde_json::Value = serde_json::from_slice(&address).expect("the address is JSON");
         let text = |name: &str| address[name].as_str().expect("a text").to_owned();
@@ -56,11 +70,21 @@ impl Viewer {
         let stream = TcpStream::connect(text("listen")).expect("the stream is served");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_nodelay(true).expect("no delay");
-        let (socket, _) = client(request, stream).expect("the token opens the stream");
-        let mut viewer = Self { socket, last: 0 };
-        viewer.send(&Request::Hello { version: VERSION });
-        assert!(matches!(viewer.next().body, Body::Hello { version: VERSION, .. }));
-        viewer
+        client(request, stream).expect("the token opens the stream").0
+    }
+
+    fn greet(&mut self) {
+        self.send(&Request::Hello { version: VERSION });
+        assert!(matches!(self.next().body, Body::Hello { version: VERSION, .. }));
+    }
+
+    /// Asks for something, over a new connection when the old one may not be heard any more.
+    fn ask(&mut self, request: &Request) {
+        if !self.stays && self.heard.elapsed() > SILENCE {
+            self.socket = Self::connect(&self.session);
+            self.greet();
+        }
+        self.send(request);
     }
 
     /// A viewer of this process's agent.
@@ -75,6 +99,7 @@ impl Viewer {
 
     /// Shows a window under this number from now on.
     pub(crate) fn subscribe(&mut self, id: u32, view: View) {
+        self.stays = true;
         self.send(&Request::Subscribe { id, view });
     }
 
@@ -92,7 +117,9 @@ impl Viewer {
     /// The next frame, which is acknowledged.
     pub(crate) fn next(&mut self) -> Frame {
         loop {
-            match self.socket.read().expect("a frame in time") {
+            let message = self.socket.read().expect("a frame in time");
+            self.heard = Instant::now();
+            match message {
                 Message::Text(text) => {
                     let frame: Frame = serde_json::from_str(&text).expect("a frame");
                     if !matches!(frame.body, Body::Hello { .. }) {
@@ -110,7 +137,7 @@ impl Viewer {
     pub(crate) fn report(&mut self) -> Report {
         self.last += 1;
         let ours = self.last;
-        self.send(&Request::Report { id: ours, filter: String::new() });
+        self.ask(&Request::Report { id: ours, filter: String::new() });
         let (mut store, mut post_mortem, mut references, mut stacks) = (None, Vec::new(), Vec::new(), Stacks::default());
         loop {
             match self.next().body {
@@ -170,7 +197,7 @@ impl Viewer {
         self.last += 1;
         let ours = self.last;
         let view = View { window: Window { start: 0, len: MAX_WINDOW }, ..View::of(table) };
-        self.send(&Request::Subscribe { id: ours, view });
+        self.ask(&Request::Subscribe { id: ours, view });
         loop {
             match self.next().body {
                 Body::Snapshot { id, rows, .. } if id == ours => {
@@ -219,7 +246,7 @@ impl Viewer {
     pub(crate) fn detail(&mut self, target: Target) -> Option<Detail> {
         self.last += 1;
         let ours = self.last;
-        self.send(&Request::Watch { id: ours, target });
+        self.ask(&Request::Watch { id: ours, target });
         loop {
             match self.next().body {
                 Body::Detail { id, detail } if id == ours => {

@@ -72,3 +72,21 @@ impl Bytes {
         into.extend(self.0[from..from + count].iter().map(|cell| cell.0.get()));
     }
 }
+
+/// No model's ring is as large as a window.
+pub(crate) enum Window<'a> {
+    #[expect(dead_code, reason = "there is none")]
+    Never(&'a std::convert::Infallible),
+}
+
+impl Bytes {
+    pub(crate) fn window(&self, _from: usize) -> Option<Window<'_>> {
+        None
+    }
+}
+
+impl Window<'_> {
+    pub(crate) fn write_u64(&self, _from: usize, _word: u64) {}
+
+    pub(crate) fn write_u32(&self, _from: usize, _word: u32) {}
+}

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use plasmon_protocol::id::ObjectKey;
 use proptest::prelude::*;
 
 use super::*;
@@ -63,6 +64,22 @@ proptest! {
             }
         }
         prop_assert_eq!(ring.producer.pushed(), ring.consumer.drained() + held as u64);
+    }
+
+    #[test]
+    fn short_messages_are_pushed_as_their_bytes_are(drops in proptest::collection::vec(proptest::option::of((any::<u32>(), 0_u32..32)), 1..400)) {
+        let (mut ring, mut other) = (ring(256), ring(256));
+        for drop in drops {
+            if let Some((slot, shift)) = drop {
+                let short = Short::drop_local(ObjectKey { slot: slot >> shift, generation: slot });
+                let mut bytes = Vec::new();
+                short.write(&mut bytes);
+                prop_assert_eq!(ring.producer.push_short(&short), other.producer.push(&bytes));
+            } else {
+                prop_assert_eq!(messages(&mut ring.consumer).unwrap(), messages(&mut other.consumer).unwrap());
+            }
+        }
+        prop_assert_eq!(messages(&mut ring.consumer).unwrap(), messages(&mut other.consumer).unwrap());
     }
 
     #[test]

@@ -303,7 +303,7 @@ fn columns_without_room_are_shown_on_demand() {
     let usual = head(&mut app);
     press(&mut app, "W");
     let other = head(&mut app);
-    assert!(other[0].contains(" columns 2 of ") && other[1] != usual[1] && other[1].contains("size"), "{other:?}");
+    assert!(other[0].contains(" columns 2/") && other[1] != usual[1] && other[1].contains("size"), "{other:?}");
     let mut rounds = 1;
     while head(&mut app) != usual {
         press(&mut app, "W");

@@ -42,7 +42,7 @@ pub const TASKS: &[Column<TaskRow>] = &[
         (status(row).to_owned(), if row.blocked { Role::Warn } else { Role::status(row.status) })
     }),
     Column::wide("task", "name", 14, 1, 9, |row, _| plain(call_label(&row.name, row.actor.is_some()))),
-    Column::figure("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
+    Column::still("worker", "pid", 7, 8, |row, _| row.worker_pid.map_or(("-".to_owned(), Role::Dim), |pid| plain(pid.to_string()))),
     Column::figure("waits", "waits", 5, 2, |row, _| some(row.waits_for.into())),
     Column::figure("try", "attempt", 5, 4, |row, _| (tries(row), if row.attempt > 1 { Role::Warn } else { Role::Dim })),
     Column::wide("reserves", "resources", 8, 1, 3, |row, _| (row.resources.to_string(), Role::Dim)),
@@ -51,13 +51,13 @@ pub const TASKS: &[Column<TaskRow>] = &[
     Column::figure("ask for", "suggested", 7, 4, |row, _| {
         row.suggested_bytes.map_or_else(|| ("-".to_owned(), Role::Dim), |bytes| (cells(bytes).trim_start().to_owned(), Role::Warn))
     }),
-    Column::figure("age", "age", 4, 6, |row, now| plain(age(now, row.submitted_ms))),
-    Column::figure("took", "", 5, 5, |row, now| match (row.started_ms, row.ended_ms) {
+    Column::still("age", "age", 4, 6, |row, now| plain(age(now, row.submitted_ms))),
+    Column::still("took", "", 5, 5, |row, now| match (row.started_ms, row.ended_ms) {
         (Some(start), Some(end)) => plain(took(end.saturating_sub(start))),
         (Some(start), None) => (age(now, start), Role::Dim),
         (None, _) => ("-".to_owned(), Role::Dim),
     }),
-    Column::figure("since", "", 5, 6, |row, now| match row.waiting_since_ms {
+    Column::still("since", "", 5, 6, |row, now| match row.waiting_since_ms {
         Some(since) => (age(now, since), Role::Warn),
         None => (String::new(), Role::Dim),
     }),
@@ -67,5 +67,5 @@ pub const TASKS: &[Column<TaskRow>] = &[
         (None, None) => ("-".to_owned(), Role::Dim),
     }),
     Column::wide("submitted at", "site", 18, 1, 5, |row, _| site(&row.call_site)),
-    Column::figure("by", "submitter", 7, 1, |row, _| plain(row.submitter_pid.to_string())),
+    Column::still("by", "submitter", 7, 1, |row, _| plain(row.submitter_pid.to_string())),
 ];
