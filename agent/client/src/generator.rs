@@ -93,6 +93,16 @@ impl<T: ?Sized> Results<T> {
         ahead.references.front().filter(|_| !ahead.ended).cloned()
     }
 
+    /// Whether the last one was taken, and the agent has told that there are no more.
+    ///
+    /// # Errors
+    /// As for [`Results::next`].
+    pub fn is_finished(&self) -> Result<bool, Error> {
+        let Some(front) = self.front() else { return Ok(true) };
+        front.handle.key_on(&self.client)?;
+        Ok(matches!(self.error_of(&front)?, Some(Error::NoMoreResults { .. })))
+    }
+
     /// What comes next; waits for it, for `limit` at most. Every `pause`, `stop` is asked whether to go on.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ from ._generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from ._init import init, is_initialized, shutdown
 from ._node import RuntimeContext, available_resources, cluster_resources, get_runtime_context, nodes
 from ._plasmon import ObjectRef
+from ._plasmon import __version__ as __version__
 from ._progress import progress
 from ._remote import RemoteFunction, remote
 from ._sites import set_call_sites
@@ -92,6 +93,11 @@ class Summary(str):
         return _html.of_text(self)
 
 
+_GROUPS = ("NODE_ADDRESS", "STACK_TRACE", "PID", "REFERENCE_TYPE")
+_ORDERS = ("OBJECT_SIZE", "PID", "REFERENCE_TYPE", "AGE")
+_UNITS = ("B", "KB", "MB", "GB", "AUTO")
+
+
 def memory_summary(
     *,
     group_by: str = "NODE_ADDRESS",
@@ -115,5 +121,13 @@ def memory_summary(
 
     Raises:
         ValueError: an argument is none of these.
+        TypeError: ``num_entries`` is no number.
     """
+    for name, value, known in (("group_by", group_by, _GROUPS), ("sort_by", sort_by, _ORDERS), ("units", units, _UNITS)):
+        if not isinstance(value, str) or value.upper() not in known:
+            raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
+    if num_entries is not None and (isinstance(num_entries, bool) or not isinstance(num_entries, int)):
+        raise TypeError(f"num_entries is a whole number, not {type(num_entries).__name__} {num_entries!r}")
+    if num_entries is not None and num_entries < 0:
+        raise ValueError(f"num_entries is not negative, as {num_entries} is")
     return Summary(_plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None))

@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 from . import _init, _plasmon
 from ._generators import yields
 from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried
+from ._signature import Takes, takes_of
 from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
 
@@ -63,9 +64,13 @@ class ActorClass:
 
     def __init__(self, cls: type, options: dict[str, Any], export: Optional[_plasmon.Exported], methods: _Methods) -> None:
         self.__name__, self.__qualname__, self.__doc__, self.__module__ = cls.__name__, cls.__qualname__, cls.__doc__, cls.__module__
+        #: The class itself.
+        self.__wrapped__ = cls
         self._class, self._options, self._methods = cls, options, methods
         self._export = export or _plasmon.Exported(functools.partial(_exported, cls))
         self._is_async = is_async(cls)
+        #: A metaclass may have its own ways to make an instance.
+        self._takes = _takes_of_method(cls, "__init__", cls.__name__) if type(cls).__call__ is type.__call__ else None
 
     @classmethod
     def _of(cls, actor: type, options: dict[str, Any]) -> ActorClass:
@@ -118,6 +123,7 @@ class ActorClass:
             options.get("max_restarts", 0),
             options.get("max_task_retries", 0),
             assigned(options, 0),
+            self._takes,
         )
         try:
             reference = creation.create(args, kwargs)
@@ -125,12 +131,20 @@ class ActorClass:
             if options.get("get_if_exists"):
                 return get_actor(options["name"], options.get("namespace"))
             raise
-        return ActorHandle(reference, self._class.__module__, self._class.__qualname__, self._methods)
+        handle = ActorHandle(reference, self._class.__module__, self._class.__qualname__, self._methods)
+        handle.__dict__["_class"] = self._class
+        return handle
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             f"the actor class {self.__qualname__} cannot be called like a local one\n"
             f"hint: {self.__name__}.remote(..) makes an instance in a worker"
+        )
+
+    def __mro_entries__(self, _bases: tuple[Any, ...]) -> tuple[type, ...]:
+        raise TypeError(
+            f"no class inherits from the actor class {self.__qualname__}\n"
+            f"hint: inherit from the class that it is made of, {self.__name__}.__wrapped__, and make the new one remote"
         )
 
     def __repr__(self) -> str:
@@ -160,9 +174,11 @@ class ActorHandle:
     _module: str
     _qualname: str
     _methods: Optional[_Methods]
+    #: The class itself, in the process that made the actor.
+    _class: Optional[type]
 
     def __init__(self, reference: _plasmon.ObjectRef[Any], module: str, qualname: str, methods: Optional[_Methods]) -> None:
-        self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _calls={})
+        self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _class=None)
 
     def __getattr__(self, name: str) -> ActorMethod:
         methods: Optional[_Methods] = self.__dict__["_methods"]
@@ -170,7 +186,7 @@ class ActorHandle:
             if name.startswith("__"):
                 raise AttributeError(name)
             # Found by its name alone: it knows what it can do.
-            ask = _plasmon.Method(self._reference, f"{self._module}.{self._qualname}.{METHODS}", METHODS, 1, 1, None, "never")
+            ask = _plasmon.Method(self._reference, f"{self._module}.{self._qualname}.{METHODS}", METHODS, 1, 1, None, "never", None)
             methods = self.__dict__["_methods"] = _plasmon.get(ask.submit())
         if name not in methods:
             raise AttributeError(f"the actor {self._qualname} has no method {name!r}{near_miss(name, methods)}")
@@ -204,7 +220,7 @@ class ActorMethod:
 
     def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
         self._name, self._options = name, options
-        self._class = handle._qualname
+        self._qualname, self._class = handle._qualname, handle._class
         full = f"{handle._module}.{handle._qualname}.{name}"
         self._reference = handle._reference
         self._module, self._methods = handle._module, handle._methods
@@ -213,7 +229,8 @@ class ActorMethod:
         retry, listed = retried(options)
         returns = num_returns if listed is None else (num_returns, listed)
         most = options.get("max_task_retries")
-        self.remote = _plasmon.Method(handle._reference, full, name, results, returns, most, retry).submit
+        takes = _takes_of_method(handle._class, name, name)
+        self.remote = _plasmon.Method(handle._reference, full, name, results, returns, most, retry, takes).submit
 
     #: Calls the method; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, ``None`` where it is 0, or an
     #: ``ObjectRefGenerator`` where it is ``"streaming"``.
@@ -222,14 +239,21 @@ class ActorMethod:
     def options(self, **options: Any) -> ActorMethod:
         """The same method with other options, for the calls that are made through what is returned: see ``method``."""
         given = checked(options, METHOD_OPTIONS, "a method")
-        handle = ActorHandle(self._reference, self._module, self._class, self._methods)
+        handle = ActorHandle(self._reference, self._module, self._qualname, self._methods)
+        handle.__dict__["_class"] = self._class
         return ActorMethod(handle, self._name, {**self._options, **given})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"the actor's method {self._name} cannot be called like a local one\nhint: .{self._name}.remote(..)")
 
     def __repr__(self) -> str:
-        return f"<method {self._name} of actor {self._class}>"
+        return f"<method {self._name} of actor {self._qualname}>"
+
+
+def _takes_of_method(cls: Optional[type], name: str, called: str) -> Optional[Takes]:
+    """What a method takes, as far as its class says; ``called`` is its name for people."""
+    found = inspect.getattr_static(cls, name, None)
+    return takes_of(found, called, bound=True) if inspect.isfunction(found) else None
 
 
 def _full_name(name: str, namespace: Optional[str]) -> str:

@@ -69,11 +69,20 @@ class ObjectRefGenerator(Generic[_T]):
             return reference
         raise StopAsyncIteration
 
-    def next_ready(self, timeout: Optional[float] = None) -> _plasmon.ObjectRef[_T]:
+    def next_ready(self) -> bool:
+        """Whether ``next`` returns a reference at once. False behind the last one."""
+        front = None if self.is_finished() else self._results.front()
+        return front is not None and bool(_plasmon.wait([front], timeout=0.0)[0])
+
+    def is_finished(self) -> bool:
+        """Whether all was taken of what the generator has yielded, and it has ended."""
+        return self._results.is_finished()
+
+    def next_within(self, timeout: float) -> _plasmon.ObjectRef[_T]:
         """The next reference, as ``next`` returns it.
 
         Args:
-            timeout: seconds after which it gives up; ``None`` waits for as long as it takes.
+            timeout: seconds after which it gives up.
 
         Raises:
             TimeoutError: nothing was yielded in time. The value comes with the next call.

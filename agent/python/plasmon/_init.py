@@ -177,6 +177,8 @@ _ABSENT = {
     "dashboard_host": 'agent_options={"listen": "127.0.0.1:6480"} is where the agent listens',
     "dashboard_port": 'agent_options={"listen": "127.0.0.1:6480"} is where the agent listens',
     "logging_level": "leave it out: logs are files in the session's directory",
+    "logging_format": "leave it out: logs are files in the session's directory",
+    "logging_config": "leave it out: logs are files in the session's directory",
     "configure_logging": "leave it out: logs are files in the session's directory",
     "job_config": "leave it out: a driver is a job",
     "local_mode": "leave it out: call the function itself, f.__wrapped__(..)",

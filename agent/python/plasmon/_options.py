@@ -43,6 +43,12 @@ _ABSENT = {
     "accelerator_type": "name a custom resource in resources= and offer it in init()",
     "max_calls": "give a leaking function memory= and let it be retried",
     "concurrency_groups": "use max_concurrency=",
+    "concurrency_group": "use max_concurrency= of the actor",
+    "max_pending_calls": "leave it out: wait(refs) before more are called",
+    "allow_out_of_order_execution": "leave it out: max_concurrency= runs calls side by side",
+    "enable_task_events": "leave it out: what runs is always shown",
+    "label_selector": "there is one node",
+    "fallback_strategy": "there is one node",
 }
 
 

@@ -48,7 +48,8 @@ class _Writer:
 
 
 class _File:
-    """What a pickler writes to: it hands over long bytes as they are, and the rest by pieces of some :data:`_PIECE` bytes."""
+    """What a pickler writes to: it hands over long bytes as they are, of long texts a copy in UTF-8, and the rest by pieces of some
+    :data:`_PIECE` bytes."""
 
     def __init__(self, pieces: list[Any]) -> None:
         self._pieces = pieces
@@ -65,7 +66,8 @@ class _File:
         self._pieces.append(piece)
 
 
-#: What a pickler collects before it writes, bytes. Bytes that are shorter are part of it.
+#: What a pickler collects before it writes, bytes. Bytes that are shorter are part of it: to copy them twice takes less time than to hand
+#: each over by itself.
 _PIECE = 64 << 10
 #: What its pieces begin with, all but the first: they are longer where there is a large number.
 _FRAME = b"\x95"

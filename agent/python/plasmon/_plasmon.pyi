@@ -5,6 +5,11 @@ from typing import Any, Callable, Generator, Generic, Optional, Sequence, TypeVa
 
 _T = TypeVar("_T")
 
+#: See ``_signature``.
+_Takes = tuple[int, int, Optional[frozenset[str]], Callable[..., Any]]
+
+__version__: str
+
 class ObjectRef(Generic[_T]):
     """A reference to an object, which may not exist yet. The object lives as long as any reference to it, in any process and object."""
 
@@ -43,6 +48,7 @@ class Task:
         timeout_ms: int,
         results: Optional[int],
         returns: Any,
+        takes: Optional[_Takes],
     ) -> None: ...
     def submit(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -61,6 +67,7 @@ class Creation:
         max_restarts: int,
         max_task_retries: int,
         assigned: dict[str, float],
+        takes: Optional[_Takes],
     ) -> None: ...
     def create(self, args: tuple[Any, ...], kwargs: Optional[dict[str, Any]]) -> ObjectRef[None]: ...
 
@@ -74,6 +81,7 @@ class Method:
         returns: Any,
         max_task_retries: Optional[int],
         retry_exceptions: str,
+        takes: Optional[_Takes],
     ) -> None: ...
     def submit(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -82,6 +90,7 @@ class CancelWatch: ...
 class Results:
     def next(self, timeout: Optional[float] = None) -> Optional[ObjectRef[Any]]: ...
     def front(self) -> Optional[ObjectRef[Any]]: ...
+    def is_finished(self) -> bool: ...
 
 class Report:
     def __init__(self) -> None: ...
@@ -114,8 +123,9 @@ def facts() -> dict[str, Any]: ...
 def put(value: _T, /) -> ObjectRef[_T]:
     """Stores a value as an object, and returns the first reference to it.
 
-    Arrays, tables, other buffers and long bytes are copied once, into shared memory; everything else is pickled, a bytearray too. A bare
-    memoryview comes back as one of single bytes, as they lie in memory.
+    Arrays, tables, other buffers, and bytes of 64 KiB and more are copied once, into shared memory; so are bytes, a bytearray and a text
+    of 64 KiB that are the whole value. Everything else is pickled, which copies it once more. A bare memoryview comes back as one of
+    single bytes, as they lie in memory.
 
     Raises:
         ObjectStoreFullError: there is no room, and none comes free within two seconds; a ``MemoryError``.

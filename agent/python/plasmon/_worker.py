@@ -24,6 +24,7 @@ _MAX_EXCEPTION = 12 << 10
 _MAX_TRACEBACK = 6 << 10
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_FUTURES = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "concurrent", "futures") + os.sep
 
 
 class Handler:
@@ -236,8 +237,8 @@ async def _later(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]
 
 
 def _shown(trace: Optional[TracebackType]) -> Optional[TracebackType]:
-    """A traceback from the program's first frame on."""
-    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+    """A traceback from the program's first frame on: behind this package's own, and those of the futures that it waits for."""
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith((_HERE, _FUTURES)):
         trace = trace.tb_next
     return trace
 

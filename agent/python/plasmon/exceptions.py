@@ -221,6 +221,16 @@ _CLASSES: dict[str, type[PlasmonError]] = {
     "out_of_memory": OutOfMemoryError,
 }
 
+#: What is to be done in Python, where it is called something else than elsewhere.
+_HINTS = {
+    "no_actor": "make it with .options(name=..), and keep a handle or say lifetime='detached'",
+    "encode": "everything in it must pickle; open files, locks and connections do not",
+    "not_connected": "call plasmon.init() in this process first",
+    "unknown_function": "driver and worker must run the same release of the package",
+    # What is accepted is in the message.
+    "invalid": "",
+}
+
 #: They would end who gets them.
 _ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
@@ -238,6 +248,7 @@ def _exception_of(code: str, message: str, hint: str, name: str, printed: str, p
             except Exception as unreadable:
                 remote = f"(the exception does not unpickle here: {type(unreadable).__name__}: {unreadable})"
         return _task_error(cause, remote, name, pid, message if cause is None else "")
+    hint = _HINTS.get(code, hint)
     error = _CLASSES.get(code, PlasmonError)(f"{message}\nhint: {hint}" if hint else message)
     error.code, error.hint = code, hint
     return error

@@ -33,4 +33,9 @@ impl Results {
     fn front(&self) -> Option<ObjectRef> {
         self.0.front().map(ObjectRef::new)
     }
+
+    /// Whether the last one was taken, as far as is known at this moment.
+    fn is_finished(&self, py: Python<'_>) -> PyResult<bool> {
+        py.detach(|| self.0.is_finished()).or_raise(py)
+    }
 }

@@ -26,6 +26,8 @@ mod worker;
 /// The native half of the package `plasmon`.
 #[pyo3::pymodule]
 mod _plasmon {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::command::run_command;
     #[pymodule_export]
@@ -50,4 +52,9 @@ mod _plasmon {
     use crate::wait::wait;
     #[pymodule_export]
     use crate::worker::run_as;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
 }

@@ -26,8 +26,9 @@ const TOGETHER: usize = 256;
 
 /// Stores a value as an object, and returns the first reference to it.
 ///
-/// Arrays, tables, other buffers and long bytes are copied once, into shared memory; everything else is pickled, a bytearray too. A bare
-/// memoryview comes back as one of single bytes, as they lie in memory. References inside the value are counted as long as the object lives.
+/// Arrays, tables, other buffers, and bytes of 64 KiB and more are copied once, into shared memory; so are bytes, a bytearray and a text of
+/// 64 KiB that are the whole value. Everything else is pickled, which copies it once more. A bare memoryview comes back as one of single
+/// bytes, as they lie in memory. References inside the value are counted as long as the object lives.
 ///
 /// Raises:
 ///     ObjectStoreFullError: there is no room, and none comes free within two seconds; a ``MemoryError``.
@@ -47,7 +48,7 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRe
     let layout = encoded.layout();
     let (length, contains) = (encoded.len(), &encoded.contains);
     let reference = py.detach(|| connection.put(length, site, contains, false, |room, reach| layout.write(room, reach))).or_raise(py)?;
-    Ok(ObjectRef::new(reference))
+    Ok(ObjectRef::of_put(reference))
 }
 
 /// The value of an object, or a list of those of several; waits until they are there.

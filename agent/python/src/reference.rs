@@ -22,12 +22,19 @@ pub(crate) struct ObjectRef {
     /// Its connection's serial number and its number there, for whoever looks at many and has no time to follow each.
     serial: u64,
     key: ObjectKey,
+    /// This process has put the object, so it is there, whether the agent has come to it or not.
+    pub(crate) is_put: bool,
 }
 
 impl ObjectRef {
     pub(crate) fn new(inner: Reference) -> Self {
         let (serial, key) = binding::place_of(&inner);
-        Self { inner, serial, key }
+        Self { inner, serial, key, is_put: false }
+    }
+
+    /// The first one to an object that was just put.
+    pub(crate) fn of_put(inner: Reference) -> Self {
+        Self { is_put: true, ..Self::new(inner) }
     }
 
     /// Its number on the connection with this serial number, if it is of that one.
@@ -187,7 +194,10 @@ pub(crate) fn expect<'a, 'py>(value: &'a Bound<'py, PyAny>, what: &str) -> PyRes
 /// What is raised for a value that is no reference.
 pub(crate) fn unexpected(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
     let kind = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-    pyo3::exceptions::PyTypeError::new_err(format!(
-        "{what} takes an ObjectRef or a list of them, not {kind}\nhint: .remote(..) and plasmon.put(..) return references"
-    ))
+    let hint = match kind.as_str() {
+        "ObjectRefGenerator" => "iterate over it: what it yields are references",
+        "ActorHandle" => "the methods of an actor return references: handle.method.remote(..)",
+        _ => ".remote(..) and plasmon.put(..) return references",
+    };
+    pyo3::exceptions::PyTypeError::new_err(format!("{what} takes an ObjectRef or a list of them, not {kind}\nhint: {hint}"))
 }

@@ -8,7 +8,7 @@ use plasmon::binding::{
 };
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple};
 
 use crate::connection::current;
 use crate::error::OrRaise;
@@ -58,6 +58,31 @@ impl Export {
         let (length, contains) = (encoded.len(), &encoded.contains);
         let reference = py.detach(|| connection.put(length, site, contains, true, |room, reach| layout.write(room, reach))).or_raise(py)?;
         Ok(lock().insert((connection.serial(), reference)).1.clone())
+    }
+}
+
+/// What a function says that it takes, see `plasmon/_signature.py`.
+#[derive(FromPyObject)]
+struct Takes(usize, usize, Option<Py<PyFrozenSet>>, Py<PyAny>);
+
+impl Takes {
+    /// Whether a call fits, as far as the driver can tell: where that is doubtful, Python's own rules decide.
+    ///
+    /// # Errors
+    /// `TypeError` that names the argument.
+    fn check(takes: Option<&Self>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+        let Some(Self(least, most, names, refuse)) = takes else { return Ok(()) };
+        let named = kwargs.map_or(0, PyDictMethods::len);
+        let mut fits = args.len() <= *most && args.len() + named >= *least;
+        if let (Some(kwargs), Some(names)) = (kwargs, names) {
+            for name in kwargs.keys() {
+                fits &= names.bind(args.py()).contains(name)?;
+            }
+        }
+        if !fits {
+            refuse.bind(args.py()).call(args, kwargs)?;
+        }
+        Ok(())
     }
 }
 
@@ -175,6 +200,7 @@ pub(crate) struct Task {
     results: Option<usize>,
     /// What the worker is told of results.
     returns: Py<PyAny>,
+    takes: Option<Takes>,
     /// What a call without arguments sends.
     bare: OnceLock<Box<[u8]>>,
 }
@@ -207,6 +233,7 @@ impl Task {
         timeout_ms: u64,
         results: Option<usize>,
         returns: Py<PyAny>,
+        takes: Option<Takes>,
     ) -> Self {
         Self {
             name,
@@ -217,6 +244,7 @@ impl Task {
             timeout_ms,
             results,
             returns,
+            takes,
             bare: OnceLock::new(),
         }
     }
@@ -224,6 +252,7 @@ impl Task {
     /// Submits the task.
     #[pyo3(signature = (*args, **kwargs))]
     fn submit<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        Takes::check(self.takes.as_ref(), args, kwargs)?;
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::TaskCall);
         let export = self.export.get().0.on(py, &connection, SiteKind::TaskCall)?;
@@ -260,6 +289,7 @@ pub(crate) struct Creation {
     max_task_retries: u32,
     /// What it reserves, as it is told.
     assigned: Py<PyAny>,
+    takes: Option<Takes>,
 }
 
 #[pymethods]
@@ -279,6 +309,7 @@ impl Creation {
         max_restarts: i64,
         max_task_retries: i64,
         assigned: Py<PyAny>,
+        takes: Option<Takes>,
     ) -> Self {
         Self {
             class,
@@ -290,11 +321,13 @@ impl Creation {
             max_restarts: times(max_restarts),
             max_task_retries: times(max_task_retries),
             assigned,
+            takes,
         }
     }
 
     /// Makes an actor; the object that its handles refer to. The constructor's worker is told of its id, its name and what it reserves.
     fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<ObjectRef> {
+        Takes::check(self.takes.as_ref(), args, kwargs)?;
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
         let export = self.export.get().0.on(py, &connection, SiteKind::ActorCall)?;
@@ -337,12 +370,14 @@ pub(crate) struct Method {
     results: Option<usize>,
     returns: Py<PyAny>,
     retries: CallRetries,
+    takes: Option<Takes>,
     bare: OnceLock<Box<[u8]>>,
 }
 
 #[pymethods]
 impl Method {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "called by the package alone")]
     fn new(
         actor: Py<ObjectRef>,
         name: String,
@@ -351,14 +386,16 @@ impl Method {
         returns: Py<PyAny>,
         max_task_retries: Option<i64>,
         retry_exceptions: &str,
+        takes: Option<Takes>,
     ) -> Self {
         let retries = CallRetries { max_task_retries: max_task_retries.map(times), retry_exceptions: retried(retry_exceptions) };
-        Self { actor, name, method, results, returns, retries, bare: OnceLock::new() }
+        Self { actor, name, method, results, returns, retries, takes, bare: OnceLock::new() }
     }
 
     /// Calls the method.
     #[pyo3(signature = (*args, **kwargs))]
     fn submit<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        Takes::check(self.takes.as_ref(), args, kwargs)?;
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
         let all = arguments(&connection, site, self.returns.bind(py), Some(&self.method), args, kwargs, Some(&self.bare))?;

@@ -4,7 +4,7 @@
 //! ```text
 //! 0   b"PLPY"                        what it is
 //! 4   kind                           1: a pickle   2: bytes   3: the bytes of a memoryview   4: a list of references, without a pickle
-//!                                    5: a long text of ASCII
+//!                                    5: a long text, in UTF-8   6: a bytearray
 //! 8   parts u32                      how many buffers lie beside the pickle
 //! 12  references u32                 how many are in it
 //! 16  length of the pickle u64
@@ -12,7 +12,7 @@
 //! ..  references times: id [u8; 16]  in the order of the pickle, so that the agent is told of all in one go
 //! ..  the pickle, then the buffers
 //! ```
-//! Numbers are little-endian. Bytes and texts begin at 16, a memoryview's at 64. A memoryview is flattened: of whatever shape and format it is, it
+//! Numbers are little-endian. Bytes, bytearrays and texts begin at 16, a memoryview's at 64. A memoryview is flattened: of whatever shape and format it is, it
 //! comes back as one of single bytes, in the order in which they lie in memory; those of one with gaps are gathered in its own order.
 #![expect(unsafe_code, reason = "buffers are copied without the interpreter's lock")]
 
@@ -22,9 +22,10 @@ use std::sync::Arc;
 use plasmon::binding::{self, Connection, Content, Fill, ObjectId, Reach, Reference};
 use plasmon_protocol::error::Error;
 use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString};
 
 use crate::error::raise;
 use crate::reference::{ObjectRef, borrow_all, lost, reading};
@@ -36,10 +37,11 @@ const BYTES: u32 = 2;
 const VIEW: u32 = 3;
 const REFERENCES: u32 = 4;
 const TEXT: u32 = 5;
+const ARRAY: u32 = 6;
 /// Before the list of parts.
 const HEAD: usize = 24;
 const BYTES_AT: usize = 16;
-/// Bytes from which on a text is written without a pickle, which would copy it twice.
+/// Characters from which on a text is written without a pickle, which would copy it once more.
 const LONG_TEXT: usize = 64 << 10;
 /// Bytes of an object's id.
 const ID: usize = 16;
@@ -120,7 +122,7 @@ impl Layout {
     /// Writes the whole object, as far as it may reach.
     pub(crate) fn write(&self, room: &mut [u8], reach: &Reach<'_>) {
         let body_at = match self.kind {
-            BYTES | TEXT => BYTES_AT,
+            BYTES | TEXT | ARRAY => BYTES_AT,
             VIEW => ALIGNMENT,
             _ => HEAD + 16 * self.parts.len() + self.ids.len(),
         };
@@ -133,7 +135,7 @@ impl Layout {
         room[12..16].copy_from_slice(&((self.ids.len() / ID) as u32).to_le_bytes());
         let pickled = || self.body.len() + self.pieces.iter().map(Borrowed::len).sum::<usize>();
         match self.kind {
-            BYTES | TEXT => {}
+            BYTES | TEXT | ARRAY => {}
             VIEW => room[BYTES_AT..ALIGNMENT].fill(0),
             _ => {
                 room[16..24].copy_from_slice(&(pickled() as u64).to_le_bytes());
@@ -183,13 +185,25 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     }
     if let Ok(text) = value.cast_exact::<PyString>()
         && text.len()? >= LONG_TEXT
-        // What the interpreter has of it is the text itself; of others it would make a copy, and keep it.
-        && text.call_method0(pyo3::intern!(py, "isascii"))?.is_truthy()?
+        && let Some(body) = utf8(text)?
     {
-        let body = text.to_str()?;
-        // SAFETY: texts never change, and are kept.
-        let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
-        return Ok(Encoded::bare(TEXT, value.clone().unbind(), body_at, BYTES_AT + body.len()));
+        // SAFETY: neither texts nor bytes ever change, and they are kept.
+        let borrowed = |body: &[u8]| unsafe { Borrowed::new(body.as_ptr(), body.len()) };
+        let body_at = match body.cast::<PyBytes>() {
+            Ok(bytes) => borrowed(bytes.as_bytes()),
+            Err(_) => borrowed(text.to_str()?.as_bytes()),
+        };
+        let length = BYTES_AT + body_at.len();
+        return Ok(Encoded::bare(TEXT, body.unbind(), body_at, length));
+    }
+    if let Ok(array) = value.cast_exact::<PyByteArray>() {
+        // It keeps its size as long as this is kept: who would resize it meanwhile gets a BufferError.
+        let buffer = PyBuffer::<u8>::get(array)?;
+        // SAFETY: the buffer is kept below.
+        let body_at = unsafe { Borrowed::new(buffer.buf_ptr().cast(), buffer.len_bytes()) };
+        let length = BYTES_AT + buffer.len_bytes();
+        // Not a part: it is kept here, and has no offset.
+        return Ok(Encoded { parts: vec![buffer], ..Encoded::bare(ARRAY, value.clone().unbind(), body_at, length) });
     }
     if value.is_exact_instance_of::<PyMemoryView>() {
         let plain: bool = value.getattr("contiguous")?.extract()?;
@@ -229,6 +243,20 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     // SAFETY: bytes never change, and are kept.
     let body_at = unsafe { Borrowed::new(body.as_ptr(), body.len()) };
     Ok(Encoded { kind: PICKLE, _body: pickle.into_any().unbind(), body_at, pieces, parts, offsets, length, ids, contains })
+}
+
+/// What has a text in UTF-8: of ASCII the text itself, of another one bytes, for the text would keep a second copy of itself. `None` for what
+/// UTF-8 does not have: half of a surrogate pair.
+fn utf8<'py>(text: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = text.py();
+    if text.call_method0(pyo3::intern!(py, "isascii"))?.is_truthy()? {
+        return Ok(Some(text.clone().into_any()));
+    }
+    match text.call_method0(pyo3::intern!(py, "encode")) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A list of nothing but references, each to another object; what pickle would make of it takes several times as long.
@@ -288,6 +316,10 @@ pub(crate) fn decode<'py>(
         BYTES => {
             let bytes = PyBytes::new(py, &content.bytes()[body]).into_any();
             return Ok((bytes, content));
+        }
+        ARRAY => {
+            let array = PyByteArray::new(py, &content.bytes()[body]).into_any();
+            return Ok((array, content));
         }
         TEXT => {
             let text = std::str::from_utf8(&content.bytes()[body]).map_err(|_| foreign(py, &content))?;
@@ -356,7 +388,7 @@ fn parse(bytes: &[u8]) -> Option<Parsed> {
     }
     let kind = word(4)?;
     match kind {
-        BYTES | TEXT => {
+        BYTES | TEXT | ARRAY => {
             let parsed = || Parsed { kind, ids: 0..0, body: BYTES_AT..bytes.len(), parts: Vec::new() };
             return (bytes.len() >= BYTES_AT).then(parsed);
         }

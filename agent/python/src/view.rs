@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use plasmon::binding::{Content, Reach};
+use plasmon::binding::{Content, Reach, copy_past_caches};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -99,7 +99,7 @@ impl Borrowed {
         if helpers == 0 {
             return self.copy_part(0, room);
         }
-        // Several for each: one that is late takes fewer. Long ones: those are copied past the caches.
+        // Several for each: one that is late takes fewer.
         let part = self.length.div_ceil(4 * (helpers + 1)).next_multiple_of(PAGE);
         let rooms = Mutex::new(room.chunks_mut(part).enumerate());
         let next = || rooms.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -123,12 +123,17 @@ impl Borrowed {
         if room.is_empty() {
             return;
         }
+        let (from, to) = (self.pointer.wrapping_add(from), room.as_mut_ptr());
         // SAFETY: the maker keeps the memory, of which the parts are; `room` is new memory of the store, or a vector's. Another thread of
         // the program's may write what is copied meanwhile, as with every copy of a buffer: then nobody knows which bytes were copied.
-        unsafe { std::ptr::copy_nonoverlapping(self.pointer.add(from), room.as_mut_ptr(), room.len()) };
+        unsafe {
+            if self.length < FAR { std::ptr::copy_nonoverlapping(from, to, room.len()) } else { copy_past_caches(from, to, room.len()) }
+        };
     }
 }
 
+/// Bytes of which a reader finds little in the caches afterwards, in whichever way they are written.
+const FAR: usize = 32 << 20;
 /// Bytes that are copied behind the backing at once.
 const STEP: usize = 2 << 20;
 /// Bytes for which a thread is begun: copying them takes many times as long as to begin it.

@@ -97,7 +97,7 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
     let py = items.py();
     let mut ready = Vec::with_capacity(wanted);
     // As a rule references are in the order in which they were made, and then none is there twice.
-    let (mut before, mut in_order) = (None, true);
+    let (mut keys, mut in_order) = (Vec::with_capacity(items.len()), true);
     let serial = connection.serial();
     let key_of = |reference: &ObjectRef| reference.key_on(serial).map_or_else(|| connection.key(&reference.inner).or_raise(py), Ok);
     for index in 0..items.len() {
@@ -114,14 +114,13 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
         };
         // When this fails the reference is not used any more.
         let key = key_of(reference.get())?;
-        let this = Some(number(key));
-        in_order &= before < this;
-        before = this;
-        if ready.len() < wanted && connection.has(key) {
+        in_order &= keys.last().is_none_or(|before| number(*before) < number(key));
+        keys.push(key);
+        if ready.len() < wanted && (reference.get().is_put || connection.has(key)) {
             ready.push(index);
         }
     }
-    if !in_order && repeats(&items.iter().map(|item| key_of(item.cast::<ObjectRef>()?.get())).collect::<PyResult<Vec<_>>>()?) {
+    if !in_order && repeats(&keys) {
         return Err(PyValueError::new_err("wait takes each reference once"));
     }
     Ok(Some(ready))
@@ -133,19 +132,24 @@ fn number(key: ObjectKey) -> u64 {
 
 /// Whether one of them comes twice.
 fn repeats(keys: &[ObjectKey]) -> bool {
-    /// No slot has this number.
-    const EMPTY: u64 = u64::MAX;
-    let mut met = vec![EMPTY; (2 * keys.len()).next_power_of_two()];
-    let last = met.len() - 1;
-    keys.iter().any(|key| {
-        let number = number(*key);
-        // The golden ratio's bits spread what lies side by side.
-        let mut at = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & last;
-        while met[at] != EMPTY && met[at] != number {
-            at = (at + 1) & last;
+    let slots = keys.iter().map(|key| key.slot);
+    let (first, last) = (slots.clone().min().unwrap_or(0), slots.clone().max().unwrap_or(0));
+    let range = (last - first) as usize / 64 + 1;
+    if range <= keys.len() {
+        // Slots lie side by side as a rule: a bit for each. Where no slot comes twice, no object does.
+        let mut met = vec![0_u64; range];
+        let meets = |slot: u32| {
+            let at = slot - first;
+            let (word, bit) = (&mut met[(at / 64) as usize], 1 << (at % 64));
+            std::mem::replace(word, *word | bit) & bit != 0
+        };
+        if !slots.clone().any(meets) {
+            return false;
         }
-        std::mem::replace(&mut met[at], number) == number
-    })
+    }
+    let mut numbers: Vec<u64> = keys.iter().map(|key| number(*key)).collect();
+    numbers.sort_unstable();
+    numbers.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Those at the places `chosen`, which rise, and the others.

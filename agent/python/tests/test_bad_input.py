@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 from typing import Any, Callable
 
@@ -28,8 +30,33 @@ def work(value: Any = None) -> Any:
 
 @plasmon.remote
 class Actor:
+    def __init__(self) -> None:
+        pass
+
     def method(self) -> int:
         return 1
+
+    def take(self, first: Any, second: Any = None, *, third: Any) -> Any:
+        return first, second, third
+
+
+def handed(actor: Any) -> Any:
+    """A handle as another process gets it."""
+    return plasmon.get(plasmon.put([actor]))[0]
+
+
+def gets_more(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def inner(*args: Any) -> Any:
+        return function(*args, *args[1:])
+
+    return inner
+
+
+@plasmon.remote
+@gets_more
+def wrapped(value: Any, further: Any) -> Any:
+    return value, further
 
 
 def sleeps() -> None:
@@ -56,6 +83,7 @@ OPTIONS = [
     (lambda: plasmon.method(num_return=2), TypeError, "did you mean 'num_returns'"),
     (lambda: work(), TypeError, r"work\.remote\(\.\.\)"),
     (lambda: Actor(), TypeError, r"Actor\.remote\(\.\.\)"),
+    (lambda: types.new_class("Child", (Actor,)), TypeError, r"Actor\.__wrapped__"),
     (lambda: plasmon.init(num_cpu=3), TypeError, "did you mean 'num_cpus'"),
     (lambda: plasmon.init(include_dashboard=False), TypeError, "hint: leave it out: the command"),
     (lambda: plasmon.init(num_cpus="many"), TypeError, "num_cpus is a number"),
@@ -74,6 +102,9 @@ def test_options(call: Callable[[], Any], kind: type[BaseException], says: str) 
 CALLS = [
     (lambda: plasmon.get(5), TypeError, "not int"),
     (lambda: plasmon.get([plasmon.put(1), "x"]), TypeError, "not str"),
+    (lambda: plasmon.get(work.options(num_returns="streaming").remote([])), TypeError, "iterate over it"),
+    (lambda: plasmon.get(Actor.remote()), TypeError, r"handle\.method\.remote"),
+    (lambda: plasmon.progress(plasmon.put(1)), TypeError, r"plasmon\.progress\(\[ref\]\)"),
     (lambda: plasmon.get(plasmon.put(1), timeout=-1), ValueError, "timeout"),
     (lambda: plasmon.put(plasmon.put(1)), TypeError, "put it in a list"),
     (lambda: plasmon.wait(plasmon.put(1)), TypeError, r"plasmon\.wait\(\[ref\]\)"),
@@ -87,13 +118,26 @@ CALLS = [
     (lambda: plasmon.wait([plasmon.put(1)], num_returns=10**5000), ValueError, "1 to 1"),
     (lambda: plasmon.cancel(Actor.remote()), TypeError, "plasmon.kill"),
     (lambda: plasmon.kill(plasmon.put(1)), TypeError, "plasmon.cancel"),
-    (lambda: plasmon.get_actor("nobody"), ValueError, "no actor named 'nobody'"),
+    (lambda: plasmon.get_actor("nobody"), ValueError, r"no actor named 'nobody'.*\nhint: make it with \.options\(name=\.\.\)"),
+    (lambda: plasmon.memory_summary(group_by="STACK"), ValueError, "group_by is one of NODE_ADDRESS, .*, not 'STACK'"),
+    (lambda: plasmon.memory_summary(sort_by=1), ValueError, "sort_by is one of OBJECT_SIZE"),  # type: ignore[arg-type]
+    (lambda: plasmon.memory_summary(units="MiB"), ValueError, "units is one of B, KB"),
+    (lambda: plasmon.memory_summary(num_entries="5"), TypeError, "whole number, not str '5'"),  # type: ignore[arg-type]
+    (lambda: plasmon.memory_summary(num_entries=-1), ValueError, "not negative"),
     (lambda: Actor.remote().method(), TypeError, r"\.method\.remote"),
     (lambda: Actor.remote().no_such, AttributeError, "no method 'no_such'"),
     (lambda: setattr(Actor.remote(), "x", 1), AttributeError, "another process"),
     (lambda: plasmon.put(threading.Lock()), TypeError, "cannot be stored"),
     (lambda: work.remote([threading.Lock()]), TypeError, "cannot be stored"),
-    (lambda: plasmon.get(work.remote(*[None] * 3)), TypeError, "positional argument"),
+    (lambda: work.remote(*[None] * 3), TypeError, r"work\.remote\(\): too many positional arguments\nhint: it takes \(value: "),
+    (lambda: work.remote(valu=1), TypeError, "unexpected keyword argument 'valu'"),
+    (lambda: plasmon.get(work.remote(1, value=1)), TypeError, "multiple values for argument 'value'"),
+    (lambda: Actor.remote().take.remote(), TypeError, "missing a required argument: 'first'"),
+    (lambda: Actor.remote().take.remote(1), TypeError, "missing a required (keyword-only )?argument: 'third'"),
+    (lambda: Actor.remote().take.options(num_returns=2).remote(1, 2, 3), TypeError, "too many positional arguments"),
+    (lambda: plasmon.get(handed(Actor.remote()).take.remote()), TypeError, "missing .* required positional argument"),
+    (lambda: Actor.remote(1), TypeError, r"Actor\.remote\(\): too many positional arguments\nhint: it takes \(\)"),
+    (lambda: plasmon.get(wrapped.remote(1)), TypeError, "missing 1 required positional argument: 'further'"),
     (lambda: pickle.dumps(plasmon.put(1)), TypeError, "outside of an object"),
     (lambda: Actor.options(get_if_exists=True).remote(), ValueError, "needs a name"),
     (lambda: plasmon.init(), RuntimeError, "ignore_reinit_error"),

@@ -48,15 +48,18 @@ def test_each_value_is_there_while_the_task_runs(tmp_path: Path) -> None:
 
     steps = stepwise.remote(str(tmp_path))
     with pytest.raises(TimeoutError):
-        steps.next_ready(timeout=0.05)
+        steps.next_within(0.05)
     for number in range(3):
-        assert plasmon.wait([steps], timeout=0) == ([], [steps])
+        assert plasmon.wait([steps], timeout=0) == ([], [steps]) and not steps.next_ready() and not steps.is_finished()
         (tmp_path / str(number)).touch()
         # The task goes on only when the next file is there: it cannot have ended.
-        assert plasmon.wait([steps], timeout=PATIENCE) == ([steps], [])
+        assert plasmon.wait([steps], timeout=PATIENCE) == ([steps], []) and steps.next_ready()
         assert plasmon.get(next(steps)) == number
+    until("it has ended", steps.is_finished)
+    assert not steps.next_ready()
     with pytest.raises(StopIteration):
         next(steps)
+    assert steps.is_finished() and not steps.next_ready()
     assert plasmon.wait([steps, plasmon.put(1)], num_returns=2, timeout=PATIENCE)[1] == []
 
 

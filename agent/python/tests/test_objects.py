@@ -38,6 +38,8 @@ class Point:
         b"bytes",
         b"x" * 100_000,
         bytearray(b"array"),
+        bytearray(),
+        bytearray(b"a" * 100_000),
         (1, [2, {"three": {4.0}}]),
         Point(3),
         range(5),
@@ -116,6 +118,9 @@ def test_a_long_bytearray_is_the_programs_own_again_as_soon_as_it_is_written() -
     with pytest.raises(plasmon.exceptions.EncodeError) as caught:
         plasmon.put([array, threading.Lock()])
     array.append(2)
+    kept = plasmon.put(array)
+    array.append(3)
+    assert plasmon.get(kept) == array[:-1]
     assert caught.value.__traceback__ and plasmon.get(plasmon.put([1, array])) == [1, array]
 
 
@@ -339,3 +344,11 @@ def test_a_store_that_is_full_says_who_holds_it() -> None:
     gc.collect()
     until("everything is free", lambda: not rows())
     plasmon.put(np.ones(100 << 20, np.uint8))
+
+
+def test_what_was_just_put_is_there() -> None:
+    # Whether the agent has come to it or not.
+    for _ in range(100):
+        reference = plasmon.put(1)
+        assert plasmon.wait([reference], timeout=0) == ([reference], [])
+    assert "is there" in plasmon.put(1)._repr_html_()

@@ -81,6 +81,17 @@ def test_a_tasks_exception_is_of_its_own_type_and_tells_where() -> None:
     with pytest.raises(KeyError) as built_in:
         plasmon.get(plasmon.remote(lambda: {}["x"]).remote())
     assert isinstance(built_in.value, plasmon.exceptions.TaskError) and built_in.value.pid != os.getpid()
+    begin = f'Traceback (most recent call last):\n  File "{__file__}", line '
+    assert built_in.value.remote_traceback.startswith(begin)
+
+    @plasmon.remote
+    class Asks:
+        async def about(self, key: str) -> None:
+            raise KeyError(key)
+
+    with pytest.raises(KeyError) as asked:
+        plasmon.get(Asks.remote().about.remote("x"))
+    assert asked.value.remote_traceback.startswith(begin)  # type: ignore[attr-defined]
     # Through other tasks.
     with pytest.raises(TypeError, match="can only concatenate"):
         plasmon.get(add.remote(add.remote("text")))

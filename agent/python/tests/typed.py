@@ -83,7 +83,7 @@ def main() -> None:
     assert (text, named, plasmon.get(one), plasmon.get(two)) == ("text", 8, 1, 2)
 
     yielded: plasmon.ObjectRefGenerator[int] = numbers.remote(3)
-    first: plasmon.ObjectRef[int] = yielded.next_ready(timeout=60)
+    first: plasmon.ObjectRef[int] = yielded.next_within(60)
     assert [plasmon.get(first)] + [plasmon.get(reference) for reference in yielded] == [0, 1, 2]
     dynamic: plasmon.DynamicObjectRefGenerator = plasmon.get(numbers.options(num_returns="dynamic").remote(3))
     assert len(dynamic) == 3

@@ -15,6 +15,8 @@ use crate::spill::job::DiskRoom;
 
 /// The kernel that can fill shared pages ahead of need (`MADV_POPULATE_WRITE`).
 const KERNEL: (u32, u32) = (5, 14);
+/// The release from which on memory files get huge pages where that is asked for, unless they are denied (`MADV_COLLAPSE`).
+const COLLAPSING: (u32, u32) = (6, 1);
 /// Fewer descriptors are too few for a hundred programs or so.
 const DESCRIPTORS: u64 = 4096;
 /// The kernel's own default of maps a process may have: leases split the one map of the pool.
@@ -76,11 +78,17 @@ fn number(root: &Path, path: &str) -> Option<u64> {
     read(root, path)?.parse().ok()
 }
 
-fn kernel(root: &Path) -> Option<Check> {
+/// The kernel's release, and the first two numbers in it.
+fn release(root: &Path) -> Option<(String, (u32, u32))> {
     let release = read(root, "proc/sys/kernel/osrelease")?;
     let mut parts = release.split(|char: char| !char.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     let version = (parts.next()?, parts.next()?);
-    let check = Check::new("kernel", release.clone());
+    Some((release, version))
+}
+
+fn kernel(root: &Path) -> Option<Check> {
+    let (release, version) = release(root)?;
+    let check = Check::new("kernel", release);
     if version >= KERNEL {
         return Some(check);
     }
@@ -117,6 +125,9 @@ fn huge_pages(root: &Path) -> Option<Check> {
         return Some(Check::new("huge pages", "this kernel has none for shared memory"));
     };
     let word = chosen(&text);
+    if word == "never" && release(root).is_some_and(|(_, version)| version >= COLLAPSING) {
+        return Some(Check::new("huge pages", "never for shared memory but where asked for, as the agent does"));
+    }
     let check = Check::new("huge pages", format!("{word} for shared memory"));
     Some(match word {
         "never" | "deny" => check
@@ -297,6 +308,11 @@ mod tests {
         for subject in ["kernel", "memory", "huge pages", "memory maps", "overcommit", "swap", "stalls"] {
             let check = of(&checks, subject);
             assert!(check.severity == Severity::Info && check.advice.is_empty(), "{check:?}");
+        }
+        for (mode, severity) in [("[never] deny", Severity::Info), ("never [deny]", Severity::Warning)] {
+            fs::write(root.path().join("sys/kernel/mm/transparent_hugepage/shmem_enabled"), mode).unwrap();
+            let checks = examine_under(root.path(), &Facts { capacity_bytes: None, spill_dirs: Vec::new() });
+            assert_eq!(of(&checks, "huge pages").severity, severity, "{mode}");
         }
         assert_eq!(of(&checks, "spilling").severity, Severity::Warning, "there is nowhere to spill to");
     }

@@ -3,6 +3,7 @@
 //! | file | what it holds | who writes it |
 //! |---|---|---|
 //! | [`segment`] | a sealed, mapped memory file | - |
+//! | [`map`] | where such a file is mapped, and in which pages | - |
 //! | [`pool`] | the objects themselves: one memory file, read-only but for leased ranges | leaseholders, the agent |
 //! | [`number`] | numbers seen as bytes and bytes seen as numbers | - |
 //! | [`slot`] | where each object lies, and whether the agent sleeps | the agent |
@@ -17,6 +18,7 @@
 //! | [`biased`] | a lock for what one thread takes nearly always | - |
 //! | [`counted`] | counted values whose memory is used anew | - |
 //! | [`pages`] | room for the agent's own large tables | - |
+//! | [`copy`] | copies of what is longer than caches | - |
 //!
 //! # Rules that hold everywhere
 //! - Every shared word has one writing process. Publication is one release store, so a crash loses only what was not published,
@@ -53,6 +55,8 @@ pub mod biased;
 #[cfg(not(loom))]
 pub mod channel;
 #[cfg(not(loom))]
+pub mod copy;
+#[cfg(not(loom))]
 pub mod counted;
 #[cfg(not(loom))]
 pub mod doorbell;
@@ -62,6 +66,8 @@ pub mod failpoint;
 pub mod fork;
 #[cfg(not(loom))]
 pub mod link;
+#[cfg(not(loom))]
+mod map;
 #[cfg(all(test, loom))]
 mod models;
 #[cfg(not(loom))]

@@ -24,6 +24,7 @@ use std::thread::JoinHandle;
 
 use plasmon_protocol::local::{ALIGNMENT, PAGE};
 
+use crate::map::HUGE;
 use crate::segment::Segment;
 
 /// What [`Pool::poison`] writes.
@@ -147,6 +148,27 @@ impl Pool {
         }
         self.check(offset, len)?;
         self.segment.zero(offset, len)
+    }
+
+    /// Agent only: like [`Pool::back`], in huge pages, which memory files do not get by themselves on most machines. Where there are such
+    /// pages at hand it takes a fraction of the time, and so does to enter them into a page table and to protect them; where the kernel
+    /// has to make them first it takes several times as long.
+    ///
+    /// # Errors
+    /// Nothing is lost: there are none at this moment. Unsupported: there will never be any. Invalid input when the range is not of
+    /// whole huge pages inside the pool.
+    pub fn back_huge(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.check(offset, len)?;
+        if !offset.is_multiple_of(HUGE) || !len.is_multiple_of(HUGE) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{len} bytes at {offset} are not whole huge pages")));
+        }
+        if !self.small_pages || !self.segment.writable() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.segment.back_huge(offset, len).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => io::ErrorKind::Unsupported.into(),
+            _ => error,
+        })
     }
 
     /// Enters a range that has memory behind it into this process's page table, unless that was done before; the end of a long one

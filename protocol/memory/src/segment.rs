@@ -1,17 +1,17 @@
 //! A memory file whose size is sealed, and this process's one map of it.
 
-#![expect(unsafe_code, reason = "hands out addresses inside the map and changes the protection of its pages")]
+#![expect(unsafe_code, reason = "changes the protection of the map's pages")]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
 use plasmon_protocol::local::PAGE;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
-use rustix::mm::MprotectFlags;
+use rustix::mm::{Advice, MprotectFlags};
 
 use crate::channel::beyond_standard;
+use crate::map::Map;
 
 /// No one can change the size under a map, so no access inside it can fault.
 const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
@@ -19,7 +19,7 @@ const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(Sea
 /// A memory file of fixed size, mapped once in this process and shared by passing its descriptor. A forked child does not have the map.
 #[derive(Debug)]
 pub struct Segment {
-    map: MmapRaw,
+    map: Map,
     writable: bool,
     /// Its maker's. Others close it once they have the map: in a forked child it would hold the memory for as long as that lives.
     fd: Option<OwnedFd>,
@@ -76,10 +76,8 @@ impl Segment {
         let length = usize::try_from(len).ok().filter(|&length| length > 0 && isize::try_from(length).is_ok());
         let length =
             length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("a segment of {len} bytes cannot be mapped")))?;
-        let mut options = MmapOptions::new();
-        options.len(length);
-        let map = if writable { options.map_raw(fd)? } else { options.map_raw_read_only(fd)? };
-        map.advise(Advice::DontFork)?;
+        let map = Map::new(fd, length, writable)?;
+        map.advise(0, len, Advice::LinuxDontFork)?;
         Ok(Self { map, writable, fd: None })
     }
 
@@ -105,12 +103,7 @@ impl Segment {
     /// The address of `count` bytes at `offset`, which lie inside the map; `None` when they don't.
     #[inline]
     pub(crate) fn address(&self, offset: u64, count: u64) -> Option<NonNull<u8>> {
-        let end = offset.checked_add(count)?;
-        if end > self.map.len() as u64 {
-            return None;
-        }
-        // SAFETY: `offset` is at most the map's length, checked above, and that fits an `isize`.
-        NonNull::new(unsafe { self.map.as_mut_ptr().add(offset as usize) })
+        self.map.address(offset, count)
     }
 
     /// Like [`Segment::address`], and aligned.
@@ -133,7 +126,7 @@ impl Segment {
 
     /// Asks for huge pages, which few systems allow for memory files; a refusal does no harm.
     pub(crate) fn prefer_huge_pages(&self) {
-        let _ = self.map.advise(Advice::HugePage);
+        let _ = self.map.advise(0, self.len(), Advice::LinuxHugepage);
     }
 
     /// Backs `count` bytes at `offset` with memory where nothing was ever written, by writing zeros: half the price of a fault for each
@@ -154,18 +147,24 @@ impl Segment {
         Ok(())
     }
 
+    /// Like [`Segment::zero`], in huge pages: a quarter of the price, where there are any.
+    ///
+    /// # Errors
+    /// As for [`Map::collapse`].
+    pub(crate) fn back_huge(&self, offset: u64, count: u64) -> io::Result<()> {
+        self.map.collapse(offset, count)
+    }
+
     /// Enters pages that have memory behind them into this process's page table, many at a time instead of by a fault each. Only a wish:
     /// what is not entered is faulted in.
     pub(crate) fn map_ahead(&self, offset: u64, count: u64) {
-        if self.checked(offset, count, 1).is_ok() {
-            let _ = self.map.advise_range(Advice::PopulateRead, offset as usize, count as usize);
-        }
+        let _ = self.map.advise(offset, count, Advice::LinuxPopulateRead);
     }
 
     /// Backs `count` bytes at `offset` with memory, keeping what they hold. All of the segment must be writable here.
     pub(crate) fn populate(&self, offset: u64, count: u64) -> io::Result<()> {
         self.checked(offset, count, 1)?;
-        match self.map.advise_range(Advice::PopulateWrite, offset as usize, count as usize) {
+        match self.map.advise(offset, count, Advice::LinuxPopulateWrite) {
             // A kernel before 5.14 does not know the advice.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
                 Ok(rustix::fs::fallocate(self.fd()?, FallocateFlags::empty(), offset, count)?)

@@ -150,6 +150,21 @@ fn what_is_backed_is_zero_and_is_entered_for_writing() {
 }
 
 #[test]
+fn what_is_backed_in_huge_pages_is_zero_and_for_the_agent_alone() {
+    let agent = Pool::create(2 * HUGE).unwrap();
+    let client = Pool::open(agent.fd().unwrap().try_clone_to_owned().unwrap(), 2 * HUGE).unwrap();
+    match agent.back_huge(HUGE, HUGE) {
+        Ok(()) => assert!(client.slice(0, 2 * HUGE).unwrap().iter().all(|byte| *byte == 0)),
+        // Whether there are any is the machine's to say.
+        Err(error) => assert_ne!(error.kind(), io::ErrorKind::InvalidInput, "{error}"),
+    }
+    assert_eq!(client.back_huge(0, HUGE).unwrap_err().kind(), io::ErrorKind::Unsupported);
+    for (offset, length) in [(PAGE, HUGE), (0, PAGE), (HUGE, 2 * HUGE)] {
+        assert_eq!(agent.back_huge(offset, length).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{length} at {offset}");
+    }
+}
+
+#[test]
 fn a_long_range_is_entered_while_it_is_written_and_given_back() {
     const LENGTH: u64 = 64 << 20;
     let agent = Pool::create(LENGTH).unwrap();

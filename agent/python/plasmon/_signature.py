@@ -1,0 +1,45 @@
+"""Whether a call fits what is called, as far as that can be told before it is sent."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any, Callable, Optional
+
+#: How many arguments at least; how many by position at most; which names, where not all; and what raises for a call that does not fit.
+Takes = tuple[int, int, Optional[frozenset[str]], Callable[..., Any]]
+
+#: As many as anybody gives.
+_ANY = 1 << 30
+
+
+def takes_of(function: Callable[..., Any], name: str, *, bound: bool = False) -> Optional[Takes]:
+    """What a function takes; a method without its instance, where ``bound`` says so. ``None`` where it does not say.
+
+    What wraps another function takes what its own code says.
+    """
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None
+    parameters = list(signature.parameters.values())
+    kinds = inspect.Parameter
+    if bound and parameters and parameters[0].kind is not kinds.VAR_POSITIONAL:
+        signature = signature.replace(parameters=parameters[1:])
+        parameters = parameters[1:]
+    various = {parameter.kind for parameter in parameters}
+    ordered = [each for each in parameters if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    plain = [each for each in parameters if each.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+    least = sum(each.default is kinds.empty for each in plain)
+    most = _ANY if kinds.VAR_POSITIONAL in various else len(ordered)
+    names = None if kinds.VAR_KEYWORD in various else frozenset(each.name for each in named)
+    return least, most, names, functools.partial(_refuse, name, signature)
+
+
+def _refuse(name: str, signature: inspect.Signature, /, *args: Any, **kwargs: Any) -> None:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        bare = signature.replace(return_annotation=inspect.Signature.empty)
+        raise TypeError(f"{name}.remote(): {error}\nhint: it takes {bare}") from None
