@@ -52,7 +52,6 @@ mod living;
 mod memory;
 mod messages;
 mod objects;
-mod one_piece;
 mod oom;
 mod owed;
 mod places;
@@ -265,8 +264,6 @@ pub struct Core {
     /// Freed bytes that somebody may still read, with their lines, and when it is looked again.
     lingering: Vec<(storage::Held, Class)>,
     linger_ms: Option<u64>,
-    /// Nothing is moved again before this, to make room in one piece.
-    way_ms: u64,
     views: views::Views,
     /// Processes that live, the agent included.
     living: u64,
@@ -382,7 +379,6 @@ impl Core {
             tidying: evacuation::Tidying::default(),
             lingering: Vec::new(),
             linger_ms: None,
-            way_ms: 0,
             views: views::Views::default(),
             living: 1,
             events: VecDeque::new(),

@@ -1,7 +1,6 @@
 //! The object store: who has which bytes of the pool, and which objects lie in them. Pure: it moves no byte itself.
 //!
 //! - [`allocator`]: which ranges of the pool nobody leases.
-//! - [`layout`]: where room in one piece can be made for the least.
 //! - [`lease`]: ranges that processes write objects into.
 //! - [`object`]: the objects, dense by slot; [`encoded`]: small values; [`few`]: who waits for one.
 //! - [`slots`]: which process may name new objects by which slots.
@@ -10,14 +9,12 @@
 pub mod allocator;
 pub mod encoded;
 pub mod few;
-pub mod layout;
 pub mod lease;
 pub mod ledger;
 pub mod object;
 pub mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use plasmon_protocol::id::ProcessId;
 use plasmon_protocol::local::{ALIGNMENT, CHUNK, Memory, PAGE, SMALL};
@@ -26,7 +23,6 @@ use plasmon_protocol::record::Ledger;
 use crate::changes::Changes;
 
 use allocator::Allocator;
-use layout::{End, Stretch};
 use lease::{Lease, LeaseIndex};
 use ledger::{Books, Class};
 use object::{Place, Residency};
@@ -52,28 +48,6 @@ const LARGE: u64 = 64;
 
 /// The agent's name as a leaseholder. Its leases go back with their last object.
 const AGENT: (ProcessId, u32) = (ProcessId(0), 0);
-
-/// An object that is to lie beside others.
-#[derive(Clone, Copy, Debug)]
-pub struct Piece {
-    /// Its slot.
-    pub slot: u32,
-    /// Bytes.
-    pub length: u64,
-    /// The line that it stands in.
-    pub class: Class,
-}
-
-/// The bytes that objects of such lengths take up side by side. Large ones keep to pages, which the disk likes.
-#[must_use]
-pub fn gathered_bytes(lengths: impl Iterator<Item = u64> + Clone) -> u64 {
-    let unit = if are_small(lengths.clone()) { ALIGNMENT } else { PAGE };
-    lengths.map(|length| length.max(1).next_multiple_of(unit)).sum::<u64>().next_multiple_of(PAGE)
-}
-
-fn are_small(mut lengths: impl Iterator<Item = u64>) -> bool {
-    lengths.all(|length| length <= SMALL)
-}
 
 /// Why a process's claim to have written an object is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,22 +121,11 @@ impl Store {
     /// Takes `bytes` (rounded up to pages, at least one) out of the free ranges. `None` when no free range is long enough.
     pub fn grant(&mut self, bytes: u64, chunk: bool, owner: (ProcessId, u32)) -> Option<LeaseIndex> {
         let length = bytes.max(1).checked_next_multiple_of(PAGE)?;
-        let offset = match self.end_for(bytes) {
-            End::High => self.allocator.allocate_high(length),
-            End::Low => self.allocator.allocate(length),
-        }?;
-        Some(self.begin_lease(Lease::new(offset, length, chunk, owner)))
-    }
-
-    /// As [`Store::grant`], for the agent itself, at the begin of a range all of which is free.
-    fn grant_own_at(&mut self, offset: u64, bytes: u64, chunk: bool) -> Option<LeaseIndex> {
-        let length = bytes.max(1).checked_next_multiple_of(PAGE)?;
-        self.allocator.take(offset, length).then(|| self.begin_lease(Lease::new(offset, length, chunk, AGENT)))
-    }
-
-    fn begin_lease(&mut self, lease: Lease) -> LeaseIndex {
+        let high = self.large_high && length >= (self.capacity / LARGE).max(CHUNK + PAGE);
+        let offset = if high { self.allocator.allocate_high(length) } else { self.allocator.allocate(length) }?;
+        let lease = Lease::new(offset, length, chunk, owner);
         self.books.begin_lease(&lease);
-        match self.vacant.pop() {
+        let index = match self.vacant.pop() {
             Some(index) => {
                 self.leases[index.0 as usize] = Some(lease);
                 index
@@ -171,61 +134,8 @@ impl Store {
                 self.leases.push(Some(lease));
                 LeaseIndex(self.leases.len() as u32 - 1)
             }
-        }
-    }
-
-    /// The end of the pool that a range of `bytes` belongs to.
-    #[must_use]
-    pub fn end_for(&self, bytes: u64) -> End {
-        let large = bytes.saturating_add(PAGE - 1) >= (self.capacity / LARGE).max(CHUNK + PAGE);
-        if self.large_high && large { End::High } else { End::Low }
-    }
-
-    /// The whole pool in its order: what is free costs nothing to clear, of leases nothing is said.
-    #[must_use]
-    pub fn stretches(&self) -> Vec<Stretch> {
-        let free = self.allocator.ranges().map(|(offset, length)| Stretch { offset, length, lease: None, cost: Some(0) });
-        let leased =
-            self.leases().map(|(index, lease)| Stretch { offset: lease.offset, length: lease.length, lease: Some(index), cost: None });
-        let mut stretches: Vec<Stretch> = free.chain(leased).collect();
-        stretches.sort_unstable_by_key(|stretch| stretch.offset);
-        stretches
-    }
-
-    /// Objects that were entered before this are as far from the newest as from the oldest: see [`Lease::since`].
-    #[must_use]
-    pub fn middle_age(&self) -> u64 {
-        let oldest = self.leases().filter(|(_, lease)| lease.live > 0).map(|(_, lease)| lease.since).min().unwrap_or(self.entered);
-        oldest.midpoint(self.entered)
-    }
-
-    /// Whether pieces of such lengths find room outside of a range.
-    #[must_use]
-    pub fn has_room_outside(&self, range: &Range<u64>, pieces: Vec<u64>) -> bool {
-        let outside = self.allocator.ranges().flat_map(|(offset, length)| {
-            let end = offset + length;
-            [range.start.min(end).saturating_sub(offset), end.saturating_sub(range.end.max(offset))]
-        });
-        layout::pack(pieces, outside.collect())
-    }
-
-    /// Takes what is free in a range away, so that nothing is granted there: for [`Store::put_back`].
-    #[must_use]
-    pub fn set_aside(&mut self, range: &Range<u64>) -> Vec<(u64, u64)> {
-        if self.own_chunk.and_then(|index| self.lease(index)).is_some_and(|lease| lease.offset < range.end && lease.end() > range.start) {
-            // It goes back with its last object.
-            self.own_chunk = None;
-        }
-        let clip = |(offset, length): (u64, u64)| (offset.max(range.start), (offset + length).min(range.end));
-        let parts = self.allocator.ranges().map(clip).filter(|(begin, end)| begin < end);
-        let parts: Vec<(u64, u64)> = parts.map(|(begin, end)| (begin, end - begin)).collect();
-        parts.iter().for_each(|(offset, length)| assert!(self.allocator.take(*offset, *length), "a free range is free"));
-        parts
-    }
-
-    /// What was taken away is free again.
-    pub fn put_back(&mut self, parts: Vec<(u64, u64)>) {
-        parts.into_iter().for_each(|(offset, length)| self.allocator.free(offset, length));
+        };
+        Some(index)
     }
 
     /// A lease; `None` when it went back.
@@ -284,21 +194,6 @@ impl Store {
         None
     }
 
-    /// Enters objects of such lengths side by side in a lease of their own at `offset`, each in its slot: the lease and their places. It goes
-    /// back with the last of them. `None` where not all of it is free.
-    pub fn gather(&mut self, offset: u64, pieces: &[Piece]) -> Option<Vec<Place>> {
-        let bytes = gathered_bytes(pieces.iter().map(|piece| piece.length));
-        let lease = self.grant_own_at(offset, bytes, are_small(pieces.iter().map(|piece| piece.length)))?;
-        let mut places = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            let offset = self.lease(lease)?.bump;
-            let memory = Memory { lease: 0, offset, length: piece.length };
-            self.enter_object(lease, memory, piece.slot, piece.class).ok()?;
-            places.push(Place { lease, offset });
-        }
-        Some(places)
-    }
-
     /// Room for an object of `bytes` that the agent itself writes: a small one goes into the agent's chunk.
     fn own_room(&mut self, bytes: u64) -> Option<(LeaseIndex, u64)> {
         if bytes > SMALL {
@@ -318,7 +213,8 @@ impl Store {
     /// Whether a range of `bytes` is free.
     #[must_use]
     pub fn fits(&self, bytes: u64) -> bool {
-        bytes.max(1).next_multiple_of(PAGE) <= self.longest_free()
+        let wanted = bytes.max(1).next_multiple_of(PAGE);
+        self.allocator.ranges().any(|(_, length)| length >= wanted)
     }
 
     /// Whether a range of `bytes` is free, or would be if every idle lease came back.
@@ -376,7 +272,7 @@ impl Store {
         lease.leave(extent);
         self.books.enter_lease(lease);
         self.books.leave_object(class, length, extent);
-        let (idle, orphaned) = (lease.live == 0, lease.returns_itself());
+        let (idle, orphaned) = (lease.live == 0, lease.owner.is_none() || lease.is_agents());
         if idle && orphaned {
             self.give_back(index);
         }

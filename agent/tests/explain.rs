@@ -1,12 +1,10 @@
-//! Why things wait, as the reactor tells it: each kind of wait, each kind of ring, what it never does, and what nothing waits for.
+//! Why things wait, as the reactor tells it: each kind of wait, each kind of ring, and what it never does.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[path = "explain/node.rs"]
 mod node;
 #[path = "explain/patience.rs"]
 mod patience;
-#[path = "explain/pieces.rs"]
-mod pieces;
 #[path = "explain/programs.rs"]
 mod programs;
 #[path = "explain/rings.rs"]

@@ -223,9 +223,6 @@ impl Core {
             } else {
                 actor.ahead.push_back(call);
             }
-            if stored {
-                self.gather_arguments(call, out);
-            }
             self.run(call, worker, Work::Method, !has_place, out);
         }
         let may_run_more = |actor: &Actor| actor.has_place() && actor.worker.is_some();

@@ -121,7 +121,6 @@ impl Core {
             process.window.begin(now_ms);
         }
         self.reserve(worker, Arc::clone(&head.shape));
-        self.gather_arguments(head.task, out);
         self.run(head.task, worker, work, false, out);
     }
 

@@ -5,7 +5,7 @@ use plasmon_protocol::record::ObjectState;
 
 use super::{Core, Outbox};
 use crate::store::lease::LeaseIndex;
-use crate::store::object::{Object, Place, Residency};
+use crate::store::object::{Object, Residency};
 
 /// How long churn may go on before something is done about what it leaves, milliseconds.
 const SETTLE_MS: u64 = 200;
@@ -64,11 +64,7 @@ impl Core {
         let bound = self.slack_bound();
         let holes = self.store.holes();
         if holes > bound {
-            if self.way_ms > self.now_ms {
-                // Nothing moves twice at once.
-                self.tidying.due_ms = Some(self.way_ms);
-            } else if self.empty_chunks(out) {
-                self.way_ms = self.now_ms + 1;
+            if self.empty_chunks(out) {
                 self.tidying.due_ms = Some(self.now_ms + STEP_MS);
             } else {
                 self.tidying.hopeless.0 = self.store.holes();
@@ -125,27 +121,24 @@ impl Core {
         moved
     }
 
-    /// Moves one object that nobody reads to where the agent has room for it. False when there is none: it stays.
-    pub(super) fn relocate(&mut self, key: ObjectKey, out: &mut impl Outbox) -> bool {
-        let Some(object) = self.objects.get(key).filter(|object| object.place.is_some()) else { return false };
-        let Some(new) = self.store.enter_own(object.length, key.slot, object.class(), self.backed) else {
-            self.stay(key, out);
+    /// Moves one object that nobody reads into a chunk of the agent's. False when there is no room: it stays.
+    fn relocate(&mut self, key: ObjectKey, out: &mut impl Outbox) -> bool {
+        let Some(object) = self.objects.get(key) else { return false };
+        let (Some(old), length, class) = (object.place, object.length, object.class()) else { return false };
+        let Some(new) = self.store.enter_own(length, key.slot, class, self.backed) else {
+            out.publish(key, Some(ObjectState::InMemory), old.offset, length);
             return false;
         };
-        self.move_to(key, new, out);
-        true
-    }
-
-    /// Moves an object that nobody reads to a place that it is entered at.
-    pub(super) fn move_to(&mut self, key: ObjectKey, new: Place, out: &mut impl Outbox) {
-        let Some(object) = self.objects.get_mut(key) else { return };
-        let (Some(old), length, class) = (object.place.replace(new), object.length, object.class()) else { return };
-        self.store.tally(old.lease, object.residency, false);
-        self.store.tally(new.lease, object.residency, true);
         out.relocate(old.offset, new.offset, length);
+        if let Some(object) = self.objects.get_mut(key) {
+            object.place = Some(new);
+            self.store.tally(old.lease, object.residency, false);
+            self.store.tally(new.lease, object.residency, true);
+        }
         out.publish(key, Some(ObjectState::InMemory), new.offset, length);
         // Nobody reads there, whatever is pinned at the new place from now on.
         self.vacate(ObjectKey::default(), old, length, class, out);
         self.changes += 1;
+        true
     }
 }

@@ -31,11 +31,7 @@ impl Core {
             return 0;
         }
         let droppable = |object: &Object| object.residency == Residency::Secondary && object.may_leave();
-        let mut leases = self.store.oldest_first(|lease| lease.secondary > 0);
-        // Of the older half the lowest go first: there is the place of what comes back to be read.
-        let half = leases.len().div_ceil(2);
-        leases[..half].sort_unstable_by_key(|index| self.store.lease(*index).map(|lease| lease.offset));
-        let mut leases = leases.into_iter();
+        let mut leases = self.store.oldest_first(|lease| lease.secondary > 0).into_iter();
         let mut evicted = 0;
         while evicted < wanted {
             let mut keys: Vec<ObjectKey> = Vec::new();
@@ -63,7 +59,7 @@ impl Core {
     }
 
     /// Drops one copy that nobody reads, and that nobody begins to read: its bytes, at least one.
-    pub(super) fn drop_copy(&mut self, key: ObjectKey, out: &mut impl Outbox) -> u64 {
+    fn drop_copy(&mut self, key: ObjectKey, out: &mut impl Outbox) -> u64 {
         let Some(object) = self.objects.get(key) else { return 0 };
         let (Some(place), length, class) = (object.place, object.length, object.class()) else { return 0 };
         let record = object.record;

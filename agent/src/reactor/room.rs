@@ -2,7 +2,6 @@
 //! again after a while.
 
 use super::memory::{Create, Want};
-use super::one_piece::{STEP_MS, Way};
 use super::{Core, Outbox};
 use crate::spill::job::Job as IoJob;
 
@@ -15,9 +14,6 @@ impl Core {
     /// Sees to room: what can be dropped is dropped, what must be written first is written. Ends every change.
     pub(super) fn manage_room(&mut self, out: &mut impl Outbox) {
         if !self.spill.config.is_on() {
-            if !self.creates.is_empty() && std::mem::take(&mut self.spill.look) {
-                self.make_room(out);
-            }
             return;
         }
         // What is looked at here is not to be chosen in vain, again and again. Where nobody waits once a millisecond is enough: this ends
@@ -47,18 +43,9 @@ impl Core {
         self.spill.look_ms = None;
         while let Some(Create { bytes, want, .. }) = self.creates.front().copied() {
             while !self.would_fit(bytes) {
-                match self.make_way(bytes, self.idle_is_late(), out) {
-                    Way::Open => continue,
-                    Way::Begun => {
-                        self.spill.look_ms = Some(self.now_ms + STEP_MS);
-                        return;
-                    }
-                    Way::None => {}
-                }
                 if self.evict(bytes.max(1), out) == 0 {
                     self.spill.starved = true;
-                    let may_come = self.spill.secondary.0 > 0 || self.store.free_bytes() >= bytes;
-                    self.spill.look_ms = may_come.then_some(self.now_ms + LOOK_AGAIN_MS);
+                    self.spill.look_ms = (self.spill.secondary.0 > 0).then_some(self.now_ms + LOOK_AGAIN_MS);
                     return self.tell_of_wait();
                 }
             }
@@ -84,20 +71,17 @@ impl Core {
 
     /// Whether there is room for whoever waits first. Idle leases that were called back and did not come are none.
     fn would_fit(&self, bytes: u64) -> bool {
-        if self.idle_is_late() { self.store.fits(bytes) } else { self.store.would_fit(bytes) }
-    }
-
-    fn idle_is_late(&self) -> bool {
-        self.spill.recalled_ms.is_some_and(|at_ms| at_ms + RECALL_MS <= self.now_ms)
+        let late = self.spill.recalled_ms.is_some_and(|at_ms| at_ms + RECALL_MS <= self.now_ms);
+        if late { self.store.fits(bytes) } else { self.store.would_fit(bytes) }
     }
 
     /// When room should be looked at again, if it waits for time to pass.
     pub(super) fn next_spill_ms(&self) -> Option<u64> {
-        let look = self.spill.look_ms.filter(|_| !self.creates.is_empty());
         if !self.spill.config.is_on() {
-            return look;
+            return None;
         }
         let retry = (self.spill.has_writer() && self.spill_cause().is_some()).then(|| self.spill.next_retry_ms());
+        let look = self.spill.look_ms.filter(|_| !self.creates.is_empty());
         let rest = self.spill.compact_ms;
         let compact = (self.spill.sparse && rest > self.now_ms && self.spill.compactions.is_empty()).then_some(rest);
         let undeleted = self.spill.undeleted.values().min().copied();

@@ -50,21 +50,6 @@ impl Allocator {
         Some(taken)
     }
 
-    /// Takes exactly this range. False where not all of it is free.
-    pub fn take(&mut self, offset: u64, length: u64) -> bool {
-        let before = self.free.range(..=offset).next_back().map(|(start, range)| (*start, start + range));
-        let Some((start, end)) = before.filter(|(_, end)| length > 0 && *end - offset.min(*end) >= length) else { return false };
-        self.free.remove(&start);
-        if start < offset {
-            self.free.insert(start, offset - start);
-        }
-        if offset + length < end {
-            self.free.insert(offset + length, end - offset - length);
-        }
-        self.free_bytes -= length;
-        true
-    }
-
     /// Frees a range that was allocated, whole or in part.
     pub fn free(&mut self, offset: u64, length: u64) {
         let (mut start, mut end) = (offset, offset + length);
@@ -132,12 +117,7 @@ mod tests {
             let mut state = order;
             for size in sizes {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let exactly = (state >> 16) % 512;
-                if state >> 60 == 4 {
-                    let free = exactly + size <= 512 && taken.iter().all(|(start, length)| exactly + size <= *start || start + length <= exactly);
-                    prop_assert_eq!(allocator.take(exactly, size), free);
-                    taken.extend(free.then_some((exactly, size)));
-                } else if state >> 62 == 0 && !taken.is_empty() {
+                if state >> 62 == 0 && !taken.is_empty() {
                     let (offset, length) = taken.swap_remove((state >> 8) as usize % taken.len());
                     allocator.free(offset, length);
                 } else if let Some(offset) = if state >> 61 & 1 == 0 { allocator.allocate(size) } else { allocator.allocate_high(size) } {

@@ -77,12 +77,6 @@ impl Lease {
         self.owner.is_some_and(|(process, _)| process.0 == 0)
     }
 
-    /// Whether it goes back with its last object, without anybody's word.
-    #[must_use]
-    pub fn returns_itself(&self) -> bool {
-        self.owner.is_none() || self.is_agents()
-    }
-
     /// Nothing is in it, and it could go back.
     #[must_use]
     pub fn is_idle(&self) -> bool {

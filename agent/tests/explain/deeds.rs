@@ -83,48 +83,6 @@ impl Node {
         self.outside.corrupt = corrupt;
     }
 
-    /// Looks at an object through a view.
-    pub(crate) fn pins(&mut self, client: &Client, key: ObjectKey) {
-        self.says(client.process, ToAgent::AddPin { key, site: 0 });
-    }
-
-    pub(crate) fn drops(&mut self, client: &Client, key: ObjectKey) {
-        self.says(client.process, ToAgent::DropLocal { key });
-    }
-
-    /// Every invariant holds.
-    #[track_caller]
-    pub(crate) fn check(&self) {
-        assert_eq!(self.core.check(), Ok(()));
-    }
-
-    pub(crate) fn free(&self) -> u64 {
-        self.core.ledger().free_bytes
-    }
-
-    /// The longest range that nobody leases.
-    pub(crate) fn longest_free(&self) -> u64 {
-        let mut ranges = self.core.ranges();
-        ranges.sort_unstable_by_key(|range| range.offset);
-        let capacity = self.core.ledger().capacity_bytes;
-        let (mut from, mut longest) = (0, 0);
-        for (offset, length) in ranges.iter().map(|range| (range.offset, range.length)).chain([(capacity, 0)]) {
-            longest = longest.max(offset - from);
-            from = offset + length;
-        }
-        longest
-    }
-
-    /// Files that external storage was to write.
-    pub(crate) fn written(&self) -> usize {
-        self.outside.written
-    }
-
-    /// Leases that were granted.
-    pub(crate) fn granted(&self) -> usize {
-        self.outside.leases.len()
-    }
-
     /// Processes that were to be ended.
     pub(crate) fn killed(&self) -> &[ProcessId] {
         &self.outside.killed

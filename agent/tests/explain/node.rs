@@ -33,8 +33,6 @@ struct Outside {
     jobs: Vec<Job>,
     /// What is read back is not what was written.
     corrupt: bool,
-    /// Files that were written.
-    written: usize,
     killed: Vec<ProcessId>,
 }
 
@@ -62,7 +60,6 @@ impl Bystander for Outside {
     }
 
     fn io(&mut self, job: Job) {
-        self.written += usize::from(matches!(job, Job::Write(_)));
         self.jobs.push(job);
     }
 

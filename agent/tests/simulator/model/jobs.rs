@@ -27,8 +27,9 @@ impl Model {
     pub(super) fn observe_look(&mut self, asked: &[ObjectKey], left: &[ObjectKey]) -> Check {
         for key in asked {
             let object = self.objects.get(key).ok_or_else(|| format!("{key:?} is to be moved and is none"))?;
-            // Primary copies don't leave memory, but their place.
-            let movable = matches!(object.residency, Residency::Primary | Residency::Secondary);
+            // Primary copies don't leave memory, but their sparse chunk.
+            let in_chunk = || self.leases.iter().any(|lease| lease.chunk && lease.live.iter().any(|(live, ..)| live == key));
+            let movable = object.residency == Residency::Secondary || (object.residency == Residency::Primary && in_chunk());
             ensure(object.state == ObjectState::InMemory && movable, || format!("{key:?} is to be moved: {object:?}"))?;
             ensure(self.counts(*key)[PINNED] == 0, || format!("{key:?} is to be dropped, which is pinned"))?;
             if left.contains(key) {
