@@ -299,7 +299,7 @@ pub struct Holder {
 
 /// Why that much is free and is not enough.
 fn in_pieces(asked: Bytes, free: Bytes, longest: Bytes) -> String {
-    if free.0 < asked.0 { String::new() } else { format!(" in pieces of at most {longest}") }
+    if free.0 < asked.0 || longest.0 >= asked.0 { String::new() } else { format!(" in pieces of at most {longest}") }
 }
 
 fn largest(holders: &[Holder]) -> String {

@@ -232,7 +232,7 @@ fn a_mark_set_while_the_demo_works_shows_what_it_has_kept_since() {
     screen.wait_for("the cache to have grown", grown);
     screen.shows(&["done: "]);
     screen.wait_for("what it has kept", |text| grown(text) && text.contains("128M"));
-    // It is alone at the top: below the header, the views, the title and the names of the columns.
+    // It is at the top: below the header, the views, the title and the names of the columns.
     screen.wait_for("what it has kept, first", |text| text.lines().nth(4).is_some_and(|row| row.contains("remember") && row.contains('▲')));
     screen.press_for("D", &["the mark is gone"]);
     quits(&mut screen, &place);

@@ -23,7 +23,7 @@ mod why;
 use std::path::PathBuf;
 
 use plasmon_protocol::record::{Ledger, NodeRow, PressureRow, SpillRow, StoreRow};
-use plasmon_tui::app::{App, Msg};
+use plasmon_tui::app::{App, Mood, Msg};
 use plasmon_tui::svg;
 use plasmon_tui::view::theme::Theme;
 use sample::NOW_MS;
@@ -403,7 +403,8 @@ fn an_empty_agent_is_explained_in_every_view() {
     }
 }
 
-/// Nothing in the footer is for nothing: each of its keys changes the screen, or tells the shell to do something.
+/// Nothing in the footer is for nothing: each of its keys changes the screen, or tells the shell to do something; and where there is nothing
+/// at all, none is refused.
 #[test]
 fn whatever_the_footer_offers_does_something() {
     let screen = |app: &App| {
@@ -413,7 +414,8 @@ fn whatever_the_footer_offers_does_something() {
     };
     let mut tried = 0;
     for (name, keys) in VIEWS.iter().chain(PLACES) {
-        for mut stage in [Stage::new(120, 40), Stage::of(120, 40, stacks::stacked()), Stage::empty(120, 40, nothing())] {
+        let stages = [Stage::new(120, 40), Stage::of(120, 40, stacks::stacked()), Stage::empty(120, 40, nothing())];
+        for (mut stage, is_empty) in stages.into_iter().zip([false, false, true]) {
             stage.keys(keys);
             let app = &stage.app;
             if app.overlay.is_some() {
@@ -424,6 +426,8 @@ fn whatever_the_footer_offers_does_something() {
                 let mut after = app.clone();
                 let effects = after.update(Msg::Key(key));
                 assert!(!effects.is_empty() || screen(&after) != before, "{name}: {key} {label}:\n{}", stage.text());
+                let refused = after.flash_line().filter(|flash| is_empty && flash.mood == Mood::Refused);
+                assert_eq!(refused.map(|flash| &flash.text), None, "{name}: {key} {label}:\n{}", stage.text());
                 tried += 1;
             }
         }

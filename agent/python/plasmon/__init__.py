@@ -13,6 +13,7 @@ The names and meanings are Ray's, as far as they go; the README's page *Coming f
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Optional
 
 from . import _html, _plasmon, exceptions, state
@@ -130,4 +131,6 @@ def memory_summary(
         raise TypeError(f"num_entries is a whole number, not {type(num_entries).__name__} {num_entries!r}")
     if num_entries is not None and num_entries < 0:
         raise ValueError(f"num_entries is not negative, as {num_entries} is")
-    return Summary(_plasmon.Report().text(group_by, sort_by, reverse, units, num_entries, stats_only, no_format, None))
+    # There are never more.
+    entries = None if num_entries is None else min(num_entries, sys.maxsize)
+    return Summary(_plasmon.Report().text(group_by, sort_by, reverse, units, entries, stats_only, no_format, None))

@@ -71,8 +71,9 @@ class ObjectRefGenerator(Generic[_T]):
 
     def next_ready(self) -> bool:
         """Whether ``next`` returns a reference at once. False behind the last one."""
-        front = None if self.is_finished() else self._results.front()
-        return front is not None and bool(_plasmon.wait([front], timeout=0.0)[0])
+        front = self._results.front()
+        # Asked last: what tells that there are no more counts as there, too.
+        return front is not None and bool(_plasmon.wait([front], timeout=0.0)[0]) and not self.is_finished()
 
     def is_finished(self) -> bool:
         """Whether all was taken of what the generator has yielded, and it has ended."""

@@ -16,8 +16,10 @@ _ANY = 1 << 30
 def takes_of(function: Callable[..., Any], name: str, *, bound: bool = False) -> Optional[Takes]:
     """What a function takes; a method without its instance, where ``bound`` says so. ``None`` where it does not say.
 
-    What wraps another function takes what its own code says.
+    What wraps another function takes what its own code says; what names a signature that is not its code's is asked by nobody.
     """
+    if hasattr(function, "__signature__"):
+        return None
     try:
         signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):

@@ -26,8 +26,8 @@ const TOGETHER: usize = 256;
 
 /// Stores a value as an object, and returns the first reference to it.
 ///
-/// Arrays, tables, other buffers, and bytes of 64 KiB and more are copied once, into shared memory; so are bytes, a bytearray and a text of
-/// 64 KiB that are the whole value. Everything else is pickled, which copies it once more. A bare memoryview comes back as one of single
+/// Arrays, tables, other buffers, and bytes of 64 KiB and more are copied once, into shared memory; so are bytes and a bytearray that are
+/// the whole value, and a text of ASCII from 64 KiB on. Everything else is pickled or encoded, which copies it once more. A bare memoryview comes back as one of single
 /// bytes, as they lie in memory. References inside the value are counted as long as the object lives.
 ///
 /// Raises:

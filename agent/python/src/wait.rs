@@ -75,7 +75,8 @@ pub(crate) fn wait<'py>(
         let waited = py.detach(|| connection.wait(&inner, wanted, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
         let Some(waited) = waited else { return Err(signals.raised()) };
         // As many as were asked for, as Ray has it.
-        ready = (0..waited.len()).filter(|index| waited[*index]).take(wanted).collect();
+        let is_there = |index: &usize| waited[*index] || references[*index].get().is_put;
+        ready = (0..waited.len()).filter(is_there).take(wanted).collect();
     }
     split(items, &ready)
 }

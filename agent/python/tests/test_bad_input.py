@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import pickle
@@ -489,3 +490,12 @@ def test_progress_is_a_bar_where_there_is_one(agent: Any, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     assert plasmon.progress(references) == [0, 1, 2, 3, 4]
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("agent")
+def test_who_names_a_signature_that_is_not_its_codes_takes_what_the_code_takes() -> None:
+    def takes_any(*args: Any) -> Any:
+        return args
+
+    takes_any.__signature__ = inspect.signature(sleeps)  # type: ignore[attr-defined]
+    assert plasmon.get(plasmon.remote(takes_any).remote(1, 2), timeout=PATIENCE) == (1, 2)

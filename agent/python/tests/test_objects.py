@@ -347,8 +347,18 @@ def test_a_store_that_is_full_says_who_holds_it() -> None:
 
 
 def test_what_was_just_put_is_there() -> None:
+    @plasmon.remote
+    def never() -> None:
+        time.sleep(1000)
+
     # Whether the agent has come to it or not.
     for _ in range(100):
         reference = plasmon.put(1)
         assert plasmon.wait([reference], timeout=0) == ([reference], [])
+    # Nor where another one is missing.
+    pending = never.remote()
+    for _ in range(100):
+        reference = plasmon.put(2)
+        assert plasmon.wait([pending, reference], num_returns=2, timeout=0) == ([reference], [pending])
+    plasmon.cancel(pending, force=True)
     assert "is there" in plasmon.put(1)._repr_html_()

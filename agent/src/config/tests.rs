@@ -131,6 +131,13 @@ fn a_store_is_whole_pages_within_the_machine() {
 }
 
 #[test]
+fn the_unit_file_waits_for_what_runs() {
+    let unit = include_str!("../../../assets/deploy/plasmon-agent.service");
+    let seconds = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    assert!(seconds.parse::<u32>().unwrap() > DRAIN_SECONDS + 10, "{seconds}");
+}
+
+#[test]
 fn another_address_than_loopback_needs_the_word() {
     for good in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         assert!(resolve(&["--listen", good]).is_ok(), "{good}");

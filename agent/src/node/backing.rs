@@ -23,6 +23,9 @@ const LOOK_GOOD_FOR: Duration = Duration::from_millis(20);
 /// What the processor does for a step: 0.3 ms with huge pages that are at hand, 1.4 ms with small ones. Those that the kernel has to make
 /// first take longer than this, and so do those that a virtual machine's host has never given it.
 const SLOW: Duration = Duration::from_millis(2);
+/// By the clock a step may take longer, for other threads have the processor too. One that the kernel waits in, for other processors or for
+/// room, holds up whatever needs this process's maps.
+const LATE: Duration = Duration::from_millis(20);
 /// Steps with small pages after one with huge pages that was slow: twice as many each time.
 const FEWEST: u32 = 16;
 const MOST: u32 = 1024;
@@ -51,11 +54,12 @@ impl Pages {
         if length != STEP || !offset.is_multiple_of(STEP) || self.are_small() {
             return false;
         }
-        let begun = worked();
+        let (begun, clock) = (worked(), Instant::now());
         let done = pool.back_huge(offset, length);
+        let is_quick = worked().saturating_sub(begun) < SLOW && clock.elapsed() < LATE;
         match &done {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => self.small = u32::MAX,
-            Ok(()) if worked().saturating_sub(begun) < SLOW => self.after = 0,
+            Ok(()) if is_quick => self.after = 0,
             _ => self.put_off(),
         }
         done.is_ok()

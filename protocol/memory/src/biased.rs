@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use crate::barrier;
 use crate::seat::Seat;
@@ -84,8 +84,8 @@ impl Drop for Seats {
 pub struct Biased<T> {
     /// Tells the lock from all others that this process has, or had.
     serial: u64,
-    /// Threads can be made to give up their seat.
-    seats: bool,
+    /// Threads can be made to give up their seat. Found out when the first has earned one: the kernel takes its time, milliseconds.
+    seats: OnceLock<bool>,
     turns: Mutex<Turns>,
     value: UnsafeCell<T>,
 }
@@ -122,7 +122,7 @@ impl<T> Biased<T> {
     pub fn new(value: T) -> Self {
         Self {
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
-            seats: barrier::register(),
+            seats: OnceLock::new(),
             turns: Mutex::new(Turns { seat: None, last: 0, row: 0, earned: EARNED }),
             value: UnsafeCell::new(value),
         }
@@ -149,6 +149,11 @@ impl<T> Biased<T> {
         };
         turns.revoke();
         turns.seat.is_none().then(|| self.guard(turns))
+    }
+
+    #[cold]
+    fn has_seats(&self) -> bool {
+        *self.seats.get_or_init(barrier::register)
     }
 
     #[inline]
@@ -205,7 +210,7 @@ impl<T> Drop for Guard<'_, T> {
         match &mut self.turns {
             // SAFETY: this thread's, which remembers it for as long as it is inside.
             None => unsafe { (*self.seat).leave() },
-            Some(turns) if turns.row >= turns.earned && self.lock.seats => turns.grant(self.lock.serial),
+            Some(turns) if turns.row >= turns.earned && self.lock.has_seats() => turns.grant(self.lock.serial),
             Some(_) => {}
         }
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
+use plasmon_protocol::local::PAGE;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 /// Bytes of a huge page, which begins at a multiple of them, in the file and in the map.
@@ -37,7 +38,7 @@ impl Map {
     /// place meanwhile: all that is lost then are huge pages.
     pub(crate) fn new(fd: impl AsFd, len: usize, writable: bool) -> io::Result<Self> {
         let protection = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
-        let wish = if len as u64 >= HUGE { place_for(len)? } else { std::ptr::null_mut() };
+        let wish = if len as u64 >= HUGE { place_for(len) } else { std::ptr::null_mut() };
         // SAFETY: new memory, wherever the kernel finds room: the place is a wish, which never replaces another map.
         let at = unsafe { rustix::mm::mmap(wish, len, protection, MapFlags::SHARED, fd, 0)? };
         NonNull::new(at.cast()).map(|at| Self { at, len }).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
@@ -80,9 +81,9 @@ impl Map {
         let at = self.address(offset, count).filter(|_| offset.is_multiple_of(HUGE) && count.is_multiple_of(HUGE));
         let at = at.ok_or(io::ErrorKind::InvalidInput)?.as_ptr();
         for page in (0..count).step_by(HUGE as usize) {
-            // The kernel leaves alone where there is nothing at all: to read brings a page.
-            // SAFETY: inside the map; nobody else uses the range, as callers see to.
-            unsafe { at.add(page as usize).read_volatile() };
+            // The kernel leaves alone where there is nothing at all: one page is brought, which where there is no memory is an error, and
+            // not the signal that reading it would be.
+            self.advise(offset + page, PAGE, Advice::LinuxPopulateRead)?;
         }
         // SAFETY: inside the map; what the memory holds stays.
         if unsafe { madvise(at.cast(), count as usize, COLLAPSE) } != 0 {
@@ -100,15 +101,17 @@ impl Drop for Map {
     }
 }
 
-/// Where a map of `len` bytes could begin at a multiple of [`HUGE`].
-fn place_for(len: usize) -> io::Result<*mut c_void> {
-    let room = len.checked_add(HUGE as usize).ok_or(io::ErrorKind::OutOfMemory)?;
+/// Where a map of `len` bytes could begin at a multiple of [`HUGE`]; null, which is anywhere, where no more than it would find room.
+fn place_for(len: usize) -> *mut c_void {
+    let Some(room) = len.checked_add(HUGE as usize) else { return std::ptr::null_mut() };
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: new memory, wherever the kernel finds room, which nobody may use.
-    let free =
-        unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)? };
-    // SAFETY: what was just mapped.
-    unsafe { rustix::mm::munmap(free, room)? };
-    Ok(free.map_addr(|begin| begin.next_multiple_of(HUGE as usize)))
+    let Ok(free) = (unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), room, ProtFlags::empty(), flags) }) else {
+        return std::ptr::null_mut();
+    };
+    // SAFETY: what was just mapped. Should it stay there, the wish is in vain.
+    let _ = unsafe { rustix::mm::munmap(free, room) };
+    free.map_addr(|begin| begin.next_multiple_of(HUGE as usize))
 }
 
 #[cfg(test)]
