@@ -24,6 +24,8 @@ impl App {
                 _ => self.has_rows(),
             },
             Action::Fold => self.has_rows(),
+            // Of what waits one goes on to the rest; where nothing does, there is no rest.
+            Action::Why => !matches!(place.route, Route::Why { .. }) || self.has_rows(),
             Action::ListReferences => match place.route {
                 Route::View(_) => self.has_rows(),
                 _ => self.shows_what_holds(),
