@@ -212,25 +212,23 @@ pub fn held(width: u16) -> &'static [Column<ReferenceRow>] {
     if width < 116 { HELD_NARROW } else { HELD }
 }
 
-const HELD_NARROW: &[Column<ReferenceRow>] = &[
-    Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
-    Column::word("type", "", 12, 6, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))),
-    Column::word("by", "", 17, 5, |row, _| plain(counts(row))),
-    Column::still("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
-    Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
-    Column::wide("created at", "", 20, 2, 3, |row, _| created(row)),
-    Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
-];
+const HELD_NARROW: &[Column<ReferenceRow>] =
+    &held_with(Column::word("type", "", 12, 6, |row, _| (type_word(row.reference_type).to_owned(), Role::Type(row.reference_type))));
 
-const HELD: &[Column<ReferenceRow>] = &[
-    Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
-    Column::word("type", "", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))),
-    Column::word("by", "", 17, 5, |row, _| plain(counts(row))),
-    Column::still("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
-    Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
-    Column::wide("created at", "", 20, 2, 3, |row, _| created(row)),
-    Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
-];
+const HELD: &[Column<ReferenceRow>] =
+    &held_with(Column::word("type", "", 20, 6, |row, _| (row.reference_type.word().to_owned(), Role::Type(row.reference_type))));
+
+const fn held_with(kind: Column<ReferenceRow>) -> [Column<ReferenceRow>; 7] {
+    [
+        Column::figure("size", "", 5, 9, |row, _| size(row.size_bytes, row.state)),
+        kind,
+        Column::word("by", "", 17, 5, |row, _| plain(counts(row))),
+        Column::still("age", "", 4, 7, |row, now| plain(age(now, row.since_ms))),
+        Column::wide("got at", "", 18, 2, 9, |row, _| site(&row.call_site)),
+        Column::wide("created at", "", 20, 2, 3, |row, _| created(row)),
+        Column::word("object", "", 15, 2, |row, _| (short_id(&row.object_id.hex()), Role::Dim)),
+    ]
+}
 
 /// Frames of a stack.
 pub const FRAMES: &[Column<Site>] = &[
