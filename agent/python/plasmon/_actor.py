@@ -131,9 +131,7 @@ class ActorClass:
             if options.get("get_if_exists"):
                 return get_actor(options["name"], options.get("namespace"))
             raise
-        handle = ActorHandle(reference, self._class.__module__, self._class.__qualname__, self._methods)
-        handle.__dict__["_class"] = self._class
-        return handle
+        return ActorHandle(reference, self._class.__module__, self._class.__qualname__, self._methods, self._class)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -177,8 +175,15 @@ class ActorHandle:
     #: The class itself, in the process that made the actor.
     _class: Optional[type]
 
-    def __init__(self, reference: _plasmon.ObjectRef[Any], module: str, qualname: str, methods: Optional[_Methods]) -> None:
-        self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _class=None)
+    def __init__(
+        self,
+        reference: _plasmon.ObjectRef[Any],
+        module: str,
+        qualname: str,
+        methods: Optional[_Methods],
+        cls: Optional[type] = None,
+    ) -> None:
+        self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _class=cls)
 
     def __getattr__(self, name: str) -> ActorMethod:
         methods: Optional[_Methods] = self.__dict__["_methods"]
@@ -239,8 +244,7 @@ class ActorMethod:
     def options(self, **options: Any) -> ActorMethod:
         """The same method with other options, for the calls that are made through what is returned: see ``method``."""
         given = checked(options, METHOD_OPTIONS, "a method")
-        handle = ActorHandle(self._reference, self._module, self._qualname, self._methods)
-        handle.__dict__["_class"] = self._class
+        handle = ActorHandle(self._reference, self._module, self._qualname, self._methods, self._class)
         return ActorMethod(handle, self._name, {**self._options, **given})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
