@@ -192,7 +192,9 @@ mod tests {
 
     #[test]
     fn the_dashboard_stays_a_minute_behind_the_work() {
-        for (since, left) in [(0, Some(60)), (1, Some(60)), (1000, Some(59)), (59_001, Some(1)), (59_999, Some(1)), (60_000, None), (90_000, None)] {
+        for (since, left) in
+            [(0, Some(60)), (1, Some(60)), (1000, Some(59)), (59_001, Some(1)), (59_999, Some(1)), (60_000, None), (90_000, None)]
+        {
             assert_eq!(seconds_left(Duration::from_millis(since)), left, "{since} ms");
         }
     }
