@@ -1,10 +1,12 @@
-//! A viewer's replica of the long tables: told what changes, in portions of any size, it must come to hold what the core shows.
+//! A viewer's replica of the long tables: told what changes, in portions of any size, it must come to hold what the core shows. And what
+//! a recording takes of them.
 
 use plasmon_agent::reactor::Core;
 use plasmon_agent::telemetry::tables::{Tables, fetch};
 use plasmon_protocol::column::{Record, Table};
-use plasmon_protocol::stream::Rows;
+use plasmon_protocol::stream::{Rows, View, Window};
 use plasmon_protocol::window::live::{Live, live};
+use plasmon_protocol::window::{Query, count};
 
 use super::model::Check;
 
@@ -31,6 +33,21 @@ fn same(one: Rows, other: Rows) -> bool {
         (Rows::Processes(one), Rows::Processes(other)) => sorted(one) == sorted(other),
         _ => false,
     }
+}
+
+/// What a recording takes of a table are its first rows, with the totals of all.
+fn first_rows(core: &Core, table: Table, limit: usize) -> Check {
+    let taken = core.take(table, limit);
+    let query = Query::whole(table).map_err(|error| error.to_string())?;
+    let all = query.window(&fetch(core, table), core.now_ms());
+    let view = View { window: Window { start: 0, len: limit as u32 }, ..View::of(table) };
+    let few = Query::prepare(view).map_err(|error| error.to_string())?.window(&fetch(core, table), core.now_ms());
+    let cut = count(&all.rows) > limit;
+    let wanted = if cut { few.rows } else { all.rows };
+    if !same(taken.rows.clone(), wanted.clone()) || taken.totals != cut.then_some(all.totals) {
+        return Err(format!("{table:?}: the first {limit} are {wanted:?} of {:?}, taken was {taken:?}", all.totals));
+    }
+    Ok(())
 }
 
 impl Follower {
@@ -61,6 +78,9 @@ impl Follower {
             if complete && !same(shown(), fetch(core, table)) {
                 let (replica, core) = (shown(), fetch(core, table));
                 return Err(format!("{table:?}: a follower has {replica:?}, the core {core:?}"));
+            }
+            if complete {
+                first_rows(core, table, [0, 1, 3, 8][looks / 3 % 4])?;
             }
         }
         Ok(())
