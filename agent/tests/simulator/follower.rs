@@ -4,7 +4,7 @@
 use plasmon_agent::reactor::Core;
 use plasmon_agent::telemetry::tables::{Tables, fetch};
 use plasmon_protocol::column::{Record, Table};
-use plasmon_protocol::stream::{Rows, View, Window};
+use plasmon_protocol::stream::Rows;
 use plasmon_protocol::window::live::{Live, live};
 use plasmon_protocol::window::{Query, count};
 
@@ -35,17 +35,31 @@ fn same(one: Rows, other: Rows) -> bool {
     }
 }
 
+/// What a table is ordered by unless somebody wants another order; which of equals come first does not matter for a recording.
+fn order(rows: &Rows) -> Vec<Option<u64>> {
+    let mut order: Vec<Option<u64>> = match rows {
+        Rows::References(rows) => rows.iter().map(|row| row.size_bytes).collect(),
+        Rows::Objects(rows) => rows.iter().map(|row| row.size_bytes).collect(),
+        Rows::Sites(rows) => rows.iter().map(|row| Some(row.held_bytes)).collect(),
+        Rows::Processes(rows) => rows.iter().map(|row| Some(row.heap_bytes)).collect(),
+        Rows::Actors(rows) => rows.iter().map(|row| Some(row.heap_bytes)).collect(),
+        // The oldest first.
+        Rows::Tasks(rows) => rows.iter().map(|row| Some(u64::MAX - row.submitted_ms)).collect(),
+        _ => Vec::new(),
+    };
+    order.sort_unstable_by(|one, other| other.cmp(one));
+    order
+}
+
 /// What a recording takes of a table are its first rows, with the totals of all.
 fn first_rows(core: &Core, table: Table, limit: usize) -> Check {
-    let taken = core.take(table, limit);
-    let query = Query::whole(table).map_err(|error| error.to_string())?;
-    let all = query.window(&fetch(core, table), core.now_ms());
-    let view = View { window: Window { start: 0, len: limit as u32 }, ..View::of(table) };
-    let few = Query::prepare(view).map_err(|error| error.to_string())?.window(&fetch(core, table), core.now_ms());
-    let cut = count(&all.rows) > limit;
-    let wanted = if cut { few.rows } else { all.rows };
-    if !same(taken.rows.clone(), wanted.clone()) || taken.totals != cut.then_some(all.totals) {
-        return Err(format!("{table:?}: the first {limit} are {wanted:?} of {:?}, taken was {taken:?}", all.totals));
+    let (taken, all) = (core.take(table, limit), fetch(core, table));
+    let totals = Query::whole(table).map_err(|error| error.to_string())?.window(&all, core.now_ms()).totals;
+    let cut = count(&all) > limit;
+    let mut wanted = order(&all);
+    wanted.truncate(if cut { limit } else { wanted.len() });
+    if order(&taken.rows) != wanted || taken.totals != cut.then_some(totals) {
+        return Err(format!("{table:?}: the first {limit} of {all:?} are not {taken:?}"));
     }
     Ok(())
 }
