@@ -14,7 +14,8 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Optional, Union
 
 from . import _init, _logs, _node, _plasmon, _sites
-from ._actor import METHODS, is_async, methods_of
+from ._actor import METHODS, is_async, told_methods
+from ._leaving import leave
 from ._options import ONE_CPU
 from ._pickling import encode
 from .exceptions import TaskError
@@ -95,7 +96,7 @@ class Handler:
     def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
         """Calls a method; its results."""
         if payload[4] == METHODS:
-            return (methods_of(type(instance)),)
+            return (told_methods(type(instance)),)
         num_returns, args, kwargs = _arguments(payload, objects)
         method = getattr(instance, payload[4])
         del objects, payload
@@ -168,7 +169,7 @@ class Handler:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="plasmon-asyncio", daemon=True).start()
+                threading.Thread(target=_run_forever, args=(self._loop,), name="plasmon-asyncio", daemon=True).start()
         running, watch = Running(self._loop, coroutine), None
         try:
             with _node.in_this_task():
@@ -185,7 +186,9 @@ class Handler:
 
     def describe(self, error: BaseException) -> tuple[str, bytes, bool]:
         """An exception as text, with its traceback as a pickle of ``(exception, traceback)``, which is empty where it does not pickle, and
-        whether it is worth a retry."""
+        whether it is worth a retry. Does not return where an actor leaves."""
+        if isinstance(error, SystemExit) and _node.actor() is not None:
+            leave(error)
         listed = self._unlisted.__dict__.pop("error", None) is not error
         remote = "".join(traceback.format_exception(type(error), error, _shown(error.__traceback__)))
         message = f"{type(error).__name__}: {error}"
@@ -206,6 +209,13 @@ class Handler:
             if not parts and len(value) <= _MAX_EXCEPTION:
                 return message[:4000], value, listed
         return f"{message}\n{remote}"[:4000], b"", listed
+
+
+def _run_forever(loop: Any) -> None:
+    """Runs an event loop, whatever its tasks raise: a ``SystemExit`` of one that a call has started comes to whoever awaits it, too."""
+    while True:
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            loop.run_forever()
 
 
 #: A generator has ended: a coroutine cannot say so by an exception.

@@ -541,9 +541,6 @@ def test_a_coroutine_that_runs_is_cancelled_as_coroutines_are(tmp_path: Path) ->
                 self.told.append("cleared up")
                 raise
 
-        async def leave(self) -> None:
-            raise SystemExit("it leaves")
-
         async def what_was_told(self) -> list[str]:
             return self.told
 
@@ -555,10 +552,6 @@ def test_a_coroutine_that_runs_is_cancelled_as_coroutines_are(tmp_path: Path) ->
         plasmon.get(running)
     until("one was told", lambda: plasmon.get(waits.what_was_told.remote()) == ["cancelled", "cleared up"])
     assert plasmon.wait([beside], timeout=0)[0] == []
-    # One that would end the loop ends alone.
-    with pytest.raises(plasmon.exceptions.TaskError, match="it leaves"):
-        plasmon.get(waits.leave.remote())
-    assert plasmon.get(waits.what_was_told.remote()) == ["cancelled", "cleared up"]
 
     @plasmon.remote
     async def sleeps(begun: str, ended: str) -> None:
