@@ -1,5 +1,7 @@
 //! A source excerpt, the line that is meant marked.
 
+use std::borrow::Cow;
+
 use plasmon_protocol::record::Site;
 use plasmon_protocol::stream::Source;
 use ratatui::layout::Rect;
@@ -36,6 +38,9 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, site: &Site, source: Option<&Sour
         .map(|(_, line)| line.len() - line.trim_start_matches(' ').len())
         .min()
         .unwrap_or(0);
+    let text_x = body.x + MARGIN + digits + 2;
+    let room = body.right().saturating_sub(text_x + 1);
+    let step = step(source.lines.get(marked).map_or("", String::as_str).get(indent..).unwrap_or(""), room);
     for (row, (at, line)) in shown.enumerate() {
         let y = body.y + row as u16;
         let number = u64::from(source.first_line) + at as u64;
@@ -43,9 +48,37 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, site: &Site, source: Option<&Sour
         let (role, sign) = if is_marked { (Role::Marked, "▶") } else { (Role::Dim, " ") };
         paint.text(body.x, y, 1, sign, Role::Accent);
         paint.right(body.x + MARGIN, y, digits, &number.to_string(), if is_marked { Role::Accent } else { Role::Dim });
-        let x = body.x + MARGIN + digits + 2;
-        let text = line.get(indent..).unwrap_or(line.trim_start());
-        let room = body.right().saturating_sub(x + 1);
-        paint.text(x, y, room, text, if is_marked { role } else { Role::Text });
+        let text = narrowed(line.get(indent..).unwrap_or(line.trim_start()), step);
+        paint.text(text_x, y, room, &text, if is_marked { role } else { Role::Text });
+    }
+}
+
+/// By how much the indentation of all lines is divided, so that the marked one can be read in so many columns.
+fn step(marked: &str, room: u16) -> usize {
+    [1, 2, 4].into_iter().find(|step| width(&narrowed(marked, *step)) <= room).unwrap_or(4)
+}
+
+/// A line with a part of its indentation.
+fn narrowed(line: &str, step: usize) -> Cow<'_, str> {
+    let text = line.trim_start_matches(' ');
+    let indent = line.len() - text.len();
+    if step == 1 || indent == 0 { Cow::Borrowed(line) } else { Cow::Owned(format!("{:1$}{text}", "", indent / step)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{narrowed, step};
+
+    #[test]
+    fn a_marked_line_that_is_too_long_gives_up_indentation_first() {
+        let line = "        put(&x)?";
+        assert_eq!(step(line, 16), 1);
+        assert_eq!(step(line, 15), 2);
+        assert_eq!(step(line, 10), 4);
+        assert_eq!(step(line, 3), 4);
+        assert_eq!(narrowed(line, 1), line);
+        assert_eq!(narrowed(line, 2), "    put(&x)?");
+        assert_eq!(narrowed("   ", 4), "");
+        assert_eq!(narrowed("put", 4), "put");
     }
 }
