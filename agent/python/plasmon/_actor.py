@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 from . import _init, _plasmon
 from ._generators import yields
+from ._leaving import exit_actor
 from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried
 from ._signature import signature_of, takes_of, told
 from ._sites import hidden_files
@@ -42,6 +43,15 @@ def method(*, num_returns: Any = None, **others: Any) -> Callable[[Callable[...,
 
 #: The method that every actor has: it tells what the others are.
 METHODS = "__plasmon_methods__"
+
+
+#: Methods that every actor has, as Ray has them: to wait for it, to end it when what was called before is done, and to call a function with
+#: its instance.
+BUILT_IN: dict[str, Callable[..., Any]] = {
+    "__ray_ready__": lambda _actor: True,
+    "__ray_terminate__": lambda _actor: exit_actor(),
+    "__ray_call__": lambda actor, function, *args, **kwargs: function(actor, *args, **kwargs),
+}
 
 
 def methods_of(cls: type) -> _Methods:
@@ -201,15 +211,15 @@ class ActorHandle:
     def __getattr__(self, name: str) -> ActorMethod:
         methods: Optional[_Methods] = self.__dict__["_methods"]
         if methods is None:
-            if name.startswith("__"):
+            if name.startswith("__") and name not in BUILT_IN:
                 raise AttributeError(name)
             # Found by its name alone: it knows what it can do.
             ask = _plasmon.Method(self._reference, f"{self._module}.{self._qualname}.{METHODS}", METHODS, 1, 1, None, "never", None)
             methods, signatures = _plasmon.get(ask.submit())
             self.__dict__.update(_methods=methods, _signature=signatures.get)
-        if name not in methods:
+        if name not in methods and name not in BUILT_IN:
             raise AttributeError(f"the actor {self._qualname} has no method {name!r}{near_miss(name, methods)}")
-        made = ActorMethod(self, name, methods[name])
+        made = ActorMethod(self, name, methods.get(name, {"num_returns": 1}))
         # What is called once is called again.
         self.__dict__[name] = made
         return made

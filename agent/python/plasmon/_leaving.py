@@ -48,11 +48,13 @@ def leave(error: SystemExit) -> NoReturn:
 
 
 def _place_of(error: SystemExit) -> tuple[str, int, str]:
-    """The innermost line of the program's own that raised it: its file, line and function."""
-    trace, place = error.__traceback__, ("", 0, "")
+    """The innermost line of the program's own that raised it, else of this package: its file, line and function."""
+    trace, place, own = error.__traceback__, ("", 0, ""), False
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not code.co_filename.startswith(_HERE):
+        is_own = not code.co_filename.startswith(_HERE)
+        if is_own or not own:
+            own |= is_own
             place = code.co_filename, trace.tb_lineno, getattr(code, "co_qualname", code.co_name)
         trace = trace.tb_next
     return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import pickle
@@ -14,11 +15,11 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Optional, Union
 
 from . import _init, _logs, _node, _plasmon, _sites
-from ._actor import METHODS, is_async, told_methods
+from ._actor import BUILT_IN, METHODS, is_async, told_methods
 from ._leaving import leave
 from ._options import ONE_CPU
 from ._pickling import encode
-from .exceptions import TaskError
+from .exceptions import Parts, TaskError
 
 #: What an exception may take, pickled; beyond it only its text is sent.
 _MAX_EXCEPTION = 12 << 10
@@ -98,7 +99,8 @@ class Handler:
         if payload[4] == METHODS:
             return (told_methods(type(instance)),)
         num_returns, args, kwargs = _arguments(payload, objects)
-        method = getattr(instance, payload[4])
+        built_in = BUILT_IN.get(payload[4])
+        method = functools.partial(built_in, instance) if built_in else getattr(instance, payload[4])
         del objects, payload
 
         def value() -> Any:
@@ -198,7 +200,7 @@ class Handler:
             remote = remote[: _MAX_TRACEBACK // 2] + "\n[...]\n" + remote[-_MAX_TRACEBACK // 2 :]
         bare = error.with_traceback(None)
         bare.__cause__ = bare.__context__ = None
-        for described in (bare, None):
+        for described in (bare, Parts(bare), None):
             try:
                 first, pieces, parts = encode((described, remote))
                 value = b"".join([first, *pieces])

@@ -70,7 +70,7 @@ class AsyncLeaver:
         await asyncio.sleep(PATIENCE * 10)
 
 
-def left(reference: Any, match: str = "exited by itself at test_leaving.py:") -> None:
+def left(reference: Any, match: str = "it exited by itself at .* test_leaving.py:") -> None:
     with pytest.raises(ActorDiedError, match=match):
         plasmon.get(reference, timeout=PATIENCE)
 
@@ -116,8 +116,19 @@ def test_an_actor_with_async_methods_leaves_with_all_that_runs_in_it(method: str
     leaver = AsyncLeaver.options(max_restarts=-1).remote()
     plasmon.get(leaver.ready.remote())
     waiting = [leaver.wait.remote() for _ in range(5)]
-    for each in [getattr(leaver, method).remote(), *waiting, leaver.ready.remote()]:
+    for each in [getattr(leaver, method).remote(), *waiting]:
         left(each)
+    left(leaver.ready.remote())
+
+
+def test_what_every_actor_can_do() -> None:
+    leaver = Leaver.options(name="able").remote()
+    assert plasmon.get(leaver.__ray_ready__.remote()) is True
+    pid = plasmon.get(plasmon.get_actor("able").__ray_call__.remote(lambda actor, more: (actor.ready(), more), "more"))
+    assert pid == (plasmon.get(leaver.ready.remote()), "more")
+    before, end = leaver.ready.remote(), leaver.__ray_terminate__.remote()
+    assert plasmon.get(before) == pid[0]
+    left(end, "it exited by itself")
 
 
 def test_its_process_ends_and_what_it_reserved_is_free() -> None:

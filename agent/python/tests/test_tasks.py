@@ -129,6 +129,45 @@ def test_a_tasks_exception_keeps_its_own_fields() -> None:
     assert not isinstance(error, SystemExit) and isinstance(error.cause, SystemExit) and "raised by" in str(error)
 
 
+class Missing(Exception):
+    """Is not made of its ``args``."""
+
+    def __init__(self, what: str, *, where: str) -> None:
+        super().__init__(f"{what} is not in {where}")
+        self.what = what
+
+
+def test_an_exception_that_makes_its_own_message_keeps_its_class() -> None:
+    class Local(Missing):
+        pass
+
+    @plasmon.remote
+    def search(local: bool) -> None:
+        raise (Local if local else Missing)("it", where="here")
+
+    with pytest.raises(Missing, match="it is not in here") as caught:
+        # Through another task.
+        plasmon.get(add.remote(search.remote(False)))
+    assert isinstance(caught.value, plasmon.exceptions.TaskError) and caught.value.what == "it"
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(again, Missing) and again.what == "it" and isinstance(again.cause, Missing) and str(again) == str(caught.value)
+    with pytest.raises(plasmon.exceptions.TaskError, match="it is not in here") as caught_local:
+        plasmon.get(add.remote(search.remote(True)))
+    assert type(caught_local.value.cause).__name__ == "Local" and "in search" in str(caught_local.value)
+
+
+def test_an_exception_that_does_not_pickle_is_its_text_and_its_traceback() -> None:
+    @plasmon.remote
+    def fail() -> None:
+        error = ValueError("what it holds stays")
+        error.lock = threading.Lock()  # type: ignore[attr-defined]
+        raise error
+
+    with pytest.raises(plasmon.exceptions.TaskError, match="what it holds stays") as caught:
+        plasmon.get(fail.remote())
+    assert caught.value.cause is None and "in fail" in str(caught.value) and __file__ in str(caught.value)
+
+
 def test_exceptions_that_are_listed_are_worth_a_retry(tmp_path: Path) -> None:
     @plasmon.remote(max_retries=3, retry_exceptions=[OSError])
     def flaky(file: str, kind: type[BaseException]) -> int:
