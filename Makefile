@@ -136,6 +136,7 @@ lint: ## Check format, lints and who imports whom
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --package plasmon-agent --features object-storage --lib --test object_storage -- --deny warnings
 	$(CARGO) clippy --package plasmon-tui --test readers -- --deny warnings
+	$(CARGO) clippy --package plasmon-python --no-default-features -- --deny warnings
 	$(CARGO) clippy --package plasmon --features failpoints --test campaign -- --deny warnings
 	.ci/imports
 

@@ -260,6 +260,22 @@ fn without_keep_it_says_when_it_leaves_and_what_it_did() {
 }
 
 #[test]
+fn without_keep_it_leaves_by_itself() {
+    let place = Place::new();
+    let input = place.file("input", b"b\na\n");
+    let mut screen = Screen::open(&place, 160, 24, &["demo", "--input", input.to_str().unwrap()]);
+    let seconds = |text: &str| -> Option<u64> { text.split_once("leaving in ")?.1.split(' ').next()?.parse().ok() };
+    let text = screen.shows(&["leaving in ", "remember demo.rs:"]);
+    assert!(seconds(&text).is_some_and(|left| (1..=60).contains(&left)), "{text}");
+    // The work is there to be looked at until the end.
+    let text = screen.wait_for("the last seconds", |text| seconds(text).is_some_and(|left| left <= 10));
+    assert!(text.contains("live") && text.contains("remember demo.rs:"), "{text}");
+    assert_eq!(screen.end(), 0);
+    until("the summary", || screen.text().contains(SUMMARY).then_some(()));
+    place.assert_empty();
+}
+
+#[test]
 fn work_that_fails_ends_the_dashboard_with_its_error() {
     for keep in [&["--keep"][..], &[]] {
         let place = Place::new();

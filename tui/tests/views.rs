@@ -23,6 +23,7 @@ mod why;
 use std::path::PathBuf;
 
 use plasmon_protocol::record::{Ledger, NodeRow, PressureRow, SpillRow, StoreRow};
+use plasmon_protocol::stream::{Body, Detail};
 use plasmon_tui::app::{App, Mood, Msg};
 use plasmon_tui::svg;
 use plasmon_tui::view::theme::Theme;
@@ -292,6 +293,29 @@ fn what_is_not_of_now_says_so() {
     let mut stage = Stage::new(80, 24);
     stage.keys("3⏎⏎y");
     insta::assert_snapshot!("copied_80x24", stage.text());
+}
+
+/// Its lines may not be those that the program was built from.
+#[test]
+fn a_source_that_changed_since_the_build_says_so() {
+    for (columns, rows, keys, note) in [(80, 24, "3j⏎", "changed since the build"), (120, 40, "3j", "file changed")] {
+        let mut stage = Stage::new(columns, rows);
+        stage.keys(keys);
+        assert!(!stage.text().contains(note), "{}", stage.text());
+        stage.corrupt(
+            &mut |mut frame| {
+                if let Body::Detail { detail: Some(detail), .. } = &mut frame.body
+                    && let Detail::Site(site) = &mut **detail
+                {
+                    site.source.as_mut().expect("its source").changed_ms = Some(NOW_MS);
+                }
+                frame
+            },
+            "",
+        );
+        let text = stage.text();
+        assert!(text.lines().any(|line| line.contains("examples/demo.rs:") && line.contains(note)), "{text}");
+    }
 }
 
 #[test]

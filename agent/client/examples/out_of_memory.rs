@@ -25,7 +25,7 @@ fn fill(mebibytes: u64, seconds: u64) -> String {
     format!("{} in process {}", Bytes(memory.len() as u64), std::process::id())
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     let now =
         Gauge::open(Limits { share: 1.0, min_free: None })?.read().ok_or_else(|| Error::system("read the memory", "nothing is told"))?;
     let share = (now.used_bytes + ROOM) as f64 / now.total_bytes as f64;

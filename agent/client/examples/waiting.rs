@@ -24,7 +24,7 @@ fn parent(number: u64) -> Result<u64, Error> {
     plasmon::get_timeout(&child.remote(number)?, Duration::from_secs(60))
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     let agent = AgentOptions { memory: Some(Bytes(100 * MIB)), ..AgentOptions::default() };
     Options::new().agent(agent).num_cpus(2.0).object_store_memory(16 * MIB).init()?;
     println!("a parent holds 60 of 100 MiB and waits for a child that needs 60 MiB; for a minute: plasmon explain");

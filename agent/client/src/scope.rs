@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use plasmon_memory::slot::{SlotEntry, SlotState};
+use plasmon_memory::slot::SlotState;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectId, ObjectKey};
-use plasmon_protocol::local::ToAgent;
+use plasmon_protocol::local::Short;
 
 use crate::client::Client;
 use crate::object_ref::{Held, ObjectRef};
@@ -81,24 +81,24 @@ fn reader() -> Option<Reading> {
 /// [`Error::OutOfBand`] outside of a scope; [`Error::ObjectLost`] when it is not of this node, or there is no such object; the agent could
 /// not be told.
 pub(crate) fn borrow<T: ?Sized>(id: ObjectId) -> Result<ObjectRef<T>, Error> {
-    let reading = reader().ok_or(Error::OutOfBand { object: id })?;
-    if id.node() != reading.client.hello.node {
+    // Its count of the connection becomes the reference's.
+    let Reading { client, site } = reader().ok_or(Error::OutOfBand { object: id })?;
+    if id.node() != client.hello.node {
         return Err(Error::ObjectLost { object: id, cause: "it belongs to another node".to_owned() });
     }
     let key = id.key();
-    if !is_there(&reading.client, key) {
+    if !is_there(&client, key) {
         return Err(Error::ObjectLost { object: id, cause: "nothing that holds it was found with it".to_owned() });
     }
-    reading.client.push(&ToAgent::AddLocal { key, site: reading.site }).map_err(refused)?;
+    client.push_short(&Short::add_local(key, site)).map_err(refused)?;
     failpoint!("borrowed");
-    Ok(ObjectRef::adopt(&reading.client, key))
+    Ok(ObjectRef::of(Held::new(client, key)))
 }
 
 /// Whether there is such an object. Whatever is inside an object lives as long as it; the agent would drop this process for a word of
 /// anything else, and bytes that somebody made up must not bring that about.
 fn is_there(client: &Client, key: ObjectKey) -> bool {
-    let there = |entry: SlotEntry| entry.generation == key.generation && entry.state != SlotState::Free;
-    client.slots.read(key.slot).is_some_and(there)
+    client.slots.state(key.slot).is_some_and(|(generation, state)| generation == key.generation && state != SlotState::Free)
 }
 
 /// Many references that are read, told to the agent in one go; `None` for those that are not there.
@@ -116,7 +116,7 @@ pub(crate) fn borrow_all<T: ?Sized>(
     for id in ids {
         let key = id.key();
         let there = id.node() == client.hello.node && is_there(client, key);
-        if there && let Err(error) = sender.push(&ToAgent::AddLocal { key, site }) {
+        if there && let Err(error) = sender.push_short(&Short::add_local(key, site)) {
             drop(sender);
             return Err(error);
         }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use crate::error::OrRaise;
 use crate::objects::{SIGNALS, Signals, seconds};
-use crate::reference::ObjectRef;
+use crate::reference::New;
 
 /// The results of a generator that runs elsewhere. It runs at most a few values ahead, and stops at its next one when this is gone.
 #[pyclass(module = "plasmon", frozen)]
@@ -18,11 +18,11 @@ impl Results {
     /// Raises:
     ///     TimeoutError: it was not there in time.
     #[pyo3(signature = (timeout=None))]
-    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<ObjectRef>> {
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<New>> {
         let limit = seconds("timeout", timeout)?;
         let mut signals = Signals::default();
         match py.detach(|| self.0.next(limit, SIGNALS, &mut || signals.arrived())).or_raise(py)? {
-            Next::Result(reference) => Ok(Some(ObjectRef::new(reference))),
+            Next::Result(reference) => Ok(Some(New::of(reference))),
             Next::End => Ok(None),
             Next::NotYet if signals.has_arrived() => Err(signals.raised()),
             Next::NotYet => Err(pyo3::exceptions::PyTimeoutError::new_err("the next value was not there in time")),
@@ -30,8 +30,8 @@ impl Results {
     }
 
     /// The reference that comes next, whether its object is there or not; ``None`` after the last one.
-    fn front(&self) -> Option<ObjectRef> {
-        self.0.front().map(ObjectRef::new)
+    fn front(&self) -> Option<New> {
+        self.0.front().map(New::of)
     }
 
     /// Whether the last one was taken, as far as is known at this moment.

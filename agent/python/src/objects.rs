@@ -15,7 +15,7 @@ use pyo3::types::{PyList, PyTuple};
 
 use crate::connection::current;
 use crate::error::{OrRaise, raise};
-use crate::reference::{ObjectRef, expect};
+use crate::reference::{New, ObjectRef, expect};
 use crate::site;
 use crate::value;
 
@@ -36,7 +36,7 @@ const TOGETHER: usize = 256;
 ///     TypeError: ``value`` is a reference itself.
 #[pyfunction]
 #[pyo3(signature = (value, /))]
-pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRef> {
+pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<New> {
     if value.is_instance_of::<ObjectRef>() {
         return Err(PyTypeError::new_err(
             "put takes a value, not an ObjectRef\nhint: the object is stored already; to store the reference itself, put it in a list",
@@ -48,7 +48,7 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRe
     let layout = encoded.layout();
     let (length, contains) = (encoded.len(), &encoded.contains);
     let reference = py.detach(|| connection.put(length, site, contains, false, |room, reach| layout.write(room, reach))).or_raise(py)?;
-    Ok(ObjectRef::of_put(reference))
+    Ok(New::of_put(reference))
 }
 
 /// The value of an object, or a list of those of several; waits until they are there.

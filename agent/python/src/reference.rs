@@ -1,4 +1,5 @@
 //! `ObjectRef`.
+#![expect(unsafe_code, reason = "tells the collector of cycles what has none")]
 
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
@@ -6,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use plasmon::binding::{self, Connection, ObjectId, ObjectKey, Reference};
 use plasmon_protocol::error::Error;
 use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple};
@@ -32,14 +34,39 @@ impl ObjectRef {
         Self { inner, serial, key, is_put: false }
     }
 
-    /// The first one to an object that was just put.
-    pub(crate) fn of_put(inner: Reference) -> Self {
-        Self { is_put: true, ..Self::new(inner) }
-    }
-
     /// Its number on the connection with this serial number, if it is of that one.
     pub(crate) fn key_on(&self, serial: u64) -> Option<ObjectKey> {
         (self.serial == serial).then_some(self.key)
+    }
+}
+
+/// A reference that was just got, as it is handed to Python.
+pub(crate) struct New(ObjectRef);
+
+impl New {
+    pub(crate) fn of(inner: Reference) -> Self {
+        Self(ObjectRef::new(inner))
+    }
+
+    /// The first one to an object that was just put.
+    pub(crate) fn of_put(inner: Reference) -> Self {
+        Self(ObjectRef { is_put: true, ..ObjectRef::new(inner) })
+    }
+}
+
+impl<'py> IntoPyObject<'py> for New {
+    type Target = ObjectRef;
+    type Output = Bound<'py, ObjectRef>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, ObjectRef>> {
+        let reference = Bound::new(py, self.0)?;
+        // Every class has its objects followed by the collector, and a program may have 100,000 of these: that is a quarter of what it takes
+        // to get them.
+        // SAFETY: an object of a class that the collector follows, which nothing else knows yet. It leads to nothing but its class, and has no
+        // subclasses, so there is no cycle to find; it may end as well as one that is followed.
+        unsafe { ffi::PyObject_GC_UnTrack(reference.as_ptr().cast()) };
+        Ok(reference)
     }
 }
 
@@ -174,11 +201,11 @@ pub(crate) fn reading<T>(
 
 /// What pickle calls to read a reference from a value.
 #[pyfunction]
-pub(crate) fn load_reference(py: Python<'_>, id: &[u8]) -> PyResult<ObjectRef> {
+pub(crate) fn load_reference(py: Python<'_>, id: &[u8]) -> PyResult<New> {
     let id = id.try_into().map_err(|_| PyValueError::new_err(format!("an object's id has 16 bytes, not {}", id.len())))?;
     let object = ObjectId(id);
     match READ.with_borrow_mut(|read| read.as_mut()?.take(object)) {
-        Some(found) => found.or_raise(py)?.map(ObjectRef::new).ok_or_else(|| lost(py, object)),
+        Some(found) => found.or_raise(py)?.map(New::of).ok_or_else(|| lost(py, object)),
         None => Err(raise(py, &Error::OutOfBand { object })),
     }
 }

@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple};
 
 use crate::connection::current;
 use crate::error::OrRaise;
-use crate::reference::ObjectRef;
+use crate::reference::{New, ObjectRef};
 use crate::site;
 use crate::value;
 
@@ -171,14 +171,14 @@ fn handed(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>> {
             return GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?.call1((results,));
         }
     };
-    let mut references = references.into_iter().map(ObjectRef::new);
+    let mut references = references.into_iter().map(New::of);
     match references.len() {
         0 => Ok(py.None().into_bound(py)),
         1 => match references.next() {
-            Some(reference) => Ok(Bound::new(py, reference)?.into_any()),
+            Some(reference) => Ok(reference.into_pyobject(py)?.into_any()),
             None => Ok(py.None().into_bound(py)),
         },
-        _ => Ok(PyList::new(py, references.map(|reference| Py::new(py, reference)).collect::<PyResult<Vec<_>>>()?)?.into_any()),
+        _ => Ok(PyList::new(py, references)?.into_any()),
     }
 }
 
@@ -326,7 +326,7 @@ impl Creation {
     }
 
     /// Makes an actor; the object that its handles refer to. The constructor's worker is told of its id, its name and what it reserves.
-    fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<ObjectRef> {
+    fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<New> {
         Takes::check(self.takes.as_ref(), args, kwargs)?;
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
@@ -348,7 +348,7 @@ impl Creation {
                 connection.create_actor(place, &self.class, &settings, &all, site)
             })
         });
-        created.or_raise(py).map(ObjectRef::new)
+        created.or_raise(py).map(New::of)
     }
 }
 
@@ -410,9 +410,9 @@ impl Method {
 
 /// The object that the handles of the live actor of that name refer to, and the actor's class.
 #[pyfunction]
-pub(crate) fn find_actor(py: Python<'_>, name: &str) -> PyResult<(ObjectRef, String)> {
+pub(crate) fn find_actor(py: Python<'_>, name: &str) -> PyResult<(New, String)> {
     let connection = current(py)?;
     let site = site::here(py, &connection, SiteKind::ActorCall);
     let (reference, class) = py.detach(|| connection.find_actor(name, site)).or_raise(py)?;
-    Ok((ObjectRef::new(reference), class))
+    Ok((New::of(reference), class))
 }

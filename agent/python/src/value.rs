@@ -27,8 +27,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString};
 
-use crate::error::raise;
-use crate::reference::{ObjectRef, borrow_all, lost, reading};
+use crate::error::{OrRaise, raise};
+use crate::reference::{New, ObjectRef, borrow_all, lost, reading};
 use crate::view::{Borrowed, SharedBuffer};
 
 const MAGIC: &[u8; 4] = b"PLPY";
@@ -330,12 +330,11 @@ pub(crate) fn decode<'py>(
             return Ok((PyMemoryView::from(buffer.as_any())?.into_any(), content));
         }
         REFERENCES => {
-            let references = borrow_all(py, connection, site().0, ids_in(&content, ids))?;
-            let reference = |(id, reference): (ObjectId, Option<Reference>)| match reference {
-                Some(reference) => Bound::new(py, ObjectRef::new(reference)),
-                None => Err(lost(py, id)),
-            };
-            let references = references.into_iter().map(reference).collect::<PyResult<Vec<_>>>()?;
+            let references = connection.borrow_all(ids_in(&content, ids.clone()), site().0).or_raise(py)?;
+            if let Some(at) = references.iter().position(Option::is_none) {
+                return Err(lost(py, ids_in(&content, ids).nth(at).unwrap_or_default()));
+            }
+            let references = references.into_iter().map(|reference| reference.map(New::of));
             return Ok((PyList::new(py, references)?.into_any(), content));
         }
         _ => {}

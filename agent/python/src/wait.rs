@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "a thousand references are looked at without counting each of them twice")]
 
 use plasmon::binding::{Connection, ObjectKey, Reference};
+use pyo3::PyTypeInfo as _;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -99,29 +100,33 @@ fn look(connection: &Connection, items: &Bound<'_, PyList>, wanted: usize) -> Py
     let mut ready = Vec::with_capacity(wanted);
     // As a rule references are in the order in which they were made, and then none is there twice.
     let (mut keys, mut in_order) = (Vec::with_capacity(items.len()), true);
-    let serial = connection.serial();
+    let (mut before, mut first, mut last) = (None, u32::MAX, 0);
+    let (serial, class) = (connection.serial(), ObjectRef::type_object_raw(py));
     let key_of = |reference: &ObjectRef| reference.key_on(serial).map_or_else(|| connection.key(&reference.inner).or_raise(py), Ok);
     for index in 0..items.len() {
         // SAFETY: the index is within the list, which is the call's own and keeps its items: it stays as it is, since as long as this one is
         // used no code runs that could find it.
         let item = unsafe { Borrowed::from_ptr(py, ffi::PyList_GetItem(items.as_ptr(), index as ffi::Py_ssize_t)) };
-        let Ok(reference) = item.cast::<ObjectRef>() else {
+        if item.get_type_ptr() != class {
             let item = item.to_owned();
             return if item.is_instance(GENERATOR.import(py, "plasmon._generators", "ObjectRefGenerator")?)? {
                 Ok(None)
             } else {
                 Err(unexpected(&item, "wait"))
             };
-        };
+        }
+        // SAFETY: of that very class.
+        let reference = unsafe { item.cast_unchecked::<ObjectRef>() };
         // When this fails the reference is not used any more.
         let key = key_of(reference.get())?;
-        in_order &= keys.last().is_none_or(|before| number(*before) < number(key));
+        in_order &= before < Some(number(key));
+        (before, first, last) = (Some(number(key)), first.min(key.slot), last.max(key.slot));
         keys.push(key);
         if ready.len() < wanted && (reference.get().is_put || connection.has(key)) {
             ready.push(index);
         }
     }
-    if !in_order && repeats(&keys) {
+    if !in_order && repeats(&keys, first, last) {
         return Err(PyValueError::new_err("wait takes each reference once"));
     }
     Ok(Some(ready))
@@ -131,10 +136,8 @@ fn number(key: ObjectKey) -> u64 {
     u64::from(key.slot) << 32 | u64::from(key.generation)
 }
 
-/// Whether one of them comes twice.
-fn repeats(keys: &[ObjectKey]) -> bool {
-    let slots = keys.iter().map(|key| key.slot);
-    let (first, last) = (slots.clone().min().unwrap_or(0), slots.clone().max().unwrap_or(0));
+/// Whether one of them comes twice; their slots are `first` to `last`.
+fn repeats(keys: &[ObjectKey], first: u32, last: u32) -> bool {
     let range = (last - first) as usize / 64 + 1;
     if range <= keys.len() {
         // Slots lie side by side as a rule: a bit for each. Where no slot comes twice, no object does.
@@ -144,7 +147,7 @@ fn repeats(keys: &[ObjectKey]) -> bool {
             let (word, bit) = (&mut met[(at / 64) as usize], 1 << (at % 64));
             std::mem::replace(word, *word | bit) & bit != 0
         };
-        if !slots.clone().any(meets) {
+        if !keys.iter().map(|key| key.slot).any(meets) {
             return false;
         }
     }

@@ -303,6 +303,29 @@ def test_ten_thousand_references_in_one_object() -> None:
     until("nothing is held", lambda: not rows())
 
 
+def test_the_collector_does_not_follow_references_and_finds_cycles_with_them() -> None:
+    @plasmon.remote
+    def nothing() -> None:
+        return None
+
+    @plasmon.remote(num_returns=2)
+    def both() -> tuple[int, int]:
+        return 1, 2
+
+    value = plasmon.put(0)
+    listed = plasmon.put([value])
+    inside = plasmon.put({"reference": value})
+    references = [value, listed, inside, nothing.remote(), *both.remote(), *plasmon.get(listed), plasmon.get(inside)["reference"]]
+    assert len(references) == 8 and not any(gc.is_tracked(reference) for reference in references)
+    # One that is held by a cycle goes with it.
+    holder: list[Any] = [plasmon.put(np.ones(1000))]
+    gone = weakref.ref(holder[0])
+    holder.append(holder)
+    del holder
+    gc.collect()
+    assert gone() is None
+
+
 def test_lists_of_references_are_what_they_were() -> None:
     one, other = plasmon.put(1), plasmon.put(2)
     for value in ([one], [one, other, plasmon.put(3)], [one, one, other], [], [[one], [other]], (one, other), [one, 2]):

@@ -48,7 +48,7 @@ impl Short {
     pub fn of(message: &ToAgent<'_>) -> Option<Self> {
         Some(match *message {
             ToAgent::Put { key, memory, site, hidden } => Self::put(key, memory, site, hidden),
-            ToAgent::AddLocal { key, site } => Self { site, ..Self::about(Self::ADD_LOCAL, key) },
+            ToAgent::AddLocal { key, site } => Self::add_local(key, site),
             ToAgent::DropLocal { key } => Self::drop_local(key),
             ToAgent::AddPin { key, site } => Self { site, ..Self::about(Self::ADD_PIN, key) },
             ToAgent::DropPin { key } => Self::about(Self::DROP_PIN, key),
@@ -61,6 +61,13 @@ impl Short {
     #[must_use]
     pub fn put(key: ObjectKey, memory: Memory, site: u32, hidden: bool) -> Self {
         Self { kind: Self::PUT, key, memory, site, hidden }
+    }
+
+    /// [`ToAgent::AddLocal`].
+    #[inline]
+    #[must_use]
+    pub fn add_local(key: ObjectKey, site: u32) -> Self {
+        Self { site, ..Self::about(Self::ADD_LOCAL, key) }
     }
 
     /// [`ToAgent::DropLocal`].

@@ -114,26 +114,21 @@ pub fn tree(sites: &[SiteRow], sort: &Sort, folds: Folds<'_>) -> Vec<TreeRow> {
         }
     }
     let mut tops: Vec<Top> = Vec::new();
+    // Where each file is among them.
+    let mut files: HashMap<&str, usize> = HashMap::new();
     for index in roots {
         let row = &sites[index];
         if !children[index].is_empty() {
             tops.push(Top::Frame(index));
             continue;
         }
-        let same = |top: &&mut Top| match top {
-            Top::File(_, members) => members.first().is_some_and(|first| sites[*first].site.file == row.site.file),
-            Top::Frame(_) => false,
-        };
-        match tops.iter_mut().find(same) {
-            Some(Top::File(into, members)) => {
-                sum(into, row);
-                members.push(index);
-            }
-            _ => {
-                let mut into = SiteRow::default();
-                sum(&mut into, row);
-                tops.push(Top::File(into, vec![index]));
-            }
+        let at = *files.entry(&row.site.file).or_insert(tops.len());
+        if at == tops.len() {
+            tops.push(Top::File(SiteRow::default(), Vec::new()));
+        }
+        if let Top::File(into, members) = &mut tops[at] {
+            sum(into, row);
+            members.push(index);
         }
     }
     let figure: Option<fn(&SiteRow) -> i128> = match sort.column.as_str() {
@@ -267,6 +262,11 @@ fn grown_first(sites: &[SiteRow], grown: impl Fn(&SiteRow) -> i64, folds: Folds<
             SiteRow { growth_bytes: grown(row), ..row.clone() }
         })
         .collect();
+    let mut of_files: HashMap<&str, i64> = HashMap::new();
+    for row in sites {
+        let sum = of_files.entry(&row.site.file).or_default();
+        *sum = sum.saturating_add(row.own_growth_bytes);
+    }
     let mut rows = tree(&sorted, &Sort { column: "growth".to_owned(), ascending: false }, folds);
     for row in &mut rows {
         match row {
@@ -274,10 +274,7 @@ fn grown_first(sites: &[SiteRow], grown: impl Fn(&SiteRow) -> i64, folds: Folds<
                 *index = order[*index];
                 chain.iter_mut().for_each(|frame| *frame = order[*frame]);
             }
-            TreeRow::File { file, sum, .. } => {
-                let of_file = sites.iter().filter(|row| row.site.file == *file);
-                sum.growth_bytes = of_file.map(|row| row.own_growth_bytes).fold(0, i64::saturating_add);
-            }
+            TreeRow::File { file, sum, .. } => sum.growth_bytes = of_files.get(file.as_str()).copied().unwrap_or(0),
         }
     }
     rows

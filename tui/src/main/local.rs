@@ -99,6 +99,12 @@ pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
 /// How long the dashboard stays when the work is done and nobody said to keep it.
 const LINGER: Duration = Duration::from_secs(60);
 
+/// How many seconds the dashboard still stays when the work ended so long ago; none when it is time to leave.
+fn seconds_left(since: Duration) -> Option<u64> {
+    let left = LINGER.checked_sub(since).filter(|left| !left.is_zero())?;
+    Some(left.as_secs() + u64::from(left.subsec_nanos() > 0))
+}
+
 /// How long work that was left is waited for.
 const CLEANING: Duration = Duration::from_secs(2);
 
@@ -124,10 +130,7 @@ fn watched(plan: Plan, found: Found, theme: Theme, keep: bool) -> Result<(), Fai
             && !done.is_closed()
         {
             if !keep {
-                let left = LINGER.saturating_sub(ended.elapsed()).as_millis().div_ceil(1000);
-                if left == 0 {
-                    break;
-                }
+                let Some(left) = seconds_left(ended.elapsed()) else { break };
                 let line = format!("done: {} lines, verified · leaving in {left} s", summary.lines);
                 tell.send_if_modified(|shown| {
                     line != *shown && {
@@ -181,4 +184,18 @@ fn unwatched(plan: &Plan, found: &Found) -> Result<(), Failure> {
     print(&report, &Memory::of_everything())?;
     drop(outcome.cache);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dashboard_stays_a_minute_behind_the_work() {
+        for (since, left) in
+            [(0, Some(60)), (1, Some(60)), (1000, Some(59)), (59_001, Some(1)), (59_999, Some(1)), (60_000, None), (90_000, None)]
+        {
+            assert_eq!(seconds_left(Duration::from_millis(since)), left, "{since} ms");
+        }
+    }
 }

@@ -2,28 +2,38 @@
 
 use plasmon_protocol::record::{ObjectRow, ObjectState, SpillFileRow};
 
-use super::format::{age, grouped, things, width};
+use super::format::{age, cut_start, grouped, things, width};
 use crate::app::act::path_of;
 
-/// `file 3 at byte 4096 in /x/y`, as much of it as is known: the path, which may be long, comes last.
-fn place(row: &ObjectRow, file: Option<&SpillFileRow>) -> String {
+/// Where there is less room than this for a path it says nothing.
+const LEAST_PATH: u16 = 6;
+
+/// `file 3 at byte 4096 in /x/y`, as much of it as is known and has room: the path, which may be long, comes last, and of that the end.
+fn place(row: &ObjectRow, file: Option<&SpillFileRow>, room: u16) -> String {
     let Some(number) = row.file else { return "external storage".to_owned() };
     let offset = row.file_offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
-    let place = file.filter(|file| !file.place.is_empty()).map(|file| format!(" in {}", file.place)).unwrap_or_default();
-    format!("file {number}{offset}{place}")
+    let file = file.filter(|file| !file.place.is_empty());
+    let start = format!("file {number}{offset}");
+    let left = room.saturating_sub(width(&start) + 4);
+    match file {
+        Some(file) if left >= LEAST_PATH => format!("{start} in {}", cut_start(&file.place, left)),
+        _ => start,
+    }
 }
 
-/// Where the value is. `file` is the spill file that has a copy, once it has come.
+/// Where the value is, in `room` cells. `file` is the spill file that has a copy, once it has come.
 #[must_use]
-pub fn location(row: &ObjectRow, file: Option<&SpillFileRow>) -> String {
-    let file = file.filter(|file| Some(file.file) == row.file);
+pub fn location(row: &ObjectRow, file: Option<&SpillFileRow>, room: u16) -> String {
+    let after = |words: &str| {
+        format!("{words} {}", place(row, file.filter(|file| Some(file.file) == row.file), room.saturating_sub(width(words) + 1)))
+    };
     match row.state {
         ObjectState::Pending => "not made yet".to_owned(),
         ObjectState::InMemory => "in memory".to_owned(),
         ObjectState::Spilling => "in memory, being written to external storage".to_owned(),
-        ObjectState::InMemoryCopy => format!("in memory and in {}", place(row, file)),
-        ObjectState::Spilled => format!("in {}", place(row, file)),
-        ObjectState::Restoring => format!("being read back from {}", place(row, file)),
+        ObjectState::InMemoryCopy => after("in memory and in"),
+        ObjectState::Spilled => after("in"),
+        ObjectState::Restoring => after("being read back from"),
         ObjectState::Inlined => "in the agent's memory: it is small".to_owned(),
         ObjectState::Actor => "an actor's".to_owned(),
         ObjectState::Failed => "nowhere: it failed".to_owned(),
@@ -99,16 +109,19 @@ mod tests {
     #[test]
     fn a_location_says_as_much_as_is_known() {
         let file = SpillFileRow { file: SpillFileId(3), place: "/x/y".into(), ..SpillFileRow::default() };
-        assert_eq!(location(&spilled(), Some(&file)), "in file 3 at byte 4096 in /x/y");
-        assert_eq!(location(&spilled(), None), "in file 3 at byte 4096");
+        assert_eq!(location(&spilled(), Some(&file), 80), "in file 3 at byte 4096 in /x/y");
+        assert_eq!(location(&spilled(), None, 80), "in file 3 at byte 4096");
+        assert_eq!(location(&spilled(), Some(&file), 28), "in file 3 at byte 4096", "a path of two letters says nothing");
+        let long = SpillFileRow { place: "/a/long/way/down".into(), ..file.clone() };
+        assert_eq!(location(&spilled(), Some(&long), 36), "in file 3 at byte 4096 in …/way/down");
         let other = SpillFileRow { file: SpillFileId(4), ..file.clone() };
-        assert_eq!(location(&spilled(), Some(&other)), "in file 3 at byte 4096", "the file of the object before");
+        assert_eq!(location(&spilled(), Some(&other), 80), "in file 3 at byte 4096", "the file of the object before");
         let both = ObjectRow { state: ObjectState::InMemoryCopy, ..spilled() };
-        assert_eq!(location(&both, None), "in memory and in file 3 at byte 4096");
+        assert_eq!(location(&both, None, 80), "in memory and in file 3 at byte 4096");
         let reading = ObjectRow { state: ObjectState::Restoring, ..spilled() };
-        assert_eq!(location(&reading, Some(&file)), "being read back from file 3 at byte 4096 in /x/y");
+        assert_eq!(location(&reading, Some(&file), 80), "being read back from file 3 at byte 4096 in /x/y");
         let unknown = ObjectRow { file: None, ..spilled() };
-        assert_eq!(location(&unknown, Some(&file)), "in external storage");
+        assert_eq!(location(&unknown, Some(&file), 80), "in external storage");
     }
 
     #[test]

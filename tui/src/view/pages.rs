@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use super::alive;
 use super::columns::{FRAMES, OBJECTS, TASKS, cut_words, growth_cell, held, holders};
 use super::facts::{self, Fact, fact};
-use super::format::{age, grouped, percent, size, span, things, took};
+use super::format::{age, cut_start, grouped, percent, size, span, things, took};
 use super::hit::Hit;
 use super::life;
 use super::paint::{MARGIN, Paint};
@@ -90,7 +90,7 @@ fn facts_of(app: &App, detail: &Detail, width: u16) -> Option<(&'static str, Vec
         Detail::Site(detail) => (if detail.site.site.kind == SiteKind::Frame { "Frame" } else { "Creation site" }, site(app, detail, now)),
         Detail::Task(detail) => ("Task", task(detail, now)),
         Detail::Process(detail) => ("Process", process(&detail.process, detail.unique_bytes, &detail.executable, now)),
-        Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now)),
+        Detail::SpillFile(detail) => ("Spill file", file(&detail.file, now, width.saturating_sub(2 * MARGIN))),
         Detail::PostMortem(detail) => ("Post-mortem", post_mortem(&detail.process, now)),
         Detail::Actor(detail) => ("Actor", actor(&detail.actor, now)),
         Detail::Explain(_) | Detail::Node(_) | Detail::Recording(_) => return None,
@@ -125,19 +125,19 @@ fn object(app: &App, detail: &ObjectDetail, now: u64, room: u16) -> Vec<Vec<Fact
             fact("inside of", if row.captured > 0 { things(row.captured.into(), "object", "objects") } else { String::new() }),
             made,
         ],
-        vec![("is", life::location(row, file), role)],
+        vec![("is", life::location(row, file, room.saturating_sub(3)), role)],
         vec![fact("life", life::line(row, now, room.saturating_sub(5)))],
         vec![fact("created", row.created_site.to_string()), callers(&detail.stack)],
     ]
 }
 
-fn file(row: &SpillFileRow, now: u64) -> Vec<Vec<Fact>> {
+fn file(row: &SpillFileRow, now: u64, room: u16) -> Vec<Vec<Fact>> {
     let wrote = match row.write_ms {
         0 => String::new(),
         ms => format!("{}, {}/s", took(ms), size(row.file_bytes.saturating_mul(1000) / ms)),
     };
     vec![
-        vec![("", life::path(row), Role::Title)],
+        vec![("", cut_start(&life::path(row), room).into_owned(), Role::Title)],
         vec![
             fact("", row.state.word()),
             ("", size(row.file_bytes), Role::Title),

@@ -10,6 +10,9 @@ use super::format::{cut_start, width};
 use super::paint::{MARGIN, Paint};
 use super::theme::Role;
 
+/// What is said of a file whose lines may not be those that the program was built from.
+const CHANGED: &str = "changed since the build";
+
 /// Draws the lines around the marked one; without a source, why there is none.
 pub fn draw(paint: &mut Paint<'_>, area: Rect, site: &Site, source: Option<&Source>) {
     if area.height == 0 {
@@ -17,8 +20,14 @@ pub fn draw(paint: &mut Paint<'_>, area: Rect, site: &Site, source: Option<&Sour
     }
     let place = format!("{}:{}", site.file, site.line);
     let changed = source.is_some_and(|source| source.changed_ms.is_some());
-    let note = if changed { "changed since the build" } else { "" };
-    let room = area.width.saturating_sub(6 + if changed { width(note) + 5 } else { 0 });
+    // Beside what stands around and between them.
+    let left = |note: &str| area.width.saturating_sub(if note.is_empty() { 6 } else { 7 + width(note) });
+    let note = match changed {
+        false => "",
+        true if width(&place) <= left(CHANGED) => CHANGED,
+        true => "file changed",
+    };
+    let room = left(note);
     paint.rule_of(Rect { height: 1, ..area }, &[(&cut_start(&place, room), Role::Title)], &[(note, Role::Warn)]);
     let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
     let Some(source) = source.filter(|source| !source.lines.is_empty()) else {
