@@ -649,7 +649,7 @@ mod tests {
             hidden: false,
         };
         let bytes = encode(&put).unwrap();
-        assert!(bytes.len() <= 16, "{}", bytes.len());
+        assert_eq!(bytes.len(), LONGEST_SHORT);
         assert_eq!(decode::<ToAgent<'_>>("test", &bytes).unwrap(), put);
         let run = ToClient::Run {
             task: TaskKey::default(),
