@@ -72,7 +72,9 @@ fn kind(line: &str) -> String {
         };
         words.push(format!("{open}{body}{close}"));
     }
-    words.join(" ").replace("(machine machine)", "(machine)")
+    let line = words.join(" ").replace("(machine machine)", "(machine)");
+    // Inside a control group that binds the formula is another one.
+    line.replace("# B of usage - # B of file cache", "# B in all - # B available")
 }
 
 /// What an example prints, figures aside: its lines, and the rows of its table in any order. Of one that does not come to its end, what it

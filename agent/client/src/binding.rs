@@ -18,7 +18,7 @@ pub use call::{Argument, YieldPlace};
 pub use cancelling::OnCancel;
 pub use connection::Connection;
 pub use content::{Content, Raw, Reference};
-pub use plasmon_memory::copy::copy_past_caches;
+pub use plasmon_memory::copy::{FAR, copy_past_caches};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ActorId;
 pub use plasmon_protocol::id::{ObjectId, ObjectKey};

@@ -5,6 +5,8 @@
 //! `worker`. Such a process kills itself (or the process `PID`) with SIGKILL when it passes the point `LABEL` for the `COUNT`th time.
 //! Each death is a line `WHO LABEL` in the file `PLASMON_FAILPOINT_LOG`, if that is set.
 
+use plasmon_memory::copy::{FAR, copy_slice_past_caches};
+
 use crate::writer::Reach;
 
 #[cfg(feature = "failpoints")]
@@ -21,15 +23,20 @@ macro_rules! failpoint {
 /// Copies an object's bytes into their room.
 #[inline]
 pub(crate) fn copy(room: &mut [u8], bytes: &[u8]) {
+    copy_by(room, bytes, <[u8]>::copy_from_slice);
+}
+
+#[inline]
+fn copy_by(room: &mut [u8], bytes: &[u8], copy: impl Fn(&mut [u8], &[u8])) {
     #[cfg(feature = "failpoints")]
     let (room, bytes) = {
         let half = bytes.len() / 2;
         let ((first, room), (begin, bytes)) = (room.split_at_mut(half), bytes.split_at(half));
-        first.copy_from_slice(begin);
+        copy(first, begin);
         failpoint!("mid_copy");
         (room, bytes)
     };
-    room.copy_from_slice(bytes);
+    copy(room, bytes);
 }
 
 /// Bytes that are copied behind the backing at once.
@@ -38,16 +45,20 @@ const STEP: usize = 2 << 20;
 /// The same behind the backing, as far as that comes.
 #[inline]
 pub(crate) fn copy_behind(room: &mut [u8], bytes: &[u8], reach: &Reach<'_>) {
+    if bytes.len() < FAR && reach.is_all() { copy(room, bytes) } else { copy_long(room, bytes, reach) }
+}
+
+fn copy_long(room: &mut [u8], bytes: &[u8], reach: &Reach<'_>) {
+    let by = if bytes.len() < FAR { <[u8]>::copy_from_slice } else { copy_slice_past_caches };
     if reach.is_all() {
-        // At once: the C library copies what is long past the caches.
-        return copy(room, bytes);
+        return copy_by(room, bytes, by);
     }
     let mut at = 0;
     for (room, bytes) in room.chunks_mut(STEP).zip(bytes.chunks(STEP)) {
         if !reach.comes(at..at + bytes.len()) {
             return;
         }
-        copy(room, bytes);
+        copy_by(room, bytes, by);
         at += bytes.len();
     }
 }

@@ -88,8 +88,10 @@ def encode(value: Any) -> tuple[bytes, list[Any], list[memoryview]]:
             _idle.append(writer)
         # What is defined in the program's main file is not there in other processes: it goes along. No name is as long as long bytes,
         # which are searched only if they look like a piece of the pickler's own.
-        named = [b"__main__" in piece for piece in pieces[1:] if len(piece) < 3 * _PIECE or piece[:1] == _FRAME]
-        if _by_value() or b"__main__" in pieces[0] or any(named):
+        searched = pieces
+        if len(pieces) > 1:
+            searched = [piece for at, piece in enumerate(pieces) if not at or len(piece) < 3 * _PIECE or piece[:1] == _FRAME]
+        if _by_value() or _plasmon.name_main(searched):
             raise pickle.PicklingError
     except (pickle.PicklingError, AttributeError, TypeError):
         _plasmon.write_anew()

@@ -45,7 +45,7 @@ mod _plasmon {
     #[pymodule_export]
     use crate::task::{Creation, Exported, Method, Task, find_actor};
     #[pymodule_export]
-    use crate::value::write_anew;
+    use crate::value::{name_main, write_anew};
     #[pymodule_export]
     use crate::view::SharedBuffer;
     #[pymodule_export]

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use plasmon::binding::{Content, Reach, copy_past_caches};
+use plasmon::binding::{Content, FAR, Reach, copy_past_caches};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -132,8 +132,6 @@ impl Borrowed {
     }
 }
 
-/// Bytes of which a reader finds little in the caches afterwards, in whichever way they are written.
-const FAR: usize = 32 << 20;
 /// Bytes that are copied behind the backing at once.
 const STEP: usize = 2 << 20;
 /// Bytes for which a thread is begun: copying them takes many times as long as to begin it.
