@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -13,8 +15,9 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::record::StoreRow;
 use plasmon_protocol::stream::{Body, Frame, Request, Rows, Totals};
 use plasmon_tui::app::{App, Settings};
-use plasmon_tui::link::LinkEvent;
 use plasmon_tui::link::memory::{FarEnd, pair};
+use plasmon_tui::link::{Link, LinkEvent};
+use plasmon_tui::recording::Timeline;
 use plasmon_tui::run::{ExitReason, Outside, run};
 use plasmon_tui::terminal::Screen;
 use tokio::sync::{mpsc, watch};
@@ -23,7 +26,11 @@ use tokio::sync::{mpsc, watch};
 #[derive(Default)]
 struct Seen {
     drawn: usize,
+    /// How often it was looked whether there is input.
+    looked: Arc<AtomicUsize>,
     copied: Vec<String>,
+    /// The instant of a recording on the screen.
+    shown_ms: Option<u64>,
 }
 
 struct Counting {
@@ -33,16 +40,22 @@ struct Counting {
 
 impl Screen for Counting {
     fn input(&mut self) -> BoxStream<'static, io::Result<Event>> {
-        let keys = self.keys.take().unwrap();
-        futures_util::stream::unfold(keys, |mut keys| async { keys.recv().await.map(|event| (Ok(event), keys)) }).boxed()
+        let (mut keys, looked) = (self.keys.take().unwrap(), Arc::clone(&self.seen.borrow().looked));
+        futures_util::stream::poll_fn(move |context| {
+            looked.fetch_add(1, Relaxed);
+            keys.poll_recv(context).map(|event| event.map(Ok))
+        })
+        .boxed()
     }
 
     fn size(&self) -> io::Result<(u16, u16)> {
         Ok((80, 24))
     }
 
-    fn draw(&mut self, _app: &App) -> io::Result<()> {
-        self.seen.borrow_mut().drawn += 1;
+    fn draw(&mut self, app: &App) -> io::Result<()> {
+        let mut seen = self.seen.borrow_mut();
+        seen.drawn += 1;
+        seen.shown_ms = app.replay().map(|replay| replay.at_ms);
         Ok(())
     }
 
@@ -188,4 +201,72 @@ async fn a_link_that_ended_leaves_the_dashboard_usable() {
     })
     .await;
     assert_eq!(reason, ExitReason::Quit);
+}
+
+/// A recording's link that notes which instant its rows are of.
+struct Sought(Rc<RefCell<Option<u64>>>);
+
+impl Link for Sought {
+    fn send(&mut self, _request: Request) {}
+
+    async fn next(&mut self) -> Option<LinkEvent> {
+        std::future::pending().await
+    }
+
+    fn ready(&mut self) -> Option<LinkEvent> {
+        None
+    }
+
+    fn seek(&mut self, at_ms: u64) {
+        *self.0.borrow_mut() = Some(at_ms);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_that_is_stopped_shows_the_rows_of_the_instant_that_it_names() {
+    let (seen, sought) = (Rc::new(RefCell::new(Seen::default())), Rc::new(RefCell::new(None)));
+    let (keys, typed) = mpsc::unbounded_channel();
+    let mut screen = Counting { seen: seen.clone(), keys: Some(typed) };
+    let mut timeline = Timeline::default();
+    (timeline.begin_ms, timeline.end_ms) = (1_000_000, 1_600_000);
+    let begun = tokio::time::Instant::now();
+    let clock = move || 9_000_000 + begun.elapsed().as_millis() as u64;
+    let mut link = Sought(sought.clone());
+    let app = App::new(Settings::default()).of_recording(timeline);
+    let press = |code| keys.send(Event::Key(KeyEvent::new(code, KeyModifiers::NONE))).unwrap();
+    let play = async {
+        press(KeyCode::Home);
+        press(KeyCode::Char('+'));
+        press(KeyCode::Char(' '));
+        // Between two of its steps.
+        tokio::time::sleep(Duration::from_millis(1_055)).await;
+        press(KeyCode::Char(' '));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let shown = seen.borrow().shown_ms;
+        assert!(shown.is_some_and(|at_ms| at_ms > 1_001_000), "it played: {shown:?}");
+        assert_eq!(*sought.borrow(), shown);
+        press(KeyCode::Char('q'));
+    };
+    let (reason, ()) = tokio::join!(run(app, &mut link, &mut screen, Outside::default(), clock), play);
+    assert_eq!(reason.unwrap(), ExitReason::Quit);
+}
+
+// By a real clock: one that stands still while the loop turns is never late.
+#[tokio::test]
+async fn the_loop_does_not_turn_while_a_frame_is_due() {
+    with(|stand| async move {
+        stand.key(KeyCode::Char('2'));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let drawn = || stand.seen.borrow().drawn;
+        let looked = || stand.seen.borrow().looked.load(Relaxed);
+        let before = (drawn(), looked());
+        while drawn() < before.0 + 3 {
+            // Whoever waits here has the loop looked at, too.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (drawn, looked) = (drawn() - before.0, looked() - before.1);
+        assert!(looked <= 30 * drawn, "looked {looked} times for {drawn} frames");
+        stand.key(KeyCode::Char('q'));
+    })
+    .await;
 }

@@ -9,6 +9,7 @@ use plasmon::{Error, ObjectId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
+use crate::connection::current;
 use crate::error::OrRaise;
 use crate::value;
 
@@ -19,6 +20,15 @@ pub(crate) fn run_as(py: Python<'_>, boot: &str, handler: Option<Py<PyAny>>) -> 
     let interpreter = Interpreter { handler, loaded: Mutex::default(), places: Mutex::default() };
     let code = py.detach(|| become_what_was_started(boot, interpreter))?;
     Some(if code == ExitCode::SUCCESS { 0 } else { 2 })
+}
+
+/// Ends the actor that this worker is; see `plasmon.actor.exit_actor`. `place` is that of the program which wants it. Returns where the agent
+/// does not end this process, because it has ended itself.
+#[pyfunction]
+pub(crate) fn exit_actor(py: Python<'_>, id: [u8; 16], place: &Bound<'_, PyAny>) -> PyResult<()> {
+    let connection = current(py)?;
+    let site = told_site(&connection, SiteKind::ActorCall, place)?;
+    py.detach(|| connection.exit_actor(ObjectId(id).key(), site)).or_raise(py)
 }
 
 /// Runs functions with the handler, an object of `plasmon._worker`.
