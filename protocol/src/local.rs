@@ -2,6 +2,7 @@
 //!
 //! Cold, over the unix socket: [`ClientHello`], then [`AgentHello`] with the descriptors of the shared memory. Hot, through
 //! the rings, in postcard: [`ToAgent`] and [`ToClient`]. Both borrow from the ring's bytes, so a hot message allocates nothing.
+//! Numbers of the hottest ones ([`Short`]) are of fixed length.
 
 mod fixed;
 mod short;
@@ -633,6 +634,17 @@ pub fn decode<'a, T: Deserialize<'a>>(who: &str, bytes: &'a [u8]) -> Result<T, E
         Ok((message, [])) => Ok(message),
         Ok((_, rest)) => Err(bad(format!("{} bytes follow a message", rest.len()))),
         Err(error) => Err(bad(format!("a message of {} bytes does not decode: {error}", bytes.len()))),
+    }
+}
+
+/// Reads what a client says: the hottest messages field by field, the others through serde.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_to_agent<'a>(who: &str, bytes: &'a [u8]) -> Result<ToAgent<'a>, Error> {
+    match Short::read(bytes) {
+        Some(message) => Ok(message),
+        None => decode(who, bytes),
     }
 }
 

@@ -272,7 +272,12 @@ impl Client {
     /// This process cannot go on with the connection, for this reason.
     pub(crate) fn give_up(&self, why: &str) {
         let (pid, agent) = (self.pid, self.hello.agent_pid);
-        self.die_of(format!("process {pid} gave up its connection to the agent, process {agent}: {why}"));
+        let cause = format!("process {pid} gave up its connection to the agent, process {agent}: {why}");
+        if self.worker {
+            // Which is its log: it has nobody to return an error to.
+            eprintln!("{cause}");
+        }
+        self.die_of(cause);
     }
 
     fn die_of(&self, cause: String) {

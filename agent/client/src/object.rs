@@ -38,21 +38,18 @@ const LOOK: Duration = Duration::from_millis(1);
 #[track_caller]
 pub fn put<T: Value + ?Sized>(value: &T) -> Result<ObjectRef<T>, Error> {
     let location = Location::caller();
-    if let Some(handle) = value.plain().and_then(|bytes| put_at_once(bytes, location)) {
-        return Ok(ObjectRef::of(handle));
-    }
-    let client = connection()?;
+    let client = match known_connection() {
+        Some(client) => client,
+        None => connection()?,
+    };
     let site = client.sites.number(&client, SiteKind::PutObject, location);
-    let key = value.write(&client, site)?;
+    // The shortest way, which is most puts'.
+    let at_once = value.plain().and_then(|bytes| writer::put_at_once(&client, bytes.len() as u64, site, |room| copy(room, bytes)));
+    let key = match at_once {
+        Some(key) => key,
+        None => value.write(&client, site)?,
+    };
     Ok(ObjectRef::of(Held::new(client, key)))
-}
-
-/// The shortest way, which is most puts': `None` when something is not at hand, and nothing was done.
-fn put_at_once(bytes: &[u8], location: &'static Location<'static>) -> Option<Held> {
-    let client = known_connection()?;
-    let site = client.sites.number(&client, SiteKind::PutObject, location);
-    let key = writer::put_at_once(&client, bytes.len() as u64, site, |room| copy(room, bytes))?;
-    Some(Held::new(client, key))
 }
 
 /// The object that a reference refers to; waits until there is one.

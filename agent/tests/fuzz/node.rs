@@ -143,7 +143,7 @@ impl Node {
         if let Some(from) = from {
             let frames = Frames::new(&turn.ring, max_message(TO_AGENT)).map(|frame| {
                 let frame = frame.map_err(|error| Violation(error.to_string()))?;
-                local::decode::<ToAgent<'_>>("it", frame).map_err(|error| Violation(error.to_string()))
+                local::decode_to_agent("it", frame).map_err(|error| Violation(error.to_string()))
             });
             self.hear(from, frames);
         }

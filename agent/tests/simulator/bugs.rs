@@ -12,7 +12,7 @@ use plasmon_agent::reactor::{Core, Violation};
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{ENDLESS, Ending, Outcome, RetryExceptions, ToAgent, ToClient, Work, decode, encode};
+use plasmon_protocol::local::{ENDLESS, Ending, Outcome, RetryExceptions, ToAgent, ToClient, Work, decode_to_agent, encode};
 use plasmon_protocol::record::{ActorStatus, ObjectState};
 
 use super::effects::{Effect, Recorder};
@@ -258,7 +258,7 @@ impl Subject {
         let mut read = 0;
         let messages = batch.iter().map(|bytes| {
             read += 1;
-            decode::<ToAgent<'_>>("a client", bytes).map_err(|error| Violation(error.to_string()))
+            decode_to_agent("a client", bytes).map_err(|error| Violation(error.to_string()))
         });
         let result = self.core.on_messages(from, messages, out);
         self.bend_ends(from, ended, out);
@@ -291,7 +291,7 @@ impl Subject {
         }
         let mut bent = Vec::new();
         for bytes in batch {
-            let Ok(message) = decode::<ToAgent<'_>>("a client", bytes) else {
+            let Ok(message) = decode_to_agent("a client", bytes) else {
                 bent.push(bytes.clone());
                 continue;
             };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plasmon_agent::reactor::{Core, CoreConfig, Machine, Usage};
 use plasmon_agent::telemetry::tables::Tables;
 use plasmon_protocol::id::{NodeId, ObjectKey, ProcessId};
-use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToAgent, ToClient, decode};
+use plasmon_protocol::local::{Outcome, SLOT_BLOCK, ToClient, decode_to_agent};
 use plasmon_protocol::record::ObjectState;
 use plasmon_protocol::resources::{Amount, Resources};
 
@@ -205,7 +205,7 @@ impl World {
         let mut read = 0;
         for bytes in &batch {
             read += 1;
-            let message = decode::<ToAgent<'_>>("a client", bytes);
+            let message = decode_to_agent("a client", bytes);
             self.note(|| format!("from {id}: {message:?}"));
             verdict = message.map_or(Err("bytes that are no message"), |message| self.model.deliver(id, &message));
             if verdict.is_err() {

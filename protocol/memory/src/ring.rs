@@ -16,7 +16,7 @@ pub const TO_CLIENT: usize = 256 << 10;
 
 const PREFIX: usize = 4;
 
-/// Bytes of the ring that [`Producer::push_short`] may write: prefix and message, and what its last word has too many.
+/// Bytes of the ring that [`Berth::push`] may write: prefix and message, and what its last word has too many.
 pub(crate) const WINDOW: usize = 64;
 const _: () = assert!(PREFIX + LONGEST_SHORT + 8 <= WINDOW);
 

@@ -13,7 +13,7 @@ use crate::daemon::rest;
 use crate::sample::each;
 use crate::shared::{copy, resident};
 
-/// A record: length and kind, slot and generation, place, length. As long as the message of a put.
+/// A record: length and kind, slot and generation, place, length. About as long as the message of a put.
 const WORDS: usize = 4;
 
 /// What both sides share; nothing of one is in the other's cache lines.

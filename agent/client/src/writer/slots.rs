@@ -35,9 +35,9 @@ impl Slots {
             return Some(next(key));
         }
         // As in a loop that keeps what it puts.
-        if self.patience > 0 {
-            let (slot, end) = self.fresh;
-            let (generation, _) = client.slots.state(slot).filter(|_| slot != end)?;
+        let (slot, end) = self.fresh;
+        if self.patience > 0 && slot != end {
+            let (generation, _) = client.slots.state(slot)?;
             self.patience -= 1;
             self.fresh.0 += 1;
             return Some(next(ObjectKey { slot, generation }));
@@ -63,9 +63,12 @@ impl Slots {
                 }
                 self.used.push_back(key);
             }
-            self.patience = PATIENCE;
         }
-        if slot == end { self.find_among_all(client) } else { self.at_hand(client) }
+        if slot == end {
+            return self.find_among_all(client);
+        }
+        self.patience = PATIENCE;
+        self.at_hand(client)
     }
 
     /// One of the free among all used slots, which are found where the oldest live long. They are looked through only after half as many
