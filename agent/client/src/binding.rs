@@ -19,6 +19,7 @@ pub use cancelling::OnCancel;
 pub use connection::Connection;
 pub use content::{Content, Raw, Reference};
 pub use plasmon_memory::copy::{FAR, copy_past_caches};
+pub use plasmon_memory::fork::PerProcess;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ActorId;
 pub use plasmon_protocol::id::{ObjectId, ObjectKey};

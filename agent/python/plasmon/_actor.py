@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 from . import _init, _plasmon
 from ._generators import yields
-from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried
+from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried, separate
 from ._signature import Takes, takes_of
 from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
@@ -28,6 +28,7 @@ def method(*, num_returns: Any = None, **others: Any) -> Callable[[Callable[...,
         max_task_retries: how often its calls are tried again; as its actor says.
         retry_exceptions: whether that is done after an exception, too; a list of classes for those alone. Such a call goes before those
             that the actor was not sent yet.
+        name: what its calls are called in the report and the dashboard.
     """
     options = checked({"num_returns": num_returns, **others}, METHOD_OPTIONS, "a method")
 
@@ -226,7 +227,7 @@ class ActorMethod:
     def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
         self._name, self._options = name, options
         self._qualname, self._class = handle._qualname, handle._class
-        full = f"{handle._module}.{handle._qualname}.{name}"
+        full = options.get("name", f"{handle._module}.{handle._qualname}.{name}")
         self._reference = handle._reference
         self._module, self._methods = handle._module, handle._methods
         num_returns = options["num_returns"]
@@ -261,8 +262,9 @@ def _takes_of_method(cls: Optional[type], name: str, called: str) -> Optional[Ta
 
 
 def _full_name(name: str, namespace: Optional[str]) -> str:
-    namespace = _init.namespace() if namespace is None else namespace
-    return f"{namespace}/{name}" if namespace else name
+    namespace = _init.namespace() if namespace is None else separate(namespace)
+    # The first stroke ends the namespace, and be it empty.
+    return f"{namespace}/{name}" if namespace or "/" in name else name
 
 
 def get_actor(name: str, namespace: Optional[str] = None) -> ActorHandle:

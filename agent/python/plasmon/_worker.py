@@ -281,6 +281,7 @@ def main() -> None:
     boot = os.environ.pop("PLASMON_BOOT", "")
     sys.argv = [""]
     _logs.note_order()
+    _init.be_worker()
     code = _plasmon.run_as(boot, Handler())
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

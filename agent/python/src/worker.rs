@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use plasmon::binding::{Argument, Call, Connection, Content, Failure, Reach, Runner, SiteKind, Work, become_what_was_started};
-use plasmon::{Error, ObjectId};
+use plasmon::Error;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::error::OrRaise;
+use crate::exports::{Exports, Loaded};
 use crate::value;
 
 /// The whole life of the worker or agent that this process was started as; its exit code, `None` when it is neither. `handler` runs
@@ -21,22 +22,27 @@ pub(crate) fn run_as(py: Python<'_>, boot: &str, handler: Option<Py<PyAny>>) -> 
     Some(if code == ExitCode::SUCCESS { 0 } else { 2 })
 }
 
+/// Names of calls whose places are kept.
+const MAX_PLACES: usize = 1024;
+
 /// Runs functions with the handler, an object of `plasmon._worker`.
 struct Interpreter {
     handler: Option<Py<PyAny>>,
-    /// What was exported, by object. Objects are never made anew under the same id.
-    loaded: Mutex<HashMap<ObjectId, Loaded>>,
+    loaded: Mutex<Exports>,
     /// Methods of the actor that this worker is.
     places: Mutex<HashMap<String, (u32, u32)>>,
 }
 
-struct Loaded {
-    function: Py<PyAny>,
-    sites: (u32, u32),
-}
 
 /// An actor's value.
 struct Instance(Py<PyAny>);
+
+impl Drop for Instance {
+    /// Its destructor runs now, while there is a connection: without the interpreter's lock it would run whenever somebody has that.
+    fn drop(&mut self) {
+        Python::attach(|py| drop(std::mem::replace(&mut self.0, py.None())));
+    }
+}
 
 /// The number of a place as Python tells it: a file, a line, a function.
 fn told_site(connection: &Connection, kind: SiteKind, place: &Bound<'_, PyAny>) -> PyResult<u32> {
@@ -147,15 +153,18 @@ impl Interpreter {
         };
         let id = content.id();
         let lock = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = lock().get(&id) {
+        if let Some(loaded) = lock().get(id) {
             return Ok((loaded.function.clone_ref(py), loaded.sites));
         }
+        let length = content.bytes().len();
         // References inside a function were got where it is defined; that is known when it has been read.
         let (function, _) = value::decode(py, connection, content, false, || (0, 0))?;
         let site = told_site(connection, kind, &handler.call_method1("place_of", (&function,))?)?;
-        let loaded = Loaded { function: function.unbind(), sites: (site, site) };
+        let loaded = Loaded::new(function.unbind(), (site, site), length);
         let found = (loaded.function.clone_ref(py), loaded.sites);
-        lock().insert(id, loaded);
+        // Without the lock: what ends with a function is the program's own code.
+        let superfluous = lock().insert(id, loaded);
+        drop(superfluous);
         Ok(found)
     }
 
@@ -166,7 +175,11 @@ impl Interpreter {
         }
         let place = handler.call_method1("place_of_method", (instance, name))?;
         let site = told_site(connection, SiteKind::DeserializeActorTaskArg, &place)?;
-        lock().insert(name.to_owned(), (site, site));
+        let mut places = lock();
+        // A program may name each of its calls.
+        if places.len() < MAX_PLACES {
+            places.insert(name.to_owned(), (site, site));
+        }
         Ok((site, site))
     }
 
