@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use plasmon_protocol::column::Table;
 use plasmon_protocol::error::Error;
-use plasmon_protocol::recording::{Encoder, FILE, MAX_FILE, MAX_ROWS, Picture};
+use plasmon_protocol::recording::{Encoder, FILE, MAX_FILE, Picture, most_rows};
 use plasmon_protocol::window::TABLES;
 
 use crate::node::shell::{Command, Remote};
@@ -208,8 +208,7 @@ impl Recording {
         let (sender, answer) = mpsc::sync_channel(1);
         self.remote.tell(Command::Record(Box::new(move |tables: &mut dyn Tables| {
             let began = Instant::now();
-            let tables_now: Vec<_> =
-                TABLES.into_iter().map(|table: Table| tables.take(table, if table == Table::Events { MAX_ROWS } else { rows })).collect();
+            let tables_now: Vec<_> = TABLES.into_iter().map(|table: Table| tables.take(table, rows.min(most_rows(table)))).collect();
             let details = tables.recorded(&tables_now);
             let picture = Picture { at_ms: tables.now_ms(), node: tables.node(), tables: tables_now, details };
             // The recorder waits.

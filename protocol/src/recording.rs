@@ -7,12 +7,14 @@
 //! writer leaves at most one torn line, the last.
 
 pub mod details;
+mod written;
 
 use crate::column::Table;
 use crate::error::Error;
 use crate::record::NodeRow;
 use crate::stream::{Body, Detail, Frame, Rows, Totals, View, Window as Span};
-use crate::window::{ENVELOPE, Payload, Query, Sent, TABLES, count};
+use crate::window::{ENVELOPE, Payload, Query, TABLES, count};
+use written::{Written, nothing_of};
 
 /// The version of recordings, which a `hello` in one carries in place of the stream's: higher when readers of an earlier one would take what
 /// is new in it for damage. The first had no details.
@@ -27,6 +29,8 @@ pub const KEPT_MS: u64 = 600_000;
 pub const STEP_MS: u64 = 1_000;
 /// Rows of one table that are looked at for a picture, the first in its order.
 pub const MAX_ROWS: usize = 4_000;
+/// No row of a table that can be long is shorter than this, bytes.
+const LEAST_ROW: usize = 200;
 /// No line is longer, in bytes: the largest share of a segment's beginning, and what surrounds it.
 pub const MAX_LINE: usize = 2 << 20;
 
@@ -48,6 +52,12 @@ pub fn share(table: Table) -> usize {
         Table::PostMortem => 32 << 10,
         Table::SpillFiles | Table::Store => 64 << 10,
     }
+}
+
+/// Rows of a table that may have room in a picture: no more need be looked at.
+#[must_use]
+pub fn most_rows(table: Table) -> usize {
+    (share(table) / LEAST_ROW).min(MAX_ROWS)
 }
 
 /// The number that a table's frames carry.
@@ -102,7 +112,7 @@ pub struct Lines {
 
 /// Writes pictures as lines.
 pub struct Encoder {
-    tables: Vec<(Table, Query, Sent)>,
+    tables: Vec<(Table, Query, Box<dyn Written>)>,
     details: details::Written,
     seq: u64,
     /// When the segment began, and the bytes of its beginning; nothing before the first.
@@ -117,7 +127,7 @@ impl Encoder {
     /// # Errors
     /// None that could come about by rows.
     pub fn new() -> Result<Self, Error> {
-        let tables = TABLES.into_iter().map(|table| Ok((table, Query::whole(table)?, Sent::default())));
+        let tables = TABLES.into_iter().map(|table| Ok((table, Query::whole(table)?, nothing_of(table))));
         Ok(Self { tables: tables.collect::<Result<_, Error>>()?, details: details::Written::default(), seq: 0, segment: None, bytes: 0 })
     }
 
@@ -151,7 +161,7 @@ impl Encoder {
         let mut text = String::new();
         if begins {
             (self.seq, self.bytes) = (0, 0);
-            self.tables.iter_mut().for_each(|(.., sent)| sent.forget());
+            self.tables.iter_mut().for_each(|(.., written)| written.forget());
             self.details.forget();
             self.seq += 1;
             let body = Body::Hello { version: VERSION, node: Box::new(picture.node.clone()) };
@@ -163,18 +173,19 @@ impl Encoder {
         }
         let mut left_out = 0;
         for taken in &picture.tables {
-            let Some((table, query, sent)) = self.tables.iter_mut().find(|(table, ..)| *table == taken.table) else { continue };
+            let Some((table, query, written)) = self.tables.iter_mut().find(|(table, ..)| *table == taken.table) else { continue };
             let mut window = query.window(&taken.rows, picture.at_ms);
             if let Some(totals) = taken.totals {
                 let cut = totals.rows.saturating_sub(count(&window.rows) as u64);
                 window.totals = Totals { cut, ..totals };
             }
-            if let Some(payload) = sent.update(id_of(*table), &window, query, share(*table) + ENVELOPE)? {
+            let rows = window.totals.rows;
+            if let Some(payload) = written.update(id_of(*table), window, share(*table) + ENVELOPE)? {
                 self.seq += 1;
                 text.push_str(&payload.frame(self.seq, picture.at_ms, 0));
                 text.push('\n');
             }
-            left_out += window.totals.rows.saturating_sub(sent.rows() as u64);
+            left_out += rows.saturating_sub(written.rows() as u64);
         }
         let unwritable = |cause: serde_json::Error| Error::Encode { kind: "detail".to_owned(), cause: cause.to_string() };
         for detail in self.details.news(picture).map_err(unwritable)? {
@@ -260,6 +271,20 @@ mod tests {
         picture.tables[0].totals = Some(Totals { rows: 10, matched: 10, bytes: 77, ..Totals::default() });
         let Some(Frame { body: Body::Snapshot { totals, .. }, .. }) = frames(&encoder.write(&picture).unwrap()).pop() else { panic!() };
         assert_eq!((totals.rows, totals.bytes, totals.cut), (10, 77, 7));
+    }
+
+    #[test]
+    fn more_rows_than_are_looked_at_have_no_room() {
+        fn least<R: crate::window::Shown>() {
+            let bytes = crate::window::write_row(&R::default(), &[]).unwrap().len();
+            assert!(bytes >= LEAST_ROW, "{:?} {bytes}", R::TABLE);
+        }
+        least::<crate::record::ReferenceRow>();
+        least::<crate::record::ObjectRow>();
+        least::<crate::record::TaskRow>();
+        least::<crate::record::ActorRow>();
+        least::<crate::record::SiteRow>();
+        least::<ProcessRow>();
     }
 
     #[test]

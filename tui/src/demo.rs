@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use summary::Summary;
 use summary::summary;
 
-/// Bytes of a block at most, about; and its part of the object store: some tasks read as much at once, each makes as much, and all of that
+/// Bytes of a block at most, about, unless there would be more than [`MAX_BLOCKS`]; and its part of the object store: some tasks read as much at once, each makes as much, and all of that
 /// stays in memory meanwhile.
 const BLOCK: usize = 4 << 20;
 const BLOCKS_IN_STORE: u64 = 16;
@@ -40,6 +40,11 @@ pub(crate) const STORE_OF_INPUT: (u64, u64) = (1, 4);
 const SAMPLES: usize = 32;
 /// Ranges that the keys are cut into, at most: every block has a piece for each.
 const MAX_RANGES: usize = 256;
+/// Blocks of an input at most, for each has a piece for every range, and each piece is an object: an agent has room for four million, and
+/// lets no process have more than half of them.
+const MAX_BLOCKS: u64 = 4096;
+/// A range that is merged is in memory twice, so beyond so many times the store the largest one never fits.
+const MAX_INPUT: u64 = MAX_RANGES as u64 / 2;
 /// Tasks that are submitted ahead of the one whose result is needed next.
 const AHEAD: usize = 4;
 /// The same of those that read a piece of every block, and keep all of them in memory until they are done.
@@ -59,8 +64,27 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn block(&self) -> usize {
-        usize::try_from(self.store / BLOCKS_IN_STORE).map_or(BLOCK, |bytes| bytes.clamp(RECORD, BLOCK))
+    /// Bytes of a block of an input of so many: larger ones only where there would be too many of them.
+    fn block(&self, input: u64) -> usize {
+        let block = (self.store / BLOCKS_IN_STORE).min(input.div_ceil(MAX_BLOCKS).max(BLOCK as u64));
+        usize::try_from(block).unwrap_or(BLOCK).max(RECORD)
+    }
+
+    /// Bytes of the input.
+    fn size(&self) -> Result<u64, Error> {
+        let Some(path) = &self.input else { return Ok(GENERATED) };
+        let size = std::fs::metadata(path).map_err(|error| file_error("read", path, &error))?.len();
+        let most = self.store.saturating_mul(MAX_INPUT);
+        if size > most {
+            let cause = format!(
+                "{} of it cannot be sorted through a store of {}, at most {}; give it more with --object-store-memory",
+                Bytes(size),
+                Bytes(self.store),
+                Bytes(most)
+            );
+            return Err(Error::invalid("--input", path.display().to_string(), cause));
+        }
+        Ok(size)
     }
 }
 
@@ -83,11 +107,12 @@ pub(crate) type Cache = Vec<ObjectRef<[u8]>>;
 pub(crate) fn sort(plan: &Plan, mut progress: impl FnMut(String)) -> Result<Outcome, Error> {
     let mut cache = Cache::new();
     // Before the work, which would be lost.
+    let block = plan.block(plan.size()?);
     let mut output = plan.output.as_deref().map(Output::open).transpose()?;
     let mut seen = Seen { looks: VecDeque::with_capacity(AHEAD + 1), all: Summary::none(), keys: Vec::new() };
     let blocks = match &plan.input {
-        Some(path) => read_blocks(path, plan.block(), &mut seen, &mut cache, &mut progress)?,
-        None => generate_blocks(GENERATED, plan.block(), &mut seen, &mut cache, &mut progress)?,
+        Some(path) => read_blocks(path, block, &mut seen, &mut cache, &mut progress)?,
+        None => generate_blocks(GENERATED, block, &mut seen, &mut cache, &mut progress)?,
     };
     seen.settle(0)?;
     let bounds = choose_bounds(seen.keys, blocks.len());
@@ -389,4 +414,24 @@ fn summarize(block: &[u8]) -> Summary {
 
 fn file_error(action: &str, path: &Path, error: &std::io::Error) -> Error {
     Error::system(format!("{action} {}", path.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_input_has_more_pieces_than_an_agent_has_room_for() {
+        // Far below what one process may have.
+        const MOST: u64 = 3 << 19;
+        for store in (20..50).map(|bits| 1_u64 << bits) {
+            for input in (10..60).map(|bits| 1_u64 << bits).filter(|input| *input <= store * MAX_INPUT) {
+                let block = Plan { store, ..Plan::default() }.block(input) as u64;
+                let blocks = input.div_ceil(block);
+                assert!(block <= store / BLOCKS_IN_STORE && blocks * (MAX_RANGES as u64 + 1) <= MOST, "{input} through {store}: {blocks}");
+            }
+        }
+        let small = Plan { store: 64 << 20, ..Plan::default() };
+        assert_eq!((small.block(GENERATED), small.block(0)), (BLOCK, BLOCK));
+    }
 }

@@ -119,7 +119,8 @@ pub async fn run<L: Link, S: Screen>(
                 }
                 drawn_at + AFTER_DATA
             }
-            () = sleep_until(tick_at) => drawn_at,
+            // What is about to be drawn has the time, too. A clock that is late already would turn the loop until that is due.
+            () = sleep_until(tick_at), if draw_at.is_none() => drawn_at,
             text = changed(&mut outside.progress) => {
                 effects.extend(app.update(Msg::Progress(text.unwrap_or_default())));
                 drawn_at + AFTER_DATA

@@ -197,6 +197,16 @@ fn a_store_that_is_too_small_is_an_error_in_the_end() {
 }
 
 #[test]
+fn an_input_that_can_never_be_sorted_is_an_error_at_once() {
+    let place = Place::new();
+    let input = place.file("input", b"");
+    fs::File::options().write(true).open(&input).unwrap().set_len((256 << 20) + 1).unwrap();
+    let ended = place.run(["demo", "--object-store-memory", "2MiB", "--input", input.to_str().unwrap()]);
+    ended.refused(&[input.to_str().unwrap(), "at most 256", "--object-store-memory"]);
+    place.assert_empty();
+}
+
+#[test]
 fn bad_options_start_nothing() {
     let place = Place::new();
     place.run(["demo", "--object-store-memory", "1KiB"]).refused(&["--object-store-memory", "1 MiB"]);

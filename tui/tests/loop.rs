@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -23,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 #[derive(Default)]
 struct Seen {
     drawn: usize,
+    /// How often it was looked whether there is input.
+    looked: Arc<AtomicUsize>,
     copied: Vec<String>,
 }
 
@@ -33,8 +37,12 @@ struct Counting {
 
 impl Screen for Counting {
     fn input(&mut self) -> BoxStream<'static, io::Result<Event>> {
-        let keys = self.keys.take().unwrap();
-        futures_util::stream::unfold(keys, |mut keys| async { keys.recv().await.map(|event| (Ok(event), keys)) }).boxed()
+        let (mut keys, looked) = (self.keys.take().unwrap(), Arc::clone(&self.seen.borrow().looked));
+        futures_util::stream::poll_fn(move |context| {
+            looked.fetch_add(1, Relaxed);
+            keys.poll_recv(context).map(|event| event.map(Ok))
+        })
+        .boxed()
     }
 
     fn size(&self) -> io::Result<(u16, u16)> {
@@ -188,4 +196,24 @@ async fn a_link_that_ended_leaves_the_dashboard_usable() {
     })
     .await;
     assert_eq!(reason, ExitReason::Quit);
+}
+
+// By a real clock: one that stands still while the loop turns is never late.
+#[tokio::test]
+async fn the_loop_does_not_turn_while_a_frame_is_due() {
+    with(|stand| async move {
+        stand.key(KeyCode::Char('2'));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let drawn = || stand.seen.borrow().drawn;
+        let looked = || stand.seen.borrow().looked.load(Relaxed);
+        let before = (drawn(), looked());
+        while drawn() < before.0 + 3 {
+            // Whoever waits here has the loop looked at, too.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (drawn, looked) = (drawn() - before.0, looked() - before.1);
+        assert!(looked <= 30 * drawn, "looked {looked} times for {drawn} frames");
+        stand.key(KeyCode::Char('q'));
+    })
+    .await;
 }

@@ -83,7 +83,7 @@ pub(crate) struct Bench {
 /// A group's name for `ONLY`, and what measures it.
 type Group = (&'static str, fn(&mut Bench) -> Outcome<()>);
 
-const GROUPS: [Group; 20] = [
+const GROUPS: [Group; 21] = [
     ("put", objects::put),
     ("gibibyte", gibibyte::put),
     ("get", objects::get),
@@ -100,6 +100,7 @@ const GROUPS: [Group; 20] = [
     ("growth", growth::growth),
     ("tax", taxes::taxes),
     ("stream", stream::stream),
+    ("actors", stream::actors),
     ("report", report::report),
     ("crash", crash::crash),
     ("spill", spill::spill),

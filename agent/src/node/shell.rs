@@ -157,6 +157,12 @@ enum Kind {
     StartingEnd = 7,
 }
 
+/// How the thread rests for so long. To sleep it has all clients' processors pass a barrier, which a thread that tries something again every few
+/// milliseconds would pay each time: what ends so soon by itself is a nap.
+fn rest(limit: Option<Duration>) -> AgentState {
+    if limit.is_some_and(|limit| limit <= RETRY) { AgentState::Napping } else { AgentState::Sleeping }
+}
+
 fn token(kind: Kind, which: u32) -> epoll::EventData {
     epoll::EventData::new_u64(u64::from(kind as u32) << 32 | u64::from(which))
 }
@@ -244,10 +250,10 @@ impl Shell {
             if flushed.spoke && self.look() {
                 continue;
             }
-            let (state, limit) = if quiet <= 1 { (AgentState::Napping, Some(NAP)) } else { (AgentState::Sleeping, self.deadline()) };
             let again = if flushed.soon { Some(RETRY) } else { flushed.full.then_some(retry) };
+            let limit = if quiet <= 1 { Some(NAP) } else { self.deadline() };
             let limit = [limit, again].into_iter().flatten().min();
-            self.effects.slots().set_agent_state(state);
+            self.effects.slots().set_agent_state(rest(limit));
             let limit = if self.has_work() { Some(Duration::ZERO) } else { limit };
             self.wait(limit, &mut events);
             self.effects.slots().set_agent_state(AgentState::Awake);
@@ -397,6 +403,21 @@ impl Shell {
         if viewers != self.viewers {
             self.viewers = viewers;
             self.watch();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_does_not_wake_soon_by_himself_sleeps() {
+        for soon in [Duration::ZERO, NAP, RETRY] {
+            assert_eq!(rest(Some(soon)), AgentState::Napping);
+        }
+        for long in [Some(2 * RETRY), Some(RETRY_AT_MOST), None] {
+            assert_eq!(rest(long), AgentState::Sleeping);
         }
     }
 }

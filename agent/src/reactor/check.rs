@@ -250,6 +250,8 @@ impl Core {
                 })?;
             }
         }
+        let living = self.actors.values().filter(|actor| actor.lives()).count() as u32;
+        ensure(living == self.living_actors(), || format!("{living} actors live, and {} are counted", self.living_actors()))?;
         let named = self.actor_names.values().filter(|key| self.actors.get(key).is_some_and(Actor::lives)).count();
         ensure(named == self.actor_names.len(), || "a dead actor has a name".to_owned())?;
         for (id, job) in &self.jobs {

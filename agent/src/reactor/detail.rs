@@ -7,7 +7,6 @@ use plasmon_protocol::stream::{ActorDetail, Detail, MAX_DETAIL, ObjectDetail, Ou
 use plasmon_protocol::window::TABLES;
 
 use super::{Core, Process};
-use crate::scheduler::task::Argument;
 use crate::store::object::Object;
 use crate::telemetry::tables::Tables;
 
@@ -106,14 +105,7 @@ impl Core {
 
     fn task_detail(&self, key: plasmon_protocol::id::TaskKey) -> Option<TaskDetail> {
         let task = self.tasks.get(&key)?;
-        let arguments: Vec<ObjectKey> = task
-            .arguments
-            .iter()
-            .filter_map(|argument| match argument {
-                Argument::Object(key) => Some(*key),
-                Argument::Inline(_) | Argument::Block(_) => None,
-            })
-            .collect();
+        let arguments: Vec<ObjectKey> = task.argument_objects().collect();
         Some(TaskDetail {
             task: self.task_row(task),
             stack: self.sites.stack(task.site),

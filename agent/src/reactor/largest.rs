@@ -1,14 +1,15 @@
-//! The first rows of long tables, for recordings: chosen by a walk, without making rows of all.
+//! The first rows of tables that can be long, for recordings: chosen by a walk, without making rows of all.
 
 use std::cmp::{Ordering, Reverse};
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::id::{ObjectKey, SiteId};
 use plasmon_protocol::record::ReferenceTotals;
 use plasmon_protocol::recording::Taken;
 use plasmon_protocol::stream::{Rows, Totals};
 
-use super::Core;
+use super::{Core, Process};
+use crate::references::sites::Figures;
 use crate::store::object::Object;
 use crate::telemetry::tables::fetch;
 
@@ -19,7 +20,14 @@ impl Core {
             Table::References => (self.counters.rows, self.counters.rows as usize),
             Table::Objects => (self.counters.objects, self.counters.objects as usize),
             Table::Tasks => (self.tasks.len() as u64, self.tasks.len()),
-            _ => (0, 0),
+            Table::Actors => (self.actors.len() as u64, self.actors.len()),
+            Table::Processes => {
+                let processes = self.living_processes().count();
+                (processes as u64, processes)
+            }
+            Table::Sites => return self.taken_sites(limit),
+            // At most so many events, as many of the dead as are kept, and a file for each 100 MiB on disk.
+            Table::Events | Table::PostMortem | Table::SpillFiles | Table::Store => (0, 0),
         };
         if length <= limit {
             return Taken { table, rows: fetch(self, table), totals: None };
@@ -45,6 +53,19 @@ impl Core {
                 totals.bytes = totals.unique.unique_bytes;
                 Rows::Objects(largest.into_iter().map(|(key, object)| self.object_row(key, object)).collect())
             }
+            Table::Actors => {
+                let all = self.actors.values().map(|actor| (self.worker_of_actor(actor), actor));
+                let all = all.inspect(|(worker, _)| totals.bytes += worker.map_or(0, |worker| worker.held_bytes));
+                let heap = |worker: Option<&Process>| Reverse(worker.map_or(0, |worker| worker.usage.heap_bytes()));
+                let largest = first(all, limit, |one, other| (heap(one.0), one.1.key).cmp(&(heap(other.0), other.1.key)));
+                Rows::Actors(largest.into_iter().map(|(_, actor)| self.actor_row(actor)).collect())
+            }
+            Table::Processes => {
+                let all = self.living_processes().inspect(|(_, process)| totals.bytes += process.held_bytes);
+                let heap = |process: &Process| Reverse(process.usage.heap_bytes());
+                let largest = first(all, limit, |one, other| (heap(one.1), one.0).cmp(&(heap(other.1), other.0)));
+                Rows::Processes(largest.into_iter().map(|(id, process)| self.process_row(id, process)).collect())
+            }
             _ => {
                 let oldest =
                     first(self.tasks.values(), limit, |one, other| (one.submitted_ms, one.key).cmp(&(other.submitted_ms, other.key)));
@@ -52,6 +73,21 @@ impl Core {
             }
         };
         Taken { table, rows, totals: Some(totals) }
+    }
+
+    /// The sites that hold most.
+    fn taken_sites(&self, limit: usize) -> Taken {
+        let mut totals = Totals::default();
+        let all = (0..).map(SiteId).zip(self.sites.figures(self.now_ms)).filter(|(_, figures)| figures.held.objects > 0);
+        let all = all.inspect(|(_, figures)| {
+            totals.rows += 1;
+            totals.bytes = totals.bytes.saturating_add(figures.own.bytes);
+        });
+        let held = |figures: &Figures| Reverse(figures.held.bytes);
+        let largest = first(all, limit, |one, other| (held(&one.1), one.0).cmp(&(held(&other.1), other.0)));
+        let rows = Rows::Sites(largest.iter().map(|(id, figures)| self.site_row(*id, figures)).collect());
+        totals.matched = totals.rows;
+        Taken { table: Table::Sites, rows, totals: (totals.rows > largest.len() as u64).then_some(totals) }
     }
 
     /// The largest visible objects, largest first; those without a size come last. Each object of all is told to `see`.

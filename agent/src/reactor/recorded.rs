@@ -103,7 +103,9 @@ impl Core {
     }
 
     fn recorded_arguments(&self, recorded: &Recorded<'_>) -> Vec<Detail> {
-        let pending = recorded.tasks.iter().filter(|row| row.ended_ms.is_none());
+        let has_arguments =
+            |row: &&TaskRow| self.tasks.get(&row.task_id.key()).is_some_and(|task| task.argument_objects().next().is_some());
+        let pending = recorded.tasks.iter().filter(|row| row.ended_ms.is_none()).filter(has_arguments);
         let details = pending.filter_map(|row| match self.detail_of(Target::Task(row.task_id)) {
             Some(Detail::Task(detail)) if !detail.arguments.is_empty() => Some(Detail::Task(detail)),
             _ => None,

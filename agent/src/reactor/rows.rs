@@ -134,9 +134,7 @@ impl Core {
     }
 
     pub(super) fn actor_row(&self, actor: &Actor) -> ActorRow {
-        // One that is told to go is its actor no more.
-        let is_its = |worker: &&Process| worker.activity == Activity::Actor(actor.key);
-        let worker = actor.worker.and_then(|worker| self.process(worker)).filter(is_its);
+        let worker = self.worker_of_actor(actor);
         let current = actor.running.first().and_then(|call| self.tasks.get(call));
         ActorRow {
             actor_id: actor.key.on(self.config.node).into(),
@@ -229,6 +227,17 @@ impl Core {
         }
     }
 
+    /// How many actors have not ended.
+    pub(super) fn living_actors(&self) -> u32 {
+        self.actors.len().saturating_sub(self.ended_actors.len()) as u32
+    }
+
+    /// The worker that is an actor; one that is told to go is its actor no more.
+    pub(super) fn worker_of_actor(&self, actor: &Actor) -> Option<&Process> {
+        let worker = actor.worker.and_then(|worker| self.process(worker));
+        worker.filter(|worker| worker.activity == Activity::Actor(actor.key))
+    }
+
     /// All live processes.
     pub(super) fn living_processes(&self) -> impl Iterator<Item = (ProcessId, &Process)> {
         self.processes.iter()
@@ -304,7 +313,7 @@ impl Tables for Core {
             tasks_running: self.counters.running,
             tasks_finished: self.counters.finished,
             tasks_failed: self.counters.failed,
-            actors: self.actors.values().filter(|actor| actor.lives()).count() as u32,
+            actors: self.living_actors(),
         }
     }
 

@@ -83,6 +83,18 @@ impl Actors {
         self.found.contains_key(key)
     }
 
+    /// How many actors are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// All actors, in no order.
     pub fn values(&self) -> impl Iterator<Item = &Actor> {
         self.places.iter().filter_map(Option::as_deref)

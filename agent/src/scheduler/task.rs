@@ -172,6 +172,14 @@ static NOTHING_RARE: Rare = Rare {
 };
 
 impl Task {
+    /// The objects among its arguments.
+    pub fn argument_objects(&self) -> impl Iterator<Item = ObjectKey> {
+        self.arguments.iter().filter_map(|argument| match argument {
+            Argument::Object(key) => Some(*key),
+            Argument::Inline(_) | Argument::Block(_) => None,
+        })
+    }
+
     /// A task that was submitted just now and waits for its arguments, of which nothing more is known.
     #[must_use]
     pub fn new(key: TaskKey, function: Arc<str>, role: Role, shape: Arc<Shape>, now_ms: u64) -> Self {

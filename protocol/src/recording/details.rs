@@ -2,7 +2,9 @@
 //! their ids alone, so that a detail is written again only when what it links together is something else.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
+use foldhash::fast::RandomState;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use super::{DETAILS, Picture};
 use crate::id::{ObjectId, TaskId};
 use crate::record::{ObjectRow, TaskRow};
 use crate::stream::{Detail, Rows, Target};
-use crate::window::{Print, Prints, clip};
+use crate::window::{Print, Prints, write_row};
 
 /// What details may take of a segment's beginning, and of any picture, in bytes.
 pub const SHARE: usize = 288 << 10;
@@ -52,8 +54,8 @@ pub fn unknown(line: &str) -> Option<(u64, u64)> {
 /// Rows that the tables of a picture have.
 #[derive(Default)]
 struct Known {
-    objects: HashSet<ObjectId>,
-    tasks: HashSet<TaskId>,
+    objects: HashSet<ObjectId, RandomState>,
+    tasks: HashSet<TaskId, RandomState>,
 }
 
 impl Known {
@@ -69,55 +71,51 @@ impl Known {
         known
     }
 
-    fn object(&self, row: &ObjectRow) -> serde_json::Result<Value> {
-        one(row, self.objects.contains(&row.object_id), "object_id")
+    fn objects(&self, rows: &[ObjectRow]) -> serde_json::Result<String> {
+        list(rows, |row| self.objects.contains(&row.object_id).then(|| id_alone("object_id", &row.object_id)))
     }
 
-    fn objects(&self, rows: &[ObjectRow]) -> serde_json::Result<Value> {
-        rows.iter().map(|row| self.object(row)).collect()
+    fn tasks(&self, rows: &[TaskRow]) -> serde_json::Result<String> {
+        list(rows, |row| self.tasks.contains(&row.task_id).then(|| id_alone("task_id", &row.task_id)))
     }
 
-    fn tasks(&self, rows: &[TaskRow]) -> serde_json::Result<Value> {
-        rows.iter().map(|row| one(row, self.tasks.contains(&row.task_id), "task_id")).collect()
-    }
-
-    /// A detail as it is written.
-    fn write(&self, detail: &Detail) -> serde_json::Result<Value> {
+    /// A detail as it is written. There may be thousands in a picture, and few are new: no tree of values is made of them.
+    fn write(&self, detail: &Detail) -> serde_json::Result<String> {
         Ok(match detail {
-            Detail::Object(detail) => json!({"object": {
-                "object": {"object_id": detail.object.object_id},
-                "contained_in": self.objects(&detail.contained_in)?,
-                "contains": self.objects(&detail.contains)?,
-                "tasks": self.tasks(&detail.tasks)?,
-            }}),
-            Detail::Task(detail) => json!({"task": {
-                "task": {"task_id": detail.task.task_id},
-                "arguments": self.objects(&detail.arguments)?,
-            }}),
-            Detail::Site(detail) => json!({"site": {"site": {"site": {"id": detail.site.site.id}}, "source": detail.source}}),
+            Detail::Object(detail) => format!(
+                r#"{{"object":{{"object":{},"contained_in":{},"contains":{},"tasks":{}}}}}"#,
+                id_alone("object_id", &detail.object.object_id),
+                self.objects(&detail.contained_in)?,
+                self.objects(&detail.contains)?,
+                self.tasks(&detail.tasks)?,
+            ),
+            Detail::Task(detail) => format!(
+                r#"{{"task":{{"task":{},"arguments":{}}}}}"#,
+                id_alone("task_id", &detail.task.task_id),
+                self.objects(&detail.arguments)?
+            ),
+            Detail::Site(detail) => json!({"site": {"site": {"site": {"id": detail.site.site.id}}, "source": detail.source}}).to_string(),
             // Its figures are those of the table.
             Detail::Node(detail) => json!({"node": {
                 "capacity_bytes": detail.capacity_bytes,
                 "spill_places": detail.spill_places,
                 "checks": detail.checks,
-            }}),
-            whole => {
-                let mut value = serde_json::to_value(whole)?;
-                clip(&mut value);
-                value
-            }
+            }})
+            .to_string(),
+            whole => write_row(whole, &[])?,
         })
     }
 }
 
-/// One row, or its id alone.
-fn one<R: Serialize>(row: &R, known: bool, id: &str) -> serde_json::Result<Value> {
-    let mut value = serde_json::to_value(row)?;
-    if let (Some(map), true) = (value.as_object_mut(), known) {
-        map.retain(|name, _| name == id);
-    }
-    clip(&mut value);
-    Ok(value)
+/// A row's id in place of the row.
+fn id_alone(field: &str, id: &impl fmt::Display) -> String {
+    format!(r#"{{"{field}":"{id}"}}"#)
+}
+
+/// Rows, each in short where that is enough.
+fn list<R: Serialize>(rows: &[R], short: impl Fn(&R) -> Option<String>) -> serde_json::Result<String> {
+    let rows = rows.iter().map(|row| short(row).map_or_else(|| write_row(row, &[]), Ok));
+    Ok(format!("[{}]", rows.collect::<serde_json::Result<Vec<_>>>()?.join(",")))
 }
 
 /// That nothing is told of a thing any more beside what the tables tell.
@@ -134,7 +132,7 @@ fn nothing(target: &Target) -> Option<Value> {
 #[derive(Default)]
 pub(super) struct Written {
     prints: Prints,
-    last: HashMap<Target, Print>,
+    last: HashMap<Target, Print, RandomState>,
 }
 
 impl Written {
@@ -149,10 +147,10 @@ impl Written {
     /// None that a value could bring about.
     pub(super) fn news(&mut self, picture: &Picture) -> serde_json::Result<Vec<String>> {
         let known = Known::of(picture);
-        let (mut news, mut bytes, mut told) = (Vec::new(), 0, HashSet::new());
+        let (mut news, mut bytes, mut told) = (Vec::new(), 0, HashSet::<Target, RandomState>::default());
         for detail in &picture.details {
             let Some(target) = target_of(detail) else { continue };
-            let text = known.write(detail)?.to_string();
+            let text = known.write(detail)?;
             let print = self.prints.of(&text);
             if self.last.get(&target) == Some(&print) {
                 told.insert(target);

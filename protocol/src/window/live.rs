@@ -16,6 +16,8 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use super::{Plan, Window};
 use crate::column::Table;
 use crate::error::Error;
@@ -177,7 +179,7 @@ impl<R: Replicated> Live for Replica<R> {
             if rows.len() == most {
                 return (R::rows(rows), Some(place));
             }
-            rows.extend(self.store.row(place));
+            rows.extend(self.store.row(place).map(Cow::into_owned));
         }
         (R::rows(rows), None)
     }

@@ -1,6 +1,7 @@
 //! What windows must know of each kind of row beyond its columns.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use crate::column::{Record, Table};
 use crate::id::{ActorId, ObjectId, TaskId};
@@ -30,14 +31,17 @@ pub trait Shown: Record + Serialize + Default + Sync {
     /// Whether no two rows are about the same object.
     const ONE_ROW_PER_OBJECT: bool = false;
 
-    /// Orders rows as their keys do, without writing the keys.
-    type Tie: Ord;
+    /// Orders rows as their keys do, and tells them apart, without writing the keys.
+    type Tie: Ord + Hash;
 
     /// See [`Shown::Tie`].
     fn tie(&self) -> Self::Tie;
 
     /// The rows of this kind, if these are such.
     fn of(rows: &Rows) -> Option<&[Self]>;
+
+    /// The same, taken out; none if these are others.
+    fn owned(rows: Rows) -> Vec<Self>;
 
     /// The rows as what frames carry.
     fn rows(rows: Vec<Self>) -> Rows;
@@ -149,6 +153,10 @@ macro_rules! shown {
 
             fn of(rows: &Rows) -> Option<&[Self]> {
                 if let Rows::$variant(rows) = rows { Some(rows) } else { None }
+            }
+
+            fn owned(rows: Rows) -> Vec<Self> {
+                if let Rows::$variant(rows) = rows { rows } else { Vec::new() }
             }
 
             fn rows(rows: Vec<Self>) -> Rows {

@@ -1,4 +1,4 @@
-//! What somebody has of a window, and what is new to him: a viewer, or a recording.
+//! What a viewer has of a window, and what is new to it.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -104,7 +104,7 @@ impl Sent {
                 if same_order && changed.is_empty() && last.totals == *totals && last.start == *start {
                     return Ok(None);
                 }
-                let order = (!same_order).then_some(rows);
+                let order = (!same_order).then(|| rows.iter().map(|row| row.key.as_str()).collect());
                 Payload::delta(id, totals, *start, order, name, &changed, limit)?
             }
             None => None,

@@ -125,15 +125,14 @@ impl Payload {
         id: u32,
         totals: &Totals,
         start: u64,
-        order: Option<&[RowText]>,
+        order: Option<Vec<&str>>,
         name: &str,
         changed: &[&RowText],
         limit: usize,
     ) -> Result<Option<Self>, Error> {
         let totals = serde_json::to_string(totals).map_err(unwritable)?;
         let mut text = format!(r#""type":"delta","id":{id},"totals":{totals},"start":{start}"#);
-        if let Some(order) = order {
-            let keys: Vec<&str> = order.iter().map(|row| row.key.as_str()).collect();
+        if let Some(keys) = order {
             text.push_str(r#","order":"#);
             text.push_str(&serde_json::to_string(&keys).map_err(unwritable)?);
         }

@@ -129,8 +129,12 @@ fn watched(plan: Plan, found: Found, theme: Theme, keep: bool) -> Result<(), Fai
         while let Some((summary, _)) = &kept
             && !done.is_closed()
         {
+            let mut pause = LINGER;
             if !keep {
-                let Some(left) = seconds_left(ended.elapsed()) else { break };
+                let since = ended.elapsed();
+                let Some(left) = seconds_left(since) else { break };
+                // Until there is a second less.
+                pause = (LINGER - since).saturating_sub(Duration::from_secs(left - 1));
                 let line = format!("done: {} lines, verified · leaving in {left} s", summary.lines);
                 tell.send_if_modified(|shown| {
                     line != *shown && {
@@ -139,7 +143,7 @@ fn watched(plan: Plan, found: Found, theme: Theme, keep: bool) -> Result<(), Fai
                     }
                 });
             }
-            std::thread::sleep(Duration::from_millis(50));
+            closed_within(&done, pause);
         }
         let _ = done.send(true);
         drop(kept);
@@ -164,6 +168,14 @@ fn watched(plan: Plan, found: Found, theme: Theme, keep: bool) -> Result<(), Fai
             Ok(ended?)
         }
         Err(mpsc::TryRecvError::Disconnected) => Err(Failure { message: "the demo's work panicked".to_owned(), hint: String::new() }),
+    }
+}
+
+/// Waits until nobody listens any more, for so long at most.
+fn closed_within(done: &watch::Sender<bool>, pause: Duration) {
+    match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => drop(runtime.block_on(async { tokio::time::timeout(pause, done.closed()).await })),
+        Err(_) => std::thread::sleep(Duration::from_millis(50)),
     }
 }
 

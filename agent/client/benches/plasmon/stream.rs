@@ -79,7 +79,6 @@ fn frames(daemon: &Daemon, holder: &mut Program, connection: &mut Connection) ->
 
 pub(crate) fn stream(bench: &mut Bench) -> Outcome<()> {
     long_tables(bench)?;
-    actors(bench)?;
     crowd(bench)
 }
 
@@ -94,7 +93,7 @@ impl Idle {
 }
 
 /// The same changes among many actors and among few: some end and others come.
-fn actors(bench: &mut Bench) -> Outcome<()> {
+pub(crate) fn actors(bench: &mut Bench) -> Outcome<()> {
     let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
     daemon.connect()?;
     let create = || Idle::options(ActorOptions::new().num_gpus(1.0)).remote();

@@ -1,5 +1,6 @@
 //! One order over a replica's rows, for one filter: kept up by what changes.
 
+use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
 
@@ -303,7 +304,7 @@ impl<R: Replicated> Index<R> {
         match &self.arranged {
             Arranged::Rows { sorted, .. } => {
                 let (start, len) = cut(sorted.len());
-                let shown = sorted.places(start).take(len).filter_map(|place| store.row(place)).collect();
+                let shown = sorted.places(start).take(len).filter_map(|place| store.row(place).map(Cow::into_owned)).collect();
                 Window { totals: self.sums.totals(rows, 0), start: start as u64, rows: R::rows(shown) }
             }
             Arranged::Groups(groups) => {

@@ -1,5 +1,6 @@
 //! The rows of one table, by places, as compactly as they can be kept; and which rows are about the same object.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ pub(super) trait Replicated: Shown {
     /// Keeps what the row shares with others in `pool`.
     fn keep(&self, pool: &mut Pool) -> Self::Kept;
 
-    /// The row again.
-    fn restore(kept: &Self::Kept, pool: &Pool) -> Self;
+    /// The row again: itself, where it is kept as it is.
+    fn restore<'a>(kept: &'a Self::Kept, pool: &Pool) -> Cow<'a, Self>;
 
     /// See [`Shown::tie`].
     fn tie_of(kept: &Self::Kept, pool: &Pool) -> Self::Tie;
@@ -114,9 +115,9 @@ impl Replicated for ReferenceRow {
         }
     }
 
-    fn restore(kept: &KeptReference, pool: &Pool) -> Self {
+    fn restore<'a>(kept: &'a KeptReference, pool: &Pool) -> Cow<'a, Self> {
         let (object, node, node_ip) = pool.nodes_at(kept.nodes);
-        Self {
+        Cow::Owned(Self {
             object_id: kept.object.on(object),
             process: kept.process,
             pid: kept.pid,
@@ -136,7 +137,7 @@ impl Replicated for ReferenceRow {
             pinned: kept.pinned,
             submitted: kept.submitted,
             captured: kept.captured,
-        }
+        })
     }
 
     fn tie_of(kept: &KeptReference, pool: &Pool) -> ([u8; 10], ObjectId) {
@@ -159,8 +160,8 @@ macro_rules! kept_whole {
                 self.clone()
             }
 
-            fn restore(kept: &Self, _: &Pool) -> Self {
-                kept.clone()
+            fn restore<'a>(kept: &'a Self, _: &Pool) -> Cow<'a, Self> {
+                Cow::Borrowed(kept)
             }
 
             fn tie_of(kept: &Self, _: &Pool) -> Self::Tie {
@@ -223,7 +224,7 @@ impl<R: Replicated> Store<R> {
         self.kept.get(place as usize)?.as_ref()
     }
 
-    pub(super) fn row(&self, place: u32) -> Option<R> {
+    pub(super) fn row(&self, place: u32) -> Option<Cow<'_, R>> {
         self.kept(place).map(|kept| R::restore(kept, &self.pool))
     }
 
@@ -232,7 +233,7 @@ impl<R: Replicated> Store<R> {
     }
 
     /// All rows with their places.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (u32, R)> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = (u32, Cow<'_, R>)> {
         let kept = self.kept.iter().enumerate().filter_map(|(place, kept)| Some((place as u32, kept.as_ref()?)));
         kept.map(|(place, kept)| (place, R::restore(kept, &self.pool)))
     }

@@ -1,5 +1,6 @@
 //! A task's row as it is kept: without what is worked out when it is shown ([`crate::column::Record::VOLATILE`]).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::store::{Pool, Replicated};
@@ -70,10 +71,10 @@ impl Replicated for TaskRow {
         }
     }
 
-    fn restore(kept: &KeptTask, pool: &Pool) -> Self {
+    fn restore<'a>(kept: &'a KeptTask, pool: &Pool) -> Cow<'a, Self> {
         let (node, actor_node, _) = pool.nodes_at(kept.nodes);
         let instant = |ms: u64| (ms != NEVER).then_some(ms);
-        Self {
+        Cow::Owned(Self {
             task_id: kept.key.on(node),
             name: Arc::clone(&kept.name),
             status: kept.status,
@@ -99,7 +100,7 @@ impl Replicated for TaskRow {
             peak_runs: 0,
             suggested_bytes: None,
             error: kept.error.as_deref().map(str::to_owned),
-        }
+        })
     }
 
     fn tie_of(kept: &KeptTask, pool: &Pool) -> TaskId {
@@ -153,7 +154,7 @@ mod tests {
         };
         let mut pool = Pool::default();
         let kept = row.keep(&mut pool);
-        assert_eq!(TaskRow::restore(&kept, &pool), row);
+        assert_eq!(*TaskRow::restore(&kept, &pool), row);
         assert_eq!(TaskRow::tie_of(&kept, &pool), row.task_id);
     }
 }
