@@ -34,6 +34,7 @@ use crate::object_ref::ObjectRef;
 pub use crate::registry::{Call, Failure, Fill};
 use crate::scope;
 pub use crate::site::Frame;
+pub use crate::turn::Turn;
 pub use crate::writer::Reach;
 
 /// How processes are started that this program's executable is no good for: an interpreter's are.

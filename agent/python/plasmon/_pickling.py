@@ -96,28 +96,19 @@ def encode(value: Any) -> tuple[bytes, list[Any], list[memoryview]]:
     except (pickle.PicklingError, AttributeError, TypeError):
         _plasmon.write_anew()
         pieces, parts = _encode_all(value)
-    try:
-        return pieces[0], pieces[1:], [part.raw() for part in parts]
-    except BufferError as error:
-        raise _refused(value, error) from error
+    return pieces[0], pieces[1:], [part.raw() for part in parts]
 
 
 def _encode_all(value: Any) -> tuple[list[Any], list[pickle.PickleBuffer]]:
     try:
         return _Writer(_Pickler).write(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        from .exceptions import PlasmonError
+        from .exceptions import EncodeError, PlasmonError
 
         if isinstance(error, PlasmonError):
             raise
-        raise _refused(value, error) from error
-
-
-def _refused(value: Any, error: Exception) -> Exception:
-    from .exceptions import EncodeError
-
-    kind = type(value)
-    return EncodeError(
-        f"a value of type {kind.__module__}.{kind.__qualname__} cannot be stored: {error}\n"
-        "hint: everything in it must pickle; open files, locks, connections and buffers with gaps do not"
-    )
+        kind = type(value)
+        raise EncodeError(
+            f"a value of type {kind.__module__}.{kind.__qualname__} cannot be stored: {error}\n"
+            "hint: everything in it must pickle; open files, locks and connections do not"
+        ) from error

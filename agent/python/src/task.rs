@@ -6,10 +6,10 @@ use plasmon::binding::{
     ActorSettings, CallRetries, Connection, Demand, Encoded as Argument, Raw, Reach, Reference, Results, RetryExceptions, SiteKind,
     TaskSettings,
 };
-use pyo3::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::connection::current;
 use crate::error::OrRaise;

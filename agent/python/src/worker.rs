@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use plasmon::binding::{Argument, Call, Connection, Content, Failure, Reach, Runner, SiteKind, Work, become_what_was_started};
 use plasmon::Error;
+use plasmon::binding::{Argument, Call, Connection, Content, Failure, Reach, Runner, SiteKind, Work, become_what_was_started};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
@@ -33,6 +33,17 @@ struct Interpreter {
     places: Mutex<HashMap<String, (u32, u32)>>,
 }
 
+/// A call's turn to begin, of an actor that runs several side by side. It passes on when this is gone, too.
+#[pyclass(module = "plasmon", frozen)]
+struct Turn(Mutex<Option<plasmon::binding::Turn>>);
+
+#[pymethods]
+impl Turn {
+    /// The method begins at this moment.
+    fn pass_on(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
 
 /// An actor's value.
 struct Instance(Py<PyAny>);
@@ -88,11 +99,11 @@ impl Interpreter {
             objects.append(value)?;
             kept.push(content);
         }
-        // With the interpreter's lock in hand, so that methods begin in the order of their calls. From here on they may run side by side.
-        call.locked();
+        // Methods begin in the order of their calls: who begins one passes the turn on.
+        let turn = call.take_turn().map(|turn| Turn(Mutex::new(Some(turn))));
         let results = match work {
             Work::Task => handler.call_method1(pyo3::intern!(py, "run"), (function, payload, objects))?,
-            Work::Method => handler.call_method1(pyo3::intern!(py, "call"), (function, payload, objects))?,
+            Work::Method => handler.call_method1(pyo3::intern!(py, "call"), (function, payload, objects, turn))?,
             Work::Constructor { .. } => {
                 let made = handler.call_method1(pyo3::intern!(py, "create"), (function, payload, objects))?;
                 call.become_actor(Instance(made.unbind()));
