@@ -3,6 +3,7 @@
 //! Cold, over the unix socket: [`ClientHello`], then [`AgentHello`] with the descriptors of the shared memory. Hot, through
 //! the rings, in postcard: [`ToAgent`] and [`ToClient`]. Both borrow from the ring's bytes, so a hot message allocates nothing.
 
+mod fixed;
 mod short;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::record::{ProcessType, SiteKind};
 use crate::resources::Demand;
 
 /// Version of these messages and of every shared layout; both sides must have the same.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Objects begin at multiples of this many bytes (two cache lines would be wasteful, less would split numbers).
 pub const ALIGNMENT: u64 = 64;
@@ -247,10 +248,13 @@ pub enum ToAgent<'a> {
     /// A new object: published here, with one local reference of this process. Takes the staged references as contained.
     Put {
         /// A free slot of the client's and its next generation.
+        #[serde(with = "fixed")]
         key: ObjectKey,
         /// Where the bytes are.
+        #[serde(with = "fixed")]
         memory: Memory,
         /// Where the program put it.
+        #[serde(with = "fixed")]
         site: u32,
         /// Whether it is an argument block ([`Argument::Block`]), which people don't see.
         hidden: bool,
@@ -258,25 +262,31 @@ pub enum ToAgent<'a> {
     /// One more local handle.
     AddLocal {
         /// The object.
+        #[serde(with = "fixed")]
         key: ObjectKey,
         /// Where the program got it.
+        #[serde(with = "fixed")]
         site: u32,
     },
     /// One local handle fewer.
     DropLocal {
         /// The object.
+        #[serde(with = "fixed")]
         key: ObjectKey,
     },
     /// One more view into the object's memory, where it is not by a handle that the view keeps: of such views the pin table tells.
     AddPin {
         /// The object.
+        #[serde(with = "fixed")]
         key: ObjectKey,
         /// Where the program took it.
+        #[serde(with = "fixed")]
         site: u32,
     },
     /// One view fewer.
     DropPin {
         /// The object.
+        #[serde(with = "fixed")]
         key: ObjectKey,
     },
     /// References for the next message that takes them, at most [`MAX_STAGED`] each.
@@ -639,7 +649,7 @@ mod tests {
             hidden: false,
         };
         let bytes = encode(&put).unwrap();
-        assert!(bytes.len() <= 16, "{}", bytes.len());
+        assert_eq!(bytes.len(), LONGEST_SHORT);
         assert_eq!(decode::<ToAgent<'_>>("test", &bytes).unwrap(), put);
         let run = ToClient::Run {
             task: TaskKey::default(),

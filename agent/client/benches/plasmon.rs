@@ -17,6 +17,8 @@ mod driver;
 mod echo;
 #[path = "plasmon/elsewhere.rs"]
 mod elsewhere;
+#[path = "plasmon/floor.rs"]
+mod floor;
 #[path = "plasmon/gibibyte.rs"]
 mod gibibyte;
 #[path = "plasmon/growth.rs"]

@@ -203,6 +203,24 @@ impl Client {
         Ok(Sender { client: self, outbound })
     }
 
+    /// Runs `with` on the leases and slots and the ring, if this thread has a seat there, and sees to it that the agent reads what it has sent.
+    /// `None` as well when the connection does not serve.
+    #[inline(always)]
+    pub(crate) fn by_seat<T>(&self, with: impl FnOnce(&mut Writer, &mut Producer) -> Option<T>) -> Option<T> {
+        // Before and after, as above.
+        if !self.is_alive() {
+            return None;
+        }
+        self.outbound.by_seat(|outbound| {
+            if self.closed.load(Ordering::SeqCst) {
+                return None;
+            }
+            let done = with(&mut outbound.writer, &mut outbound.ring)?;
+            outbound.finish(self, false);
+            Some(done)
+        })
+    }
+
     /// The leases and slots, unless another thread has them: it may wait for room in the ring. For the thread that makes it.
     pub(crate) fn try_writer(&self) -> Option<Leases<'_>> {
         self.outbound.try_lock().map(Leases)
@@ -219,7 +237,12 @@ impl Client {
     /// Why not.
     #[inline]
     pub(crate) fn alive(&self) -> Result<(), Error> {
-        if self.is_here() && !self.closed.load(Ordering::SeqCst) { Ok(()) } else { Err(self.cause_of_death()) }
+        if self.is_alive() { Ok(()) } else { Err(self.cause_of_death()) }
+    }
+
+    #[inline]
+    fn is_alive(&self) -> bool {
+        self.is_here() && !self.closed.load(Ordering::SeqCst)
     }
 
     #[cold]
@@ -529,18 +552,26 @@ impl Sender<'_> {
     /// Sees to it that the agent reads what was sent: soon, or at once.
     #[inline]
     pub(crate) fn finish(mut self, urgent: bool) {
+        self.outbound.finish(self.client, urgent);
+    }
+}
+
+impl Outbound {
+    /// See [`Sender::finish`].
+    #[inline]
+    fn finish(&mut self, client: &Client, urgent: bool) {
         failpoint!("before_wake");
-        let slots = &self.client.slots;
+        let slots = &client.slots;
         let rest = if urgent { slots.agent_rest_after_push() } else { slots.agent_sleep_after_push() };
         let ring = match rest.state() {
             AgentState::Awake => false,
-            AgentState::Napping => urgent || self.outbound.ring.free() < self.outbound.ring.capacity() as u64 / 2,
+            AgentState::Napping => urgent || self.ring.free() < self.ring.capacity() as u64 / 2,
             AgentState::Sleeping => true,
         };
-        let ring = ring && self.outbound.rung != rest;
+        let ring = ring && self.rung != rest;
         if ring {
-            self.outbound.rung = rest;
-            self.client.agent_bell.ring();
+            self.rung = rest;
+            client.agent_bell.ring();
         }
     }
 }

@@ -80,12 +80,15 @@ impl Process {
     #[inline]
     fn connection(&self) -> Result<Arc<Client>, Error> {
         let change = self.change.load(Ordering::Acquire);
+        Self::known(change).map_or_else(|| self.ask_for_connection(change), Ok)
+    }
+
+    /// What this thread was told last, if that is current.
+    #[inline]
+    fn known(change: u64) -> Option<Arc<Client>> {
         // A thread that ends asks under the lock.
         let last = LAST.try_with(|last| last.try_borrow().ok().filter(|last| last.0 == change).and_then(|last| last.1.upgrade()));
-        match last {
-            Ok(Some(client)) => Ok(client),
-            _ => self.ask_for_connection(change),
-        }
+        last.ok().flatten()
     }
 
     #[cold]
@@ -319,6 +322,12 @@ pub(crate) fn adopt(client: &Arc<Client>) {
     if let Ok(process) = Process::current() {
         process.adopt(client);
     }
+}
+
+/// The process's connection, where this thread knows it already.
+#[inline]
+pub(crate) fn known_connection() -> Option<Arc<Client>> {
+    Process::known(PROCESS.get().ok()?.change.load(Ordering::Acquire))
 }
 
 /// The process's connection.

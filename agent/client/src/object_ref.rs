@@ -35,6 +35,7 @@ pub struct Handle {
 
 impl Handle {
     /// Takes over a count that the agent has, or is about to have by a message that was sent.
+    #[inline]
     pub(crate) fn new(client: Arc<Client>, key: ObjectKey) -> Self {
         Self { client, key, holders: AtomicU32::new(1), kept: AtomicBool::new(false) }
     }
@@ -71,8 +72,9 @@ impl Drop for Handle {
 pub struct Held(Counted<Handle>);
 
 impl Held {
+    #[inline(always)]
     pub(crate) fn new(client: Arc<Client>, key: ObjectKey) -> Self {
-        Self(Counted::new(Handle::new(client, key)))
+        Self(Counted::of(|| Handle::new(client, key)))
     }
 
     /// For a view, which holds nothing: it only keeps.

@@ -69,6 +69,7 @@ impl Pin {
         }
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         self.check();
         // Checked when the view was made; the pool has kept its size.
@@ -107,6 +108,7 @@ impl Pin {
         }
     }
 
+    #[inline]
     pub(crate) fn count_at(&mut self, location: &'static Location<'static>) {
         self.count(|client| client.sites.number(client, SiteKind::GetObject, location));
     }

@@ -101,6 +101,7 @@ impl Inner {
 
 impl Sites {
     /// The number of the caller's place. The agent is told on first use, before the number is used.
+    #[inline]
     pub(crate) fn number(&self, client: &Client, kind: SiteKind, location: &'static Location<'static>) -> u32 {
         match client.words.sites() {
             CallSites::Lines => {}
@@ -114,14 +115,15 @@ impl Sites {
         let place = (std::ptr::from_ref(location) as usize, kind);
         // Locations are 24 bytes or more apart.
         let remainder = (place.0 / 8 + kind as usize) % REMEMBERED;
-        let known = KNOWN.try_with(|known| known[remainder].get()).unwrap_or_default();
-        if (known.0, known.1) == (client.serial, place) {
-            return known.2;
-        }
-        let number = self.define(client, place, location);
-        // A thread that ends remembers nothing.
-        let _ = KNOWN.try_with(|known| known[remainder].set((client.serial, place, number)));
-        number
+        KNOWN.with(|known| {
+            let (serial, known_place, number) = known[remainder].get();
+            if serial == client.serial && known_place == place {
+                return number;
+            }
+            let number = self.define(client, place, location);
+            known[remainder].set((client.serial, place, number));
+            number
+        })
     }
 
     /// The number of the caller's place with all that it was called from; `None` when that cannot be known.
@@ -143,6 +145,7 @@ impl Sites {
         number
     }
 
+    #[cold]
     fn define(&self, client: &Client, place: Place, location: &'static Location<'static>) -> u32 {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = inner.numbers.get(&place) {

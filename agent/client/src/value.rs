@@ -27,6 +27,13 @@ pub trait Value {
     #[doc(hidden)]
     fn write(&self, client: &Arc<Client>, site: u32) -> Result<ObjectKey, Error>;
 
+    /// The value's bytes, where they are stored as they are.
+    #[doc(hidden)]
+    #[inline]
+    fn plain(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Reads an object.
     #[doc(hidden)]
     fn read(fetched: Fetched) -> Result<Self::Output, Error>;
@@ -183,6 +190,11 @@ impl<N: Number> Value for [N] {
     fn write(&self, client: &Arc<Client>, site: u32) -> Result<ObjectKey, Error> {
         let bytes = numbers_as_bytes(self);
         writer::put(client, bytes.len() as u64, site, &[], false, |room, reach| copy_behind(room, bytes, reach))
+    }
+
+    #[inline]
+    fn plain(&self) -> Option<&[u8]> {
+        Some(numbers_as_bytes(self))
     }
 
     fn read(fetched: Fetched) -> Result<Pinned<[N]>, Error> {

@@ -1,25 +1,24 @@
 //! Where new objects are written: leases of the pool and free slots. Leases are sticky: memory of dropped objects is written anew
 //! without asking, as soon as the agent's word says that nothing in it is held any more.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use plasmon_memory::pool::{Draft, WriteRange};
-use plasmon_memory::slot::SlotState;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{Memory, SLOT_BLOCK, SMALL, Short, ToAgent, Value};
+use plasmon_protocol::local::{Memory, SMALL, Short, ToAgent, Value};
 
 use crate::client::{Client, Sender};
 use crate::request::Answer;
 
-/// Used slots that are looked at before a new block is asked for.
-const LOOKS: usize = 4;
-/// New slots that are taken after a look at the oldest used one was in vain: a program that keeps what it puts need not look each time.
-const PATIENCE: u32 = 64;
+mod at_once;
+mod slots;
+
+pub(crate) use at_once::put_at_once;
+use slots::Slots;
 
 /// Objects from this size on are written behind the backing, where that is not there yet. Bytes.
 const AHEAD_FROM: u64 = 8 << 20;
@@ -114,16 +113,7 @@ pub(crate) struct Writer {
     chunks: Vec<Lease>,
     /// One object each.
     singles: Vec<Lease>,
-    /// Slots of a new block that were never used here: the next one and the end.
-    fresh: (u32, u32),
-    /// Slots in use, oldest first, with the generation of their objects.
-    used: VecDeque<ObjectKey>,
-    /// New slots that are taken before a used one is looked at again.
-    patience: u32,
-    /// Used slots that were found free when all were looked through.
-    spare: Vec<ObjectKey>,
-    /// How many slots there were to use since then: those, and new ones.
-    supply: usize,
+    slots: Slots,
 }
 
 /// Room for one object that is not published yet. Dropped without that, it goes back to the agent.
@@ -243,6 +233,12 @@ pub(crate) fn put(
         }
         return publish(client, room, site, contains, hidden);
     }
+    if contains.is_empty()
+        && !hidden
+        && let Some(key) = put_at_once(client, length, site, |room| fill(room, &Reach::all()))
+    {
+        return Ok(key);
+    }
     loop {
         let lacks_slots = {
             // While somebody has the leases the connection stays open, if it is open now.
@@ -250,7 +246,7 @@ pub(crate) fn put(
             let writer = sender.writer();
             if !writer.has_chunk(client, length) {
                 false
-            } else if let Some(key) = writer.free_slot(client) {
+            } else if let Some(key) = writer.slots.free(client) {
                 let put = writer.write(length, |room| fill(room, &Reach::all())).and_then(|memory| {
                     sender.stage(contains)?;
                     sender.push_short(&Short::put(key, memory, site, hidden))
@@ -259,7 +255,7 @@ pub(crate) fn put(
                 if put.is_ok() {
                     writer.count_published();
                 }
-                writer.settle_slot(key, put.is_ok());
+                writer.slots.settle(key, put.is_ok());
                 sender.finish(false);
                 return put.map(|()| key);
             } else {
@@ -312,7 +308,7 @@ pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[Object
 pub(crate) fn settle_slot(client: &Client, key: ObjectKey, used: bool) {
     // As above: whoever is woken by the connection's end.
     if client.alive().is_ok() {
-        client.writer().settle_slot(key, used);
+        client.writer().slots.settle(key, used);
     }
 }
 
@@ -449,7 +445,7 @@ pub(crate) fn slot(client: &Client) -> Result<ObjectKey, Error> {
     loop {
         {
             let mut writer = client.writer();
-            if let Some(key) = writer.free_slot(client) {
+            if let Some(key) = writer.slots.free(client) {
                 return Ok(key);
             }
         }
@@ -464,7 +460,7 @@ fn ask_for_slots(client: &Client) -> Result<(), Error> {
     match pending.wait(client, None) {
         Some(Answer::Slots { first }) => {
             failpoint!("slots_given");
-            client.writer().add_slots(client, first);
+            client.writer().slots.add(client, first);
             Ok(())
         }
         Some(Answer::Refused(error)) => Err(error),
@@ -522,72 +518,4 @@ impl Writer {
         let index = self.singles.iter().position(|single| single.number == number)?;
         Some(self.singles.swap_remove(index))
     }
-
-    #[inline]
-    fn settle_slot(&mut self, key: ObjectKey, used: bool) {
-        let generation = if used { key.generation } else { key.generation.wrapping_sub(1) };
-        self.used.push_back(ObjectKey { generation, ..key });
-    }
-
-    #[inline]
-    fn free_slot(&mut self, client: &Client) -> Option<ObjectKey> {
-        if let Some(key) = self.spare.pop() {
-            return Some(next(key));
-        }
-        let (slot, end) = self.fresh;
-        if self.patience == 0 || slot == end {
-            for _ in 0..LOOKS.min(self.used.len()) {
-                let key = self.used.pop_front()?;
-                if is_free(client, key) {
-                    return Some(next(key));
-                }
-                self.used.push_back(key);
-            }
-            self.patience = PATIENCE;
-        }
-        if slot == end {
-            return self.find_free(client);
-        }
-        self.patience -= 1;
-        self.fresh.0 += 1;
-        let (generation, _) = client.slots.state(slot)?;
-        Some(next(ObjectKey { slot, generation }))
-    }
-
-    /// One of the free among all used slots, which are found where the oldest live long. They are looked through only after half as many
-    /// objects were made, so that each pays for two looks at most; and there are never more than a few times as many slots as objects.
-    #[cold]
-    fn find_free(&mut self, client: &Client) -> Option<ObjectKey> {
-        if self.supply >= self.used.len() / 2 {
-            let Self { used, spare, .. } = self;
-            used.retain(|key| {
-                let free = is_free(client, *key);
-                if free {
-                    spare.push(*key);
-                }
-                !free
-            });
-            self.supply = self.spare.len();
-        }
-        self.spare.pop().map(next)
-    }
-
-    fn add_slots(&mut self, client: &Client, first: u32) {
-        self.supply += SLOT_BLOCK as usize;
-        let (slot, end) = self.fresh;
-        // What is left of the block before is not lost: it waits behind the used ones.
-        self.used.extend((slot..end).filter_map(|slot| Some(ObjectKey { slot, generation: client.slots.read(slot)?.generation })));
-        self.fresh = (first, first + SLOT_BLOCK);
-    }
-}
-
-/// Whether the agent has let go of the slot's last object.
-#[inline]
-fn is_free(client: &Client, key: ObjectKey) -> bool {
-    client.slots.state(key.slot) == Some((key.generation, SlotState::Free))
-}
-
-#[inline]
-fn next(key: ObjectKey) -> ObjectKey {
-    ObjectKey { slot: key.slot, generation: key.generation.wrapping_add(1).max(1) }
 }

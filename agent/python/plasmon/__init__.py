@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Optional
 
-from . import _html, _plasmon, exceptions, state
+from . import _html, _plasmon, actor, exceptions, state
 from ._actor import ActorClass, ActorHandle, get_actor, kill, method
 from ._generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from ._init import init, is_initialized, shutdown
@@ -35,6 +35,7 @@ __all__ = [
     "ObjectRefGenerator",
     "RemoteFunction",
     "RuntimeContext",
+    "actor",
     "available_resources",
     "cancel",
     "cluster_resources",
@@ -94,11 +95,6 @@ class Summary(str):
         return _html.of_text(self)
 
 
-_GROUPS = ("NODE_ADDRESS", "STACK_TRACE", "PID", "REFERENCE_TYPE")
-_ORDERS = ("OBJECT_SIZE", "PID", "REFERENCE_TYPE", "AGE")
-_UNITS = ("B", "KB", "MB", "GB", "AUTO")
-
-
 def memory_summary(
     *,
     group_by: str = "NODE_ADDRESS",
@@ -124,7 +120,7 @@ def memory_summary(
         ValueError: an argument is none of these.
         TypeError: ``num_entries`` is no number.
     """
-    for name, value, known in (("group_by", group_by, _GROUPS), ("sort_by", sort_by, _ORDERS), ("units", units, _UNITS)):
+    for name, value, known in (("group_by", group_by, _plasmon.GROUPS), ("sort_by", sort_by, _plasmon.ORDERS), ("units", units, _plasmon.UNITS)):
         if not isinstance(value, str) or value.upper() not in known:
             raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
     if num_entries is not None and (isinstance(num_entries, bool) or not isinstance(num_entries, int)):

@@ -8,8 +8,9 @@ from typing import Any, Callable, Optional
 
 from . import _init, _plasmon
 from ._generators import yields
+from ._leaving import exit_actor
 from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried, separate
-from ._signature import Takes, takes_of
+from ._signature import signature_of, takes_of, told
 from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
 
@@ -18,6 +19,8 @@ _ASYNC_CONCURRENCY = 1000
 
 #: What an actor can be asked about its methods: their options, by their names.
 _Methods = dict[str, dict[str, Any]]
+#: What a method takes, by its name.
+_Signatures = Callable[[str], Optional[inspect.Signature]]
 
 
 def method(*, num_returns: Any = None, **others: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -43,6 +46,15 @@ def method(*, num_returns: Any = None, **others: Any) -> Callable[[Callable[...,
 METHODS = "__plasmon_methods__"
 
 
+#: Methods that every actor has, as Ray has them: to wait for it, to end it when what was called before is done, and to call a function with
+#: its instance.
+BUILT_IN: dict[str, Callable[..., Any]] = {
+    "__ray_ready__": lambda _actor: True,
+    "__ray_terminate__": lambda _actor: exit_actor(),
+    "__ray_call__": lambda actor, function, *args, **kwargs: function(actor, *args, **kwargs),
+}
+
+
 def methods_of(cls: type) -> _Methods:
     """The methods of a class that can be called from elsewhere, and the options of each."""
     return {
@@ -50,6 +62,13 @@ def methods_of(cls: type) -> _Methods:
         for name, value in inspect.getmembers(cls, callable)
         if not (name.startswith("__") and name not in ("__call__", "__getitem__", "__len__"))
     }
+
+
+def told_methods(cls: type) -> tuple[_Methods, dict[str, inspect.Signature]]:
+    """What an actor tells of its methods: their options, and what they take as far as they say."""
+    methods = methods_of(cls)
+    signatures = {name: _signature_in(cls, name) for name in methods}
+    return methods, {name: told(signature) for name, signature in signatures.items() if signature is not None}
 
 
 def is_async(cls: type) -> bool:
@@ -71,7 +90,7 @@ class ActorClass:
         self._export = export or _plasmon.Exported(functools.partial(_exported, cls))
         self._is_async = is_async(cls)
         #: A metaclass may have its own ways to make an instance.
-        self._takes = _takes_of_method(cls, "__init__", cls.__name__) if type(cls).__call__ is type.__call__ else None
+        self._takes = takes_of(_signature_in(cls, "__init__"), cls.__name__) if type(cls).__call__ is type.__call__ else None
 
     @classmethod
     def _of(cls, actor: type, options: dict[str, Any]) -> ActorClass:
@@ -132,7 +151,7 @@ class ActorClass:
             if options.get("get_if_exists"):
                 return get_actor(options["name"], options.get("namespace"))
             raise
-        return ActorHandle(reference, self._class.__module__, self._class.__qualname__, self._methods, self._class)
+        return ActorHandle(reference, self._class.__module__, self._class.__qualname__, self._methods, functools.partial(_signature_in, self._class))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -163,6 +182,10 @@ def _exported(cls: type) -> Any:
     return cls, _init.namespace(), hidden_files()
 
 
+def _unknown(_method: str) -> None:
+    """Of a handle that says of no method what it takes: its worker does."""
+
+
 class ActorHandle:
     """A handle to an actor. Its methods are called with ``handle.method.remote(..)``, which returns references to their results.
 
@@ -173,8 +196,8 @@ class ActorHandle:
     _module: str
     _qualname: str
     _methods: Optional[_Methods]
-    #: The class itself, in the process that made the actor.
-    _class: Optional[type]
+    #: What a method takes, by its name; ``None`` where that is not known, as it is not told with each handle that is passed on.
+    _signature: _Signatures
 
     def __init__(
         self,
@@ -182,21 +205,22 @@ class ActorHandle:
         module: str,
         qualname: str,
         methods: Optional[_Methods],
-        cls: Optional[type] = None,
+        signature: _Signatures = _unknown,
     ) -> None:
-        self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _class=cls)
+        self.__dict__.update(_reference=reference, _module=module, _qualname=qualname, _methods=methods, _signature=signature)
 
     def __getattr__(self, name: str) -> ActorMethod:
         methods: Optional[_Methods] = self.__dict__["_methods"]
         if methods is None:
-            if name.startswith("__"):
+            if name.startswith("__") and name not in BUILT_IN:
                 raise AttributeError(name)
             # Found by its name alone: it knows what it can do.
             ask = _plasmon.Method(self._reference, f"{self._module}.{self._qualname}.{METHODS}", METHODS, 1, 1, None, "never", None)
-            methods = self.__dict__["_methods"] = _plasmon.get(ask.submit())
-        if name not in methods:
+            methods, signatures = _plasmon.get(ask.submit())
+            self.__dict__.update(_methods=methods, _signature=signatures.get)
+        if name not in methods and name not in BUILT_IN:
             raise AttributeError(f"the actor {self._qualname} has no method {name!r}{near_miss(name, methods)}")
-        made = ActorMethod(self, name, methods[name])
+        made = ActorMethod(self, name, methods.get(name, {"num_returns": 1}))
         # What is called once is called again.
         self.__dict__[name] = made
         return made
@@ -226,7 +250,7 @@ class ActorMethod:
 
     def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
         self._name, self._options = name, options
-        self._qualname, self._class = handle._qualname, handle._class
+        self._qualname, self._signature = handle._qualname, handle._signature
         full = options.get("name", f"{handle._module}.{handle._qualname}.{name}")
         self._reference = handle._reference
         self._module, self._methods = handle._module, handle._methods
@@ -235,7 +259,7 @@ class ActorMethod:
         retry, listed = retried(options)
         returns = num_returns if listed is None else (num_returns, listed)
         most = options.get("max_task_retries")
-        takes = _takes_of_method(handle._class, name, name)
+        takes = takes_of(handle._signature(name), name)
         self.remote = _plasmon.Method(handle._reference, full, name, results, returns, most, retry, takes).submit
 
     #: Calls the method; returns an ``ObjectRef`` to its result, a list of them where ``num_returns`` says so, ``None`` where it is 0, or an
@@ -245,7 +269,7 @@ class ActorMethod:
     def options(self, **options: Any) -> ActorMethod:
         """The same method with other options, for the calls that are made through what is returned: see ``method``."""
         given = checked(options, METHOD_OPTIONS, "a method")
-        handle = ActorHandle(self._reference, self._module, self._qualname, self._methods, self._class)
+        handle = ActorHandle(self._reference, self._module, self._qualname, self._methods, self._signature)
         return ActorMethod(handle, self._name, {**self._options, **given})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -255,10 +279,10 @@ class ActorMethod:
         return f"<method {self._name} of actor {self._qualname}>"
 
 
-def _takes_of_method(cls: Optional[type], name: str, called: str) -> Optional[Takes]:
-    """What a method takes, as far as its class says; ``called`` is its name for people."""
+def _signature_in(cls: type, name: str) -> Optional[inspect.Signature]:
+    """What a method takes, as far as its class says."""
     found = inspect.getattr_static(cls, name, None)
-    return takes_of(found, called, bound=True) if inspect.isfunction(found) else None
+    return signature_of(found, bound=True) if inspect.isfunction(found) else None
 
 
 def _full_name(name: str, namespace: Optional[str]) -> str:

@@ -24,6 +24,8 @@ class Running:
         self._task.add_done_callback(self._end)
 
     def _end(self, task: Any) -> None:
+        # Cancelled before its first step, what it contains was never awaited.
+        self._coroutine.close()
         if task.cancelled():
             self._result.set_exception(asyncio.CancelledError())
         elif task.exception() is not None:

@@ -73,6 +73,11 @@ def become_actor(actor: str, name: str, assigned: dict[str, float]) -> None:
     assign(assigned)
 
 
+def actor() -> Optional[tuple[str, str]]:
+    """The actor that this process is: its id and its full name."""
+    return _actor
+
+
 def assign(assigned: dict[str, float]) -> None:
     """What runs in this worker from now on reserves that."""
     global _assigned

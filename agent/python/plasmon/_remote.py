@@ -11,7 +11,7 @@ from . import _init, _plasmon
 from ._actor import ActorClass
 from ._generators import ObjectRefGenerator, yields
 from ._options import ONE_CPU, TASK_OPTIONS, assigned, checked, reserve, retried
-from ._signature import takes_of
+from ._signature import signature_of, takes_of
 from ._sites import hidden_files
 
 _T = TypeVar("_T")
@@ -49,7 +49,7 @@ class RemoteFunction(Generic[_Outcome]):
             num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1,
             # Most calls say but this.
             num_returns if listed is None and reserved == ONE_CPU else (num_returns, listed, reserved),
-            takes_of(function, function.__name__),
+            takes_of(signature_of(function), function.__name__),
         )
         self.remote = self._task.submit
 

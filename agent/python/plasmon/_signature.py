@@ -11,10 +11,22 @@ Takes = tuple[int, int, Optional[frozenset[str]], Callable[..., Any]]
 
 #: As many as anybody gives.
 _ANY = 1 << 30
+#: A default value's text, in characters.
+_LONGEST = 100
 
 
-def takes_of(function: Callable[..., Any], name: str, *, bound: bool = False) -> Optional[Takes]:
-    """What a function takes; a method without its instance, where ``bound`` says so. ``None`` where it does not say.
+class _Told:
+    """A default value, as it is shown."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def signature_of(function: Callable[..., Any], *, bound: bool = False) -> Optional[inspect.Signature]:
+    """What a function says that it takes; a method without its instance, where ``bound`` says so. ``None`` where it does not say.
 
     What wraps another function takes what its own code says; what names a signature that is not its code's is asked by nobody.
     """
@@ -25,10 +37,27 @@ def takes_of(function: Callable[..., Any], name: str, *, bound: bool = False) ->
     except (TypeError, ValueError):
         return None
     parameters = list(signature.parameters.values())
-    kinds = inspect.Parameter
-    if bound and parameters and parameters[0].kind is not kinds.VAR_POSITIONAL:
+    if bound and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
         signature = signature.replace(parameters=parameters[1:])
-        parameters = parameters[1:]
+    return signature
+
+
+def told(signature: inspect.Signature) -> inspect.Signature:
+    """The same for whoever is elsewhere: it pickles, whatever its annotations and default values are."""
+    empty = inspect.Parameter.empty
+    parameters = [
+        each.replace(annotation=empty, default=empty if each.default is empty else _Told(repr(each.default)[:_LONGEST]))
+        for each in signature.parameters.values()
+    ]
+    return inspect.Signature(parameters)
+
+
+def takes_of(signature: Optional[inspect.Signature], name: str) -> Optional[Takes]:
+    """How a call of what has that signature is checked; ``name`` is its name for people."""
+    if signature is None:
+        return None
+    parameters = list(signature.parameters.values())
+    kinds = inspect.Parameter
     various = {parameter.kind for parameter in parameters}
     ordered = [each for each in parameters if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]

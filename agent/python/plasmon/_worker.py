@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import pickle
@@ -14,10 +15,11 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Optional, Union
 
 from . import _init, _logs, _node, _plasmon, _sites
-from ._actor import METHODS, is_async, methods_of
+from ._actor import BUILT_IN, METHODS, is_async, told_methods
+from ._leaving import leave
 from ._options import ONE_CPU
 from ._pickling import encode
-from .exceptions import TaskError
+from .exceptions import Parts, TaskError
 
 #: What an exception may take, pickled; beyond it only its text is sent.
 _MAX_EXCEPTION = 12 << 10
@@ -95,9 +97,10 @@ class Handler:
     def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any], turn: Any) -> Union[tuple[Any, ...], Iterator[Any]]:
         """Calls a method; its results. Where several run side by side, ``turn`` passes on as soon as it begins."""
         if payload[4] == METHODS:
-            return (methods_of(type(instance)),)
+            return (told_methods(type(instance)),)
         num_returns, args, kwargs = _arguments(payload, objects)
-        method = getattr(instance, payload[4])
+        built_in = BUILT_IN.get(payload[4])
+        method = functools.partial(built_in, instance) if built_in else getattr(instance, payload[4])
         del objects, payload
 
         def value() -> Any:
@@ -170,7 +173,7 @@ class Handler:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="plasmon-asyncio", daemon=True).start()
+                threading.Thread(target=_run_forever, args=(self._loop,), name="plasmon-asyncio", daemon=True).start()
         running, watch = Running(self._loop, coroutine), None
         try:
             with _node.in_this_task():
@@ -189,7 +192,9 @@ class Handler:
 
     def describe(self, error: BaseException) -> tuple[str, bytes, bool]:
         """An exception as text, with its traceback as a pickle of ``(exception, traceback)``, which is empty where it does not pickle, and
-        whether it is worth a retry."""
+        whether it is worth a retry. Does not return where an actor leaves."""
+        if isinstance(error, SystemExit) and _node.actor() is not None:
+            leave(error)
         listed = self._unlisted.__dict__.pop("error", None) is not error
         remote = "".join(traceback.format_exception(type(error), error, _shown(error.__traceback__)))
         message = f"{type(error).__name__}: {error}"
@@ -199,7 +204,7 @@ class Handler:
             remote = remote[: _MAX_TRACEBACK // 2] + "\n[...]\n" + remote[-_MAX_TRACEBACK // 2 :]
         bare = error.with_traceback(None)
         bare.__cause__ = bare.__context__ = None
-        for described in (bare, None):
+        for described in (bare, Parts(bare), None):
             try:
                 first, pieces, parts = encode((described, remote))
                 value = b"".join([first, *pieces])
@@ -210,6 +215,13 @@ class Handler:
             if not parts and len(value) <= _MAX_EXCEPTION:
                 return message[:4000], value, listed
         return f"{message}\n{remote}"[:4000], b"", listed
+
+
+def _run_forever(loop: Any) -> None:
+    """Runs an event loop, whatever its tasks raise: a ``SystemExit`` of one that a call has started comes to whoever awaits it, too."""
+    while True:
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            loop.run_forever()
 
 
 #: A generator has ended: a coroutine cannot say so by an exception.

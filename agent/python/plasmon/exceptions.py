@@ -102,7 +102,8 @@ class TaskError(PlasmonError):
     _told: Optional[tuple[Optional[BaseException], str, str, int, str]] = None
 
     def __reduce__(self) -> Any:
-        return _task_error, self._told or (None, "", "", 0, str(self))
+        cause, *rest = self._told or (None, "", "", 0, str(self))
+        return _task_error, (Parts(cause) if cause is not None and not _is_made_of_its_args(cause) else cause, *rest)
 
     def __str__(self) -> str:
         return self._told[4] if self._told else str(self.args[0]) if self.args else ""
@@ -238,6 +239,35 @@ _HINTS = {
     "invalid": "",
 }
 
+class Parts:
+    """Pickles an exception whose class does not take its ``args``, as many have it that make their message themselves. It comes back as
+    the exception, which is put together without a call of its class."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> Any:
+        return _put_together, (type(self._error), self._error.args, self._error.__dict__)
+
+
+def _put_together(cls: type[BaseException], args: tuple[Any, ...], fields: dict[str, Any]) -> BaseException:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+def _is_made_of_its_args(error: BaseException) -> bool:
+    reduced = error.__reduce__()
+    if not isinstance(reduced, tuple) or reduced[0] is not type(error):
+        return True
+    try:
+        type(error)(*reduced[1])
+    except Exception:
+        return False
+    return True
+
+
 #: They would end who gets them.
 _ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
@@ -265,7 +295,9 @@ def _task_error(cause: Optional[BaseException], remote: str, name: str, pid: int
     if isinstance(cause, TaskError):
         # It was passed on: by a task that got it from another.
         return cause
-    text = message or f"{type(cause).__name__}: {cause}\n\nraised by {name} in worker {pid}:\n{remote}"
+    # Without the exception there is its text; the traceback belongs to it as well.
+    text = f"{message}\n\n{remote}" if cause is None and remote and remote not in message else message
+    text = text or f"{type(cause).__name__}: {cause}\n\nraised by {name} in worker {pid}:\n{remote}"
     made = None
     if cause is not None and not isinstance(cause, _ENDS):
         try:

@@ -27,7 +27,9 @@ mod worker;
 /// The native half of the package `plasmon`.
 #[pyo3::pymodule]
 mod _plasmon {
+    use plasmon_protocol::report::{GroupBy, SortBy, Units};
     use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
 
     #[pymodule_export]
     use crate::command::run_command;
@@ -52,10 +54,14 @@ mod _plasmon {
     #[pymodule_export]
     use crate::wait::wait;
     #[pymodule_export]
-    use crate::worker::run_as;
+    use crate::worker::{exit_actor, run_as};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let report = [("GROUPS", GroupBy::WORDS), ("ORDERS", SortBy::WORDS), ("UNITS", Units::WORDS)];
+        for (name, words) in report {
+            module.add(name, PyTuple::new(module.py(), words)?)?;
+        }
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use plasmon::Error;
+use plasmon::{Error, ObjectId};
 use plasmon::binding::{Argument, Call, Connection, Content, Failure, Reach, Runner, SiteKind, Work, become_what_was_started};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
+use crate::connection::current;
 use crate::error::OrRaise;
 use crate::exports::{Exports, Loaded};
 use crate::value;
@@ -24,6 +25,15 @@ pub(crate) fn run_as(py: Python<'_>, boot: &str, handler: Option<Py<PyAny>>) -> 
 
 /// Names of calls whose places are kept.
 const MAX_PLACES: usize = 1024;
+
+/// Ends the actor that this worker is; see `plasmon.actor.exit_actor`. `place` is that of the program which wants it. Returns where the agent
+/// does not end this process, because it has ended itself.
+#[pyfunction]
+pub(crate) fn exit_actor(py: Python<'_>, id: [u8; 16], place: &Bound<'_, PyAny>) -> PyResult<()> {
+    let connection = current(py)?;
+    let site = told_site(&connection, SiteKind::ActorCall, place)?;
+    py.detach(|| connection.exit_actor(ObjectId(id).key(), site)).or_raise(py)
+}
 
 /// Runs functions with the handler, an object of `plasmon._worker`.
 struct Interpreter {

@@ -549,3 +549,30 @@ def test_who_names_a_signature_that_is_not_its_codes_takes_what_the_code_takes()
 
     takes_any.__signature__ = inspect.signature(sleeps)  # type: ignore[attr-defined]
     assert plasmon.get(plasmon.remote(takes_any).remote(1, 2), timeout=PATIENCE) == (1, 2)
+
+
+def test_calls_of_an_actor_that_was_found_are_checked_before_they_are_sent(agent: dict[str, Any]) -> None:
+    class Odd:
+        """Its default value and its annotation mean nothing elsewhere."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def take(self, first: "Missing", second: Any = object(), *, third: Any) -> tuple[Any, Any]:  # type: ignore[name-defined]
+            return first, third
+
+        def any(self, *args: Any, **kwargs: Any) -> int:
+            return len(args) + len(kwargs)
+
+    odd = plasmon.remote(Odd).options(name="odd").remote()
+    found = plasmon.get_actor("odd")
+    for actor in (odd, found):
+        with pytest.raises(TypeError, match=r"take\.remote\(\): missing a required .*'third'\nhint: it takes \(first.*, second.*= ?<object object.*, \*, third"):
+            actor.take.remote(1)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'fourth'"):
+            actor.take.options(num_returns=2).remote(1, third=3, fourth=4)
+        assert plasmon.get(actor.take.remote(1, third=3)) == (1, 3)
+        assert plasmon.get(actor.any.remote(1, 2, x=3)) == 3
+    # It goes on as it does without: who gets the handle learns of it from the worker.
+    with pytest.raises(plasmon.exceptions.TaskError, match="'third'"):
+        plasmon.get(handed(found).take.remote(1))

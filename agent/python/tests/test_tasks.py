@@ -131,6 +131,45 @@ def test_a_tasks_exception_keeps_its_own_fields() -> None:
     assert not isinstance(error, SystemExit) and isinstance(error.cause, SystemExit) and "raised by" in str(error)
 
 
+class Missing(Exception):
+    """Is not made of its ``args``."""
+
+    def __init__(self, what: str, *, where: str) -> None:
+        super().__init__(f"{what} is not in {where}")
+        self.what = what
+
+
+def test_an_exception_that_makes_its_own_message_keeps_its_class() -> None:
+    class Local(Missing):
+        pass
+
+    @plasmon.remote
+    def search(local: bool) -> None:
+        raise (Local if local else Missing)("it", where="here")
+
+    with pytest.raises(Missing, match="it is not in here") as caught:
+        # Through another task.
+        plasmon.get(add.remote(search.remote(False)))
+    assert isinstance(caught.value, plasmon.exceptions.TaskError) and caught.value.what == "it"
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(again, Missing) and again.what == "it" and isinstance(again.cause, Missing) and str(again) == str(caught.value)
+    with pytest.raises(plasmon.exceptions.TaskError, match="it is not in here") as caught_local:
+        plasmon.get(add.remote(search.remote(True)))
+    assert type(caught_local.value.cause).__name__ == "Local" and "in search" in str(caught_local.value)
+
+
+def test_an_exception_that_does_not_pickle_is_its_text_and_its_traceback() -> None:
+    @plasmon.remote
+    def fail() -> None:
+        error = ValueError("what it holds stays")
+        error.lock = threading.Lock()  # type: ignore[attr-defined]
+        raise error
+
+    with pytest.raises(plasmon.exceptions.TaskError, match="what it holds stays") as caught:
+        plasmon.get(fail.remote())
+    assert caught.value.cause is None and "in fail" in str(caught.value) and __file__ in str(caught.value)
+
+
 def test_exceptions_that_are_listed_are_worth_a_retry(tmp_path: Path) -> None:
     @plasmon.remote(max_retries=3, retry_exceptions=[OSError])
     def flaky(file: str, kind: type[BaseException]) -> int:
@@ -543,9 +582,6 @@ def test_a_coroutine_that_runs_is_cancelled_as_coroutines_are(tmp_path: Path) ->
                 self.told.append("cleared up")
                 raise
 
-        async def leave(self) -> None:
-            raise SystemExit("it leaves")
-
         async def what_was_told(self) -> list[str]:
             return self.told
 
@@ -557,10 +593,6 @@ def test_a_coroutine_that_runs_is_cancelled_as_coroutines_are(tmp_path: Path) ->
         plasmon.get(running)
     until("one was told", lambda: plasmon.get(waits.what_was_told.remote()) == ["cancelled", "cleared up"])
     assert plasmon.wait([beside], timeout=0)[0] == []
-    # One that would end the loop ends alone.
-    with pytest.raises(plasmon.exceptions.TaskError, match="it leaves"):
-        plasmon.get(waits.leave.remote())
-    assert plasmon.get(waits.what_was_told.remote()) == ["cancelled", "cleared up"]
 
     @plasmon.remote
     async def sleeps(begun: str, ended: str) -> None:

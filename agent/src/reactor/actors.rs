@@ -31,13 +31,15 @@ pub(super) enum End {
     Killed,
     /// At once, because its job is over: no misfortune.
     Over,
+    /// At once, because its own code wants it so.
+    Left,
 }
 
 impl End {
     fn event(self) -> (EventKind, Severity, &'static str) {
         match self {
             Self::Killed => (EventKind::ActorDied, Severity::Warning, "died"),
-            Self::Unreferenced | Self::Over => (EventKind::ActorEnded, Severity::Info, "ended"),
+            Self::Unreferenced | Self::Over | Self::Left => (EventKind::ActorEnded, Severity::Info, "ended"),
         }
     }
 }
@@ -293,6 +295,10 @@ impl Core {
     ) -> Result<(), Violation> {
         self.must_be_handle(key)?;
         let place = self.sites.get(self.site_from(from, site)).short();
+        if no_restart && self.worker_of(key) == Some(from) {
+            self.end_actor(key, &format!("it exited by itself at {place}"), End::Left, out);
+            return Ok(());
+        }
         let cause = format!("killed by process {} at {place}", self.pid(from));
         if !no_restart && self.can_restart(key) {
             self.kill_worker_of(key, &cause, out);
@@ -387,7 +393,7 @@ impl Core {
         self.dismissed.insert(worker);
         match end {
             End::Unreferenced => out.send(worker, &ToClient::Exit),
-            End::Killed | End::Over => out.kill(worker),
+            End::Killed | End::Over | End::Left => out.kill(worker),
         }
     }
 

@@ -264,11 +264,15 @@ impl Core {
         actor.and_then(|actor| self.tasks.get(&actor.constructor)).is_some_and(|task| task.retries_left > 0)
     }
 
+    /// The worker that is an actor, or is about to be.
+    pub(super) fn worker_of(&self, key: ObjectKey) -> Option<ProcessId> {
+        let actor = self.actors.get(&key)?;
+        actor.worker.or_else(|| self.tasks.get(&actor.constructor)?.worker)
+    }
+
     /// Ends the worker of an actor that may be made anew. One that is not made yet has none, and stays as it is.
     pub(super) fn kill_worker_of(&mut self, key: ObjectKey, cause: &str, out: &mut impl Outbox) {
-        let Some(actor) = self.actors.get(&key) else { return };
-        let constructs = || self.tasks.get(&actor.constructor).and_then(|task| task.worker);
-        let Some(worker) = actor.worker.or_else(constructs) else { return };
+        let Some((actor, worker)) = self.actors.get(&key).zip(self.worker_of(key)) else { return };
         let message = format!("the worker of actor {} is {cause}, to be made anew", actor.title());
         let pid = self.pid(worker);
         self.event(EventKind::Notice, Severity::Warning, Some(pid), message);

@@ -131,15 +131,34 @@ impl<T> Biased<T> {
     /// Waits until no other thread has the value. For ever, when this one has.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
-        match self.by_seat() {
+        match self.guard_by_seat() {
             Some(guard) => guard,
             None => self.by_turns(),
         }
     }
 
+    /// Runs `with` on the value, if this thread has a seat and is not inside: what it would have to wait for is left to [`Biased::lock`].
+    #[inline(always)]
+    pub fn by_seat<R>(&self, with: impl FnOnce(&mut T) -> Option<R>) -> Option<R> {
+        /// Ends it, also when `with` panics.
+        struct Inside(*const Seat);
+        impl Drop for Inside {
+            #[inline]
+            fn drop(&mut self) {
+                // SAFETY: this thread's, which remembers it for as long as it is inside.
+                unsafe { (*self.0).leave() }
+            }
+        }
+        let inside = Inside(self.enter()?);
+        // SAFETY: this thread is inside the seat, so it has the value alone.
+        let done = with(unsafe { &mut *self.value.get() });
+        drop(inside);
+        done
+    }
+
     /// The value, unless any thread has it at this moment.
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
-        if let Some(guard) = self.by_seat() {
+        if let Some(guard) = self.guard_by_seat() {
             return Some(guard);
         }
         let mut turns = match self.turns.try_lock() {
@@ -156,12 +175,16 @@ impl<T> Biased<T> {
         *self.seats.get_or_init(barrier::register)
     }
 
-    #[inline]
-    fn by_seat(&self) -> Option<Guard<'_, T>> {
+    /// This thread's seat, which it is inside now.
+    #[inline(always)]
+    fn enter(&self) -> Option<*const Seat> {
         // A thread that ends takes turns.
-        let seat = SEATS.try_with(|seats| seats.at(self.serial).filter(|seat| seat.enter()).map_or(ptr::null(), ptr::from_ref));
-        let seat = seat.unwrap_or(ptr::null());
-        (!seat.is_null()).then(|| Guard { lock: self, seat, turns: None })
+        SEATS.try_with(|seats| seats.at(self.serial).filter(|seat| seat.enter()).map(ptr::from_ref)).ok().flatten()
+    }
+
+    #[inline]
+    fn guard_by_seat(&self) -> Option<Guard<'_, T>> {
+        self.enter().map(|seat| Guard { lock: self, seat, turns: None })
     }
 
     #[cold]
@@ -173,6 +196,14 @@ impl<T> Biased<T> {
             seat.wait_until_left();
         }
         self.guard(turns)
+    }
+
+    /// A thread ends its turn: its next one may be by a seat.
+    #[cold]
+    fn end(&self, mut turns: MutexGuard<'_, Turns>) {
+        if turns.row >= turns.earned && self.has_seats() {
+            turns.grant(self.serial);
+        }
     }
 
     fn guard<'a>(&'a self, mut turns: MutexGuard<'a, Turns>) -> Guard<'a, T> {
@@ -207,11 +238,10 @@ impl Turns {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        match &mut self.turns {
+        match self.turns.take() {
             // SAFETY: this thread's, which remembers it for as long as it is inside.
             None => unsafe { (*self.seat).leave() },
-            Some(turns) if turns.row >= turns.earned && self.lock.has_seats() => turns.grant(self.lock.serial),
-            Some(_) => {}
+            Some(turns) => self.lock.end(turns),
         }
     }
 }

@@ -86,10 +86,16 @@ impl<T> Counted<T> {
     /// The first one.
     #[inline]
     pub fn new(value: T) -> Self {
+        Self::of(|| value)
+    }
+
+    /// The first one, of a value that is made where it is to stay.
+    #[inline(always)]
+    pub fn of(make: impl FnOnce() -> T) -> Self {
         const { Self::FITS };
         let inner = take().cast::<Inner<T>>();
         // SAFETY: a piece of this one's own, large enough and aligned.
-        unsafe { inner.write(Inner { count: AtomicUsize::new(1), value }) };
+        unsafe { inner.write(Inner { count: AtomicUsize::new(1), value: make() }) };
         Self { inner, kind: PhantomData }
     }
 

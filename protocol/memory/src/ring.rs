@@ -144,18 +144,23 @@ impl Producer {
     /// that was written before it has reached the cache.
     #[inline]
     pub fn push_short(&mut self, short: &Short) -> bool {
-        let from = index(self.pushed, self.data.len());
-        let Some(window) = self.data.window(from).filter(|_| self.known_free() >= WINDOW as u64) else { return self.push_encoded(short) };
-        let mut room = Slip { window, end: PREFIX };
-        short.write(&mut room);
-        failpoint!("mid_ring_write");
-        let Slip { window, end } = room;
-        #[expect(clippy::cast_possible_truncation, reason = "at most the window")]
-        window.write_u32(0, (end - PREFIX) as u32);
-        failpoint!("before_publication");
-        self.pushed = self.pushed.wrapping_add(end as u64);
-        self.head.store(self.pushed, Ordering::Release);
-        true
+        match self.berth() {
+            Some(berth) => {
+                berth.push(short);
+                true
+            }
+            None => self.push_encoded(short),
+        }
+    }
+
+    /// Room for one message that [`Producer::push_short`] would publish. `None` where the ring comes round, or may be full.
+    #[inline]
+    pub fn berth(&mut self) -> Option<Berth<'_>> {
+        if self.known_free() < WINDOW as u64 {
+            return None;
+        }
+        let window = self.data.window(index(self.pushed, self.data.len()))?;
+        Some(Berth { window, head: &self.head, pushed: &mut self.pushed })
     }
 
     /// Where the ring comes round, or may be full.
@@ -183,6 +188,7 @@ impl Producer {
     }
 
     /// Bytes that fit now, of which each message takes 4 more than it has. 0 when the consumer wrote nonsense.
+    #[inline]
     pub fn free(&mut self) -> u64 {
         self.drained = acquire(&self.tail);
         self.known_free()
@@ -201,6 +207,7 @@ impl Producer {
     }
 
     /// The ring's size, bytes.
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.data.len()
     }
@@ -213,6 +220,35 @@ impl Producer {
     /// Bytes published since the begin.
     pub fn pushed(&self) -> u64 {
         self.pushed
+    }
+}
+
+/// Room for one short message.
+pub struct Berth<'a> {
+    window: Window<'a>,
+    head: &'a AtomicU64,
+    pushed: &'a mut u64,
+}
+
+impl Berth<'_> {
+    /// Publishes the message there.
+    #[inline(always)]
+    pub fn push(self, short: &Short) {
+        let mut room = Slip { window: self.window, end: PREFIX };
+        short.write(&mut room);
+        failpoint!("mid_ring_write");
+        let Slip { window, end } = room;
+        #[expect(clippy::cast_possible_truncation, reason = "at most the window")]
+        window.write_u32(0, (end - PREFIX) as u32);
+        failpoint!("before_publication");
+        *self.pushed = self.pushed.wrapping_add(end as u64);
+        self.head.store(*self.pushed, Ordering::Release);
+    }
+}
+
+impl std::fmt::Debug for Berth<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Berth").field("pushed", &self.pushed).finish_non_exhaustive()
     }
 }
 

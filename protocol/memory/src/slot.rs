@@ -80,6 +80,7 @@ const BARRIER: u32 = 1 << 31;
 
 impl AgentRest {
     /// An unknown number means: ring.
+    #[inline]
     #[must_use]
     pub fn state(self) -> AgentState {
         match self.0 & 3 {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plasmon::{ObjectRef, Pinned, get as fetch, put as store};
 
 use crate::daemon::{Daemon, rest};
+use crate::floor::Barest;
 use crate::sample::{each, in_turns};
 use crate::shared::{copy, resident, source};
 use crate::table::{Goal, Unit};
@@ -37,7 +38,8 @@ fn small(bench: &mut Bench) -> Outcome<()> {
     let source = source(64);
     let mut shared = resident(64 * BURST as u64)?;
     let head = AtomicU64::new(0);
-    let [put, floor] = in_turns([&mut || burst(&source, BURST), &mut || {
+    let mut barest = Barest::start(64, BURST)?;
+    let [put, barest, floor] = in_turns([&mut || burst(&source, BURST), &mut || barest.burst(&source, BURST), &mut || {
         rest();
         each(BURST, || {
             for turn in 0..BURST as u64 {
@@ -48,6 +50,8 @@ fn small(bench: &mut Bench) -> Outcome<()> {
         })
     }])?;
     bench.table.row("put 64 B, burst", &put, Unit::Nanoseconds, Some(("bump + copy + release store", &floor)), Goal::Ratio(5.0));
+    let beside = Some(("the barest program that tells a reader of each", &barest));
+    bench.table.row("the same, beside the barest that the design allows", &put, Unit::Nanoseconds, beside, Goal::Open);
     let [both] = in_turns([&mut || {
         each(SUSTAINED, || {
             for _ in 0..SUSTAINED {

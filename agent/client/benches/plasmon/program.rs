@@ -11,7 +11,7 @@ use plasmon_memory::process::Pidfd;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::daemon::Daemon;
-use crate::shared::source;
+use crate::shared::{copy, resident, source};
 use crate::tasks::nothing;
 use crate::{Outcome, ROLE};
 
@@ -30,15 +30,18 @@ pub(crate) enum Order {
     Change,
     /// Submit a task; then get all the results.
     Task,
+    /// Copy as a put does, and no more: for the floor of what others do at once.
+    Copy,
 }
 
-const WORDS: [(&str, Order); 6] = [
+const WORDS: [(&str, Order); 7] = [
     ("hold", Order::Hold),
     ("put", Order::Put),
     ("put-drop", Order::PutDrop),
     ("get", Order::Get),
     ("change", Order::Change),
     ("task", Order::Task),
+    ("copy", Order::Copy),
 ];
 
 impl fmt::Display for Order {
@@ -130,6 +133,15 @@ pub(crate) fn together(programs: &mut [Program], order: Order, count: usize) -> 
     Ok(end.saturating_sub(begin) as f64 / (count * programs.len()) as f64)
 }
 
+/// The same of the first programs alone, while the last one copies so many times.
+pub(crate) fn together_beside(programs: &mut [Program], order: Order, count: usize, beside: usize) -> Outcome<f64> {
+    let (last, programs) = programs.split_last_mut().ok_or("no programs")?;
+    last.tell(Order::Copy, beside)?;
+    let took = together(programs, order, count);
+    last.answer()?;
+    took
+}
+
 /// What a re-executed benchmark does as a program.
 pub(crate) fn run() -> ExitCode {
     match obey() {
@@ -144,6 +156,7 @@ pub(crate) fn run() -> ExitCode {
 fn obey() -> Outcome<()> {
     plasmon::init()?;
     let source = source(64);
+    let mut memory = resident(64 << 12)?;
     let mut held: Vec<ObjectRef<[u8]>> = Vec::new();
     let mut next = 0;
     println!("0 0");
@@ -180,6 +193,7 @@ fn obey() -> Outcome<()> {
                 let results = (0..count).map(|_| nothing.remote()).collect::<Result<Vec<_>, _>>()?;
                 results.iter().try_for_each(|result| get(result).map(drop))?;
             }
+            Order::Copy => (0..count).try_for_each(|_| copy(&mut memory, black_box(&source)))?,
         }
         println!("{begin} {}", now_ns());
         drop(until_answered);

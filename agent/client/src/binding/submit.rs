@@ -1,6 +1,7 @@
 //! Tasks and actors of functions by name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, ObjectKey};
@@ -292,6 +293,19 @@ impl Connection {
     /// The agent is gone.
     pub fn kill(&self, actor: &Reference, no_restart: bool, site: u32) -> Result<(), Error> {
         self.client.push_urgent(&ToAgent::KillActor { actor: actor.handle.key_on(&self.client)?, no_restart, site })
+    }
+
+    /// Ends the actor that this worker is, for good: of what it was sent nothing more begins in the thread that calls this. Returns when the
+    /// agent has ended instead.
+    ///
+    /// # Errors
+    /// The agent is gone already.
+    pub fn exit_actor(&self, actor: ObjectKey, site: u32) -> Result<(), Error> {
+        self.client.push_urgent(&ToAgent::KillActor { actor, no_restart: true, site })?;
+        while self.client.alive().is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// Cancels what makes an object, see [`crate::cancel`].

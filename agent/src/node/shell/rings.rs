@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plasmon_memory::ring::{Frames, TO_AGENT, max_message};
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::local::{self, ToAgent};
+use plasmon_protocol::local::{self, Short};
 
 use super::Shell;
 use crate::reactor::Violation;
@@ -68,7 +68,10 @@ impl Shell {
                 let mut frames = Frames::new(&bytes[from..], max_message(TO_AGENT));
                 let messages = frames.by_ref().map(|frame| {
                     let frame = frame.map_err(|error| Violation(error.to_string()))?;
-                    local::decode::<ToAgent<'_>>("it", frame).map_err(|error| Violation(error.to_string()))
+                    match Short::read(frame) {
+                        Some(message) => Ok(message),
+                        None => local::decode("it", frame).map_err(|error| Violation(error.to_string())),
+                    }
                 });
                 let result = self.core.on_messages(process, messages, &mut self.effects);
                 rest = frames.rest().len();

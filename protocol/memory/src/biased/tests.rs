@@ -10,7 +10,12 @@ fn settle(lock: &Biased<u64>) -> u64 {
     for _ in 0..times {
         *lock.lock() += 1;
     }
-    assert!(!lock.has_seats() || lock.by_seat().is_some());
+    assert!(!lock.has_seats() || lock.guard_by_seat().is_some());
+    // As by a guard; inside it nobody enters again, and a panic leaves it.
+    assert!(!lock.has_seats() || lock.by_seat(|_| Some(lock.by_seat(|_| Some(())).is_none())) == Some(true));
+    let panics = std::panic::AssertUnwindSafe(|| lock.by_seat(|_| -> Option<()> { panic!("inside") }));
+    assert!(!lock.has_seats() || std::panic::catch_unwind(panics).is_err());
+    assert!(!lock.has_seats() || lock.by_seat(|_| Some(())).is_some());
     times.into()
 }
 
@@ -21,7 +26,7 @@ fn who_takes_it_often_has_a_seat_until_another_comes() {
     assert!(lock.try_lock().is_some());
     let other = Arc::clone(&lock);
     thread::spawn(move || *other.lock() += 1).join().unwrap();
-    assert!(lock.by_seat().is_none(), "a seat that was taken away");
+    assert!(lock.guard_by_seat().is_none(), "a seat that was taken away");
     let times = first + 1 + settle(&lock);
     assert_eq!(*lock.lock(), times);
 }
