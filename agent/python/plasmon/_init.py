@@ -246,6 +246,8 @@ def namespace() -> str:
 def be_worker() -> None:
     """In a worker: its connection is its own, and what is forked from it has none."""
     _state["pid"] = os.getpid()
+    # It says why it leaves after whatever else is done then.
+    atexit.unregister(_at_exit)
 
 
 def join_namespace(name: str) -> None:

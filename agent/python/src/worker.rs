@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use plasmon::{Error, ObjectId};
 use plasmon::binding::{Argument, Call, Connection, Content, Failure, Reach, Runner, SiteKind, Work, become_what_was_started};
+use plasmon::{Error, ObjectId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
