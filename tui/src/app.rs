@@ -296,6 +296,8 @@ impl App {
                 let text = if refusal.hint.is_empty() { refusal.message } else { format!("{} · {}", refusal.message, refusal.hint) };
                 if let Some(id) = refusal.id {
                     self.subscriptions.refuse(id, &text);
+                    // What was there before is not what was asked for now.
+                    self.live.forget(id);
                     if let Some(Slot::Sheet(number)) = self.subscriptions.slot(id) {
                         self.drop_sheet(number);
                     }

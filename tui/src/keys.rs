@@ -317,26 +317,26 @@ pub fn footer(contexts: &[Context], can: impl Fn(Action) -> bool) -> impl Iterat
     first_keys(contexts).filter(move |row| !row.label.is_empty() && can(row.action)).map(|row| (row.key, row.label))
 }
 
-/// One row for each action of these contexts, in their order: what the palette offers.
+/// One row for each action that can be reached in these contexts, in their order: what the palette offers.
 pub fn first_keys(contexts: &[Context]) -> impl Iterator<Item = &'static Binding> {
-    contexts.iter().flat_map(|context| {
-        BINDINGS
-            .iter()
-            .enumerate()
-            .filter(move |(_, row)| row.context == *context)
-            .filter(|(at, row)| *at == 0 || !same(&BINDINGS[at - 1], row))
-            .map(|(_, row)| row)
-    })
+    let mut last: Option<&Binding> = None;
+    reached(contexts).filter(move |row| !last.replace(row).is_some_and(|last| same(last, row)))
+}
+
+/// The rows whose keys no narrower context takes.
+fn reached(contexts: &[Context]) -> impl Iterator<Item = &'static Binding> {
+    let rows = contexts.iter().flat_map(|context| BINDINGS.iter().filter(|row| row.context == *context));
+    rows.filter(|row| action(contexts, row.key) == Some(row.action))
 }
 
 fn same(left: &Binding, right: &Binding) -> bool {
     left.context == right.context && left.action == right.action
 }
 
-/// All keys of a row's action in its context, as the help shows them.
+/// The keys of a row's action that lead to it in these contexts, as the help shows them.
 #[must_use]
-pub fn keys_of(row: &Binding) -> String {
-    let keys: Vec<String> = BINDINGS.iter().filter(|other| same(row, other)).map(|other| other.key.to_string()).collect();
+pub fn keys_of(contexts: &[Context], row: &Binding) -> String {
+    let keys: Vec<String> = reached(contexts).filter(|other| same(row, other)).map(|other| other.key.to_string()).collect();
     keys.join(" ")
 }
 
@@ -376,6 +376,18 @@ mod tests {
                 assert_eq!(action(contexts, row.key), Some(row.action), "{page:?} {}", row.key);
             }
         }
+    }
+
+    #[test]
+    fn a_recording_takes_keys_of_the_place_and_says_so() {
+        let contexts = [&[Context::Replay], Route::root(Page::References).contexts()].concat();
+        for row in first_keys(&contexts) {
+            assert_eq!(action(&contexts, row.key), Some(row.action), "{}", row.key);
+        }
+        let back = BINDINGS.iter().find(|row| row.action == Action::Back).unwrap();
+        assert_eq!(keys_of(&contexts, back), "Esc h Backspace", "the arrow goes back a second");
+        assert_eq!(keys_of(&contexts[1..], back), "Esc h ← Backspace");
+        assert!(!first_keys(&contexts).any(|row| row.action == Action::Freeze), "space plays");
     }
 
     #[test]

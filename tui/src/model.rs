@@ -12,6 +12,7 @@ pub mod window;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alert::Alert;
 use plasmon_protocol::record::{NodeRow, StoreRow};
 use plasmon_protocol::stream::{Body, Detail, Frame, Rows};
 
@@ -64,6 +65,8 @@ pub struct Merged {
     pub reading: Option<(u64, u64)>,
     /// Agents that are lost and had told nothing of it before, by their numbers.
     pub missing: Vec<usize>,
+    /// What is wrong with each one's storage and memory, with its node's name; told of the stores.
+    pub alarms: Vec<Alert>,
 }
 
 /// The replica.

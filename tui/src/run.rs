@@ -71,7 +71,7 @@ pub async fn run<L: Link, S: Screen>(
                 Effect::Copy(text) => screen.copy(&text)?,
                 Effect::Mouse(on) => screen.mouse(on)?,
                 Effect::Save { stem, ending, text } => {
-                    app.update(Msg::Saved(save(&stem, ending, &text)));
+                    effects.extend(app.update(Msg::Saved(save(&stem, ending, &text))));
                 }
                 Effect::Redraw => screen.redraw()?,
                 Effect::Suspend => {
@@ -80,7 +80,7 @@ pub async fn run<L: Link, S: Screen>(
                     screen.suspend()?;
                     input = screen.input();
                     let (columns, rows) = screen.size()?;
-                    app.update(Msg::Tick(clock()));
+                    effects.extend(app.update(Msg::Tick(clock())));
                     effects.extend(app.update(Msg::Resize(columns, rows)));
                 }
                 Effect::Quit => return Ok(ExitReason::Quit),
@@ -98,7 +98,7 @@ pub async fn run<L: Link, S: Screen>(
                 continue;
             }
             event = input.next() => {
-                app.update(Msg::Tick(clock()));
+                effects.extend(app.update(Msg::Tick(clock())));
                 match event {
                     Some(Ok(event)) => take_event(&mut app, event, &mut effects),
                     Some(Err(error)) => return Err(error),
@@ -108,7 +108,7 @@ pub async fn run<L: Link, S: Screen>(
             }
             event = link.next(), if linked => {
                 let now_ms = clock();
-                app.update(Msg::Tick(now_ms));
+                effects.extend(app.update(Msg::Tick(now_ms)));
                 match event {
                     Some(event) => take_link(&mut app, event, now_ms, &mut effects),
                     None => linked = false,

@@ -159,3 +159,21 @@ async fn a_refused_report_says_why() {
     let error = report.unwrap_err();
     assert_eq!((error.to_string().as_str(), error.hint().as_str()), ("two reports at once", "wait"));
 }
+
+#[tokio::test]
+async fn an_agent_that_gives_no_sign_of_life_is_given_up() {
+    let (listener, door) = listen().await;
+    let agent = async {
+        let socket = welcome(&listener, VERSION).await;
+        // It is there and reads nothing more.
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        drop(socket);
+    };
+    let viewer = async {
+        let (mut connection, _) = door.connect().await.unwrap();
+        tokio::time::pause();
+        connection.text().await
+    };
+    let heard = tokio::select! { heard = viewer => heard, () = agent => panic!("nobody gave up") };
+    assert!(matches!(heard, Err(LinkError::Silent { seconds: 15..=20, .. })), "{heard:?}");
+}

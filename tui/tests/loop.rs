@@ -15,8 +15,9 @@ use plasmon_protocol::column::Table;
 use plasmon_protocol::record::StoreRow;
 use plasmon_protocol::stream::{Body, Frame, Request, Rows, Totals};
 use plasmon_tui::app::{App, Settings};
-use plasmon_tui::link::LinkEvent;
 use plasmon_tui::link::memory::{FarEnd, pair};
+use plasmon_tui::link::{Link, LinkEvent};
+use plasmon_tui::recording::Timeline;
 use plasmon_tui::run::{ExitReason, Outside, run};
 use plasmon_tui::terminal::Screen;
 use tokio::sync::{mpsc, watch};
@@ -28,6 +29,8 @@ struct Seen {
     /// How often it was looked whether there is input.
     looked: Arc<AtomicUsize>,
     copied: Vec<String>,
+    /// The instant of a recording on the screen.
+    shown_ms: Option<u64>,
 }
 
 struct Counting {
@@ -49,8 +52,10 @@ impl Screen for Counting {
         Ok((80, 24))
     }
 
-    fn draw(&mut self, _app: &App) -> io::Result<()> {
-        self.seen.borrow_mut().drawn += 1;
+    fn draw(&mut self, app: &App) -> io::Result<()> {
+        let mut seen = self.seen.borrow_mut();
+        seen.drawn += 1;
+        seen.shown_ms = app.replay().map(|replay| replay.at_ms);
         Ok(())
     }
 
@@ -196,6 +201,54 @@ async fn a_link_that_ended_leaves_the_dashboard_usable() {
     })
     .await;
     assert_eq!(reason, ExitReason::Quit);
+}
+
+/// A recording's link that notes which instant its rows are of.
+struct Sought(Rc<RefCell<Option<u64>>>);
+
+impl Link for Sought {
+    fn send(&mut self, _request: Request) {}
+
+    async fn next(&mut self) -> Option<LinkEvent> {
+        std::future::pending().await
+    }
+
+    fn ready(&mut self) -> Option<LinkEvent> {
+        None
+    }
+
+    fn seek(&mut self, at_ms: u64) {
+        *self.0.borrow_mut() = Some(at_ms);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_that_is_stopped_shows_the_rows_of_the_instant_that_it_names() {
+    let (seen, sought) = (Rc::new(RefCell::new(Seen::default())), Rc::new(RefCell::new(None)));
+    let (keys, typed) = mpsc::unbounded_channel();
+    let mut screen = Counting { seen: seen.clone(), keys: Some(typed) };
+    let mut timeline = Timeline::default();
+    (timeline.begin_ms, timeline.end_ms) = (1_000_000, 1_600_000);
+    let begun = tokio::time::Instant::now();
+    let clock = move || 9_000_000 + begun.elapsed().as_millis() as u64;
+    let mut link = Sought(sought.clone());
+    let app = App::new(Settings::default()).of_recording(timeline);
+    let press = |code| keys.send(Event::Key(KeyEvent::new(code, KeyModifiers::NONE))).unwrap();
+    let play = async {
+        press(KeyCode::Home);
+        press(KeyCode::Char('+'));
+        press(KeyCode::Char(' '));
+        // Between two of its steps.
+        tokio::time::sleep(Duration::from_millis(1_055)).await;
+        press(KeyCode::Char(' '));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let shown = seen.borrow().shown_ms;
+        assert!(shown.is_some_and(|at_ms| at_ms > 1_001_000), "it played: {shown:?}");
+        assert_eq!(*sought.borrow(), shown);
+        press(KeyCode::Char('q'));
+    };
+    let (reason, ()) = tokio::join!(run(app, &mut link, &mut screen, Outside::default(), clock), play);
+    assert_eq!(reason.unwrap(), ExitReason::Quit);
 }
 
 // By a real clock: one that stands still while the loop turns is never late.

@@ -140,7 +140,7 @@ impl SpillTarget for Directory {
 pub fn room_of(found: &StatVfs) -> DiskRoom {
     let used = found.f_blocks.saturating_sub(found.f_bfree);
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-    DiskRoom { free: bytes(found.f_bavail), total: bytes(used.saturating_add(found.f_bavail)) }
+    DiskRoom { file_system: found.f_fsid, free: bytes(found.f_bavail), total: bytes(used.saturating_add(found.f_bavail)) }
 }
 
 /// An open file.

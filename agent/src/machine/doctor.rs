@@ -228,7 +228,7 @@ fn disk(path: &Path, capacity_bytes: Option<u64>) -> Check {
                 .advise(Severity::Error, "name another directory with --spill-dir");
         }
     };
-    let DiskRoom { free, total } = room_of(&found);
+    let DiskRoom { free, total, .. } = room_of(&found);
     if total == 0 {
         return Check::new(subject, format!("no files can be kept in {}", path.display()))
             .advise(Severity::Error, "name a directory on a disk with --spill-dir");

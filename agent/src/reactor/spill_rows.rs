@@ -10,6 +10,7 @@ use plasmon_protocol::stream::{MAX_DETAIL, SpillFileDetail};
 use super::Core;
 use super::memory::{Create, Want};
 use crate::spill::files::File;
+use crate::spill::job::DiskRoom;
 
 impl Core {
     pub(super) fn spill_row(&self) -> SpillRow {
@@ -20,7 +21,14 @@ impl Core {
             Some(cause) => cause.as_str().into(),
             None => "on".into(),
         };
-        let rooms = || spill.places.iter().map(|place| place.room);
+        // Two directories on one file system share its room.
+        let mut rooms: Vec<Option<DiskRoom>> = Vec::new();
+        for room in spill.places.iter().map(|place| place.room) {
+            let is_known = |other: &Option<DiskRoom>| matches!((room, other), (Some(one), Some(other)) if one.is_of(other));
+            if !rooms.iter().any(is_known) {
+                rooms.push(room);
+            }
+        }
         SpillRow {
             state,
             failing: spill.trouble.is_some(),
@@ -52,8 +60,8 @@ impl Core {
             writing_bytes: spill.writing.bytes,
             reading_objects: spill.reading.objects,
             reading_bytes: spill.reading.bytes,
-            disk_free_bytes: rooms().map(|room| room.map(|room| room.free)).sum(),
-            disk_total_bytes: rooms().map(|room| room.map(|room| room.total)).sum(),
+            disk_free_bytes: rooms.iter().map(|room| room.map(|room| room.free)).sum(),
+            disk_total_bytes: rooms.iter().map(|room| room.map(|room| room.total)).sum(),
             thrashing_objects: spill.thrash.objects,
             queue: self.creates.iter().take(MAX_QUEUE).enumerate().map(|(index, create)| self.wait_row(index, create)).collect(),
         }

@@ -128,10 +128,20 @@ impl fmt::Display for Failure {
 /// Room where a place is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DiskRoom {
+    /// Which file system it is; 0 where that is not known.
+    pub file_system: u64,
     /// Bytes that can still be written.
     pub free: u64,
     /// Bytes in all.
     pub total: u64,
+}
+
+impl DiskRoom {
+    /// Whether both are one file system's.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.file_system != 0 && (self.file_system, self.total) == (other.file_system, other.total)
+    }
 }
 
 /// What the I/O threads report.
@@ -181,4 +191,18 @@ pub enum Report {
         /// The room.
         room: Option<DiskRoom>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DiskRoom;
+
+    #[test]
+    fn directories_share_the_room_of_their_file_system() {
+        let one = DiskRoom { file_system: 7, free: 10, total: 20 };
+        assert!(one.is_of(&DiskRoom { free: 9, ..one }), "it was looked at a moment later");
+        assert!(!one.is_of(&DiskRoom { file_system: 8, ..one }));
+        let unknown = DiskRoom { file_system: 0, ..one };
+        assert!(!unknown.is_of(&unknown), "two that nobody can tell apart count each");
+    }
 }

@@ -34,6 +34,20 @@ pub struct PressureRow {
     pub next_victim: Option<VictimRow>,
 }
 
+impl PressureRow {
+    /// Whether somebody can be ended at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.threshold_bytes < self.total_bytes
+    }
+
+    /// Whether somebody has to go.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_on() && self.used_bytes > self.threshold_bytes
+    }
+}
+
 /// A worker that would have to go, or has to.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -5,6 +5,7 @@ use plasmon_protocol::record::{
     ActorRow, EventKind, EventRow, PostMortemRow, ProcessRow, ReferenceRow, Site, SiteRow, SpillFileRow, TaskRow,
 };
 use plasmon_protocol::stream::{Detail, GroupRow, Sort, Target};
+use plasmon_protocol::window::NO_VALUE;
 use tui_input::Input;
 
 use super::page::{self, task_label};
@@ -247,7 +248,11 @@ impl App {
 
     fn back(&mut self) {
         if self.opened.pop().is_none() {
+            let of_trouble = self.place().table().and_then(trouble).is_some_and(|filter| self.place().list.filter == filter);
             let list = &mut self.place_mut().list;
+            if of_trouble {
+                list.group = list.before.take().and_then(|(_, group)| group);
+            }
             if !list.filter.is_empty() {
                 list.filter.clear();
                 list.rewind();
@@ -290,6 +295,9 @@ impl App {
     }
 
     fn open_selected(&mut self) {
+        if self.place().list.group.is_some() && self.selected::<GroupRow>(Slot::Main).is_some_and(|group| group.key == NO_VALUE) {
+            return self.flash(Mood::Refused, "no filter finds what has no value here");
+        }
         if let Some(filter) = self.unfolding() {
             let list = &mut self.place_mut().list;
             (list.group, list.filter) = (None, filter);
@@ -350,10 +358,14 @@ impl App {
                 }
             },
             Route::View(Page::Spill) => Route::File(self.selected::<SpillFileRow>(Slot::Main)?.file),
-            Route::View(Page::Events) => match self.post_mortem() {
-                Some(row) => dead(row),
-                None => opened(self.selected::<EventRow>(Slot::Main)?)?,
-            },
+            Route::View(Page::Events) => {
+                let event = self.selected::<EventRow>(Slot::Main)?;
+                let died = matches!(event.kind, EventKind::ProcessDied | EventKind::ProcessDropped | EventKind::ActorDied);
+                match self.post_mortem().filter(|_| died) {
+                    Some(row) => dead(row),
+                    None => opened(event)?,
+                }
+            }
             Route::View(Page::PostMortem) => dead(self.selected::<PostMortemRow>(Slot::Main)?),
             Route::View(Page::Node) => return None,
             Route::Why { .. } => why::route(why::node(self.explanation()?, self.place().list.cursor)?)?,

@@ -5,7 +5,7 @@ use plasmon_protocol::record::{NodeRow, SiteRow};
 use super::App;
 use super::subscribe::Slot;
 use crate::model::Merged;
-use crate::model::alert::{Alert, alerts, leak};
+use crate::model::alert::{Alert, alarms, alerts, leak};
 use crate::model::leaks::Suspect;
 use crate::model::window::{Owner, Tabled};
 
@@ -56,11 +56,15 @@ impl App {
     /// The short name of the node that a row is of, where several agents are merged.
     #[must_use]
     pub fn node_of<R: Tabled>(&self, row: &R) -> Option<String> {
+        self.member_of(row).map(|member| member.node.node.short())
+    }
+
+    /// The agent that a row is of, where several are merged.
+    pub(super) fn member_of<R: Tabled>(&self, row: &R) -> Option<&Member> {
         let nodes = self.nodes();
-        let name = |member: &Member| member.node.node.short();
         match row.owner() {
-            Owner::Agent(number) => nodes.get(number).map(name),
-            Owner::Node(id) => nodes.iter().find(|member| member.node.node == id).map(name),
+            Owner::Agent(number) => nodes.get(number),
+            Owner::Node(id) => nodes.iter().find(|member| member.node.node == id),
             Owner::Nobody => None,
         }
     }
@@ -69,7 +73,13 @@ impl App {
     #[must_use]
     pub fn alerts(&self) -> Vec<Alert> {
         let model = self.model();
-        model.store.as_ref().map(|store| alerts(store, &model.leaks)).unwrap_or_default()
+        let Some(store) = &model.store else { return Vec::new() };
+        // Of several stores' sum nobody could tell that one of them is full.
+        let alarms = match self.merged(Slot::Store) {
+            Some(merged) if !self.nodes().is_empty() => merged.alarms.clone(),
+            _ => alarms(store),
+        };
+        alerts(store, &model.leaks, alarms)
     }
 
     /// How a suspected site grows, in words.

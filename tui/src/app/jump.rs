@@ -9,6 +9,7 @@ use super::page::Item;
 use super::route::{Page, Place, Route};
 use super::subscribe::Slot;
 use super::{App, Mood};
+use crate::model::window::Tabled;
 
 impl App {
     /// The references with `column` exactly `value`, within the filter of the place that they open from.
@@ -32,8 +33,8 @@ impl App {
                 let hex = detail.object.object_id.hex();
                 Some(self.references("references", "object", &hex))
             }
-            (_, Some(Detail::Process(detail))) => Some(self.references("references", "pid", &detail.process.pid.to_string())),
-            (_, Some(Detail::Actor(detail))) => detail.actor.pid.map(|pid| self.references("references", "pid", &pid.to_string())),
+            (_, Some(Detail::Process(detail))) => Some(self.of_process(detail.process.pid, &detail.process)),
+            (_, Some(Detail::Actor(detail))) => detail.actor.pid.map(|pid| self.of_process(pid, &detail.actor)),
             (_, Some(Detail::PostMortem(_))) => {
                 return self.flash(Mood::Refused, "it holds nothing any more: what it held is listed here only");
             }
@@ -85,6 +86,15 @@ impl App {
             None if self.place().list.group.is_some() => self.flash(Mood::Refused, "this stands for many rows: Enter lists them"),
             None => self.flash(Mood::Refused, "nobody knows where it was created"),
         }
+    }
+
+    /// What a process holds; of several agents, one on the node of the row, for others may have the same number.
+    fn of_process<R: Tabled>(&self, pid: u32, row: &R) -> Place {
+        let mut place = self.references("references", "pid", &pid.to_string());
+        if let Some(member) = self.member_of(row) {
+            place.list.filter = narrowed(&place.list.filter, "node", &member.node.node.hex());
+        }
+        place
     }
 
     fn of_site(&self, site: &Site) -> Place {

@@ -103,7 +103,10 @@ impl Subscriptions {
 
     /// Notes an answer; whether it was the first.
     pub(super) fn answered(&mut self, id: u32) -> bool {
-        self.slots.values_mut().find(|known| known.id == id).is_some_and(|known| !std::mem::replace(&mut known.answered, true))
+        self.slots.values_mut().find(|known| known.id == id).is_some_and(|known| {
+            known.refused = None;
+            !std::mem::replace(&mut known.answered, true)
+        })
     }
 
     /// Asks for everything anew: a connection began, or a frame is missing.

@@ -382,5 +382,15 @@ fn a_refusal_stays_where_its_rows_would_be() {
     let body = Body::Error { id: Some(id), code: "busy".into(), message: "too many views".into(), hint: "close one".into() };
     app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
     assert_eq!(app.why_not(subscribe::Slot::Main), "too many views · close one");
+    // One that is answered later is refused no more, and one that had rows shows those of then no more.
+    let rows = Rows::References(vec![ReferenceRow::default()]);
+    let body = Body::Snapshot { id, totals: Totals { rows: 1, matched: 1, ..Totals::default() }, start: 0, rows };
+    app.update(Msg::Frame(Box::new(Frame { seq: 2, at_ms: 6_000, missed: 0, body })));
+    assert_ne!(app.why_not(subscribe::Slot::Main), "too many views · close one");
+    assert!(app.window(subscribe::Slot::Main).is_some());
+    let body = Body::Error { id: Some(id), code: "gone".into(), message: "it is not recorded".into(), hint: String::new() };
+    app.update(Msg::Frame(Box::new(Frame { seq: 3, at_ms: 7_000, missed: 0, body })));
+    assert!(app.window(subscribe::Slot::Main).is_none());
+    assert_eq!(app.why_not(subscribe::Slot::Main), "it is not recorded");
     assert_eq!(app.flash_line().map(|flash| flash.mood), Some(Mood::Refused));
 }

@@ -146,7 +146,7 @@ pub fn print(report: &Report, memory: &Memory) -> Result<bool, Failure> {
         let written = if memory.watch { serde_json::to_writer(&mut out, report) } else { serde_json::to_writer_pretty(&mut out, report) };
         written.map_err(std::io::Error::from).and_then(|()| writeln!(out))
     } else {
-        if memory.watch {
+        if memory.watch && std::io::stdout().is_terminal() {
             // From the top of the screen, as `watch` does it.
             let _ = write!(out, "\x1b[H\x1b[2J");
         }

@@ -25,7 +25,7 @@ use crate::model::sliding::{Part, Sliding};
 use crate::model::{Applied, Merged};
 
 use agent::{Agent, NUMBERS, WINDOWS, window_id};
-use merge::{grouped, merged, of_agent};
+use merge::{alarms, grouped, merged, of_agent};
 use pages::Pages;
 
 /// Views that were left of which it is known where their windows were.
@@ -127,14 +127,20 @@ impl ManyLink {
                 (agent.node, agent.lost) = (Some(*node), false);
                 let ids: Vec<u32> = self.wants.keys().copied().collect();
                 ids.into_iter().for_each(|id| self.ask(number, id));
-                self.changed();
+                // The dashboard knows one node; more stand beside it.
+                if let Some(first) = self.tell_nodes() {
+                    self.seq = 0;
+                    self.events.push_back(LinkEvent::Connected(Box::new(first)));
+                }
             }
             LinkEvent::Lost { error, retry_ms } => {
-                self.agents[number].lost = true;
+                let was_there = !std::mem::replace(&mut self.agents[number].lost, true);
+                if was_there {
+                    self.tell_nodes();
+                }
                 if self.agents.iter().all(|agent| agent.lost) {
                     self.events.push_back(LinkEvent::Lost { error, retry_ms });
-                } else {
-                    self.changed();
+                } else if was_there {
                     // What it has not sent nobody can wait for.
                     let is_view = |id: &u32| matches!(self.wants[id].want, Want::View(..));
                     let ids: Vec<u32> =
@@ -147,16 +153,12 @@ impl ManyLink {
         }
     }
 
-    /// Tells who is there.
-    fn changed(&mut self) {
+    /// Tells who is there and who is lost, once all of them have been there; the first one's node then.
+    fn tell_nodes(&mut self) -> Option<NodeRow> {
         let nodes: Vec<(NodeRow, bool)> = self.agents.iter().filter_map(|agent| Some((agent.node.clone()?, agent.lost))).collect();
-        // The dashboard knows one node; more stand beside it.
-        if let Some((first, _)) = nodes.first().filter(|_| nodes.len() == self.agents.len()) {
-            let first = Box::new(first.clone());
-            self.events.push_back(LinkEvent::Nodes(nodes));
-            self.seq = 0;
-            self.events.push_back(LinkEvent::Connected(first));
-        }
+        let first = nodes.first().filter(|_| nodes.len() == self.agents.len())?.0.clone();
+        self.events.push_back(LinkEvent::Nodes(nodes));
+        Some(first)
     }
 
     fn frame(&mut self, number: usize, frame: Frame) {
@@ -215,7 +217,7 @@ impl ManyLink {
         let (number, refused) = (wanted.id, &wanted.refused);
         let is_live = |agent: usize, of: &Agent| !of.lost && !refused.contains(&agent);
         let all = self.agents.iter().enumerate().all(|(agent, of)| !is_live(agent, of) || of.has_all(id));
-        let mut merge = Merged { reading: None, missing };
+        let mut merge = Merged { missing, ..Merged::default() };
         let body = match &mut wanted.want {
             Want::View(view, _) if view.group.is_some() => {
                 // A part of the groups looks like all of them: before all are here that is told, or nothing.
@@ -240,6 +242,7 @@ impl ManyLink {
                     Some(Part { agent, is_live: is_live(agent, of), window, rows })
                 });
                 let parts: Vec<Part<'_>> = parts.collect();
+                merge.alarms = alarms(&parts);
                 let before = sliding.clone();
                 let body = merged(&parts, number, view, sliding, all);
                 let moved: Vec<usize> = (0..self.agents.len()).filter(|agent| before.asked(*agent) != sliding.asked(*agent)).collect();

@@ -7,7 +7,7 @@ use plasmon_protocol::record::NodeRow;
 use plasmon_protocol::stream::{Body, Frame, MAX_FRAME, PATH, Request, VERSION};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header, uri::Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -27,8 +27,8 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often a silent agent is asked for a sign of life.
 const PING: Duration = Duration::from_secs(5);
-/// How long one without any sign of life is believed to be there.
-const SILENCE: Duration = Duration::from_secs(16);
+/// How often one that says nothing is asked before it is gone. Asked, not waited for: this process may have been stopped meanwhile.
+const UNANSWERED: u32 = 3;
 
 /// Where an agent is, and what it is shown to be let in.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +50,11 @@ impl std::fmt::Debug for Door {
 pub struct Connection {
     url: String,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// When the agent was heard last.
+    heard: Instant,
+    /// How often it was asked for a sign of life since.
+    unanswered: u32,
+    ping: Interval,
 }
 
 fn say(error: &impl ToString) -> String {
@@ -102,7 +107,10 @@ impl Door {
         let slow = |url: &str| LinkError::Unreachable { url: url.to_owned(), cause: format!("no answer within {} s", CONNECT.as_secs()) };
         let answer = timeout(CONNECT, connect_async_with_config(request, Some(config), true)).await.map_err(|_| slow(&url))?;
         let (socket, _) = answer.map_err(|error| refusal(&url, error))?;
-        let mut connection = Connection { url: url.clone(), socket };
+        let heard = Instant::now();
+        let mut ping = interval_at(heard + PING, PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut connection = Connection { url: url.clone(), socket, heard, unanswered: 0, ping };
         connection.send(&Request::Hello { version: VERSION }).await?;
         let text = timeout(CONNECT, connection.text()).await.map_err(|_| slow(&url))??;
         let frame = connection.read(&text)?;
@@ -139,29 +147,36 @@ impl Connection {
         self.socket.send(Message::text(text)).await.map_err(|error| self.ended(&error))
     }
 
-    /// The next frame's text; what else travels on a WebSocket is left to the library.
+    /// The next frame's text; what else travels on a WebSocket is left to the library. Dropping this loses nothing.
     ///
     /// # Errors
-    /// When the connection is gone.
+    /// When the connection is gone, or the agent gives no sign of life although it is asked for one.
     pub async fn text(&mut self) -> Result<String, LinkError> {
         loop {
-            if let Some(text) = self.message().await? {
-                return Ok(text);
+            tokio::select! {
+                biased;
+                // First what has come: after a stop of this process it lies there, and the agent was not silent.
+                message = self.socket.next() => {
+                    (self.heard, self.unanswered) = (Instant::now(), 0);
+                    match message {
+                        Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+                        Some(Ok(Message::Close(reason))) => {
+                            let cause = reason.map_or_else(|| "the agent closed it".to_owned(), |reason| say(&reason));
+                            return Err(LinkError::Ended { url: self.url.clone(), cause });
+                        }
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => return Err(self.ended(&error)),
+                        None => return Err(self.ended(&"the agent closed it")),
+                    }
+                }
+                _ = self.ping.tick() => {
+                    if self.unanswered == UNANSWERED {
+                        return Err(LinkError::Silent { url: self.url.clone(), seconds: self.heard.elapsed().as_secs() });
+                    }
+                    self.unanswered += 1;
+                    self.socket.send(Message::Ping(Vec::new().into())).await.map_err(|error| self.ended(&error))?;
+                }
             }
-        }
-    }
-
-    /// The next message: a frame's text, or a sign of life.
-    async fn message(&mut self) -> Result<Option<String>, LinkError> {
-        match self.socket.next().await {
-            Some(Ok(Message::Text(text))) => Ok(Some(text.as_str().to_owned())),
-            Some(Ok(Message::Close(reason))) => Err(LinkError::Ended {
-                url: self.url.clone(),
-                cause: reason.map_or_else(|| "the agent closed it".to_owned(), |reason| say(&reason)),
-            }),
-            Some(Ok(_)) => Ok(None),
-            Some(Err(error)) => Err(self.ended(&error)),
-            None => Err(self.ended(&"the agent closed it")),
         }
     }
 
@@ -277,8 +292,6 @@ async fn pass(
     tell: &mpsc::Sender<LinkEvent>,
     asked: &mut mpsc::UnboundedReceiver<Request>,
 ) -> Option<LinkError> {
-    let mut heard = Instant::now();
-    let mut ping = tokio::time::interval_at(heard + PING, PING);
     loop {
         tokio::select! {
             biased;
@@ -287,25 +300,9 @@ async fn pass(
                     return Some(error);
                 }
             }
-            _ = ping.tick() => {
-                if heard.elapsed() > SILENCE {
-                    return Some(LinkError::Silent { url: connection.url.clone(), seconds: heard.elapsed().as_secs() });
-                }
-                if let Err(error) = connection.socket.send(Message::Ping(Vec::new().into())).await {
-                    return Some(connection.ended(&error));
-                }
-            }
-            message = connection.message() => {
-                heard = Instant::now();
-                let frame = match message {
-                    Ok(Some(text)) => connection.read(&text),
-                    Ok(None) => continue,
-                    Err(error) => Err(error),
-                };
-                match frame {
-                    Ok(frame) => tell.send(LinkEvent::Frame(Box::new(frame))).await.ok()?,
-                    Err(error) => return Some(error),
-                }
+            text = connection.text() => match text.and_then(|text| connection.read(&text)) {
+                Ok(frame) => tell.send(LinkEvent::Frame(Box::new(frame))).await.ok()?,
+                Err(error) => return Some(error),
             }
         }
     }

@@ -54,7 +54,7 @@ fn print(out: &mut impl Write, what: &Explain, explanation: &Explanation, now_ms
         serde_json::to_writer_pretty(&mut *out, explanation).map_err(std::io::Error::from)?;
         return writeln!(out);
     }
-    if what.watch {
+    if what.watch && crate::can_be_drawn_on() {
         // From the top of the screen, as `watch` does it.
         write!(out, "\x1b[H\x1b[2J")?;
     }

@@ -67,22 +67,31 @@ fn nearly_full(row: &StoreRow) -> bool {
     capacity > 0 && u128::from(held) * 100 >= u128::from(capacity) * u128::from(NEARLY)
 }
 
-/// All that asks for attention, the worst first: storage, memory, sites that keep more and more, what waits.
+/// What is wrong with one node's storage and memory.
 #[must_use]
-pub fn alerts(row: &StoreRow, leaks: &Leaks) -> Vec<Alert> {
+pub fn alarms(row: &StoreRow) -> Vec<Alert> {
     let mut alerts = storage(row);
     let pressure = &row.pressure;
     match pressure.dying {
-        0 if pressure.total_bytes > 0
-            && pressure.used_bytes >= pressure.threshold_bytes
-            && pressure.threshold_bytes < pressure.total_bytes =>
-        {
-            alerts.push((Level::Bad, "memory has run out: workers are ended".to_owned()));
+        0 if pressure.is_over() => {
+            let what = match (pressure.dry_run, &pressure.next_victim) {
+                (true, _) => "a dry run ends no worker",
+                (false, None) => "no worker is there to be ended",
+                (false, Some(_)) => "workers are ended",
+            };
+            alerts.push((Level::Bad, format!("memory has run out: {what}")));
         }
         0 => {}
         1 => alerts.push((Level::Bad, "memory has run out: 1 worker is being ended".to_owned())),
         more => alerts.push((Level::Bad, format!("memory has run out: {more} workers are being ended"))),
     }
+    alerts
+}
+
+/// All that asks for attention, the worst first: storage and memory, of each node its own, sites that keep more and more, what waits.
+#[must_use]
+pub fn alerts(row: &StoreRow, leaks: &Leaks, alarms: Vec<Alert>) -> Vec<Alert> {
+    let mut alerts = alarms;
     alerts.extend(leaks.suspects().iter().take(LEAKS).map(|suspect| {
         let words = leak(suspect, row);
         (Level::Warning, format!("leak? {} {words}", suspect.row.site.short()))
@@ -118,9 +127,11 @@ pub fn leak(suspect: &Suspect, row: &StoreRow) -> String {
     let store = row.ledger.free_bytes.saturating_add(row.ledger.secondary_bytes);
     let limit = spill.limit_bytes.map(|limit| ("the spill limit", limit.saturating_sub(spill.file_bytes)));
     let disk = spill.disk_free_bytes.map(|free| ("the disk", free));
-    let (what, room) = match [limit, disk].into_iter().flatten().min_by_key(|(_, room)| *room).filter(|_| spills) {
-        Some((what, room)) => (what, room.saturating_add(store)),
-        None => ("the store", store),
+    let (what, room) = match [limit, disk].into_iter().flatten().min_by_key(|(_, room)| *room) {
+        Some((what, room)) if spills => (what, room.saturating_add(store)),
+        // Nobody knows where object storage ends.
+        None if spills => return rate,
+        _ => ("the store", store),
     };
     match room.checked_div(suspect.rate) {
         Some(seconds) if seconds < FAR_MS / 1000 && suspect.rate > 0 => format!("{rate} fills {what} in {}", length(seconds)),
@@ -270,14 +281,18 @@ mod tests {
         let mut store = row(400, 0);
         store.spill = SpillRow::default();
         store.node.tasks_pending = 4;
-        let told = alerts(&store, &leaks);
+        let told = alerts(&store, &leaks, alarms(&store));
         assert_eq!(told[0], (Level::Warning, "leak? a.rs:3 +2B/s fills the store in 5 min".to_owned()));
         assert_eq!(told[1], (Level::Notice, "4 tasks wait · w says why".to_owned()));
         store.spill = SpillRow { state: "on".into(), disk_free_bytes: Some(20_000), ..SpillRow::default() };
-        assert!(alerts(&store, &leaks)[0].1.ends_with("fills the disk in 2 h"), "{:?}", alerts(&store, &leaks));
+        assert!(
+            alerts(&store, &leaks, alarms(&store))[0].1.ends_with("fills the disk in 2 h"),
+            "{:?}",
+            alerts(&store, &leaks, alarms(&store))
+        );
         store.deadlocks = 1;
-        assert_eq!(alerts(&store, &leaks)[0].0, Level::Bad);
-        assert_eq!(alerts(&StoreRow::default(), &Leaks::default()), []);
+        assert_eq!(alerts(&store, &leaks, alarms(&store))[0].0, Level::Bad);
+        assert_eq!(alerts(&StoreRow::default(), &Leaks::default(), Vec::new()), []);
     }
 
     #[test]

@@ -64,12 +64,14 @@ fn object(fields: &mut Map<String, Value>, by: u64) {
 /// What is asked of agent `number` about a thing; `None` when it is another's.
 #[must_use]
 pub fn target(target: &Target, number: usize) -> Option<Target> {
+    use plasmon_protocol::explain::Subject;
     use plasmon_protocol::id::{ProcessId, SiteId, SpillFileId};
     let own = |id: u32| (agent_of(id) == number).then_some(id % APART);
     Some(match target {
         Target::Site(id) => Target::Site(SiteId(own(id.0)?)),
         Target::Process(id) => Target::Process(ProcessId(own(id.0)?)),
         Target::SpillFile(id) => Target::SpillFile(SpillFileId(own(id.0)?)),
+        Target::Explain(Subject::Process(id)) => Target::Explain(Subject::Process(ProcessId(own(id.0)?))),
         // An agent knows its own; of another's it says that it is gone, which is left out when somebody has it.
         Target::Object(_) | Target::Task(_) | Target::Actor(_) | Target::Explain(_) | Target::Node | Target::Recording => target.clone(),
     })

@@ -165,10 +165,13 @@ fn lines(app: &App) -> Vec<Line> {
     }
     lines.push(Line::Title("What it says"));
     lines.extend(words(route).iter().flat_map(|(word, means)| entry((*word).to_owned(), means, Role::Text)));
-    for context in app.place_contexts().iter().chain(&[Context::Prompt]) {
-        lines.push(Line::Blank);
-        lines.push(Line::Title(context.title()));
-        lines.extend(keys::first_keys(&[*context]).flat_map(|row| entry(keys::keys_of(row), row.help, Role::Accent)));
+    for contexts in [&app.place_contexts()[..], &[Context::Prompt]] {
+        for context in contexts {
+            lines.push(Line::Blank);
+            lines.push(Line::Title(context.title()));
+            let rows = keys::first_keys(contexts).filter(|row| row.context == *context);
+            lines.extend(rows.flat_map(|row| entry(keys::keys_of(contexts, row), row.help, Role::Accent)));
+        }
     }
     lines.push(Line::Blank);
     lines.push(Line::Title("Figures"));

@@ -23,8 +23,11 @@ const BAR: u16 = 12;
 pub fn draw(app: &App, paint: &mut Paint<'_>, area: Rect) {
     let Some(detail) = app.node() else {
         paint.rule(Rect { height: 1, ..area }, "Node", "");
-        let why =
-            if app.replay().is_some() { "a recording does not tell what its machine allowed".to_owned() } else { app.why_not(Slot::Main) };
+        let why = if app.replay().is_some() {
+            "this recording does not tell here what its machine allowed".to_owned()
+        } else {
+            app.why_not(Slot::Main)
+        };
         return paint.sentence(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, &why);
     };
     paint.rule(Rect { height: 1, ..area }, "Node", "");

@@ -32,7 +32,8 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, body: Rect) {
         }
         Some(Overlay::Palette(input, chosen)) => {
             let found = matching(&app.place_contexts(), input.value());
-            let rows: Vec<(String, &str, &str)> = found.iter().map(|row| (keys::keys_of(row), "", row.help)).collect();
+            let rows: Vec<(String, &str, &str)> =
+                found.iter().map(|row| (keys::keys_of(&app.place_contexts(), row), "", row.help)).collect();
             choice(paint, body, "Do", &rows, *chosen);
         }
     }

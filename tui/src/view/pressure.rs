@@ -12,22 +12,13 @@ use crate::app::page::task_label;
 /// Where the words begin.
 const LABEL: u16 = 11;
 
-/// Whether somebody can be ended at all.
-fn is_on(row: &PressureRow) -> bool {
-    row.threshold_bytes < row.total_bytes
-}
-
-fn is_over(row: &PressureRow) -> bool {
-    is_on(row) && row.used_bytes > row.threshold_bytes
-}
-
 /// Calm, near the threshold, beyond it.
 #[must_use]
 pub fn role(row: &PressureRow) -> Role {
     let near = row.threshold_bytes - row.threshold_bytes / 10;
     match row.used_bytes {
-        _ if is_over(row) => Role::Bad,
-        used if is_on(row) && used >= near => Role::Warn,
+        _ if row.is_over() => Role::Bad,
+        used if row.is_on() && used >= near => Role::Warn,
         _ => Role::Dim,
     }
 }
@@ -39,9 +30,9 @@ pub fn gauge(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, row: &PressureRow)
     }
     paint.text(x, y, max, &"·".repeat(usize::from(max)), Role::Dim);
     paint.gauge(x, y, max, row.used_bytes, row.total_bytes, role(row));
-    if is_on(row) {
+    if row.is_on() {
         let cell = (u128::from(row.threshold_bytes) * u128::from(max) / u128::from(row.total_bytes)) as u16;
-        paint.text(x + cell.min(max - 1), y, 1, "│", if is_over(row) { Role::Bad } else { Role::Warn });
+        paint.text(x + cell.min(max - 1), y, 1, "│", if row.is_over() { Role::Bad } else { Role::Warn });
     }
 }
 
@@ -100,7 +91,7 @@ pub fn text(role: Role) -> Role {
 }
 
 fn threshold(paint: &mut Paint<'_>, x: u16, y: u16, room: u16, row: &PressureRow) {
-    if !is_on(row) {
+    if !row.is_on() {
         paint.text(x, y, room, "off: no worker is ended, the kernel decides", Role::Warn);
         return;
     }

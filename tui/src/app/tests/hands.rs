@@ -387,6 +387,9 @@ fn trouble_is_a_filter_of_every_table() {
     assert_eq!((app.place().list.filter.as_str(), app.place().list.group), (trouble(Table::References).unwrap(), None));
     press(&mut app, "!");
     assert_eq!((app.place().list.filter.as_str(), app.place().list.group), ("size>1m", group));
+    // Esc drops the filter, and folds again.
+    press(&mut app, "!⎋");
+    assert_eq!((app.place().list.filter.as_str(), app.place().list.group), ("", group));
     press(&mut app, "8!");
     assert_eq!(app.flash_line().unwrap().text, "all of it asks for attention");
 }
@@ -459,7 +462,9 @@ fn an_event_opens_what_it_is_about() {
     let (mut app, _) = connected();
     let id = id_of(&press(&mut app, "7"), Table::Events);
     let task = TaskKey { process: ProcessId(1), number: 4 }.on(NodeId([7; 8]));
-    let rows = Rows::Events(vec![EventRow { number: 1, opens: Some(Thing::Task(task)), ..EventRow::default() }]);
+    // Its worker died lately; what failed is the task.
+    let event = EventRow { number: 1, kind: EventKind::TaskFailed, pid: Some(11), opens: Some(Thing::Task(task)), ..EventRow::default() };
+    let rows = Rows::Events(vec![event]);
     let body = Body::Snapshot { id, totals: Totals { rows: 1, matched: 1, ..Totals::default() }, start: 0, rows };
     app.update(Msg::Frame(Box::new(Frame { seq: 1, at_ms: 5_000, missed: 0, body })));
     press(&mut app, "⏎");

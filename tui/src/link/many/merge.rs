@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use plasmon_protocol::column::Table;
-use plasmon_protocol::record::{NodeRow, StoreRow};
+use plasmon_protocol::record::{NodeRow, PressureRow, StoreRow};
 use plasmon_protocol::stream::{Body, Detail, GroupRow, MAX_WINDOW, Rows, Totals, View, Window};
 use plasmon_protocol::window::Query;
 
+use crate::model::alert::{self, Alert};
 use crate::model::apart::{self, APART, agent_of};
 use crate::model::sliding::{Part, Picture, Sliding};
 use crate::model::window::Tabled;
@@ -108,10 +109,33 @@ fn folded(groups: Vec<&GroupRow>) -> Vec<Cow<'_, GroupRow>> {
     all
 }
 
-/// All stores as one: bytes and counts add up, the oldest start counts, of shares the largest.
+/// What is wrong with the storage and the memory of each agent that is there.
+pub(super) fn alarms(parts: &[Part<'_>]) -> Vec<Alert> {
+    let stores = parts.iter().filter(|part| part.is_live).filter_map(|part| StoreRow::of(part.rows)?.first());
+    stores
+        .flat_map(|store| alert::alarms(store).into_iter().map(|(level, text)| (level, format!("{} {text}", store.node.node.short()))))
+        .collect()
+}
+
+/// All stores as one: bytes and counts add up, of shares the largest. What is no sum is that of one of them: the memory that is nearest
+/// to its end, the state of external storage that fails, the oldest start.
 fn sum(stores: &[StoreRow]) -> Option<StoreRow> {
     let mut values = stores.iter().filter_map(|store| serde_json::to_value(store).ok());
     let mut sum = values.next()?;
     values.for_each(|more| apart::add("", &mut sum, more));
-    serde_json::from_value(sum).ok()
+    let mut sum: StoreRow = serde_json::from_value(sum).ok()?;
+    sum.node.started_ms = stores.iter().map(|store| store.node.started_ms).min()?;
+    if let Some(failing) = stores.iter().find(|store| store.spill.failing) {
+        sum.spill.state = failing.spill.state.clone();
+    }
+    // Where one has no limit, all together have none.
+    let bounded = |of: fn(&StoreRow) -> Option<u64>| stores.iter().all(|store| of(store).is_some());
+    sum.spill.limit_bytes = sum.spill.limit_bytes.filter(|_| bounded(|store| store.spill.limit_bytes));
+    sum.spill.disk_free_bytes = sum.spill.disk_free_bytes.filter(|_| bounded(|store| store.spill.disk_free_bytes));
+    let near = |store: &&StoreRow| {
+        let pressure = &store.pressure;
+        u128::from(pressure.used_bytes) * 1000 / u128::from(pressure.threshold_bytes.max(1))
+    };
+    sum.pressure = PressureRow { kills: sum.pressure.kills, dying: sum.pressure.dying, ..stores.iter().max_by_key(near)?.pressure.clone() };
+    Some(sum)
 }

@@ -1,7 +1,8 @@
 use plasmon_protocol::column::Table;
+use plasmon_protocol::explain::{Answer, Edge, Explanation, Node, Subject};
 use plasmon_protocol::id::ProcessId;
-use plasmon_protocol::record::ProcessRow;
-use plasmon_protocol::stream::{GroupRow, MAX_WINDOW, Sort, Totals, Window};
+use plasmon_protocol::record::{PressureRow, ProcessRow, StoreRow, VictimRow};
+use plasmon_protocol::stream::{Detail, GroupRow, MAX_WINDOW, Sort, Totals, Window};
 use plasmon_protocol::window::Query;
 
 use super::merge::{grouped, merged, of_agent};
@@ -314,4 +315,95 @@ fn of_a_thing_is_told_who_was_lost_before_it_answered() {
         many.take(1, lost());
         assert_eq!(told(&mut many, 6), []);
     }
+}
+
+fn stores(many: &mut ManyLink, stores: [StoreRow; 2]) -> (StoreRow, Merged) {
+    many.send(Request::Subscribe { id: 9, view: View::of(Table::Store) });
+    let id = window_id(many.number(9).unwrap(), 0);
+    let mut last = (StoreRow::default(), Merged::default());
+    for (number, store) in stores.into_iter().enumerate() {
+        let totals = Totals { rows: 1, matched: 1, ..Totals::default() };
+        frame(many, number, &mut 0, Body::Snapshot { id, totals, start: 0, rows: Rows::Store(vec![store]) });
+    }
+    for event in many.events.drain(..) {
+        match event {
+            LinkEvent::Merged { id: 9, merged } => last.1 = merged,
+            LinkEvent::Frame(frame) => {
+                if let Body::Snapshot { id: 9, rows: Rows::Store(rows), .. } = frame.body {
+                    last.0 = rows[0].clone();
+                }
+            }
+            _ => {}
+        }
+    }
+    last
+}
+
+#[test]
+fn what_is_wrong_with_one_of_several_stores_is_told_with_its_name_and_is_no_sum() {
+    let (mut many, _requests) = two();
+    let row = |number: u8| {
+        let mut row = StoreRow::default();
+        row.node.node = plasmon_protocol::id::NodeId([number; 8]);
+        row.ledger.capacity_bytes = 100;
+        row.spill.state = "on".into();
+        row
+    };
+    let (mut empty, mut full) = (row(1), row(2));
+    empty.node.started_ms = 20;
+    empty.spill.limit_bytes = Some(5);
+    empty.pressure = PressureRow { total_bytes: 10, threshold_bytes: 9, used_bytes: 1, ..PressureRow::default() };
+    full.node.started_ms = 10;
+    full.ledger.referenced_bytes = 100;
+    full.spill.failing = true;
+    full.spill.state = "no room".into();
+    let victim = VictimRow { pid: 7, bytes: 3, ..VictimRow::default() };
+    full.pressure = PressureRow { total_bytes: 10, threshold_bytes: 9, used_bytes: 8, next_victim: Some(victim), ..PressureRow::default() };
+    let mut pressure = full.pressure.clone();
+    pressure.next_victim.as_mut().unwrap().process = ProcessId(apart::APART);
+    let (sum, merged) = stores(&mut many, [empty, full]);
+    assert_eq!((sum.ledger.capacity_bytes, sum.ledger.referenced_bytes, sum.node.started_ms), (200, 100, 10));
+    assert_eq!((&*sum.spill.state, sum.spill.limit_bytes, sum.pressure), ("no room", None, pressure));
+    let texts: Vec<&str> = merged.alarms.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["0202 spilling fails: no room", "0202 the store is nearly full"]);
+}
+
+#[test]
+fn what_waits_is_told_of_all_agents() {
+    let (mut many, _requests) = two();
+    many.send(Request::Watch { id: 6, target: Target::Explain(Subject::Everything) });
+    let id = window_id(many.number(6).unwrap(), 0);
+    let explained = |since_ms| {
+        let nodes = ["task:1", "resource:CPU"].map(|id| Node { id: id.into(), ..Node::default() }).to_vec();
+        let edges = vec![Edge { from: "task:1".into(), to: "resource:CPU".into(), reason: "needs".to_owned() }];
+        let answers = vec![Answer { node: "task:1".into(), since_ms: Some(since_ms), ..Answer::default() }];
+        Explanation { answers, nodes, edges, more: 1, ..Explanation::default() }
+    };
+    for (number, since_ms) in [(0, 50), (1, 20)] {
+        let body = Body::Detail { id, detail: Some(Box::new(Detail::Explain(explained(since_ms)))) };
+        frame(&mut many, number, &mut 0, body);
+    }
+    let Some(Body::Detail { detail: Some(detail), .. }) = told(&mut many, 6).pop() else { panic!() };
+    let Detail::Explain(all) = *detail else { panic!() };
+    let answers: Vec<_> = all.answers.iter().map(|answer| (&*answer.node, answer.since_ms)).collect();
+    assert_eq!(answers, [("1/task:1", Some(20)), ("0/task:1", Some(50))], "the longest first");
+    assert_eq!((all.nodes.len(), all.edges.len(), all.more), (4, 2, 2));
+    assert!(all.edges.iter().all(|edge| all.node(&edge.from).is_some() && all.node(&edge.to).is_some()));
+    // A process is one agent's, whatever it is asked about.
+    let process = Target::Explain(Subject::Process(ProcessId(apart::APART + 3)));
+    assert_eq!(apart::target(&process, 1), Some(Target::Explain(Subject::Process(ProcessId(3)))));
+    assert_eq!(apart::target(&process, 0), None);
+}
+
+#[test]
+fn an_agent_that_stays_lost_is_told_once() {
+    let (mut many, _requests) = two();
+    many.take(1, lost());
+    let is_nodes = |event: &LinkEvent| matches!(event, LinkEvent::Nodes(nodes) if nodes[1].1);
+    assert!(many.events.drain(..).any(|event| is_nodes(&event)));
+    many.take(1, lost());
+    assert!(many.events.is_empty(), "nothing is asked for anew: {:?}", many.events);
+    // When the last one goes, since when is told with it.
+    many.take(0, lost());
+    assert!(matches!(&many.events.make_contiguous()[..], [LinkEvent::Nodes(nodes), LinkEvent::Lost { .. }] if nodes[0].1));
 }

@@ -1,5 +1,8 @@
 //! What agents tell of one thing, and who may know of it and is lost.
 
+use std::sync::Arc;
+
+use plasmon_protocol::explain::Explanation;
 use plasmon_protocol::stream::{Body, Detail};
 
 use super::agent::{Agent, window_id};
@@ -13,7 +16,10 @@ impl ManyLink {
         let mut found: Option<Detail> = None;
         for (number, agent) in self.agents.iter().enumerate() {
             let Some(Watched::Here(detail)) = agent.replica.details.get(&window_id(id, 0)) else { continue };
-            let detail = apart::moved(&**detail, number);
+            let mut detail = apart::moved(&**detail, number);
+            if let Detail::Explain(explanation) = &mut detail {
+                set_apart(explanation, number);
+            }
             found = match (found, detail) {
                 (None, detail) => Some(named(detail, agent.node.as_ref())),
                 (Some(Detail::Node(mut all)), Detail::Node(one)) => {
@@ -25,8 +31,7 @@ impl ManyLink {
                     }
                     Some(Detail::Node(all))
                 }
-                // Who waits is told by the one where somebody does.
-                (Some(Detail::Explain(first)), Detail::Explain(other)) if first.answers.is_empty() => Some(Detail::Explain(other)),
+                (Some(Detail::Explain(all)), Detail::Explain(more)) => Some(Detail::Explain(together(all, more))),
                 (found, _) => found,
             };
         }
@@ -51,4 +56,27 @@ impl ManyLink {
         let message = format!("no other agent knows it, and node {names} was lost before it answered");
         Body::Error { id: Some(id), code: "lost".to_owned(), message, hint: "it is asked when the connection is there again".to_owned() }
     }
+}
+
+/// Every agent has resources, external storage and processes of its own, which its nodes are called by.
+fn set_apart(explanation: &mut Explanation, number: usize) {
+    let apart = |id: &mut Arc<str>| *id = format!("{number}/{id}").into();
+    explanation.answers.iter_mut().for_each(|answer| apart(&mut answer.node));
+    explanation.cycles.iter_mut().flat_map(|cycle| &mut cycle.nodes).for_each(apart);
+    explanation.nodes.iter_mut().for_each(|node| apart(&mut node.id));
+    for edge in &mut explanation.edges {
+        apart(&mut edge.from);
+        apart(&mut edge.to);
+    }
+}
+
+/// What waits at several agents, the longest first.
+fn together(mut all: Explanation, more: Explanation) -> Explanation {
+    all.answers.extend(more.answers);
+    all.answers.sort_by_key(|answer| answer.since_ms.unwrap_or(u64::MAX));
+    all.cycles.extend(more.cycles);
+    all.nodes.extend(more.nodes);
+    all.edges.extend(more.edges);
+    all.more += more.more;
+    all
 }
