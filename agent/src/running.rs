@@ -236,6 +236,8 @@ fn start_node(
     let teller = remote.clone();
     // Without it nothing is known of the memory: nobody is ended, and backing takes what it gets.
     let head_room = HeadRoom::open().ok().map(Arc::new);
+    // Whoever connects first finds it known.
+    remote.tell(Command::Seen(sampling::machine(head_room.as_deref())));
     let shared = head_room.clone();
     spawn("backing", move || {
         backing::run(&pool, shared.as_deref(), &backing_requests, |progress| teller.tell(Command::Backing(progress)))

@@ -506,6 +506,7 @@ def test_the_node_tells_its_resources() -> None:
     [node] = plasmon.nodes()
     context = plasmon.get_runtime_context()
     assert node["Alive"] and node["NodeID"] == context.get_node_id() and node["Resources"] == total
+    assert node["MachineMemory"] > node["MachineMemoryAvailable"] > 0
     assert context.namespace == "here" and not context.is_worker
 
     @plasmon.remote(num_cpus=2, resources={"db": 1})

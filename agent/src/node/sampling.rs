@@ -50,6 +50,13 @@ pub struct Pressure {
     pub unique: Vec<(ProcessId, Option<u64>)>,
 }
 
+/// The machine alone, of no process.
+#[must_use]
+pub fn machine(head_room: Option<&HeadRoom>) -> Seen {
+    let total_bytes = crate::machine::Machine::read().map_or(0, |machine| machine.total_bytes);
+    Seen { total_bytes, available_bytes: head_room.map_or(0, HeadRoom::bytes), ..Seen::default() }
+}
+
 /// Samples until the senders of lists are gone.
 pub fn run(lists: &Receiver<Watched>, head_room: Option<&HeadRoom>, gauge: Option<&Gauge>, mut report: impl FnMut(Found)) {
     let Ok(mut sampler) = Sampler::new() else { return };
