@@ -38,6 +38,12 @@ pub const MAX_SITES: u32 = 65_536;
 pub const MAX_STACK: usize = 64;
 /// References in one [`ToAgent::Stage`].
 pub const MAX_STAGED: usize = 1000;
+/// References that a message can take, in as many [`ToAgent::Stage`] as it needs: those inside one object, or inside one task's arguments.
+pub const MAX_INSIDE: usize = 1 << 20;
+/// Arguments of one task: as many references fit the message to its worker, beside what is inlined.
+pub const MAX_TASK_ARGUMENTS: usize = 4000;
+/// Answers that one process waits for at once.
+pub const MAX_REQUESTS: usize = 1 << 20;
 /// The longest string of a message, bytes; longer ones are cut by the sender.
 pub const MAX_TEXT: usize = 4096;
 /// The longest name of an actor, bytes.
@@ -52,6 +58,12 @@ pub const MAX_CONCURRENCY: u32 = 1000;
 pub const GENERATOR_BATCH: u32 = 8;
 /// As often as it takes.
 pub const ENDLESS: u32 = u32::MAX;
+
+/// What a message takes of a text: [`MAX_TEXT`] bytes, in whole characters.
+#[must_use]
+pub fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
+}
 
 /// The environment variable that tells a re-executed program what it is: `agent:FD` or `worker:FD`.
 pub const BOOT: &str = "PLASMON_BOOT";

@@ -132,14 +132,8 @@ impl ActorOptions {
 
     fn wire(&self) -> Result<local::Actor<'_>, Error> {
         let max_concurrency = self.max_concurrency.unwrap_or(1);
-        if !(1..=MAX_CONCURRENCY).contains(&max_concurrency) {
-            let cause = format!("an actor runs 1 to {MAX_CONCURRENCY} calls side by side");
-            return Err(Error::invalid("max_concurrency", max_concurrency.to_string(), cause));
-        }
         let name = self.name.as_deref().unwrap_or_default();
-        if name.len() > MAX_NAME {
-            return Err(Error::invalid("actor name", name, format!("a name has at most {MAX_NAME} bytes")));
-        }
+        check(name, max_concurrency)?;
         Ok(local::Actor {
             name,
             detached: self.detached.unwrap_or(false),
@@ -151,6 +145,21 @@ impl ActorOptions {
             max_task_retries: self.max_task_retries.unwrap_or(0),
         })
     }
+}
+
+/// Whether an actor can be called so and run so many calls.
+///
+/// # Errors
+/// [`Error::Invalid`] when it cannot.
+pub(crate) fn check(name: &str, max_concurrency: u32) -> Result<(), Error> {
+    if !(1..=MAX_CONCURRENCY).contains(&max_concurrency) {
+        let cause = format!("an actor runs 1 to {MAX_CONCURRENCY} calls side by side");
+        return Err(Error::invalid("max_concurrency", max_concurrency.to_string(), cause));
+    }
+    if name.len() > MAX_NAME {
+        return Err(Error::invalid("actor name", name, format!("a name has at most {MAX_NAME} bytes")));
+    }
+    Ok(())
 }
 
 /// A handle to an actor of whatever type. The actor lives as long as any handle, in any process, in any object and in any pending task;
@@ -297,7 +306,12 @@ pub(crate) fn create_with<T: ?Sized>(
     });
     failpoint!("actor_asked");
     let refused = match (sent, named) {
-        (Err(error), _) => Some(error),
+        (Err(error), named) => {
+            if let Some((request, _)) = named {
+                client.requests.close(request);
+            }
+            Some(error)
+        }
         (Ok(_), None) => None,
         (Ok(_), Some((_, pending))) => match pending.wait(client, None) {
             Some(Answer::Ready | Answer::Inline(_)) => None,

@@ -63,7 +63,12 @@ fn assigned_tasks() -> MutexGuard<'static, BTreeMap<TaskKey, Arc<Assigned>>> {
 /// The task that the calling thread works for. A thread that a call among several has started works for none, as far as can be known.
 fn current() -> Option<Arc<Assigned>> {
     // Tried only: in a forked child somebody who is gone may have the lock.
-    CURRENT.with_borrow(Option::clone).or_else(|| ALONE.try_read().ok()?.clone())
+    own().or_else(|| ALONE.try_read().ok()?.clone())
+}
+
+/// The task that the calling thread runs. None any more while the thread ends and its values are dropped.
+fn own() -> Option<Arc<Assigned>> {
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 /// The task that the calling thread works for, as far as can be known: its key, and its function's path.
@@ -73,7 +78,7 @@ pub(crate) fn current_task() -> Option<(TaskKey, Box<str>)> {
 
 /// The call that the calling thread runs, when others may run in this worker meanwhile.
 pub(crate) fn call_beside_others() -> Option<TaskKey> {
-    let call = CURRENT.with_borrow(|current| current.as_ref().map(|assigned| assigned.task))?;
+    let call = own()?.task;
     ALONE.try_read().ok()?.is_none().then_some(call)
 }
 
@@ -150,7 +155,10 @@ pub(crate) fn watch<W: Interrupt + 'static>(client: &Client, wait: &Arc<W>) -> R
 /// # Errors
 /// [`Error::TaskCancelled`] when it is not.
 pub(crate) fn check(client: &Client) -> Result<(), Error> {
-    match current().filter(|assigned| client.worker && assigned.is_cancelled()) {
+    if !client.worker {
+        return Ok(());
+    }
+    match current().filter(|assigned| assigned.is_cancelled()) {
         Some(assigned) => Err(Error::TaskCancelled {
             task: assigned.task.on(client.hello.node),
             name: assigned.name.to_string(),

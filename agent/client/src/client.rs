@@ -16,8 +16,8 @@ use plasmon_memory::slot::{AgentRest, AgentState, SlotTable};
 use plasmon_memory::words::ClientWords;
 
 use plasmon_protocol::error::Error;
-use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_STAGED, Short, ToAgent};
+use plasmon_protocol::id::{ObjectKey, TaskKey};
+use plasmon_protocol::local::{self, AgentHello, Farewell, MAX_INSIDE, MAX_STAGED, Short, ToAgent};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cancelled;
@@ -266,10 +266,17 @@ impl Client {
             let (pid, starter) = (self.hello.agent_pid, &self.hello.starter);
             format!("process {pid} closed the connection; it was started by {starter}{}", self.recording())
         });
-        if !self.end_with(Error::AgentDied { node: self.hello.node, cause }) {
-            return;
-        }
-        if self.worker {
+        self.die_of(cause);
+    }
+
+    /// This process cannot go on with the connection, for this reason.
+    pub(crate) fn give_up(&self, why: &str) {
+        let (pid, agent) = (self.pid, self.hello.agent_pid);
+        self.die_of(format!("process {pid} gave up its connection to the agent, process {agent}: {why}"));
+    }
+
+    fn die_of(&self, cause: String) {
+        if self.end_with(Error::AgentDied { node: self.hello.node, cause }) && self.worker {
             // Whatever the task is doing, nobody wants it any more; nor anything that would run at an orderly exit beside it.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
@@ -430,6 +437,19 @@ pub(crate) fn forked_from(pid: u32) -> Error {
     Error::NotConnected { cause }
 }
 
+/// Whether a value, or a task's arguments, can have so many references inside.
+///
+/// # Errors
+/// [`Error::Invalid`]: the agent would drop this process for more.
+pub(crate) fn can_be_inside(references: usize) -> Result<(), Error> {
+    if references <= MAX_INSIDE {
+        return Ok(());
+    }
+    let cause =
+        format!("a value, or a task's arguments, have at most {MAX_INSIDE} references inside; put some of them in an object of their own");
+    Err(Error::invalid("references inside", references.to_string(), cause))
+}
+
 /// See [`Client::enter`].
 pub(crate) struct InPool<'a>(&'a Client);
 
@@ -529,6 +549,25 @@ impl Sender<'_> {
         Ok(())
     }
 
+    /// Submits a task whose arguments have these references inside. Whether it can be sent is known before anything is: what was staged
+    /// for it would be taken by the next one.
+    pub(crate) fn submit(&mut self, nested: &[ObjectKey], task: &ToAgent<'_>) -> Result<(), Error> {
+        let parent = self.parent();
+        if !nested.is_empty() || parent.is_some() {
+            self.encode(task)?;
+        }
+        self.stage(nested)?;
+        if let Some(task) = parent {
+            self.push(&ToAgent::Submits { task })?;
+        }
+        self.push(task)
+    }
+
+    /// The call that submits what comes next, where the agent cannot know.
+    fn parent(&self) -> Option<TaskKey> {
+        if self.client.worker { cancelled::call_beside_others() } else { None }
+    }
+
     /// Stages references for the next message.
     #[inline]
     pub(crate) fn stage(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
@@ -536,17 +575,10 @@ impl Sender<'_> {
     }
 
     fn stage_some(&mut self, references: &[ObjectKey]) -> Result<(), Error> {
+        can_be_inside(references.len())?;
         references.chunks(MAX_STAGED).try_for_each(|part| self.push(&ToAgent::Stage { references: part.to_vec() }))?;
         failpoint!("staged");
         Ok(())
-    }
-
-    /// Tells which call submits what comes next, where the agent cannot know.
-    pub(crate) fn tell_parent(&mut self) -> Result<(), Error> {
-        match cancelled::call_beside_others().filter(|_| self.client.worker) {
-            Some(task) => self.push(&ToAgent::Submits { task }),
-            None => Ok(()),
-        }
     }
 
     /// Sees to it that the agent reads what was sent: soon, or at once.

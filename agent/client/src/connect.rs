@@ -52,7 +52,7 @@ fn meet(channel: Channel, process_type: ProcessType, program: Option<(File, Opti
         pid: std::process::id(),
         executable: launch
             .map(|launch| launch.executable.display().to_string())
-            .or_else(|| std::env::args().next())
+            .or_else(program_name)
             .unwrap_or_else(|| "program".to_owned()),
         directory: std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default(),
         arguments: launch.map(|launch| launch.worker.clone()).unwrap_or_default(),
@@ -89,6 +89,11 @@ fn meet(channel: Channel, process_type: ProcessType, program: Option<(File, Opti
     failpoint!("mapped");
     service::start(&client)?;
     Ok(client)
+}
+
+/// What this process was started as, for people: whatever bytes that are no text are shown as such.
+pub(crate) fn program_name() -> Option<String> {
+    std::env::args_os().next().map(|name| name.to_string_lossy().into_owned())
 }
 
 /// The system's words, or what they stand for here.

@@ -86,9 +86,15 @@ impl<T: ?Sized> Results<T> {
         Ok(())
     }
 
-    /// The reference that comes next, whether its object is there or not; `None` after the last one.
+    /// Asked before the lock: in a forked child somebody who is gone may have it.
+    fn is_here(&self) -> Result<(), Error> {
+        if self.client.is_here() { Ok(()) } else { Err(self.client.forked_away()) }
+    }
+
+    /// The reference that comes next, whether its object is there or not; `None` after the last one, and in a forked child.
     #[must_use]
     pub fn front(&self) -> Option<ObjectRef<T>> {
+        self.is_here().ok()?;
         let ahead = self.lock();
         ahead.references.front().filter(|_| !ahead.ended).cloned()
     }
@@ -98,6 +104,7 @@ impl<T: ?Sized> Results<T> {
     /// # Errors
     /// As for [`Results::next`].
     pub fn is_finished(&self) -> Result<bool, Error> {
+        self.is_here()?;
         let Some(front) = self.front() else { return Ok(true) };
         front.handle.key_on(&self.client)?;
         Ok(matches!(self.error_of(&front)?, Some(Error::NoMoreResults { .. })))
@@ -108,6 +115,7 @@ impl<T: ?Sized> Results<T> {
     /// # Errors
     /// The connection has ended; the task that waits was cancelled.
     pub fn next(&self, limit: Option<Duration>, pause: Duration, stop: &mut dyn FnMut() -> bool) -> Result<Next<T>, Error> {
+        self.is_here()?;
         loop {
             let Some(front) = self.front() else { return Ok(Next::End) };
             front.handle.key_on(&self.client)?;
@@ -185,7 +193,7 @@ impl<T: ?Sized> Results<T> {
 
 impl<T: ?Sized> Drop for Results<T> {
     fn drop(&mut self) {
-        if !self.lock().ended && self.client.is_here() {
+        if self.is_here().is_ok() && !self.lock().ended {
             self.close();
         }
     }

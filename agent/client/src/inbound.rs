@@ -145,7 +145,7 @@ impl Inbound {
     /// Reads as long as nobody else does, until `is_over`; looks first, then sleeps if it `may_sleep`.
     pub(crate) fn lead(&self, client: &Client, deadline: Option<Instant>, may_sleep: bool, is_over: impl Fn() -> bool) -> Led {
         let Some(mut reader) = self.try_take() else { return Led::Busy };
-        let _whole = Whole(client);
+        let whole = Whole(client);
         client.words.set_sleeper(Sleeper::Nobody);
         let led = reader.lead(client, self, deadline, may_sleep, is_over);
         // The service thread sleeps, or is about to look whether it may have the ring.
@@ -155,6 +155,7 @@ impl Inbound {
         if self.missed.swap(false, Ordering::SeqCst) || left || client.is_recalled() {
             client.wake_service();
         }
+        whole.left();
         led
     }
 }
@@ -163,10 +164,17 @@ impl Inbound {
 /// connection: nobody waits for ever.
 struct Whole<'a>(&'a Client);
 
+impl Whole<'_> {
+    /// All is handed on. Said, not found out: a thread that reads in a destructor may be panicking for a reason of its own.
+    fn left(self) {
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for Whole<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() && !self.0.is_closed() {
-            self.0.die();
+        if !self.0.is_closed() {
+            self.0.give_up("a panic while an answer was handed on");
         }
     }
 }
@@ -179,7 +187,7 @@ impl Reader {
             let gone = inbound.agent_gone.load(Ordering::SeqCst);
             match self.read(client) {
                 Ok(read) => changed |= read > 0,
-                Err(_) => client.die(),
+                Err(cause) => client.give_up(&cause),
             }
             if (gone || client.is_closed() || changed) && is_over() {
                 return Led::Done;

@@ -433,7 +433,7 @@ mod started {
                 asked = asked.over(agent.clone());
             }
             let config = Config::resolve(asked.over(AgentOptions::from_environment()?), Kind::Embedded, &Machine::read()?)?;
-            let name = std::env::args().next().unwrap_or_default();
+            let name = crate::connect::program_name().unwrap_or_default();
             let name = name.rsplit('/').next().unwrap_or("program").to_owned();
             let order = Order { config: config.to_json()?, starter: format!("process {} ({name})", std::process::id()) };
             let mut command = match &options.launch {

@@ -158,15 +158,15 @@ pub(crate) fn wait_for(
         let gate = Arc::new(crate::request::Gate::default());
         cancelled::watch(client, &gate)?;
         let mut requests = Vec::new();
-        for (index, key) in keys.iter().enumerate().filter(|(index, _)| !ready[*index]) {
+        let asked = keys.iter().enumerate().filter(|(index, _)| !ready[*index]).try_for_each(|(index, key)| {
             let request = client.requests.open_gated(index, &gate)?;
             requests.push(request);
-            client.push(&ToAgent::Wait { request, key: *key })?;
-        }
+            client.push(&ToAgent::Wait { request, key: *key })
+        });
         client.sender()?.finish(true);
         let blocking = Blocking::begin(client);
         let mut stopped = false;
-        while missing > 0 {
+        while missing > 0 && asked.is_ok() {
             match watched(&mut watch, deadline, |until| gate.next(client, until)) {
                 Ok(Some(index)) => {
                     ready[index] = true;
@@ -186,6 +186,7 @@ pub(crate) fn wait_for(
             }
         }
         client.alive()?;
+        asked?;
         if missing > 0 {
             cancelled::check(client)?;
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
+use plasmon_protocol::local::MAX_REQUESTS;
 
 use crate::cancelled::Interrupt;
 use crate::client::Client;
@@ -178,11 +179,15 @@ impl Requests {
     /// A new request's number and where its answer arrives.
     ///
     /// # Errors
-    /// The agent is gone.
+    /// The agent is gone; [`Error::Invalid`] when too many are under way.
     pub(crate) fn open(&self) -> Result<(u32, Arc<Pending>), Error> {
         let mut inner = self.lock();
         if let Some(error) = &inner.dead {
             return Err(error.clone());
+        }
+        if inner.pending.len() >= MAX_REQUESTS {
+            let cause = format!("a process waits for at most {MAX_REQUESTS} answers at once; wait for fewer references at a time");
+            return Err(Error::invalid("requests under way", inner.pending.len().to_string(), cause));
         }
         inner.next = inner.next.wrapping_add(1);
         let number = inner.next;
@@ -194,7 +199,7 @@ impl Requests {
     /// A new request whose answer is told to `gate` under `index`.
     ///
     /// # Errors
-    /// The agent is gone.
+    /// As for [`Requests::open`].
     pub(crate) fn open_gated(&self, index: usize, gate: &Arc<Gate>) -> Result<u32, Error> {
         let (number, pending) = self.open()?;
         let mut state = pending.lock();

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 use plasmon_memory::slot::SlotState;
 use plasmon_protocol::error::Error;
@@ -26,6 +27,17 @@ pub(crate) struct Reading {
     pub(crate) site: u32,
 }
 
+/// Puts another scope in the place of this one, which is returned. While a thread ends, and its values are dropped, there may be none any
+/// more: a reference is outside of every scope then.
+fn swap<T>(scope: &'static LocalKey<RefCell<Option<T>>>, other: Option<T>) -> Option<T> {
+    scope.try_with(|scope| scope.replace(other)).ok().flatten()
+}
+
+/// Looks at a scope; `None` where there is none.
+fn inside<T, R>(scope: &'static LocalKey<RefCell<Option<T>>>, look: impl FnOnce(&mut T) -> R) -> Option<R> {
+    scope.try_with(|scope| scope.borrow_mut().as_mut().map(look)).ok().flatten()
+}
+
 /// Runs `write`, and returns the references that it wrote: held, because the value that they are in may be dropped before the agent
 /// knows who contains them.
 pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Held>) {
@@ -33,24 +45,24 @@ pub(crate) fn writing<T>(write: impl FnOnce() -> T) -> (T, Vec<Held>) {
     struct Restore(Option<Vec<Held>>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            WRITING.set(self.0.take());
+            swap(&WRITING, self.0.take());
         }
     }
-    let restore = Restore(WRITING.replace(Some(Vec::new())));
+    let restore = Restore(swap(&WRITING, Some(Vec::new())));
     let result = write();
-    let inner = WRITING.take().unwrap_or_default();
+    let inner = swap(&WRITING, None).unwrap_or_default();
     drop(restore);
     (result, inner)
 }
 
 /// A reference is being written; false outside of a scope.
 pub(crate) fn wrote(handle: &Held) -> bool {
-    WRITING.with_borrow_mut(|scope| scope.as_mut().map(|handles| handles.push(handle.clone())).is_some())
+    inside(&WRITING, |handles| handles.push(handle.clone())).is_some()
 }
 
 /// What this scope has of references was written in vain: it is written anew.
 pub(crate) fn write_anew() {
-    WRITING.with_borrow_mut(|scope| scope.as_mut().map(Vec::clear));
+    inside(&WRITING, Vec::clear);
 }
 
 /// Runs `read` with references going to `reading`. Beside its result: why the agent could not be told of a reference, if so. A format
@@ -60,19 +72,19 @@ pub(crate) fn reading<T>(reading: Reading, read: impl FnOnce() -> T) -> (T, Opti
     struct Restore(Option<(Reading, Option<Error>)>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            READING.set(self.0.take());
+            swap(&READING, self.0.take());
         }
     }
-    let restore = Restore(READING.replace(Some((reading, None))));
+    let restore = Restore(swap(&READING, Some((reading, None))));
     let result = read();
-    let refused = READING.take().and_then(|(_, refused)| refused);
+    let refused = swap(&READING, None).and_then(|(_, refused)| refused);
     drop(restore);
     (result, refused)
 }
 
 /// Where a reference that is being read belongs; `None` outside of a scope.
 fn reader() -> Option<Reading> {
-    READING.with_borrow(|scope| scope.as_ref().map(|(reading, _)| reading.clone()))
+    inside(&READING, |(reading, _)| reading.clone())
 }
 
 /// A reference that is read: this process's from here on.
@@ -129,10 +141,8 @@ pub(crate) fn borrow_all<T: ?Sized>(
 
 /// The agent could not be told of a reference that was read: the first such error is the scope's.
 fn refused(error: Error) -> Error {
-    READING.with_borrow_mut(|scope| {
-        if let Some((_, first)) = scope {
-            first.get_or_insert_with(|| error.clone());
-        }
+    inside(&READING, |(_, first)| {
+        first.get_or_insert_with(|| error.clone());
     });
     error
 }

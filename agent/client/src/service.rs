@@ -40,7 +40,7 @@ struct Serving<'a>(&'a Client);
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
         if !self.0.is_closed() {
-            self.0.die();
+            if std::thread::panicking() { self.0.give_up("its service thread panicked") } else { self.0.die() }
         }
         self.0.await_writers();
         // The last to go: its end tells the agent that this process looks at nothing any more.
@@ -76,7 +76,8 @@ fn run(client: &Client, socket: OwnedFd) {
         // Another thread that has the ring reads it, and rings when it leaves.
         if let Some(mut reader) = client.inbound.take_for_service() {
             client.words.set_sleeper(Sleeper::Nobody);
-            if reader.read(client).is_err() {
+            if let Err(cause) = reader.read(client) {
+                client.give_up(&cause);
                 break;
             }
             client.words.set_sleeper(Sleeper::Service);

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 
 use plasmon_memory::fork::PerProcess;
 use plasmon_memory::words::CallSites;
-use plasmon_protocol::local::{MAX_SITES, MAX_STACK, MAX_TEXT, ToAgent};
+use plasmon_protocol::local::{MAX_SITES, MAX_STACK, ToAgent, cut};
 use plasmon_protocol::record::SiteKind;
 
 use crate::client::Client;
@@ -332,14 +332,6 @@ fn is_actor_call(name: &str) -> bool {
         let mut parts = function.name.rsplit("::");
         (parts.next(), parts.next()) == (Some(calls.1), Some(calls.0))
     })
-}
-
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
-use plasmon_protocol::local::{self, Argument, INLINE, RetryExceptions, ToAgent};
+use plasmon_protocol::local::{self, Argument, INLINE, MAX_TASK_ARGUMENTS, RetryExceptions, ToAgent};
 use plasmon_protocol::record::SiteKind;
 use plasmon_protocol::resources::Amount;
 
 use crate::argument::Encoded;
-use crate::client::Client;
+use crate::client::{Client, can_be_inside};
 use crate::failpoint::copy_behind;
 use crate::init::connection;
 use crate::listed::{Errors, all_or_none};
@@ -147,6 +147,10 @@ pub(crate) struct Prepared<'a> {
 
 /// Puts what is too large for a message, and collects the references.
 pub(crate) fn prepare<'a>(client: &Arc<Client>, site: u32, arguments: &'a [Encoded]) -> Result<Prepared<'a>, Error> {
+    if arguments.len() > MAX_TASK_ARGUMENTS {
+        let cause = format!("a call has at most {MAX_TASK_ARGUMENTS}; pass many references as one argument, in a list");
+        return Err(Error::invalid("arguments", arguments.len().to_string(), cause));
+    }
     let mut prepared = Prepared { wire: Vec::with_capacity(arguments.len()), nested: Vec::new(), blocks: Vec::new() };
     let mut inlined = 0;
     for argument in arguments {
@@ -171,6 +175,7 @@ pub(crate) fn prepare<'a>(client: &Arc<Client>, site: u32, arguments: &'a [Encod
     }
     prepared.nested.sort_unstable();
     prepared.nested.dedup();
+    can_be_inside(prepared.nested.len())?;
     Ok(prepared)
 }
 
@@ -207,15 +212,14 @@ pub(crate) fn send_numbered<'a>(
     let mut sender = client.sender()?;
     // Numbered under the sender's lock: the agent takes tasks in the order of their numbers.
     let number = client.tasks.fetch_add(1, Ordering::Relaxed) + 1;
-    sender.stage(&nested)?;
-    sender.tell_parent()?;
-    sender.push(&message(number, wire, keys.clone()))?;
+    let sent = sender.submit(&nested, &message(number, wire, keys.clone()));
     sender.finish(true);
     failpoint!("submitted");
     drop(blocks);
     for key in &keys {
-        writer::settle_slot(client, *key, true);
+        writer::settle_slot(client, *key, sent.is_ok());
     }
+    sent?;
     Ok((number, keys.into_iter().map(|key| Handed { client: Arc::clone(client), key }).collect()))
 }
 

@@ -14,11 +14,11 @@ use std::time::Instant;
 use plasmon_memory::channel::Channel;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::TaskKey;
-use plasmon_protocol::local::{self, Argument, Ending, INLINE, MAX_TEXT, ToAgent, ToClient, Value, Work};
+use plasmon_protocol::local::{self, Argument, Ending, INLINE, ToAgent, ToClient, Value, Work, cut};
 use plasmon_protocol::record::SiteKind;
 
 use crate::cancelled::{self, Begun};
-use crate::client::{Client, Sender};
+use crate::client::{Client, Sender, can_be_inside};
 use crate::connect;
 use crate::failpoint::copy;
 use crate::heap;
@@ -131,7 +131,8 @@ fn remember_panics() {
         let message = info.payload_as_str().unwrap_or("a panic without a message").to_owned();
         let place =
             info.location().map_or_else(|| "an unknown place".to_owned(), |at| format!("{}:{}:{}", at.file(), at.line(), at.column()));
-        PANIC.set(Some((message, place)));
+        // Gone where a destructor panics while its thread ends.
+        let _ = PANIC.try_with(|panic| panic.replace(Some((message, place))));
         print(info);
     }));
 }
@@ -201,7 +202,7 @@ impl Worker {
         let function = self.functions.get(job.name).copied();
         let runner = crate::binding::runner();
         if function.is_none() && runner.is_none() {
-            let executable = std::env::args().next().unwrap_or_default();
+            let executable = connect::program_name().unwrap_or_default();
             return (Ending::Refused(Error::UnknownFunction { name: job.name.to_owned(), executable }), None);
         }
         let kind = if job.work == Work::Task { SiteKind::DeserializeTaskArg } else { SiteKind::DeserializeActorTaskArg };
@@ -236,11 +237,13 @@ impl Worker {
         }));
         match called {
             Ok(Ok(ended)) => ended,
-            Ok(Err(Failure::Value { message, listed, value })) => (Ending::Failed { message: cut(message), listed, value }, None),
+            Ok(Err(Failure::Value { message, listed, value })) => {
+                (Ending::Failed { message: cut(&message).to_owned(), listed, value }, None)
+            }
             Ok(Err(Failure::Error(error))) => (Ending::Refused(error), None),
             Err(_) => {
                 let (message, place) = PANIC.take().unwrap_or_default();
-                (Ending::Panicked { message: cut(message), place }, None)
+                (Ending::Panicked { message: cut(&message).to_owned(), place }, None)
             }
         }
     }
@@ -261,7 +264,10 @@ fn given(client: &Arc<Client>, argument: &Argument<'_>, site: u32) -> Result<Giv
     }
     // Inlined, and too much for the task's message; or spilled.
     let (request, pending) = client.requests.open()?;
-    cancelled::watch(client, &pending)?;
+    if let Err(error) = cancelled::watch(client, &pending) {
+        client.requests.close(request);
+        return Err(error);
+    }
     client.push_urgent(&ToAgent::Get { request, key, site })?;
     // It may have to be made again, by a task that needs the CPU.
     let blocking = Blocking::begin(client);
@@ -286,6 +292,8 @@ pub(crate) fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: 
         sender.stage(contains)?;
         sender.push(&ToAgent::Output { task, value })
     };
+    // Before the value is written: what has been is published, or it is lost room.
+    let keys = |contains: &[_]| can_be_inside(contains.len()).and_then(|()| keys(client, contains));
     let inline = |contains: &[_], bytes: &[u8]| {
         let mut sender = client.sender()?;
         publish(&mut sender, contains, Value::Inline(bytes))?;
@@ -293,9 +301,9 @@ pub(crate) fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: 
         Ok(())
     };
     match result {
-        Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => inline(&keys(client, &contains)?, &bytes),
+        Outgoing::Encoded { bytes, contains } if bytes.len() <= INLINE => inline(&keys(&contains)?, &bytes),
         Outgoing::Encoded { bytes, contains } => {
-            let contains = keys(client, &contains)?;
+            let contains = keys(&contains)?;
             writer::output(client, bytes.len() as u64, site, |room| copy(room, &bytes), |sender, value| publish(sender, &contains, value))
         }
         Outgoing::Numbers(numbers) => {
@@ -305,21 +313,12 @@ pub(crate) fn send(client: &Arc<Client>, task: TaskKey, result: Outgoing, site: 
         Outgoing::Filled { length, contains, fill } if length <= INLINE => {
             let mut bytes = vec![0; length];
             fill(&mut bytes);
-            inline(&keys(client, &contains)?, &bytes)
+            inline(&keys(&contains)?, &bytes)
         }
         Outgoing::Filled { length, contains, fill } => {
-            let contains = keys(client, &contains)?;
+            let contains = keys(&contains)?;
             writer::output(client, length as u64, site, |room| fill(room), |sender, value| publish(sender, &contains, value))
         }
         Outgoing::Draft(room) => writer::output_draft(client, room, |sender, value| publish(sender, &[], value)),
     }
-}
-
-fn cut(mut text: String) -> String {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
 }

@@ -11,7 +11,7 @@ use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ObjectKey;
 use plasmon_protocol::local::{Memory, SMALL, Short, ToAgent, Value};
 
-use crate::client::{Client, Sender};
+use crate::client::{Client, Sender, can_be_inside};
 use crate::request::Answer;
 
 mod at_once;
@@ -292,6 +292,7 @@ fn small(
 
 /// Publishes a draft as a new object.
 pub(crate) fn publish(client: &Client, room: Room, site: u32, contains: &[ObjectKey], hidden: bool) -> Result<ObjectKey, Error> {
+    can_be_inside(contains.len())?;
     let _inside = client.enter()?;
     let key = slot(client)?;
     let memory = room.finish();

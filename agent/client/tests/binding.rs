@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use plasmon::Error;
-use plasmon::binding::{Connection, Frame, ObjectId, ObjectKey, Reference, SiteKind, write_anew, writing, wrote};
-use plasmon_protocol::local::MAX_SITES;
+use plasmon::binding::{Connection, Frame, ObjectId, ObjectKey, Reference, SiteKind, TaskSettings, write_anew, writing, wrote};
+use plasmon_protocol::local::{MAX_SITES, MAX_TASK_ARGUMENTS};
 use support::{Viewer, alone, start};
 
 const PAUSE: Duration = Duration::from_millis(10);
@@ -112,5 +112,39 @@ fn whoever_waits_is_asked_whether_to_stop() {
         assert_eq!(late.code(), "get_timeout");
         connection.cancel(&task, false, 0).unwrap();
         assert_eq!(connection.get(&task, 0, None, PAUSE, &mut || false).unwrap_err().code(), "task_cancelled");
+    });
+}
+
+#[plasmon::remote]
+fn first(value: &str) -> String {
+    value.to_owned()
+}
+
+#[test]
+fn a_call_has_thousands_of_arguments_and_one_with_too_many_is_an_error_that_the_driver_outlives() {
+    alone(|| {
+        start(1.0);
+        let connection = Connection::current().unwrap();
+        let settings = TaskSettings::default();
+        // Inlined by the agent for the worker, as far as its message has room; and what is inlined already.
+        let bytes = postcard::to_allocvec(&"a".repeat(900)).unwrap();
+        let value = || connection.argument(bytes.len(), 0, Vec::new(), |room, _| room.copy_from_slice(&bytes)).unwrap();
+        let made: Vec<Reference> =
+            (0..50).flat_map(|_| connection.submit("binding::first", &settings, &[value()], 1, 0).unwrap()).collect();
+        connection.wait(&made.iter().collect::<Vec<_>>(), made.len(), None, PAUSE, &mut || false).unwrap().unwrap();
+        let arguments = |count: usize| -> Vec<_> {
+            let objects = made.iter().cycle().map(|reference| connection.object_argument(reference));
+            (0..20).map(|_| value()).chain(objects).take(count).collect()
+        };
+        let result = connection.submit("binding::first", &settings, &arguments(MAX_TASK_ARGUMENTS), 1, 0).unwrap().remove(0);
+        let given = connection.get_all(&[&result], 0, None, PAUSE, &mut || false).unwrap().unwrap();
+        assert_eq!(given[0].bytes(), bytes);
+        for count in [MAX_TASK_ARGUMENTS + 1, 5000] {
+            let error = connection.submit("binding::first", &settings, &arguments(count), 1, 0).unwrap_err();
+            assert!(matches!(&error, Error::Invalid { value, .. } if *value == count.to_string()), "{error}");
+            assert!(error.to_string().contains("in a list"), "{error}");
+        }
+        let alive = connection.submit("binding::first", &settings, &[value()], 1, 0).unwrap().remove(0);
+        assert_eq!(connection.get_all(&[&alive], 0, None, PAUSE, &mut || false).unwrap().unwrap()[0].bytes(), bytes);
     });
 }

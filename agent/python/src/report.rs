@@ -10,7 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::OrRaise;
+use crate::error::{OrRaise, unasked};
 
 /// Where an agent is asked: its stream, and the token.
 pub(crate) struct Source {
@@ -63,8 +63,7 @@ impl Snapshot {
     #[new]
     fn new(py: Python<'_>) -> PyResult<Self> {
         let fetched = py.detach(|| Source::newest(None).map(|source| source.report()));
-        let report =
-            fetched.map_err(|failure| Error::Connect { action: "find an agent".to_owned(), cause: failure.message }).or_raise(py)?;
+        let report = fetched.map_err(|failure| unasked(py, &failure))?;
         Ok(Self { report: report.or_raise(py)? })
     }
 

@@ -37,7 +37,6 @@ impl Deref for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // Fails only where there is no other end any more.
-        let _ = self.0.shutdown();
+        self.0.hang_up();
     }
 }

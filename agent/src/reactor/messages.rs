@@ -1,7 +1,7 @@
 //! One message from a client: what may be in it, and where it goes.
 
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::local::{MAX_SITES, MAX_STACK, MAX_STAGED, MAX_TEXT, Task, ToAgent};
+use plasmon_protocol::local::{MAX_INSIDE, MAX_SITES, MAX_STACK, MAX_STAGED, MAX_TEXT, Task, ToAgent};
 
 use super::memory::Want;
 use super::tasks::Submission;
@@ -9,9 +9,6 @@ use super::{Core, Outbox, Violation};
 use crate::references::sites::{Cost, Sites};
 use crate::references::table::Count;
 use crate::scheduler::task::Role;
-
-/// References that one process may have staged at once.
-const MAX_STAGED_TOTAL: usize = 1 << 20;
 
 impl Core {
     /// A batch of messages from one client, in their order, up to the first whose answer the client has no room for.
@@ -147,7 +144,7 @@ impl Core {
 
     fn on_stage(&mut self, from: ProcessId, references: &[ObjectKey]) -> Result<(), Violation> {
         let Some(process) = self.process_mut(from) else { return Ok(()) };
-        if references.len() > MAX_STAGED || process.staged.len() + references.len() > MAX_STAGED_TOTAL {
+        if references.len() > MAX_STAGED || process.staged.len() + references.len() > MAX_INSIDE {
             return Err(Violation(format!("{} references staged at once", process.staged.len() + references.len())));
         }
         process.staged.extend_from_slice(references);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ObjectKey, ProcessId, SiteId};
-use plasmon_protocol::local::{Memory, Outcome, ToClient, Value};
+use plasmon_protocol::local::{MAX_REQUESTS, Memory, Outcome, ToClient, Value};
 use plasmon_protocol::record::ObjectState;
 
 use super::{Core, MAX_INLINED, Outbox, Violation};
@@ -15,8 +15,8 @@ use crate::store::lease::LeaseIndex;
 use crate::store::ledger::Class;
 use crate::store::object::{Counts, Object, Place, Residency, Waiter};
 
-/// Answers that one client may wait for at once.
-const MAX_REQUESTS: usize = 1 << 20;
+/// Answers that one client may be owed at once: those that it has given up a moment ago are among them.
+const MAX_OWED: usize = 2 * MAX_REQUESTS;
 
 impl Core {
     pub(super) fn on_put(
@@ -367,7 +367,7 @@ impl Core {
             return Ok(());
         }
         let Some(process) = self.processes.quiet_mut(from) else { return Ok(()) };
-        if process.requests.len() >= MAX_REQUESTS || process.requests.insert(request, key).is_some() {
+        if process.requests.len() >= MAX_OWED || process.requests.insert(request, key).is_some() {
             return Err(Violation(format!("request {request} made twice, or one of too many")));
         }
         object.cold_mut().await_value(waiter);

@@ -2,7 +2,7 @@
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, SiteId, TaskKey};
-use plasmon_protocol::local;
+use plasmon_protocol::local::{self, MAX_TASK_ARGUMENTS};
 use plasmon_protocol::record::{ObjectState, TaskStatus};
 use plasmon_protocol::resources::Demand;
 use smallvec::SmallVec;
@@ -12,10 +12,8 @@ use super::{Core, Outbox, Violation};
 use crate::references::table::Count;
 use crate::scheduler::task::{Argument, Keys, Role, Task};
 
-/// Arguments of one task.
-const MAX_ARGUMENTS: usize = 1000;
 /// Bytes of inlined arguments of one task: they must fit the message to its worker.
-const MAX_INLINED_ARGUMENTS: usize = 16 << 10;
+pub(super) const MAX_INLINED_ARGUMENTS: usize = 16 << 10;
 
 /// A task as its submitter describes it.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +135,7 @@ impl Core {
                 local::Argument::Value(..) => return Err(only_from_agent()),
             }
         }
-        if inlined > MAX_INLINED_ARGUMENTS || arguments.len() > MAX_ARGUMENTS {
+        if inlined > MAX_INLINED_ARGUMENTS || arguments.len() > MAX_TASK_ARGUMENTS {
             return Err(Violation(format!("{} arguments with {inlined} bytes inlined", arguments.len())));
         }
         process.staged.iter().try_for_each(there)

@@ -1,12 +1,14 @@
 //! Who runs the tasks: workers are reused, dismissed when their place is needed, and lost.
 
+use plasmon_memory::ring::{TO_CLIENT, max_message};
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{JobId, ObjectKey, ProcessId, TaskKey};
-use plasmon_protocol::local::{self, ToClient, Work};
+use plasmon_protocol::local::{self, MAX_TASK_ARGUMENTS, MAX_TEXT, ToClient, Work};
 use plasmon_protocol::record::{EventKind, ObjectState, Severity, TaskStatus};
 
 use super::actors::End;
 use super::retries::Loss;
+use super::tasks::MAX_INLINED_ARGUMENTS;
 use super::{Activity, Core, Outbox, Process};
 use crate::scheduler::task::{Argument, Role, Task};
 
@@ -14,6 +16,11 @@ use crate::scheduler::task::{Argument, Role, Task};
 const MAX_FAILED_STARTS: u32 = 3;
 /// Bytes of inlined values in one task message; the worker asks for the rest.
 const MAX_RUN_BYTES: usize = 24 << 10;
+/// Bytes of an argument in a task message beside its value, at most: what it is, its object's key, and the value's length.
+const ARGUMENT: usize = 1 + 2 * 5 + 2;
+/// Bytes of a task message that are left for arguments beside the inlined ones: the rest is for the function's name and for numbers.
+const FOR_ARGUMENTS: usize = max_message(TO_CLIENT) - MAX_INLINED_ARGUMENTS - MAX_TEXT - 128;
+const _: () = assert!(MAX_TASK_ARGUMENTS * (ARGUMENT - 2) <= FOR_ARGUMENTS);
 
 impl Core {
     /// Tells a worker without a task to end.
@@ -40,7 +47,7 @@ impl Core {
     }
 
     fn arguments<'a>(&'a self, task: &'a Task) -> Vec<local::Argument<'a>> {
-        let mut bytes = 0;
+        let mut room = MAX_RUN_BYTES.min(FOR_ARGUMENTS.saturating_sub(task.arguments.len() * ARGUMENT));
         let mut message = Vec::with_capacity(task.arguments.len());
         for argument in &task.arguments {
             message.push(match argument {
@@ -49,8 +56,8 @@ impl Core {
                 Argument::Object(key) => {
                     let inlined = self.objects.get(*key).filter(|object| object.state == Some(ObjectState::Inlined));
                     match inlined.and_then(|object| object.cold.as_ref()) {
-                        Some(cold) if bytes + cold.value.len() <= MAX_RUN_BYTES => {
-                            bytes += cold.value.len();
+                        Some(cold) if cold.value.len() <= room => {
+                            room -= cold.value.len();
                             local::Argument::Value(*key, &cold.value)
                         }
                         _ => local::Argument::Object(*key),

@@ -69,7 +69,8 @@ impl Channel {
         Ok(sockopt::set_socket_timeout(&self.0, sockopt::Timeout::Recv, Some(limit))?)
     }
 
-    /// Ends the connection, whoever else has a descriptor of this end: a forked child may hold one for long.
+    /// Ends the connection for everybody who has a copy of either end, as a forked child may have for long: nothing is sent or received any
+    /// more, but for what was sent before.
     pub fn hang_up(&self) {
         // The other end may be gone, which is the same.
         let _ = rustix::net::shutdown(&self.0, Shutdown::Both);
@@ -154,14 +155,6 @@ impl Channel {
         }
         bytes.truncate(received.bytes);
         Ok(Some((bytes, descriptors)))
-    }
-
-    /// Ends the connection for everybody who has a copy of either end: nothing is sent or received any more, but for what was sent before.
-    ///
-    /// # Errors
-    /// What the system says; not connected when the other end is gone.
-    pub fn shutdown(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both)?)
     }
 
     /// The user id of the process that made the other end.

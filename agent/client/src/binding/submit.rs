@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::{ActorId, ObjectKey};
-use plasmon_protocol::local::{self, CallRetries, INLINE, MAX_CONCURRENCY, MAX_NAME, RetryExceptions, ToAgent};
+use plasmon_protocol::local::{self, CallRetries, INLINE, RetryExceptions, ToAgent, cut};
 use plasmon_protocol::resources::Amount;
 
 use super::{Connection, Raw, Reference};
@@ -205,13 +205,7 @@ impl Connection {
         arguments: &[Encoded],
         site: u32,
     ) -> Result<Reference, Error> {
-        if !(1..=MAX_CONCURRENCY).contains(&settings.max_concurrency) {
-            let cause = format!("an actor runs 1 to {MAX_CONCURRENCY} calls side by side");
-            return Err(Error::invalid("max_concurrency", settings.max_concurrency.to_string(), cause));
-        }
-        if settings.name.len() > MAX_NAME {
-            return Err(Error::invalid("actor name", settings.name, format!("a name has at most {MAX_NAME} bytes")));
-        }
+        actor::check(settings.name, settings.max_concurrency)?;
         let options = local::Actor {
             name: settings.name,
             detached: settings.detached,
@@ -315,13 +309,4 @@ impl Connection {
     pub fn cancel(&self, reference: &Reference, force: bool, site: u32) -> Result<(), Error> {
         self.client.push_urgent(&ToAgent::CancelTask { key: reference.handle.key_on(&self.client)?, force, site })
     }
-}
-
-/// What the agent takes of a text.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(local::MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
