@@ -19,6 +19,7 @@ pub use cancelling::OnCancel;
 pub use connection::Connection;
 pub use content::{Content, Raw, Reference};
 pub use plasmon_memory::copy::{FAR, copy_past_caches};
+pub use plasmon_memory::fork::PerProcess;
 use plasmon_protocol::error::Error;
 use plasmon_protocol::id::ActorId;
 pub use plasmon_protocol::id::{ObjectId, ObjectKey};
@@ -33,6 +34,7 @@ use crate::object_ref::ObjectRef;
 pub use crate::registry::{Call, Failure, Fill};
 use crate::scope;
 pub use crate::site::Frame;
+pub use crate::turn::Turn;
 pub use crate::writer::Reach;
 
 /// How processes are started that this program's executable is no good for: an interpreter's are.

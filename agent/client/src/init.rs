@@ -139,6 +139,7 @@ pub struct Options {
     object_store_memory: Option<Bytes>,
     temp_dir: Option<PathBuf>,
     launch: Option<Launch>,
+    local: bool,
     #[cfg(feature = "embedded")]
     agent: Option<plasmon_agent::config::AgentOptions>,
 }
@@ -154,6 +155,13 @@ impl Options {
     #[must_use]
     pub fn address(mut self, address: impl Into<PathBuf>) -> Self {
         self.address = Some(address.into());
+        self
+    }
+
+    /// An agent of its own, whatever `PLASMON_ADDRESS` says.
+    #[must_use]
+    pub fn local(mut self) -> Self {
+        self.local = true;
         self
     }
 
@@ -205,13 +213,31 @@ impl Options {
         let agent = self.agent.is_some();
         #[cfg(not(feature = "embedded"))]
         let agent = false;
-        agent || self.num_cpus.is_some() || self.memory.is_some() || self.object_store_memory.is_some()
+        agent || self.local || self.num_cpus.is_some() || self.memory.is_some() || self.object_store_memory.is_some()
+    }
+
+    /// Where the agent is that was named, here or by the environment.
+    fn told_address(&self) -> Result<Option<PathBuf>, Error> {
+        let variable = || std::env::var_os(ADDRESS).filter(|address| !address.is_empty() && !self.local).map(PathBuf::from);
+        let (named, address) = match &self.address {
+            Some(address) => ("Options::address", Some(address.clone())),
+            None => (ADDRESS, variable()),
+        };
+        match address {
+            Some(address) if self.wants_own() => Err(Error::invalid(
+                named,
+                address.display().to_string(),
+                "it names an agent that runs, but options of one to start are given, too: leave out one of the two, or ask for a local one",
+            )),
+            address => Ok(address),
+        }
     }
 
     /// Connects. In a worker, and in a process that is connected, this changes nothing; a connection whose agent is gone is replaced.
     ///
     /// # Errors
-    /// [`Error::Connect`] when there is no such agent; what kept an agent of its own from starting; [`Error::Version`].
+    /// [`Error::Invalid`] for options of an agent of its own beside the address of another; [`Error::Connect`] when there is no such
+    /// agent; what kept an agent of its own from starting; [`Error::Version`].
     pub fn init(self) -> Result<Info, Error> {
         boot::took_care();
         let process = Process::current()?;
@@ -224,8 +250,7 @@ impl Options {
         }
         let wants_own = self.wants_own();
         let launch = self.launch.as_ref();
-        let address = self.address.clone().or_else(|| std::env::var_os(ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from));
-        let client = match address {
+        let client = match self.told_address()? {
             Some(address) => connect::driver(&socket_of(&address), launch)?,
             None => {
                 let parents = process.parent.as_ref().filter(|_| !wants_own && self.temp_dir.is_none());

@@ -178,6 +178,11 @@ impl Call {
         self.turn = None;
     }
 
+    /// Its turn, where calls run side by side: the next call's comes when this is dropped.
+    pub fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
+    }
+
     /// The next result.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ pub(crate) struct Turns {
 
 /// One call's turn. Dropped, it passes to the next call, however this one ended.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub struct Turn {
     turns: Arc<Turns>,
     number: u64,
 }

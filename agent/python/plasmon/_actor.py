@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 from . import _init, _plasmon
 from ._generators import yields
 from ._leaving import exit_actor
-from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried
+from ._options import ACTOR_OPTIONS, METHOD_OPTIONS, assigned, checked, near_miss, reserve, retried, separate
 from ._signature import signature_of, takes_of, told
 from ._sites import hidden_files
 from .exceptions import ActorNameTakenError, NoActorError
@@ -31,6 +31,7 @@ def method(*, num_returns: Any = None, **others: Any) -> Callable[[Callable[...,
         max_task_retries: how often its calls are tried again; as its actor says.
         retry_exceptions: whether that is done after an exception, too; a list of classes for those alone. Such a call goes before those
             that the actor was not sent yet.
+        name: what its calls are called in the report and the dashboard.
     """
     options = checked({"num_returns": num_returns, **others}, METHOD_OPTIONS, "a method")
 
@@ -250,7 +251,7 @@ class ActorMethod:
     def __init__(self, handle: ActorHandle, name: str, options: dict[str, Any]) -> None:
         self._name, self._options = name, options
         self._qualname, self._signature = handle._qualname, handle._signature
-        full = f"{handle._module}.{handle._qualname}.{name}"
+        full = options.get("name", f"{handle._module}.{handle._qualname}.{name}")
         self._reference = handle._reference
         self._module, self._methods = handle._module, handle._methods
         num_returns = options["num_returns"]
@@ -285,8 +286,9 @@ def _signature_in(cls: type, name: str) -> Optional[inspect.Signature]:
 
 
 def _full_name(name: str, namespace: Optional[str]) -> str:
-    namespace = _init.namespace() if namespace is None else namespace
-    return f"{namespace}/{name}" if namespace else name
+    namespace = _init.namespace() if namespace is None else separate(namespace)
+    # The first stroke ends the namespace, and be it empty.
+    return f"{namespace}/{name}" if namespace or "/" in name else name
 
 
 def get_actor(name: str, namespace: Optional[str] = None) -> ActorHandle:

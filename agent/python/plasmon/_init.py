@@ -10,7 +10,7 @@ import threading
 from typing import Any, Mapping, Optional, Union
 
 from . import _html, _plasmon
-from ._options import near_miss
+from ._options import near_miss, separate
 from .exceptions import NotConnectedError
 
 #: What a worker is started with: it finds what the driver finds.
@@ -75,6 +75,7 @@ def init(
 
     With ``address`` (a session's directory or the socket in it; also the variable ``PLASMON_ADDRESS``) to that agent. With options of an
     agent, to one of its own, which it starts and which ends with it. Else to this user's newest live agent, or to one that it starts.
+    ``address="local"`` is one of its own whatever the variable says.
 
     Args:
         address: which agent; ``"auto"`` is the newest live one, and ``"local"`` one of its own.
@@ -123,6 +124,13 @@ def init(
             if ignore_reinit_error or _plasmon.facts()["worker"]:
                 return Context(_plasmon.facts())
             raise RuntimeError("this process is connected already\nhint: call plasmon.shutdown() first, or pass ignore_reinit_error=True")
+        variable = os.environ.get("PLASMON_ADDRESS") if address is None else None
+        if options and variable:
+            given = ", ".join(name.replace("-", "_") for name in options)
+            raise ValueError(
+                f"{given}: options of an agent that init() starts, but PLASMON_ADDRESS={variable!r} is the address of one that runs\n"
+                'hint: leave them out, or the variable; address="local" starts an agent of its own'
+            )
         if options and address not in (None, "local"):
             given = ", ".join(name.replace("-", "_") for name in options)
             raise ValueError(
@@ -131,14 +139,14 @@ def init(
             )
         if address == "local" and not options:
             options["num-cpus"] = os.cpu_count() or 1
-        return _connect(address, temp_dir, options, namespace, log_to_driver)
+        return _connect(address, temp_dir, options, separate(namespace or ""), log_to_driver)
 
 
 def _connect(
     address: Optional[str],
     temp_dir: Optional[Union[str, os.PathLike[str]]],
     options: Mapping[str, Any],
-    namespace: Optional[str],
+    namespace: str,
     log_to_driver: bool,
 ) -> Context:
     """Connects; called with the lock held."""
@@ -152,8 +160,9 @@ def _connect(
         None if address in (None, "auto", "local") else address,
         None if temp_dir is None else os.fspath(temp_dir),
         json.dumps(options) if options else None,
+        address == "local",
     )
-    _state.update(namespace=namespace or "", ended=False, pid=os.getpid())
+    _state.update(namespace=namespace, ended=False, pid=os.getpid())
     # One of a connection that was lost.
     logs, _state["logs"] = _state["logs"], None
     if logs is not None:
@@ -206,7 +215,7 @@ def connect_on_first_use(why: str) -> None:
             raise NotConnectedError("plasmon.shutdown() was called\nhint: call plasmon.init() again; references and views of before are gone")
         # Another thread may have been faster.
         if not _plasmon.is_connected():
-            _connect(None, None, {}, None, True)
+            _connect(None, None, {}, "", True)
 
 
 def is_initialized() -> bool:
@@ -232,6 +241,13 @@ def shutdown() -> None:
 def namespace() -> str:
     """The namespace of this process's actors' names."""
     return str(_state["namespace"])
+
+
+def be_worker() -> None:
+    """In a worker: its connection is its own, and what is forked from it has none."""
+    _state["pid"] = os.getpid()
+    # It says why it leaves after whatever else is done then.
+    atexit.unregister(_at_exit)
 
 
 def join_namespace(name: str) -> None:

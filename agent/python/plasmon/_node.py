@@ -133,8 +133,8 @@ class RuntimeContext:
         """The name by which ``get_actor`` finds that actor; empty where it has none, ``None`` where this is no actor."""
         if not _actor:
             return None
-        namespace = self.namespace
-        return _actor[1].removeprefix(f"{namespace}/") if namespace else _actor[1]
+        # Behind its namespace, which need not be that of its job.
+        return _actor[1].partition("/")[2] if "/" in _actor[1] else _actor[1]
 
     def get_assigned_resources(self) -> dict[str, float]:
         """What the task or the actor that this runs in reserves, by name: ``{"CPU": 1.0}`` for a task that says nothing of it, nothing

@@ -89,6 +89,8 @@ def checked(options: Mapping[str, Any], known: tuple[str, ...], what: str) -> di
         elif name in ("name", "namespace"):
             if not isinstance(value, str) or not value:
                 raise TypeError(f"{name} is a text that is not empty, not {value!r}")
+            if name == "namespace":
+                separate(value)
         elif name == "lifetime":
             if value not in ("detached", "non_detached"):
                 raise ValueError(f"lifetime is 'detached' or 'non_detached', not {value!r}")
@@ -102,6 +104,17 @@ def checked(options: Mapping[str, Any], known: tuple[str, ...], what: str) -> di
             raise TypeError(f"get_if_exists is True or False, not {value!r}")
         result[name] = value
     return result
+
+
+def separate(namespace: str) -> str:
+    """A namespace that can be told from the names in it.
+
+    Raises:
+        ValueError: it has what stands between the two.
+    """
+    if "/" in namespace:
+        raise ValueError(f"a namespace has no '/', which {namespace!r} has\nhint: names of actors may have one")
+    return namespace
 
 
 def _number(name: str, value: Any) -> None:

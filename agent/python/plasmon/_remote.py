@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from typing import Any, AsyncIterator, Callable, Coroutine, Generic, Iterator, Optional, TypeVar, overload
 
 from . import _init, _plasmon
@@ -43,7 +44,8 @@ class RemoteFunction(Generic[_Outcome]):
             *reserve(options),
             options.get("max_retries", _MAX_RETRIES),
             retry,
-            int(options.get("timeout", 0) * 1000),
+            # 0 is none: a time that is shorter than what is counted is not.
+            math.ceil(options.get("timeout", 0) * 1000),
             num_returns if isinstance(num_returns, int) else None if num_returns == "streaming" else 1,
             # Most calls say but this.
             num_returns if listed is None and reserved == ONE_CPU else (num_returns, listed, reserved),
@@ -136,5 +138,8 @@ def _made(what: Any, options: dict[str, Any]) -> Any:
     if not inspect.isroutine(what) and not isinstance(what, functools.partial):
         raise TypeError(f"remote makes functions and classes remote, not {type(what).__name__}")
     if isinstance(what, functools.partial):
-        what = functools.wraps(what.func)(lambda *args, **kwargs: what(*args, **kwargs))
+        bound = what
+        what = functools.wraps(bound.func)(lambda *args, **kwargs: bound(*args, **kwargs))
+        if yields(bound):
+            options = {"num_returns": "streaming", **options}
     return RemoteFunction(what, checked(options, TASK_OPTIONS, "a remote function"))

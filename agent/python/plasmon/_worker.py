@@ -94,8 +94,8 @@ class Handler:
             return self._in_loop(_later(loaded[0], args, kwargs))
         return loaded[0](*args, **kwargs)
 
-    def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
-        """Calls a method; its results."""
+    def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any], turn: Any) -> Union[tuple[Any, ...], Iterator[Any]]:
+        """Calls a method; its results. Where several run side by side, ``turn`` passes on as soon as it begins."""
         if payload[4] == METHODS:
             return (told_methods(type(instance)),)
         num_returns, args, kwargs = _arguments(payload, objects)
@@ -106,7 +106,9 @@ class Handler:
         def value() -> Any:
             if self._loop is not None:
                 # Of an actor with async methods the others run in the same thread: no two of them at once.
-                return self._in_loop(_later(method, args, kwargs))
+                return self._in_loop(_later(method, args, kwargs), turn=turn)
+            if turn is not None:
+                turn.pass_on()
             return method(*args, **kwargs)
 
         retried = None
@@ -161,7 +163,7 @@ class Handler:
                 self._in_loop(_close(values), cancelled_too=True)
                 raise
 
-    def _in_loop(self, coroutine: Coroutine[Any, Any, Any], *, cancelled_too: bool = False) -> Any:
+    def _in_loop(self, coroutine: Coroutine[Any, Any, Any], *, cancelled_too: bool = False, turn: Any = None) -> Any:
         """Runs a coroutine on the worker's event loop, beside the others. When the call is cancelled it gets an ``asyncio.CancelledError``,
         unless it is what is done then."""
         import asyncio
@@ -176,6 +178,8 @@ class Handler:
         try:
             with _node.in_this_task():
                 running.begin()
+            if turn is not None:
+                turn.pass_on()
             # Told of it as long as this is here.
             watch = None if cancelled_too else _plasmon.when_cancelled(running.cancel)
             return running.result()
@@ -293,6 +297,7 @@ def main() -> None:
     boot = os.environ.pop("PLASMON_BOOT", "")
     sys.argv = [""]
     _logs.note_order()
+    _init.be_worker()
     code = _plasmon.run_as(boot, Handler())
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -8,6 +8,7 @@ from typing import Any, Optional
 __all__ = [
     "ActorAlreadyExistsError",
     "ActorDiedError",
+    "ActorHandleNotFoundError",
     "ActorNameTakenError",
     "ActorUnavailableError",
     "ActorUnschedulableError",
@@ -46,6 +47,8 @@ __all__ = [
     "TaskCancelledError",
     "TaskError",
     "TaskUnschedulableError",
+    "UnserializableException",
+    "UserCodeException",
     "VersionError",
     "WorkerCrashedError",
 ]

@@ -12,7 +12,8 @@ use crate::error::OrRaise;
 
 /// Connects; see `plasmon.init`. `options`, for an agent of its own, is JSON with the names of the command line's flags as keys.
 #[pyfunction]
-#[pyo3(signature = (executable, worker, agent, address, temp_dir, options))]
+#[pyo3(signature = (executable, worker, agent, address, temp_dir, options, local))]
+#[expect(clippy::too_many_arguments, reason = "called by the package alone")]
 pub(crate) fn connect<'py>(
     py: Python<'py>,
     executable: PathBuf,
@@ -21,8 +22,12 @@ pub(crate) fn connect<'py>(
     address: Option<PathBuf>,
     temp_dir: Option<PathBuf>,
     options: Option<String>,
+    local: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut wanted = Options::new().launch(Launch { executable, worker, agent });
+    if local {
+        wanted = wanted.local();
+    }
     if let Some(address) = address {
         wanted = wanted.address(address);
     }
@@ -52,7 +57,8 @@ pub(crate) fn is_connected() -> bool {
 /// The connection's facts: `node`, `job`, `process`, `agent_pid`, `version`, `session`, `capacity` (bytes), `started`, `worker`.
 #[pyfunction]
 pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let info = plasmon::info().or_raise(py)?;
+    // Who connects or ends the connection at this moment may wait for the interpreter.
+    let info = py.detach(plasmon::info).or_raise(py)?;
     let connection = Connection::current().or_raise(py)?;
     let facts = PyDict::new(py);
     facts.set_item("node", info.node.hex())?;

@@ -30,8 +30,8 @@ impl Results {
     }
 
     /// The reference that comes next, whether its object is there or not; ``None`` after the last one.
-    fn front(&self) -> Option<New> {
-        self.0.front().map(New::of)
+    fn front(&self, py: Python<'_>) -> Option<New> {
+        py.detach(|| self.0.front()).map(New::of)
     }
 
     /// Whether the last one was taken, as far as is known at this moment.

@@ -11,6 +11,7 @@
 mod command;
 mod connection;
 mod error;
+mod exports;
 mod frame;
 mod generator;
 mod objects;

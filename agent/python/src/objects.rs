@@ -3,11 +3,11 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use plasmon::binding::{Connection, OnCancel, Raw, Reference, SiteKind};
+use plasmon::binding::{Connection, OnCancel, PerProcess, Raw, Reference, SiteKind};
 use plasmon::{Error, Get};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -258,14 +258,12 @@ type Errand = Box<dyn FnOnce() + Send>;
 
 /// Has it done by a thread of the package's own. For the thread that reads the agent's answers, which must not wait for that lock.
 fn soon(errand: Errand) {
-    static TELLER: OnceLock<Mutex<(u32, Sender<Errand>)>> = OnceLock::new();
-    let teller_of = || (std::process::id(), teller());
-    let mut telling = TELLER.get_or_init(|| Mutex::new(teller_of())).lock().unwrap_or_else(PoisonError::into_inner);
-    if telling.0 != std::process::id() {
-        // The thread stayed with the parent.
-        *telling = teller_of();
+    // The thread stays with the parent of a forked child.
+    static TELLER: PerProcess<Sender<Errand>> = PerProcess::new(|_| teller());
+    // Without memory for it, futures never end; little else does.
+    if let Ok(teller) = TELLER.get() {
+        let _ = teller.send(errand);
     }
-    let _ = telling.1.send(errand);
 }
 
 fn teller() -> Sender<Errand> {

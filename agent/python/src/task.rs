@@ -9,6 +9,7 @@ use plasmon::binding::{
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::connection::current;
 use crate::error::OrRaise;
@@ -66,6 +67,13 @@ impl Export {
 struct Takes(usize, usize, Option<Py<PyFrozenSet>>, Py<PyAny>);
 
 impl Takes {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(names) = &self.2 {
+            visit.call(names)?;
+        }
+        visit.call(&self.3)
+    }
+
     /// Whether a call fits, as far as the driver can tell: where that is doubtful, Python's own rules decide.
     ///
     /// # Errors
@@ -215,6 +223,12 @@ impl Exported {
     fn new(make: Py<PyAny>) -> Self {
         Self(Export::new(make))
     }
+
+    /// What it holds is the collector's to know: a function may refer to its own remote function. Whatever such a cycle goes through
+    /// besides, Python's own objects, ends it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0.make)
+    }
 }
 
 #[pymethods]
@@ -246,6 +260,17 @@ impl Task {
             returns,
             takes,
             bare: OnceLock::new(),
+        }
+    }
+
+    /// What it holds is the collector's to know: a function may refer to its own remote function. Whatever such a cycle goes through
+    /// besides, Python's own objects, ends it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.export)?;
+        visit.call(&self.returns)?;
+        match &self.takes {
+            Some(takes) => takes.traverse(&visit),
+            None => Ok(()),
         }
     }
 
@@ -325,6 +350,17 @@ impl Creation {
         }
     }
 
+    /// What it holds is the collector's to know: a function may refer to its own remote function. Whatever such a cycle goes through
+    /// besides, Python's own objects, ends it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.export)?;
+        visit.call(&self.assigned)?;
+        match &self.takes {
+            Some(takes) => takes.traverse(&visit),
+            None => Ok(()),
+        }
+    }
+
     /// Makes an actor; the object that its handles refer to. The constructor's worker is told of its id, its name and what it reserves.
     fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<New> {
         Takes::check(self.takes.as_ref(), args, kwargs)?;
@@ -390,6 +426,17 @@ impl Method {
     ) -> Self {
         let retries = CallRetries { max_task_retries: max_task_retries.map(times), retry_exceptions: retried(retry_exceptions) };
         Self { actor, name, method, results, returns, retries, takes, bare: OnceLock::new() }
+    }
+
+    /// What it holds is the collector's to know: a function may refer to its own remote function. Whatever such a cycle goes through
+    /// besides, Python's own objects, ends it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.actor)?;
+        visit.call(&self.returns)?;
+        match &self.takes {
+            Some(takes) => takes.traverse(&visit),
+            None => Ok(()),
+        }
     }
 
     /// Calls the method.

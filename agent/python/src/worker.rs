@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::connection::current;
 use crate::error::OrRaise;
+use crate::exports::{Exports, Loaded};
 use crate::value;
 
 /// The whole life of the worker or agent that this process was started as; its exit code, `None` when it is neither. `handler` runs
@@ -21,6 +22,9 @@ pub(crate) fn run_as(py: Python<'_>, boot: &str, handler: Option<Py<PyAny>>) -> 
     let code = py.detach(|| become_what_was_started(boot, interpreter))?;
     Some(if code == ExitCode::SUCCESS { 0 } else { 2 })
 }
+
+/// Names of calls whose places are kept.
+const MAX_PLACES: usize = 1024;
 
 /// Ends the actor that this worker is; see `plasmon.actor.exit_actor`. `place` is that of the program which wants it. Returns where the agent
 /// does not end this process, because it has ended itself.
@@ -34,19 +38,32 @@ pub(crate) fn exit_actor(py: Python<'_>, id: [u8; 16], place: &Bound<'_, PyAny>)
 /// Runs functions with the handler, an object of `plasmon._worker`.
 struct Interpreter {
     handler: Option<Py<PyAny>>,
-    /// What was exported, by object. Objects are never made anew under the same id.
-    loaded: Mutex<HashMap<ObjectId, Loaded>>,
+    loaded: Mutex<Exports>,
     /// Methods of the actor that this worker is.
     places: Mutex<HashMap<String, (u32, u32)>>,
 }
 
-struct Loaded {
-    function: Py<PyAny>,
-    sites: (u32, u32),
+/// A call's turn to begin, of an actor that runs several side by side. It passes on when this is gone, too.
+#[pyclass(module = "plasmon", frozen)]
+struct Turn(Mutex<Option<plasmon::binding::Turn>>);
+
+#[pymethods]
+impl Turn {
+    /// The method begins at this moment.
+    fn pass_on(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// An actor's value.
 struct Instance(Py<PyAny>);
+
+impl Drop for Instance {
+    /// Its destructor runs now, while there is a connection: without the interpreter's lock it would run whenever somebody has that.
+    fn drop(&mut self) {
+        Python::attach(|py| drop(std::mem::replace(&mut self.0, py.None())));
+    }
+}
 
 /// The number of a place as Python tells it: a file, a line, a function.
 fn told_site(connection: &Connection, kind: SiteKind, place: &Bound<'_, PyAny>) -> PyResult<u32> {
@@ -92,11 +109,11 @@ impl Interpreter {
             objects.append(value)?;
             kept.push(content);
         }
-        // With the interpreter's lock in hand, so that methods begin in the order of their calls. From here on they may run side by side.
-        call.locked();
+        // Methods begin in the order of their calls: who begins one passes the turn on.
+        let turn = call.take_turn().map(|turn| Turn(Mutex::new(Some(turn))));
         let results = match work {
             Work::Task => handler.call_method1(pyo3::intern!(py, "run"), (function, payload, objects))?,
-            Work::Method => handler.call_method1(pyo3::intern!(py, "call"), (function, payload, objects))?,
+            Work::Method => handler.call_method1(pyo3::intern!(py, "call"), (function, payload, objects, turn))?,
             Work::Constructor { .. } => {
                 let made = handler.call_method1(pyo3::intern!(py, "create"), (function, payload, objects))?;
                 call.become_actor(Instance(made.unbind()));
@@ -157,15 +174,18 @@ impl Interpreter {
         };
         let id = content.id();
         let lock = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = lock().get(&id) {
+        if let Some(loaded) = lock().get(id) {
             return Ok((loaded.function.clone_ref(py), loaded.sites));
         }
+        let length = content.bytes().len();
         // References inside a function were got where it is defined; that is known when it has been read.
         let (function, _) = value::decode(py, connection, content, false, || (0, 0))?;
         let site = told_site(connection, kind, &handler.call_method1("place_of", (&function,))?)?;
-        let loaded = Loaded { function: function.unbind(), sites: (site, site) };
+        let loaded = Loaded::new(function.unbind(), (site, site), length);
         let found = (loaded.function.clone_ref(py), loaded.sites);
-        lock().insert(id, loaded);
+        // Without the lock: what ends with a function is the program's own code.
+        let superfluous = lock().insert(id, loaded);
+        drop(superfluous);
         Ok(found)
     }
 
@@ -176,7 +196,11 @@ impl Interpreter {
         }
         let place = handler.call_method1("place_of_method", (instance, name))?;
         let site = told_site(connection, SiteKind::DeserializeActorTaskArg, &place)?;
-        lock().insert(name.to_owned(), (site, site));
+        let mut places = lock();
+        // A program may name each of its calls.
+        if places.len() < MAX_PLACES {
+            places.insert(name.to_owned(), (site, site));
+        }
         Ok((site, site))
     }
 

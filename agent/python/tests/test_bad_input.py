@@ -21,7 +21,7 @@ import numpy as np
 import plasmon
 import pytest
 from conftest import PATIENCE, line_of, until
-from plasmon import _logs
+from plasmon import _logs, _plasmon
 
 
 @plasmon.remote
@@ -89,6 +89,7 @@ OPTIONS = [
     (lambda: plasmon.init(include_dashboard=False), TypeError, "hint: leave it out: the command"),
     (lambda: plasmon.init(num_cpus="many"), TypeError, "num_cpus is a number"),
     (lambda: plasmon.init(object_store_memory=-5), ValueError, "not negative"),
+    (lambda: plasmon.init(namespace="a/b"), ValueError, "a namespace has no '/'"),
     (lambda: plasmon.init("/nowhere/at/all"), ConnectionError, "/nowhere/at/all"),
 ]
 
@@ -293,6 +294,55 @@ def test_threads_that_come_first_connect_once() -> None:
 def test_options_of_an_agent_and_an_address_are_one_too_many(address: str) -> None:
     with pytest.raises(ValueError, match="num_cpus, spill_dir: options of an agent"):
         plasmon.init(address, num_cpus=1, agent_options={"spill_dir": ["/nowhere"]})
+
+
+def test_the_variable_names_an_agent_and_a_local_one_is_another(agent: Any, sessions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, pid = agent["session"], agent["agent_pid"]
+    children = """
+import sys, plasmon
+try:
+    print(plasmon.init(**eval(sys.argv[1]))["agent_pid"])
+except ValueError as error:
+    print(error)
+"""
+
+    def said(options: str) -> str:
+        environment = {**os.environ, "PLASMON_ADDRESS": session}
+        run = subprocess.run([sys.executable, "-c", children, options], capture_output=True, text=True, timeout=PATIENCE, env=environment)
+        assert run.returncode == 0, run.stderr
+        return run.stdout.strip()
+
+    assert said("{}") == str(pid)
+    for local in ("{'address': 'local'}", "{'address': 'local', 'num_cpus': 1}"):
+        own = said(local)
+        assert own.isdigit() and own != str(pid)
+    refused = said("{'num_cpus': 1}")
+    assert refused.startswith("num_cpus: options of an agent that init() starts, but PLASMON_ADDRESS="), refused
+
+
+def test_other_threads_run_while_one_asks_for_facts_and_another_connects(tmp_path: Path) -> None:
+    go, agent = tmp_path / "go", "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)"
+    order: list[str] = []
+
+    def connects() -> None:
+        with pytest.raises(plasmon.exceptions.PlasmonError):
+            _plasmon.connect(sys.executable, [], ["-c", agent, str(go)], None, None, '{"num-cpus": 1}', True)
+        order.append("connected")
+
+    def asks() -> None:
+        with pytest.raises(plasmon.exceptions.NotConnectedError):
+            _plasmon.facts()
+
+    threads = [threading.Thread(target=connects), threading.Thread(target=asks)]
+    for thread in threads:
+        thread.start()
+        # The next one comes while this one waits.
+        time.sleep(0.3)
+    order.append("others")
+    go.touch()
+    for thread in threads:
+        thread.join()
+    assert order == ["others", "connected"]
 
 
 def test_what_workers_print_is_printed_with_their_names(tmp_path: Path) -> None:

@@ -362,3 +362,21 @@ def test_what_was_just_put_is_there() -> None:
         assert plasmon.wait([pending, reference], num_returns=2, timeout=0) == ([reference], [pending])
     plasmon.cancel(pending, force=True)
     assert "is there" in plasmon.put(1)._repr_html_()
+
+
+class Gapped:
+    """Its buffer is not in one piece."""
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        return bytes, (pickle.PickleBuffer(memoryview(bytes(100))[::2]),)
+
+
+def test_a_buffer_with_gaps_is_refused_by_name() -> None:
+    with pytest.raises(plasmon.exceptions.EncodeError, match=r"a value of type test_objects\.Gapped cannot be stored"):
+        plasmon.put(Gapped())
+    assert plasmon.get(plasmon.put([1])) == [1]
+
+
+def test_every_exception_is_listed() -> None:
+    public = {name for name, value in vars(plasmon.exceptions).items() if isinstance(value, type) and issubclass(value, plasmon.exceptions.PlasmonError)}
+    assert {name for name in public if not name.startswith("_")} == set(plasmon.exceptions.__all__)

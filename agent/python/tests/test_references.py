@@ -326,6 +326,44 @@ def test_the_collector_does_not_follow_references_and_finds_cycles_with_them() -
     assert gone() is None
 
 
+def test_a_function_that_refers_to_its_own_remote_one_is_collected() -> None:
+    def cycle() -> weakref.ref[Any]:
+        @plasmon.remote
+        def again(left: int) -> Any:
+            return again.remote(left - 1) if left else 0
+
+        plasmon.get(again.remote(1))
+        return weakref.ref(again)
+
+    def actors() -> weakref.ref[Any]:
+        @plasmon.remote
+        class Again:
+            def name(self) -> str:
+                return repr(Again)
+
+        actor = Again.remote()
+        plasmon.get(actor.name.remote())
+        return weakref.ref(Again)
+
+    gone = cycle(), actors()
+    gc.collect()
+    assert [each() for each in gone] == [None, None]
+
+
+def test_workers_keep_only_so_much_of_functions_that_nobody_has_any_more() -> None:
+    for number in range(8):
+        array = np.full(5 << 20, number, dtype=np.float64)
+
+        @plasmon.remote
+        def first() -> float:
+            return float(array[0])
+
+        assert plasmon.get(first.remote()) == number
+        del first
+        gc.collect()
+    until("those before are gone", lambda: len([row for row in rows() if row["size_bytes"] > 40 << 20]) <= 2)
+
+
 def test_lists_of_references_are_what_they_were() -> None:
     one, other = plasmon.put(1), plasmon.put(2)
     for value in ([one], [one, other, plasmon.put(3)], [one, one, other], [], [[one], [other]], (one, other), [one, 2]):

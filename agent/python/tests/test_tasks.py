@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import pickle
+import sys
 import threading
 import time
 from pathlib import Path
@@ -606,3 +608,123 @@ def test_a_coroutine_that_runs_is_cancelled_as_coroutines_are(tmp_path: Path) ->
     until("it ends", (tmp_path / "ended").exists)
     with pytest.raises(plasmon.exceptions.TaskCancelledError):
         plasmon.get(task)
+
+
+def test_a_partial_function_is_a_function() -> None:
+    def total(one: int, other: int, *, more: int = 0) -> int:
+        return one + other + more
+
+    def up(first: int, last: int) -> Any:
+        yield from range(first, last)
+
+    partial = plasmon.remote(functools.partial(total, 1, more=100))
+    assert partial.__name__ == "total" and plasmon.get(partial.remote(10)) == 111
+    assert [plasmon.get(each) for each in plasmon.remote(functools.partial(up, 2)).remote(5)] == [2, 3, 4]
+    assert plasmon.get(plasmon.remote(num_returns=2)(functools.partial(divmod, 7)).remote(2)) == [3, 1]
+
+
+def test_a_time_that_is_shorter_than_any_is_over_at_once() -> None:
+    @plasmon.remote(timeout=0.0001, max_retries=0)
+    def sleeps() -> str:
+        time.sleep(10)
+        return "slept"
+
+    with pytest.raises(plasmon.exceptions.TaskCancelledError):
+        plasmon.get(sleeps.remote())
+
+
+def test_calls_are_called_as_they_are_named() -> None:
+    @plasmon.remote
+    class Named:
+        def plain(self) -> Any:
+            return plasmon.get_runtime_context().get_task_name()
+
+        @plasmon.method(name="marked call")
+        def marked(self) -> Any:
+            return plasmon.get_runtime_context().get_task_name()
+
+    named = Named.remote()
+    assert plasmon.get(named.plain.remote()).endswith("Named.plain")
+    assert plasmon.get([named.plain.options(name="step 1").remote(), named.marked.remote()]) == ["step 1", "marked call"]
+    assert plasmon.get(named.marked.options(name="plain").remote()) == "plain"
+
+
+def test_a_name_is_in_one_namespace_alone() -> None:
+    @plasmon.remote
+    class Named:
+        def name(self) -> Any:
+            return plasmon.get_runtime_context().get_actor_name()
+
+    actors = [
+        Named.options(name=name, namespace=namespace).remote() for name, namespace in (("a/b", None), ("b", "a"), ("b/c", "a"), ("b", None))
+    ]
+    assert plasmon.get([actor.name.remote() for actor in actors]) == ["a/b", "b", "b/c", "b"]
+    assert plasmon.get_actor("a/b") == actors[0] and plasmon.get_actor("b", "a") == actors[1] and plasmon.get_actor("b") == actors[3]
+    for call in (lambda: Named.options(namespace="a/b"), lambda: plasmon.get_actor("c", "a/b")):
+        with pytest.raises(ValueError, match="a namespace has no '/', which 'a/b' has"):
+            call()
+
+
+def test_an_actors_destructor_may_use_the_store(tmp_path: Path) -> None:
+    @plasmon.remote
+    class Ends:
+        def there(self) -> None:
+            pass
+
+        def __del__(self) -> None:
+            said = f"{plasmon.get(plasmon.put('stored'))} {plasmon.get_runtime_context().is_worker}"
+            (tmp_path / "part").write_text(said)
+            (tmp_path / "part").rename(tmp_path / "said")
+
+    actor = Ends.remote()
+    plasmon.get(actor.there.remote())
+    del actor
+    until("it has ended", (tmp_path / "said").exists)
+    assert (tmp_path / "said").read_text() == "stored True"
+
+
+def test_a_child_that_a_task_forks_is_told() -> None:
+    @plasmon.remote
+    def forks() -> str:
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                plasmon.put(1)
+                os.write(write, b"it is connected")
+            except BaseException as error:
+                os.write(write, f"{type(error).__name__}: {error}".encode())
+            finally:
+                os._exit(0)
+        os.close(write)
+        os.waitpid(pid, 0)
+        with open(read) as said:
+            return said.read()
+
+    said = plasmon.get(forks.remote())
+    assert said.startswith("NotConnectedError") and "call plasmon.init() in the child" in said, said
+
+
+@pytest.mark.parametrize("kind", ["threads", "loop"])
+def test_methods_that_run_side_by_side_begin_in_the_order_of_their_calls(kind: str) -> None:
+    class Listed:
+        def __init__(self) -> None:
+            self.begun: list[int] = []
+            if kind == "loop":
+                # Whoever can be overtaken is.
+                sys.setswitchinterval(1e-6)
+
+        def all(self) -> list[int]:
+            return self.begun
+
+    class Threads(Listed):
+        def begin(self, number: int, _more: Any) -> None:
+            self.begun.append(number)
+
+    class Loop(Listed):
+        async def begin(self, number: int, _more: Any) -> None:
+            self.begun.append(number)
+
+    actor = plasmon.remote(max_concurrency=16)(Threads if kind == "threads" else Loop).remote()
+    plasmon.get([actor.begin.remote(number, list(range(number))) for number in range(500)])
+    assert plasmon.get(actor.all.remote()) == list(range(500))
