@@ -26,7 +26,7 @@ use crate::record::{
 use crate::stream::{GroupRow, MAX_WINDOW, Rows, Sort, Totals, View};
 use hashbrown::HashSet;
 
-pub use group::{NO_VALUE, compare_keys};
+pub use group::compare_keys;
 pub use row::{Shown, TABLES, count, join, name};
 pub use sent::{Print, Prints, Rendered, SENT_ROW, Sent};
 pub use text::{ENVELOPE, MAX_TEXT, Payload, RowText, clip, fitting, write_row, write_rows};

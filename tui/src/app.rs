@@ -298,6 +298,9 @@ impl App {
                     self.subscriptions.refuse(id, &text);
                     // What was there before is not what was asked for now.
                     self.live.forget(id);
+                    if let Some(frozen) = &mut self.frozen {
+                        frozen.model.forget(id);
+                    }
                     if let Some(Slot::Sheet(number)) = self.subscriptions.slot(id) {
                         self.drop_sheet(number);
                     }

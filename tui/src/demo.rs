@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use summary::Summary;
 use summary::summary;
 
-/// Bytes of a block at most, about, unless there would be more than [`MAX_BLOCKS`]; and its part of the object store: some tasks read as much at once, each makes as much, and all of that
-/// stays in memory meanwhile.
+/// Bytes of a block at most, about, unless there would be more than [`MAX_BLOCKS`]; and its part of the object store: some tasks read as
+/// much at once, each makes as much, and all of that stays in memory meanwhile.
 const BLOCK: usize = 4 << 20;
 const BLOCKS_IN_STORE: u64 = 16;
 /// Bytes of generated records when there is no input.

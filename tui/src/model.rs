@@ -67,6 +67,8 @@ pub struct Merged {
     pub missing: Vec<usize>,
     /// What is wrong with each one's storage and memory, with its node's name; told of the stores.
     pub alarms: Vec<Alert>,
+    /// The worst of one's storage.
+    pub storage: Option<Alert>,
 }
 
 /// The replica.

@@ -14,7 +14,11 @@ use system::place::{Place, end, read_until, signal};
 /// A demo without a terminal: input, output.
 fn demo(place: &Place, input: &Path, output: &Path) -> system::place::Ended {
     let paths = [input, output].map(|path| path.to_str().unwrap());
-    place.run(["demo", "--input", paths[0], "--output", paths[1], "--object-store-memory", "64MiB", "--num-cpus", "2"])
+    let arguments = ["demo", "--input", paths[0], "--output", paths[1], "--object-store-memory", "64MiB", "--num-cpus", "2"];
+    let mut demo = place.plasmon(arguments);
+    // It has an agent of its own, whoever else has one.
+    demo.env("PLASMON_ADDRESS", "/nowhere");
+    end(demo)
 }
 
 /// Sorts and compares with what the system's `sort` makes of it; the report.

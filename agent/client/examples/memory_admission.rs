@@ -52,7 +52,7 @@ fn waits(actor: &SomeActorHandle) -> bool {
 
 pub(crate) fn run() -> Result<bool, Error> {
     let agent = AgentOptions { memory: Some(Bytes(OFFERED)), ..AgentOptions::default() };
-    Options::new().agent(agent).num_cpus(8.0).object_store_memory(16 * MIB).init()?;
+    Options::new().local().agent(agent).num_cpus(8.0).object_store_memory(16 * MIB).init()?;
     println!("a node that offers {} to those that ask for memory", Bytes(OFFERED));
 
     let marks = std::env::temp_dir().join(format!("memory_admission-{}", std::process::id()));

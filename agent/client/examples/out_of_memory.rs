@@ -37,7 +37,7 @@ pub(crate) fn main() -> Result<(), Error> {
         share * 100.0
     );
     let agent = AgentOptions { oom_threshold: Some(share), ..AgentOptions::default() };
-    Options::new().agent(agent).num_cpus(2.0).object_store_memory(16 * MIB).init()?;
+    Options::new().local().agent(agent).num_cpus(2.0).object_store_memory(16 * MIB).init()?;
 
     let first = fill.remote(400, 3)?;
     std::thread::sleep(Duration::from_secs(1));

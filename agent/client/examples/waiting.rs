@@ -26,7 +26,7 @@ fn parent(number: u64) -> Result<u64, Error> {
 
 pub(crate) fn main() -> Result<(), Error> {
     let agent = AgentOptions { memory: Some(Bytes(100 * MIB)), ..AgentOptions::default() };
-    Options::new().agent(agent).num_cpus(2.0).object_store_memory(16 * MIB).init()?;
+    Options::new().local().agent(agent).num_cpus(2.0).object_store_memory(16 * MIB).init()?;
     println!("a parent holds 60 of 100 MiB and waits for a child that needs 60 MiB; for a minute: plasmon explain");
     match plasmon::get(&parent.remote(1)?) {
         Ok(number) => println!("{number}"),

@@ -44,7 +44,8 @@ def leave(error: SystemExit) -> NoReturn:
     if not code and actor is not None:
         # Before the agent has ended it, nothing else is to begin here.
         _plasmon.exit_actor(bytes.fromhex(actor[0]), _place_of(error))
-    os._exit((code or 0) & 0xFF)
+    # Of a code the system keeps eight bits; what is none is not to look like none.
+    os._exit(code & 0xFF or 1 if code else 0)
 
 
 def _place_of(error: SystemExit) -> tuple[str, int, str]:

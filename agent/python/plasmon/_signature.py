@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import reprlib
 from typing import Any, Callable, Optional
 
 #: How many arguments at least; how many by position at most; which names, where not all; and what raises for a call that does not fit.
@@ -13,6 +14,8 @@ Takes = tuple[int, int, Optional[frozenset[str]], Callable[..., Any]]
 _ANY = 1 << 30
 #: A default value's text, in characters.
 _LONGEST = 100
+#: Of long values it makes no more text than that.
+_SHORT = reprlib.Repr()
 
 
 class _Told:
@@ -46,10 +49,18 @@ def told(signature: inspect.Signature) -> inspect.Signature:
     """The same for whoever is elsewhere: it pickles, whatever its annotations and default values are."""
     empty = inspect.Parameter.empty
     parameters = [
-        each.replace(annotation=empty, default=empty if each.default is empty else _Told(repr(each.default)[:_LONGEST]))
+        each.replace(annotation=empty, default=empty if each.default is empty else _told_default(each.default))
         for each in signature.parameters.values()
     ]
     return inspect.Signature(parameters)
+
+
+def _told_default(value: object) -> _Told:
+    try:
+        return _Told(_SHORT.repr(value)[:_LONGEST])
+    except Exception:
+        # Its text is the program's own code.
+        return _Told("...")
 
 
 def takes_of(signature: Optional[inspect.Signature], name: str) -> Optional[Takes]:

@@ -52,7 +52,10 @@ class Handler:
 
     def place_of_method(self, instance: Any, name: str) -> tuple[str, int, str]:
         """Where a method is defined."""
-        return _place(getattr(type(instance), name.rpartition(".")[2], type(instance)))
+        kind = type(instance)
+        # A call that was named by the program tells no method.
+        own, _, method = name.rpartition(".")
+        return _place(getattr(kind, method, kind) if own == f"{kind.__module__}.{kind.__qualname__}" else kind)
 
     def run(self, loaded: tuple[Callable[..., Any], str, list[str]], payload: tuple[Any, ...], objects: list[Any]) -> Union[tuple[Any, ...], Iterator[Any]]:
         """Calls a function; its results."""
@@ -95,7 +98,9 @@ class Handler:
         return loaded[0](*args, **kwargs)
 
     def call(self, instance: Any, payload: tuple[Any, ...], objects: list[Any], turn: Any) -> Union[tuple[Any, ...], Iterator[Any]]:
-        """Calls a method; its results. Where several run side by side, ``turn`` passes on as soon as it begins."""
+        """Calls a method; its results. Where several run side by side, ``turn`` passes on when it is about to begin: of threads the next may
+        still be faster.
+        """
         if payload[4] == METHODS:
             return (told_methods(type(instance)),)
         num_returns, args, kwargs = _arguments(payload, objects)

@@ -28,8 +28,9 @@ const TOGETHER: usize = 256;
 ///
 /// Arrays, tables, other buffers, and bytes of 64 KiB and more are copied once, into shared memory; so are bytes and a bytearray that are
 /// the whole value, and a text of ASCII from 64 KiB on. Everything else is pickled or encoded, which copies it once more:
-/// 0.7 us of the 3.6 that a list with 60 KiB of bytes in it takes. To pickle it twice instead, first for its size and then in place, would take
-/// 1 us more. A bare memoryview comes back as one of single bytes, as they lie in memory. References inside the value are counted as long as the object lives.
+/// 0.7 us of the 3.6 that a list with 60 KiB of bytes in it takes. To pickle it twice instead, first for its size and then in place,
+/// would take 1 us more. A bare memoryview comes back as one of single bytes, as they lie in memory. References inside the value are
+/// counted as long as the object lives.
 ///
 /// Raises:
 ///     ObjectStoreFullError: there is no room, and none comes free within two seconds; a ``MemoryError``.

@@ -705,26 +705,19 @@ def test_a_child_that_a_task_forks_is_told() -> None:
     assert said.startswith("NotConnectedError") and "call plasmon.init() in the child" in said, said
 
 
-@pytest.mark.parametrize("kind", ["threads", "loop"])
-def test_methods_that_run_side_by_side_begin_in_the_order_of_their_calls(kind: str) -> None:
-    class Listed:
+def test_async_methods_begin_in_the_order_of_their_calls() -> None:
+    class Loop:
         def __init__(self) -> None:
             self.begun: list[int] = []
-            if kind == "loop":
-                # Whoever can be overtaken is.
-                sys.setswitchinterval(1e-6)
+            # Whoever can be overtaken is.
+            sys.setswitchinterval(1e-6)
 
-        def all(self) -> list[int]:
-            return self.begun
-
-    class Threads(Listed):
-        def begin(self, number: int, _more: Any) -> None:
-            self.begun.append(number)
-
-    class Loop(Listed):
         async def begin(self, number: int, _more: Any) -> None:
             self.begun.append(number)
 
-    actor = plasmon.remote(max_concurrency=16)(Threads if kind == "threads" else Loop).remote()
+        async def all(self) -> list[int]:
+            return self.begun
+
+    actor = plasmon.remote(max_concurrency=16)(Loop).remote()
     plasmon.get([actor.begin.remote(number, list(range(number))) for number in range(500)])
     assert plasmon.get(actor.all.remote()) == list(range(500))

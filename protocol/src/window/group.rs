@@ -107,13 +107,10 @@ pub(super) fn grouped<R: Shown>(rows: &[&R], column: &Column<R>, totals: &mut To
     groups
 }
 
-/// The key of the group of rows that have nothing in the column. No filter finds them.
-pub const NO_VALUE: &str = "-";
-
 /// The group that a cell belongs to.
 pub(super) fn text(cell: Cell<'_>) -> Cow<'_, str> {
     match cell {
-        Cell::None => Cow::Borrowed(NO_VALUE),
+        Cell::None => Cow::Borrowed("-"),
         Cell::Text(text) => text,
         Cell::Bytes(number) | Cell::Count(number) | Cell::Since(number) => Cow::Owned(number.to_string()),
         Cell::Growth(number) => Cow::Owned(number.to_string()),

@@ -5,12 +5,11 @@ use plasmon_protocol::record::{
     ActorRow, EventKind, EventRow, PostMortemRow, ProcessRow, ReferenceRow, Site, SiteRow, SpillFileRow, TaskRow,
 };
 use plasmon_protocol::stream::{Detail, GroupRow, Sort, Target};
-use plasmon_protocol::window::NO_VALUE;
 use tui_input::Input;
 
 use super::page::{self, task_label};
 use super::pick::Pick;
-use super::prompt::Overlay;
+use super::prompt::{Overlay, check};
 use super::route::{GROUP_SORT, List, Page, Place, Route, default_sort};
 use super::subscribe::Slot;
 use super::tree::TreeRow;
@@ -250,7 +249,8 @@ impl App {
         if self.opened.pop().is_none() {
             let of_trouble = self.place().table().and_then(trouble).is_some_and(|filter| self.place().list.filter == filter);
             let list = &mut self.place_mut().list;
-            if of_trouble {
+            // Unless it was folded anew since.
+            if of_trouble && list.group.is_none() {
                 list.group = list.before.take().and_then(|(_, group)| group);
             }
             if !list.filter.is_empty() {
@@ -295,7 +295,10 @@ impl App {
     }
 
     fn open_selected(&mut self) {
-        if self.place().list.group.is_some() && self.selected::<GroupRow>(Slot::Main).is_some_and(|group| group.key == NO_VALUE) {
+        if let (Some(column), Some(table)) = (self.place().list.group, self.place().table())
+            && self.selected::<GroupRow>(Slot::Main).is_some_and(|group| check(table, &narrowed("", column, &group.key)).is_err())
+        {
+            // A column of numbers, and rows that have none.
             return self.flash(Mood::Refused, "no filter finds what has no value here");
         }
         if let Some(filter) = self.unfolding() {
@@ -421,7 +424,9 @@ impl App {
             },
             Route::Why { .. } => {
                 let node = why::node(self.explanation()?, self.place().list.cursor)?;
-                Some(node.id.split_once(':').map_or(&*node.id, |(_, id)| id).to_owned())
+                // Of several agents its number stands before it.
+                let id = node.id.rsplit_once('/').map_or(&*node.id, |(_, id)| id);
+                Some(id.split_once(':').map_or(id, |(_, id)| id).to_owned())
             }
             Route::Object(id) => Some(id.hex()),
             Route::Task { id, .. } => Some(id.hex()),

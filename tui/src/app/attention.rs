@@ -1,11 +1,11 @@
 //! What asks for attention, and whose rows are shown where several agents are merged.
 
-use plasmon_protocol::record::{NodeRow, SiteRow};
+use plasmon_protocol::record::{NodeRow, SiteRow, StoreRow};
 
 use super::App;
 use super::subscribe::Slot;
 use crate::model::Merged;
-use crate::model::alert::{Alert, alarms, alerts, leak};
+use crate::model::alert::{Alert, alarms, alert, alerts, leak};
 use crate::model::leaks::Suspect;
 use crate::model::window::{Owner, Tabled};
 
@@ -80,6 +80,15 @@ impl App {
             _ => alarms(store),
         };
         alerts(store, &model.leaks, alarms)
+    }
+
+    /// The worst that is wrong with the store and external storage; of several agents, of one of them.
+    #[must_use]
+    pub fn storage_alert(&self, store: &StoreRow) -> Option<Alert> {
+        match self.merged(Slot::Store) {
+            Some(merged) if !self.nodes().is_empty() => merged.storage.clone(),
+            _ => alert(store),
+        }
     }
 
     /// How a suspected site grows, in words.

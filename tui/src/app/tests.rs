@@ -392,5 +392,15 @@ fn a_refusal_stays_where_its_rows_would_be() {
     app.update(Msg::Frame(Box::new(Frame { seq: 3, at_ms: 7_000, missed: 0, body })));
     assert!(app.window(subscribe::Slot::Main).is_none());
     assert_eq!(app.why_not(subscribe::Slot::Main), "it is not recorded");
+    // Nor does a picture that stands still show rows of before under a filter that was refused.
+    let effects = press(&mut app, "1 2");
+    let id = id_of(&effects, Table::References);
+    let rows = Rows::References(vec![ReferenceRow::default()]);
+    let body = Body::Snapshot { id, totals: Totals { rows: 1, matched: 1, ..Totals::default() }, start: 0, rows };
+    app.update(Msg::Frame(Box::new(Frame { seq: 4, at_ms: 8_000, missed: 0, body })));
+    assert!(app.window(subscribe::Slot::Main).is_some());
+    let body = Body::Error { id: Some(id), code: "busy".into(), message: "too many views".into(), hint: String::new() };
+    app.update(Msg::Frame(Box::new(Frame { seq: 5, at_ms: 9_000, missed: 0, body })));
+    assert!(app.window(subscribe::Slot::Main).is_none());
     assert_eq!(app.flash_line().map(|flash| flash.mood), Some(Mood::Refused));
 }

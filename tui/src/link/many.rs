@@ -20,12 +20,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::websocket::WebSocketLink;
 use super::{Link, LinkEvent};
+use crate::model::alert::{alarms, alert};
 use crate::model::apart;
 use crate::model::sliding::{Part, Sliding};
 use crate::model::{Applied, Merged};
 
 use agent::{Agent, NUMBERS, WINDOWS, window_id};
-use merge::{alarms, grouped, merged, of_agent};
+use merge::{grouped, merged, of_agent, told_by};
 use pages::Pages;
 
 /// Views that were left of which it is known where their windows were.
@@ -201,6 +202,8 @@ impl ManyLink {
                 let wanted = refused.and_then(|id| self.wants.get_mut(&id));
                 let id = wanted.map(|wanted| {
                     wanted.refused.push(number);
+                    // Who is told of a refusal shows nothing, and is to have what the others tell again.
+                    wanted.picture = None;
                     wanted.id
                 });
                 self.tell(Body::Error { id, code: "refused".to_owned(), message: refusal.message, hint: refusal.hint });
@@ -242,7 +245,8 @@ impl ManyLink {
                     Some(Part { agent, is_live: is_live(agent, of), window, rows })
                 });
                 let parts: Vec<Part<'_>> = parts.collect();
-                merge.alarms = alarms(&parts);
+                merge.alarms = told_by(&parts, alarms);
+                merge.storage = told_by(&parts, |store| alert(store).into_iter().collect()).into_iter().max_by_key(|(level, _)| *level);
                 let before = sliding.clone();
                 let body = merged(&parts, number, view, sliding, all);
                 let moved: Vec<usize> = (0..self.agents.len()).filter(|agent| before.asked(*agent) != sliding.asked(*agent)).collect();

@@ -84,7 +84,8 @@ pub(crate) fn demo(options: DemoOptions) -> Result<(), Failure> {
     if agent.print_config {
         return Ok(plasmon_agent::command::run(agent)?);
     }
-    let info = Options::new().agent(agent).init()?;
+    // Its own agent, whatever `PLASMON_ADDRESS` says.
+    let info = Options::new().local().agent(agent).init()?;
     plan.store = info.capacity;
     let found = find_live(info.session.parent().and_then(Path::parent).unwrap_or(&temp_dir()))?;
     let found = found.into_iter().find(|found| found.path == info.session);

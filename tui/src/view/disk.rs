@@ -6,7 +6,6 @@ use super::chart::shares;
 use super::format::{percent, size, things};
 use super::paint::Paint;
 use super::theme::Role;
-use crate::model::alert::{Level, alert};
 
 /// The bar: live, dead, headers, and nothing, of `whole` bytes.
 pub fn bar(paint: &mut Paint<'_>, x: u16, y: u16, max: u16, spill: &SpillRow, whole: u64) {
@@ -38,15 +37,5 @@ pub fn summary(spill: &SpillRow) -> String {
             things(files.into(), "file", "files"),
             percent(spill.live_bytes, spill.file_bytes)
         ),
-    }
-}
-
-/// What is wrong, and how bad that is; else what is on disk.
-#[must_use]
-pub fn words(store: &StoreRow) -> (String, Role) {
-    match alert(store) {
-        Some((Level::Bad, text)) => (text, Role::Bad),
-        Some((Level::Warning | Level::Notice, text)) => (text, Role::Warn),
-        None => (summary(&store.spill), Role::Text),
     }
 }

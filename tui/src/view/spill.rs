@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::app::geometry::spill;
 use crate::app::subscribe::Slot;
 use crate::model::Window;
-use crate::model::alert::{Level, alert, forecast, trouble};
+use crate::model::alert::{Level, forecast, trouble};
 
 /// Cells of a line's name.
 const NAME: u16 = 9;
@@ -164,7 +164,7 @@ fn bar(paint: &mut Paint<'_>, x: u16, y: u16, end: u16, store: &StoreRow, was: O
 fn soon(app: &App, store: &StoreRow) -> Vec<Fact> {
     let mut facts = Vec::new();
     // That spilling fails stands in the line above.
-    if let Some((level, text)) = alert(store).filter(|_| !store.spill.failing) {
+    if let Some((level, text)) = app.storage_alert(store).filter(|_| !store.spill.failing) {
         facts.push(("", text, if level == Level::Bad { Role::Bad } else { Role::Warn }));
     }
     match forecast(&app.model().history, store, app.agent_now_ms()) {

@@ -387,9 +387,14 @@ fn trouble_is_a_filter_of_every_table() {
     assert_eq!((app.place().list.filter.as_str(), app.place().list.group), (trouble(Table::References).unwrap(), None));
     press(&mut app, "!");
     assert_eq!((app.place().list.filter.as_str(), app.place().list.group), ("size>1m", group));
-    // Esc drops the filter, and folds again.
+    // Esc drops the filter, and folds again, unless that was done already.
     press(&mut app, "!⎋");
     assert_eq!((app.place().list.filter.as_str(), app.place().list.group), ("", group));
+    press(&mut app, "!bb");
+    let other = app.place().list.group;
+    assert!(other.is_some() && other != group);
+    press(&mut app, "⎋");
+    assert_eq!((app.place().list.filter.as_str(), app.place().list.group), ("", other));
     press(&mut app, "8!");
     assert_eq!(app.flash_line().unwrap().text, "all of it asks for attention");
 }

@@ -8,7 +8,7 @@ use plasmon_protocol::record::{NodeRow, PressureRow, StoreRow};
 use plasmon_protocol::stream::{Body, Detail, GroupRow, MAX_WINDOW, Rows, Totals, View, Window};
 use plasmon_protocol::window::Query;
 
-use crate::model::alert::{self, Alert};
+use crate::model::alert::Alert;
 use crate::model::apart::{self, APART, agent_of};
 use crate::model::sliding::{Part, Picture, Sliding};
 use crate::model::window::Tabled;
@@ -109,12 +109,10 @@ fn folded(groups: Vec<&GroupRow>) -> Vec<Cow<'_, GroupRow>> {
     all
 }
 
-/// What is wrong with the storage and the memory of each agent that is there.
-pub(super) fn alarms(parts: &[Part<'_>]) -> Vec<Alert> {
+/// What is wrong with the store of each agent that is there, with its node's name.
+pub(super) fn told_by(parts: &[Part<'_>], of: impl Fn(&StoreRow) -> Vec<Alert>) -> Vec<Alert> {
     let stores = parts.iter().filter(|part| part.is_live).filter_map(|part| StoreRow::of(part.rows)?.first());
-    stores
-        .flat_map(|store| alert::alarms(store).into_iter().map(|(level, text)| (level, format!("{} {text}", store.node.node.short()))))
-        .collect()
+    stores.flat_map(|store| of(store).into_iter().map(|(level, text)| (level, format!("{} {text}", store.node.node.short())))).collect()
 }
 
 /// All stores as one: bytes and counts add up, of shares the largest. What is no sum is that of one of them: the memory that is nearest
