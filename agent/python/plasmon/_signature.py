@@ -16,6 +16,7 @@ _ANY = 1 << 30
 _LONGEST = 100
 #: Of long values it makes no more text than that.
 _SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = _SHORT.maxlong = _LONGEST
 
 
 class _Told:
