@@ -53,14 +53,21 @@ pub struct Pressure {
 /// The machine alone, of no process.
 #[must_use]
 pub fn machine(head_room: Option<&HeadRoom>) -> Seen {
-    let total_bytes = crate::machine::Machine::read().map_or(0, |machine| machine.total_bytes);
+    seen(total_bytes(), head_room)
+}
+
+fn total_bytes() -> u64 {
+    crate::machine::Machine::read().map_or(0, |machine| machine.total_bytes)
+}
+
+fn seen(total_bytes: u64, head_room: Option<&HeadRoom>) -> Seen {
     Seen { total_bytes, available_bytes: head_room.map_or(0, HeadRoom::bytes), ..Seen::default() }
 }
 
 /// Samples until the senders of lists are gone.
 pub fn run(lists: &Receiver<Watched>, head_room: Option<&HeadRoom>, gauge: Option<&Gauge>, mut report: impl FnMut(Found)) {
     let Ok(mut sampler) = Sampler::new() else { return };
-    let total_bytes = crate::machine::Machine::read().map_or(0, |machine| machine.total_bytes);
+    let total_bytes = total_bytes();
     let mut watched = Watched::new();
     let gauge_on = gauge.filter(|gauge| gauge.is_on());
     let steps = INTERVAL.as_millis() / PRESSURE_INTERVAL.as_millis();
@@ -106,5 +113,5 @@ fn look(sampler: &mut Sampler, watched: &Watched, total_bytes: u64, head_room: O
             stopped.push(*process);
         }
     }
-    Seen { total_bytes, available_bytes: head_room.map_or(0, HeadRoom::bytes), usages, stopped }
+    Seen { usages, stopped, ..seen(total_bytes, head_room) }
 }

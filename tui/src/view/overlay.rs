@@ -31,9 +31,9 @@ pub fn draw(app: &App, paint: &mut Paint<'_>, body: Rect) {
             choice(paint, body, if *pick == Pick::Copy { "Copy" } else { "Save as" }, &rows, *chosen);
         }
         Some(Overlay::Palette(input, chosen)) => {
-            let found = matching(&app.place_contexts(), input.value());
-            let rows: Vec<(String, &str, &str)> =
-                found.iter().map(|row| (keys::keys_of(&app.place_contexts(), row), "", row.help)).collect();
+            let contexts = app.place_contexts();
+            let found = matching(&contexts, input.value());
+            let rows: Vec<(String, &str, &str)> = found.iter().map(|row| (keys::keys_of(&contexts, row), "", row.help)).collect();
             choice(paint, body, "Do", &rows, *chosen);
         }
     }
