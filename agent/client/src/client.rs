@@ -602,7 +602,7 @@ impl Outbound {
         let rest = if urgent { slots.agent_rest_after_push() } else { slots.agent_sleep_after_push() };
         let ring = match rest.state() {
             AgentState::Awake => false,
-            AgentState::Napping => urgent || self.ring.free() < self.ring.capacity() as u64 / 2,
+            AgentState::Napping => urgent || self.ring.is_half_full(),
             AgentState::Sleeping => true,
         };
         let ring = ring && self.rung != rest;

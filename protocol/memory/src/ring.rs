@@ -194,6 +194,13 @@ impl Producer {
         self.known_free()
     }
 
+    /// Whether more than half of it waits for the consumer. While less was pushed since the last look there is no need for another one.
+    #[inline]
+    pub fn is_half_full(&mut self) -> bool {
+        let half = self.data.len() as u64 / 2;
+        self.known_free() < half && self.free() < half
+    }
+
     /// Whether the consumer has taken everything.
     ///
     /// # Errors
