@@ -14,18 +14,23 @@
 
 #![expect(unsafe_code, reason = "makes slices of the mapped pool")]
 
+mod ahead;
+mod range;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
-use plasmon_protocol::local::{ALIGNMENT, PAGE};
+use plasmon_protocol::local::PAGE;
 
 use crate::map::HUGE;
 use crate::segment::Segment;
+use ahead::Ahead;
+use range::Grant;
+
+pub use range::{Draft, WriteRange};
 
 /// What [`Pool::poison`] writes.
 pub const POISON: u8 = 0xdd;
@@ -305,199 +310,6 @@ fn whole_pages(offset: u64, len: u64) -> io::Result<()> {
 fn overlaps(granted: &BTreeMap<u64, u64>, offset: u64, len: u64) -> bool {
     let before_end = granted.range(..offset.saturating_add(len)).next_back();
     len > 0 && before_end.is_some_and(|(start, length)| start + length > offset)
-}
-
-/// Write access of this process to a range; taken back when the [`WriteRange`] and all its [`Draft`]s are gone.
-#[derive(Debug)]
-struct Grant {
-    pool: Arc<Pool>,
-    offset: u64,
-    len: u64,
-    /// Ends with it: nobody looks at a range that was given back.
-    _ahead: Option<Ahead>,
-}
-
-/// A thread that enters the parts of a range into the page table while its begin is written already: it is about as fast as the copy
-/// behind it, which would fault once for each page otherwise.
-#[derive(Debug)]
-struct Ahead {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ahead {
-    /// The first bytes are entered before this returns; all of them where there is no thread to be had.
-    fn begin(pool: &Arc<Pool>, missing: Vec<(u64, u64)>) -> Option<Self> {
-        let steps = |missing: Vec<(u64, u64)>| {
-            let step = |(offset, length)| (0..length).step_by(ALONE as usize).map(move |at| (offset + at, ALONE.min(length - at)));
-            missing.into_iter().flat_map(step)
-        };
-        let mut rest = steps(missing.clone());
-        let first = rest.next()?;
-        pool.segment.map_ahead(first.0, first.1);
-        let (stop, of) = (Arc::new(AtomicBool::new(false)), Arc::clone(pool));
-        let stopped = Arc::clone(&stop);
-        let enter = move || {
-            // A wish: should it come too late for some, they are faulted in.
-            rest.take_while(|_| !stopped.load(Ordering::Relaxed)).for_each(|(offset, length)| of.segment.map_ahead(offset, length));
-        };
-        match std::thread::Builder::new().name("plasmon ahead".to_owned()).spawn(enter) {
-            Ok(thread) => Some(Self { stop, thread: Some(thread) }),
-            Err(_) => {
-                steps(missing).skip(1).for_each(|(offset, length)| pool.segment.map_ahead(offset, length));
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Grant {
-    /// The address of `len` bytes at `from` within the range.
-    #[inline]
-    fn address(&self, from: u64, len: u64) -> Option<NonNull<u8>> {
-        if from.checked_add(len)? > self.len {
-            return None;
-        }
-        self.pool.segment.address(self.offset + from, len)
-    }
-}
-
-impl Drop for Grant {
-    fn drop(&mut self) {
-        let mut granted = self.pool.granted();
-        // When the system refuses, the range stays writable here: harmless, for nothing hands it out.
-        let _ = self.pool.protect(self.offset, self.len, false);
-        granted.remove(&self.offset);
-    }
-}
-
-/// A range of the pool that this process writes: room for one object after the other. Read-only again when dropped.
-#[derive(Debug)]
-pub struct WriteRange {
-    grant: Arc<Grant>,
-    /// Bytes from the range's begin that were handed out.
-    used: u64,
-}
-
-impl WriteRange {
-    /// Bytes from the pool's begin.
-    pub fn offset(&self) -> u64 {
-        self.grant.offset
-    }
-
-    /// Bytes.
-    pub fn len(&self) -> u64 {
-        self.grant.len
-    }
-
-    /// Whether the range is of no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.grant.len == 0
-    }
-
-    /// The longest object that still fits, bytes.
-    #[inline]
-    pub fn remaining(&self) -> u64 {
-        self.grant.len.saturating_sub(self.used.next_multiple_of(ALIGNMENT))
-    }
-
-    /// Bytes handed out since the last reset, with the padding between them.
-    pub fn used(&self) -> u64 {
-        self.used
-    }
-
-    /// Room for an object of `len` bytes, and where it lies from the pool's begin, a multiple of [`ALIGNMENT`]. `None` when it does not fit.
-    /// What stands there is left from before. Nobody gets these bytes for writing again until [`WriteRange::reset`]. No two objects
-    /// share a place: an empty one takes up a byte.
-    #[inline]
-    pub fn take(&mut self, len: u64) -> Option<(u64, &mut [u8])> {
-        let (from, at) = self.bump(len)?;
-        // SAFETY: inside the range, which is writable and this process's alone; `bump` hands each byte out once; the borrow
-        // keeps the range, and with it the map.
-        let bytes = unsafe { NonNull::slice_from_raw_parts(at, len as usize).as_mut() };
-        Some((self.grant.offset + from, bytes))
-    }
-
-    /// Like [`WriteRange::take`], for filling without holding on to the range. `None` when it does not fit.
-    pub fn draft(&mut self, len: u64) -> Option<Draft> {
-        let (from, _) = self.bump(len)?;
-        Some(Draft { grant: Arc::clone(&self.grant), from, len })
-    }
-
-    #[inline]
-    fn bump(&mut self, len: u64) -> Option<(u64, NonNull<u8>)> {
-        let from = self.used.next_multiple_of(ALIGNMENT);
-        let taken = len.max(1);
-        let at = self.grant.address(from, taken)?;
-        self.used = from + taken;
-        Some((from, at))
-    }
-
-    /// Begins at the range's begin again. Only when nothing in the range is held any more: what was published there has been declared
-    /// free by the agent (see above). False, and nothing done, while a [`Draft`] is being written.
-    #[must_use = "a range with drafts is not reset"]
-    pub fn reset(&mut self) -> bool {
-        let idle = Arc::get_mut(&mut self.grant).is_some();
-        if idle {
-            self.used = 0;
-        }
-        idle
-    }
-
-    /// Ends the write access (when the last draft is gone), as dropping does.
-    pub fn release(self) {}
-}
-
-/// Room for one object while it is being written, on any thread. Keeps its range writable.
-#[derive(Debug)]
-pub struct Draft {
-    grant: Arc<Grant>,
-    from: u64,
-    len: u64,
-}
-
-impl Draft {
-    /// Bytes from the pool's begin.
-    pub fn offset(&self) -> u64 {
-        self.grant.offset + self.from
-    }
-
-    /// Bytes.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether it is of no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The bytes to write; at first what is left from before.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        match self.grant.address(self.from, self.len) {
-            // SAFETY: inside the range, which the grant keeps writable and mapped; these bytes were handed out once, to this draft.
-            Some(at) => unsafe { NonNull::slice_from_raw_parts(at, self.len as usize).as_mut() },
-            None => &mut [],
-        }
-    }
-
-    /// What has been written so far.
-    pub fn bytes(&self) -> &[u8] {
-        match self.grant.address(self.from, self.len) {
-            // SAFETY: as in `bytes_mut`, whose exclusive borrow excludes this one.
-            Some(at) => unsafe { NonNull::slice_from_raw_parts(at, self.len as usize).as_ref() },
-            None => &[],
-        }
-    }
 }
 
 #[cfg(test)]
