@@ -24,8 +24,9 @@ pub(crate) fn clients(bench: &mut Bench) -> Outcome<()> {
     for (what, order, count, alone) in [
         ("put 64 B, bursts", Order::Put, 4096, true),
         ("put + drop 64 B", Order::PutDrop, 20_000, false),
-        ("get, resident", Order::Get, 20_000, true),
-        ("tasks, pipelined", Order::Task, 2000, false),
+        // Long enough for the kernel to spread four programs over the processors: for one or two milliseconds they stay where they woke.
+        ("get, resident", Order::Get, 400_000, true),
+        ("tasks, pipelined", Order::Task, 20_000, false),
     ] {
         let with = |clients: usize| {
             let took = together(&mut programs.borrow_mut()[..clients], order, count);
