@@ -1,12 +1,16 @@
 //! What it costs to be watched: creation sites, and a dashboard.
 
-use crate::daemon::Daemon;
+use std::cell::Cell;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::daemon::{Daemon, rest};
 use crate::objects::burst;
 use crate::sample::{Sample, in_turns};
 use crate::shared::source;
 use crate::table::{Goal, Unit};
 use crate::tasks::round_trips;
-use crate::viewer::Viewer;
+use crate::viewer::{Viewer, events};
 use crate::{Bench, Outcome};
 
 const CAPACITY: u64 = 256 << 20;
@@ -24,30 +28,24 @@ pub(crate) fn taxes(bench: &mut Bench) -> Outcome<()> {
     };
     // A connection's first calls start its workers.
     let calls = || round_trips().and_then(|_| round_trips());
-    let with = Daemon::start(&bench.scratch, CAPACITY, &[])?;
-    let without = Daemon::start(&bench.scratch, CAPACITY, &[("PLASMON_SITES", "off")])?;
-    let on = |daemon: &Daemon, measure: &dyn Fn() -> Outcome<f64>| {
-        daemon.connect()?;
+    let daemon = Daemon::start(&bench.scratch, CAPACITY, &[])?;
+    daemon.connect()?;
+    let sites = Switch { daemon: &daemon, recorded: Cell::new(Recorded::Lines) };
+    let on = |recorded, measure: &dyn Fn() -> Outcome<f64>| {
+        sites.turn(recorded)?;
         measure()?;
         measure()
     };
-    let [sites, floor] = in_turns([&mut || on(&with, &puts), &mut || on(&without, &puts)])?;
-    bench.table.row("put 1 KiB, creation sites on", &sites, Unit::Nanoseconds, Some(("creation sites off", &floor)), MOST);
-    let stacks = Daemon::start(&bench.scratch, CAPACITY, &[("PLASMON_SITES", "stack")])?;
-    let [stacks] = in_turns([&mut || on(&stacks, &puts)])?;
-    bench.table.row(
-        "put 1 KiB, whole stacks as creation sites",
-        &stacks,
-        Unit::Nanoseconds,
-        Some(("creation sites off", &floor)),
-        Goal::Open,
-    );
-    let [sites, floor] = in_turns([&mut || on(&with, &calls), &mut || on(&without, &calls)])?;
-    bench.table.row("task round trip, creation sites on", &sites, Unit::Microseconds, Some(("creation sites off", &floor)), MOST);
-    drop(without);
-    with.connect()?;
+    let [lines, stacks, floor] =
+        in_turns([&mut || on(Recorded::Lines, &puts), &mut || on(Recorded::Stacks, &puts), &mut || on(Recorded::Nothing, &puts)])?;
+    let beside = Some(("creation sites off", &floor));
+    bench.table.row("put 1 KiB, creation sites on", &lines, Unit::Nanoseconds, beside, MOST);
+    bench.table.row("put 1 KiB, whole stacks as creation sites", &stacks, Unit::Nanoseconds, beside, Goal::Open);
+    let [lines, floor] = in_turns([&mut || on(Recorded::Lines, &calls), &mut || on(Recorded::Nothing, &calls)])?;
+    bench.table.row("task round trip, creation sites on", &lines, Unit::Microseconds, Some(("creation sites off", &floor)), MOST);
+    sites.turn(Recorded::Lines)?;
     let watched = |measure: &dyn Fn() -> Outcome<f64>| {
-        let viewer = Viewer::attach(with.session())?;
+        let viewer = Viewer::attach(daemon.session())?;
         let took = measure();
         viewer.detach()?;
         took
@@ -57,4 +55,44 @@ pub(crate) fn taxes(bench: &mut Bench) -> Outcome<()> {
     let [streaming, floor] = in_turns([&mut || watched(&calls), &mut || calls()])?;
     bench.table.row("task round trip, one dashboard attached", &streaming, Unit::Microseconds, Some(("none attached", &floor)), MOST);
     Ok(plasmon::shutdown()?)
+}
+
+/// What is recorded of call sites.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Recorded {
+    Nothing,
+    Lines,
+    Stacks,
+}
+
+/// Has an agent record call sites otherwise while this program stays connected: between two connections memory and workers differ by more
+/// than sites cost.
+struct Switch<'a> {
+    daemon: &'a Daemon,
+    recorded: Cell<Recorded>,
+}
+
+impl Switch<'_> {
+    fn turn(&self, to: Recorded) -> Outcome<()> {
+        let from = self.recorded.get();
+        let signal = match (from, to) {
+            _ if from == to => return Ok(()),
+            // What was switched off comes back as it was, lines or stacks.
+            (Recorded::Nothing, Recorded::Lines) => {
+                self.turn(Recorded::Stacks)?;
+                return self.turn(Recorded::Lines);
+            }
+            (_, Recorded::Nothing) => Signal::USR1,
+            (_, Recorded::Lines | Recorded::Stacks) => Signal::USR2,
+        };
+        let told = || events(self.daemon.session(), "switched");
+        let before = told()?;
+        kill_process(Pid::from_raw(self.daemon.pid().cast_signed()).ok_or("an agent without a number")?, signal)?;
+        while told()? == before {
+            rest();
+        }
+        rest();
+        self.recorded.set(to);
+        Ok(())
+    }
 }

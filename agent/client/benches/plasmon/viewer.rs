@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use plasmon_agent::session::Address;
 use plasmon_protocol::column::Table;
 use plasmon_protocol::record::StoreRow;
-use plasmon_protocol::stream::{Body, Frame, Request, Rows, VERSION, View, Window};
+use plasmon_protocol::stream::{Body, Frame, Request, Rows, Totals, VERSION, View, Window};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
@@ -26,12 +26,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The store as a dashboard is told of it, once.
 pub(crate) fn store_row(session: &Path) -> Outcome<StoreRow> {
+    match snapshot(session, View::of(Table::Store))? {
+        (Rows::Store(rows), _) => rows.into_iter().next().ok_or_else(|| "a store without a row".into()),
+        _ => Err("rows of another table".into()),
+    }
+}
+
+/// How many events match a filter.
+pub(crate) fn events(session: &Path, filter: &str) -> Outcome<u64> {
+    let (_, totals) = snapshot(session, View { filter: filter.to_owned(), ..View::of(Table::Events) })?;
+    Ok(totals.matched)
+}
+
+/// A view as a dashboard is told of it first.
+fn snapshot(session: &Path, view: View) -> Outcome<(Rows, Totals)> {
     let (_stream, mut socket) = connect(session)?;
-    send(&mut socket, &Request::Subscribe { id: 1, view: View::of(Table::Store) })?;
+    send(&mut socket, &Request::Subscribe { id: 1, view })?;
     loop {
         let Message::Text(text) = socket.read()? else { continue };
-        if let Body::Snapshot { rows: Rows::Store(rows), .. } = serde_json::from_str::<Frame>(&text)?.body {
-            return rows.into_iter().next().ok_or_else(|| "a store without a row".into());
+        match serde_json::from_str::<Frame>(&text)?.body {
+            Body::Snapshot { rows, totals, .. } => return Ok((rows, totals)),
+            Body::Error { message, .. } => return Err(message.into()),
+            _ => {}
         }
     }
 }
