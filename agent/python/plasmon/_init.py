@@ -10,7 +10,7 @@ import threading
 from typing import Any, Mapping, Optional, Union
 
 from . import _html, _plasmon
-from ._options import near_miss, separate
+from ._options import MOST, near_miss, separate, shown
 from .exceptions import NotConnectedError
 
 #: What a worker is started with: it finds what the driver finds.
@@ -112,8 +112,8 @@ def init(
         option = name.replace("-", "_")
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise TypeError(f"{option} is a number, not {type(value).__name__}")
-        if value < 0:
-            raise ValueError(f"{option} is not negative, as {value} is")
+        if not 0 <= value <= MOST[option]:
+            raise ValueError(f"{option} is 0 to {MOST[option]}, which {shown(value)} is not")
         options[name] = int(value) if "memory" in name else value
     if resources:
         options["resources"] = dict(resources)

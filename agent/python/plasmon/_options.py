@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Iterable, Mapping, Optional
 
 #: What an option must be: a name for people, its types, its least value.
@@ -16,6 +15,20 @@ _NUMBERS: dict[str, tuple[type, ...]] = {
     "max_task_retries": (int,),
     "max_concurrency": (int,),
 }
+#: The most that each can be: what the agent counts, bytes, seconds.
+MOST = {
+    "num_cpus": 1_000_000,
+    "num_gpus": 1_000_000,
+    "memory": 1 << 62,
+    "object_store_memory": 1 << 62,
+    "timeout": 10**12,
+    "max_retries": (1 << 32) - 2,
+    "max_restarts": (1 << 32) - 2,
+    "max_task_retries": (1 << 32) - 2,
+    "max_concurrency": 1000,
+}
+#: The most of a custom resource.
+_MOST_OF_ANY = 1_000_000
 #: Those for which -1 means as often as it takes.
 _ENDLESS = ("max_retries", "max_restarts", "max_task_retries")
 
@@ -123,8 +136,18 @@ def _number(name: str, value: Any) -> None:
         kind = "a whole number" if kinds == (int,) else "a number"
         raise TypeError(f"{name} is {kind}, not {type(value).__name__} {value!r}")
     least = -1 if name in _ENDLESS else 1 if name == "max_concurrency" else 0
-    if not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
-        raise ValueError(f"{name} is at least {least}, which {value} is not")
+    most = MOST[name]
+    if not least <= value <= most:  # type: ignore[operator]
+        endless = "\nhint: -1 is as often as it takes" if name in _ENDLESS else ""
+        raise ValueError(f"{name} is {least} to {most}, which {shown(value)} is not{endless}")
+
+
+def shown(number: Any) -> str:
+    """A number in a message, however large it is."""
+    try:
+        return str(number) if abs(number) < 1e20 else f"{float(number):g}"
+    except OverflowError:
+        return "a number of more than 300 digits"
 
 
 def _resources(value: Any) -> list[tuple[str, float]]:
@@ -136,8 +159,8 @@ def _resources(value: Any) -> list[tuple[str, float]]:
             raise ValueError(f"resources names {name!r}\nhint: that is the option {option}")
         if not isinstance(name, str) or isinstance(amount, bool) or not isinstance(amount, (int, float)):
             raise TypeError(f"resources is a dict of numbers by name, which {name!r}: {amount!r} is not")
-        if not math.isfinite(amount) or amount < 0:
-            raise ValueError(f"an amount of {name!r} is not negative, as {amount} is")
+        if not 0 <= amount <= _MOST_OF_ANY:
+            raise ValueError(f"an amount of {name!r} is 0 to {_MOST_OF_ANY}, which {shown(amount)} is not")
     return [(name, float(amount)) for name, amount in value.items()]
 
 
@@ -147,7 +170,7 @@ def _num_returns(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"num_returns is a whole number, 'dynamic' or 'streaming', not {value!r}")
     if not 0 <= value <= 1000:
-        raise ValueError(f"num_returns is 0 to 1000, which {value} is not")
+        raise ValueError(f"num_returns is 0 to 1000, which {shown(value)} is not")
     return value
 
 

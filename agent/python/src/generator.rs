@@ -4,7 +4,7 @@ use plasmon::binding::{Next, Raw, Results as Inner};
 use pyo3::prelude::*;
 
 use crate::error::OrRaise;
-use crate::objects::{SIGNALS, Signals, seconds};
+use crate::objects::{SIGNALS, Seconds, Signals, seconds};
 use crate::reference::New;
 
 /// The results of a generator that runs elsewhere. It runs at most a few values ahead, and stops at its next one when this is gone.
@@ -18,7 +18,7 @@ impl Results {
     /// Raises:
     ///     TimeoutError: it was not there in time.
     #[pyo3(signature = (timeout=None))]
-    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<New>> {
+    fn next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<New>> {
         let limit = seconds("timeout", timeout)?;
         let mut signals = Signals::default();
         match py.detach(|| self.0.next(limit, SIGNALS, &mut || signals.arrived())).or_raise(py)? {

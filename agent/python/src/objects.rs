@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use plasmon::binding::{Connection, OnCancel, PerProcess, Raw, Reference, SiteKind};
 use plasmon::{Error, Get};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyFloat, PyList, PyTuple};
 
 use crate::connection::current;
 use crate::error::{OrRaise, raise};
@@ -69,7 +69,7 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<New> {
 ///     TypeError: ``refs`` are no references.
 #[pyfunction]
 #[pyo3(signature = (refs, /, *, timeout=None))]
-pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
     let limit = seconds("timeout", timeout)?;
     let connection = current(py)?;
     if let Ok(reference) = refs.cast::<ObjectRef>() {
@@ -161,13 +161,41 @@ pub(crate) fn kill(py: Python<'_>, actor: &Bound<'_, ObjectRef>, no_restart: boo
     connection.kill(&actor.get().inner, no_restart, site).or_raise(py)
 }
 
-/// A time limit.
+/// Seconds, as a program tells them.
+#[derive(Clone, Copy)]
+pub(crate) struct Seconds(f64);
+
+impl<'py> FromPyObject<'_, 'py> for Seconds {
+    type Error = PyErr;
+
+    /// An integer that no float holds is endless.
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match value.extract::<f64>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+                Ok(Self(if value.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }))
+            }
+            seconds => seconds.map(Self),
+        }
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Seconds {
+    type Target = PyFloat;
+    type Output = Bound<'py, PyFloat>;
+    type Error = std::convert::Infallible;
+
+    fn into_pyobject(self, py: Python<'py>) -> Result<Self::Output, Self::Error> {
+        self.0.into_pyobject(py)
+    }
+}
+
+/// A time limit; `None` for what nobody lives to see, too.
 ///
 /// # Errors
 /// `ValueError` for one that is negative or no number. `None` is none.
-pub(crate) fn seconds(what: &str, value: Option<f64>) -> PyResult<Option<Duration>> {
-    let Some(value) = value else { return Ok(None) };
-    if value.is_infinite() && value > 0.0 {
+pub(crate) fn seconds(what: &str, value: Option<Seconds>) -> PyResult<Option<Duration>> {
+    let Some(Seconds(value)) = value else { return Ok(None) };
+    if value >= 1e18 {
         return Ok(None);
     }
     Duration::try_from_secs_f64(value)

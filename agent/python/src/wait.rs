@@ -11,7 +11,7 @@ use pyo3::types::{PyBool, PyInt, PyList};
 
 use crate::connection::current;
 use crate::error::OrRaise;
-use crate::objects::{SIGNALS, Signals, seconds};
+use crate::objects::{SIGNALS, Seconds, Signals, seconds};
 use crate::reference::{ObjectRef, expect, unexpected};
 
 static GENERATOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -41,7 +41,7 @@ pub(crate) fn wait<'py>(
     py: Python<'py>,
     refs: &Bound<'py, PyAny>,
     num_returns: Option<&Bound<'py, PyAny>>,
-    timeout: Option<f64>,
+    timeout: Option<Seconds>,
     fetch_local: bool,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     // There is one node.

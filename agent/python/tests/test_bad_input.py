@@ -15,7 +15,7 @@ import threading
 import time
 import types
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import numpy as np
 import plasmon
@@ -67,7 +67,7 @@ def sleeps() -> None:
 OPTIONS = [
     (lambda: work.options(num_cpu=1), TypeError, "did you mean 'num_cpus'"),
     (lambda: work.options(num_cpus="2"), TypeError, "num_cpus is a number, not str '2'"),
-    (lambda: work.options(num_cpus=-1), ValueError, "at least 0"),
+    (lambda: work.options(num_cpus=-1), ValueError, "num_cpus is 0 to 1000000, which -1 is not"),
     (lambda: work.options(num_cpus=float("nan")), ValueError, "num_cpus"),
     (lambda: work.options(max_retries=1.5), TypeError, "whole number"),
     (lambda: work.options(num_returns="many"), TypeError, "'dynamic' or 'streaming'"),
@@ -77,7 +77,7 @@ OPTIONS = [
     (lambda: work.options(retry_exceptions=[3]), TypeError, "exception classes"),
     (lambda: work.options(runtime_env={}), TypeError, "workers run in the driver's environment"),
     (lambda: Actor.options(lifetime="forever"), ValueError, "'detached'"),
-    (lambda: Actor.options(max_concurrency=0), ValueError, "at least 1"),
+    (lambda: Actor.options(max_concurrency=0), ValueError, "max_concurrency is 1 to 1000, which 0 is not"),
     (lambda: Actor.options(name=""), TypeError, "not empty"),
     (lambda: plasmon.remote(num_cpus=1)(5), TypeError, "functions and classes"),
     (lambda: plasmon.remote(5), TypeError, "options by name"),
@@ -88,7 +88,7 @@ OPTIONS = [
     (lambda: plasmon.init(num_cpu=3), TypeError, "did you mean 'num_cpus'"),
     (lambda: plasmon.init(include_dashboard=False), TypeError, "hint: leave it out: the command"),
     (lambda: plasmon.init(num_cpus="many"), TypeError, "num_cpus is a number"),
-    (lambda: plasmon.init(object_store_memory=-5), ValueError, "not negative"),
+    (lambda: plasmon.init(object_store_memory=-5), ValueError, "which -5 is not"),
     (lambda: plasmon.init(namespace="a/b"), ValueError, "a namespace has no '/'"),
     (lambda: plasmon.init("/nowhere/at/all"), ConnectionError, "/nowhere/at/all"),
 ]
@@ -579,3 +579,47 @@ def test_calls_of_an_actor_that_was_found_are_checked_before_they_are_sent(agent
     # It goes on as it does without: who gets the handle learns of it from the worker.
     with pytest.raises(plasmon.exceptions.TaskError, match="'third'"):
         plasmon.get(handed(found).take.remote(1))
+
+
+@pytest.mark.parametrize("endless", [float("inf"), 1e300, 10**400, 2**63])
+def test_a_limit_that_nobody_lives_to_see_is_none(agent: dict[str, Any], endless: float) -> None:
+    ref = plasmon.put(1)
+    assert plasmon.get(ref, timeout=endless) == 1
+    assert plasmon.wait([ref], timeout=endless) == ([ref], [])
+
+    @plasmon.remote
+    def one() -> Iterator[int]:
+        yield 1
+
+    assert plasmon.get(one.remote().next_within(endless)) == 1
+
+
+@pytest.mark.parametrize("wrong", [-1, -(10**400), float("-inf"), float("nan")])
+def test_a_limit_that_is_none(agent: dict[str, Any], wrong: float) -> None:
+    ref = plasmon.put(1)
+    for ask in (lambda: plasmon.get(ref, timeout=wrong), lambda: plasmon.wait([ref], timeout=wrong)):
+        with pytest.raises(ValueError, match="timeout is a number of seconds from 0 on"):
+            ask()
+
+
+@pytest.mark.parametrize("large", [10**400, 10**5000, 2**70], ids=["400", "5000", "21"])
+def test_numbers_beyond_all_limits(agent: dict[str, Any], large: int) -> None:
+    @plasmon.remote
+    def task() -> None:
+        pass
+
+    class Actor:
+        pass
+
+    for name in ("num_cpus", "num_gpus", "memory", "max_retries", "timeout", "num_returns"):
+        with pytest.raises(ValueError, match=f"{name} is -?[01] to [0-9]+, which (a number of more than 300 digits|1.18059e\\+21) is not"):
+            task.options(**{name: large})
+    for name in ("max_restarts", "max_task_retries", "max_concurrency"):
+        with pytest.raises(ValueError, match=f"{name} is -?[01] to [0-9]+, which (a number|1.18)"):
+            plasmon.remote(**{name: large})(Actor)
+    with pytest.raises(ValueError, match="an amount of 'disk' is 0 to 1000000, which (a number|1.18)"):
+        task.options(resources={"disk": large})
+    plasmon.shutdown()
+    for name in ("num_cpus", "num_gpus", "memory", "object_store_memory"):
+        with pytest.raises(ValueError, match=f"{name} is 0 to [0-9]+, which (a number|1.18)"):
+            plasmon.init(**{name: large})
