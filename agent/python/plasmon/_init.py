@@ -259,6 +259,7 @@ def _forked() -> None:
     global _lock
     _lock = threading.RLock()
     _state["logs"] = None
+    _plasmon.forget_threads()
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -268,3 +269,5 @@ os.register_at_fork(after_in_child=_forked)
 def _at_exit() -> None:
     if _state["pid"] == os.getpid():
         shutdown()
+        if threading.active_count() > 1:
+            _plasmon.await_threads()

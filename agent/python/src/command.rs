@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use plasmon_tui::command::{Failure, Found, Memory, Target, run_memory, usage};
 use pyo3::prelude::*;
 
+use crate::inside::Apart;
 use crate::report::Source;
 
 /// See inside the shared memory of parallel programs: who holds what, and which line of code made it
@@ -33,7 +34,7 @@ enum Command {
 /// Runs `python -m plasmon` with these arguments; the exit code: 0 done, 1 a condition asked for holds, 2 an error.
 #[pyfunction]
 pub(crate) fn run_command(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
-    let code = py.detach(|| match Cli::try_parse_from(std::iter::once(OsString::from("plasmon")).chain(arguments)) {
+    let code = py.apart(|| match Cli::try_parse_from(std::iter::once(OsString::from("plasmon")).chain(arguments)) {
         Err(error) => usage(&error),
         Ok(Cli { command: Command::Memory(memory) }) => run_memory(&memory, find),
         Ok(Cli { command: Command::Agent { options } }) => {

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::OrRaise;
+use crate::inside::Apart;
 
 /// Connects; see `plasmon.init`. `options`, for an agent of its own, is JSON with the names of the command line's flags as keys.
 #[pyfunction]
@@ -38,7 +39,7 @@ pub(crate) fn connect<'py>(
         let options = serde_json::from_str(&text).map_err(|error| Error::invalid("options of init()", text, error.to_string()));
         wanted = wanted.agent(options.or_raise(py)?);
     }
-    py.detach(|| wanted.init()).or_raise(py)?;
+    py.apart(|| wanted.init()).or_raise(py)?;
     facts(py)
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn is_connected() -> bool {
 #[pyfunction]
 pub(crate) fn facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     // Who connects or ends the connection at this moment may wait for the interpreter.
-    let info = py.detach(plasmon::info).or_raise(py)?;
+    let info = py.apart(plasmon::info).or_raise(py)?;
     let connection = Connection::current().or_raise(py)?;
     let facts = PyDict::new(py);
     facts.set_item("node", info.node.hex())?;

@@ -4,6 +4,7 @@ use plasmon::binding::{Next, Raw, Results as Inner};
 use pyo3::prelude::*;
 
 use crate::error::OrRaise;
+use crate::inside::Apart;
 use crate::objects::{SIGNALS, Seconds, Signals, seconds};
 use crate::reference::New;
 
@@ -21,7 +22,7 @@ impl Results {
     fn next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<New>> {
         let limit = seconds("timeout", timeout)?;
         let mut signals = Signals::default();
-        match py.detach(|| self.0.next(limit, SIGNALS, &mut || signals.arrived())).or_raise(py)? {
+        match py.apart(|| self.0.next(limit, SIGNALS, &mut || signals.arrived())).or_raise(py)? {
             Next::Result(reference) => Ok(Some(New::of(reference))),
             Next::End => Ok(None),
             Next::NotYet if signals.has_arrived() => Err(signals.raised()),
@@ -31,11 +32,11 @@ impl Results {
 
     /// The reference that comes next, whether its object is there or not; ``None`` after the last one.
     fn front(&self, py: Python<'_>) -> Option<New> {
-        py.detach(|| self.0.front()).map(New::of)
+        py.apart(|| self.0.front()).map(New::of)
     }
 
     /// Whether the last one was taken, as far as is known at this moment.
     fn is_finished(&self, py: Python<'_>) -> PyResult<bool> {
-        py.detach(|| self.0.is_finished()).or_raise(py)
+        py.apart(|| self.0.is_finished()).or_raise(py)
     }
 }

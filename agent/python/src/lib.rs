@@ -6,7 +6,7 @@
 //!   [`generator`]: what they yield.
 //! - [`site`]: the place of the program that calls, [`frame`] by frame; [`report`]: who holds what; [`command`]: `python -m plasmon`; [`error`]: exceptions.
 //!
-//! What waits or copies much does so without the interpreter's lock.
+//! What waits or copies much does so without the interpreter's lock; [`inside`] counts who does.
 
 mod command;
 mod connection;
@@ -14,6 +14,7 @@ mod error;
 mod exports;
 mod frame;
 mod generator;
+mod inside;
 mod objects;
 mod reference;
 mod report;
@@ -37,6 +38,8 @@ mod _plasmon {
     use crate::connection::{connect, current_task, disconnect, facts, is_connected};
     #[pymodule_export]
     use crate::generator::Results;
+    #[pymodule_export]
+    use crate::inside::{await_threads, forget_threads};
     #[pymodule_export]
     use crate::objects::{CancelWatch, cancel, get, is_cancelled, kill, put, when_cancelled, when_ready};
     #[pymodule_export]

@@ -15,6 +15,7 @@ use pyo3::types::{PyFloat, PyList, PyTuple};
 
 use crate::connection::current;
 use crate::error::{OrRaise, raise};
+use crate::inside::{Apart, Inside};
 use crate::reference::{New, ObjectRef, expect};
 use crate::site;
 use crate::value;
@@ -44,12 +45,13 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<New> {
             "put takes a value, not an ObjectRef\nhint: the object is stored already; to store the reference itself, put it in a list",
         ));
     }
+    let _inside = Inside::begin();
     let connection = current(py)?;
     let site = site::here(py, &connection, SiteKind::PutObject);
     let encoded = value::encode(value)?;
     let layout = encoded.layout();
     let (length, contains) = (encoded.len(), &encoded.contains);
-    let reference = py.detach(|| connection.put(length, site, contains, false, |room, reach| layout.write(room, reach))).or_raise(py)?;
+    let reference = py.apart(|| connection.put(length, site, contains, false, |room, reach| layout.write(room, reach))).or_raise(py)?;
     Ok(New::of_put(reference))
 }
 
@@ -70,6 +72,7 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<New> {
 #[pyfunction]
 #[pyo3(signature = (refs, /, *, timeout=None))]
 pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
+    let _inside = Inside::begin();
     let limit = seconds("timeout", timeout)?;
     let connection = current(py)?;
     if let Ok(reference) = refs.cast::<ObjectRef>() {
@@ -87,7 +90,7 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
         let inner: Vec<&Reference> = references.iter().map(|reference| &reference.get().inner).collect();
         let site = site::here(py, &connection, SiteKind::GetObject);
         let mut signals = Signals::default();
-        let got = py.detach(|| connection.get_all(&inner, site, left, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
+        let got = py.apart(|| connection.get_all(&inner, site, left, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
         let Some(contents) = got else { return Err(signals.raised()) };
         for content in contents {
             let place = || (site::here(py, &connection, SiteKind::DeserializeObject), site);
@@ -103,7 +106,7 @@ fn get_one<'py>(py: Python<'py>, connection: &Connection, reference: &ObjectRef,
         None => {
             let site = site::here(py, connection, SiteKind::GetObject);
             let mut signals = Signals::default();
-            let got = py.detach(|| connection.get(&reference.inner, site, limit, SIGNALS, &mut || signals.arrived()));
+            let got = py.apart(|| connection.get(&reference.inner, site, limit, SIGNALS, &mut || signals.arrived()));
             match got.or_raise(py)? {
                 Some(content) => content,
                 None => return Err(signals.raised()),
@@ -232,7 +235,7 @@ pub(crate) fn when_ready(py: Python<'_>, reference: &Bound<'_, ObjectRef>, callb
         get: Mutex::new(Some(Box::pin((&reference.get().inner).into_future()))),
         told: Mutex::new(Some((reference.clone().unbind(), callback))),
     });
-    py.detach(|| waiting.look());
+    py.apart(|| waiting.look());
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::{OrRaise, unasked};
+use crate::inside::Apart;
 
 /// Where an agent is asked: its stream, and the token.
 pub(crate) struct Source {
@@ -62,7 +63,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     #[new]
     fn new(py: Python<'_>) -> PyResult<Self> {
-        let fetched = py.detach(|| Source::newest(None).map(|source| source.report()));
+        let fetched = py.apart(|| Source::newest(None).map(|source| source.report()));
         let report = fetched.map_err(|failure| unasked(py, &failure))?;
         Ok(Self { report: report.or_raise(py)? })
     }

@@ -13,6 +13,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::connection::current;
 use crate::error::OrRaise;
+use crate::inside::{Apart, Inside};
 use crate::reference::{New, ObjectRef};
 use crate::site;
 use crate::value;
@@ -57,7 +58,7 @@ impl Export {
         let layout = encoded.layout();
         let site = site::here(py, connection, kind);
         let (length, contains) = (encoded.len(), &encoded.contains);
-        let reference = py.detach(|| connection.put(length, site, contains, true, |room, reach| layout.write(room, reach))).or_raise(py)?;
+        let reference = py.apart(|| connection.put(length, site, contains, true, |room, reach| layout.write(room, reach))).or_raise(py)?;
         Ok(lock().insert((connection.serial(), reference)).1.clone())
     }
 }
@@ -152,7 +153,7 @@ fn arguments(
         let _ = bare.set(bytes.into());
     }
     let write = |room: &mut [u8], reach: &Reach<'_>| layout.write(room, reach);
-    let payload = py.detach(|| connection.argument(length, site, contains, write));
+    let payload = py.apart(|| connection.argument(length, site, contains, write));
     let mut arguments = Vec::with_capacity(1 + objects.len());
     arguments.push(payload.or_raise(py)?);
     arguments.extend(objects);
@@ -277,13 +278,14 @@ impl Task {
     /// Submits the task.
     #[pyo3(signature = (*args, **kwargs))]
     fn submit<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let _inside = Inside::begin();
         Takes::check(self.takes.as_ref(), args, kwargs)?;
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::TaskCall);
         let export = self.export.get().0.on(py, &connection, SiteKind::TaskCall)?;
         let mut all = vec![connection.hidden_argument(&export)];
         all.append(&mut arguments(&connection, site, self.returns.bind(py), None, args, kwargs, Some(&self.bare))?);
-        let submitted = py.detach(|| {
+        let submitted = py.apart(|| {
             self.reserve.with(|demand| {
                 let settings = TaskSettings {
                     demand,
@@ -363,6 +365,7 @@ impl Creation {
 
     /// Makes an actor; the object that its handles refer to. The constructor's worker is told of its id, its name and what it reserves.
     fn create<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<New> {
+        let _inside = Inside::begin();
         Takes::check(self.takes.as_ref(), args, kwargs)?;
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
@@ -371,7 +374,7 @@ impl Creation {
         let place = connection.actor_place().or_raise(py)?;
         let told = (place.id().hex(), &self.name, &self.assigned).into_pyobject(py)?;
         all.append(&mut arguments(&connection, site, told.as_any(), None, args, kwargs, None)?);
-        let created = py.detach(|| {
+        let created = py.apart(|| {
             self.reserve.with(|demand| {
                 let settings = ActorSettings {
                     demand,
@@ -442,12 +445,13 @@ impl Method {
     /// Calls the method.
     #[pyo3(signature = (*args, **kwargs))]
     fn submit<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let _inside = Inside::begin();
         Takes::check(self.takes.as_ref(), args, kwargs)?;
         let connection = current(py)?;
         let site = site::here(py, &connection, SiteKind::ActorCall);
         let all = arguments(&connection, site, self.returns.bind(py), Some(&self.method), args, kwargs, Some(&self.bare))?;
         let actor = &self.actor.get().inner;
-        let called = py.detach(|| match self.results {
+        let called = py.apart(|| match self.results {
             Some(results) => connection.call(actor, &self.name, self.retries, &all, results, site).map(Outcome::References),
             None => connection.call_generator(actor, &self.name, self.retries, &all, site).map(Outcome::Generator),
         });
@@ -460,6 +464,6 @@ impl Method {
 pub(crate) fn find_actor(py: Python<'_>, name: &str) -> PyResult<(New, String)> {
     let connection = current(py)?;
     let site = site::here(py, &connection, SiteKind::ActorCall);
-    let (reference, class) = py.detach(|| connection.find_actor(name, site)).or_raise(py)?;
+    let (reference, class) = py.apart(|| connection.find_actor(name, site)).or_raise(py)?;
     Ok((New::of(reference), class))
 }

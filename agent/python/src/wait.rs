@@ -11,6 +11,7 @@ use pyo3::types::{PyBool, PyInt, PyList};
 
 use crate::connection::current;
 use crate::error::OrRaise;
+use crate::inside::{Apart, Inside};
 use crate::objects::{SIGNALS, Seconds, Signals, seconds};
 use crate::reference::{ObjectRef, expect, unexpected};
 
@@ -49,6 +50,7 @@ pub(crate) fn wait<'py>(
     if refs.is_instance_of::<ObjectRef>() {
         return Err(PyTypeError::new_err("wait takes a list of references, not a single one\nhint: plasmon.wait([ref])"));
     }
+    let _inside = Inside::begin();
     let wanted = num_returns.map_or(Ok(1), whole)?;
     let limit = seconds("timeout", timeout)?;
     // The call's own list: other threads may change the program's. Made first, for that brings every reference near at once.
@@ -73,7 +75,7 @@ pub(crate) fn wait<'py>(
         let references = items.iter().map(|item| expect(&item, "wait").cloned()).collect::<PyResult<Vec<_>>>()?;
         let inner: Vec<&Reference> = references.iter().map(|reference| &reference.get().inner).collect();
         let mut signals = Signals::default();
-        let waited = py.detach(|| connection.wait(&inner, wanted, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
+        let waited = py.apart(|| connection.wait(&inner, wanted, limit, SIGNALS, &mut || signals.arrived())).or_raise(py)?;
         let Some(waited) = waited else { return Err(signals.raised()) };
         // As many as were asked for, as Ray has it.
         let is_there = |index: &usize| waited[*index] || references[*index].get().is_put;

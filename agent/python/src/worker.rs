@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use crate::connection::current;
 use crate::error::OrRaise;
 use crate::exports::{Exports, Loaded};
+use crate::inside::Apart;
 use crate::value;
 
 /// The whole life of the worker or agent that this process was started as; its exit code, `None` when it is neither. `handler` runs
@@ -32,7 +33,7 @@ const MAX_PLACES: usize = 1024;
 pub(crate) fn exit_actor(py: Python<'_>, id: [u8; 16], place: &Bound<'_, PyAny>) -> PyResult<()> {
     let connection = current(py)?;
     let site = told_site(&connection, SiteKind::ActorCall, place)?;
-    py.detach(|| connection.exit_actor(ObjectId(id).key(), site)).or_raise(py)
+    py.apart(|| connection.exit_actor(ObjectId(id).key(), site)).or_raise(py)
 }
 
 /// Runs functions with the handler, an object of `plasmon._worker`.
@@ -138,7 +139,7 @@ impl Interpreter {
         let mut iterator = values.try_iter()?;
         loop {
             let place = call.next_place();
-            if !py.detach(|| place.wait()).or_raise(py)? {
+            if !py.apart(|| place.wait()).or_raise(py)? {
                 break;
             }
             let Some(value) = iterator.next() else { return Ok(()) };
@@ -146,7 +147,7 @@ impl Interpreter {
             let layout = encoded.layout();
             let (length, contains) = (encoded.len(), &encoded.contains);
             // Room may be long in coming, and what it is waited for may need the interpreter.
-            py.detach(|| place.send(length, contains, move |room| layout.write(room, &Reach::all()))).or_raise(py)?;
+            py.apart(|| place.send(length, contains, move |room| layout.write(room, &Reach::all()))).or_raise(py)?;
         }
         // Not all that is iterated over ends before its time: a list's iterator does not.
         if let Some(close) = values.getattr_opt(pyo3::intern!(py, "close"))? {
