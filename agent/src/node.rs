@@ -9,7 +9,7 @@
 //! - [`workers`]: starts worker processes, and tells how they ended; [`spawner`] does it off the node's thread.
 //! - [`descriptors`]: how near the limit of open files is.
 //! - [`sampling`]: looks at machine and processes once a second.
-//! - [`handle`]: how other threads ask.
+//! - [`handle`]: how other threads ask; [`news`]: how they hear that they should.
 
 pub mod backing;
 pub mod descriptors;
@@ -17,6 +17,7 @@ pub mod effects;
 pub mod handle;
 pub mod line;
 pub mod listener;
+pub mod news;
 pub mod peer;
 pub mod program;
 pub mod sampling;

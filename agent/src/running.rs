@@ -24,6 +24,7 @@ use crate::machine::{Gauge, HeadRoom};
 use crate::node::descriptors;
 use crate::node::effects::Effects;
 use crate::node::handle::NodeHandle;
+use crate::node::news::News;
 use crate::node::sampling::Found;
 use crate::node::shell::{Command, Identity, Remote, Shell, Stop};
 use crate::node::{Clock, backing, sampling, spawner};
@@ -74,14 +75,16 @@ impl Agent {
         let listen = stream.local_addr().map_err(|error| Error::system("read the stream's address", error))?;
         let node_id = random_node()?;
         let viewers = Arc::new(AtomicU32::new(0));
-        let (remote, node, ended, recorder) = start_node(config, &session, starter, node_id, listen, Arc::clone(&viewers))?;
+        let watching = (Arc::clone(&viewers), Arc::<News>::default());
+        let news = Arc::clone(&watching.1);
+        let (remote, node, ended, recorder) = start_node(config, &session, starter, node_id, listen, watching)?;
         for path in &swept.recordings {
             let said = format!("an agent of yours did not end in order; its last minutes: plasmon replay {}", path.display());
             tracing::warn!("{said}");
             remote.tell(Command::Warning(said));
         }
         let questions = remote.clone();
-        let handle = NodeHandle::new(move |question| questions.tell(Command::Question(question)));
+        let handle = NodeHandle::new(move |question| questions.tell(Command::Question(question))).with_news(news);
         let server = Server::new(handle, Door::new(&token, config.allow_host.clone()))
             .source_roots(source_roots())
             .worker_logs(session.logs())
@@ -178,7 +181,7 @@ fn start_node(
     starter: &str,
     node: NodeId,
     listen: SocketAddr,
-    viewers: Arc<AtomicU32>,
+    (viewers, news): (Arc<AtomicU32>, Arc<News>),
 ) -> Result<(Remote, JoinHandle<()>, oneshot::Receiver<()>, Recorder), Error> {
     let capacity = config.object_store_memory.0;
     let pool = Arc::new(
@@ -230,7 +233,8 @@ fn start_node(
         Identity { starter: starter.to_owned(), session: session.path(), logs: session.logs(), listen: listen.to_string().into(), viewers };
     let shell = Shell::new(core, effects, identity, clock, listener, (queue, control), (watched, errands))
         .map_err(|error| Error::system("wait for clients", error))?
-        .recorded_by(draft.notifier());
+        .recorded_by(draft.notifier())
+        .telling(news);
     let recording = draft.path();
     let recorder = draft.start(remote.clone(), Details::new(source_roots(), Box::new(unique_bytes)).worker_logs(Some(session.logs())))?;
     let teller = remote.clone();

@@ -3,11 +3,14 @@
 
 mod support;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use plasmon::ObjectRef;
 use plasmon_protocol::column::Table;
+use plasmon_protocol::record::ReferenceType;
 use plasmon_protocol::stream::{Body, MAX_WINDOW, Rows, Sort, View, Window};
 use plasmon_protocol::window::Query;
 use support::{PATIENCE, Viewer, alone, eventually, start};
@@ -18,6 +21,9 @@ const STALLED: usize = 50;
 const UPDATES: usize = 10;
 /// What one that reads nothing may cost, in bytes.
 const MOST: u64 = 256 << 10;
+/// How long it is counted how often an agent wakes, and how often it may: one that looked for news ten times a second woke 170 times.
+const RESTED: Duration = Duration::from_secs(4);
+const MOST_RESTS: u64 = 80;
 
 /// What a process has in memory that is its own, bytes; the pool, which is shared, does not count.
 fn own_bytes(pid: u32) -> u64 {
@@ -92,6 +98,60 @@ fn viewers_that_read_nothing_cost_little_and_hold_up_nobody() {
         // They wait for a frame.
         held.push(plasmon::put(&[1_u8][..]).unwrap());
         threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// How often the threads of an agent that have to do with viewers have gone to sleep: as often as something woke them.
+fn rests(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|thread| thread.unwrap().path());
+    let of = |thread: PathBuf| {
+        let name = std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
+        let status = std::fs::read_to_string(thread.join("status")).unwrap_or_default();
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        if ["node", "stream"].contains(&name.trim()) { count.map_or(0, |count| count.trim().parse().unwrap()) } else { 0 }
+    };
+    threads.map(of).sum()
+}
+
+#[test]
+fn an_agent_where_nothing_happens_rests_though_somebody_watches() {
+    alone(|| {
+        let info = start(2.0);
+        drop(plasmon::put(&[1_u8; 100][..]).unwrap());
+        let (put, pinned) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let seen = (Arc::clone(&put), Arc::clone(&pinned));
+        let mut viewer = Viewer::here();
+        for (id, view) in (1..).zip(views()) {
+            viewer.subscribe(id, view);
+        }
+        let reader = std::thread::spawn(move || {
+            while seen.0.load(Ordering::Relaxed) < 2 || !seen.1.load(Ordering::Relaxed) {
+                match viewer.next().body {
+                    Body::Snapshot { rows: Rows::Store(rows), .. } | Body::Delta { rows: Rows::Store(rows), .. } => {
+                        rows.iter().for_each(|row| seen.0.store(row.put_objects as usize, Ordering::Relaxed));
+                    }
+                    Body::Snapshot { rows: Rows::References(rows), .. } | Body::Delta { rows: Rows::References(rows), .. } => {
+                        let pinned = rows.iter().any(|row| row.reference_type == ReferenceType::PinnedInMemory);
+                        seen.1.fetch_or(pinned, Ordering::Relaxed);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        eventually("the viewer is served", || put.load(Ordering::Relaxed) == 1);
+        // Samples are news, once a second; views are looked for only where there are references. A slow machine wakes nobody more often.
+        eventually("the agent rests", || {
+            let before = rests(info.agent_pid);
+            std::thread::sleep(RESTED);
+            rests(info.agent_pid) - before <= MOST_RESTS
+        });
+        let held = plasmon::put(&[1_u8; 4096][..]).unwrap();
+        eventually("the viewer sees what happens after that", || put.load(Ordering::Relaxed) == 2);
+        assert!(!pinned.load(Ordering::Relaxed));
+        // Of this no message tells.
+        let _view = plasmon::get(&held).unwrap();
+        eventually("the viewer sees a view", || pinned.load(Ordering::Relaxed));
+        reader.join().unwrap();
     });
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::node::news::News;
 use crate::telemetry::tables::Tables;
 
 /// A closure that the node's thread runs between two batches, after it has drained every ring.
@@ -13,12 +14,26 @@ pub type Question = Box<dyn FnOnce(&mut dyn Tables) + Send>;
 #[derive(Clone)]
 pub struct NodeHandle {
     send: Arc<dyn Fn(Question) + Send + Sync>,
+    news: Arc<News>,
 }
 
 impl NodeHandle {
     /// A handle whose questions go through `send`, which wakes the node's thread.
     pub fn new(send: impl Fn(Question) + Send + Sync + 'static) -> Self {
-        Self { send: Arc::new(send) }
+        Self { send: Arc::new(send), news: Arc::default() }
+    }
+
+    /// The same, with the news that the node's thread tells.
+    #[must_use]
+    pub fn with_news(mut self, news: Arc<News>) -> Self {
+        self.news = news;
+        self
+    }
+
+    /// What the node's thread tells by itself.
+    #[must_use]
+    pub fn news(&self) -> &Arc<News> {
+        &self.news
     }
 
     /// The answer, or `None` when the node has ended.

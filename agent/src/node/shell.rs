@@ -5,6 +5,7 @@ mod departures;
 mod ending;
 mod rings;
 mod sites;
+mod telling;
 
 use std::collections::HashMap;
 use std::io;
@@ -25,6 +26,7 @@ use super::backing::Progress;
 use super::effects::{Effects, Flushed};
 use super::handle::Question;
 use super::listener::Newcomer;
+use super::news::News;
 use super::peer::Peer;
 use super::sampling::{Pressure, Seen, Watched};
 use super::spawner::{Errand, Report};
@@ -141,6 +143,10 @@ pub struct Shell {
     buffer: Vec<u8>,
     /// Who records, if somebody does.
     recorder: Option<Notifier>,
+    /// What viewers are told.
+    news: Arc<News>,
+    /// When it last looked at views, milliseconds since the Unix epoch.
+    looked_ms: u64,
     looks: u32,
 }
 
@@ -214,6 +220,8 @@ impl Shell {
             heard_ms: 0,
             buffer: Vec::new(),
             recorder: None,
+            news: Arc::default(),
+            looked_ms: 0,
             looks: 0,
         })
     }
@@ -222,6 +230,13 @@ impl Shell {
     #[must_use]
     pub fn recorded_by(mut self, recorder: Notifier) -> Self {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// The same, with viewers who hear of this.
+    #[must_use]
+    pub fn telling(mut self, news: Arc<News>) -> Self {
+        self.news = news;
         self
     }
 
@@ -244,6 +259,7 @@ impl Shell {
                 break;
             }
             let flushed = self.settle();
+            self.tell_viewers();
             self.tell_recorder();
             retry = if flushed.moved || !flushed.full { RETRY } else { (retry * 2).min(RETRY_AT_MOST) };
             quiet = if drained > 0 { 0 } else { quiet.saturating_add(1) };
@@ -299,7 +315,8 @@ impl Shell {
         let now_ms = self.clock.now_ms();
         let hung_up = self.effects.peers.values().filter(|peer| !peer.dropped).filter_map(Peer::overdue_ms).min();
         let silent = self.newcomers.values().filter_map(Newcomer::overdue_ms).min();
-        let next = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms, self.next_phase_ms()].into_iter().flatten().min()?;
+        let waits = [self.core.next_deadline(), hung_up, silent, self.listen_again_ms, self.next_phase_ms(), self.next_glance_ms()];
+        let next = waits.into_iter().flatten().min()?;
         Some(Duration::from_millis(next.saturating_sub(now_ms).max(1)))
     }
 
@@ -322,12 +339,12 @@ impl Shell {
                 Command::Question(question) => {
                     // What was published before the question arrived is in the answer.
                     self.drain_all();
-                    self.core.look(&mut self.effects);
+                    self.look_at_views();
                     self.notice_viewers();
                     question(&mut self.core);
                 }
                 Command::Record(question) => {
-                    self.core.look(&mut self.effects);
+                    self.look_at_views();
                     question(&mut self.core);
                     if let Some(recorder) = &mut self.recorder {
                         recorder.taken(self.core.version(Table::Store));
@@ -337,7 +354,7 @@ impl Shell {
                 Command::Backing(Progress::Backed(end)) => self.core.on_backed(end, &mut self.effects),
                 Command::Backing(Progress::Failed(end, cause)) => self.core.on_backing_failed(end, &cause, &mut self.effects),
                 Command::Seen(seen) => {
-                    self.core.look(&mut self.effects);
+                    self.look_at_views();
                     self.notice_viewers();
                     let machine = Machine {
                         total_bytes: seen.total_bytes,
@@ -380,16 +397,6 @@ impl Shell {
                 return Flushed { moved, spoke, ..flushed };
             }
         }
-    }
-
-    /// Lets the recorder know that there is something new to it.
-    fn tell_recorder(&mut self) {
-        let wanted = self.core.take_recording_wanted();
-        let Some(recorder) = &mut self.recorder else { return };
-        if wanted {
-            recorder.keep();
-        }
-        recorder.notice(self.core.version(Table::Store));
     }
 
     fn watch(&self) {

@@ -58,6 +58,12 @@ impl Core {
         released
     }
 
+    /// Whether anybody can have views: only of what somebody refers to.
+    #[must_use]
+    pub fn may_have_views(&self) -> bool {
+        self.counters.rows > 0
+    }
+
     /// Whether the tables were looked at in this very millisecond.
     pub(super) fn have_seen_views(&self) -> bool {
         self.views.looked_ms == self.now_ms

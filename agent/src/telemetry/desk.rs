@@ -1,6 +1,7 @@
-//! What viewers look at, made once for all of them: the node is looked at once a tick, a table that changed is copied once, and a window
-//! that several viewers watch is written once. Tables that can be long are never copied: what changes in them is taken over into a
-//! replica, which is there only while somebody looks at it. Only who asks for an order by what changes all the time gets a copy of tasks.
+//! What viewers look at, made once for all of them: the node is looked at once a tick while it has news, a table that changed is copied
+//! once, and a window that several viewers watch is written once. Tables that can be long are never copied: what changes in them is taken
+//! over into a replica, which is there only while somebody looks at it. Only who asks for an order by what changes all the time gets a copy
+//! of tasks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use plasmon_protocol::record::{ReferenceRow, StoreRow};
 use plasmon_protocol::stream::{Detail, MAX_FRAME, PostMortem, Rows, Target};
 use plasmon_protocol::window::live::{Changed, Live, live};
 use plasmon_protocol::window::{Prints, Query, Rendered, TABLES, Window, count};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::node::handle::NodeHandle;
@@ -40,6 +41,8 @@ pub(super) struct Look {
     pub(super) at: Instant,
     pub(super) now_ms: u64,
     pub(super) versions: Versions,
+    /// How often the node had told news by then.
+    pub(super) told: u64,
 }
 
 /// A window as it was written, and the instant that it is of.
@@ -147,6 +150,11 @@ impl Desk {
         self.node.ask(question).await
     }
 
+    /// How often the node has told that something is new.
+    pub(super) fn hear(&self) -> watch::Receiver<u64> {
+        self.node.news().hear()
+    }
+
     /// A look at the node that is not older than `since`; `None` when the node has ended.
     pub(super) async fn look(&self, since: Instant) -> Option<Look> {
         let mut last = self.look.lock().await;
@@ -154,8 +162,10 @@ impl Desk {
             return Some(look);
         }
         let at = Instant::now();
-        let (now_ms, versions) = self.ask(|tables| (tables.now_ms(), TABLES.map(|table| tables.version(table)))).await?;
-        *last = Some(Look { at, now_ms, versions });
+        let news = Arc::clone(self.node.news());
+        let asked = self.ask(move |tables| (tables.now_ms(), TABLES.map(|table| tables.version(table)), news.look(tables)));
+        let (now_ms, versions, told) = asked.await?;
+        *last = Some(Look { at, now_ms, versions, told });
         *last
     }
 

@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How much viewers may ask of the agent, and how long they may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Between two looks at the node.
+    /// Between two looks at the node, at least.
     pub tick: Duration,
     /// Between a viewer's last sign of life and a ping.
     pub ping: Duration,

@@ -48,6 +48,7 @@ pub(super) async fn serve(socket: Socket, written: Arc<AtomicU64>, shared: Arc<S
     let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     let heard = AtomicU64::new(0);
     let now = Instant::now();
+    let news = shared.desk.hear();
     let mut viewer = Viewer {
         outgoing: Outgoing::new(sink, written, shared.limits.stall),
         shared,
@@ -61,6 +62,8 @@ pub(super) async fn serve(socket: Socket, written: Arc<AtomicU64>, shared: Arc<S
         starved: None,
         subscriptions: BTreeMap::new(),
         reports: Reports::default(),
+        news,
+        told: 0,
         polled: now,
         rest_until: now,
         ping_at: now,
@@ -138,6 +141,10 @@ struct Viewer<'a> {
     starved: Option<Instant>,
     subscriptions: BTreeMap<u32, Subscription>,
     reports: Reports,
+    /// How often the node has told news.
+    news: watch::Receiver<u64>,
+    /// How often it had when it was last looked at.
+    told: u64,
     /// When the node was last looked at.
     polled: Instant,
     /// Frames of large tables take time to make; then as much again is rested.
@@ -159,11 +166,18 @@ async fn told(away: &mut watch::Receiver<bool>) {
     let _ = away.wait_for(|away| *away).await;
 }
 
+/// Returns when the node has told news more than `told` times, and not before an instant: until then it is not worth a look.
+async fn hear(news: &mut watch::Receiver<u64>, told: u64, at: Instant) {
+    sleep_until(at).await;
+    // Who tells lives as long as whoever shows.
+    let _ = news.wait_for(|now| *now > told).await;
+}
+
 impl Viewer<'_> {
     async fn talk(&mut self) -> Result<Infallible, End> {
         self.hello().await?;
         loop {
-            let round_at = self.round_at();
+            let (news_at, round_at) = (self.not_before(self.polled + self.shared.limits.tick), self.round_at());
             let ping_at = self.ping_at;
             let starved_at = self.starved.map(|since| since + self.shared.limits.stall);
             tokio::select! {
@@ -172,7 +186,8 @@ impl Viewer<'_> {
                 inbound = self.requests.recv() => self.on_request(read(&inbound.ok_or(End::Gone)??)?).await?,
                 () = sleep_until(starved_at.unwrap_or(ping_at)), if starved_at.is_some() => return Err(End::Stalled),
                 () = sleep_until(ping_at) => self.on_ping_due().await?,
-                () = sleep_until(round_at), if !self.subscriptions.is_empty() => self.round().await?,
+                () = sleep_until(round_at.unwrap_or(ping_at)), if round_at.is_some() => self.round().await?,
+                () = hear(&mut self.news, self.told, news_at), if !self.subscriptions.is_empty() => self.round().await?,
                 made = self.reports.made() => made?,
                 () = std::future::ready(()), if self.reports.is_ready() => self.report().await?,
             }
@@ -273,12 +288,23 @@ impl Viewer<'_> {
         CREDIT.saturating_sub(self.unacked.len())
     }
 
-    /// When to look at the node next: every tick, and sooner when something waits that there is leave to send.
-    fn round_at(&self) -> Instant {
-        let tick = self.polled + self.shared.limits.tick;
-        let waiting = self.subscriptions.values().filter(|subscription| subscription.stale && self.credit() > 0);
-        let soonest = waiting.map(|subscription| subscription.not_before).min();
-        soonest.map_or(tick, |soonest| soonest.min(tick)).max(self.rest_until).max(self.shared.desk.pace.next())
+    /// When to look at the node though it tells no news: when something waits that there is leave to send, and when ages may have changed
+    /// what a filter shows.
+    fn round_at(&self) -> Option<Instant> {
+        let credit = self.credit() > 0;
+        let due = self.subscriptions.values().filter_map(|subscription| {
+            if subscription.stale {
+                credit.then_some(subscription.not_before)
+            } else {
+                subscription.depends_on_time().then_some(subscription.looked + AGEING)
+            }
+        });
+        due.min().map(|at| self.not_before(at))
+    }
+
+    /// Not before this, and not before it is this viewer's turn again.
+    fn not_before(&self, at: Instant) -> Instant {
+        at.max(self.rest_until).max(self.shared.desk.pace.next())
     }
 
     /// Looks at the node and sends what is new, as far as there is credit.
@@ -289,7 +315,7 @@ impl Viewer<'_> {
         let since = began.checked_sub(self.shared.limits.tick / 2).unwrap_or(began);
         let born = self.subscriptions.values().filter(|subscription| subscription.seen.is_none()).map(|subscription| subscription.born);
         let look = self.shared.desk.look(born.fold(since, Instant::max)).await.ok_or(End::Away)?;
-        self.polled = look.at;
+        (self.polled, self.told) = (look.at, look.told);
         self.clock = Some((look.now_ms, Instant::now()));
         for subscription in self.subscriptions.values_mut() {
             let changed = subscription.sees_change(&look.versions);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use plasmon_agent::node::handle::{NodeHandle, Question};
+use plasmon_agent::node::news::News;
 use plasmon_agent::telemetry::door::Door;
 use plasmon_agent::telemetry::server::{Limits, Server};
 use plasmon_agent::telemetry::tables::Tables;
@@ -126,6 +127,7 @@ pub(crate) struct Agent {
     pub address: String,
     pub rows: Arc<Mutex<Rows>>,
     pub viewers: Arc<AtomicU32>,
+    news: Arc<News>,
     stop: Option<oneshot::Sender<()>>,
     pub done: tokio::task::JoinHandle<()>,
 }
@@ -141,6 +143,7 @@ impl Agent {
         let tables = Arc::clone(&rows);
         std::thread::spawn(move || questions.into_iter().for_each(|question| question(&mut *tables.lock().unwrap())));
         let node = NodeHandle::new(move |question| sender.send(question).unwrap_or_default());
+        let news = Arc::clone(node.news());
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -149,24 +152,31 @@ impl Agent {
         let server = more(Server::new(node, door).limits(limits).count_viewers_in(Arc::clone(&viewers)));
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(server.run(listener, async { stopped.await.unwrap_or_default() }));
-        Self { address, rows, viewers, stop: Some(stop), done }
+        Self { address, rows, viewers, news, stop: Some(stop), done }
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Rows)) {
         let mut rows = self.rows.lock().unwrap();
         rows.version += 1;
         change(&mut rows);
+        // A question would have to wait for the tables, so this is as good as the node's own thread.
+        self.news.tell(&*rows);
     }
 
     pub(crate) fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
-    /// Returns when the node has been looked at `times` more.
-    pub(crate) async fn looked_at(&self, times: u64) {
-        let looks = || self.rows.lock().unwrap().looks.load(Ordering::SeqCst);
-        let before = looks();
-        until("the node is looked at", || looks() >= before + times).await;
+    /// Times that the node was looked at.
+    pub(crate) fn looks(&self) -> u64 {
+        self.rows.lock().unwrap().looks.load(Ordering::SeqCst)
+    }
+
+    /// Changes rows, and returns when the node was looked at because of that.
+    pub(crate) async fn change_seen(&self, change: impl FnOnce(&mut Rows)) {
+        let before = self.looks();
+        self.change(change);
+        until("the node is looked at", || self.looks() > before).await;
     }
 
     pub(crate) async fn viewers(&self, count: u32) {

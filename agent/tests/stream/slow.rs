@@ -25,8 +25,7 @@ async fn whoever_does_not_acknowledge_gets_two_frames_and_then_the_newest() {
     assert!(matches!(client.frame().await.body, Body::Delta { .. }));
     let copies = agent.rows.lock().unwrap().copies.load(std::sync::atomic::Ordering::SeqCst);
     for size in 2..=30 {
-        agent.change(|rows| rows.references = vec![reference(1, 1, Some(size))]);
-        agent.looked_at(2).await;
+        agent.change_seen(|rows| rows.references = vec![reference(1, 1, Some(size))]).await;
     }
     client.nothing_waits().await;
     let now = agent.rows.lock().unwrap().copies.load(std::sync::atomic::Ordering::SeqCst);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::Daemon;
 use crate::sample::{Sample, each, in_turns};
 use crate::table::{Goal, Unit};
+use crate::viewer::Crowd;
 use crate::{Bench, Outcome};
 
 const CAPACITY: u64 = 1 << 30;
@@ -14,6 +15,8 @@ const CAPACITY: u64 = 1 << 30;
 const POOL: &str = "plasmon-pool";
 /// How long nothing happens.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long nothing happens while somebody watches.
+const WATCHED: Duration = Duration::from_secs(20);
 /// What its start took of the processor is not idling.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -47,7 +50,24 @@ pub(crate) fn agent(bench: &mut Bench) -> Outcome<()> {
     let share = burnt * 100.0 / begin.elapsed().as_nanos() as f64;
     bench.table.row("idle agent, CPU over 60 s", &Sample::of(vec![share]), Unit::Percent, None, Goal::AtMost(0.1));
     bench.table.row("idle agent, how often a thread of it woke in 60 s", &Sample::of(vec![woken]), Unit::Times, None, Goal::AtMost(0.0));
-    Ok(())
+    watched(bench, &daemon)
+}
+
+/// The same daemon with a viewer who reads whatever it is sent: samples are news, once a second.
+fn watched(bench: &mut Bench, daemon: &Daemon) -> Outcome<()> {
+    let crowd = Crowd::attach(daemon.session(), 1, 0)?;
+    std::thread::sleep(SETTLED);
+    let before = wake_ups(daemon.pid())?;
+    std::thread::sleep(WATCHED);
+    let woken = wake_ups(daemon.pid())?.saturating_sub(before) as f64;
+    bench.table.row(
+        "idle agent with a viewer, how often a thread of it woke in 20 s",
+        &Sample::of(vec![woken]),
+        Unit::Times,
+        None,
+        Goal::Open,
+    );
+    crowd.detach()
 }
 
 /// How often threads of a process have gone to sleep, or were made to wait.
