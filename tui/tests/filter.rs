@@ -73,6 +73,7 @@ fn filters_cut_the_report_down_and_conditions_fail() {
         assert_eq!((lines[1], lines[2]), (line, caret), "{ended:?}");
         assert!(lines[3].starts_with("hint: did you mean '"), "{ended:?}");
     }
+    memory(&["--fail-on", " "]).refused(&["--fail-on", "empty"]);
     memory(&["--growth-time", "1ms"]).refused(&["--growth-time", "1ms"]);
 
     // What only holds does not grow; what leaks does, and is named.

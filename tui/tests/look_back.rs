@@ -228,6 +228,7 @@ fn a_recording_is_made_on_demand_and_written_over_only_when_told() {
     assert!(place.run(["replay", name]).fine().ends_with("unattributed 0 B\n"));
     let before = fs::read(&file).unwrap();
     record(&["--seconds", "1"]).refused(&[name, "exists"]);
+    record(&["--seconds", "0", "--force"]).refused(&["'0'", "--seconds"]);
     assert_eq!(fs::read(&file).unwrap(), before);
     assert_eq!(record(&["--seconds", "3", "--force"]).code, Some(0));
     assert_ne!(fs::read(&file).unwrap(), before);

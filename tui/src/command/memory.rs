@@ -98,6 +98,13 @@ pub fn run_memory(memory: &Memory, find: impl FnOnce(&Target) -> Result<Found, F
 /// What cannot be read, found, asked or written.
 pub fn memory_report(memory: &Memory, find: impl FnOnce(&Target) -> Result<Found, Failure>) -> Result<bool, Failure> {
     // What cannot be read is said before an agent is looked for.
+    if memory.fail_on.iter().any(|text| text.trim().is_empty()) {
+        let hint = "name what must not be, as in --fail-on 'size>100m' or --fail-on growth; is the variable set that it comes from?";
+        return Err(Failure {
+            message: "--fail-on has an empty condition, which every reference would match".to_owned(),
+            hint: hint.to_owned(),
+        });
+    }
     let conditions = memory.fail_on.iter().map(|text| text.parse()).collect::<Result<Vec<FailOn>, _>>()?;
     let filter = Filter::parse(memory.filter.as_deref().unwrap_or_default())?;
     let found = find(&memory.target)?;

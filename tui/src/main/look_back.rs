@@ -29,7 +29,7 @@ pub(crate) struct RecordOptions {
     #[command(flatten)]
     target: Target,
     /// Stop after this many seconds [default: on Ctrl-C, or when the agent ends]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Write over a file that exists
     #[arg(long)]
@@ -107,6 +107,12 @@ pub(crate) fn run_record(options: &RecordOptions) -> Result<(), Failure> {
         Ending::Told => String::new(),
         Ending::Agent(cause) => format!(" ({cause})"),
     };
+    if progress.pictures == 0 {
+        // There is nothing to replay.
+        let _ = std::fs::remove_file(path);
+        let message = format!("nothing was recorded into {}{why}: it ended before the first picture", path.display());
+        return Err(Failure { message, hint: "record for longer: --seconds, or until Ctrl-C".to_owned() });
+    }
     let _ = writeln!(std::io::stderr(), "recorded {}{why}: plasmon replay {}", words(progress), path.display());
     if progress.left_out > 0 {
         let (rows, all) = (progress.left_out, "the largest rows and the totals of all");

@@ -63,11 +63,20 @@ fn filter(app: &App, paint: &mut Paint<'_>, area: Rect, input: &Input) {
         return;
     };
     let note = format!("{}; {}", error.message, error.hint);
+    // Where there is no room for all of it, what to write instead comes first.
+    let short = format!("{}; {}", error.hint, error.message);
     let (wide, end) = (width(&note), area.x + area.width);
     match at {
         Some(at) if at + 2 + wide <= end => paint.text(at, area.y, end - at, &format!("^ {note}"), Role::Bad),
         Some(at) if area.x + wide < at => paint.text(at - wide - 1, area.y, wide + 2, &format!("{note} ^"), Role::Bad),
-        _ => paint.text(area.x, area.y, area.width, &note, Role::Bad),
+        Some(at) if end.saturating_sub(at) >= at.saturating_sub(area.x) => {
+            paint.text(at, area.y, end.saturating_sub(at), &format!("^ {short}"), Role::Bad)
+        }
+        Some(at) => {
+            paint.text(area.x, area.y, at.saturating_sub(area.x + 1), &short, Role::Bad);
+            paint.text(at, area.y, 1, "^", Role::Bad)
+        }
+        None => paint.text(area.x, area.y, area.width, &short, Role::Bad),
     };
 }
 

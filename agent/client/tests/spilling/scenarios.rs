@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use plasmon::Error;
+use plasmon_protocol::explain::Subject;
 use plasmon_protocol::record::{EventKind, ObjectState};
+use plasmon_protocol::stream::{Detail, Target};
 
 use super::pattern::must_be;
 use super::store::{Known, MIB, file_rows, files_below, spill_dir, spill_files, spill_row, start};
@@ -130,6 +132,11 @@ fn wait_and_time_limits_know_what_is_spilled() {
         assert_eq!((ready.len(), rest.len()), (12, 0));
         let still = away(&mut viewer);
         assert!(spilled.iter().all(|object| still.contains(object)), "{still:?} of {spilled:?}");
+        // That it is held is no reason for being away, and nobody waits.
+        let target = Target::Explain(Subject::Object(spilled[0]));
+        let Some(Detail::Explain(told)) = viewer.detail(target) else { panic!("not explained") };
+        let verdict = &told.answers[0].verdict;
+        assert!(verdict.ends_with("is on disk, and nobody waits for it: a get reads it back"), "{verdict}");
         // A get that gives up gets the object at another time, and leaves no pin behind.
         let gone = objects.iter().find(|known| spilled.contains(&known.object.id())).unwrap();
         match plasmon::get_timeout(&gone.object, Duration::ZERO) {

@@ -231,6 +231,9 @@ impl Core {
                 None => format!("{label} has ended"),
             },
             Key::Object(key) => match self.objects.get(key).map(|object| object.shown_state()) {
+                Some(ObjectState::Spilled) if !self.spill.wanted.contains(&key) => {
+                    format!("{label} is on disk, and nobody waits for it: a get reads it back")
+                }
                 Some(ObjectState::Pending | ObjectState::Restoring | ObjectState::Spilled) => match first {
                     Some(first) => format!("{label} has no value in memory yet: {first}"),
                     None => format!("{label} is not in memory, and nobody asks for it"),

@@ -340,6 +340,31 @@ fn stores(many: &mut ManyLink, stores: [StoreRow; 2]) -> (StoreRow, Merged) {
 }
 
 #[test]
+fn a_sum_is_told_when_all_have_told_their_part() {
+    let (mut many, _requests) = two();
+    many.send(Request::Subscribe { id: 9, view: View::of(Table::Store) });
+    let id = window_id(many.number(9).unwrap(), 0);
+    let mut seq = [0, 0];
+    let mut put = |many: &mut ManyLink, number: usize, put_bytes| {
+        let totals = Totals { rows: 1, matched: 1, ..Totals::default() };
+        let rows = Rows::Store(vec![StoreRow { put_bytes, ..StoreRow::default() }]);
+        frame(many, number, &mut seq[number], Body::Snapshot { id, totals, start: 0, rows });
+        let sums = told(many, 9).into_iter().filter_map(|body| match body {
+            Body::Snapshot { rows: Rows::Store(rows), .. } => Some(rows[0].put_bytes),
+            _ => None,
+        });
+        sums.collect::<Vec<_>>()
+    };
+    assert!(put(&mut many, 0, 5).is_empty(), "what the other has put was not put in this moment");
+    assert_eq!(put(&mut many, 1, 100), [105]);
+    assert_eq!(put(&mut many, 0, 6), [106]);
+    // Of one that is lost, what it told last.
+    many.take(1, lost());
+    told(&mut many, 9);
+    assert_eq!(put(&mut many, 0, 7), [107]);
+}
+
+#[test]
 fn what_is_wrong_with_one_of_several_stores_is_told_with_its_name_and_is_no_sum() {
     let (mut many, _requests) = two();
     let row = |number: u8| {
